@@ -1,0 +1,65 @@
+//! What an entity is and which one it is: the identity under which it is published.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A kind of published entity. The number is its byte on the wire and in the change log: it is never
+/// reused and never changed. A receiver keeps records of a kind that it does not know (they count in the
+/// hash) and does nothing else with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Kind(pub u8);
+
+impl Kind {
+    /// A [`crate::Service`].
+    pub const SERVICE: Self = Self(1);
+    /// A [`crate::Route`].
+    pub const ROUTE: Self = Self(2);
+
+    /// The name of the Admin API's collection, as an operator knows it; `None` for a kind that this
+    /// version does not know.
+    pub const fn collection(self) -> Option<&'static str> {
+        match self {
+            Self::SERVICE => Some("services"),
+            Self::ROUTE => Some("routes"),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.collection() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "kind {}", self.0),
+        }
+    }
+}
+
+/// The identity of one published entity. Keys order by kind, then id: services come before the routes
+/// that name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// What it is.
+    pub kind: Kind,
+    /// Which one it is.
+    pub id: Uuid,
+}
+
+impl Key {
+    /// The key of the service `id`.
+    pub const fn service(id: Uuid) -> Self {
+        Self { kind: Kind::SERVICE, id }
+    }
+
+    /// The key of the route `id`.
+    pub const fn route(id: Uuid) -> Self {
+        Self { kind: Kind::ROUTE, id }
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.kind, self.id)
+    }
+}

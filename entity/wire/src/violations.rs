@@ -1,0 +1,100 @@
+//! What is wrong with an entity: by field, with the reason, all of it at once.
+
+use std::collections::BTreeMap;
+
+/// The rules that an entity breaks. Empty: it breaks none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Violations {
+    /// Rules between fields.
+    pub entity: Vec<String>,
+    /// Rules of one field, by the field's name.
+    pub fields: BTreeMap<String, FieldErrors>,
+}
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FieldErrors {
+    /// The value as a whole.
+    Whole(String),
+    /// Elements of a list, by index from 0.
+    Elements(BTreeMap<usize, String>),
+    /// Fields of a record or keys of a map.
+    Nested(BTreeMap<String, FieldErrors>),
+}
+
+impl Violations {
+    /// Whether no rule is broken.
+    pub fn is_empty(&self) -> bool {
+        self.entity.is_empty() && self.fields.is_empty()
+    }
+
+    /// `Ok` when no rule is broken.
+    ///
+    /// # Errors
+    /// The violations themselves, when there are any.
+    pub fn into_result(self) -> Result<(), Self> {
+        if self.is_empty() { Ok(()) } else { Err(self) }
+    }
+
+    /// Notes a rule between fields.
+    pub fn entity(&mut self, message: impl Into<String>) {
+        self.entity.push(message.into());
+    }
+
+    /// Notes what is wrong with a field; the first thing noted stays.
+    pub fn field(&mut self, name: &str, message: impl Into<String>) {
+        self.fields.entry(name.to_owned()).or_insert_with(|| FieldErrors::Whole(message.into()));
+    }
+
+    /// Notes what is wrong with one element of a list field, by its index from 0.
+    pub fn element(&mut self, name: &str, index: usize, message: impl Into<String>) {
+        let errors =
+            self.fields.entry(name.to_owned()).or_insert_with(|| FieldErrors::Elements(BTreeMap::new()));
+        if let FieldErrors::Elements(elements) = errors {
+            elements.insert(index, message.into());
+        }
+    }
+
+    /// Every violation as `(path, message)`: entity checks first under the path `@entity`, then fields by
+    /// name; elements are counted from 1 (`paths.1`), as an operator counts them.
+    pub fn iter(&self) -> impl Iterator<Item = (String, &str)> {
+        let mut all: Vec<(String, &str)> =
+            self.entity.iter().map(|message| ("@entity".to_owned(), message.as_str())).collect();
+        for (name, errors) in &self.fields {
+            errors.collect(name.clone(), &mut all);
+        }
+        all.into_iter()
+    }
+}
+
+impl FieldErrors {
+    fn collect<'a>(&'a self, path: String, all: &mut Vec<(String, &'a str)>) {
+        match self {
+            Self::Whole(message) => all.push((path, message)),
+            Self::Elements(elements) => {
+                all.extend(elements.iter().map(|(index, message)| (format!("{path}.{}", index + 1), message.as_str())));
+            }
+            Self::Nested(fields) => {
+                for (name, errors) in fields {
+                    errors.collect(format!("{path}.{name}"), all);
+                }
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Violations {
+    /// `schema violation (host: required field missing)`, or `2 schema violations (…; …)`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let all: Vec<String> = self.iter().map(|(path, message)| match path.as_str() {
+            "@entity" => message.to_owned(),
+            _ => format!("{path}: {message}"),
+        }).collect();
+        match all.len() {
+            1 => write!(f, "schema violation ({})", all[0]),
+            n => write!(f, "{n} schema violations ({})", all.join("; ")),
+        }
+    }
+}
+
+impl std::error::Error for Violations {}
