@@ -1,17 +1,94 @@
 //! The published form of the configuration, and the protocol that carries it from a control plane to
-//! its data planes.
+//! its data planes. This page is where to begin.
+//!
+//! # What is carried
+//!
+//! A configuration is a set of entities ([`Service`], [`Route`], …), each under a [`Key`] (kind and id).
+//! The control plane writes an entity's *canonical bytes* once, when a write commits: JSON in the order of
+//! the struct's fields, without those that hold their default. They go into the change log, from there
+//! into updates, from there onto a data plane's disk; nobody serialises them anew. A [`Record`] is one
+//! entity put or deleted; a [`Digest`] holds their hashes, of which the root stands for all.
+//!
+//! A [`Position`] says where in the history somebody stands: the epoch (which history), the revision (one
+//! more for each write, gapless, in the order of commits) and the root.
+//!
+//! # The connection
+//!
+//! One WebSocket over mutual TLS 1.3, dialled by the data plane; each binary message is one [`Frame`] of
+//! at most [`MAX_FRAME`] bytes.
+//!
+//! ```text
+//! data plane                                  control plane
+//!     | -- hello (versions, node, held) ---------> |   refuses with a close code, or
+//!     | <----------- welcome (version, head) ----- |
+//!     |                                            |   held == head: nothing to send
+//!     | <--- update (delta | snapshot), more* ---- |   held is in the log: the delta (held, head]
+//!     |                                            |   otherwise: a snapshot
+//!     | -- ack (position, times) ----------------> |   then the delta (acked, head], if the head moved
+//!     | -- nack (revision, reason, entity) ------> |   waits for a head beyond the refused revision
+//!     | <------------- heartbeat (head) ---------- |
+//!     | -- heartbeat (held) ---------------------> |   same revision, other root: drift
+//!     | <---------- buckets wanted (head) -------- |
+//!     | -- buckets (revision, 256 hashes) -------> |
+//!     | <--- update (repair: differing buckets) -- |
+//! ```
+//!
+//! There is at most one update in flight, and nothing is queued for a data plane: when it acks, it is sent
+//! what then leads to the head, so that one that is slow skips what others saw.
+//!
+//! # Applying
+//!
+//! An update is applied whole or not at all. The data plane checks, in this order: the lengths
+//! ([`UpdateError`]), `epoch` and `from` against what it holds, each record, each entity's rules
+//! ([`Service::validate`], [`Route::validate`]: the Admin API refuses by the same code), references
+//! between entities, and the root of the result against the header's. Only then it swaps.
+//!
+//! # When something fails
+//!
+//! | what | the data plane | the control plane |
+//! |---|---|---|
+//! | no version in common | backs off, tries the next address | closes with [`CloseCode::Versions`] |
+//! | unreadable frame, or one out of place | closes with [`CloseCode::Protocol`] | the same |
+//! | an update is refused | nacks, keeps what it has | keeps and shows the reason; sends nothing until the head has moved past the refused revision, then a delta from what is held; after `out_of_order` and `root_mismatch` a snapshot at once |
+//! | no ack and no nack in time | | closes with [`CloseCode::AckTimeout`] |
+//! | nothing heard for 1.5 heartbeats | closes with [`CloseCode::Silent`], reconnects | the same |
+//! | the connection is lost | serves on; reconnects with exponential backoff and full jitter | shows it as disconnected |
+//! | same revision, other root | sends its bucket hashes when asked | sends a repair of the buckets that differ |
+//! | the epoch changed | takes the snapshot | sends a snapshot |
+//!
+//! # Changing it
+//!
+//! Changes are additive. A JSON body gains optional fields, which older receivers ignore; a binary header
+//! gains bytes at its end, announced by its length; a frame that an older receiver may ignore gets a type
+//! from [`IGNORABLE`] up, any other needs a new version in [`VERSIONS`]. A default of an entity's field
+//! never changes, nor does the number of a [`Kind`] or a [`CloseCode`]. The files in `tests/golden` pin
+//! the bytes of each version: a new version adds files and leaves these as they are.
 
+mod digest;
+mod frame;
 mod key;
 mod normalize;
 mod pattern;
+mod record;
 mod route;
 mod service;
+mod update;
 mod validate;
 mod violations;
 
+pub use digest::{BUCKETS, BucketSet, Digest, EntityHash, Root, RootParseError, bucket_of};
+pub use frame::{
+    Ack, CloseCode, Frame, FrameError, Hello, IGNORABLE, MAX_FRAME, Nack, NackReason, Position, VERSIONS,
+    Versions, Welcome,
+};
 pub use key::{Key, Kind};
 pub use normalize::normalize_path;
 pub use pattern::{HeaderPattern, PatternError, compile_path};
+pub use record::{Record, RecordError, Records};
 pub use route::{Endpoint, PathHandling, Route};
 pub use service::{Protocol, Service};
+pub use update::{
+    Assembly, EncodedUpdate, Encoding, MAX_DECODED, MAX_ENCODED, Mode, Update, UpdateError, UpdateHeader,
+    split_repair,
+};
 pub use violations::{FieldErrors, Violations};

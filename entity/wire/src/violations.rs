@@ -72,7 +72,11 @@ impl FieldErrors {
         match self {
             Self::Whole(message) => all.push((path, message)),
             Self::Elements(elements) => {
-                all.extend(elements.iter().map(|(index, message)| (format!("{path}.{}", index + 1), message.as_str())));
+                all.extend(
+                    elements
+                        .iter()
+                        .map(|(index, message)| (format!("{path}.{}", index + 1), message.as_str())),
+                );
             }
             Self::Nested(fields) => {
                 for (name, errors) in fields {
@@ -86,10 +90,13 @@ impl FieldErrors {
 impl std::fmt::Display for Violations {
     /// `schema violation (host: required field missing)`, or `2 schema violations (…; …)`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let all: Vec<String> = self.iter().map(|(path, message)| match path.as_str() {
-            "@entity" => message.to_owned(),
-            _ => format!("{path}: {message}"),
-        }).collect();
+        let all: Vec<String> = self
+            .iter()
+            .map(|(path, message)| match path.as_str() {
+                "@entity" => message.to_owned(),
+                _ => format!("{path}: {message}"),
+            })
+            .collect();
         match all.len() {
             1 => write!(f, "schema violation ({})", all[0]),
             n => write!(f, "{n} schema violations ({})", all.join("; ")),

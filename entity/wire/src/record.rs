@@ -1,0 +1,156 @@
+//! A record: one entity put or deleted, as it stands in the change log, in updates and on disk.
+//!
+//! Layout: `op: u8` (1 put, 2 delete), `kind: u8`, `id: 16 bytes`, `len: u32` big-endian, then `len`
+//! canonical bytes. A delete has `len` 0.
+
+use bytes::{BufMut, BytesMut};
+use uuid::Uuid;
+
+use crate::{Key, Kind};
+
+const PUT: u8 = 1;
+const DELETE: u8 = 2;
+const HEADER: usize = 1 + 1 + 16 + 4;
+
+/// One entity put (`value` holds its canonical bytes) or deleted (`None`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Which entity.
+    pub key: Key,
+    /// Its canonical bytes, or `None` when it is deleted.
+    pub value: Option<&'a [u8]>,
+}
+
+/// Bytes that are not a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// The bytes end within a record.
+    #[error("a record is cut short at byte {0}")]
+    Truncated(usize),
+    /// Neither put nor delete.
+    #[error("unknown operation {op} at byte {at}")]
+    Operation {
+        /// What stood there.
+        op: u8,
+        /// Where.
+        at: usize,
+    },
+    /// A delete with a value.
+    #[error("a delete carries a value at byte {0}")]
+    ValueOnDelete(usize),
+}
+
+impl Record<'_> {
+    /// Length of the encoded record in bytes.
+    pub fn encoded_len(&self) -> usize {
+        HEADER + self.value.map_or(0, <[u8]>::len)
+    }
+
+    /// Appends the encoded record.
+    pub fn encode(&self, to: &mut BytesMut) {
+        let value = self.value.unwrap_or_default();
+        to.reserve(self.encoded_len());
+        to.put_u8(if self.value.is_some() { PUT } else { DELETE });
+        to.put_u8(self.key.kind.0);
+        to.put_slice(self.key.id.as_bytes());
+        to.put_u32(u32::try_from(value.len()).expect("the Admin API takes bodies of 10 MB at most"));
+        to.put_slice(value);
+    }
+}
+
+/// Reads the records of a payload, one after the other; ends after the first error.
+#[derive(Clone, Debug)]
+pub struct Records<'a> {
+    payload: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Records<'a> {
+    /// The records of `payload`.
+    pub const fn new(payload: &'a [u8]) -> Self {
+        Self { payload, at: 0 }
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], RecordError> {
+        let rest = &self.payload[self.at..];
+        let taken = rest.get(..len).ok_or(RecordError::Truncated(self.at))?;
+        self.at += len;
+        Ok(taken)
+    }
+
+    fn read(&mut self) -> Result<Record<'a>, RecordError> {
+        let start = self.at;
+        let header = self.take(HEADER)?;
+        let (op, kind) = (header[0], Kind(header[1]));
+        let id = Uuid::from_slice(&header[2..18]).map_err(|_| RecordError::Truncated(start))?;
+        let len = u32::from_be_bytes([header[18], header[19], header[20], header[21]]);
+        let value = self.take(len as usize)?;
+        let value = match op {
+            PUT => Some(value),
+            DELETE if value.is_empty() => None,
+            DELETE => return Err(RecordError::ValueOnDelete(start)),
+            op => return Err(RecordError::Operation { op, at: start }),
+        };
+        Ok(Record { key: Key { kind, id }, value })
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<Record<'a>, RecordError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.payload.len() {
+            return None;
+        }
+        let record = self.read();
+        if record.is_err() {
+            self.at = self.payload.len();
+        }
+        Some(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_cut_payload_is_an_error_at_every_length() {
+        let mut payload = BytesMut::new();
+        Record { key: Key::service(Uuid::from_u128(7)), value: Some(b"{}") }.encode(&mut payload);
+        for len in 1..payload.len() {
+            let read: Result<Vec<_>, _> = Records::new(&payload[..len]).collect();
+            assert!(matches!(read, Err(RecordError::Truncated(_))), "{len} bytes: {read:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read(
+            all in proptest::collection::vec(
+                (any::<u8>(), any::<u128>(), proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40))),
+                0..20,
+            )
+        ) {
+            let mut payload = BytesMut::new();
+            let records: Vec<Record<'_>> = all
+                .iter()
+                .map(|(kind, id, value)| Record {
+                    key: Key { kind: Kind(*kind), id: Uuid::from_u128(*id) },
+                    value: value.as_deref(),
+                })
+                .collect();
+            records.iter().for_each(|record| record.encode(&mut payload));
+            let read: Result<Vec<_>, _> = Records::new(&payload).collect();
+            prop_assert_eq!(read, Ok(records));
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let read = Records::new(&bytes).count();
+            prop_assert!(read <= bytes.len());
+        }
+    }
+}

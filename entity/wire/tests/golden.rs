@@ -1,0 +1,162 @@
+//! The bytes of the wire, pinned: a change of the code must not change what an older peer reads.
+//!
+//! `GIBBON_TEST_BLESS=1 cargo test -p wire --test golden` writes the files of a new version.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use bytes::{Bytes, BytesMut};
+use uuid::Uuid;
+use wire::{
+    Ack, BucketSet, EncodedUpdate, EntityHash, Frame, Hello, Key, Mode, Nack, NackReason, PathHandling,
+    Position, Protocol, Record, Root, Route, Service, VERSIONS, Welcome,
+};
+
+const ID: Uuid = Uuid::from_u128(0x0f0e_0d0c_0b0a_4908_8706_0504_0302_0100);
+
+fn position() -> Position {
+    Position { epoch: Uuid::from_u128(1), revision: 42, root: Root([0xab; 32]) }
+}
+
+fn service() -> Service {
+    Service {
+        name: Some("orders".into()),
+        protocol: Protocol::Https,
+        host: "orders.internal".into(),
+        port: 8443,
+        path: Some("/v1".into()),
+        retries: 1,
+        connect_timeout: 500,
+        write_timeout: 700,
+        read_timeout: 900,
+        tls_verify: Some(true),
+        tls_verify_depth: Some(2),
+        ca_certificates: Some(vec![ID]),
+        client_certificate: Some(ID),
+        enabled: false,
+        ..Service::default()
+    }
+}
+
+fn route() -> Route {
+    Route {
+        name: Some("orders".into()),
+        service: Some(ID),
+        protocols: vec![Protocol::Https],
+        methods: Some(vec!["GET".into()]),
+        hosts: Some(vec!["*.example.com".into()]),
+        paths: Some(vec!["/orders".into(), r"~/o/\d+".into()]),
+        headers: Some(BTreeMap::from([("x-version".into(), vec!["2".into()])])),
+        snis: Some(vec!["example.com".into()]),
+        https_redirect_status_code: 308,
+        regex_priority: 7,
+        strip_path: false,
+        path_handling: PathHandling::V1,
+        preserve_host: true,
+        request_buffering: false,
+        response_buffering: false,
+        created_at: 1_700_000_000,
+        ..Route::default()
+    }
+}
+
+fn payload(mode: Mode) -> Bytes {
+    let bytes = serde_json::to_vec(&route()).expect("serialises");
+    let mut payload = BytesMut::new();
+    if mode == Mode::Repair {
+        payload.extend_from_slice(&BucketSet([0x11; 32]).0);
+    }
+    Record { key: Key::route(ID), value: Some(&bytes) }.encode(&mut payload);
+    Record { key: Key::service(ID), value: None }.encode(&mut payload);
+    payload.freeze()
+}
+
+fn frames() -> Vec<(&'static str, Frame)> {
+    let hello = Hello {
+        versions: VERSIONS,
+        node_id: ID,
+        hostname: "edge-1".into(),
+        version: "0.1.0".into(),
+        kinds: vec![1, 2],
+        labels: BTreeMap::from([("rack".into(), "b7".into())]),
+        held: Some(position()),
+    };
+    let welcome =
+        Welcome { version: 1, node_id: ID, program: "0.1.0".into(), head: position(), heartbeat_ms: 30_000 };
+    let nack = Nack {
+        epoch: position().epoch,
+        revision: 42,
+        reason: NackReason::Invalid,
+        message: "paths: should start with: / (fixed path) or ~/ (regex path)".into(),
+        collection: Some("routes".into()),
+        id: Some(ID),
+        field: Some("paths".into()),
+    };
+    vec![
+        ("hello", Frame::Hello(hello)),
+        ("welcome", Frame::Welcome(welcome)),
+        ("more", Frame::More(Bytes::from_static(b"part"))),
+        ("ack", Frame::Ack(Ack { held: position(), decode_us: 12, apply_us: 34 })),
+        ("nack", Frame::Nack(nack)),
+        ("heartbeat", Frame::Heartbeat(position())),
+        ("buckets_wanted", Frame::BucketsWanted(position())),
+        ("buckets", Frame::Buckets(42, (0..=255).map(|n| Root([n; 32])).collect())),
+    ]
+}
+
+fn check(name: &str, bytes: &[u8]) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("GIBBON_TEST_BLESS").is_some() {
+        std::fs::write(&path, bytes).expect("the golden file is written");
+    }
+    let golden = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert_eq!(
+        String::from_utf8_lossy(bytes),
+        String::from_utf8_lossy(&golden),
+        "the bytes of {name} have changed: older peers cannot read them"
+    );
+    assert_eq!(bytes, golden, "the bytes of {name} have changed: older peers cannot read them");
+}
+
+#[test]
+fn every_frame_has_its_pinned_bytes_and_is_read_back() {
+    for (name, frame) in frames() {
+        let bytes = frame.encode();
+        check(&format!("v1_{name}.frame"), &bytes);
+        assert_eq!(Frame::decode(&bytes).expect("own frame"), frame);
+    }
+}
+
+#[test]
+fn updates_have_their_pinned_bytes() {
+    for mode in Mode::ALL {
+        let update = EncodedUpdate::new(mode, 41, position(), payload(mode));
+        assert_eq!(update.frames.len(), 1);
+        check(&format!("v1_{}.frame", mode.as_str()), &update.frames[0]);
+    }
+}
+
+#[test]
+fn entities_have_their_pinned_bytes_and_hash() {
+    let service_bytes = serde_json::to_vec(&service()).expect("serialises");
+    let route_bytes = serde_json::to_vec(&route()).expect("serialises");
+    check("v1_service.json", &service_bytes);
+    check("v1_route.json", &route_bytes);
+    check("v1_service_defaults.json", &serde_json::to_vec(&Service::default()).expect("serialises"));
+    check("v1_route_defaults.json", &serde_json::to_vec(&Route::default()).expect("serialises"));
+    let hash = format!("{:?}", EntityHash::of(Key::route(ID), &route_bytes));
+    check("v1_route.hash", hash.as_bytes());
+    assert_eq!(serde_json::from_slice::<Service>(&service_bytes).expect("own bytes"), service());
+    assert_eq!(serde_json::from_slice::<Route>(&route_bytes).expect("own bytes"), route());
+}
+
+#[test]
+fn later_versions_may_add_what_this_one_ignores() {
+    let mut heartbeat = serde_json::to_value(position()).expect("serialises");
+    heartbeat["load"] = 0.5.into();
+    let mut message = BytesMut::from(&Frame::Heartbeat(position()).encode()[..1]);
+    message.extend_from_slice(heartbeat.to_string().as_bytes());
+    assert_eq!(Frame::decode(&message.freeze()).expect("read"), Frame::Heartbeat(position()));
+    assert_eq!(Frame::decode(&Bytes::from_static(&[200, 1, 2])).expect("read"), Frame::Ignored(200));
+    assert!(Frame::decode(&Bytes::from_static(&[100, 1, 2])).is_err());
+}
