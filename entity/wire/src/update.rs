@@ -183,51 +183,21 @@ pub struct EncodedUpdate {
 }
 
 impl EncodedUpdate {
-    /// Encodes the update that leads from revision `from` to `to` by the records in `payload`.
-    pub fn new(mode: Mode, from: u64, to: Position, payload: Bytes) -> Self {
-        let decoded_len = payload.len() as u64;
-        let (encoding, payload) = compress(payload);
-        let header = UpdateHeader {
-            mode,
-            encoding,
-            epoch: to.epoch,
-            from,
-            to: to.revision,
-            root: to.root,
-            decoded_len,
-            encoded_len: payload.len() as u64,
-        };
-        Self { header, frames: cut(header, payload) }
+    /// Cuts an update into frames.
+    pub fn new(update: &Update) -> Self {
+        let mut payload = update.encoded.clone();
+        let first = payload.split_to(payload.len().min(MAX_FRAME - 1 - 2 - HEADER));
+        let mut frames = vec![Frame::Update(update.header, first).encode()];
+        while !payload.is_empty() {
+            frames.push(Frame::More(payload.split_to(payload.len().min(MAX_FRAME - 1))).encode());
+        }
+        Self { header: update.header, frames }
     }
 
     /// Length of all frames in bytes.
-    pub fn len(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.frames.iter().map(Bytes::len).sum()
     }
-
-    /// Whether there is nothing to send; never the case.
-    pub fn is_empty(&self) -> bool {
-        self.frames.is_empty()
-    }
-}
-
-fn compress(payload: Bytes) -> (Encoding, Bytes) {
-    if payload.len() < COMPRESS_FROM {
-        return (Encoding::Plain, payload);
-    }
-    match zstd::bulk::compress(&payload, LEVEL) {
-        Ok(smaller) if smaller.len() < payload.len() => (Encoding::Zstd, smaller.into()),
-        _ => (Encoding::Plain, payload),
-    }
-}
-
-fn cut(header: UpdateHeader, mut payload: Bytes) -> Vec<Bytes> {
-    let first = payload.split_to(payload.len().min(MAX_FRAME - 1 - 2 - HEADER));
-    let mut frames = vec![Frame::Update(header, first).encode()];
-    while !payload.is_empty() {
-        frames.push(Frame::More(payload.split_to(payload.len().min(MAX_FRAME - 1))).encode());
-    }
-    frames
 }
 
 /// Puts the parts of one update together.
@@ -294,6 +264,50 @@ pub struct Update {
 }
 
 impl Update {
+    /// The update that leads from revision `from` to `to` by the records in `payload`.
+    pub fn new(mode: Mode, from: u64, to: Position, payload: Bytes) -> Self {
+        let decoded_len = payload.len() as u64;
+        let (encoding, encoded) = compress(payload);
+        let header = UpdateHeader {
+            mode,
+            encoding,
+            epoch: to.epoch,
+            from,
+            to: to.revision,
+            root: to.root,
+            decoded_len,
+            encoded_len: encoded.len() as u64,
+        };
+        Self { header, encoded }
+    }
+
+    /// The update in one piece, as it stands on disk.
+    pub fn to_bytes(&self) -> Bytes {
+        let mut bytes = BytesMut::with_capacity(2 + HEADER + self.encoded.len());
+        self.header.encode(&mut bytes);
+        bytes.put_slice(&self.encoded);
+        bytes.freeze()
+    }
+
+    /// Reads what [`Update::to_bytes`] made.
+    ///
+    /// # Errors
+    /// When it is no update, or not all of one.
+    pub fn from_bytes(bytes: &Bytes) -> Result<Self, UpdateError> {
+        let (header, encoded) = UpdateHeader::decode(bytes)?;
+        let assembly = Assembly::begin(header, encoded)?;
+        if assembly.is_complete() {
+            Ok(assembly.finish())
+        } else {
+            Err(UpdateError::Payload(format!("{} bytes of {}", assembly.received, header.encoded_len)))
+        }
+    }
+
+    /// Length of the payload in bytes, as sent.
+    pub const fn encoded_len(&self) -> u64 {
+        self.header.encoded_len
+    }
+
     /// Decodes the payload, never reading more than the header announced.
     ///
     /// # Errors
@@ -323,6 +337,16 @@ pub fn split_repair(payload: &Bytes) -> Result<(BucketSet, Bytes), UpdateError> 
     }
 }
 
+fn compress(payload: Bytes) -> (Encoding, Bytes) {
+    if payload.len() < COMPRESS_FROM {
+        return (Encoding::Plain, payload);
+    }
+    match zstd::bulk::compress(&payload, LEVEL) {
+        Ok(smaller) if smaller.len() < payload.len() => (Encoding::Zstd, smaller.into()),
+        _ => (Encoding::Plain, payload),
+    }
+}
+
 fn decompress(encoded: &[u8], wanted: u64) -> Result<Bytes, UpdateError> {
     let failed = |error: std::io::Error| UpdateError::Payload(error.to_string());
     let mut payload = Vec::new();
@@ -338,7 +362,7 @@ mod tests {
 
     fn send(payload: &[u8]) -> (EncodedUpdate, Result<Bytes, UpdateError>) {
         let to = Position { epoch: Uuid::from_u128(1), revision: 9, root: Root([7; 32]) };
-        let encoded = EncodedUpdate::new(Mode::Snapshot, 0, to, payload.to_vec().into());
+        let encoded = EncodedUpdate::new(&Update::new(Mode::Snapshot, 0, to, payload.to_vec().into()));
         let mut assembly: Option<Assembly> = None;
         for frame in &encoded.frames {
             match Frame::decode(frame).expect("own frames are read") {
@@ -376,7 +400,7 @@ mod tests {
     fn text_shrinks() {
         let (encoded, read) = send("{\"paths\":[\"/a\"]}".repeat(1000).as_bytes());
         assert_eq!(encoded.header.encoding, Encoding::Zstd);
-        assert!(encoded.len() < 400, "{}", encoded.len());
+        assert!(encoded.bytes() < 400, "{}", encoded.bytes());
         assert!(read.is_ok());
     }
 

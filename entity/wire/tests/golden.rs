@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 use wire::{
     Ack, BucketSet, EncodedUpdate, EntityHash, Frame, Hello, Key, Mode, Nack, NackReason, PathHandling,
-    Position, Protocol, Record, Root, Route, Service, VERSIONS, Welcome,
+    Position, Protocol, Record, Root, Route, Service, Update, VERSIONS, Welcome,
 };
 
 const ID: Uuid = Uuid::from_u128(0x0f0e_0d0c_0b0a_4908_8706_0504_0302_0100);
@@ -130,7 +130,7 @@ fn every_frame_has_its_pinned_bytes_and_is_read_back() {
 #[test]
 fn updates_have_their_pinned_bytes() {
     for mode in Mode::ALL {
-        let update = EncodedUpdate::new(mode, 41, position(), payload(mode));
+        let update = EncodedUpdate::new(&Update::new(mode, 41, position(), payload(mode)));
         assert_eq!(update.frames.len(), 1);
         check(&format!("v1_{}.frame", mode.as_str()), &update.frames[0]);
     }
