@@ -1,1 +1,18 @@
-//! x
+//! What a control plane and a data plane share as programs.
+//!
+//! - [`config`]: a typed configuration out of defaults, a TOML file and the environment, which knows for
+//!   each key where its value came from;
+//! - [`exit`]: the exit codes, and the `main` of both programs;
+//! - [`logging`]: one subscriber, text or JSON, on the standard error stream.
+//!
+//! Nothing here knows a service, a route or a frame of the wire, and nothing here knows a database or a
+//! proxy.
+
+pub mod config;
+pub mod exit;
+pub mod logging;
+
+/// Makes *ring* the TLS provider of this process; without effect when there is one already.
+pub fn install_tls_provider() {
+    rustls::crypto::ring::default_provider().install_default().ok();
+}

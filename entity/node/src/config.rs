@@ -1,0 +1,265 @@
+//! Configuration out of three places: the compiled-in defaults, a TOML file, the environment.
+//!
+//! A later place wins over an earlier one, key by key. A program describes its keys as one struct of plain
+//! values ("raw": `Default`, `Serialize`, `Deserialize` with `deny_unknown_fields`), loads it here, and then
+//! parses each section into what it works with. Whatever is wrong is a [`ConfigError`] that names the key,
+//! the value and its [`Origin`]; passwords inside URLs are masked wherever a value is shown.
+//!
+//! The environment variable of the key `cluster.listen` is `GIBBON_CLUSTER__LISTEN`. A list is written as
+//! `a,b` or `["a", "b"]`. Variables that begin with `GIBBON_TEST_` belong to tests and tools and are left
+//! alone; any other `GIBBON_` variable must name a key.
+
+mod mask;
+mod source;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use figment::error::Kind;
+use figment::providers::Serialized;
+use figment::value::{Dict, Value};
+use figment::{Figment, Profile};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use mask::mask_secrets;
+use source::{Environment, File};
+
+/// What stands before the name of each environment variable that is a key.
+pub const ENV_PREFIX: &str = "GIBBON_";
+
+/// Variables under this prefix are never read as keys.
+pub const ENV_RESERVED: &str = "GIBBON_TEST_";
+
+/// A raw configuration, and where each of its values came from.
+#[derive(Debug)]
+pub struct Loaded<Raw> {
+    /// The values, typed but not yet checked for their meaning.
+    pub raw: Raw,
+    places: Places,
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody set it.
+    Default,
+    /// The configuration file; the line is counted from 1.
+    File {
+        /// As it was given.
+        path: PathBuf,
+        /// Unknown for a value that cannot be placed.
+        line: Option<usize>,
+    },
+    /// The environment variable of this name.
+    Env(String),
+}
+
+/// Why a configuration cannot be used. The program ends with [`crate::exit::Code::Config`].
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is missing, unreadable or not TOML.
+    #[error("cannot read the configuration file {}: {reason}", path.display())]
+    File {
+        /// As it was given.
+        path: PathBuf,
+        /// What is wrong with it, with the line if there is one.
+        reason: String,
+    },
+    /// A key is unknown, or its value is of the wrong type or makes no sense.
+    #[error("{}", describe(.key, .value.as_deref(), .origin, .reason))]
+    Key {
+        /// Dotted, as in `cluster.listen`.
+        key: String,
+        /// As it was given, secrets masked; `None` where the key itself is what is wrong.
+        value: Option<String>,
+        /// Where the value was given.
+        origin: Origin,
+        /// What is wrong with it, and what would be right.
+        reason: String,
+    },
+}
+
+/// Loads a configuration: the defaults, then `file` if one is given, then this process's environment.
+///
+/// # Errors
+///
+/// The file is missing or not TOML; a key is unknown; a value is of the wrong type.
+pub fn load<Raw>(file: Option<&Path>) -> Result<Loaded<Raw>, ConfigError>
+where
+    Raw: Default + Serialize + DeserializeOwned,
+{
+    // Names or values that are no UTF-8 cannot be keys.
+    let variables =
+        std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+    load_with(file, variables)
+}
+
+/// [`load`] with a given environment instead of the process's own.
+///
+/// # Errors
+///
+/// As of [`load`].
+pub fn load_with<Raw>(
+    file: Option<&Path>,
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<Loaded<Raw>, ConfigError>
+where
+    Raw: Default + Serialize + DeserializeOwned,
+{
+    let defaults = Figment::from(Serialized::defaults(Raw::default()));
+    let places = Places {
+        file: file.map(File::read).transpose()?,
+        environment: Environment::new(variables, &defaults),
+    };
+    let mut figment = defaults;
+    if let Some(file) = &places.file {
+        figment = figment.merge(file.values());
+    }
+    figment = figment.merge(places.environment.values());
+    let raw = figment.extract().map_err(|error| places.error(&figment, error))?;
+    Ok(Loaded { raw, places })
+}
+
+impl<Raw> Loaded<Raw> {
+    /// Where the value of a key came from, the key dotted as in `cluster.listen`.
+    pub fn origin(&self, key: &str) -> Origin {
+        self.places.origin(key)
+    }
+
+    /// The error for a value that is well-typed but makes no sense.
+    pub fn violation(&self, key: &str, value: impl fmt::Display, reason: impl fmt::Display) -> ConfigError {
+        ConfigError::Key {
+            key: key.to_owned(),
+            value: Some(mask_secrets(&value.to_string()).into_owned()),
+            origin: self.origin(key),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+impl<Raw: Serialize> Loaded<Raw> {
+    /// Every key with its value and origin, one a line, sorted; secrets masked.
+    ///
+    /// Each line is `key = value  # origin` with the value as in TOML; a key without value is commented out.
+    pub fn print_effective(&self) -> String {
+        let values = Figment::from(Serialized::defaults(&self.raw)).extract::<Dict>().unwrap_or_default();
+        let mut lines = Vec::new();
+        flatten("", &values, &mut |key, value| {
+            let line = match value {
+                Value::Empty(..) => format!("# {key} is not set\n"),
+                value => format!("{key} = {}  # {}\n", render(value), self.origin(key)),
+            };
+            lines.push((key.to_owned(), line));
+        });
+        lines.sort();
+        lines.into_iter().map(|(_, line)| line).collect()
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line: Some(line) } => write!(f, "{}:{line}", path.display()),
+            Self::File { path, line: None } => write!(f, "{}", path.display()),
+            Self::Env(name) => write!(f, "env {name}"),
+        }
+    }
+}
+
+/// The places besides the defaults.
+#[derive(Debug)]
+struct Places {
+    file: Option<File>,
+    environment: Environment,
+}
+
+impl Places {
+    fn origin(&self, key: &str) -> Origin {
+        if let Some(name) = self.environment.name_of(key) {
+            return Origin::Env(name);
+        }
+        match self.file.as_ref().filter(|file| file.holds(key)) {
+            Some(file) => Origin::File { path: file.path().to_owned(), line: file.line_of(key) },
+            None => Origin::Default,
+        }
+    }
+
+    /// Figment knows what is wrong at which path, but not the line, nor the variable's name.
+    fn error(&self, values: &Figment, error: figment::Error) -> ConfigError {
+        let key = error.path.join(".");
+        let (shown, reason) = match &error.kind {
+            Kind::UnknownField(_, known) => {
+                (false, format!("there is no such key; the keys here are {}", known.join(", ")))
+            }
+            Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
+                (true, format!("must be {expected}"))
+            }
+            Kind::UnknownVariant(_, known) => (true, format!("must be one of {}", known.join(", "))),
+            kind => (true, mask_secrets(&kind.to_string()).into_owned()),
+        };
+        let all = values.extract::<Value>().ok().filter(|_| shown);
+        ConfigError::Key {
+            value: all.as_ref().and_then(|all| at_path(all, &error.path)).map(render),
+            origin: self.origin(&key),
+            reason,
+            key,
+        }
+    }
+}
+
+fn describe(key: &str, value: Option<&str>, origin: &Origin, reason: &str) -> String {
+    match value {
+        Some(value) => format!("bad configuration: {key} = {value} ({origin}): {reason}"),
+        None => format!("bad configuration: {key} ({origin}): {reason}"),
+    }
+}
+
+/// As `Value::find_ref`, but also into lists.
+fn at_path<'a>(value: &'a Value, path: &[String]) -> Option<&'a Value> {
+    path.iter().try_fold(value, |value, part| match value {
+        Value::Dict(_, items) => items.get(part),
+        Value::Array(_, items) => items.get(part.parse::<usize>().ok()?),
+        _ => None,
+    })
+}
+
+fn flatten(prefix: &str, values: &Dict, visit: &mut impl FnMut(&str, &Value)) {
+    for (name, value) in values {
+        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        match value {
+            Value::Dict(_, inner) => flatten(&key, inner, visit),
+            value => visit(&key, value),
+        }
+    }
+}
+
+/// A value as TOML writes it, secrets masked.
+fn render(value: &Value) -> String {
+    match value {
+        Value::String(_, text) => toml_edit::Value::from(mask_secrets(text).as_ref()).to_string(),
+        Value::Char(_, c) => toml_edit::Value::from(c.to_string()).to_string(),
+        Value::Bool(_, flag) => flag.to_string(),
+        Value::Num(_, number) => match number.to_f64() {
+            Some(float) => float.to_string(),
+            None => number.to_i128().map_or_else(String::new, |whole| whole.to_string()),
+        },
+        Value::Empty(..) => "(not set)".to_owned(),
+        Value::Array(_, items) => {
+            format!("[{}]", items.iter().map(render).collect::<Vec<_>>().join(", "))
+        }
+        Value::Dict(_, items) => {
+            let items = items.iter().map(|(name, value)| format!("{name} = {}", render(value)));
+            format!("{{ {} }}", items.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// The profile under which every place stores its values: there is one only.
+fn profile(values: Dict) -> figment::value::Map<Profile, Dict> {
+    Profile::Default.collect(values)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! How a program ends: the exit codes, and a `main` that keeps to them.
+
+use std::fmt;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::config::ConfigError;
+
+/// Why a program ended, as a number for scripts and service managers (those of BSD's `sysexits.h`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Code {
+    /// Bad arguments or configuration: starting again changes nothing.
+    Config = 64,
+    /// Something needed is not there: a database, a port, a certificate.
+    Unavailable = 69,
+    /// A fault of the program itself.
+    Internal = 70,
+}
+
+/// The end of a program that did not go well: what was attempted, on what, and what to do.
+#[derive(Debug)]
+pub struct Failure {
+    /// What the process exits with.
+    pub code: Code,
+    /// One line for the operator.
+    pub message: String,
+}
+
+/// The `main` of a program: parses the arguments, runs, and turns a [`Failure`] into its exit code.
+///
+/// Before anything else it makes *ring* the TLS provider of the process: rustls refuses to guess where it
+/// finds features for none or several. Wrong arguments exit with [`Code::Config`], help and version with 0.
+pub fn main<Arguments: Parser>(run: impl FnOnce(Arguments) -> Result<(), Failure>) -> ExitCode {
+    crate::install_tls_provider();
+    match parse().and_then(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if failure.message.is_empty() => failure.code.into(),
+        Err(failure) => {
+            say(&format!("error: {}", failure.message));
+            failure.code.into()
+        }
+    }
+}
+
+impl Failure {
+    /// Bad arguments or configuration.
+    pub fn config(message: impl fmt::Display) -> Self {
+        Self { code: Code::Config, message: message.to_string() }
+    }
+
+    /// Something needed is not there.
+    pub fn unavailable(message: impl fmt::Display) -> Self {
+        Self { code: Code::Unavailable, message: message.to_string() }
+    }
+
+    /// A fault of the program.
+    pub fn internal(message: impl fmt::Display) -> Self {
+        Self { code: Code::Internal, message: message.to_string() }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::config(error)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    /// A failure or configuration error that travelled as an `anyhow` error keeps its code and what was
+    /// said around it; anything else is internal.
+    fn from(error: anyhow::Error) -> Self {
+        let code = if let Some(failure) = error.downcast_ref::<Failure>() {
+            failure.code
+        } else if error.downcast_ref::<ConfigError>().is_some() {
+            Code::Config
+        } else {
+            Code::Internal
+        };
+        Self { code, message: format!("{error:#}") }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        Self::from(code as u8)
+    }
+}
+
+fn parse<Arguments: Parser>() -> Result<Arguments, Failure> {
+    Arguments::try_parse().map_err(|error| {
+        if !error.use_stderr() {
+            // Help and version are what was asked for, on the standard output.
+            error.exit()
+        }
+        say(error.render().to_string().trim_end());
+        // Said already, over several lines and without the "error: " that it begins with.
+        Failure { code: Code::Config, message: String::new() }
+    })
+}
+
+/// The logger may not be there yet, and a closed standard error stream is no reason to panic.
+fn say(message: &str) {
+    writeln!(std::io::stderr(), "{message}").ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_keeps_its_code_inside_anyhow() {
+        let error = anyhow::Error::from(Failure::unavailable("port 8001 is in use")).context("cannot start");
+        let failure = Failure::from(error);
+        assert_eq!(failure.code, Code::Unavailable);
+        assert_eq!(failure.message, "cannot start: port 8001 is in use");
+
+        let error = std::fs::read("/nonexistent").context("cannot read").unwrap_err();
+        assert_eq!(Failure::from(error).code, Code::Internal);
+    }
+}
