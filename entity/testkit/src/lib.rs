@@ -1,1 +1,22 @@
-//! x
+//! Support for the integration tests of both programs. Not shipped, and never a dependency of what is.
+//!
+//! Fakes are real servers on loopback, ports are reserved, waits have deadlines, and whatever a test
+//! starts ends with it. Helpers panic where a test could do nothing but fail, and say what was attempted.
+//!
+//! - [`ports`]: ports that no other test, and no outgoing connection, is given;
+//! - [`process`]: our two programs as processes, built when they are stale, killed when dropped;
+//! - [`plane`]: a whole installation: control plane, data planes, an origin;
+//! - [`http`]: a client that sends exactly the bytes it is told to;
+//! - [`origin`]: a server that answers, stalls, truncates or resets as scripted, and remembers;
+//! - [`postgres`]: a private PostgreSQL, one database per test;
+//! - [`certs`]: key pairs, also expired or not yet valid ones;
+//! - [`wait`]: polling with a deadline.
+
+pub mod certs;
+pub mod http;
+pub mod origin;
+pub mod plane;
+pub mod ports;
+pub mod postgres;
+pub mod process;
+pub mod wait;

@@ -1,0 +1,214 @@
+//! An HTTP/1.1 origin that answers as scripted and remembers what it received.
+//!
+//! It runs on a thread and runtime of its own, so that a test may block, and ends when it is dropped.
+//! Without a script it answers 200 with what it received as JSON:
+//! `{"method", "target", "headers": {name: value}, "body"}`, the names in lower case.
+
+mod answer;
+mod serve;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use crate::ports::{self, Port};
+
+pub use answer::Answer;
+
+/// A running origin.
+#[derive(Debug)]
+pub struct Origin {
+    port: Arc<Port>,
+    shared: Arc<Shared>,
+    thread: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+/// A request that the origin received.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// Over which connection, counted from 0.
+    pub connection: usize,
+    /// When its last byte came.
+    pub at: Instant,
+    /// As it was sent.
+    pub method: String,
+    /// As it was sent.
+    pub target: String,
+    /// In the order and the spelling in which they came.
+    pub headers: Vec<(String, String)>,
+    /// With the transfer coding taken off.
+    pub body: Vec<u8>,
+}
+
+impl Origin {
+    /// Starts an origin.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot listen.
+    pub fn start() -> Self {
+        let port = Arc::new(ports::reserve());
+        let shared = Arc::new(Shared::default());
+        let thread = Some(spawn(port.address(), shared.clone()));
+        Self { port, shared, thread }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+
+    /// Where it listens, as `http://127.0.0.1:20000`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.port)
+    }
+
+    /// Answers so from now on.
+    pub fn answer(&self, answer: Answer) {
+        self.answer_with(move |_| answer.clone());
+    }
+
+    /// Answers so from now on, depending on the request.
+    pub fn answer_with(&self, script: impl Fn(&Received) -> Answer + Send + Sync + 'static) {
+        self.shared.script().always = Arc::new(script);
+    }
+
+    /// Answers one request so, after those already scripted, and then as before.
+    pub fn answer_once(&self, answer: Answer) {
+        self.shared.script().once.push_back(answer);
+    }
+
+    /// All requests so far, in the order in which they were complete.
+    pub fn requests(&self) -> Vec<Received> {
+        self.shared.requests().clone()
+    }
+
+    /// The last request.
+    ///
+    /// # Panics
+    ///
+    /// When there was none.
+    pub fn last(&self) -> Received {
+        self.shared.requests().last().cloned().expect("the origin has received a request")
+    }
+
+    /// How many requests there were.
+    pub fn count(&self) -> usize {
+        self.shared.requests().len()
+    }
+
+    /// How many connections were accepted.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// Forgets the requests so far.
+    pub fn forget(&self) {
+        self.shared.requests().clear();
+    }
+
+    /// Stops listening and resets all connections; connecting is refused from now on.
+    pub fn stop(&mut self) {
+        if let Some((stop, thread)) = self.thread.take() {
+            // An error means that it has ended already.
+            stop.send(()).ok();
+            thread.join().ok();
+        }
+    }
+
+    /// Listens again, at the same address.
+    pub fn restart(&mut self) {
+        self.stop();
+        self.thread = Some(spawn(self.port.address(), self.shared.clone()));
+    }
+}
+
+impl Received {
+    /// The first header field of this name, in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+
+    /// All header fields of this name, in any case.
+    pub fn header_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.headers.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// What the handle and the thread share.
+#[derive(Debug, Default)]
+struct Shared {
+    script: Mutex<Script>,
+    requests: Mutex<Vec<Received>>,
+    connections: AtomicUsize,
+}
+
+struct Script {
+    once: VecDeque<Answer>,
+    always: Arc<dyn Fn(&Received) -> Answer + Send + Sync>,
+}
+
+impl Shared {
+    fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().expect("nothing panics while the script is held")
+    }
+
+    fn requests(&self) -> MutexGuard<'_, Vec<Received>> {
+        self.requests.lock().expect("nothing panics while the requests are held")
+    }
+
+    /// Remembers a request and says how to answer it.
+    fn receive(&self, received: Received) -> Answer {
+        let mut script = self.script();
+        let once = script.once.pop_front();
+        let always = script.always.clone();
+        drop(script);
+        let answer = once.unwrap_or_else(|| always(&received)).for_request(&received);
+        self.requests().push(received);
+        answer
+    }
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self { once: VecDeque::new(), always: Arc::new(|_| Answer::echo()) }
+    }
+}
+
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Script").field("once", &self.once).finish_non_exhaustive()
+    }
+}
+
+fn spawn(address: SocketAddr, shared: Arc<Shared>) -> (oneshot::Sender<()>, JoinHandle<()>) {
+    let (stop, stopped) = oneshot::channel();
+    // Bound here, so that a client may connect as soon as this returns.
+    let listener = std::net::TcpListener::bind(address)
+        .unwrap_or_else(|error| panic!("the origin cannot listen on {address}: {error}"));
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime can be made").block_on(async {
+            tokio::select! {
+                () = serve::listen(listener, shared) => {}
+                _ = stopped => {}
+            }
+        });
+    });
+    (stop, thread)
+}
+
+#[cfg(test)]
+mod tests;

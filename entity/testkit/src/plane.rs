@@ -1,0 +1,1 @@
+//! A whole installation, of the real programs.

@@ -1,0 +1,112 @@
+//! Ports for servers under test.
+//!
+//! "Bind to port 0, note the number, release it" loses a race now and then: before the server binds, the
+//! kernel may give the same number to an outgoing connection, or to another test. So the numbers here come
+//! from outside the kernel's ephemeral range, and each is held by a lock file for as long as it is in use.
+
+use std::fmt;
+use std::fs::{File, OpenOptions, Permissions};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Where ports are taken from, less the kernel's ephemeral range.
+const RANGE: Range<u16> = 20_000..30_000;
+
+/// A port on loopback that nobody else is given while this lives.
+#[derive(Debug)]
+pub struct Port {
+    number: u16,
+    _lock: File,
+}
+
+/// Reserves a port.
+///
+/// # Panics
+///
+/// When none is free, or the lock files cannot be made.
+pub fn reserve() -> Port {
+    let folder = folder();
+    let ephemeral = ephemeral_range();
+    let candidates = || RANGE.filter(|number| !ephemeral.contains(number));
+    // Neighbours in time start apart, so that they seldom try each other's locks.
+    let start = spread() as usize % candidates().count().max(1);
+    candidates()
+        .cycle()
+        .skip(start)
+        .take(RANGE.len())
+        .find_map(|number| try_reserve(&folder, number))
+        .unwrap_or_else(|| panic!("no free port in {RANGE:?} outside of {ephemeral:?}"))
+}
+
+impl Port {
+    /// The number.
+    pub fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// The port on 127.0.0.1.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.number).into()
+    }
+}
+
+/// As `127.0.0.1:20000`.
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address().fmt(f)
+    }
+}
+
+fn try_reserve(folder: &std::path::Path, number: u16) -> Option<Port> {
+    let path = folder.join(number.to_string());
+    // Somebody else's file that we may not open is somebody else's port.
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path).ok()?;
+    lock.try_lock().ok()?;
+    TcpListener::bind((Ipv4Addr::LOCALHOST, number)).ok()?;
+    Some(Port { number, _lock: lock })
+}
+
+/// The lock files stay: removing one would let two processes lock two files of the same name.
+fn folder() -> PathBuf {
+    let folder = std::env::temp_dir().join("gibbon-test-ports");
+    if std::fs::create_dir(&folder).is_ok() {
+        // Shared by all users of the machine, as the ports are.
+        std::fs::set_permissions(&folder, Permissions::from_mode(0o1777)).ok();
+    }
+    assert!(folder.is_dir(), "cannot make the folder of port locks {}", folder.display());
+    folder
+}
+
+fn ephemeral_range() -> Range<u16> {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut numbers = text.split_whitespace().filter_map(|word| word.parse().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(first), Some(last)) => first..last,
+        _ => 32_768..60_999,
+    }
+}
+
+fn spread() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    std::process::id().wrapping_mul(613).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn a_port_is_given_to_one_at_a_time_and_can_be_bound() {
+        let ports: Vec<_> = (0..50).map(|_| reserve()).collect();
+        let numbers: HashSet<_> = ports.iter().map(Port::number).collect();
+        assert_eq!(numbers.len(), ports.len());
+        let first = &ports[0];
+        assert!(try_reserve(&folder(), first.number()).is_none());
+        TcpListener::bind(first.address()).unwrap();
+    }
+}

@@ -1,0 +1,218 @@
+//! A private PostgreSQL: its own folder, its own port on loopback, and no durability unless asked for.
+//!
+//! [`shared`] is one server for all tests of a process, in which each test makes a [`Postgres::database`] of
+//! its own. A test that stops, kills or restarts the server takes one for itself with [`Postgres::start`].
+//!
+//! Each server has a watchdog, a shell that waits for the end of the test process, stops the server and
+//! removes its folder: statics are never dropped, and a test process may be killed.
+
+mod server;
+
+use std::path::PathBuf;
+use std::process::Child;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::ports::{self, Port};
+
+/// How long a start or a stop may take.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A PostgreSQL server.
+#[derive(Debug)]
+pub struct Postgres {
+    port: Port,
+    /// Of the server's user, if that is not ours.
+    owner: Option<server::Owner>,
+    folder: PathBuf,
+    durable: bool,
+    running: Option<Child>,
+    watchdog: Child,
+    databases: AtomicU32,
+}
+
+/// The server that the tests of this process share. It is started by who needs it first.
+///
+/// # Panics
+///
+/// As of [`Postgres::start`].
+pub fn shared() -> &'static Postgres {
+    static SHARED: OnceLock<Postgres> = OnceLock::new();
+    SHARED.get_or_init(Postgres::start)
+}
+
+impl Postgres {
+    /// Starts a server that forgets when the machine fails (`fsync=off`).
+    ///
+    /// # Panics
+    ///
+    /// When PostgreSQL is not installed, or does not start.
+    pub fn start() -> Self {
+        Self::make(false)
+    }
+
+    /// Starts a server that is durable, to measure what a write costs.
+    ///
+    /// # Panics
+    ///
+    /// As of [`Postgres::start`].
+    pub fn start_durable() -> Self {
+        Self::make(true)
+    }
+
+    /// Makes a new, empty database and returns its URL.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not run.
+    pub fn database(&self) -> String {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.execute("postgres", &format!("CREATE DATABASE {name}"));
+        self.url(&name)
+    }
+
+    /// The URL of a database of this name.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://{}@{}/{database}", server::USER, self.port)
+    }
+
+    /// Runs SQL with `psql` and returns its output, unaligned and without headings.
+    ///
+    /// # Panics
+    ///
+    /// When it fails: with what `psql` says.
+    pub fn execute(&self, database: &str, sql: &str) -> String {
+        server::psql(&self.url(database), sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// Where the server listens, also while it does not run.
+    pub fn port(&self) -> &Port {
+        &self.port
+    }
+
+    /// Stops the server as a machine that is shut down would.
+    ///
+    /// # Panics
+    ///
+    /// When it does not run, or does not stop.
+    pub fn stop(&mut self) {
+        self.end(Signal::SIGINT);
+    }
+
+    /// Kills the server: its next start recovers from the log.
+    ///
+    /// # Panics
+    ///
+    /// As of [`Postgres::stop`].
+    pub fn kill9(&mut self) {
+        self.end(Signal::SIGKILL);
+    }
+
+    /// Starts the server again, on the same port and data.
+    ///
+    /// # Panics
+    ///
+    /// When it runs already, or does not start.
+    pub fn start_again(&mut self) {
+        assert!(self.running.is_none(), "PostgreSQL runs already");
+        self.running = Some(server::start(&self.folder, self.owner, self.port.number(), self.durable));
+    }
+
+    /// Stops the server, or kills it, and starts it again.
+    ///
+    /// # Panics
+    ///
+    /// As of [`Postgres::stop`] and [`Postgres::start_again`].
+    pub fn restart(&mut self) {
+        self.stop();
+        self.start_again();
+    }
+
+    /// Stops every process of the server (SIGSTOP): connections stay, but nobody answers.
+    ///
+    /// # Panics
+    ///
+    /// When it does not run.
+    pub fn freeze(&self) {
+        self.signal_group(Signal::SIGSTOP);
+    }
+
+    /// Ends a [`Postgres::freeze`].
+    ///
+    /// # Panics
+    ///
+    /// As of [`Postgres::freeze`].
+    pub fn thaw(&self) {
+        self.signal_group(Signal::SIGCONT);
+    }
+
+    fn make(durable: bool) -> Self {
+        let owner = server::owner();
+        let folder = server::initialize(owner);
+        let port = ports::reserve();
+        let watchdog = server::watch(&folder);
+        let running = Some(server::start(&folder, owner, port.number(), durable));
+        Self { port, owner, folder, durable, running, watchdog, databases: AtomicU32::new(0) }
+    }
+
+    fn end(&mut self, signal: Signal) {
+        let mut server = self.running.take().expect("PostgreSQL runs");
+        send(&server, signal);
+        server::wait_exit(&mut server, DEADLINE);
+    }
+
+    /// The server leads a process group of its own; its children have left it for sessions of theirs.
+    fn signal_group(&self, signal: Signal) {
+        let server = self.running.as_ref().expect("PostgreSQL runs");
+        for child in server::children(server.id()) {
+            // One that has ended meanwhile needs no signal.
+            kill(Pid::from_raw(child), signal).ok();
+        }
+        send(server, signal);
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Some(mut server) = self.running.take() {
+            send(&server, Signal::SIGCONT);
+            send(&server, Signal::SIGQUIT);
+            server::wait_exit(&mut server, DEADLINE);
+        }
+        self.watchdog.kill().ok();
+        self.watchdog.wait().ok();
+        std::fs::remove_dir_all(&self.folder).ok();
+    }
+}
+
+fn send(process: &Child, signal: Signal) {
+    let pid = i32::try_from(process.id()).expect("a pid fits");
+    // One that has ended is waited for by who asks; nothing is lost.
+    kill(Pid::from_raw(pid), signal).ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn databases_are_apart_and_survive_restarts() {
+        let mut postgres = Postgres::start();
+        let (first, second) = (postgres.database(), postgres.database());
+        assert_ne!(first, second);
+        postgres.execute("test_0", "CREATE TABLE a (b int); INSERT INTO a VALUES (7)");
+        assert_eq!(postgres.execute("test_1", "SELECT count(*) FROM pg_tables WHERE tablename = 'a'"), "0");
+        postgres.restart();
+        postgres.kill9();
+        postgres.start_again();
+        assert_eq!(postgres.execute("test_0", "SELECT b FROM a"), "7");
+
+        let (pid, folder) = (postgres.running.as_ref().unwrap().id(), postgres.folder.clone());
+        drop(postgres);
+        assert!(!folder.exists() && !PathBuf::from(format!("/proc/{pid}")).exists());
+    }
+}
