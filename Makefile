@@ -1,0 +1,60 @@
+# Gibbon from a checkout: `make run` to try it, `make test` for everything that must hold.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# What `make tools` installs comes first.
+export PATH := $(CURDIR)/target/tools/bin:$(PATH)
+export RUN_BIN ?= $(TARGET)/release
+
+.PHONY: help run build test tools lint fmt clippy doc deny unit smoke deployed bench clean
+
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## A control plane, a data plane and a demo origin on this machine, until Ctrl-C; data in ./data
+	@deploy/run-local.sh
+
+# Not in one command: a program would get the features that only the other one's dependencies need.
+build: ## The two programs, optimised
+	cargo build --release --locked -p control
+	cargo build --release --locked -p gateway
+
+# The quick to fail come first; the last line is that of the test runner.
+test: tools lint unit build smoke deployed ## Everything below; installs what it needs, saying so first
+
+tools: ## What the tests need and is not there yet
+	.ci/install
+
+lint: fmt clippy doc deny ## fmt, clippy, doc and deny
+
+fmt: ## Formatting
+	cargo fmt --all --check
+
+clippy: ## Lints, warnings denied
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+doc: ## The documentation builds without a warning
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
+
+deny: ## Banned crates, licences, sources
+	cargo deny --locked check bans licenses sources
+
+unit: ## All tests of all packages, on debug builds of the two programs
+	cargo build --workspace --bins --locked
+	cargo test --workspace --locked
+
+smoke: ## Steady load on the optimised programs while the configuration changes
+	load-tests/run.sh load-tests/smoke.js
+
+deployed: ## make run, the alerts and the dashboard, on the optimised programs
+	cargo test --workspace --locked --test deployed
+
+bench: ## Benches; see benches/README.md
+	cargo bench -p benches --locked
+
+clean: ## Removes what was built and installed under target; ./data stays
+	cargo clean
