@@ -1,1 +1,3 @@
-//! x
+//! The data plane of Gibbon.
+
+pub mod route;

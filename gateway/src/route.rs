@@ -1,0 +1,195 @@
+//! Which route a request takes. Owns the table and its order; knows nothing of sockets, of Pingora, nor
+//! of where the configuration comes from.
+//!
+//! A [`Table`] never changes. A [`Builder`] makes the next one out of the one before, sharing what stayed
+//! the same, so that the work for a change is in proportion to the change: a map from host to a trie of
+//! path prefixes (see `map` and `trie`), in whose nodes the routes stand by [priority](self#priority). A
+//! search walks one path of the trie for each host pattern that the request's host matches, and leaves
+//! every subtree whose best is behind what it has found.
+//!
+//! # Priority
+//!
+//! As Kong's `traditional_compatible` router: see `priority.rs`. Of routes equal in it, the oldest wins,
+//! then the one with the smallest id.
+
+mod builder;
+mod entry;
+mod host;
+mod map;
+mod method;
+mod priority;
+mod service;
+mod slots;
+mod trie;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Method};
+
+pub use builder::{Builder, Change, Refusal};
+pub use entry::Entry;
+pub use service::{Host, Service};
+
+use map::Map;
+use slots::Slots;
+use trie::{Candidate, Node};
+
+/// Every route and service of one configuration. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    /// By the key of the host pattern.
+    hosts: Map<Arc<Node>>,
+    /// Routes for any host.
+    any_host: Arc<Node>,
+    services: Slots,
+    /// How many host patterns of routes have a wildcard: without any, none are looked for.
+    wildcards: usize,
+    routes: usize,
+}
+
+/// What of a request decides on its route, in canonical form.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'r> {
+    /// The method.
+    pub method: &'r Method,
+    /// The host: lower case, without port and trailing dot.
+    pub host: &'r str,
+    /// The port that the client asked for.
+    pub port: u16,
+    /// The path as [`wire::normalize_path`] leaves it, without the query.
+    pub path: &'r str,
+    /// The headers.
+    pub headers: &'r HeaderMap,
+    /// The server name of the TLS handshake in lower case; `None` for a plaintext request.
+    pub sni: Option<&'r str>,
+}
+
+/// The route that a request takes.
+#[derive(Clone, Debug)]
+pub struct Match {
+    /// The route.
+    pub route: Arc<Entry>,
+    /// Its service; `None` when the route has none.
+    pub service: Option<Arc<Service>>,
+    /// How many bytes of the path the route's path matched; 1 when the route has no paths.
+    pub matched: usize,
+}
+
+impl Table {
+    /// The route with the highest priority among those that match. Allocates nothing.
+    pub fn lookup(&self, request: &Request<'_>) -> Option<Match> {
+        let mut search = Search { table: self, request, method: method::bit(request.method), best: None };
+        if let Some(root) = self.hosts.get(request.host) {
+            search.walk(root);
+        }
+        if self.wildcards > 0 {
+            host::wildcard_keys(request.host)
+                .filter_map(|key| self.hosts.get(key))
+                .for_each(|root| search.walk(root));
+        }
+        search.walk(&self.any_host);
+        search.best.map(|found| self.matched(found, request))
+    }
+
+    /// How many routes there are.
+    pub fn len(&self) -> usize {
+        self.routes
+    }
+
+    /// Whether there is no route.
+    pub fn is_empty(&self) -> bool {
+        self.routes == 0
+    }
+
+    fn matched(&self, found: &Candidate, request: &Request<'_>) -> Match {
+        Match {
+            route: found.entry.clone(),
+            service: self.service(&found.entry).cloned(),
+            matched: found.entry.matched(found.path, request.path),
+        }
+    }
+
+    fn service(&self, route: &Entry) -> Option<&Arc<Service>> {
+        route.service.and_then(|(_, slot)| self.services.get(slot))
+    }
+
+    fn insert(&mut self, route: &Arc<Entry>) {
+        for place in route.places() {
+            let candidate =
+                |port| Candidate { priority: place.priority, entry: route.clone(), port, path: place.path };
+            if route.hosts.is_empty() {
+                Node::insert(&mut self.any_host, place.prefix, candidate(0));
+            }
+            for host in &route.hosts {
+                let root = self.hosts.entry(&host.key);
+                Node::insert(root, place.prefix, candidate(host.port));
+            }
+        }
+        self.wildcards += route.hosts.iter().filter(|host| host.is_wildcard()).count();
+        self.routes += 1;
+    }
+
+    fn remove(&mut self, route: &Entry) {
+        for place in route.places() {
+            if route.hosts.is_empty() {
+                Node::remove(&mut self.any_host, place.prefix, route.id);
+            }
+            for host in &route.hosts {
+                let root = self.hosts.entry(&host.key);
+                Node::remove(root, place.prefix, route.id);
+                if root.is_empty() {
+                    self.hosts.remove(&host.key);
+                }
+            }
+        }
+        self.wildcards -= route.hosts.iter().filter(|host| host.is_wildcard()).count();
+        self.routes -= 1;
+    }
+}
+
+/// One lookup, and the best that it has found so far.
+struct Search<'t, 'r> {
+    table: &'t Table,
+    request: &'r Request<'r>,
+    method: u16,
+    best: Option<&'t Candidate>,
+}
+
+impl<'t> Search<'t, '_> {
+    /// Searches the nodes whose prefixes the path begins with.
+    fn walk(&mut self, root: &'t Node) {
+        let mut rest = self.request.path.as_bytes();
+        let mut next = Some(root);
+        while let Some(node) = next {
+            if self.best.is_some_and(|best| best.priority > node.best) {
+                return;
+            }
+            let Some(behind) = node.strip(rest) else { return };
+            rest = behind;
+            self.consider(&node.candidates);
+            next = node.child(rest);
+        }
+    }
+
+    /// Takes the first of `candidates`, which come best first, that is better than what was found and
+    /// accepts the request.
+    fn consider(&mut self, candidates: &'t [Candidate]) {
+        for candidate in candidates {
+            if self.best.is_some_and(|best| !candidate.outranks(best)) {
+                return;
+            }
+            if self.accepts(candidate) {
+                self.best = Some(candidate);
+                return;
+            }
+        }
+    }
+
+    fn accepts(&self, candidate: &Candidate) -> bool {
+        let entry = &candidate.entry;
+        entry.methods & self.method != 0
+            && (candidate.port == 0 || candidate.port == self.request.port)
+            && entry.accepts(self.request, candidate.path)
+            && self.table.service(entry).is_none_or(|service| service.enabled)
+    }
+}

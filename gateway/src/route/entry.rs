@@ -1,0 +1,278 @@
+//! A route as the table holds it: patterns compiled, flags parsed, little memory.
+
+use http::{HeaderName, HeaderValue, Method};
+use regex::Regex;
+use uuid::Uuid;
+use wire::{HeaderPattern, PathHandling, Protocol};
+
+use super::host::HostPattern;
+use super::priority::Base;
+use super::{Refusal, Request, method};
+
+/// A route, compiled.
+#[derive(Debug)]
+pub struct Entry {
+    /// Identity.
+    pub id: Uuid,
+    /// Unique name.
+    pub name: Option<Box<str>>,
+    /// When it was made, in seconds since 1970.
+    pub created_at: i64,
+    /// Whether what was matched of the path is taken off.
+    pub strip_path: bool,
+    /// Whether the client's `Host` goes upstream.
+    pub preserve_host: bool,
+    /// How the upstream path is put together.
+    pub path_handling: PathHandling,
+    /// Whether plaintext requests are answered with `redirect_status` instead of being proxied.
+    pub https_only: bool,
+    /// Status for plaintext requests where `https_only`.
+    pub redirect_status: u16,
+    /// The service: its id, and its slot in the table.
+    pub(super) service: Option<(Uuid, u32)>,
+    /// Whether it is for HTTP at all; if not, it never matches.
+    for_http: bool,
+    pub(super) methods: u16,
+    pub(super) hosts: Box<[HostPattern]>,
+    paths: Box<[Path]>,
+    base: Base,
+    regex_priority: i32,
+    /// What few routes have; boxed, so that the others do not pay for it.
+    extras: Option<Box<Extras>>,
+}
+
+#[derive(Debug)]
+enum Path {
+    Prefix(Box<str>),
+    Regex { regex: Regex, literal: Box<str> },
+}
+
+/// A header that is asked for, and the values of which it must have one.
+type HeaderRule = (HeaderName, Box<[HeaderPattern]>);
+
+#[derive(Debug, Default)]
+struct Extras {
+    /// Methods without a bit of their own.
+    methods: Box<[Box<str>]>,
+    headers: Box<[HeaderRule]>,
+    snis: Box<[HostPattern]>,
+}
+
+/// Where a route stands in the trie of a host.
+pub(super) struct Place<'e> {
+    pub(super) prefix: &'e [u8],
+    pub(super) priority: u64,
+    pub(super) path: u32,
+}
+
+impl Entry {
+    /// Compiles `route`. The slot of its service is filled in when it is put into the table.
+    pub(super) fn compile(route: &wire::Route) -> Result<Self, Refusal> {
+        let methods = some(route.methods.as_ref());
+        let hosts = some(route.hosts.as_ref()).map(host_patterns);
+        let paths = some(route.paths.as_ref()).map(|paths| compile_paths(route, paths)).transpose()?;
+        let headers = route.headers.as_ref().filter(|headers| !headers.is_empty());
+        let snis = some(route.snis.as_ref());
+        let kinds = [methods.is_some(), hosts.is_some(), headers.is_some(), snis.is_some(), paths.is_some()];
+        let plain_hosts =
+            hosts.as_ref().is_some_and(|hosts| !hosts.iter().any(|pattern| pattern.is_wildcard()));
+        let extras = Extras {
+            methods: methods.map(other_methods).unwrap_or_default(),
+            headers: headers.map(|_| compile_headers(route)).transpose()?.unwrap_or_default(),
+            snis: snis.map(host_patterns).unwrap_or_default(),
+        };
+        let has = |protocol| route.protocols.contains(&protocol);
+        Ok(Self {
+            id: route.id,
+            name: route.name.as_deref().map(Into::into),
+            created_at: route.created_at,
+            strip_path: route.strip_path,
+            preserve_host: route.preserve_host,
+            path_handling: route.path_handling,
+            https_only: has(Protocol::Https) && !has(Protocol::Http),
+            redirect_status: route.https_redirect_status_code,
+            service: route.service.map(|id| (id, u32::MAX)),
+            for_http: has(Protocol::Http) || has(Protocol::Https),
+            methods: methods.map_or(method::ANY, method_bits),
+            base: Base::new(
+                kinds.into_iter().filter(|kind| *kind).count(),
+                plain_hosts,
+                headers.map_or(0, |headers| headers.len()),
+            ),
+            hosts: hosts.unwrap_or_default(),
+            paths: paths.unwrap_or_default(),
+            regex_priority: route.regex_priority,
+            extras: extras.is_needed().then(|| Box::new(extras)),
+        })
+    }
+
+    /// The id of its service.
+    pub fn service_id(&self) -> Option<Uuid> {
+        self.service.map(|(id, _)| id)
+    }
+
+    /// Where it stands in the trie of each of its hosts.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place<'_>> {
+        let everywhere = self.paths.is_empty().then(|| Place {
+            prefix: b"",
+            priority: self.base.prefix(0),
+            path: u32::MAX,
+        });
+        let paths = self.paths.iter().zip(0..).map(|(path, index)| Place {
+            prefix: path.literal().as_bytes(),
+            priority: match path {
+                Path::Prefix(prefix) => self.base.prefix(prefix.len()),
+                Path::Regex { .. } => self.base.regex(self.regex_priority),
+            },
+            path: index,
+        });
+        everywhere.into_iter().chain(paths).filter(|_| self.for_http)
+    }
+
+    /// What is left to be checked of a request whose host, port, method bit and path prefix match.
+    pub(super) fn accepts(&self, request: &Request<'_>, path: u32) -> bool {
+        let regex = match self.paths.get(path as usize) {
+            Some(Path::Regex { regex, .. }) => regex.is_match(request.path),
+            Some(Path::Prefix(_)) | None => true,
+        };
+        regex && self.extras.as_ref().is_none_or(|extras| extras.accept(self.methods, request))
+    }
+
+    /// How many bytes of `path` its path number `index` matches. A route without paths counts as if it
+    /// had matched the first slash.
+    pub(super) fn matched(&self, index: u32, path: &str) -> usize {
+        match self.paths.get(index as usize) {
+            Some(Path::Prefix(prefix)) => prefix.len(),
+            Some(Path::Regex { regex, .. }) => regex.find(path).map_or(0, |found| found.end()),
+            None => path.len().min(1),
+        }
+    }
+}
+
+impl Path {
+    /// What every path that it matches begins with.
+    fn literal(&self) -> &str {
+        match self {
+            Self::Prefix(prefix) => prefix,
+            Self::Regex { literal, .. } => literal,
+        }
+    }
+}
+
+impl Extras {
+    fn is_needed(&self) -> bool {
+        !(self.methods.is_empty() && self.headers.is_empty() && self.snis.is_empty())
+    }
+
+    fn accept(&self, methods: u16, request: &Request<'_>) -> bool {
+        self.accept_method(methods, request.method)
+            && self.headers.iter().all(|(name, patterns)| {
+                request.headers.get_all(name).iter().any(|value| matches_any(value, patterns))
+            })
+            && self.accept_sni(request.sni)
+    }
+
+    fn accept_method(&self, methods: u16, method: &Method) -> bool {
+        methods == method::ANY
+            || method::bit(method) != method::OTHER
+            || self.methods.iter().any(|name| **name == *method.as_str())
+    }
+
+    /// Server names count for requests over TLS alone.
+    fn accept_sni(&self, sni: Option<&str>) -> bool {
+        let Some(sni) = sni else { return true };
+        self.snis.is_empty()
+            || self.snis.iter().any(|pattern| match &*pattern.key {
+                suffix if suffix.starts_with('.') => sni.ends_with(suffix),
+                prefix if prefix.ends_with('.') => sni.starts_with(prefix),
+                exact => sni == exact,
+            })
+    }
+}
+
+fn matches_any(value: &HeaderValue, patterns: &[HeaderPattern]) -> bool {
+    patterns.iter().any(|pattern| match pattern {
+        HeaderPattern::Value(wanted) => value.as_bytes().eq_ignore_ascii_case(wanted.as_bytes()),
+        HeaderPattern::Regex(regex) => {
+            std::str::from_utf8(value.as_bytes()).is_ok_and(|value| regex.is_match(value))
+        }
+    })
+}
+
+/// An empty list says no more than none.
+fn some<T>(list: Option<&Vec<T>>) -> Option<&[T]> {
+    list.map(Vec::as_slice).filter(|list| !list.is_empty())
+}
+
+fn host_patterns(hosts: &[String]) -> Box<[HostPattern]> {
+    hosts.iter().map(|host| HostPattern::new(host)).collect()
+}
+
+fn method_bits(names: &[String]) -> u16 {
+    names.iter().filter_map(|name| name.parse().ok()).fold(0, |bits, method| bits | method::bit(&method))
+}
+
+fn other_methods(names: &[String]) -> Box<[Box<str>]> {
+    let is_other = |name: &&String| name.parse().is_ok_and(|name| method::bit(&name) == method::OTHER);
+    names.iter().filter(is_other).map(|name| name.as_str().into()).collect()
+}
+
+fn compile_paths(route: &wire::Route, paths: &[String]) -> Result<Box<[Path]>, Refusal> {
+    let compile = |path: &String| match path.strip_prefix('~') {
+        None => Ok(Path::Prefix(path.as_str().into())),
+        Some(pattern) => match wire::compile_path(pattern) {
+            Ok(regex) => Ok(Path::Regex { regex, literal: literal_prefix(pattern).into() }),
+            Err(error) => Err(Refusal::route(route, "paths", error)),
+        },
+    };
+    paths.iter().map(compile).collect()
+}
+
+fn compile_headers(route: &wire::Route) -> Result<Box<[HeaderRule]>, Refusal> {
+    let compile = |(name, values): (&String, &Vec<String>)| {
+        let refuse = |error: String| Refusal::route(route, "headers", format!("{name}: {error}"));
+        let patterns = values.iter().map(|value| HeaderPattern::parse(value)).collect::<Result<_, _>>();
+        let patterns = patterns.map_err(|error| refuse(error.to_string()))?;
+        let name = name.parse().map_err(|_| refuse("not a header name".to_owned()))?;
+        Ok((name, patterns))
+    };
+    route.headers.iter().flatten().map(compile).collect()
+}
+
+/// The literal that every match of `pattern` begins with: under it the expression stands in the trie, so
+/// that it is tried on few paths. Where that is not plain to see it is shorter than it could be.
+fn literal_prefix(pattern: &str) -> &str {
+    if pattern.contains('|') {
+        return "";
+    }
+    let literal = |c: char| c.is_ascii_alphanumeric() || "/_-%~!@=&,;:'\"".contains(c);
+    let end = pattern.find(|c| !literal(c)).unwrap_or(pattern.len());
+    // A quantifier may take the character before it away.
+    let optional = pattern[end..].starts_with(['?', '*', '{']);
+    &pattern[..end - usize::from(optional && end > 0)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::literal_prefix;
+
+    #[test]
+    fn literal_prefixes_are_what_every_match_begins_with() {
+        for (pattern, literal) in [
+            (r"/users/\d+$", "/users/"),
+            ("/users?", "/user"),
+            ("/users*", "/user"),
+            ("/a{0,2}", "/"),
+            ("/users+", "/users"),
+            ("/a|/b", ""),
+            ("(?i)/a", ""),
+            ("(?<id>/a)", ""),
+            ("/a.b", "/a"),
+            ("/plain", "/plain"),
+            ("?", ""),
+            ("", ""),
+        ] {
+            assert_eq!(literal_prefix(pattern), literal, "{pattern}");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The hosts of routes, and under which key of the table each is found.
+
+/// One host of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct HostPattern {
+    /// The key in the table: `a.b` for an exact host, `.a.b` for `*.a.b`, `a.b.` for `a.b.*`. A
+    /// canonical host neither begins nor ends with a dot, so the three cannot meet.
+    pub(super) key: Box<str>,
+    /// Port that is asked for; 0: any.
+    pub(super) port: u16,
+}
+
+impl HostPattern {
+    /// Parses an entry of a route's `hosts`, which has been validated.
+    pub(super) fn new(pattern: &str) -> Self {
+        let (host, port) = split_port(pattern);
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let key = host.trim_start_matches('*').trim_end_matches('*').to_ascii_lowercase();
+        Self { key: key.into(), port: port.unwrap_or(0) }
+    }
+
+    pub(super) fn is_wildcard(&self) -> bool {
+        self.key.starts_with('.') || self.key.ends_with('.')
+    }
+}
+
+/// `host:port` apart; a colon inside the brackets of an IPv6 address is none that splits.
+pub(super) fn split_port(authority: &str) -> (&str, Option<u16>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => match port.parse() {
+            Ok(port) => (host, Some(port)),
+            Err(_) => (authority, None),
+        },
+        _ => (authority, None),
+    }
+}
+
+/// The keys of the wildcard patterns that `host` could match: `*.b.c` and `a.b.*` for `a.b.c`, …
+pub(super) fn wildcard_keys(host: &str) -> impl Iterator<Item = &str> {
+    host.match_indices('.').flat_map(|(dot, _)| [&host[dot..], &host[..=dot]])
+}

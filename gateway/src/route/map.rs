@@ -1,0 +1,204 @@
+//! A persistent hash map from host patterns to what is under them: a hash trie with 32 slots a branch.
+//! An edit copies the branches on one path when somebody else holds them and is in place otherwise.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+
+/// Bits of the hash that choose a slot of one branch.
+const BITS: u32 = 5;
+/// Branches that one hash can choose slots for.
+const LEVELS: u32 = u64::BITS / BITS;
+
+#[derive(Clone, Debug)]
+pub(super) struct Map<V> {
+    root: Arc<Branch<V>>,
+}
+
+#[derive(Debug)]
+struct Branch<V> {
+    /// Which of the 32 slots are taken; `slots` holds these, in order.
+    taken: u32,
+    slots: Vec<Slot<V>>,
+}
+
+#[derive(Debug)]
+enum Slot<V> {
+    Branch(Arc<Branch<V>>),
+    Leaf(Arc<Leaf<V>>),
+}
+
+#[derive(Clone, Debug)]
+struct Leaf<V> {
+    hash: u64,
+    key: Box<str>,
+    value: V,
+}
+
+impl<V: Clone + Default> Map<V> {
+    pub(super) fn get(&self, key: &str) -> Option<&V> {
+        let hash = hash(key, 0);
+        let mut branch = &self.root;
+        let mut level = 0;
+        loop {
+            match branch.slot(digit(key, hash, level))? {
+                Slot::Branch(next) => branch = next,
+                Slot::Leaf(leaf) => {
+                    return (leaf.hash == hash && *leaf.key == *key).then_some(&leaf.value);
+                }
+            }
+            level += 1;
+        }
+    }
+
+    /// The value under `key`, made when there is none, to be edited in place.
+    pub(super) fn entry(&mut self, key: &str) -> &mut V {
+        Arc::make_mut(&mut self.root).entry(key, hash(key, 0), 0)
+    }
+
+    pub(super) fn remove(&mut self, key: &str) {
+        if self.get(key).is_some() {
+            Arc::make_mut(&mut self.root).remove(key, hash(key, 0), 0);
+        }
+    }
+}
+
+impl<V> Default for Map<V> {
+    fn default() -> Self {
+        Self { root: Arc::default() }
+    }
+}
+
+impl<V> Branch<V> {
+    /// Where the slot of `digit` is, or would be.
+    fn position(&self, digit: u32) -> Result<usize, usize> {
+        let bit = 1 << digit;
+        let at = (self.taken & (bit - 1)).count_ones() as usize;
+        if self.taken & bit == 0 { Err(at) } else { Ok(at) }
+    }
+
+    fn slot(&self, digit: u32) -> Option<&Slot<V>> {
+        self.position(digit).ok().map(|at| &self.slots[at])
+    }
+
+    fn insert(&mut self, digit: u32, slot: Slot<V>) -> usize {
+        let (Ok(at) | Err(at)) = self.position(digit);
+        self.taken |= 1 << digit;
+        self.slots.insert(at, slot);
+        at
+    }
+}
+
+impl<V: Clone + Default> Branch<V> {
+    fn entry(&mut self, key: &str, hash: u64, level: u32) -> &mut V {
+        let digit = digit(key, hash, level);
+        let at = self.position(digit).unwrap_or_else(|_| {
+            let leaf = Leaf { hash, key: key.into(), value: V::default() };
+            self.insert(digit, Slot::Leaf(Arc::new(leaf)))
+        });
+        self.slots[at].push_down_unless(key, level);
+        match &mut self.slots[at] {
+            Slot::Leaf(leaf) => &mut Arc::make_mut(leaf).value,
+            Slot::Branch(next) => Arc::make_mut(next).entry(key, hash, level + 1),
+        }
+    }
+
+    /// Removes `key`, which is there; a branch left with one leaf becomes that leaf, so that a map's
+    /// shape depends on its keys alone.
+    fn remove(&mut self, key: &str, hash: u64, level: u32) {
+        let digit = digit(key, hash, level);
+        let Ok(at) = self.position(digit) else { return };
+        if let Slot::Branch(next) = &mut self.slots[at] {
+            let next = Arc::make_mut(next);
+            next.remove(key, hash, level + 1);
+            if let [Slot::Leaf(last)] = &next.slots[..] {
+                self.slots[at] = Slot::Leaf(last.clone());
+            }
+        } else {
+            self.slots.remove(at);
+            self.taken &= !(1 << digit);
+        }
+    }
+}
+
+impl<V> Slot<V> {
+    /// Puts a leaf of another key one level down, to make room for `key` beside it.
+    fn push_down_unless(&mut self, key: &str, level: u32) {
+        if let Self::Leaf(leaf) = self
+            && *leaf.key != *key
+        {
+            let mut branch = Branch::default();
+            branch.insert(digit(&leaf.key, leaf.hash, level + 1), Self::Leaf(leaf.clone()));
+            *self = Self::Branch(Arc::new(branch));
+        }
+    }
+}
+
+// Derived, these would ask for `V: Default` and `V: Clone`, which sharing does not need.
+impl<V> Default for Branch<V> {
+    fn default() -> Self {
+        Self { taken: 0, slots: Vec::new() }
+    }
+}
+
+impl<V> Clone for Branch<V> {
+    fn clone(&self) -> Self {
+        Self { taken: self.taken, slots: self.slots.clone() }
+    }
+}
+
+impl<V> Clone for Slot<V> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Branch(branch) => Self::Branch(branch.clone()),
+            Self::Leaf(leaf) => Self::Leaf(leaf.clone()),
+        }
+    }
+}
+
+/// The slot that `key` has in a branch of `level`. Keys of equal hash part at a level that is chosen by
+/// another hash.
+fn digit(key: &str, first: u64, level: u32) -> u32 {
+    let hash = if level < LEVELS { first } else { hash(key, level / LEVELS) };
+    (hash >> (BITS * (level % LEVELS))) as u32 & ((1 << BITS) - 1)
+}
+
+/// A fixed seed is safe: the shape depends on the keys put in, which are the operator's; clients only look up.
+fn hash(key: &str, seed: u32) -> u64 {
+    FixedState::with_seed(seed.into()).hash_one(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn behaves_as_a_hash_map_and_leaves_older_versions_alone() {
+        let mut map = Map::default();
+        let mut model = HashMap::new();
+        let mut state = 7_u64;
+        for step in 0..20_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let key = format!("h{}.example", (state >> 33) % 700);
+            let before = map.clone();
+            let was = model.get(&key).copied();
+            if state >> 63 == 0 {
+                *map.entry(&key) = step;
+                model.insert(key.clone(), step);
+            } else {
+                map.remove(&key);
+                model.remove(&key);
+            }
+            assert_eq!(before.get(&key).copied(), was);
+            assert_eq!(map.get(&key), model.get(&key));
+        }
+        for key in (0..700).map(|n| format!("h{n}.example")) {
+            assert_eq!(map.get(&key), model.get(&key));
+            map.remove(&key);
+        }
+        assert_eq!(map.root.taken, 0);
+    }
+}

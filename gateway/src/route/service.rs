@@ -1,0 +1,91 @@
+//! A service as the data plane uses it: what a request would otherwise parse each time is parsed once.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::HeaderValue;
+use uuid::Uuid;
+
+/// Where the requests of a route go.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Identity.
+    pub id: Uuid,
+    /// Unique name.
+    pub name: Option<Box<str>>,
+    /// Whether its routes match.
+    pub enabled: bool,
+    /// Whether TLS is spoken to the upstream.
+    pub tls: bool,
+    /// Where the upstream is.
+    pub host: Host,
+    /// Port of the upstream.
+    pub port: u16,
+    /// The upstream's `Host` header: without a port where it is the protocol's own.
+    pub authority: HeaderValue,
+    /// Path in front of the request's path; `/` when the service has none.
+    pub path: Box<str>,
+    /// Attempts after the first has failed.
+    pub retries: u16,
+    /// Time to establish a connection, TLS included.
+    pub connect_timeout: Duration,
+    /// Time between two writes.
+    pub write_timeout: Duration,
+    /// Time between two reads.
+    pub read_timeout: Duration,
+    /// Whether the upstream's certificate is verified.
+    pub tls_verify: bool,
+}
+
+/// The host of a service.
+#[derive(Clone, Debug)]
+pub enum Host {
+    /// An address: nothing to resolve.
+    Address(IpAddr),
+    /// A name, in lower case.
+    Name(Box<str>),
+}
+
+impl Service {
+    /// The form in which requests use `service`; `None` when its host cannot stand in a `Host` header. A
+    /// service of another protocol than HTTP is held as if it were disabled.
+    pub(super) fn new(service: &wire::Service) -> Option<Self> {
+        let tls = service.protocol == wire::Protocol::Https;
+        Some(Self {
+            id: service.id,
+            name: service.name.as_deref().map(Into::into),
+            enabled: service.enabled && (tls || service.protocol == wire::Protocol::Http),
+            tls,
+            host: Host::new(&service.host),
+            port: service.port,
+            authority: authority(&service.host, service.port, tls)?,
+            path: service.path.as_deref().unwrap_or("/").into(),
+            retries: service.retries,
+            connect_timeout: Duration::from_millis(service.connect_timeout.into()),
+            write_timeout: Duration::from_millis(service.write_timeout.into()),
+            read_timeout: Duration::from_millis(service.read_timeout.into()),
+            tls_verify: service.tls_verify.unwrap_or(false),
+        })
+    }
+}
+
+impl Host {
+    fn new(host: &str) -> Self {
+        match bare(host).parse() {
+            Ok(address) => Self::Address(address),
+            Err(_) => Self::Name(host.to_ascii_lowercase().into()),
+        }
+    }
+}
+
+fn authority(host: &str, port: u16, tls: bool) -> Option<HeaderValue> {
+    let host = if bare(host).contains(':') { format!("[{}]", bare(host)) } else { host.to_owned() };
+    let own_port = if tls { 443 } else { 80 };
+    let value = if port == own_port { host } else { format!("{host}:{port}") };
+    HeaderValue::try_from(value).ok()
+}
+
+/// `host` without the brackets of an IPv6 address.
+fn bare(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
+}

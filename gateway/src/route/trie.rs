@@ -1,0 +1,156 @@
+//! The routes of one host: a radix trie over the bytes of path prefixes. Nodes are shared between
+//! versions of a table; an edit copies those on one path when somebody else holds them. The shape depends
+//! on the routes in it alone, not on how they came there.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::entry::Entry;
+
+/// The routes under one prefix, and the longer prefixes below it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Node {
+    /// What this node adds to its parent's prefix; empty at the root alone.
+    label: Box<[u8]>,
+    /// The highest priority here and below: a search that has found better does not go on.
+    pub(super) best: u64,
+    /// Sorted, the best first.
+    pub(super) candidates: Vec<Candidate>,
+    /// Sorted by the first byte of their labels.
+    children: Vec<Child>,
+}
+
+#[derive(Clone, Debug)]
+struct Child {
+    first: u8,
+    node: Arc<Node>,
+}
+
+/// A route under one of its paths and one of its hosts.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
+    pub(super) priority: u64,
+    pub(super) entry: Arc<Entry>,
+    /// Port that this host of the route asks for; 0: any.
+    pub(super) port: u16,
+    /// Which of the entry's paths; past their end when the route has none.
+    pub(super) path: u32,
+}
+
+impl Candidate {
+    /// Whether a request that both match goes to this one: by priority, then the older route, then the
+    /// smaller id, then the path that is listed first.
+    pub(super) fn outranks(&self, other: &Self) -> bool {
+        self.rank() > other.rank()
+    }
+
+    fn rank(&self) -> (u64, impl Ord + use<>) {
+        (self.priority, std::cmp::Reverse((self.entry.created_at, self.entry.id, self.path)))
+    }
+}
+
+impl Node {
+    pub(super) fn is_empty(&self) -> bool {
+        self.candidates.is_empty() && self.children.is_empty()
+    }
+
+    /// What is left of `path` behind this node's label.
+    pub(super) fn strip<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        path.strip_prefix(&*self.label)
+    }
+
+    /// The node that goes on with `rest`, if any does.
+    pub(super) fn child(&self, rest: &[u8]) -> Option<&Self> {
+        let at = self.position(*rest.first()?).ok()?;
+        Some(&self.children[at].node)
+    }
+
+    /// Puts `candidate` under `prefix`.
+    pub(super) fn insert(root: &mut Arc<Self>, prefix: &[u8], candidate: Candidate) {
+        let mut node = Arc::make_mut(root);
+        let mut rest = prefix;
+        loop {
+            let shared = shared_len(&node.label, rest);
+            if shared < node.label.len() {
+                node.split(shared);
+            }
+            node.best = node.best.max(candidate.priority);
+            rest = &rest[shared..];
+            let Some(&first) = rest.first() else { return node.add(candidate) };
+            match node.position(first) {
+                Ok(at) => node = Arc::make_mut(&mut node.children[at].node),
+                Err(at) => {
+                    let node = &mut node.children;
+                    return node.insert(at, Child { first, node: Arc::new(Self::leaf(rest, candidate)) });
+                }
+            }
+        }
+    }
+
+    /// Removes every candidate of the route `id` under `prefix`.
+    pub(super) fn remove(node: &mut Arc<Self>, prefix: &[u8], id: Uuid) {
+        let Some(rest) = node.strip(prefix) else { return };
+        let node = Arc::make_mut(node);
+        if let Some(&first) = rest.first() {
+            let Ok(at) = node.position(first) else { return };
+            Self::remove(&mut node.children[at].node, rest, id);
+            node.tidy(at);
+        } else {
+            node.candidates.retain(|candidate| candidate.entry.id != id);
+        }
+        node.best = node.highest();
+    }
+
+    fn leaf(label: &[u8], candidate: Candidate) -> Self {
+        let best = candidate.priority;
+        Self { label: label.into(), best, candidates: vec![candidate], children: Vec::new() }
+    }
+
+    fn position(&self, first: u8) -> Result<usize, usize> {
+        self.children.binary_search_by_key(&first, |child| child.first)
+    }
+
+    fn add(&mut self, candidate: Candidate) {
+        let at = self.candidates.partition_point(|other| other.outranks(&candidate));
+        self.candidates.insert(at, candidate);
+    }
+
+    /// Cuts the label after `len` bytes; what was here goes one node down.
+    fn split(&mut self, len: usize) {
+        let first = self.label[len];
+        let mut below = std::mem::take(self);
+        self.label = below.label[..len].into();
+        self.best = below.best;
+        below.label = below.label[len..].into();
+        self.children = vec![Child { first, node: Arc::new(below) }];
+    }
+
+    /// Drops an emptied child, or joins one with its only child.
+    fn tidy(&mut self, at: usize) {
+        let child = &mut self.children[at].node;
+        match (child.candidates.is_empty(), child.children.len()) {
+            (true, 0) => drop(self.children.remove(at)),
+            (true, 1) => Arc::make_mut(child).join(),
+            _ => {}
+        }
+    }
+
+    /// Takes the place of the only child.
+    fn join(&mut self) {
+        if let Some(only) = self.children.pop() {
+            let below = Arc::unwrap_or_clone(only.node);
+            let label = [&*self.label, &*below.label].concat().into();
+            *self = Self { label, ..below };
+        }
+    }
+
+    fn highest(&self) -> u64 {
+        let here = self.candidates.first().map_or(0, |candidate| candidate.priority);
+        self.children.iter().map(|child| child.node.best).fold(here, u64::max)
+    }
+}
+
+fn shared_len(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}

@@ -1,0 +1,3 @@
+//! The data plane from outside: its library face over real sockets.
+
+mod table;

@@ -1,0 +1,293 @@
+//! The table against a linear search over the same routes, for tables reached by random edits.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use gateway::route::{Builder, Change, Request, Table};
+use http::{HeaderMap, Method};
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use uuid::Uuid;
+use wire::{Protocol, Route, Service};
+
+const SEEDS: u64 = 300;
+const APPLIES: usize = 12;
+const REQUESTS: usize = 60;
+
+const HOSTS: [&str; 12] = [
+    "a.com",
+    "b.a.com",
+    "c.b.a.com",
+    "b.com",
+    "*.a.com",
+    "*.com",
+    "a.*",
+    "b.a.*",
+    "b.*",
+    "a.com:81",
+    "A.Com:80",
+    "*.b.a.com:81",
+];
+const REGEXES: [&str; 6] = ["~/a", r"~/a/\d+$", "~/(a|b)c", "~/ab?", "~/b/(?<x>[ab]+)", "~/|/b"];
+const METHODS: [&str; 5] = ["GET", "POST", "DELETE", "PURGE", "LOCK"];
+
+/// The configuration as plain maps, and what a reader of the contract would do with it.
+#[derive(Clone, Default)]
+struct Model {
+    services: BTreeMap<Uuid, Service>,
+    routes: BTreeMap<Uuid, Route>,
+}
+
+/// The route, and how much of the path it matched.
+type Answer = Option<(Uuid, usize)>;
+
+impl Model {
+    /// What the rules say, by trying every path of every route.
+    fn lookup(&self, request: &Request<'_>) -> Answer {
+        let routes = self.routes.values().filter(|route| self.may_match(route, request));
+        let all = routes.flat_map(|route| {
+            let paths = route.paths.clone().map_or(vec![None], |paths| paths.into_iter().map(Some).collect());
+            paths.into_iter().zip(0..).filter_map(move |(path, index)| {
+                let matched = match_path(path.as_deref(), request.path)?;
+                let order = Reverse((route.created_at, route.id, index));
+                Some(((priority(route, path.as_deref()), order), (route.id, matched)))
+            })
+        });
+        all.max_by_key(|(rank, _)| *rank).map(|(_, answer)| answer)
+    }
+
+    fn may_match(&self, route: &Route, request: &Request<'_>) -> bool {
+        let any = |list: &Option<Vec<String>>, test: &dyn Fn(&String) -> bool| {
+            list.as_ref().is_none_or(|list| list.iter().any(test))
+        };
+        route.protocols.iter().any(|protocol| matches!(protocol, Protocol::Http | Protocol::Https))
+            && route.service.is_none_or(|id| self.services[&id].enabled)
+            && any(&route.methods, &|method| method == request.method.as_str())
+            && any(&route.hosts, &|host| match_host(host, request))
+            && route.headers.iter().flatten().all(|(name, values)| {
+                request.headers.get_all(name).iter().any(|sent| {
+                    values.iter().any(|value| match value.strip_prefix("~*") {
+                        Some(pattern) => sent.to_str().unwrap().starts_with(pattern),
+                        None => sent.to_str().unwrap().eq_ignore_ascii_case(value),
+                    })
+                })
+            })
+    }
+
+    /// The state after `changes`; `None` when a route would name a service that is not there.
+    fn after(&self, changes: &[Change]) -> Option<Self> {
+        let mut next = self.clone();
+        for change in changes.iter().cloned() {
+            match change {
+                Change::PutService(service) => drop(next.services.insert(service.id, service)),
+                Change::PutRoute(route) => drop(next.routes.insert(route.id, route)),
+                Change::RemoveService(id) => drop(next.services.remove(&id)),
+                Change::RemoveRoute(id) => drop(next.routes.remove(&id)),
+            }
+        }
+        let compiles = |path: &String| path != "~(";
+        let good = next.routes.values().all(|route| {
+            route.service.is_none_or(|id| next.services.contains_key(&id))
+                && route.paths.iter().flatten().all(compiles)
+        });
+        good.then_some(next)
+    }
+}
+
+/// The columns of the contract's table of priorities, the weightiest first.
+fn priority(route: &Route, path: Option<&str>) -> impl Ord + Copy + use<> {
+    let kinds =
+        [route.methods.is_some(), route.hosts.is_some(), route.headers.is_some(), route.paths.is_some()];
+    let hosts = route.hosts.as_deref().unwrap_or_default();
+    let plain_hosts = !hosts.is_empty() && !hosts.iter().any(|host| host.contains('*'));
+    let headers = route.headers.as_ref().map_or(0, BTreeMap::len);
+    let regex = path.is_some_and(|path| path.starts_with('~'));
+    let within = if regex { i64::from(route.regex_priority) } else { path.map_or(0, str::len) as i64 };
+    (kinds.iter().filter(|kind| **kind).count(), plain_hosts, headers, regex, within)
+}
+
+fn match_path(pattern: Option<&str>, path: &str) -> Option<usize> {
+    match pattern {
+        None => Some(1),
+        Some(pattern) => match pattern.strip_prefix('~') {
+            None => path.starts_with(pattern).then_some(pattern.len()),
+            Some(regex) => REGEX_CACHE.with_borrow_mut(|cache| {
+                let regex =
+                    cache.entry(regex.to_owned()).or_insert_with(|| wire::compile_path(regex).unwrap());
+                regex.find(path).map(|found| found.end())
+            }),
+        },
+    }
+}
+
+thread_local! {
+    static REGEX_CACHE: std::cell::RefCell<BTreeMap<String, regex::Regex>> = const { std::cell::RefCell::new(BTreeMap::new()) };
+}
+
+fn match_host(pattern: &str, request: &Request<'_>) -> bool {
+    let pattern = pattern.to_ascii_lowercase();
+    let (host, port) = pattern.split_once(':').unwrap_or((&pattern, ""));
+    let host_fits = match (host.strip_prefix('*'), host.strip_suffix('*')) {
+        (Some(suffix), _) => request.host.ends_with(suffix),
+        (_, Some(prefix)) => request.host.starts_with(prefix),
+        _ => request.host == host,
+    };
+    host_fits && (port.is_empty() || port == request.port.to_string())
+}
+
+#[test]
+fn the_table_answers_as_a_linear_search_does() {
+    for seed in 0..SEEDS {
+        let random = &mut StdRng::seed_from_u64(seed);
+        let mut builder = Builder::new();
+        let mut now = (Table::default(), Model::default());
+        for _ in 0..APPLIES {
+            let before = now.clone();
+            let changes = changes(&now.1, random);
+            match (builder.apply(changes.clone()), now.1.after(&changes)) {
+                (Ok(table), Some(model)) => now = (table, model),
+                (Err(_), None) => {}
+                (table, model) => panic!("seed {seed}: {:?}, {:?}", table.map(|t| t.len()), model.is_some()),
+            }
+            compare(&now, seed, random);
+            compare(&before, seed, random);
+        }
+        let all = now.1.services.values().cloned().map(Change::PutService);
+        let all = all.chain(now.1.routes.values().cloned().map(Change::PutRoute)).collect();
+        let fresh = Builder::new().apply(all).unwrap();
+        assert_eq!(fresh.len(), now.0.len(), "seed {seed}");
+        compare(&(fresh, now.1), seed, random);
+    }
+}
+
+/// A refused change leaves what the builder holds as it was, so that the next change is applied to that.
+#[test]
+fn a_refused_apply_changes_nothing() {
+    let service = Service { id: Uuid::from_u128(1), host: "a".into(), ..Service::default() };
+    let route = |id, service| Route {
+        id: Uuid::from_u128(id),
+        service: Some(Uuid::from_u128(service)),
+        paths: Some(vec![format!("/{id}")]),
+        ..Route::default()
+    };
+    let mut builder = Builder::new();
+    builder.apply(vec![Change::PutService(service.clone()), Change::PutRoute(route(1, 1))]).unwrap();
+
+    let refusal =
+        builder.apply(vec![Change::PutRoute(route(2, 1)), Change::PutRoute(route(3, 9))]).unwrap_err();
+    assert_eq!(refusal.key, wire::Key::route(Uuid::from_u128(3)));
+    assert_eq!(refusal.field.as_deref(), Some("service"));
+    let refusal = builder.apply(vec![Change::RemoveService(service.id)]).unwrap_err();
+    assert_eq!(refusal.key, wire::Key::service(service.id));
+
+    let table = builder.apply(vec![]).unwrap();
+    assert_eq!(table.len(), 1);
+    let (headers, method) = (HeaderMap::new(), Method::GET);
+    let ask = |path| Request { method: &method, host: "h", port: 80, path, headers: &headers, sni: None };
+    assert_eq!(table.lookup(&ask("/1/x")).unwrap().service.unwrap().id, service.id);
+    assert!(table.lookup(&ask("/2")).is_none());
+}
+
+fn compare((table, model): &(Table, Model), seed: u64, random: &mut StdRng) {
+    for _ in 0..REQUESTS {
+        let headers = random_headers(random);
+        let method = METHODS.choose(random).unwrap().parse().unwrap();
+        let path = random_path(random);
+        let host = *["a.com", "b.a.com", "x.b.a.com", "b.com", "a.org", "b.a.x", "z"].choose(random).unwrap();
+        let port = *[80, 81].choose(random).unwrap();
+        let request = Request { method: &method, host, port, path: &path, headers: &headers, sni: None };
+        let found = table.lookup(&request).map(|found| (found.route.id, found.matched));
+        assert_eq!(found, model.lookup(&request), "seed {seed}: {request:?}");
+    }
+}
+
+fn changes(model: &Model, random: &mut StdRng) -> Vec<Change> {
+    (0..random.random_range(1..8))
+        .map(|_| match random.random_range(0..20) {
+            0..3 => Change::PutService(random_service(random)),
+            3 => Change::RemoveService(random_id(random, 6)),
+            4..8 => Change::RemoveRoute(random_id(random, 30)),
+            _ => Change::PutRoute(random_route(model, random)),
+        })
+        .collect()
+}
+
+fn random_id(random: &mut StdRng, of: u128) -> Uuid {
+    Uuid::from_u128(random.random_range(1..=of))
+}
+
+fn random_service(random: &mut StdRng) -> Service {
+    let enabled = random.random_bool(0.7);
+    Service { id: random_id(random, 6), host: "upstream".into(), enabled, ..Service::default() }
+}
+
+fn random_route(model: &Model, random: &mut StdRng) -> Route {
+    let services: Vec<_> = model.services.keys().copied().collect();
+    loop {
+        let route = Route {
+            id: random_id(random, 30),
+            service: if random.random_bool(0.02) {
+                Some(random_id(random, 6))
+            } else {
+                services.choose(random).copied().filter(|_| random.random_bool(0.8))
+            },
+            methods: some(random, |random| METHODS.choose(random).unwrap().to_string()),
+            hosts: some(random, |random| HOSTS.choose(random).unwrap().to_string()),
+            paths: some(random, random_pattern),
+            headers: random.random_bool(0.2).then(|| random_header_rules(random)),
+            protocols: [&[Protocol::Http, Protocol::Https][..], &[Protocol::Https], &[Protocol::Tls]]
+                [random.random_range(0..20_usize).saturating_sub(17)]
+            .to_vec(),
+            regex_priority: random.random_range(-1..2),
+            created_at: random.random_range(0..3),
+            ..Route::default()
+        };
+        if route.validate().is_ok() {
+            return route;
+        }
+    }
+}
+
+fn some<T: PartialEq>(random: &mut StdRng, mut one: impl FnMut(&mut StdRng) -> T) -> Option<Vec<T>> {
+    let mut list: Vec<T> = Vec::new();
+    for _ in 0..random.random_range(0..4) {
+        let item = one(random);
+        if !list.contains(&item) {
+            list.push(item);
+        }
+    }
+    (!list.is_empty()).then_some(list)
+}
+
+fn random_pattern(random: &mut StdRng) -> String {
+    match random.random_bool(0.1) {
+        true => REGEXES.choose(random).unwrap().to_string(),
+        false => random_path(random),
+    }
+}
+
+fn random_path(random: &mut StdRng) -> String {
+    let segment = |random: &mut StdRng| *["a", "b", "ab", "abc", "1"].choose(random).unwrap();
+    let segments: Vec<_> = (0..random.random_range(0..4)).map(|_| segment(random)).collect();
+    let end = if random.random_bool(0.2) && !segments.is_empty() { "/" } else { "" };
+    format!("/{}{end}", segments.join("/"))
+}
+
+fn random_header_rules(random: &mut StdRng) -> BTreeMap<String, Vec<String>> {
+    let rules = [("x-a", vec!["1", "2"]), ("x-a", vec!["One"]), ("X-B", vec!["~*v", "w"])];
+    let rules = rules
+        .choose_multiple(random, 2)
+        .map(|(name, values)| ((*name).to_owned(), values.iter().map(|value| (*value).to_owned()).collect()));
+    rules.collect()
+}
+
+fn random_headers(random: &mut StdRng) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in [("x-a", "1"), ("x-a", "ONE"), ("x-b", "vv"), ("x-b", "W")] {
+        if random.random_bool(0.4) {
+            headers.append(name, value.parse().unwrap());
+        }
+    }
+    headers
+}
