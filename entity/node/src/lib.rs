@@ -3,6 +3,8 @@
 //! - [`config`]: a typed configuration out of defaults, a TOML file and the environment, which knows for
 //!   each key where its value came from;
 //! - [`exit`]: the exit codes, and the `main` of both programs;
+//! - [`identity`]: the cluster's key pair, and whom a node trusts;
+//! - [`link`]: a WebSocket over mutual TLS, bytes in and bytes out;
 //! - [`logging`]: one subscriber, text or JSON, on the standard error stream.
 //!
 //! Nothing here knows a service, a route or a frame of the wire, and nothing here knows a database or a
@@ -10,6 +12,8 @@
 
 pub mod config;
 pub mod exit;
+pub mod identity;
+pub mod link;
 pub mod logging;
 
 /// Makes *ring* the TLS provider of this process; without effect when there is one already.
