@@ -1,1 +1,211 @@
-//! A whole installation, of the real programs.
+//! A whole installation of the real programs: a control plane, data planes, an origin.
+//!
+//! Everything is set by environment variables, so that a test adds a key with [`Node::set`] and starts the
+//! program again. Data lies in temporary folders that outlive a restart, and go with the plane.
+
+mod node;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::certs::{self, Pair};
+use crate::http::Client;
+use crate::origin::Origin;
+use crate::ports::{self, Port};
+use crate::postgres;
+use crate::process::Program;
+use crate::wait;
+
+pub use node::Node;
+
+/// How long a start, a stop, or a change's way to a data plane may take on a busy machine.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Where a control plane keeps its configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Database {
+    /// A file in its data folder.
+    Sqlite,
+    /// A new database in the server that the tests of this process share.
+    Postgres,
+}
+
+/// One control plane, one data plane, one origin, and the pair that the planes trust each other by.
+#[derive(Debug)]
+pub struct Planes {
+    /// The control plane.
+    pub control: Control,
+    /// The data plane.
+    pub gateway: Gateway,
+    /// What the data plane proxies to.
+    pub origin: Origin,
+    /// The cluster's key pair.
+    pub pair: Pair,
+    /// Holds the pair; for more of them.
+    pub folder: TempDir,
+}
+
+/// A control plane.
+#[derive(Debug)]
+pub struct Control {
+    /// The program.
+    pub node: Node,
+    admin: Port,
+    cluster: Port,
+    data: TempDir,
+}
+
+/// A data plane.
+#[derive(Debug)]
+pub struct Gateway {
+    /// The program.
+    pub node: Node,
+    proxy: Port,
+    state: TempDir,
+}
+
+impl Planes {
+    /// Starts everything and waits until both planes are ready.
+    ///
+    /// # Panics
+    ///
+    /// When one does not become ready: with its log.
+    pub async fn start(database: Database) -> Self {
+        let folder = folder();
+        let pair = certs::valid(folder.path(), "cluster");
+        let mut control = Control::new(database, &pair);
+        control.node.start().await;
+        let mut gateway = Gateway::new(&[&control], &pair);
+        gateway.node.start().await;
+        Self { control, gateway, origin: Origin::start(), pair, folder }
+    }
+
+    /// Another data plane of the same control plane, started and ready.
+    ///
+    /// # Panics
+    ///
+    /// As of [`Planes::start`].
+    pub async fn another_gateway(&self) -> Gateway {
+        let mut gateway = Gateway::new(&[&self.control], &self.pair);
+        gateway.node.start().await;
+        gateway
+    }
+
+    /// Makes a service for the origin with a route at this path, and waits until the data plane serves it.
+    ///
+    /// # Panics
+    ///
+    /// When the Admin API refuses, or the route does not arrive.
+    pub async fn serve(&self, path: &str) {
+        self.create_route(path).await.unwrap_or_else(|error| panic!("{error:#}"));
+        self.gateway.wait_for(path, 200).await;
+    }
+
+    async fn create_route(&self, path: &str) -> Result<()> {
+        let admin = self.control.admin();
+        let service = created(&admin, "/services", &json!({ "url": self.origin.url() })).await?;
+        let id = service["id"].as_str().context("a service without id")?;
+        created(&admin, &format!("/services/{id}/routes"), &json!({ "paths": [path] })).await?;
+        Ok(())
+    }
+}
+
+impl Control {
+    /// A control plane that is not started yet.
+    ///
+    /// # Panics
+    ///
+    /// When a port or a folder cannot be had, or PostgreSQL does not start.
+    pub fn new(database: Database, pair: &Pair) -> Self {
+        let (admin, cluster, data) = (ports::reserve(), ports::reserve(), folder());
+        let mut node = Node::new("the control plane", Program::control);
+        node.set("data_dir", data.path().display());
+        node.set("admin.listen", &admin);
+        node.set("cluster.listen", &cluster);
+        node.set_pair(pair);
+        if database == Database::Postgres {
+            node.set("database.url", postgres::shared().database());
+        }
+        Self { node, admin, cluster, data }
+    }
+
+    /// A client of the Admin API.
+    pub fn admin(&self) -> Client {
+        Client::new(self.admin.address())
+    }
+
+    /// Where data planes connect.
+    pub fn cluster(&self) -> &Port {
+        &self.cluster
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> &std::path::Path {
+        self.data.path()
+    }
+}
+
+impl Gateway {
+    /// A data plane of these control planes that is not started yet.
+    ///
+    /// # Panics
+    ///
+    /// When a port or a folder cannot be had.
+    pub fn new(controls: &[&Control], pair: &Pair) -> Self {
+        let addresses: Vec<_> = controls.iter().map(|control| control.cluster.to_string()).collect();
+        Self::at(&addresses.join(","), pair)
+    }
+
+    /// A data plane of the control planes at these addresses, `host:port` with commas between them.
+    ///
+    /// # Panics
+    ///
+    /// As of [`Gateway::new`].
+    pub fn at(control_planes: &str, pair: &Pair) -> Self {
+        let (proxy, state) = (ports::reserve(), folder());
+        let mut node = Node::new("the data plane", Program::gateway);
+        node.set("state_dir", state.path().display());
+        node.set("proxy.listen", &proxy);
+        node.set("cluster.control_planes", control_planes);
+        node.set_pair(pair);
+        Self { node, proxy, state }
+    }
+
+    /// A client of the proxy.
+    pub fn proxy(&self) -> Client {
+        Client::new(self.proxy.address())
+    }
+
+    /// The folder of its node id and its copy of the configuration.
+    pub fn state(&self) -> &std::path::Path {
+        self.state.path()
+    }
+
+    /// Waits until a `GET` of this path answers with this status.
+    ///
+    /// # Panics
+    ///
+    /// When the deadline passes.
+    pub async fn wait_for(&self, path: &str, status: u16) {
+        let client = self.proxy();
+        wait::eventually(DEADLINE, || async {
+            let response = client.get(path).await?;
+            ensure!(response.status == status, "GET {path}: {} {}", response.status, response.text());
+            Ok(())
+        })
+        .await;
+    }
+}
+
+fn folder() -> TempDir {
+    tempfile::Builder::new().prefix("gibbon-plane").tempdir().expect("a folder can be made")
+}
+
+async fn created(admin: &Client, target: &str, body: &Value) -> Result<Value> {
+    let response = admin.post(target, body).await?;
+    ensure!(response.status == 201, "POST {target}: {} {}", response.status, response.text());
+    Ok(response.json())
+}

@@ -229,3 +229,46 @@ impl Drop for Process {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    fn shell(script: &str) -> Program {
+        Program::new("sh", Path::new("/bin/sh")).arg("-c").arg(script)
+    }
+
+    #[tokio::test]
+    async fn output_and_status_are_seen() {
+        let script = r#"echo "$GIBBON_A$1"; cat "$2"; echo no >&2; exit 64"#;
+        let program = shell(script).arg("sh").env("GIBBON_A", "b").config("c = 1\n");
+        let mut process = program.spawn();
+        assert_eq!(process.wait_exit(SOON).await.code(), Some(64));
+        assert_eq!((process.stdout().as_str(), process.stderr().as_str()), ("b--config\nc = 1\n", "no\n"));
+    }
+
+    #[tokio::test]
+    async fn a_process_ends_with_its_handle() {
+        let process = shell("sleep 1000").spawn();
+        let path = PathBuf::from(format!("/proc/{}", process.pid()));
+        assert!(path.exists());
+        drop(process);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_process_can_be_asked_and_killed() {
+        let mut process = shell("trap 'exit 7' TERM; while :; do sleep 0.01; done").spawn();
+        wait::eventually(SOON, || {
+            // It may not have set its trap at the first try.
+            process.terminate();
+            std::future::ready(process.poll_exit().ok_or("running"))
+        })
+        .await;
+        assert!(matches!(process.poll_exit().unwrap().code(), Some(7) | None));
+        process.kill9();
+        process.terminate();
+    }
+}

@@ -39,3 +39,25 @@ where
 pub async fn until(deadline: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     eventually(deadline, || std::future::ready(if condition() { Ok(()) } else { Err(what) })).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_returns_what_it_found() {
+        let mut tries = 0;
+        let found = eventually(Duration::from_secs(10), || {
+            tries += 1;
+            std::future::ready(if tries == 3 { Ok(tries) } else { Err("not yet") })
+        });
+        assert_eq!(found.await, 3);
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "not within 20ms, last: two of three")]
+    async fn it_says_what_was_last() {
+        let deadline = Duration::from_millis(20);
+        eventually(deadline, || std::future::ready(Err::<(), _>("two of three"))).await;
+    }
+}

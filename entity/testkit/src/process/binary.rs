@@ -18,7 +18,8 @@ pub(super) fn control() -> &'static Path {
 
 fn ensure(package: &str, binary: &str) -> PathBuf {
     let path = match std::env::var_os("GIBBON_TEST_BIN_DIR") {
-        Some(folder) => PathBuf::from(folder).join(binary),
+        // From the top of the checkout, for `target/release`: tests run in their package's folder.
+        Some(folder) => top().join(folder).join(binary),
         None => build(package, binary),
     };
     assert!(path.is_file(), "there is no {}", path.display());
@@ -35,7 +36,7 @@ fn build(package: &str, binary: &str) -> PathBuf {
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--quiet", "--package", package, "--bin", binary, "--profile", profile])
         .arg("--manifest-path")
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml"))
+        .arg(top().join("Cargo.toml"))
         .arg("--target-dir")
         .arg(folder.parent().expect("a profile's folder lies in the target folder"))
         .status();
@@ -48,4 +49,8 @@ fn profile_folder() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows where it lies");
     let folder = test.ancestors().skip(1).find(|folder| !folder.ends_with("deps"));
     folder.expect("a test lies in a folder").to_owned()
+}
+
+fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
