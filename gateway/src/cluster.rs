@@ -1,0 +1,233 @@
+//! The sync agent: keeps the live table at the control plane's head, and a copy of it on disk.
+//!
+//! It runs on its own thread and runtime, so that decoding, validation and building never take a turn
+//! from a traffic worker. Nothing on the request path waits for anything in here.
+
+mod apply;
+mod backoff;
+mod cache;
+mod client;
+mod node_id;
+mod session;
+mod status;
+mod store;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use node::identity::{Identity, IdentityError};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use uuid::Uuid;
+use wire::{Ack, Nack, Position, Update};
+
+pub use self::apply::Applier;
+pub use self::cache::CacheError;
+use self::cache::{Cache, Recovered};
+pub use self::status::{Source, Status, StatusView};
+use self::store::Writer;
+use crate::live::Live;
+use crate::metrics::SyncMetrics;
+
+/// What the agent needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The control planes as `host:port`, tried in turn.
+    pub control_planes: Vec<String>,
+    /// This node's certificate, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// The CA that certificates are checked against; in `shared` mode both sides hold the same pair.
+    pub ca: Option<PathBuf>,
+    /// Between two heartbeats.
+    pub heartbeat: Duration,
+    /// The folder of the node id and of the copy on disk.
+    pub state_dir: PathBuf,
+    /// This node's host name.
+    pub hostname: String,
+    /// This program's version.
+    pub version: String,
+    /// What the operator calls this node by.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The agent cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The node id or the copy on disk.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The certificate pair.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+}
+
+/// The sync agent.
+#[derive(Debug)]
+pub struct Agent {
+    settings: Settings,
+    node_id: Uuid,
+    identity: Identity,
+    applier: Applier,
+    writer: Writer,
+    /// What is on disk cannot be built upon: the control plane must send a snapshot.
+    wants_snapshot: bool,
+    metrics: SyncMetrics,
+    status: Arc<Status>,
+}
+
+impl Agent {
+    /// Reads node id, certificate pair and the copy on disk, and makes the copy live at once.
+    ///
+    /// # Errors
+    /// When the folder cannot be used or the certificate pair cannot be read. A damaged copy is no error:
+    /// it is set aside, with a line in the log, and the agent begins without it.
+    pub fn open(
+        settings: Settings,
+        live: Arc<Live>,
+        metrics: SyncMetrics,
+        status: Arc<Status>,
+    ) -> Result<Self, OpenError> {
+        let identity = Identity::load(&settings.certificate, &settings.key)?;
+        metrics.certificate_expiry.set(identity.not_after());
+        let (cache, recovered) = Cache::open(&settings.state_dir)?;
+        let node_id = node_id::read_or_make(&settings.state_dir)?;
+        status.edit(|view| view.node_id = node_id);
+        let mut agent = Self {
+            settings,
+            node_id,
+            identity,
+            applier: Applier::new(live),
+            writer: Writer::idle(metrics.cache_errors.clone()),
+            wants_snapshot: false,
+            metrics,
+            status,
+        };
+        let cache = agent.restore(cache, recovered)?;
+        agent.writer.start(cache);
+        Ok(agent)
+    }
+
+    /// Keeps in sync until `stop`; then says goodbye and leaves the disk in order.
+    pub async fn run(mut self, stop: CancellationToken) {
+        client::run(&mut self, &stop).await;
+        self.writer.finish();
+    }
+
+    /// Makes live what was found on disk, as far as it is good.
+    fn restore(&mut self, mut cache: Cache, recovered: Recovered) -> Result<Cache, CacheError> {
+        for complaint in &recovered.complaints {
+            warn!("the copy of the configuration on disk is damaged: {complaint}");
+            self.metrics.cache_errors.inc();
+            self.fail(complaint.clone());
+        }
+        for update in &recovered.updates {
+            if let Err(nack) = self.applier.apply(update) {
+                warn!(
+                    revision = nack.revision,
+                    "the copy of the configuration on disk is refused: {}", nack.message
+                );
+                self.metrics.cache_errors.inc();
+                self.fail(nack.message);
+                self.wants_snapshot = true;
+                cache.set_aside()?;
+                break;
+            }
+        }
+        if let Some(held) = self.applier.held() {
+            info!(
+                revision = held.revision,
+                hash = held.root.config_hash(),
+                "serving the configuration found on disk"
+            );
+            self.metrics.applies.with_label_values(&["disk"]).inc();
+            self.metrics.served_from_disk.set(1);
+            self.went_live(held, Source::Disk);
+        }
+        Ok(cache)
+    }
+
+    /// Makes an update live and hands it to the disk.
+    fn apply(&mut self, update: Update) -> Result<Ack, Nack> {
+        let timer = self.metrics.apply_duration.start_timer();
+        let result = self.applier.apply(&update);
+        timer.observe_duration();
+        match &result {
+            Ok(ack) => {
+                let mode = update.header.mode.as_str();
+                info!(
+                    revision = ack.held.revision,
+                    mode,
+                    decode_us = ack.decode_us,
+                    apply_us = ack.apply_us,
+                    "configuration is live"
+                );
+                self.metrics.applies.with_label_values(&[mode]).inc();
+                self.wants_snapshot = false;
+                self.went_live(ack.held, Source::ControlPlane);
+                self.confirmed();
+                self.writer.store(update);
+            }
+            Err(nack) => {
+                error!(
+                    revision = nack.revision, reason = nack.reason.as_str(), collection = nack.collection,
+                    id = ?nack.id, field = nack.field, "configuration refused, the one before it stays: {}", nack.message
+                );
+                self.metrics.rejections.with_label_values(&[nack.reason.as_str()]).inc();
+                self.fail(format!("revision {} refused: {}", nack.revision, nack.message));
+            }
+        }
+        result
+    }
+
+    /// What the control plane is told to build upon.
+    fn held(&self) -> Option<Position> {
+        self.applier.held().filter(|_| !self.wants_snapshot)
+    }
+
+    fn went_live(&self, held: Position, source: Source) {
+        let now = seconds_now();
+        self.metrics.config_revision.set(signed(held.revision));
+        self.metrics.applied_at.set(now);
+        self.status.holds(held, source, now);
+    }
+
+    /// What is live is what a control plane has: it is not served from disk alone any more.
+    fn confirmed(&self) {
+        self.metrics.served_from_disk.set(0);
+        self.status.edit(|view| view.source = view.source.map(|_| Source::ControlPlane));
+    }
+
+    fn heard(&self) {
+        let now = seconds_now();
+        self.metrics.last_contact.set(now);
+        self.status.edit(|view| view.last_contact = Some(now));
+    }
+
+    fn head_is(&self, head: Position) {
+        self.metrics.head_revision.set(signed(head.revision));
+        self.status.edit(|view| view.head_revision = Some(head.revision));
+        if self.applier.held() == Some(head) {
+            self.confirmed();
+        }
+    }
+
+    fn fail(&self, message: String) {
+        self.status.edit(|view| view.last_error = Some(message));
+    }
+}
+
+fn signed(revision: u64) -> i64 {
+    i64::try_from(revision).unwrap_or(i64::MAX)
+}
+
+fn seconds_now() -> i64 {
+    signed(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+}
+
+fn io_error(what: &'static str, path: &Path, source: std::io::Error) -> CacheError {
+    CacheError::Io { what, path: path.to_owned(), source }
+}

@@ -1,0 +1,44 @@
+//! How long to wait before the next attempt to connect: exponential, with full jitter.
+
+use std::time::Duration;
+
+/// Upper bound of the first delay.
+const FIRST: Duration = Duration::from_millis(250);
+/// Upper bound of every delay.
+const LONGEST: Duration = Duration::from_secs(10);
+/// A connection that lasted this long makes the next delay a first one again.
+const STABLE: Duration = Duration::from_secs(10);
+
+/// Counts failures.
+#[derive(Debug, Default)]
+pub(super) struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    /// Notes that a connection ended after `lasted`, and says how long to wait; `random` is in `0.0..1.0`.
+    pub(super) fn after(&mut self, lasted: Duration, random: f64) -> Duration {
+        if lasted >= STABLE {
+            self.failures = 0;
+        }
+        let bound = FIRST.saturating_mul(1 << self.failures.min(16)).min(LONGEST);
+        self.failures = self.failures.saturating_add(1);
+        bound.mul_f64(random)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grows_to_the_bound_and_starts_anew_after_a_stable_connection() {
+        let mut backoff = Backoff::default();
+        let bounds: Vec<_> = (0..40).map(|_| backoff.after(Duration::ZERO, 1.0)).collect();
+        assert_eq!(bounds[0], FIRST);
+        assert_eq!(bounds[1], FIRST * 2);
+        assert_eq!(*bounds.last().unwrap(), LONGEST);
+        assert_eq!(backoff.after(Duration::ZERO, 0.0), Duration::ZERO);
+        assert_eq!(backoff.after(STABLE, 1.0), FIRST);
+    }
+}

@@ -1,0 +1,57 @@
+//! Merges a snapshot and the deltas after it into one snapshot, by their bytes alone.
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+use wire::{BucketSet, Key, Mode, Record, Records, Update, bucket_of, split_repair};
+
+/// What one update does to what is there.
+struct Step {
+    /// The buckets that it empties first.
+    replaced: BucketSet,
+    records: Bytes,
+}
+
+/// One snapshot of what `updates` lead to, the first of which is a snapshot. The root is the last
+/// update's: it was compared when that update went live.
+pub(super) fn merge(updates: &[Update]) -> Result<Update, String> {
+    if let [only] = updates {
+        return Ok(only.clone());
+    }
+    let last = updates.last().ok_or("there is nothing to merge")?;
+    let steps: Vec<Step> = updates.iter().map(Step::read).collect::<Result<_, _>>()?;
+    let mut entities: BTreeMap<Key, &[u8]> = BTreeMap::new();
+    for step in &steps {
+        if step.replaced != BucketSet::default() {
+            entities.retain(|key, _| !step.replaced.contains(bucket_of(*key)));
+        }
+        put(&mut entities, &step.records)?;
+    }
+    let mut payload = BytesMut::new();
+    for (key, bytes) in entities {
+        Record { key, value: Some(bytes) }.encode(&mut payload);
+    }
+    Ok(Update::new(Mode::Snapshot, 0, last.header.position(), payload.freeze()))
+}
+
+fn put<'a>(entities: &mut BTreeMap<Key, &'a [u8]>, records: &'a [u8]) -> Result<(), String> {
+    for record in Records::new(records) {
+        let record = record.map_err(|error| error.to_string())?;
+        match record.value {
+            Some(bytes) => entities.insert(record.key, bytes),
+            None => entities.remove(&record.key),
+        };
+    }
+    Ok(())
+}
+
+impl Step {
+    fn read(update: &Update) -> Result<Self, String> {
+        let payload = update.payload().map_err(|error| error.to_string())?;
+        let (replaced, records) = match update.header.mode {
+            Mode::Repair => split_repair(&payload).map_err(|error| error.to_string())?,
+            Mode::Snapshot | Mode::Delta => (BucketSet::default(), payload),
+        };
+        Ok(Self { replaced, records })
+    }
+}

@@ -1,0 +1,230 @@
+//! What a data plane says to its control plane, and when. No sockets and no clock: frames, results and
+//! `now` go in, actions come out; the driver in `client.rs` carries them out.
+//!
+//! The rules stand at the top of the `wire` package. `now` is the time since any fixed moment.
+
+use std::time::Duration;
+
+use wire::{
+    Ack, Assembly, CloseCode, Frame, Nack, NackReason, Position, Root, Update, UpdateError, VERSIONS,
+};
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timing {
+    /// Between two heartbeats; nothing heard for 1.5 times the longer of this and the control plane's own
+    /// ends the session.
+    pub heartbeat: Duration,
+    /// From the upgrade until the welcome.
+    pub welcome: Duration,
+}
+
+/// What goes in.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// A frame came.
+    Frame(Frame),
+    /// What became of [`Action::Apply`].
+    Applied(Result<Ack, Nack>),
+    /// What [`Action::Hash`] asked for.
+    Hashed(u64, Vec<Root>),
+    /// Time has passed.
+    Tick,
+}
+
+/// What comes out, to be done in this order.
+#[derive(Debug)]
+pub(super) enum Action {
+    /// Send a frame.
+    Send(Frame),
+    /// Apply an update and put the result in as [`Input::Applied`].
+    Apply(Update),
+    /// Hash the buckets of what is held and put the result in as [`Input::Hashed`].
+    Hash,
+    /// The control plane's head is known to be here.
+    Head(Position),
+    /// The control plane has accepted this node.
+    Welcomed,
+    /// Close, and put nothing in any more.
+    Close(CloseCode, String),
+}
+
+/// The session of one connection.
+#[derive(Debug)]
+pub(super) struct Session {
+    timing: Timing,
+    state: State,
+    held: Option<Position>,
+    assembly: Option<Assembly>,
+    opened: Duration,
+    heard: Duration,
+    next_heartbeat: Duration,
+    silence: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    AwaitWelcome,
+    Live,
+    Applying,
+    Closed,
+}
+
+impl Session {
+    /// A session whose connection has just been upgraded and on which the hello was sent, saying what is
+    /// held.
+    pub(super) fn new(held: Option<Position>, timing: Timing, now: Duration) -> Self {
+        Self {
+            timing,
+            state: State::AwaitWelcome,
+            held,
+            assembly: None,
+            opened: now,
+            heard: now,
+            next_heartbeat: now,
+            silence: timing.heartbeat * 3 / 2,
+        }
+    }
+
+    /// When [`Input::Tick`] is next wanted, at the latest.
+    pub(super) fn deadline(&self) -> Duration {
+        match self.state {
+            State::AwaitWelcome => self.opened + self.timing.welcome,
+            State::Live | State::Applying => (self.heard + self.silence).min(self.next_heartbeat),
+            State::Closed => Duration::MAX,
+        }
+    }
+
+    /// Takes one input.
+    pub(super) fn step(&mut self, input: Input, now: Duration) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.state != State::Closed {
+            self.take(input, now, &mut actions);
+        }
+        actions
+    }
+
+    fn take(&mut self, input: Input, now: Duration, actions: &mut Vec<Action>) {
+        match input {
+            Input::Frame(frame) => {
+                self.heard = now;
+                self.frame(frame, now, actions);
+            }
+            Input::Applied(result) => self.applied(result, now, actions),
+            Input::Hashed(revision, hashes) => actions.push(Action::Send(Frame::Buckets(revision, hashes))),
+            Input::Tick => {}
+        }
+        self.watch(now, actions);
+    }
+
+    fn frame(&mut self, frame: Frame, now: Duration, actions: &mut Vec<Action>) {
+        match (self.state, frame) {
+            (State::AwaitWelcome, Frame::Welcome(welcome)) => {
+                if welcome.version < VERSIONS.min || welcome.version > VERSIONS.max {
+                    let reason = format!("protocol version {} was not offered", welcome.version);
+                    return self.close(CloseCode::Versions, reason, actions);
+                }
+                self.state = State::Live;
+                // Whoever of the two beats less often sets how long silence is normal.
+                let slower = self.timing.heartbeat.max(Duration::from_millis(welcome.heartbeat_ms));
+                self.silence = slower * 3 / 2;
+                self.next_heartbeat = now + self.timing.heartbeat;
+                actions.push(Action::Welcomed);
+                actions.push(Action::Head(welcome.head));
+            }
+            (State::Live | State::Applying, Frame::Heartbeat(head)) => actions.push(Action::Head(head)),
+            (State::Live, Frame::Update(header, part)) if self.assembly.is_none() => {
+                actions.push(Action::Head(header.position()));
+                match Assembly::begin(header, part) {
+                    Ok(assembly) => self.assembled(assembly, actions),
+                    Err(error) => self.unreadable(header.position(), &error, actions),
+                }
+            }
+            (State::Live, Frame::More(part)) if self.assembly.is_some() => self.more(part, actions),
+            (State::Live, Frame::BucketsWanted(_)) => actions.push(Action::Hash),
+            (_, Frame::Ignored(_)) => {}
+            (_, frame) => {
+                let reason = format!("a {} frame is out of place here", frame.name());
+                self.close(CloseCode::Protocol, reason, actions);
+            }
+        }
+    }
+
+    fn more(&mut self, part: bytes::Bytes, actions: &mut Vec<Action>) {
+        if let Some(mut assembly) = self.assembly.take() {
+            match assembly.push(part) {
+                Ok(()) => self.assembled(assembly, actions),
+                Err(error) => self.unreadable(assembly.header().position(), &error, actions),
+            }
+        }
+    }
+
+    fn assembled(&mut self, assembly: Assembly, actions: &mut Vec<Action>) {
+        if assembly.is_complete() {
+            self.state = State::Applying;
+            actions.push(Action::Apply(assembly.finish()));
+        } else {
+            self.assembly = Some(assembly);
+        }
+    }
+
+    /// An update whose lengths are wrong: what follows cannot be told apart from it any more, so the
+    /// refusal is the last thing that is said here.
+    fn unreadable(&mut self, to: Position, error: &UpdateError, actions: &mut Vec<Action>) {
+        let reason = match error {
+            UpdateError::TooLarge { .. } => NackReason::TooLarge,
+            _ => NackReason::Malformed,
+        };
+        actions.push(Action::Send(Frame::Nack(Nack {
+            epoch: to.epoch,
+            revision: to.revision,
+            reason,
+            message: error.to_string(),
+            collection: None,
+            id: None,
+            field: None,
+        })));
+        self.close(CloseCode::Protocol, error.to_string(), actions);
+    }
+
+    fn applied(&mut self, result: Result<Ack, Nack>, now: Duration, actions: &mut Vec<Action>) {
+        self.state = State::Live;
+        match result {
+            Ok(ack) => {
+                self.held = Some(ack.held);
+                actions.push(Action::Send(Frame::Ack(ack)));
+            }
+            Err(nack) => actions.push(Action::Send(Frame::Nack(nack))),
+        }
+        // Building may have taken longer than a heartbeat; the control plane was not silent, we were.
+        self.heard = now;
+    }
+
+    fn watch(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        match self.state {
+            State::Closed => {}
+            State::AwaitWelcome => {
+                if now >= self.opened + self.timing.welcome {
+                    self.close(CloseCode::Silent, "no welcome in time".into(), actions);
+                }
+            }
+            State::Live | State::Applying => {
+                if now >= self.heard + self.silence {
+                    self.close(CloseCode::Silent, "no heartbeat in time".into(), actions);
+                } else if now >= self.next_heartbeat {
+                    self.next_heartbeat = now + self.timing.heartbeat;
+                    actions.push(Action::Send(Frame::Heartbeat(self.held.unwrap_or_default())));
+                }
+            }
+        }
+    }
+
+    fn close(&mut self, code: CloseCode, reason: String, actions: &mut Vec<Action>) {
+        self.state = State::Closed;
+        self.assembly = None;
+        actions.push(Action::Close(code, reason));
+    }
+}
+
+#[cfg(test)]
+mod tests;
