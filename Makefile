@@ -45,13 +45,13 @@ deny: ## Banned crates, licences, sources
 
 unit: ## All tests of all packages, on debug builds of the two programs
 	cargo build --workspace --bins --locked
-	cargo test --workspace --locked
+	GIBBON_TEST_BIN_DIR=$(abspath $(TARGET)/debug) cargo test --workspace --locked
 
 smoke: ## Steady load on the optimised programs while the configuration changes
 	load-tests/run.sh load-tests/smoke.js
 
 deployed: ## make run, the alerts and the dashboard, on the optimised programs
-	cargo test --workspace --locked --test deployed
+	GIBBON_TEST_BIN_DIR=$(abspath $(TARGET)/release) cargo test --workspace --locked --test deployed
 
 bench: ## Benches; see benches/README.md
 	cargo bench -p benches --locked

@@ -1,0 +1,133 @@
+//! Every expression of the dashboard and the alerts, against a live installation.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use testkit::http::Client;
+use testkit::wait;
+
+use crate::installation::{DEADLINE, Installation, root};
+use crate::prometheus::{Prometheus, tool};
+
+#[tokio::test]
+async fn every_expression_has_an_answer_and_every_scrape_is_clean() {
+    let installation = Installation::new();
+    let _running = installation.run().await;
+    traffic(&installation).await;
+
+    let scrapes =
+        [&installation.control_status, &installation.gateway_status].map(|port| Client::new(port.address()));
+    let mut exposed = BTreeSet::new();
+    for client in &scrapes {
+        let text = client.get("/metrics").await.unwrap().text();
+        promtool_check(&text);
+        exposed.extend(gibbon_names(&text));
+    }
+
+    let prometheus = Prometheus::start(&installation).await;
+    for expression in dashboard().iter().chain(&alerts()) {
+        let missing: Vec<_> =
+            gibbon_names(expression).into_iter().filter(|name| !exposed.contains(name)).collect();
+        assert!(missing.is_empty(), "{expression}: nothing exposes {missing:?}");
+        // Where it compares, it has an answer only when something is wrong.
+        let expression = without_comparison(expression);
+        wait::eventually(DEADLINE, || prometheus.query(&expression)).await;
+    }
+}
+
+#[test]
+fn names_and_comparisons_are_found_in_expressions() {
+    let expression = "sum by (le) (rate(gibbon_a_bucket{x=\"gibbon_no\"}[5m])) / gibbon_b - gibbon_c > 0.01";
+    let names: BTreeSet<_> = ["gibbon_a_bucket", "gibbon_b", "gibbon_c"].map(String::from).into();
+    assert_eq!(gibbon_names(expression), names);
+    assert_eq!(without_comparison("a{b=~\"c\"} - time() < 14 * 86400"), "a{b=~\"c\"} - time()");
+    assert_eq!(without_comparison("a == 0"), "a");
+    assert_eq!(without_comparison("a{b=\"c\"}"), "a{b=\"c\"}");
+}
+
+/// One of each kind: served, without a route, without an upstream; and refused writes.
+async fn traffic(installation: &Installation) {
+    let admin = installation.admin_client();
+    for (name, port) in [("live", installation.origin.number()), ("dead", 1)] {
+        let service = json!({ "name": name, "host": "127.0.0.1", "port": port, "retries": 0 });
+        assert_eq!(admin.post("/services", &service).await.unwrap().status, 201);
+        let route = json!({ "paths": [format!("/{name}")] });
+        assert_eq!(admin.post(&format!("/services/{name}/routes"), &route).await.unwrap().status, 201);
+    }
+    assert_eq!(admin.post("/services", &json!({})).await.unwrap().status, 400);
+
+    let proxy = installation.proxy_client();
+    for (path, status) in [("/live", 200), ("/dead", 502), ("/none", 404)] {
+        wait::eventually(DEADLINE, || async {
+            let answer = proxy.get(path).await.map_err(|error| format!("{error:#}"))?.status;
+            if answer == status { Ok(()) } else { Err(format!("{path}: {answer}")) }
+        })
+        .await;
+    }
+}
+
+fn promtool_check(scrape: &str) {
+    let mut promtool = Command::new(tool("promtool"))
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool can be started; `make tools` installs it");
+    promtool.stdin.take().unwrap().write_all(scrape.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// With the dashboard's variables as a viewer would have them.
+fn dashboard() -> Vec<String> {
+    let text = fs::read_to_string(root().join("deploy/grafana/gibbon.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&text).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+    let expressions: Vec<_> = targets
+        .map(|target| {
+            target["expr"].as_str().unwrap().replace("$__rate_interval", "1m").replace("$instance", ".*")
+        })
+        .collect();
+    assert!(expressions.len() > 40, "{expressions:?}");
+    assert!(expressions.iter().all(|expression| !expression.contains('$')), "{expressions:?}");
+    expressions
+}
+
+/// As Prometheus itself reads them from the file.
+fn alerts() -> Vec<String> {
+    let text = fs::read_to_string(root().join("deploy/prometheus/alerts.yml")).unwrap();
+    let mut expressions = Vec::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        let Some(expression) = line.trim().strip_prefix("expr: ") else { continue };
+        if expression != ">-" {
+            expressions.push(expression.to_owned());
+            continue;
+        }
+        let indent = |line: &str| line.len() - line.trim_start().len();
+        let outer = indent(line);
+        let mut folded = Vec::new();
+        while let Some(inner) = lines.next_if(|inner| indent(inner) > outer) {
+            folded.push(inner.trim());
+        }
+        expressions.push(folded.join(" "));
+    }
+    assert_eq!(expressions.len(), text.matches("- alert:").count());
+    expressions
+}
+
+/// Names of metrics and series; not what stands in quotes.
+fn gibbon_names(text: &str) -> BTreeSet<String> {
+    let unquoted = text.split('"').step_by(2).collect::<Vec<_>>().join(" ");
+    let words = unquoted.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.filter(|word| word.starts_with("gibbon_")).map(str::to_owned).collect()
+}
+
+fn without_comparison(expression: &str) -> String {
+    let comparison = [" > ", " < ", " == "].iter().filter_map(|operator| expression.rfind(operator)).max();
+    expression[..comparison.unwrap_or(expression.len())].to_owned()
+}
