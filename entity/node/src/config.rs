@@ -131,7 +131,7 @@ impl<Raw> Loaded<Raw> {
     pub fn violation(&self, key: &str, value: impl fmt::Display, reason: impl fmt::Display) -> ConfigError {
         ConfigError::Key {
             key: key.to_owned(),
-            value: Some(mask_secrets(&value.to_string()).into_owned()),
+            value: Some(show(&value.to_string())),
             origin: self.origin(key),
             reason: reason.to_string(),
         }
@@ -194,7 +194,7 @@ impl Places {
                 (false, format!("there is no such key; the keys here are {}", known.join(", ")))
             }
             Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
-                (true, format!("must be {expected}"))
+                (true, format!("must be {}", in_words(expected)))
             }
             Kind::UnknownVariant(_, known) => (true, format!("must be one of {}", known.join(", "))),
             kind => (true, mask_secrets(&kind.to_string()).into_owned()),
@@ -213,6 +213,20 @@ fn describe(key: &str, value: Option<&str>, origin: &Origin, reason: &str) -> St
     match value {
         Some(value) => format!("bad configuration: {key} = {value} ({origin}): {reason}"),
         None => format!("bad configuration: {key} ({origin}): {reason}"),
+    }
+}
+
+/// As it was given, but visible when it is empty.
+fn show(value: &str) -> String {
+    if value.is_empty() { "\"\"".to_owned() } else { mask_secrets(value).into_owned() }
+}
+
+/// What serde expects, for who does not read Rust.
+fn in_words(expected: &str) -> String {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => format!("a whole number that fits {expected}"),
+        expected if expected.starts_with("struct ") => "a table".to_owned(),
+        expected => expected.to_owned(),
     }
 }
 
@@ -241,10 +255,7 @@ fn render(value: &Value) -> String {
         Value::String(_, text) => toml_edit::Value::from(mask_secrets(text).as_ref()).to_string(),
         Value::Char(_, c) => toml_edit::Value::from(c.to_string()).to_string(),
         Value::Bool(_, flag) => flag.to_string(),
-        Value::Num(_, number) => match number.to_f64() {
-            Some(float) => float.to_string(),
-            None => number.to_i128().map_or_else(String::new, |whole| whole.to_string()),
-        },
+        Value::Num(..) => serde_json::to_string(value).unwrap_or_default(),
         Value::Empty(..) => "(not set)".to_owned(),
         Value::Array(_, items) => {
             format!("[{}]", items.iter().map(render).collect::<Vec<_>>().join(", "))

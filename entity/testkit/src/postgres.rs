@@ -152,9 +152,10 @@ impl Postgres {
 
     fn make(durable: bool) -> Self {
         let owner = server::owner();
-        let folder = server::initialize(owner);
-        let port = ports::reserve();
+        let folder = server::make_folder(owner);
         let watchdog = server::watch(&folder);
+        server::initialize(&folder, owner);
+        let port = ports::reserve();
         let running = Some(server::start(&folder, owner, port.number(), durable));
         Self { port, owner, folder, durable, running, watchdog, databases: AtomicU32::new(0) }
     }

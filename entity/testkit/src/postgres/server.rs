@@ -15,11 +15,16 @@ use super::DEADLINE;
 pub(super) const USER: &str = "gibbon";
 
 /// What the watchdog runs: `$1` is the test process, `$2` the folder.
+///
+/// When the test is killed inside `initdb`, that goes on for a moment.
 const WATCHDOG: &str = r#"
 while kill -0 "$1" 2>/dev/null; do sleep 0.5; done
-pid=$(head -n 1 "$2/data/postmaster.pid" 2>/dev/null) && kill -CONT "$pid" && kill -QUIT "$pid"
 sleep 1
-rm -rf "$2"
+pid=$(head -n 1 "$2/data/postmaster.pid" 2>/dev/null) && kill -CONT "$pid" && kill -QUIT "$pid"
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    rm -rf "$2" 2>/dev/null && exit
+    sleep 0.5
+done
 "#;
 
 /// Of the server's processes and files, when the tests run as root: PostgreSQL refuses to.
@@ -39,21 +44,25 @@ pub(super) fn owner() -> Option<Owner> {
     Some(Owner { uid: user.uid.as_raw(), gid: user.gid.as_raw() })
 }
 
-/// Makes the folder of a server, with its data in it.
-pub(super) fn initialize(owner: Option<Owner>) -> PathBuf {
+/// Makes the folder of a server.
+pub(super) fn make_folder(owner: Option<Owner>) -> PathBuf {
     let folder = tempfile::Builder::new().prefix("gibbon-postgres").tempdir().expect("a folder can be made");
     if let Some(owner) = owner {
         let given = std::os::unix::fs::chown(folder.path(), Some(owner.uid), Some(owner.gid));
         given.expect("root gives a folder away");
     }
+    folder.keep()
+}
+
+/// Makes the data of a server in its folder.
+pub(super) fn initialize(folder: &Path, owner: Option<Owner>) {
     let mut initdb = command("initdb", owner);
     initdb
         .args(["--username", USER, "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync"])
         .arg("--pgdata")
-        .arg(folder.path().join("data"))
-        .current_dir(folder.path());
+        .arg(folder.join("data"))
+        .current_dir(folder);
     succeed("initdb", initdb.output()).unwrap_or_else(|error| panic!("{error}"));
-    folder.keep()
 }
 
 /// Starts a server and waits until it answers.
