@@ -5,22 +5,23 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use tracing::Level;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{ConfigError, Loaded};
 
-/// What a library says below this level is its own business, unless the filter names the library.
-const QUIET: [(&str, Level); 7] = [
-    // One line for each request of a client that goes away, at WARN and ERROR; the access log and the
-    // metrics have those.
-    ("pingora_proxy", Level::ERROR),
-    ("pingora_core", Level::WARN),
-    ("pingora_pool", Level::WARN),
-    ("rustls", Level::WARN),
-    ("tungstenite", Level::WARN),
-    ("sqlx", Level::WARN),
-    ("sea_orm_migration", Level::WARN),
+/// The most that a library may say, unless the operator names it.
+const QUIET: [(&str, LevelFilter); 7] = [
+    // An error for each request that fails, through a fault of the client or of the upstream, so that under
+    // a flood of those nothing else would be seen; who answers the request counts it and logs what matters.
+    ("pingora_proxy", LevelFilter::OFF),
+    ("pingora_core", LevelFilter::WARN),
+    ("pingora_pool", LevelFilter::WARN),
+    ("rustls", LevelFilter::WARN),
+    ("tungstenite", LevelFilter::WARN),
+    ("sqlx", LevelFilter::WARN),
+    ("sea_orm_migration", LevelFilter::WARN),
 ];
 
 /// The section `log` of both programs.
@@ -119,10 +120,10 @@ mod tests {
 
     #[test]
     fn libraries_are_quiet_unless_named() {
-        assert!(parse("info").unwrap().contains("pingora_proxy=ERROR,"));
+        assert!(parse("info").unwrap().contains("pingora_proxy=off,"));
         assert!(parse("info").unwrap().ends_with(",info"));
-        assert!(!parse("info,pingora_proxy=debug").unwrap().contains("pingora_proxy=ERROR"));
-        assert_eq!(parse("error").unwrap(), "error");
+        assert!(!parse("info,pingora_proxy=debug").unwrap().contains("pingora_proxy=off"));
+        assert_eq!(parse("error").unwrap(), "pingora_proxy=off,error");
     }
 
     #[test]
