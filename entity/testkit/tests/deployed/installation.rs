@@ -79,7 +79,10 @@ impl Installation {
         assert_eq!(Program::control().path().parent(), Some(bin.as_path()));
         let path = self.folder.path().join("output");
         let output = File::create(&path).expect("a file can be made");
-        let script = Command::new(root().join("deploy/run-local.sh"))
+        // A shell that is started with SIGINT ignored, as in the background of another, cannot trap it.
+        let script = Command::new("env")
+            .arg("--default-signal=INT")
+            .arg(root().join("deploy/run-local.sh"))
             .env("RUN_BIN", bin)
             .env("RUN_DATA", self.data())
             .envs(self.ports())
