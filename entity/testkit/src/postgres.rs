@@ -199,9 +199,10 @@ fn send(process: &Child, signal: Signal) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wait;
 
-    #[test]
-    fn databases_are_apart_and_survive_restarts() {
+    #[tokio::test]
+    async fn databases_are_apart_and_survive_restarts() {
         let mut postgres = Postgres::start();
         let (first, second) = (postgres.database(), postgres.database());
         assert_ne!(first, second);
@@ -213,6 +214,15 @@ mod tests {
         assert_eq!(postgres.execute("test_0", "SELECT b FROM a"), "7");
 
         let (pid, folder) = (postgres.running.as_ref().unwrap().id(), postgres.folder.clone());
+        let stopped = || {
+            let all = [server::children(pid), vec![pid.cast_signed()]].concat();
+            let stat = |pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            all.iter().filter(|pid| stat(**pid).contains(") T ")).count()
+        };
+        postgres.freeze();
+        wait::until(DEADLINE, "the server and its children do not stop", || stopped() > 3).await;
+        postgres.thaw();
+        wait::until(DEADLINE, "the server and its children do not go on", || stopped() == 0).await;
         drop(postgres);
         assert!(!folder.exists() && !PathBuf::from(format!("/proc/{pid}")).exists());
     }
