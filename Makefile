@@ -43,8 +43,8 @@ doc: ## The documentation builds without a warning
 deny: ## Banned crates, licences, sources
 	cargo deny --locked check bans licenses sources
 
+# Cargo builds the two programs before the first test runs; without the variable each test would again.
 unit: ## All tests of all packages, on debug builds of the two programs
-	cargo build --workspace --bins --locked
 	GIBBON_TEST_BIN_DIR=$(abspath $(TARGET)/debug) cargo test --workspace --locked
 
 smoke: ## Steady load on the optimised programs while the configuration changes

@@ -26,7 +26,11 @@ const REQUEST_PATH: Layer = Layer {
     modules: &[
         "gateway/src/proxy",
         "gateway/src/context",
+        "gateway/src/limit",
+        "gateway/src/listener",
         "gateway/src/live",
+        "gateway/src/request",
+        "gateway/src/respond",
         "gateway/src/route",
         "gateway/src/upstream",
         "gateway/src/error",
