@@ -1,3 +1,26 @@
 //! The data plane of Gibbon.
+//!
+//! [`app`] puts it together. A request goes through [`listener`], [`proxy`], [`route`], [`request`] and
+//! [`upstream`]; the configuration comes in by [`cluster`] and is read from [`live`].
 
+pub mod app;
+pub mod cluster;
+pub mod config;
+pub mod context;
+pub mod drain;
+pub mod echo;
+pub mod error;
+pub mod health;
+pub mod limit;
+pub mod listener;
+pub mod live;
+pub mod metrics;
+pub mod proxy;
+pub mod request;
+pub mod respond;
 pub mod route;
+pub mod status;
+pub mod upstream;
+
+/// This program's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

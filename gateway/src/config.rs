@@ -1,0 +1,320 @@
+//! The configuration of this node: what an operator writes, and what is made of it.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use node::config::{ConfigError, Loaded};
+use node::logging;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster;
+use crate::proxy;
+use crate::request::Trusted;
+
+/// The configuration as it is written.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawConfig {
+    /// The folder of the node id and of the copy of the configuration.
+    pub state_dir: PathBuf,
+    /// Workers; 0: one for each core.
+    pub threads: usize,
+    /// Clients' side.
+    pub proxy: RawProxy,
+    /// Control planes' side.
+    pub cluster: RawCluster,
+    /// The status listener.
+    pub status: RawStatus,
+    /// The log.
+    pub log: logging::RawLog,
+}
+
+/// The section `proxy`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawProxy {
+    /// Addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// Addresses to listen on with TLS; none can be given yet.
+    pub listen_tls: Vec<SocketAddr>,
+    /// How long a whole request header may take.
+    #[serde(with = "humantime_serde")]
+    pub header_timeout: Duration,
+    /// How long a connection may wait for its next request; 0: it is closed after each.
+    #[serde(with = "humantime_serde")]
+    pub keepalive_timeout: Duration,
+    /// How long requests in flight may take to end once the node is told to stop.
+    #[serde(with = "humantime_serde")]
+    pub drain_timeout: Duration,
+    /// The most bytes of header fields of one request.
+    pub max_header_bytes: usize,
+    /// The most open connections.
+    pub max_connections: usize,
+    /// The most requests in flight.
+    pub max_in_flight: usize,
+    /// Peers whose `X-Forwarded-` headers are taken: addresses and networks.
+    pub trusted_ips: Vec<String>,
+}
+
+/// The section `cluster`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawCluster {
+    /// Control planes as `host:port`, tried in turn.
+    pub control_planes: Vec<String>,
+    /// This node's certificate, PEM; if not set, `cluster.crt` in the state folder.
+    pub cert: Option<PathBuf>,
+    /// Its private key, PEM; if not set, `cluster.key` in the state folder.
+    pub key: Option<PathBuf>,
+    /// A further certificate that control planes may show, PEM.
+    pub ca: Option<PathBuf>,
+    /// Between two heartbeats; at least 1 s.
+    #[serde(with = "humantime_serde")]
+    pub heartbeat_interval: Duration,
+    /// What the operator knows this node by.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The section `status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawStatus {
+    /// Where `/metrics`, `/status` and `/status/ready` are served.
+    pub listen: SocketAddr,
+}
+
+/// The configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Workers.
+    pub threads: usize,
+    /// Addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// How long a whole request header may take.
+    pub header_timeout: Duration,
+    /// How long requests in flight may take to end.
+    pub drain_timeout: Duration,
+    /// The most open connections.
+    pub max_connections: usize,
+    /// The most requests in flight.
+    pub max_in_flight: usize,
+    /// What a request may be and take.
+    pub proxy: proxy::Settings,
+    /// Control planes' side.
+    pub cluster: cluster::Settings,
+    /// The status listener.
+    pub status: SocketAddr,
+    /// The log.
+    pub log: logging::Settings,
+}
+
+impl Config {
+    /// Loads and checks: the defaults, `file`, the environment.
+    ///
+    /// # Errors
+    /// What is wrong first: with the key, the value, and where it was given.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::parse(&node::config::load(file)?)
+    }
+
+    /// Checks what was loaded.
+    ///
+    /// # Errors
+    /// As of [`Config::load`].
+    pub fn parse(loaded: &Loaded<RawConfig>) -> Result<Self, ConfigError> {
+        let raw = &loaded.raw;
+        check_proxy(loaded)?;
+        Ok(Self {
+            threads: threads(raw.threads),
+            listen: raw.proxy.listen.clone(),
+            header_timeout: raw.proxy.header_timeout,
+            drain_timeout: raw.proxy.drain_timeout,
+            max_connections: raw.proxy.max_connections,
+            max_in_flight: raw.proxy.max_in_flight,
+            proxy: proxy::Settings {
+                keepalive_timeout: raw.proxy.keepalive_timeout,
+                max_header_bytes: raw.proxy.max_header_bytes,
+                trusted: parse_trusted(loaded)?,
+            },
+            cluster: parse_cluster(loaded)?,
+            status: raw.status.listen,
+            log: logging::Settings::parse(loaded, &raw.log)?,
+        })
+    }
+}
+
+fn check_proxy(loaded: &Loaded<RawConfig>) -> Result<(), ConfigError> {
+    let proxy = &loaded.raw.proxy;
+    let refuse =
+        |key: &str, value: String, reason| Err(loaded.violation(&format!("proxy.{key}"), value, reason));
+    if proxy.listen.is_empty() {
+        return refuse("listen", "[]".into(), "must name at least one address");
+    }
+    if !proxy.listen_tls.is_empty() {
+        let value = format!("{:?}", proxy.listen_tls);
+        return refuse("listen_tls", value, "TLS listeners are not there yet: must be []");
+    }
+    if proxy.header_timeout.is_zero() {
+        return refuse("header_timeout", "0s".into(), "must be longer than nothing, such as 10s");
+    }
+    let least_header = 1024;
+    if proxy.max_header_bytes < least_header {
+        return refuse("max_header_bytes", proxy.max_header_bytes.to_string(), "must be at least 1024");
+    }
+    for (key, value) in [("max_connections", proxy.max_connections), ("max_in_flight", proxy.max_in_flight)] {
+        if value == 0 {
+            return refuse(key, "0".into(), "must be at least 1");
+        }
+    }
+    Ok(())
+}
+
+fn parse_trusted(loaded: &Loaded<RawConfig>) -> Result<Trusted, ConfigError> {
+    let parse = |text: &String| {
+        let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        net.map_err(|_| {
+            let reason = "must be an address or a network, such as 10.0.0.1 or 10.0.0.0/8";
+            loaded.violation("proxy.trusted_ips", text, reason)
+        })
+    };
+    loaded.raw.proxy.trusted_ips.iter().map(parse).collect::<Result<_, _>>().map(Trusted)
+}
+
+fn parse_cluster(loaded: &Loaded<RawConfig>) -> Result<cluster::Settings, ConfigError> {
+    let (raw, state_dir) = (&loaded.raw.cluster, &loaded.raw.state_dir);
+    if raw.control_planes.is_empty() {
+        let reason = "must name at least one control plane as host:port";
+        return Err(loaded.violation("cluster.control_planes", "[]", reason));
+    }
+    if let Some(wrong) = raw.control_planes.iter().find(|address| !is_host_and_port(address)) {
+        let reason = "must be host:port, such as control.example.com:8005";
+        return Err(loaded.violation("cluster.control_planes", wrong, reason));
+    }
+    if raw.heartbeat_interval < Duration::from_secs(1) {
+        let value = humantime_serde::re::humantime::format_duration(raw.heartbeat_interval);
+        return Err(loaded.violation("cluster.heartbeat_interval", value, "must be at least 1s"));
+    }
+    let in_state_dir = |path: &Option<PathBuf>, name| path.clone().unwrap_or_else(|| state_dir.join(name));
+    Ok(cluster::Settings {
+        control_planes: raw.control_planes.clone(),
+        certificate: in_state_dir(&raw.cert, "cluster.crt"),
+        key: in_state_dir(&raw.key, "cluster.key"),
+        ca: raw.ca.clone(),
+        heartbeat: raw.heartbeat_interval,
+        state_dir: state_dir.clone(),
+        hostname: hostname::get()
+            .map_or_else(|_| "unknown".to_owned(), |name| name.to_string_lossy().into_owned()),
+        version: crate::VERSION.to_owned(),
+        labels: raw.labels.clone(),
+    })
+}
+
+fn is_host_and_port(address: &str) -> bool {
+    address
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<NonZero<u16>>().is_ok())
+}
+
+fn threads(wanted: usize) -> usize {
+    match wanted {
+        0 => std::thread::available_parallelism().map_or(1, NonZero::get),
+        wanted => wanted,
+    }
+}
+
+impl Default for RawConfig {
+    fn default() -> Self {
+        Self {
+            state_dir: "gibbon-gateway".into(),
+            threads: 0,
+            proxy: RawProxy::default(),
+            cluster: RawCluster::default(),
+            status: RawStatus::default(),
+            log: logging::RawLog::default(),
+        }
+    }
+}
+
+impl Default for RawProxy {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([0, 0, 0, 0], 8000))],
+            listen_tls: Vec::new(),
+            header_timeout: Duration::from_secs(10),
+            keepalive_timeout: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(30),
+            max_header_bytes: 64 * 1024,
+            max_connections: 20_000,
+            max_in_flight: 10_000,
+            trusted_ips: Vec::new(),
+        }
+    }
+}
+
+impl Default for RawCluster {
+    fn default() -> Self {
+        Self {
+            control_planes: vec!["127.0.0.1:8005".to_owned()],
+            cert: None,
+            key: None,
+            ca: None,
+            heartbeat_interval: Duration::from_secs(30),
+            labels: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for RawStatus {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8007)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(key: &str, value: &str) -> Result<Config, String> {
+        let variable = format!("GIBBON_{}", key.replace('.', "__").to_uppercase());
+        let loaded = node::config::load_with(None, [(variable, value.to_owned())]);
+        loaded.and_then(|loaded| Config::parse(&loaded)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_defaults_are_good() {
+        let config = Config::parse(&node::config::load_with(None, []).unwrap()).unwrap();
+        assert_eq!(config.cluster.certificate, Path::new("gibbon-gateway/cluster.crt"));
+        assert!(config.threads >= 1);
+    }
+
+    #[test]
+    fn each_bad_value_is_named_with_its_key_and_origin() {
+        for (key, value) in [
+            ("proxy.listen", "[]"),
+            ("proxy.listen", "8000"),
+            ("proxy.listen_tls", "0.0.0.0:8443"),
+            ("proxy.header_timeout", "0s"),
+            ("proxy.header_timeout", "soon"),
+            ("proxy.max_header_bytes", "12"),
+            ("proxy.max_in_flight", "0"),
+            ("proxy.trusted_ips", "10.0.0.0/33"),
+            ("proxy.colour", "red"),
+            ("cluster.control_planes", "control.example.com"),
+            ("cluster.control_planes", "[]"),
+            ("cluster.heartbeat_interval", "10ms"),
+            ("status.listen", "nowhere"),
+            ("log.level", "loud"),
+        ] {
+            let error = parse(key, value).unwrap_err();
+            assert!(error.contains(key), "{key} = {value}: {error}");
+            assert!(error.contains("env GIBBON_"), "{key} = {value}: {error}");
+        }
+        let config = parse("proxy.trusted_ips", "10.0.0.0/8,::1").unwrap();
+        assert!(config.proxy.trusted.contains("10.1.2.3".parse().unwrap()));
+        assert!(!config.proxy.trusted.contains("11.1.2.3".parse().unwrap()));
+    }
+}

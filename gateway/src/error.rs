@@ -1,0 +1,122 @@
+//! Every failure of a request, and what the client is told: the one place that chooses a status.
+
+mod body;
+
+use pingora::{Error, ErrorSource, ErrorType};
+
+pub use body::{Body, Format};
+
+/// Why a request was not proxied, or not to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The target or the host cannot be understood.
+    BadRequest,
+    /// The client sent nothing for too long in the middle of a body.
+    RequestTimeout,
+    /// The request target is too long.
+    UriTooLong,
+    /// Too many header fields, or too large a header.
+    HeaderTooLarge,
+    /// No configuration has come yet.
+    NoConfiguration,
+    /// No route matches.
+    NoRoute,
+    /// The route wants HTTPS and says so by this status: 426, or a redirect.
+    HttpsRequired(u16),
+    /// The route has no service.
+    NoService,
+    /// As many requests are in flight as are allowed.
+    Overloaded,
+    /// The upstream's name has no address.
+    NameResolution,
+    /// No address of the upstream accepts a connection.
+    UpstreamConnect,
+    /// The TLS handshake with the upstream failed.
+    UpstreamTls,
+    /// The upstream broke off, or spoke no HTTP.
+    UpstreamInvalid,
+    /// The upstream took too long to connect, to read or to answer.
+    UpstreamTimeout,
+    /// The client went away; nobody is told anything.
+    ClientClosed,
+    /// A fault of the gateway.
+    Internal,
+}
+
+/// What a failure comes to.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    /// The status of the response; 499, which is never sent, where the client is gone.
+    pub status: u16,
+    /// For metrics and log.
+    pub reason: &'static str,
+    /// For the client.
+    pub message: &'static str,
+    /// The form of the body for a client that does not say which it takes.
+    pub format: Format,
+}
+
+impl Failure {
+    /// Status, reason and message.
+    pub fn answer(self) -> Answer {
+        use Format::{Json, Text};
+        let (status, reason, message, format) = match self {
+            Self::BadRequest => (400, "bad_request", "Bad request", Text),
+            Self::RequestTimeout => (408, "request_timeout", "Request timeout", Text),
+            Self::UriTooLong => (414, "uri_too_long", "URI too long", Text),
+            Self::HeaderTooLarge => (431, "header_too_large", "Request header or cookie too large", Text),
+            // Kong answers 404 here. A client, and whoever decides by status whether a node is well, should
+            // not take a node that knows no route yet for one that knows there is none.
+            Self::NoConfiguration => (503, "no_configuration", "no configuration available yet", Json),
+            Self::NoRoute => (404, "no_route", "no Route matched with those values", Json),
+            Self::HttpsRequired(status) => (status, "https_required", "Please use HTTPS protocol", Json),
+            Self::NoService => (503, "no_service", "no Service found with those values", Json),
+            Self::Overloaded => (503, "overloaded", "too many requests in flight", Json),
+            Self::NameResolution => (503, "name_resolution", "name resolution failed", Json),
+            Self::UpstreamConnect => (502, "upstream_connect", INVALID_RESPONSE, Text),
+            Self::UpstreamTls => (502, "upstream_tls", INVALID_RESPONSE, Text),
+            Self::UpstreamInvalid => (502, "upstream_invalid", INVALID_RESPONSE, Text),
+            Self::UpstreamTimeout => (504, "upstream_timeout", "The upstream server is timing out", Text),
+            Self::ClientClosed => (499, "client_closed", "", Text),
+            Self::Internal => (500, "internal", "An unexpected error occurred", Text),
+        };
+        Answer { status, reason, message, format }
+    }
+
+    /// What Pingora's error comes to.
+    pub fn from_pingora(error: &Error) -> Self {
+        match error.esource() {
+            ErrorSource::Upstream => Self::of_upstream(error.etype()),
+            ErrorSource::Downstream => Self::of_downstream(error.etype()),
+            ErrorSource::Internal | ErrorSource::Unset => Self::Internal,
+        }
+    }
+
+    fn of_upstream(kind: &ErrorType) -> Self {
+        use ErrorType as E;
+        match kind {
+            E::ConnectTimedout | E::TLSHandshakeTimedout | E::ReadTimedout | E::WriteTimedout => {
+                Self::UpstreamTimeout
+            }
+            E::ConnectRefused | E::ConnectNoRoute | E::ConnectError | E::BindError | E::SocketError => {
+                Self::UpstreamConnect
+            }
+            E::TLSHandshakeFailure | E::InvalidCert | E::TLSWantX509Lookup | E::HandshakeError => {
+                Self::UpstreamTls
+            }
+            // Pingora's list of errors is open.
+            _ => Self::UpstreamInvalid,
+        }
+    }
+
+    fn of_downstream(kind: &ErrorType) -> Self {
+        use ErrorType as E;
+        match kind {
+            E::ReadError | E::WriteError | E::ConnectionClosed | E::WriteTimedout => Self::ClientClosed,
+            E::ReadTimedout => Self::RequestTimeout,
+            _ => Self::BadRequest,
+        }
+    }
+}
+
+const INVALID_RESPONSE: &str = "An invalid response was received from the upstream server";

@@ -1,0 +1,126 @@
+//! The body of an error, in the form that the client takes.
+
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
+
+/// The form of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `application/json`.
+    Json,
+    /// `text/html`.
+    Html,
+    /// `application/xml`.
+    Xml,
+    /// `text/plain`.
+    Text,
+}
+
+/// A body and its type.
+#[derive(Debug)]
+pub struct Body {
+    /// The value of `Content-Type`.
+    pub content_type: &'static str,
+    /// The bytes.
+    pub text: String,
+}
+
+impl Body {
+    /// The body that says `message`, which is one of ours and needs no escaping.
+    pub fn new(format: Format, message: &str, request_id: &str) -> Self {
+        let (content_type, text) = match format {
+            Format::Json => (
+                "application/json; charset=utf-8",
+                format!("{{\"message\":\"{message}\",\"request_id\":\"{request_id}\"}}"),
+            ),
+            Format::Html => (
+                "text/html; charset=utf-8",
+                format!(
+                    "<!doctype html>\n<title>Error</title>\n<h1>Error</h1>\n<p>{message}</p>\n\
+                     <p>request_id: {request_id}</p>\n"
+                ),
+            ),
+            Format::Xml => (
+                "application/xml; charset=utf-8",
+                format!(
+                    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error>\n  <message>{message}</message>\n  \
+                     <requestid>{request_id}</requestid>\n</error>\n"
+                ),
+            ),
+            Format::Text => ("text/plain; charset=utf-8", format!("{message}\nrequest_id: {request_id}\n")),
+        };
+        Self { content_type, text }
+    }
+}
+
+impl Format {
+    /// The form that `Accept` prefers, else that of the request's own body, else `default`.
+    pub fn negotiate(headers: &HeaderMap, default: Self) -> Self {
+        let text = |name| headers.get(name).map(HeaderValue::to_str).and_then(Result::ok);
+        match text(ACCEPT) {
+            Some(accept) => preferred(accept).unwrap_or(default),
+            None => text(CONTENT_TYPE).and_then(|own| Self::of_media_type(essence(own))).unwrap_or(default),
+        }
+    }
+
+    fn of_media_type(media_type: &str) -> Option<Self> {
+        let is = |name: &str| media_type.eq_ignore_ascii_case(name);
+        if is("application/json") || is("application/*") || is("*/*") {
+            Some(Self::Json)
+        } else if is("text/html") || is("text/*") {
+            Some(Self::Html)
+        } else if is("application/xml") || is("text/xml") {
+            Some(Self::Xml)
+        } else {
+            is("text/plain").then_some(Self::Text)
+        }
+    }
+}
+
+/// Of the types that we can make, the one with the greatest weight, the first of equals.
+fn preferred(accept: &str) -> Option<Format> {
+    let mut best: Option<(f32, Format)> = None;
+    for range in accept.split(',') {
+        let Some(format) = Format::of_media_type(essence(range)) else { continue };
+        let weight = weight(range);
+        if weight > best.map_or(0.0, |(weight, _)| weight) {
+            best = Some((weight, format));
+        }
+    }
+    best.map(|(_, format)| format)
+}
+
+/// A media type without its parameters.
+fn essence(media_type: &str) -> &str {
+    media_type.split(';').next().unwrap_or_default().trim()
+}
+
+fn weight(range: &str) -> f32 {
+    let weight = range.split(';').skip(1).find_map(|parameter| parameter.trim().strip_prefix("q="));
+    weight.map_or(1.0, |weight| weight.parse().unwrap_or(0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_is_negotiated() {
+        for (accept, content_type, format) in [
+            (None, None, Format::Text),
+            (None, Some("application/json; charset=utf-8"), Format::Json),
+            (None, Some("image/png"), Format::Text),
+            (Some("text/html,application/json;q=0.9"), None, Format::Html),
+            (Some("text/html;q=0.5, application/xml"), None, Format::Xml),
+            (Some("text/html;q=0, image/png"), None, Format::Text),
+            (Some("*/*"), Some("text/html"), Format::Json),
+            (Some("text/plain"), None, Format::Text),
+            (Some(";;q=,,"), None, Format::Text),
+        ] {
+            let mut headers = HeaderMap::new();
+            accept.map(|value| headers.insert(ACCEPT, HeaderValue::from_static(value)));
+            content_type.map(|value| headers.insert(CONTENT_TYPE, HeaderValue::from_static(value)));
+            assert_eq!(Format::negotiate(&headers, Format::Text), format, "{accept:?} {content_type:?}");
+        }
+    }
+}

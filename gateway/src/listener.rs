@@ -1,0 +1,10 @@
+//! What stands between the operating system's sockets and Pingora's proxy: listeners bound by us, the cap
+//! on connections, the deadline of the whole header.
+
+mod bound;
+mod deadline;
+mod gate;
+
+pub use bound::{BindError, Bound, Listening};
+pub use deadline::HeaderDeadline;
+pub use gate::{Gate, Limits};

@@ -1,0 +1,117 @@
+//! Listeners that are bound before anything is started, so that a port in use is an error at once. Pingora
+//! itself would try for half a minute and then panic.
+
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::IntoRawFd;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use pingora::apps::ServerApp;
+use pingora::server::{Fds, ListenFds, ShutdownWatch};
+use pingora::services::Service as PingoraService;
+use pingora::services::listening::Service;
+
+/// Bound listeners, not accepting yet.
+#[derive(Debug)]
+pub struct Bound {
+    listeners: Vec<(SocketAddr, TcpListener)>,
+}
+
+/// An address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot listen on {address}: {source}; is another program using this port, or is the address not this machine's?"
+)]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// What the operating system says.
+    pub source: std::io::Error,
+}
+
+/// An application on its listeners. It stops accepting when `stop` says so, whatever Pingora's own watch
+/// says: requests in flight are waited for by us, before Pingora begins to shut down.
+pub struct Listening<A> {
+    service: Service<A>,
+    fds: ListenFds,
+    stop: ShutdownWatch,
+}
+
+impl Bound {
+    /// Binds every address.
+    ///
+    /// # Errors
+    /// The first that cannot be bound.
+    pub fn bind(addresses: &[SocketAddr]) -> Result<Self, BindError> {
+        let listeners = addresses.iter().map(|&address| {
+            let listener = TcpListener::bind(address).and_then(|listener| {
+                listener.set_nonblocking(true)?;
+                Ok((listener.local_addr()?, listener))
+            });
+            listener.map_err(|source| BindError { address, source })
+        });
+        Ok(Self { listeners: listeners.collect::<Result<_, _>>()? })
+    }
+
+    /// The addresses bound, with the ports that the operating system chose for port 0.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().map(|(address, _)| *address).collect()
+    }
+
+    /// The service of `app` on these listeners.
+    pub fn serve<A>(self, name: &str, app: A, stop: ShutdownWatch) -> Listening<A> {
+        let mut service = Service::new(name.to_owned(), app);
+        let mut fds = Fds::new();
+        for (address, listener) in self.listeners {
+            // Pingora finds an inherited listener by the text of its address.
+            let address = address.to_string();
+            service.add_tcp(&address);
+            fds.add(address, listener.into_raw_fd());
+        }
+        Listening { service, fds: Arc::new(Mutex::new(fds)), stop }
+    }
+}
+
+impl<A> Listening<A> {
+    /// On so many threads, rather than on as many as the server's other services.
+    pub fn on_threads(mut self, threads: usize) -> Self {
+        self.service.threads = Some(threads);
+        self
+    }
+}
+
+#[async_trait]
+impl<A: ServerApp + Send + Sync + 'static> PingoraService for Listening<A> {
+    async fn start_service(&mut self, _: Option<ListenFds>, _: ShutdownWatch, listeners_per_fd: usize) {
+        let stop = self.stop.clone();
+        self.service.start_service(Some(self.fds.clone()), stop, listeners_per_fd).await;
+    }
+
+    fn name(&self) -> &str {
+        self.service.name()
+    }
+
+    fn threads(&self) -> Option<usize> {
+        self.service.threads()
+    }
+}
+
+impl<A> fmt::Debug for Listening<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listening").field("stop", &self.stop).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_in_use_is_an_error_at_once() {
+        let first = Bound::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+        let error = Bound::bind(&first.addresses()).unwrap_err();
+        assert_eq!(error.address, first.addresses()[0]);
+    }
+}

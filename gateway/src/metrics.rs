@@ -1,0 +1,306 @@
+//! Every metric of the data plane. No label holds what a client sends, so that nobody outside can make
+//! series.
+
+use std::sync::OnceLock;
+
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result,
+};
+
+/// Upper bounds in seconds. A proxy on one machine answers in tens of microseconds; a timeout of Kong's
+/// default takes 60 s.
+const DURATIONS: [f64; 20] = [
+    0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+    0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
+
+/// Statuses that have a counter of their own, made when the first such answer goes out.
+const STATUSES: std::ops::Range<u16> = 100..600;
+
+/// The metrics of the program. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// What requests do.
+    pub http: HttpMetrics,
+    /// What clients' connections do.
+    pub connections: ConnectionMetrics,
+    /// How the configuration comes.
+    pub sync: SyncMetrics,
+}
+
+/// What requests do.
+#[derive(Clone, Debug)]
+pub struct HttpMetrics {
+    /// Requests answered, by status and by who answered.
+    pub requests: Requests,
+    /// Requests that the gateway failed, by reason.
+    pub errors: IntCounterVec,
+    /// From the end of a request's header to the end of its answer.
+    pub request_duration: Histogram,
+    /// From sending a request to the upstream to the header of its answer, the attempts before included.
+    pub upstream_duration: Histogram,
+    /// What the gateway itself adds: the first of these less the time until the upstream had answered whole.
+    pub gateway_duration: Histogram,
+    /// Requests between their header and the end of their answer.
+    pub in_flight: IntGauge,
+    /// Requests sent over a connection that had been used before.
+    pub upstream_reused: IntCounter,
+    /// Requests sent over a new connection.
+    pub upstream_fresh: IntCounter,
+}
+
+/// Requests answered. The counters are bound once: a lookup by label values costs more than a lookup of
+/// the route.
+#[derive(Clone, Debug)]
+pub struct Requests {
+    family: IntCounterVec,
+    bound: std::sync::Arc<[[OnceLock<IntCounter>; 2]]>,
+}
+
+/// Who made an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The upstream.
+    Upstream,
+    /// The gateway itself.
+    Gateway,
+}
+
+/// What clients' connections do.
+#[derive(Clone, Debug)]
+pub struct ConnectionMetrics {
+    /// Open now.
+    pub active: IntGauge,
+    /// Accepted since the start.
+    pub accepted: IntCounter,
+    /// Sent away because there were too many.
+    pub refused: IntCounter,
+    /// Closed because a request's header did not come in time.
+    pub header_timeout: IntCounter,
+}
+
+/// How the configuration comes.
+#[derive(Clone, Debug)]
+pub struct SyncMetrics {
+    /// The revision that is live.
+    pub config_revision: IntGauge,
+    /// The newest revision that the control plane has told of.
+    pub head_revision: IntGauge,
+    /// 1 while a control plane is connected.
+    pub connected: IntGauge,
+    /// When a control plane was last heard, in seconds since 1970.
+    pub last_contact: IntGauge,
+    /// When the live configuration went live, in seconds since 1970.
+    pub applied_at: IntGauge,
+    /// Configurations that went live, by kind: snapshot, delta, repair, disk.
+    pub applies: IntCounterVec,
+    /// Configurations refused, by reason.
+    pub rejections: IntCounterVec,
+    /// Time to decode, check, build and swap.
+    pub apply_duration: Histogram,
+    /// Bytes received from control planes.
+    pub received_bytes: IntCounter,
+    /// Bytes sent to control planes.
+    pub sent_bytes: IntCounter,
+    /// Connections made after the first.
+    pub reconnects: IntCounter,
+    /// 1 while what is served came from the disk and no control plane has confirmed it.
+    pub served_from_disk: IntGauge,
+    /// When this node's certificate ends, in seconds since 1970.
+    pub certificate_expiry: IntGauge,
+    /// Reads and writes of the copy on disk that failed.
+    pub cache_errors: IntCounter,
+}
+
+impl Metrics {
+    /// Makes and registers every metric.
+    ///
+    /// # Errors
+    /// When the registry holds one of them already.
+    pub fn new(registry: &Registry) -> Result<Self> {
+        let metrics = Self {
+            http: HttpMetrics::new(registry)?,
+            connections: ConnectionMetrics::new(registry)?,
+            sync: SyncMetrics::new(registry)?,
+        };
+        let opts = Opts::new("gibbon_build_info", "Always 1; the version of this program is the label");
+        let info = register(registry, IntGaugeVec::new(opts, &["version"]))?;
+        info.with_label_values(&[crate::VERSION]).set(1);
+        Ok(metrics)
+    }
+}
+
+impl HttpMetrics {
+    fn new(registry: &Registry) -> Result<Self> {
+        let upstream = counters(
+            registry,
+            "gibbon_upstream_connections_total",
+            "Requests sent to an upstream, by whether their connection had been used before",
+            "reused",
+        )?;
+        Ok(Self {
+            requests: Requests::new(registry)?,
+            errors: counters(
+                registry,
+                "gibbon_http_errors_total",
+                "Requests that the gateway failed, by reason",
+                "reason",
+            )?,
+            request_duration: histogram(
+                registry,
+                "gibbon_http_request_duration_seconds",
+                "From the end of a request's header to the end of its answer",
+            )?,
+            upstream_duration: histogram(
+                registry,
+                "gibbon_http_upstream_duration_seconds",
+                "From choosing the upstream to the header of its answer",
+            )?,
+            gateway_duration: histogram(
+                registry,
+                "gibbon_http_gateway_duration_seconds",
+                "From the end of a request's header until it is given to the upstream, or answered",
+            )?,
+            in_flight: gauge(registry, "gibbon_http_requests_in_flight", "Requests being answered")?,
+            upstream_reused: upstream.with_label_values(&["true"]),
+            upstream_fresh: upstream.with_label_values(&["false"]),
+        })
+    }
+}
+
+impl Requests {
+    fn new(registry: &Registry) -> Result<Self> {
+        let opts =
+            Opts::new("gibbon_http_requests_total", "Requests answered, by status and by who answered");
+        let family = register(registry, IntCounterVec::new(opts, &["code", "source"]))?;
+        Ok(Self { family, bound: STATUSES.map(|_| Default::default()).collect() })
+    }
+
+    /// Counts an answer.
+    pub fn count(&self, status: u16, source: Source) {
+        let at = usize::from(status.wrapping_sub(STATUSES.start));
+        match self.bound.get(at) {
+            Some(bound) => bound[source as usize].get_or_init(|| self.bind(status, source)).inc(),
+            // A status that no RFC knows: not worth a place of its own.
+            None => self.family.with_label_values(&["other", source.as_str()]).inc(),
+        }
+    }
+
+    /// How many were answered since the start.
+    pub fn total(&self) -> u64 {
+        self.bound.iter().flatten().filter_map(OnceLock::get).map(IntCounter::get).sum()
+    }
+
+    fn bind(&self, status: u16, source: Source) -> IntCounter {
+        self.family.with_label_values(&[&status.to_string(), source.as_str()])
+    }
+}
+
+impl Source {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Upstream => "upstream",
+            Self::Gateway => "gateway",
+        }
+    }
+}
+
+impl ConnectionMetrics {
+    fn new(registry: &Registry) -> Result<Self> {
+        let total = counters(
+            registry,
+            "gibbon_connections_total",
+            "Clients' connections, by result; header_timeout are some of the accepted",
+            "result",
+        )?;
+        Ok(Self {
+            active: gauge(registry, "gibbon_connections_active", "Clients' connections that are open")?,
+            accepted: total.with_label_values(&["accepted"]),
+            refused: total.with_label_values(&["refused"]),
+            header_timeout: total.with_label_values(&["header_timeout"]),
+        })
+    }
+}
+
+impl SyncMetrics {
+    fn new(registry: &Registry) -> Result<Self> {
+        let gauge = |name, help| gauge(registry, name, help);
+        let counter = |name, help| register(registry, IntCounter::new(name, help));
+        Ok(Self {
+            config_revision: gauge("gibbon_config_revision", "Revision of the configuration that is live")?,
+            head_revision: gauge(
+                "gibbon_config_head_revision",
+                "Newest revision that the control plane has told of",
+            )?,
+            connected: gauge("gibbon_control_plane_connected", "1 while a control plane is connected")?,
+            last_contact: gauge(
+                "gibbon_control_plane_last_contact_timestamp_seconds",
+                "When a control plane was last heard",
+            )?,
+            applied_at: gauge(
+                "gibbon_config_applied_timestamp_seconds",
+                "When the live configuration went live",
+            )?,
+            applies: counters(
+                registry,
+                "gibbon_config_applies_total",
+                "Configurations that went live, by kind",
+                "kind",
+            )?,
+            rejections: counters(
+                registry,
+                "gibbon_config_rejections_total",
+                "Configurations refused, by reason",
+                "reason",
+            )?,
+            apply_duration: histogram(
+                registry,
+                "gibbon_config_apply_duration_seconds",
+                "Time to decode, check, build and swap a configuration",
+            )?,
+            received_bytes: counter(
+                "gibbon_cluster_received_bytes_total",
+                "Bytes received from control planes",
+            )?,
+            sent_bytes: counter("gibbon_cluster_sent_bytes_total", "Bytes sent to control planes")?,
+            reconnects: counter(
+                "gibbon_cluster_reconnects_total",
+                "Connections to control planes after the first",
+            )?,
+            served_from_disk: gauge(
+                "gibbon_config_served_from_disk",
+                "1 while the live configuration came from the disk and no control plane has confirmed it",
+            )?,
+            certificate_expiry: gauge(
+                "gibbon_cluster_certificate_expiry_timestamp_seconds",
+                "When this node's certificate ends",
+            )?,
+            cache_errors: counter(
+                "gibbon_config_cache_errors_total",
+                "Failed reads and writes of the copy on disk",
+            )?,
+        })
+    }
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge> {
+    register(registry, IntGauge::new(name, help))
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, label: &str) -> Result<IntCounterVec> {
+    register(registry, IntCounterVec::new(Opts::new(name, help), &[label]))
+}
+
+fn histogram(registry: &Registry, name: &str, help: &str) -> Result<Histogram> {
+    let opts = HistogramOpts::new(name, help).buckets(DURATIONS.to_vec());
+    register(registry, Histogram::with_opts(opts))
+}
+
+fn register<C: prometheus::core::Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: Result<C>,
+) -> Result<C> {
+    let metric = metric?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}

@@ -1,0 +1,315 @@
+//! Pingora's phases, each a few lines that delegate.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::HeaderValue;
+use http::header::CONNECTION;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::protocols::Digest;
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+use tracing::{debug, error, warn};
+
+use crate::context::{Context, Target};
+use crate::error::Failure;
+use crate::limit::Limit;
+use crate::listener::HeaderDeadline;
+use crate::live::Live;
+use crate::metrics::HttpMetrics;
+use crate::request::{self, Canonical, Trusted};
+use crate::respond::{milliseconds, respond};
+use crate::route;
+use crate::upstream::{self, Resolver};
+
+/// What a request may be and take.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long a connection may wait for its next request; zero: it is closed after each.
+    pub keepalive_timeout: Duration,
+    /// The most bytes of header fields.
+    pub max_header_bytes: usize,
+    /// Peers whose `X-Forwarded-` headers are taken.
+    pub trusted: Trusted,
+}
+
+/// The most bytes of a request target: nginx's, and so Kong's, default.
+const MAX_TARGET: usize = 8 * 1024;
+/// The most header fields.
+const MAX_FIELDS: usize = 100;
+/// The longest silence within a body, in either direction.
+const BODY_PATIENCE: Duration = Duration::from_secs(60);
+
+/// The proxy.
+#[derive(Debug)]
+pub struct Proxy {
+    /// The table.
+    pub live: Arc<Live>,
+    /// Names to addresses.
+    pub resolver: Arc<Resolver>,
+    /// What requests do.
+    pub metrics: HttpMetrics,
+    /// The cap on requests in flight.
+    pub in_flight: Arc<Limit>,
+    /// What a request may be and take.
+    pub settings: Settings,
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context::new()
+    }
+
+    /// Without Pingora's own module, which would look at every response for compression.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
+    async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Result<()> {
+        HeaderDeadline::met(session);
+        self.set_timeouts(session);
+        context.permit = self.in_flight.acquire();
+        self.check_limits(session, context).map_err(|failure| fail(context, failure))
+    }
+
+    async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
+        let Err(failure) = self.find_target(session, context) else { return Ok(false) };
+        context.failure = Some(failure);
+        respond(session, context, failure).await?;
+        Ok(true)
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
+        let Context { target: Some(target), upstream, .. } = context else {
+            return Err(fail(context, Failure::Internal));
+        };
+        let peer = upstream::next_peer(upstream, target, &self.resolver).await;
+        peer.map(Box::new).map_err(|failure| fail(context, failure))
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        context: &mut Context,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        // Nothing was sent, so nothing can have had an effect.
+        error.set_retry(context.may_retry());
+        error
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        reused: bool,
+        _: &HttpPeer,
+        _: std::os::fd::RawFd,
+        _: Option<&Digest>,
+        _: &mut Context,
+    ) -> Result<()> {
+        let counter = if reused { &self.metrics.upstream_reused } else { &self.metrics.upstream_fresh };
+        counter.inc();
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        context: &mut Context,
+    ) -> Result<()> {
+        request::rewrite(session, request, context, &self.settings.trusted)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        _: &mut Context,
+    ) -> Result<()> {
+        // Pingora's issue 935: an empty last chunk makes it end a chunked body twice.
+        if end && body.as_ref().is_some_and(Bytes::is_empty) {
+            *body = None;
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        _: &mut Session,
+        response: &mut ResponseHeader,
+        context: &mut Context,
+    ) -> Result<()> {
+        if response.status.is_informational() && response.status != 101 {
+            return Ok(());
+        }
+        context.upstream.answered = context.upstream.started.map(|started| started.elapsed());
+        strip_hop_by_hop(response);
+        response.append_header("Via", HeaderValue::from_static(request::VIA))?;
+        response.insert_header("X-Kong-Request-Id", &context.request_id)?;
+        response.insert_header("X-Kong-Proxy-Latency", milliseconds(context.before_upstream()))?;
+        let waited = context.upstream.answered.unwrap_or_default();
+        response.insert_header("X-Kong-Upstream-Latency", milliseconds(waited))
+    }
+
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        context: &mut Context,
+        reused: bool,
+    ) -> Box<Error> {
+        // Sent again only if sending twice is as good as once (RFC 9110, section 9.2.2), the body is still
+        // at hand and the connection may have been closed before the request came.
+        let repeatable = session.req_header().method.is_idempotent()
+            && !session.as_downstream().retry_buffer_truncated()
+            && session.response_written().is_none();
+        if repeatable && context.may_retry() {
+            error.retry.decide_reuse(reused);
+        } else {
+            error.set_retry(false);
+        }
+        error
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        context: &mut Context,
+    ) -> FailToProxy {
+        let failure = *context.failure.get_or_insert_with(|| Failure::from_pingora(error));
+        log_failure(session, context, failure, error);
+        session.set_keepalive(None);
+        // A client that cannot be written to is gone, whatever it was to be told.
+        respond(session, context, failure).await.ok();
+        FailToProxy { error_code: failure.answer().status, can_reuse_downstream: false }
+    }
+
+    /// Failures are logged where they are answered.
+    fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Context, _: &Error, _: ProxyWarnLogContext) -> bool {
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, context: &mut Context) {
+        let sent = session.response_written().map(|header| header.status.as_u16());
+        let failed = context.failure.map(Failure::answer);
+        if let Some(answer) = failed {
+            self.metrics.errors.with_label_values(&[answer.reason]).inc();
+        }
+        let status = sent.or(failed.map(|answer| answer.status)).unwrap_or(0);
+        self.metrics.requests.count(status, context.answered_by);
+        self.metrics.request_duration.observe(context.started.elapsed().as_secs_f64());
+        self.metrics.gateway_duration.observe(context.before_upstream().as_secs_f64());
+        if let Some(answered) = context.upstream.answered {
+            self.metrics.upstream_duration.observe(answered.as_secs_f64());
+        }
+    }
+}
+
+impl Proxy {
+    fn set_timeouts(&self, session: &mut Session) {
+        session.set_read_timeout(Some(BODY_PATIENCE));
+        session.set_write_timeout(Some(BODY_PATIENCE));
+        // Only where the client did not ask to close.
+        if session.get_keepalive().is_some() {
+            let seconds = self.settings.keepalive_timeout.as_secs();
+            session.set_keepalive((seconds > 0).then_some(seconds));
+        }
+    }
+
+    fn check_limits(&self, session: &Session, context: &Context) -> Result<(), Failure> {
+        let header = session.req_header();
+        if context.permit.is_none() {
+            Err(Failure::Overloaded)
+        } else if header.raw_path().len() > MAX_TARGET {
+            Err(Failure::UriTooLong)
+        } else if header.headers.len() > MAX_FIELDS || header_bytes(header) > self.settings.max_header_bytes {
+            Err(Failure::HeaderTooLarge)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Finds the route. The table is let go before this returns.
+    fn find_target(&self, session: &Session, context: &mut Context) -> Result<(), Failure> {
+        let header = session.req_header();
+        context.canonical = Canonical::new(header)?;
+        let canonical = &context.canonical;
+        let request = route::Request {
+            method: &header.method,
+            host: canonical.host(header),
+            port: canonical.port().or_else(|| listening_port(session)).unwrap_or(0),
+            path: canonical.path(header),
+            headers: &header.headers,
+            sni: None,
+        };
+        let table = self.live.load();
+        let table = table.as_ref().ok_or(Failure::NoConfiguration)?;
+        let found = table.lookup(&request).ok_or(Failure::NoRoute)?;
+        if found.route.https_only {
+            return Err(Failure::HttpsRequired(found.route.redirect_status));
+        }
+        let service = found.service.ok_or(Failure::NoService)?;
+        context.target = Some(Target { route: found.route, service, matched: found.matched });
+        Ok(())
+    }
+}
+
+/// Notes why, and makes the error that ends Pingora's phases.
+fn fail(context: &mut Context, failure: Failure) -> Box<Error> {
+    context.failure = Some(failure);
+    Error::new_in(ErrorType::InternalError)
+}
+
+/// The operator of the gateway is to act on faults of its own, those of an upstream on the upstream's;
+/// what clients do is for the metrics.
+fn log_failure(session: &Session, context: &Context, failure: Failure, cause: &Error) {
+    let reason = failure.answer().reason;
+    let request_id = context.request_id.to_str().unwrap_or_default();
+    let request = || session.as_downstream().request_summary();
+    match failure {
+        Failure::Internal => error!(reason, request_id, "{}: {cause}", request()),
+        Failure::NameResolution
+        | Failure::UpstreamConnect
+        | Failure::UpstreamTls
+        | Failure::UpstreamInvalid
+        | Failure::UpstreamTimeout => warn!(reason, request_id, "{}: {cause}", request()),
+        _ => debug!(reason, request_id, "{}: {cause}", request()),
+    }
+}
+
+/// Pingora strips them off requests, not off responses (RFC 9110, section 7.6.1). An upgrade needs them.
+fn strip_hop_by_hop(response: &mut ResponseHeader) {
+    if response.status == 101 {
+        return;
+    }
+    if let Some(nominated) = response.headers.get(CONNECTION).cloned() {
+        for name in nominated.to_str().unwrap_or_default().split(',') {
+            response.remove_header(name.trim());
+        }
+    }
+    response.remove_header("keep-alive");
+    response.remove_header("proxy-connection");
+}
+
+/// The bytes of the header fields, as they stand on the wire.
+fn header_bytes(header: &RequestHeader) -> usize {
+    header.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+}
+
+fn listening_port(session: &Session) -> Option<u16> {
+    session.server_addr()?.as_inet().map(std::net::SocketAddr::port)
+}

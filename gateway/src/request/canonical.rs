@@ -1,0 +1,142 @@
+//! One canonical form of host and path: made once, matched by, and forwarded.
+
+use std::borrow::Cow;
+
+use http::HeaderValue;
+use http::header::HOST;
+use pingora::http::RequestHeader;
+
+use crate::error::Failure;
+
+/// The canonical form of a request's host and path, where it differs from what was sent.
+#[derive(Clone, Debug, Default)]
+pub struct Canonical {
+    /// The path, if it is another than the one sent.
+    pub path: Option<Box<str>>,
+    /// The host, if it is written differently from the one sent.
+    host: Option<Box<str>>,
+    /// The port that was sent with the host.
+    port: Option<u16>,
+}
+
+impl Canonical {
+    /// The canonical form of what `header` asks for.
+    ///
+    /// # Errors
+    /// [`Failure::BadRequest`] for a target that is no path, and for a path or host that is not UTF-8: what
+    /// cannot be compared cannot be routed.
+    pub fn new(header: &RequestHeader) -> Result<Self, Failure> {
+        let sent = sent_authority(header)?;
+        let (host, port) = split_port(sent)?;
+        let path = header.uri.path();
+        if !path.starts_with('/') || !header.raw_path_is_utf8() {
+            return Err(Failure::BadRequest);
+        }
+        Ok(Self {
+            path: wire::normalize_path(path).map(Into::into),
+            host: match canonical_host(host) {
+                Cow::Borrowed(same) if same.len() == host.len() => None,
+                canonical => Some(canonical.into()),
+            },
+            port,
+        })
+    }
+
+    /// The path.
+    pub fn path<'r>(&'r self, header: &'r RequestHeader) -> &'r str {
+        self.path.as_deref().unwrap_or_else(|| header.uri.path())
+    }
+
+    /// The host, without its port.
+    pub fn host<'r>(&'r self, header: &'r RequestHeader) -> &'r str {
+        self.host.as_deref().unwrap_or_else(|| {
+            let sent = sent_authority(header).unwrap_or_default();
+            split_port(sent).map_or(sent, |(host, _)| host)
+        })
+    }
+
+    /// The port that the client named beside the host.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// The value of a `Host` header to be sent in place of the client's; `None`: the client's will do.
+    pub fn authority(&self) -> Option<HeaderValue> {
+        let host = self.host.as_deref()?;
+        let authority = match self.port {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
+        HeaderValue::try_from(authority).ok()
+    }
+}
+
+/// Of the target in HTTP/2, else the `Host` header: Pingora has refused a request in which they differ.
+fn sent_authority(header: &RequestHeader) -> Result<&str, Failure> {
+    match header.uri.authority() {
+        Some(authority) => Ok(authority.as_str()),
+        None => match header.headers.get(HOST) {
+            Some(host) => std::str::from_utf8(host.as_bytes()).map_err(|_| Failure::BadRequest),
+            None => Ok(""),
+        },
+    }
+}
+
+fn split_port(authority: &str) -> Result<(&str, Option<u16>), Failure> {
+    match authority.rsplit_once(':') {
+        // Without brackets, the last colon of an address is no port's.
+        Some((host, port)) if !authority.ends_with(']') => match port {
+            "" => Ok((host, None)),
+            port => port.parse().map(|port| (host, Some(port))).map_err(|_| Failure::BadRequest),
+        },
+        _ => Ok((authority, None)),
+    }
+}
+
+/// In lower case, without the dots of the root at the end.
+fn canonical_host(host: &str) -> Cow<'_, str> {
+    let host = host.trim_end_matches('.');
+    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(host.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(host)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_have_one_form() {
+        for (sent, host, port, forwarded) in [
+            ("a.com", "a.com", None, None),
+            ("A.Com", "a.com", None, Some("a.com")),
+            ("a.com.", "a.com", None, Some("a.com")),
+            ("A.com.:8080", "a.com", Some(8080), Some("a.com:8080")),
+            ("a.com:80", "a.com", Some(80), None),
+            ("a.com:", "a.com", None, None),
+            ("[::1]:80", "[::1]", Some(80), None),
+            ("[::1]", "[::1]", None, None),
+        ] {
+            let mut header = RequestHeader::build("GET", b"/", None).unwrap();
+            header.insert_header(HOST, sent).unwrap();
+            let canonical = Canonical::new(&header).unwrap();
+            assert_eq!(canonical.host(&header), host, "{sent}");
+            assert_eq!(canonical.port(), port, "{sent}");
+            let forwarded = forwarded.map(HeaderValue::from_static);
+            assert_eq!(canonical.authority(), forwarded, "{sent}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_routed_is_refused() {
+        for (target, host) in
+            [(&b"*"[..], "a.com"), (b"/", "a.com:http"), (b"/", "a.com:70000"), (b"/\xff", "a.com")]
+        {
+            let mut header = RequestHeader::build("OPTIONS", target, None).unwrap();
+            header.insert_header(HOST, host).unwrap();
+            assert_eq!(Canonical::new(&header).unwrap_err(), Failure::BadRequest, "{target:?} {host}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! How the upstream path is put together of the service's path and the request's.
+
+use wire::PathHandling;
+
+/// The upstream path. `base` is the service's path, `/` if it has none; `matched` is how many bytes of
+/// `path` the route matched, which are taken off if `strip`.
+pub(super) fn join(handling: PathHandling, strip: bool, base: &str, path: &str, matched: usize) -> String {
+    let rest = path.get(matched..).unwrap_or_default();
+    match (handling, strip) {
+        (PathHandling::V0, true) => strip_v0(base, path, without_dots(rest)),
+        (PathHandling::V0, false) => keep_v0(base, path),
+        (PathHandling::V1, true) => strip_v1(base, without_dots(rest)),
+        (PathHandling::V1, false) => base.to_owned() + without_slash(path),
+    }
+}
+
+/// Exactly one slash between the two; a slash at the end of the request's path stays when nothing is left
+/// of it.
+fn strip_v0(base: &str, path: &str, rest: &str) -> String {
+    let open = base.strip_suffix('/').unwrap_or(base);
+    // The path "/" alone has no slash to keep, except where the base has one as well.
+    let ends_open = path.ends_with('/') && (path.len() > 1 || base.ends_with('/'));
+    match rest {
+        "" if base == "/" => base.to_owned(),
+        "" if ends_open => format!("{open}/"),
+        "" => open.to_owned(),
+        _ if rest.starts_with('/') => format!("{open}{rest}"),
+        _ => format!("{open}/{rest}"),
+    }
+}
+
+fn keep_v0(base: &str, path: &str) -> String {
+    match base.strip_suffix('/') {
+        Some(open) => format!("{open}/{}", without_slash(path)),
+        None if path == "/" => base.to_owned(),
+        None => format!("{base}{path}"),
+    }
+}
+
+fn strip_v1(base: &str, rest: &str) -> String {
+    if base.ends_with('/') { base.to_owned() + without_slash(rest) } else { base.to_owned() + rest }
+}
+
+fn without_slash(path: &str) -> &str {
+    path.strip_prefix('/').unwrap_or(path)
+}
+
+/// What is left behind a prefix that ended within a segment may begin with dots that it should not climb by.
+fn without_dots(rest: &str) -> &str {
+    match rest {
+        "." | ".." => "",
+        _ => rest.strip_prefix("../").or_else(|| rest.strip_prefix("./")).unwrap_or(rest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Service path, route path, request path; then the upstream path with strip_path and without.
+    #[test]
+    fn v0() {
+        for (base, route, path, stripped, kept) in [
+            ("/", "/", "/", "/", "/"),
+            ("/", "/", "/req", "/req", "/req"),
+            ("/", "/", "/req/", "/req/", "/req/"),
+            ("/", "/route", "/route", "/", "/route"),
+            ("/", "/route", "/route/", "/", "/route/"),
+            ("/", "/route", "/routereq", "/req", "/routereq"),
+            ("/", "/route", "/route/req", "/req", "/route/req"),
+            ("/", "/route/", "/route/", "/", "/route/"),
+            ("/", "/route/", "/route/req", "/req", "/route/req"),
+            ("/srv", "/", "/", "/srv", "/srv"),
+            ("/srv", "/", "/req", "/srv/req", "/srv/req"),
+            ("/srv", "/route", "/route", "/srv", "/srv/route"),
+            ("/srv", "/route", "/route/", "/srv/", "/srv/route/"),
+            ("/srv", "/route", "/routereq", "/srv/req", "/srv/routereq"),
+            ("/srv", "/route", "/route/req", "/srv/req", "/srv/route/req"),
+            ("/srv", "/route/", "/route/", "/srv/", "/srv/route/"),
+            ("/srv", "/route/", "/route/req", "/srv/req", "/srv/route/req"),
+            ("/srv/", "/", "/", "/srv/", "/srv/"),
+            ("/srv/", "/", "/req", "/srv/req", "/srv/req"),
+            ("/srv/", "/route", "/route", "/srv", "/srv/route"),
+            ("/srv/", "/route", "/route/", "/srv/", "/srv/route/"),
+            ("/srv/", "/route", "/routereq", "/srv/req", "/srv/routereq"),
+            ("/srv/", "/route", "/route/req", "/srv/req", "/srv/route/req"),
+            ("/srv/", "/route/", "/route/", "/srv/", "/srv/route/"),
+            ("/srv/", "/route/", "/route/req", "/srv/req", "/srv/route/req"),
+            // Dots that a prefix within a segment leaves.
+            ("/", "/route", "/route.", "/", "/route."),
+            ("/srv", "/route", "/route..", "/srv", "/srv/route.."),
+            ("/srv", "/route", "/route../req", "/srv/req", "/srv/route../req"),
+            ("/srv", "/route", "/route./req", "/srv/req", "/srv/route./req"),
+        ] {
+            let join = |strip| join(PathHandling::V0, strip, base, path, route.len());
+            assert_eq!(join(true), stripped, "{base} + {path} by {route}, stripped");
+            assert_eq!(join(false), kept, "{base} + {path}");
+        }
+    }
+
+    #[test]
+    fn v1() {
+        for (base, route, path, stripped, kept) in [
+            ("/", "/", "/", "/", "/"),
+            ("/", "/route", "/route", "/", "/route"),
+            ("/", "/route", "/route/req", "/req", "/route/req"),
+            ("/", "/route", "/routereq", "/req", "/routereq"),
+            ("/srv", "/route", "/route", "/srv", "/srvroute"),
+            ("/srv", "/rou", "/roureq", "/srvreq", "/srvroureq"),
+            ("/srv", "/route", "/route/req", "/srv/req", "/srvroute/req"),
+            ("/srv/", "/route", "/route/req", "/srv/req", "/srv/route/req"),
+            ("/srv/", "/route/", "/route/req", "/srv/req", "/srv/route/req"),
+        ] {
+            let join = |strip| join(PathHandling::V1, strip, base, path, route.len());
+            assert_eq!(join(true), stripped, "{base} + {path} by {route}, stripped");
+            assert_eq!(join(false), kept, "{base} + {path}");
+        }
+    }
+}

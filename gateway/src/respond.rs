@@ -1,0 +1,76 @@
+//! Writes the gateway's own answers.
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SERVER, UPGRADE};
+use http::{HeaderValue, Method};
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use crate::context::Context;
+use crate::error::{Answer, Body, Failure, Format};
+use crate::metrics::Source;
+
+const SERVER_NAME: HeaderValue = HeaderValue::from_static(concat!("gibbon/", env!("CARGO_PKG_VERSION")));
+
+/// Tells the client of `failure`, unless it is gone or has had the header of another answer.
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn respond(session: &mut Session, context: &mut Context, failure: Failure) -> Result<()> {
+    let written = session.response_written();
+    if failure == Failure::ClientClosed || written.is_some_and(|header| !header.status.is_informational()) {
+        return Ok(());
+    }
+    context.answered_by = Source::Gateway;
+    let (header, body) = response(session, context, failure)?;
+    let body = body.filter(|_| session.req_header().method != Method::HEAD);
+    session.write_response_header(Box::new(header), body.is_none()).await?;
+    match body {
+        Some(body) => session.write_response_body(Some(body), true).await,
+        None => session.as_downstream_mut().finish_body().await,
+    }
+}
+
+fn response(
+    session: &Session,
+    context: &Context,
+    failure: Failure,
+) -> Result<(ResponseHeader, Option<Bytes>)> {
+    let answer = failure.answer();
+    let mut header = ResponseHeader::build(answer.status, Some(8))?;
+    header.insert_header(SERVER, SERVER_NAME)?;
+    header.insert_header("X-Kong-Response-Latency", milliseconds(context.started.elapsed()))?;
+    header.insert_header("X-Kong-Request-Id", &context.request_id)?;
+    if let Failure::HttpsRequired(status) = failure {
+        if status != 426 {
+            header.insert_header(LOCATION, https_location(session, context))?;
+            header.insert_header(CONTENT_LENGTH, HeaderValue::from(0))?;
+            return Ok((header, None));
+        }
+        header.insert_header(CONNECTION, HeaderValue::from_static("Upgrade"))?;
+        header.insert_header(UPGRADE, HeaderValue::from_static("TLS/1.2, HTTP/1.1"))?;
+    }
+    let body = body(session, context, &answer);
+    header.insert_header(CONTENT_TYPE, HeaderValue::from_static(body.content_type))?;
+    header.insert_header(CONTENT_LENGTH, HeaderValue::from(body.text.len()))?;
+    Ok((header, Some(body.text.into())))
+}
+
+fn body(session: &Session, context: &Context, answer: &Answer) -> Body {
+    let format = Format::negotiate(&session.req_header().headers, answer.format);
+    Body::new(format, answer.message, context.request_id.to_str().unwrap_or_default())
+}
+
+/// The same address over HTTPS, at its own port.
+fn https_location(session: &Session, context: &Context) -> String {
+    let header = session.req_header();
+    let host = context.canonical.host(header);
+    let target = header.uri.path_and_query().map_or("/", |target| target.as_str());
+    format!("https://{host}{target}")
+}
+
+/// Whole milliseconds, as Kong's latency headers have them.
+pub fn milliseconds(duration: std::time::Duration) -> HeaderValue {
+    HeaderValue::from(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}

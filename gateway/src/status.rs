@@ -1,0 +1,120 @@
+//! The status listener: metrics, counters, the state of the sync, readiness.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Method, Response, StatusCode};
+use pingora::apps::http_app::ServeHttp;
+use pingora::protocols::http::ServerSession;
+use prometheus::{Encoder, Registry, TextEncoder};
+use serde_json::{Value, json};
+
+use crate::cluster;
+use crate::drain::Draining;
+use crate::live::Live;
+use crate::metrics::Metrics;
+
+/// What the status listener shows.
+#[derive(Debug)]
+pub struct Status {
+    /// For `/metrics`.
+    pub registry: Registry,
+    /// For the counters of `/status`.
+    pub metrics: Metrics,
+    /// The state of the sync.
+    pub sync: Arc<cluster::Status>,
+    /// Whether there is a table.
+    pub live: Arc<Live>,
+    /// Whether the program is stopping.
+    pub draining: Draining,
+}
+
+/// The hash that Kong shows before there is a configuration.
+const NO_HASH: &str = "00000000000000000000000000000000";
+
+#[async_trait]
+impl ServeHttp for Status {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let header = session.req_header();
+        self.answer(&header.method, header.uri.path())
+    }
+}
+
+impl Status {
+    fn answer(&self, method: &Method, path: &str) -> Response<Vec<u8>> {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return json_response(StatusCode::METHOD_NOT_ALLOWED, &message("Method not allowed"));
+        }
+        match path {
+            "/metrics" => self.metrics_response(),
+            "/status" => json_response(StatusCode::OK, &self.status()),
+            "/status/ready" => match self.not_ready() {
+                Some(reason) => json_response(StatusCode::SERVICE_UNAVAILABLE, &message(reason)),
+                None => json_response(StatusCode::OK, &message("ready")),
+            },
+            _ => json_response(StatusCode::NOT_FOUND, &message("Not found")),
+        }
+    }
+
+    fn not_ready(&self) -> Option<&'static str> {
+        if self.draining.has_begun() {
+            Some("draining")
+        } else if self.live.load().is_none() {
+            Some("no configuration available")
+        } else {
+            None
+        }
+    }
+
+    fn status(&self) -> Value {
+        let (connections, requests) = (&self.metrics.connections, &self.metrics.http);
+        let (active, writing) = (connections.active.get(), requests.in_flight.get());
+        let accepted = connections.accepted.get();
+        let sync = self.sync.view();
+        json!({
+            "server": {
+                "connections_accepted": accepted + connections.refused.get(),
+                "connections_handled": accepted,
+                "connections_active": active,
+                "connections_reading": 0,
+                "connections_writing": writing,
+                "connections_waiting": (active - writing).max(0),
+                "total_requests": requests.requests.total(),
+            },
+            "configuration_hash": sync.config_hash.as_deref().unwrap_or(NO_HASH),
+            "version": crate::VERSION,
+            "sync": sync,
+        })
+    }
+
+    fn metrics_response(&self) -> Response<Vec<u8>> {
+        let encoder = TextEncoder::new();
+        let mut body = Vec::new();
+        match encoder.encode(&self.registry.gather(), &mut body) {
+            Ok(()) => response(StatusCode::OK, HeaderValue::from_static(prometheus::TEXT_FORMAT), body),
+            Err(error) => json_response(StatusCode::INTERNAL_SERVER_ERROR, &message(&error.to_string())),
+        }
+    }
+}
+
+fn message(text: &str) -> Value {
+    json!({ "message": text })
+}
+
+fn json_response(status: StatusCode, body: &Value) -> Response<Vec<u8>> {
+    response(
+        status,
+        HeaderValue::from_static("application/json; charset=utf-8"),
+        body.to_string().into_bytes(),
+    )
+}
+
+fn response(status: StatusCode, content_type: HeaderValue, body: Vec<u8>) -> Response<Vec<u8>> {
+    let length = HeaderValue::from(body.len());
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response.headers_mut().insert(CONTENT_LENGTH, length);
+    response
+}

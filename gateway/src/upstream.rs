@@ -1,0 +1,75 @@
+//! Where a request is sent: an address of its service's host, with the service's timeouts, as often as
+//! the service allows.
+
+mod resolver;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use pingora::upstreams::peer::HttpPeer;
+use tokio::time::Instant;
+
+use crate::context::{Target, Upstream};
+use crate::error::Failure;
+use crate::route::{Host, Service};
+
+pub use resolver::{Addresses, Resolver};
+
+/// How long an unused connection to an upstream is kept; Kong's default.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The peer for the next attempt, which counts from now on.
+///
+/// # Errors
+/// [`Failure::NameResolution`] when the service's host has no address.
+pub async fn next_peer(
+    upstream: &mut Upstream,
+    target: &Target,
+    resolver: &Resolver,
+) -> Result<HttpPeer, Failure> {
+    upstream.started.get_or_insert_with(Instant::now);
+    let service = &*target.service;
+    if upstream.addresses.is_none() {
+        upstream.addresses = Some(match &service.host {
+            Host::Address(address) => Addresses::one(*address),
+            Host::Name(name) => resolver.resolve(name).await.ok_or(Failure::NameResolution)?,
+        });
+    }
+    let addresses = upstream.addresses.as_ref().ok_or(Failure::Internal)?;
+    let address = addresses.nth(upstream.attempts.into());
+    upstream.attempts = upstream.attempts.saturating_add(1);
+    Ok(peer(service, address))
+}
+
+/// Whether another attempt may follow the ones made.
+pub fn may_retry(upstream: &Upstream, service: &Service) -> bool {
+    upstream.attempts <= service.retries
+}
+
+/// The reuse of connections is decided by address, scheme, server name and verification, all of which are
+/// the peer's own; nothing else about a connection differs between services, so the group key stays 0 and
+/// services of one upstream share its connections.
+fn peer(service: &Service, address: IpAddr) -> HttpPeer {
+    let address = SocketAddr::new(address, service.port);
+    let mut peer = HttpPeer::new(address, service.tls, server_name(service));
+    let options = &mut peer.options;
+    options.connection_timeout = Some(service.connect_timeout);
+    // Without it a TLS handshake could take for ever.
+    options.total_connection_timeout = Some(service.connect_timeout);
+    options.read_timeout = Some(service.read_timeout);
+    options.write_timeout = Some(service.write_timeout);
+    options.idle_timeout = Some(IDLE);
+    options.verify_cert = service.tls_verify;
+    options.verify_hostname = service.tls_verify;
+    peer
+}
+
+/// The name shown to the upstream and verified. Pingora verifies nothing when it is empty, so it is empty
+/// only where nothing is to be verified and there is no name to show.
+fn server_name(service: &Service) -> String {
+    match &service.host {
+        Host::Name(name) if service.tls => name.as_ref().to_owned(),
+        Host::Address(address) if service.tls && service.tls_verify => address.to_string(),
+        Host::Name(_) | Host::Address(_) => String::new(),
+    }
+}
