@@ -1,1 +1,19 @@
-//! x
+//! The history of the database's schema, oldest first. Append-only: a migration that was released is
+//! never edited. Names are spelled here and not imported, so that history does not change with the code.
+
+pub use sea_orm_migration::{MigratorTrait, SchemaManager};
+
+use sea_orm_migration::prelude::*;
+
+mod m20261123_000001_configuration;
+
+/// All migrations.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261123_000001_configuration::Migration)]
+    }
+}
