@@ -7,7 +7,7 @@ use std::time::Duration;
 use node::exit::Failure;
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
-use pingora::server::{RunArgs, Server, ShutdownWatch};
+use pingora::server::{RunArgs, Server};
 use prometheus::Registry;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -59,10 +59,10 @@ pub fn run(config: Config) -> Result<(), Failure> {
 
     let conf = server_conf(config.threads);
     let status = Status { registry, metrics, sync, live: shared.live.clone(), draining: draining.clone() };
-    let never = Draining::new().watch();
     let mut server = Server::new_with_opt_and_conf(None, conf);
-    server.add_service(proxy_service(&config, &server.configuration, &shared, bound, draining.watch()));
-    server.add_service(status_bound.serve("status", status, never).on_threads(1));
+    server.add_service(proxy_service(&config, &server.configuration, &shared, bound, draining.clone()));
+    // Until the end: whoever asks while requests end is told that the node is draining.
+    server.add_service(status_bound.serve("status", status, Draining::new()).on_threads(1));
 
     let (stop, fault) = (CancellationToken::new(), CancellationToken::new());
     let agent = spawn_agent(agent, stop.clone(), fault.clone())?;
@@ -87,13 +87,13 @@ impl Shared {
     }
 }
 
-/// The proxy on its listeners, until `stop` turns to true.
+/// The proxy on its listeners, until `draining` begins.
 pub fn proxy_service(
     config: &Config,
     conf: &Arc<ServerConf>,
     shared: &Shared,
     bound: Bound,
-    stop: ShutdownWatch,
+    draining: Draining,
 ) -> Listening<Gate> {
     let connections = &shared.metrics.connections;
     let proxy = Proxy {
@@ -108,7 +108,7 @@ pub fn proxy_service(
         header_timeout: config.header_timeout,
     };
     let gate = Gate::new(http_proxy(conf, proxy), limits, connections.clone());
-    bound.serve("proxy", gate, stop)
+    bound.serve("proxy", gate, draining)
 }
 
 /// Pingora's own configuration. What it has for daemons, upgrades and certificates is not used.

@@ -26,7 +26,7 @@ pub fn run(address: SocketAddr) -> Result<(), BindError> {
     let bound = Bound::bind(&[address])?;
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut server = Server::new_with_opt_and_conf(None, app::server_conf(threads));
-    server.add_service(bound.serve("echo", Echo, Draining::new().watch()));
+    server.add_service(bound.serve("echo", Echo, Draining::new()));
     server.run(RunArgs::default());
     Ok(())
 }

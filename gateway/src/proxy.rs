@@ -225,8 +225,9 @@ impl Proxy {
         session.set_write_timeout(Some(BODY_PATIENCE));
         // Only where the client did not ask to close.
         if session.get_keepalive().is_some() {
-            let seconds = self.settings.keepalive_timeout.as_secs();
-            session.set_keepalive((seconds > 0).then_some(seconds));
+            // Pingora counts whole seconds, and 0 would be for ever.
+            let seconds = self.settings.keepalive_timeout.as_millis().div_ceil(1000);
+            session.set_keepalive(u64::try_from(seconds).ok().filter(|seconds| *seconds > 0));
         }
     }
 

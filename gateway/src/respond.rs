@@ -1,7 +1,7 @@
 //! Writes the gateway's own answers.
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SERVER, UPGRADE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SERVER, UPGRADE};
 use http::{HeaderValue, Method};
 use pingora::Result;
 use pingora::http::ResponseHeader;
@@ -48,7 +48,7 @@ fn response(
             header.insert_header(CONTENT_LENGTH, HeaderValue::from(0))?;
             return Ok((header, None));
         }
-        header.insert_header(CONNECTION, HeaderValue::from_static("Upgrade"))?;
+        // The Connection header that belongs to it is Pingora's: it puts its own in place of ours.
         header.insert_header(UPGRADE, HeaderValue::from_static("TLS/1.2, HTTP/1.1"))?;
     }
     let body = body(session, context, &answer);

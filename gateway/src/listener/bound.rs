@@ -13,6 +13,8 @@ use pingora::server::{Fds, ListenFds, ShutdownWatch};
 use pingora::services::Service as PingoraService;
 use pingora::services::listening::Service;
 
+use crate::drain::Draining;
+
 /// Bound listeners, not accepting yet.
 #[derive(Debug)]
 pub struct Bound {
@@ -31,12 +33,12 @@ pub struct BindError {
     pub source: std::io::Error,
 }
 
-/// An application on its listeners. It stops accepting when `stop` says so, whatever Pingora's own watch
+/// An application on its listeners. It stops accepting when `draining` begins, whatever Pingora's own watch
 /// says: requests in flight are waited for by us, before Pingora begins to shut down.
 pub struct Listening<A> {
     service: Service<A>,
     fds: ListenFds,
-    stop: ShutdownWatch,
+    draining: Draining,
 }
 
 impl Bound {
@@ -60,8 +62,8 @@ impl Bound {
         self.listeners.iter().map(|(address, _)| *address).collect()
     }
 
-    /// The service of `app` on these listeners.
-    pub fn serve<A>(self, name: &str, app: A, stop: ShutdownWatch) -> Listening<A> {
+    /// The service of `app` on these listeners, until `draining` begins.
+    pub fn serve<A>(self, name: &str, app: A, draining: Draining) -> Listening<A> {
         let mut service = Service::new(name.to_owned(), app);
         let mut fds = Fds::new();
         for (address, listener) in self.listeners {
@@ -70,7 +72,7 @@ impl Bound {
             service.add_tcp(&address);
             fds.add(address, listener.into_raw_fd());
         }
-        Listening { service, fds: Arc::new(Mutex::new(fds)), stop }
+        Listening { service, fds: Arc::new(Mutex::new(fds)), draining }
     }
 }
 
@@ -85,7 +87,7 @@ impl<A> Listening<A> {
 #[async_trait]
 impl<A: ServerApp + Send + Sync + 'static> PingoraService for Listening<A> {
     async fn start_service(&mut self, _: Option<ListenFds>, _: ShutdownWatch, listeners_per_fd: usize) {
-        let stop = self.stop.clone();
+        let stop = self.draining.watch();
         self.service.start_service(Some(self.fds.clone()), stop, listeners_per_fd).await;
     }
 
@@ -100,7 +102,7 @@ impl<A: ServerApp + Send + Sync + 'static> PingoraService for Listening<A> {
 
 impl<A> fmt::Debug for Listening<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listening").field("stop", &self.stop).finish_non_exhaustive()
+        f.debug_struct("Listening").field("draining", &self.draining).finish_non_exhaustive()
     }
 }
 

@@ -1,3 +1,10 @@
-//! The data plane from outside: its library face over real sockets.
+//! The data plane from outside: its table against an oracle, its proxy over real sockets, its program as a
+//! process.
 
+mod failures;
+mod limits;
+mod program;
+mod proxying;
+mod support;
+mod swap;
 mod table;

@@ -1,0 +1,194 @@
+//! What a client is told when a request cannot be proxied, and what is tried before that.
+
+use std::time::Duration;
+
+use gateway::route::Change;
+use testkit::http::{Request, Response};
+use testkit::origin::{Answer, Origin};
+use testkit::ports;
+use tokio::time::Instant;
+use wire::{Protocol, Route, Service};
+
+use crate::support::{Gateway, at, route, service};
+
+/// Quick enough for a test, long enough for a busy machine.
+const SHORT: u32 = 300;
+
+/// The answer is ours, says `message` and leads to the log by its request id.
+#[track_caller]
+fn assert_ours(response: &Response, status: u16, message: &str) {
+    assert_eq!(response.status, status, "{}", response.text());
+    let id = response.header("x-kong-request-id").unwrap();
+    let text = response.text();
+    assert!(text.contains(message) && text.contains(id), "{text}");
+    assert!(response.header("server").unwrap().starts_with("gibbon/"));
+    assert!(response.header("x-kong-response-latency").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_is_nothing_to_go_by() {
+    let gateway = Gateway::with(&[]);
+    assert_ours(&gateway.get("/").await, 503, "no configuration available yet");
+
+    gateway.apply(vec![]);
+    let response = gateway.get("/").await;
+    assert_ours(&response, 404, "no Route matched with those values");
+    assert_eq!(response.json()["message"], "no Route matched with those values");
+
+    gateway.apply(vec![Change::PutRoute(route(1, "/"))]);
+    assert_ours(&gateway.get("/").await, 503, "no Service found with those values");
+    // These leave the connection open.
+    assert_eq!(gateway.metric("gibbon_connections_total{result=\"accepted\"}"), 1.0);
+    assert_eq!(gateway.metric("gibbon_http_errors_total{reason=\"no_route\"}"), 1.0);
+    assert_eq!(gateway.metric("gibbon_http_requests_total{code=\"503\",source=\"gateway\"}"), 2.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disabled_service_takes_its_routes_away() {
+    let (gateway, origin) = (Gateway::start(), Origin::start());
+    gateway.serve(Service { enabled: false, ..service(1, &origin) }, route(1, "/"));
+    gateway.get("/").await.expect(404);
+    gateway.apply(vec![Change::PutService(service(1, &origin))]);
+    gateway.get("/").await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_body_is_in_the_form_that_the_client_takes() {
+    let gateway = Gateway::start();
+    for (accept, content_type, begin) in [
+        ("application/json", "application/json; charset=utf-8", "{\"message\":\"no Route"),
+        ("text/html;q=0.9, text/plain;q=0.1", "text/html; charset=utf-8", "<!doctype html>"),
+        ("application/xml", "application/xml; charset=utf-8", "<?xml"),
+        ("text/plain", "text/plain; charset=utf-8", "no Route matched with those values\nrequest_id: "),
+    ] {
+        let response = gateway.client.send(&Request::new("GET", "/").header("Accept", accept)).await.unwrap();
+        assert_eq!(response.header("content-type"), Some(content_type));
+        assert!(response.text().starts_with(begin), "{}", response.text());
+    }
+    let head = gateway.client.send(&Request::new("HEAD", "/")).await.unwrap();
+    assert_eq!((head.status, head.body.len()), (404, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plaintext_for_an_https_route_is_told_so() {
+    let (gateway, origin) = (Gateway::start(), Origin::start());
+    let https = Route { protocols: vec![Protocol::Https], ..route(1, "/") };
+    gateway.serve(service(1, &origin), https.clone());
+    let response = gateway.get("/").await;
+    assert_ours(&response, 426, "Please use HTTPS protocol");
+    assert_eq!(response.header("upgrade"), Some("TLS/1.2, HTTP/1.1"));
+
+    gateway.serve(service(1, &origin), Route { https_redirect_status_code: 308, ..https });
+    let request = Request::new("GET", "/a?b=c").header("Host", "shop.example:8000");
+    let response = gateway.client.send(&request).await.unwrap().expect(308);
+    assert_eq!(response.header("location"), Some("https://shop.example/a?b=c"));
+    assert_eq!(origin.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_fails_is_502() {
+    let (gateway, origin) = (Gateway::start(), Origin::start());
+    let nobody = ports::reserve();
+    gateway.serve(at(1, nobody.address()), route(1, "/"));
+    let message = "An invalid response was received from the upstream server";
+    assert_ours(&gateway.get("/").await, 502, message);
+    assert_eq!(gateway.metric("gibbon_http_errors_total{reason=\"upstream_connect\"}"), 1.0);
+
+    gateway.serve(service(1, &origin), route(1, "/"));
+    for answer in [Answer::close(), Answer::reset(), Answer::raw("nonsense\r\n\r\n")] {
+        origin.answer(answer);
+        assert_ours(&gateway.get("/").await, 502, message);
+    }
+    assert_eq!(gateway.metric("gibbon_http_errors_total{reason=\"upstream_invalid\"}"), 3.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_stalls_is_504() {
+    let (gateway, origin) = (Gateway::start(), Origin::start());
+    gateway.serve(Service { read_timeout: SHORT, ..service(1, &origin) }, route(1, "/"));
+    origin.answer(Answer::hang());
+    let started = Instant::now();
+    assert_ours(&gateway.get("/").await, 504, "The upstream server is timing out");
+    let waited = started.elapsed();
+    assert!(waited >= Duration::from_millis(SHORT.into()) && waited < Duration::from_secs(5), "{waited:?}");
+    assert_eq!(origin.count(), 1, "it may have had an effect and is not sent again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_without_address_is_503() {
+    let gateway = Gateway::start();
+    let service = Service { host: "no-such-name.invalid".into(), ..at(1, gateway.address()) };
+    gateway.serve(service, route(1, "/"));
+    assert_ours(&gateway.get("/").await, 503, "name resolution failed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_resolved() {
+    let (gateway, origin) = (Gateway::start(), Origin::start());
+    gateway.serve(Service { host: "localhost".into(), ..service(1, &origin) }, route(1, "/"));
+    gateway.get("/").await.expect(200);
+    let authority = format!("localhost:{}", origin.address().port());
+    assert_eq!(origin.last().header("host"), Some(&*authority));
+}
+
+/// A connection of the pool that the upstream has closed meanwhile is not the client's business.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_had_no_effect_is_sent_again() {
+    let (gateway, mut origin) = (Gateway::start(), Origin::start());
+    gateway.serve(service(1, &origin), route(1, "/"));
+    for _ in 0..5 {
+        gateway.get("/").await.expect(200);
+        origin.restart();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_may_have_had_an_effect_is_not() {
+    let (gateway, origin) = (Gateway::start(), Origin::start());
+    gateway.serve(service(1, &origin), route(1, "/"));
+    gateway.get("/").await.expect(200);
+    origin.forget();
+    origin.answer(Answer::close());
+    let post = Request::new("POST", "/").body("once");
+    gateway.client.send(&post).await.unwrap().expect(502);
+    assert_eq!(origin.count(), 1);
+}
+
+/// Retries count connections that could not be made, and nothing is sent to anybody meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_tried_as_often_as_the_service_allows() {
+    let (gateway, mut origin) = (Gateway::start(), Origin::start());
+    origin.stop();
+    gateway.serve(Service { retries: 0, ..service(1, &origin) }, route(1, "/"));
+    gateway.client.send(&Request::new("POST", "/")).await.unwrap().expect(502);
+    gateway.serve(Service { retries: 32_767, connect_timeout: SHORT, ..service(1, &origin) }, route(1, "/"));
+    let request = tokio::time::timeout(Duration::from_secs(30), gateway.client.get("/"));
+    // The origin comes up while connections are refused thousands of times.
+    let (response, ()) = tokio::join!(request, async { origin.restart() });
+    response.unwrap().unwrap().expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncated_body_is_not_presented_as_complete() {
+    let (gateway, origin) = (Gateway::start(), Origin::start());
+    gateway.serve(service(1, &origin), route(1, "/"));
+    let body = "x".repeat(100_000);
+    for answer in [Answer::status(200).body(body.clone()), Answer::status(200).body(body).chunked()] {
+        origin.answer(answer.truncated(50_000));
+        assert!(gateway.client.get("/").await.is_err());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_understood_is_400() {
+    let gateway = Gateway::start();
+    for request in [
+        "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h:http\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        "nonsense\r\n\r\n",
+    ] {
+        gateway.client.raw(request.as_bytes()).await.unwrap().expect(400);
+    }
+}

@@ -1,0 +1,139 @@
+//! What clients are held to.
+
+use std::time::Duration;
+
+use testkit::http::{Connection, Request};
+use testkit::origin::{Answer, Origin};
+use testkit::wait;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::support::{Gateway, route, service};
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// Sends a byte now and then until the connection is closed; how long that took.
+async fn dribble(connection: &mut Connection, begin: &[u8]) -> Duration {
+    let started = Instant::now();
+    connection.write(begin).await.unwrap();
+    let closed = async {
+        while connection.is_open() {
+            sleep(Duration::from_millis(50)).await;
+            // The close may be noticed here first.
+            connection.write(b"x").await.ok();
+        }
+    };
+    timeout(SOON, closed).await.expect("closed");
+    started.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_has_a_deadline_on_each_request_of_a_connection() {
+    let gateway = Gateway::with(&[("proxy.header_timeout", "400ms")]);
+    gateway.apply(vec![]);
+    let begin = b"GET / HTTP/1.1\r\nHost: h\r\nX-Slow: ";
+
+    let mut fresh = Connection::open(gateway.address()).await.unwrap();
+    let waited = dribble(&mut fresh, begin).await;
+    assert!(waited >= Duration::from_millis(400) && waited < Duration::from_secs(3), "{waited:?}");
+
+    let mut used = Connection::open(gateway.address()).await.unwrap();
+    for _ in 0..2 {
+        used.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+        used.read_response(false).await.unwrap().expect(404);
+        // Idleness between two requests is not the header's.
+        sleep(Duration::from_millis(600)).await;
+    }
+    let waited = dribble(&mut used, begin).await;
+    assert!(waited >= Duration::from_millis(400) && waited < Duration::from_secs(3), "{waited:?}");
+
+    let mut silent = Connection::open(gateway.address()).await.unwrap();
+    timeout(SOON, silent.read_to_end()).await.unwrap().unwrap();
+    assert_eq!(gateway.metric("gibbon_connections_total{result=\"header_timeout\"}"), 3.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_deadline_of_the_header_is_not_one_of_the_body() {
+    let (gateway, origin) = (Gateway::with(&[("proxy.header_timeout", "200ms")]), Origin::start());
+    gateway.serve(service(1, &origin), route(1, "/"));
+    origin.answer(Answer::echo().delay(Duration::from_millis(500)));
+    let mut connection = Connection::open(gateway.address()).await.unwrap();
+    connection.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n").await.unwrap();
+    for byte in b"body" {
+        sleep(Duration::from_millis(150)).await;
+        connection.write(&[*byte]).await.unwrap();
+    }
+    connection.read_response(false).await.unwrap().expect(200);
+    assert_eq!(origin.last().body, b"body");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_connection_ends() {
+    let gateway = Gateway::with(&[("proxy.keepalive_timeout", "1s")]);
+    gateway.apply(vec![]);
+    let mut connection = Connection::open(gateway.address()).await.unwrap();
+    connection.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+    connection.read_response(false).await.unwrap().expect(404);
+    let started = Instant::now();
+    timeout(SOON, connection.read_to_end()).await.unwrap().unwrap();
+    assert!(started.elapsed() >= Duration::from_millis(900), "{:?}", started.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keep_alive_can_be_turned_off() {
+    let gateway = Gateway::with(&[("proxy.keepalive_timeout", "0s")]);
+    gateway.apply(vec![]);
+    let mut connection = Connection::open(gateway.address()).await.unwrap();
+    connection.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+    let response = connection.read_response(false).await.unwrap().expect(404);
+    assert_eq!(response.header("connection"), Some("close"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_has_a_size() {
+    let (gateway, origin) = (Gateway::with(&[("proxy.max_header_bytes", "8192")]), Origin::start());
+    gateway.serve(service(1, &origin), route(1, "/"));
+    let with_fields = |number| {
+        (0..number).fold(Request::new("GET", "/"), |request, n| request.header(&format!("X-{n}"), "1"))
+    };
+    gateway.client.send(&with_fields(99)).await.unwrap().expect(200);
+    let response = gateway.client.send(&with_fields(100)).await.unwrap().expect(431);
+    assert!(response.text().starts_with("Request header or cookie too large"));
+    let large = Request::new("GET", "/").header("X-Large", &"x".repeat(9000));
+    gateway.client.send(&large).await.unwrap().expect(431);
+    gateway.get(&format!("/{}", "x".repeat(8000))).await.expect(200);
+    let response = gateway.get(&format!("/{}", "x".repeat(9000))).await.expect(414);
+    assert!(response.text().starts_with("URI too long"));
+    assert_eq!(origin.count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_and_requests_have_caps() {
+    let keys = [("proxy.max_connections", "3"), ("proxy.max_in_flight", "1")];
+    let (gateway, origin) = (Gateway::with(&keys), Origin::start());
+    gateway.serve(service(1, &origin), route(1, "/"));
+    origin.answer_once(Answer::echo().delay(Duration::from_secs(1)));
+
+    let mut first = Connection::open(gateway.address()).await.unwrap();
+    first.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+    wait::until(SOON, "a request in flight", || origin.count() == 1).await;
+    let mut second = Connection::open(gateway.address()).await.unwrap();
+    second.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+    let refused = second.read_response(false).await.unwrap().expect(503);
+    assert!(refused.text().contains("too many requests in flight"), "{}", refused.text());
+    first.read_response(false).await.unwrap().expect(200);
+
+    let mut idle = Vec::new();
+    for _ in 0..2 {
+        idle.push(Connection::open(gateway.address()).await.unwrap());
+    }
+    wait::until(SOON, "three connections", || gateway.metric("gibbon_connections_active") == 3.0).await;
+    let mut fourth = Connection::open(gateway.address()).await.unwrap();
+    let refused = fourth.read_response(false).await.unwrap().expect(503);
+    assert_eq!(refused.header("connection"), Some("close"));
+    assert_eq!(gateway.metric("gibbon_connections_total{result=\"refused\"}"), 1.0);
+
+    drop(idle);
+    wait::until(SOON, "one connection", || gateway.metric("gibbon_connections_active") == 1.0).await;
+    gateway.get("/").await.expect(200);
+    wait::until(SOON, "no request", || gateway.metric("gibbon_http_requests_in_flight") == 0.0).await;
+}

@@ -1,0 +1,99 @@
+//! A data plane in this process, with a table that the test makes.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use gateway::app::{self, Shared};
+use gateway::config::Config;
+use gateway::drain::Draining;
+use gateway::listener::Bound;
+use gateway::metrics::Metrics;
+use gateway::route::{Builder, Change};
+use pingora::services::Service as _;
+use prometheus::Registry;
+use testkit::http::{Client, Response};
+use testkit::origin::Origin;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+use wire::{Route, Service};
+
+/// A proxy on a port of its own. Ends when it is dropped.
+pub(crate) struct Gateway {
+    pub(crate) client: Client,
+    pub(crate) shared: Shared,
+    pub(crate) draining: Draining,
+    pub(crate) registry: Registry,
+    builder: Mutex<Builder>,
+    _tasks: JoinSet<()>,
+}
+
+impl Gateway {
+    /// With the defaults and an empty configuration.
+    pub(crate) fn start() -> Self {
+        let gateway = Self::with(&[]);
+        gateway.apply(vec![]);
+        gateway
+    }
+
+    /// With these keys set, and no configuration yet.
+    pub(crate) fn with(keys: &[(&str, &str)]) -> Self {
+        let variable = |key: &str| format!("GIBBON_{}", key.replace('.', "__").to_uppercase());
+        let variables = keys.iter().map(|(key, value)| (variable(key), (*value).to_owned()));
+        let config = Config::parse(&node::config::load_with(None, variables).unwrap()).unwrap();
+
+        let registry = Registry::new();
+        let shared = Shared::new(&config, Metrics::new(&registry).unwrap());
+        let bound = Bound::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+        let address = bound.addresses()[0];
+        let draining = Draining::new();
+        let conf = Arc::new(app::server_conf(1));
+        let mut service = app::proxy_service(&config, &conf, &shared, bound, draining.clone());
+        let mut tasks = JoinSet::new();
+        let pingoras_own = draining.watch();
+        tasks.spawn(async move { service.start_service(None, pingoras_own, 1).await });
+        let builder = Mutex::default();
+        Self { client: Client::new(address), shared, draining, registry, builder, _tasks: tasks }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.client.address()
+    }
+
+    /// Makes these changes live.
+    pub(crate) fn apply(&self, changes: Vec<Change>) {
+        self.shared.live.publish(self.builder.lock().unwrap().apply(changes).unwrap());
+    }
+
+    /// Makes one service and one route live.
+    pub(crate) fn serve(&self, service: Service, route: Route) {
+        let route = Route { service: Some(service.id), ..route };
+        self.apply(vec![Change::PutService(service), Change::PutRoute(route)]);
+    }
+
+    pub(crate) async fn get(&self, target: &str) -> Response {
+        self.client.get(target).await.unwrap()
+    }
+
+    /// The value of a metric with these labels, as `name{label="value"}`.
+    pub(crate) fn metric(&self, series: &str) -> f64 {
+        let text = prometheus::TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().unwrap())
+    }
+}
+
+/// A service at the origin.
+pub(crate) fn service(id: u128, origin: &Origin) -> Service {
+    at(id, origin.address())
+}
+
+/// A service at an address.
+pub(crate) fn at(id: u128, address: SocketAddr) -> Service {
+    let (host, port) = (address.ip().to_string(), address.port());
+    Service { id: Uuid::from_u128(id), host, port, ..Service::default() }
+}
+
+/// A route under a path.
+pub(crate) fn route(id: u128, path: &str) -> Route {
+    Route { id: Uuid::from_u128(0x100 + id), paths: Some(vec![path.into()]), ..Route::default() }
+}
