@@ -13,6 +13,7 @@
 //! then the one with the smallest id.
 
 mod builder;
+mod bytes;
 mod entry;
 mod host;
 mod map;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
+use super::bytes;
+
 /// Bits of the hash that choose a slot of one branch.
 const BITS: u32 = 5;
 /// Branches that one hash can choose slots for.
@@ -45,7 +47,8 @@ impl<V: Clone + Default> Map<V> {
             match branch.slot(digit(key, hash, level))? {
                 Slot::Branch(next) => branch = next,
                 Slot::Leaf(leaf) => {
-                    return (leaf.hash == hash && *leaf.key == *key).then_some(&leaf.value);
+                    let same = leaf.hash == hash && bytes::same(leaf.key.as_bytes(), key.as_bytes());
+                    return same.then_some(&leaf.value);
                 }
             }
             level += 1;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::bytes;
 use super::entry::Entry;
 
 /// The routes under one prefix, and the longer prefixes below it.
@@ -57,7 +58,7 @@ impl Node {
 
     /// What is left of `path` behind this node's label.
     pub(super) fn strip<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
-        path.strip_prefix(&*self.label)
+        bytes::strip_prefix(path, &self.label)
     }
 
     /// The node that goes on with `rest`, if any does.
