@@ -21,8 +21,9 @@ proxy_port=${RUN_PROXY_PORT:-8000}
 gateway_status_port=${RUN_GATEWAY_STATUS_PORT:-8007}
 origin_port=${RUN_ORIGIN_PORT:-9000}
 
-# Seconds. A data plane that gives requests in flight their time ends within the second one.
+# Seconds. Requests in flight are given their time before the second one passes.
 start_deadline=30
+drain=5
 stop_deadline=10
 
 # name of the child -> its process; filled by `start`, in that order in `order`.
@@ -93,6 +94,7 @@ start_all() {
     start gateway env \
         GIBBON_STATE_DIR="$data/gateway" \
         GIBBON_PROXY__LISTEN="127.0.0.1:$proxy_port" \
+        GIBBON_PROXY__DRAIN_TIMEOUT="${drain}s" \
         GIBBON_CLUSTER__CONTROL_PLANES="127.0.0.1:$cluster_port" \
         GIBBON_CLUSTER__CERT="$data/cluster.crt" \
         GIBBON_CLUSTER__KEY="$data/cluster.key" \
