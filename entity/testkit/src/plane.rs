@@ -56,6 +56,8 @@ pub struct Control {
     admin: Port,
     cluster: Port,
     data: TempDir,
+    /// The URL of its PostgreSQL database, if it has one.
+    postgres: Option<String>,
 }
 
 /// A data plane.
@@ -126,10 +128,11 @@ impl Control {
         node.set("admin.listen", &admin);
         node.set("cluster.listen", &cluster);
         node.set_pair(pair);
-        if database == Database::Postgres {
-            node.set("database.url", postgres::shared().database());
+        let postgres = (database == Database::Postgres).then(|| postgres::shared().database());
+        if let Some(url) = &postgres {
+            node.set("database.url", url);
         }
-        Self { node, admin, cluster, data }
+        Self { node, admin, cluster, data, postgres }
     }
 
     /// A client of the Admin API.
@@ -140,6 +143,17 @@ impl Control {
     /// Where data planes connect.
     pub fn cluster(&self) -> &Port {
         &self.cluster
+    }
+
+    /// Runs SQL in its database, past the Admin API.
+    ///
+    /// # Panics
+    ///
+    /// When its database is not a PostgreSQL, or refuses.
+    pub fn execute(&self, sql: &str) {
+        let url = self.postgres.as_deref().expect("the database is a PostgreSQL");
+        let (_, name) = url.rsplit_once('/').expect("a database's URL ends with its name");
+        postgres::shared().execute(name, sql);
     }
 
     /// The data folder.

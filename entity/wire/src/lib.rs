@@ -91,4 +91,5 @@ pub use update::{
     Assembly, EncodedUpdate, Encoding, MAX_DECODED, MAX_ENCODED, Mode, Update, UpdateError, UpdateHeader,
     split_repair,
 };
+pub use validate::validate_tags;
 pub use violations::{FieldErrors, Violations};

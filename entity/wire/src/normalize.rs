@@ -1,8 +1,153 @@
 //! One canonical form of a request's path.
 
 /// The canonical form of `path` (RFC 3986, section 6.2.2): unreserved percent-encodings decoded, the
-/// others in upper case, dot segments removed, runs of slashes merged. `None` when it is in that form
+/// others in upper case, runs of slashes merged, dot segments removed. `None` when it is in that form
 /// already, so that the common case allocates nothing.
-pub fn normalize_path(_path: &str) -> Option<String> {
-    None
+///
+/// Slashes are merged before dots are removed, as nginx does: `/a//../b` is `/b`. A percent sign that
+/// begins no encoding becomes `%25`: were it left, `%%32e` would become `%2e`, which the next reader
+/// decodes to a dot. Normalising twice is therefore the same as normalising once.
+pub fn normalize_path(path: &str) -> Option<String> {
+    if !path.starts_with('/') || !may_differ(path.as_bytes()) {
+        return None;
+    }
+    let canonical = remove_dots(&decode(path));
+    (canonical != path).then_some(canonical)
+}
+
+/// Whether anything in it could be written otherwise: one look at each byte.
+fn may_differ(path: &[u8]) -> bool {
+    let mut before = 0;
+    path.iter().any(|&byte| {
+        let found = byte == b'%' || (before == b'/' && matches!(byte, b'/' | b'.'));
+        before = byte;
+        found
+    })
+}
+
+fn decode(path: &str) -> String {
+    let mut decoded = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((plain, encoded)) = rest.split_once('%') {
+        decoded.push_str(plain);
+        rest = encoded;
+        match hex_byte(encoded.as_bytes()) {
+            Some(byte) if is_unreserved(byte) => decoded.push(char::from(byte)),
+            Some(_) => {
+                decoded.push('%');
+                decoded.push_str(&encoded[..2].to_ascii_uppercase());
+            }
+            None => {
+                decoded.push_str("%25");
+                continue;
+            }
+        }
+        rest = &encoded[2..];
+    }
+    decoded + rest
+}
+
+/// Of a decoded path that starts with a slash.
+fn remove_dots(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut ends_open = false;
+    for segment in path.split('/') {
+        ends_open = matches!(segment, "" | "." | "..");
+        match segment {
+            "" | "." => {}
+            ".." => {
+                kept.pop();
+            }
+            _ => kept.push(segment),
+        }
+    }
+    let mut canonical = String::with_capacity(path.len());
+    for segment in &kept {
+        canonical.push('/');
+        canonical.push_str(segment);
+    }
+    if ends_open {
+        canonical.push('/');
+    }
+    canonical
+}
+
+/// The byte that two hexadecimal digits at the start stand for.
+pub(crate) fn hex_byte(digits: &[u8]) -> Option<u8> {
+    let digit = |at: usize| char::from(*digits.get(at)?).to_digit(16);
+    u8::try_from(digit(0)? * 16 + digit(1)?).ok()
+}
+
+/// RFC 3986, section 2.3.
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn canonical_paths_are_left_alone() {
+        for path in [
+            "",
+            "/",
+            "/a",
+            "/a/",
+            "/a.b/c..d",
+            "/a/...",
+            "/%2F",
+            "/a%20b",
+            "/.well-known/x",
+            "/\u{fc}",
+            "*",
+            "a/../b",
+        ] {
+            assert_eq!(normalize_path(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn others_become_canonical() {
+        for (path, canonical) in [
+            ("//", "/"),
+            ("/a//b", "/a/b"),
+            ("/a/", "/a/"),
+            ("///a///", "/a/"),
+            ("/.", "/"),
+            ("/..", "/"),
+            ("/../..", "/"),
+            ("/a/.", "/a/"),
+            ("/a/..", "/"),
+            ("/a/./b", "/a/b"),
+            ("/a/../b", "/b"),
+            ("/a/b/../../c", "/c"),
+            ("/a//../b", "/b"),
+            ("/%61", "/a"),
+            ("/%7Euser", "/~user"),
+            ("/%2e%2E/a", "/a"),
+            ("/a/%2e./b", "/b"),
+            ("/a%2fb", "/a%2Fb"),
+            ("/a%2Fb%2f..", "/a%2Fb%2F.."),
+            ("/%c3%bc", "/%C3%BC"),
+            ("/%", "/%25"),
+            ("/%4", "/%254"),
+            ("/%zz", "/%25zz"),
+            ("/%%32e", "/%252e"),
+            ("/%\u{fc}%41", "/%25\u{fc}A"),
+        ] {
+            let expected = (path != canonical).then(|| canonical.to_owned());
+            assert_eq!(normalize_path(path), expected, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn twice_is_once(path in "/[/.%a2e5fF\u{fc}]{0,24}") {
+            let once = normalize_path(&path).unwrap_or(path);
+            prop_assert_eq!(normalize_path(&once), None, "{}", once);
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! used, with the same limits.
 
 use regex::{Regex, RegexBuilder};
+use regex_syntax::ast::parse::Parser;
 
 /// A pattern was refused.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,8 @@ const SIZE_LIMIT: usize = 1 << 20;
 /// # Errors
 /// When it does not parse or would be larger than the limit once compiled.
 pub fn compile_path(pattern: &str) -> Result<Regex, PatternError> {
+    // Alone, before it is put in a group: `/a)|(/b` would leave the group, and its anchor with it.
+    Parser::new().parse(pattern).map_err(|error| regex::Error::Syntax(error.to_string()))?;
     compile(&format!("^(?:{pattern})"))
 }
 
@@ -41,6 +44,46 @@ impl HeaderPattern {
     }
 }
 
+impl PatternError {
+    /// What is wrong, in one line: the parser's own message is a drawing over several.
+    pub fn reason(&self) -> String {
+        let text = self.0.to_string();
+        let last = text.lines().last().unwrap_or_default().trim();
+        last.strip_prefix("error: ").unwrap_or(last).to_owned()
+    }
+}
+
 fn compile(pattern: &str) -> Result<Regex, PatternError> {
     Ok(RegexBuilder::new(pattern).size_limit(SIZE_LIMIT).dfa_size_limit(SIZE_LIMIT).build()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_anchored_at_their_start_alone() {
+        let regex = compile_path(r"/a|/b(?<rest>\d+)").unwrap();
+        for (path, matches) in [("/a", true), ("/ax", true), ("/x/a", false), ("/b1", true), ("/b", false)] {
+            assert_eq!(regex.is_match(path), matches, "{path}");
+        }
+    }
+
+    #[test]
+    fn bad_patterns_are_refused_with_a_reason() {
+        for (pattern, reason) in [
+            ("/(", "unclosed group"),
+            ("/a)|(/b", "unopened group"),
+            ("/[z-a]", "invalid character class range"),
+            ("/(?=a)", "look-around"),
+            (r"/(a)\1", "backreferences are not supported"),
+            (r"/\w{1000}{1000}", "exceeds size limit"),
+        ] {
+            let error = compile_path(pattern).unwrap_err().reason();
+            assert!(error.contains(reason), "{pattern}: {error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+        assert!(HeaderPattern::parse("~*a)|(b").is_err());
+        assert!(matches!(HeaderPattern::parse("Text"), Ok(HeaderPattern::Value(value)) if value == "text"));
+    }
 }

@@ -1,0 +1,186 @@
+//! The rules of a route that can be checked on it alone.
+
+use std::collections::BTreeMap;
+
+use super::{forbidden, host, path, quoted, text};
+use crate::{Endpoint, FieldErrors, Protocol, Route, Violations};
+use Protocol::{Grpc, Grpcs, Http, Https, Tcp, Tls, TlsPassthrough, Udp};
+
+const REDIRECTS: [u16; 5] = [426, 301, 302, 307, 308];
+const HTTP: &[Protocol] = &[Http, Https];
+const GRPC: &[Protocol] = &[Grpc, Grpcs];
+const STREAM: &[Protocol] = &[Tcp, Tls, Udp];
+const PASSTHROUGH: &[Protocol] = &[TlsPassthrough];
+/// Those that begin with a TLS handshake, and so have a server name.
+const WITH_SNI: &[Protocol] = &[Grpcs, Https, Tls, TlsPassthrough];
+
+impl Route {
+    /// Checks every rule that can be checked on the route alone.
+    ///
+    /// # Errors
+    /// All the rules that it breaks.
+    pub fn validate(&self) -> Result<(), Violations> {
+        let mut violations = Violations::default();
+        self.check_fields(&mut violations);
+        if self.check_protocols(&mut violations) {
+            self.check_needed(&mut violations);
+            self.check_forbidden(&mut violations);
+        }
+        violations.into_result()
+    }
+
+    fn check_fields(&self, violations: &mut Violations) {
+        if let Some(Err(message)) = self.name.as_deref().map(text::name) {
+            violations.field("name", message);
+        }
+        each(violations, "methods", self.methods.as_deref(), |method| text::method(method));
+        each(violations, "hosts", self.hosts.as_deref(), |host| host::route_host(host));
+        each(violations, "paths", self.paths.as_deref(), |path| path::route_path(path));
+        each(violations, "snis", self.snis.as_deref(), |sni| host::sni(sni));
+        each(violations, "sources", self.sources.as_deref(), endpoint);
+        each(violations, "destinations", self.destinations.as_deref(), endpoint);
+        if let Some(headers) = &self.headers {
+            check_headers(headers, violations);
+        }
+        if !REDIRECTS.contains(&self.https_redirect_status_code) {
+            violations.field("https_redirect_status_code", "expected one of: 426, 301, 302, 307, 308");
+        }
+    }
+
+    /// Whether they are of one family, so that rules by family make sense.
+    fn check_protocols(&self, violations: &mut Violations) -> bool {
+        if self.protocols.is_empty() {
+            violations.field("protocols", "length must be at least 1");
+            return false;
+        }
+        let families: Vec<String> =
+            [HTTP, STREAM, PASSTHROUGH, GRPC].iter().filter_map(|family| self.named(family)).collect();
+        if families.len() > 1 {
+            let message = format!("these sets are mutually exclusive: {}", families.join(", "));
+            violations.field("protocols", message);
+        }
+        families.len() == 1
+    }
+
+    /// `('http', 'https')`: those of the family that it has.
+    fn named(&self, family: &[Protocol]) -> Option<String> {
+        let names: Vec<String> =
+            family.iter().filter(|p| self.protocols.contains(p)).map(|p| format!("'{p}'")).collect();
+        (!names.is_empty()).then(|| format!("({})", names.join(", ")))
+    }
+
+    /// A route that asks for nothing would take every request.
+    fn check_needed(&self, violations: &mut Violations) {
+        const NEEDS: &[(Protocol, &[&str], &str)] = &[
+            (Https, &["methods", "hosts", "headers", "paths", "snis"], "'https'"),
+            (Http, &["methods", "hosts", "headers", "paths"], "'http'"),
+            (Grpcs, &["hosts", "headers", "paths", "snis"], "'grpcs'"),
+            (Grpc, &["hosts", "headers", "paths"], "'grpc'"),
+            (Tcp, &["sources", "destinations", "snis"], "'tcp', 'tls' or 'udp'"),
+            (Tls, &["sources", "destinations", "snis"], "'tcp', 'tls' or 'udp'"),
+            (Udp, &["sources", "destinations", "snis"], "'tcp', 'tls' or 'udp'"),
+            (TlsPassthrough, &["snis"], "'tls_passthrough'"),
+        ];
+        let Some((_, needed, given)) = NEEDS.iter().find(|(protocol, ..)| self.protocols.contains(protocol))
+        else {
+            return;
+        };
+        if needed.iter().any(|name| self.asks_for(name)) {
+            return;
+        }
+        match needed {
+            [only] => violations.entity(format!("must set '{only}' when 'protocols' is {given}")),
+            _ => {
+                let names: Vec<String> = needed.iter().map(|name| format!("'{name}'")).collect();
+                let names = names.join(", ");
+                violations.entity(format!("must set one of {names} when 'protocols' is {given}"));
+            }
+        }
+    }
+
+    fn check_forbidden(&self, violations: &mut Violations) {
+        const STREAMS: &[Protocol] = &[Tcp, Tls, TlsPassthrough, Udp];
+        const FORBIDDEN: &[(&[Protocol], &[&str])] = &[
+            (HTTP, &["sources", "destinations"]),
+            (GRPC, &["methods", "sources", "destinations", "strip_path"]),
+            (STREAMS, &["methods", "hosts", "headers", "paths"]),
+            (PASSTHROUGH, &["sources", "destinations"]),
+        ];
+        for (family, names) in FORBIDDEN {
+            if !family.iter().any(|protocol| self.protocols.contains(protocol)) {
+                continue;
+            }
+            for name in names.iter().filter(|name| self.asks_for(name)) {
+                let message = format!("cannot set '{name}' when 'protocols' is {}", quoted(family));
+                forbidden(violations, "protocols", name, message);
+            }
+        }
+        if self.asks_for("snis") && !self.protocols.iter().any(|protocol| WITH_SNI.contains(protocol)) {
+            let message = format!("'snis' can only be set when 'protocols' is {}", quoted(WITH_SNI));
+            forbidden(violations, "protocols", "snis", message);
+        }
+    }
+
+    /// Whether the field is set to something; an empty list asks for nothing.
+    fn asks_for(&self, name: &str) -> bool {
+        fn some<T>(list: Option<&Vec<T>>) -> bool {
+            list.is_some_and(|list| !list.is_empty())
+        }
+        match name {
+            "methods" => some(self.methods.as_ref()),
+            "hosts" => some(self.hosts.as_ref()),
+            "paths" => some(self.paths.as_ref()),
+            "snis" => some(self.snis.as_ref()),
+            "sources" => some(self.sources.as_ref()),
+            "destinations" => some(self.destinations.as_ref()),
+            "headers" => self.headers.as_ref().is_some_and(|headers| !headers.is_empty()),
+            "strip_path" => self.strip_path,
+            _ => false,
+        }
+    }
+}
+
+fn each<T>(
+    violations: &mut Violations,
+    name: &str,
+    list: Option<&[T]>,
+    check: impl Fn(&T) -> Result<(), String>,
+) {
+    for (index, element) in list.unwrap_or_default().iter().enumerate() {
+        if let Err(message) = check(element) {
+            violations.element(name, index, message);
+        }
+    }
+}
+
+fn endpoint(endpoint: &Endpoint) -> Result<(), String> {
+    match endpoint {
+        Endpoint { ip: None, port: None } => {
+            Err("at least one of these fields must be non-empty: 'ip', 'port'".into())
+        }
+        Endpoint { ip: Some(ip), .. } => host::ip_or_cidr(ip),
+        Endpoint { ip: None, port: Some(_) } => Ok(()),
+    }
+}
+
+fn check_headers(headers: &BTreeMap<String, Vec<String>>, violations: &mut Violations) {
+    let mut broken = BTreeMap::new();
+    for (name, values) in headers {
+        if let Err(message) = text::header_name(name) {
+            broken.insert(name.clone(), FieldErrors::Whole(message));
+            continue;
+        }
+        let bad: BTreeMap<usize, String> = (values.iter().enumerate())
+            .filter_map(|(index, value)| text::header_value(value).err().map(|message| (index, message)))
+            .collect();
+        if !bad.is_empty() {
+            broken.insert(name.clone(), FieldErrors::Elements(bad));
+        }
+    }
+    if !broken.is_empty() {
+        violations.fields.insert("headers".into(), FieldErrors::Nested(broken));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! Names, tags, methods and the texts of header rules.
+
+use crate::{HeaderPattern, Violations};
+
+/// Checks the tags of any entity.
+pub fn validate_tags(tags: &[String], violations: &mut Violations) {
+    for (index, tag) in tags.iter().enumerate() {
+        if tag.is_empty() || tag.chars().any(|c| c.is_control() || matches!(c, ',' | '/')) {
+            let rule = "expected printable characters except `,` and `/`";
+            violations.element("tags", index, format!("invalid tag '{tag}': {rule}"));
+        }
+    }
+}
+
+/// A unique name: letters and digits of any language, and few others.
+pub(super) fn name(name: &str) -> Result<(), String> {
+    let allowed = |c: char| match c {
+        '.' | '-' | '_' | '~' => true,
+        _ if c.is_ascii() => c.is_ascii_alphanumeric(),
+        _ => !c.is_control(),
+    };
+    if name.is_empty() {
+        return Err("length must be at least 1".into());
+    }
+    if !name.chars().all(allowed) {
+        return Err(format!(
+            "invalid value '{name}': the only accepted ascii characters are alphanumerics or ., -, _, and ~"
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn method(method: &str) -> Result<(), String> {
+    let valid = !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase());
+    if valid { Ok(()) } else { Err(format!("invalid value: {method}")) }
+}
+
+pub(super) fn header_name(name: &str) -> Result<(), String> {
+    if name.eq_ignore_ascii_case("host") {
+        return Err("cannot contain 'host' header, which must be specified in the 'hosts' attribute".into());
+    }
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err(format!("bad header name '{name}', allowed characters are those of an HTTP token"));
+    }
+    Ok(())
+}
+
+pub(super) fn header_value(value: &str) -> Result<(), String> {
+    if value.chars().any(char::is_control) {
+        return Err(format!("invalid value: {value:?}"));
+    }
+    HeaderPattern::parse(value)
+        .map(drop)
+        .map_err(|error| format!("invalid regex: '{value}' ({})", error.reason()))
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        for good in ["a", "A.b-c_d~9", "stra\u{df}e", "\u{4f60}\u{597d}"] {
+            assert_eq!(name(good), Ok(()), "{good}");
+        }
+        for bad in ["", "a b", "a/b", "a\u{0}", "a:b", "\u{85}"] {
+            assert!(name(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn tags() {
+        let tags: Vec<String> =
+            ["good one", "\u{e9}t\u{e9}", "a,b", "a/b", "", "a\nb"].map(Into::into).to_vec();
+        let mut violations = Violations::default();
+        validate_tags(&tags, &mut violations);
+        let paths: Vec<String> = violations.iter().map(|(path, _)| path).collect();
+        assert_eq!(paths, ["tags.3", "tags.4", "tags.5", "tags.6"]);
+    }
+
+    #[test]
+    fn methods_and_headers() {
+        assert_eq!(method("PURGE"), Ok(()));
+        for bad in ["get", "", "GE T", "M-SEARCH"] {
+            assert_eq!(method(bad), Err(format!("invalid value: {bad}")));
+        }
+        assert_eq!(header_name("x-version"), Ok(()));
+        for bad in ["Host", "", "a b", "\u{fc}"] {
+            assert!(header_name(bad).is_err(), "{bad}");
+        }
+        for (value, good) in [("v1", true), ("~*^v[12]$", true), ("~*(", false), ("a\u{0}", false)] {
+            assert_eq!(header_value(value).is_ok(), good, "{value:?}");
+        }
+    }
+}
