@@ -1,1 +1,16 @@
-//! x
+//! The control plane of Gibbon.
+
+pub mod admin;
+pub mod app;
+pub mod cluster;
+pub mod config;
+pub mod error;
+pub mod metrics;
+pub mod pki;
+pub mod publish;
+pub mod snapshot;
+pub mod status;
+pub mod store;
+
+/// This program's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -184,6 +184,7 @@ async fn what_cannot_be_understood_is_400() {
     let gateway = Gateway::start();
     for request in [
         "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h:http\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",

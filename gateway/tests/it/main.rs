@@ -1,10 +1,14 @@
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 //! The data plane from outside: its table against an oracle, its proxy over real sockets, its program as a
 //! process.
 
+mod canonical;
+mod control_plane;
 mod failures;
 mod limits;
 mod program;
 mod proxying;
 mod support;
 mod swap;
+mod sync;
 mod table;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use gateway::route::Change;
-use testkit::http::Request;
+use testkit::http::{Connection, Request};
 use testkit::origin::{Answer, Origin};
-use wire::{PathHandling, Route, Service};
+use wire::{PathHandling, Protocol, Route, Service};
 
-use crate::support::{Gateway, route, service};
+use crate::support::{Gateway, TlsUpstream, at, route, service};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn host_path_method_and_header_choose_the_route() {
@@ -178,6 +178,39 @@ async fn connections_are_kept_on_both_sides() {
     assert_eq!(gateway.metric("gibbon_upstream_connections_total{reused=\"true\"}"), 19.0);
     assert_eq!(gateway.metric("gibbon_http_requests_total{code=\"200\",source=\"upstream\"}"), 20.0);
     assert_eq!(gateway.metric("gibbon_http_upstream_duration_seconds_count"), 20.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgraded_connection_is_a_tunnel() {
+    let (gateway, origin) = (Gateway::start(), Origin::start());
+    gateway.serve(service(1, &origin), route(1, "/"));
+    origin.answer(Answer::upgrade("websocket"));
+    let mut connection = Connection::open(gateway.address()).await.unwrap();
+    let upgrade = b"GET /chat HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    connection.write(upgrade).await.unwrap();
+    let response = connection.read_response(false).await.unwrap().expect(101);
+    assert_eq!(response.header("upgrade"), Some("websocket"));
+    for message in [&b"hello"[..], b"again"] {
+        connection.write(message).await.unwrap();
+        assert_eq!(connection.read_exact(5).await.unwrap(), message);
+    }
+}
+
+/// The pair is its own issuer: good enough for an upstream that is not verified, and no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn https_is_spoken_to_an_upstream_and_verified_if_asked_for() {
+    let gateway = Gateway::start();
+    let folder = tempfile::tempdir().unwrap();
+    let pair = testkit::certs::valid(folder.path(), "upstream");
+    let upstream = TlsUpstream::start(&pair);
+    let https = Service { protocol: Protocol::Https, ..at(1, upstream.address) };
+    gateway.serve(https.clone(), route(1, "/"));
+    gateway.get("/").await.expect(200);
+    gateway.serve(Service { host: "localhost".into(), ..https.clone() }, route(1, "/"));
+    gateway.get("/").await.expect(200);
+    gateway.serve(Service { tls_verify: Some(true), host: "localhost".into(), ..https }, route(1, "/"));
+    gateway.get("/").await.expect(502);
+    assert_eq!(gateway.metric("gibbon_http_errors_total{reason=\"upstream_tls\"}"), 1.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

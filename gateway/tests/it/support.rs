@@ -3,16 +3,22 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use gateway::app::{self, Shared};
 use gateway::config::Config;
 use gateway::drain::Draining;
 use gateway::listener::Bound;
 use gateway::metrics::Metrics;
 use gateway::route::{Builder, Change};
+use pingora::apps::http_app::ServeHttp;
+use pingora::protocols::http::ServerSession;
 use pingora::services::Service as _;
+use pingora::services::listening::Service as Listening;
 use prometheus::Registry;
+use testkit::certs::Pair;
 use testkit::http::{Client, Response};
 use testkit::origin::Origin;
+use testkit::ports;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 use wire::{Route, Service};
@@ -79,6 +85,37 @@ impl Gateway {
         let text = prometheus::TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().unwrap())
+    }
+}
+
+/// An upstream that speaks TLS and answers 200 to everything. Ends when it is dropped.
+pub(crate) struct TlsUpstream {
+    pub(crate) address: SocketAddr,
+    _tasks: JoinSet<()>,
+}
+
+struct Hello;
+
+impl TlsUpstream {
+    pub(crate) fn start(pair: &Pair) -> Self {
+        node::install_tls_provider();
+        let port = ports::reserve();
+        let mut service = Listening::new("upstream".to_owned(), Hello);
+        let (cert, key) = (pair.cert.to_str().unwrap(), pair.key.to_str().unwrap());
+        service.add_tls(&port.to_string(), cert, key).unwrap();
+        let (address, mut tasks) = (port.address(), JoinSet::new());
+        tasks.spawn(async move {
+            let (_held, stop) = (port, Draining::new());
+            service.start_service(None, stop.watch(), 1).await;
+        });
+        Self { address, _tasks: tasks }
+    }
+}
+
+#[async_trait]
+impl ServeHttp for Hello {
+    async fn response(&self, _: &mut ServerSession) -> http::Response<Vec<u8>> {
+        http::Response::builder().header("Content-Length", "5").body(b"hello".to_vec()).unwrap()
     }
 }
 

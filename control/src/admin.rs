@@ -1,0 +1,145 @@
+//! The Admin API: Kong's, for services and routes, and what the control plane knows of its data planes.
+//!
+//! One file per resource says what its fields are ([`resource::Resource`]); reading bodies, paging, upserts
+//! and nested collections are common to all. Knows no SQL, and leaves every failure's status to
+//! [`crate::error`].
+
+mod absent;
+mod body;
+mod clustering;
+mod fields;
+mod form;
+mod info;
+mod layer;
+mod nested;
+mod page;
+mod resource;
+mod route;
+mod service;
+mod tags;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use axum::Router;
+use axum::extract::{FromRequestParts, Path};
+use axum::http::Method;
+use axum::http::request::Parts;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::{RwLock, watch};
+use uuid::Uuid;
+use wire::Position;
+
+use crate::cluster::Registry;
+use crate::error::ApiError;
+use crate::metrics::AdminMetrics;
+use crate::store::Store;
+
+/// What the Admin API works on.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    /// The database.
+    pub store: Store,
+    /// Where the published configuration stands.
+    pub head: watch::Receiver<Position>,
+    /// Data planes that are connected here.
+    pub registry: Registry,
+    /// This control plane.
+    pub node: NodeInfo,
+    /// The effective configuration, secrets masked.
+    pub configuration: Value,
+    /// Its metrics.
+    pub metrics: AdminMetrics,
+}
+
+/// What a control plane says of itself.
+#[derive(Clone, Debug)]
+pub struct NodeInfo {
+    /// Its id.
+    pub id: Uuid,
+    /// The machine's name.
+    pub hostname: String,
+    /// The program's version.
+    pub version: &'static str,
+}
+
+/// The Admin API.
+pub fn router(state: AppState) -> Router {
+    let mut api = Api::default();
+    resource::routes::<service::Services>(&mut api);
+    resource::routes::<route::Routes>(&mut api);
+    nested::routes::<route::Routes>(&mut api);
+    tags::routes(&mut api);
+    absent::routes(&mut api);
+    clustering::routes(&mut api);
+    info::routes(&mut api);
+    let admin = Shared::new(Admin {
+        state,
+        paths: api.paths,
+        edits: RwLock::default(),
+        in_flight: AtomicI64::default(),
+    });
+    api.router
+        .method_not_allowed_fallback(no_such_method)
+        .fallback(no_such_path)
+        .layer(from_fn_with_state(Arc::clone(&admin), layer::around))
+        .with_state(admin)
+}
+
+/// What handlers share.
+#[derive(Debug)]
+struct Admin {
+    state: AppState,
+    /// Of `GET /endpoints`.
+    paths: Vec<String>,
+    /// Held for writing from the reading of a row to its replacement, for reading by other writes: two
+    /// edits of one row at the same time must not undo each other, nor bring back what was deleted.
+    edits: RwLock<()>,
+    /// Requests under way.
+    in_flight: AtomicI64,
+}
+
+type Shared = Arc<Admin>;
+
+/// Paths as they are added, and their names.
+#[derive(Debug, Default)]
+struct Api {
+    router: Router<Shared>,
+    paths: Vec<String>,
+}
+
+impl Api {
+    fn route(&mut self, path: &str, methods: MethodRouter<Shared>) {
+        self.paths.push(path.to_owned());
+        self.router = std::mem::take(&mut self.router).route(path, methods);
+    }
+}
+
+/// Parts of a path; one that is not UTF-8 leads nowhere.
+#[derive(Debug)]
+struct At<T>(T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Shared> for At<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, ApiError> {
+        let path = Path::from_request_parts(parts, state).await;
+        path.map(|Path(path)| Self(path)).map_err(|_| ApiError::NotFound)
+    }
+}
+
+async fn no_such_path() -> ApiError {
+    ApiError::NotFound
+}
+
+/// Another method than the path has; axum adds `Allow`.
+async fn no_such_method(method: Method) -> Response {
+    if method == Method::OPTIONS {
+        return axum::http::StatusCode::NO_CONTENT.into_response();
+    }
+    ApiError::MethodNotAllowed.into_response()
+}

@@ -1,0 +1,21 @@
+//! Collections that Kong has and this version does not: they are empty, so that tools which read them all
+//! (decK does) go on; writing to them is refused.
+
+use axum::Json;
+use axum::routing::get;
+use serde_json::{Value, json};
+
+use super::Api;
+
+const COLLECTIONS: &[&str] =
+    &["/plugins", "/upstreams", "/consumers", "/certificates", "/ca_certificates", "/snis"];
+
+pub(super) fn routes(api: &mut Api) {
+    for path in COLLECTIONS {
+        api.route(path, get(empty));
+    }
+}
+
+async fn empty() -> Json<Value> {
+    Json(json!({ "data": [], "next": null }))
+}

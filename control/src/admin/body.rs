@@ -1,0 +1,110 @@
+//! Reads the body of a request: JSON, a form, or a multipart form.
+
+use std::time::Duration;
+
+use axum::body::{Body as HttpBody, Bytes};
+use axum::extract::{FromRequest, Request};
+use axum::http::header;
+use futures_util::StreamExt;
+use serde_json::{Map, Value};
+
+use super::form;
+use crate::error::ApiError;
+
+/// The most bytes of a body.
+const MOST: usize = 10 * 1024 * 1024;
+/// How long a body may take to arrive.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The fields of a body.
+#[derive(Debug, Default)]
+pub(super) struct Body {
+    /// The fields.
+    pub(super) fields: Map<String, Value>,
+    /// Whether it was a form, in which everything is a string.
+    pub(super) form: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Media {
+    Json,
+    Form,
+    Multipart,
+}
+
+impl<S: Sync> FromRequest<S> for Body {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let content_type = request.headers().get(header::CONTENT_TYPE);
+        let content_type = content_type.map(|value| value.to_str().unwrap_or_default().to_owned());
+        let length = request.headers().get(header::CONTENT_LENGTH);
+        let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        if length.is_some_and(|length| length > MOST) {
+            return Err(ApiError::BodyTooLarge(MOST));
+        }
+        let bytes = read(request.into_body()).await?;
+        match content_type {
+            None if bytes.is_empty() => Ok(Self::default()),
+            None => Err(ApiError::UnsupportedMediaType),
+            Some(text) => parse(&text, bytes).await,
+        }
+    }
+}
+
+async fn parse(content_type: &str, bytes: Bytes) -> Result<Body, ApiError> {
+    match media(content_type).ok_or(ApiError::UnsupportedMediaType)? {
+        Media::Json => {
+            let fields = serde_json::from_slice(&bytes).map_err(|_| ApiError::BadJson)?;
+            Ok(Body { fields, form: false })
+        }
+        Media::Form => {
+            let pairs: Vec<_> = form_urlencoded::parse(&bytes).into_owned().collect();
+            of_form(pairs)
+        }
+        Media::Multipart => of_form(multipart(content_type, bytes).await.map_err(|_| ApiError::BadForm)?),
+    }
+}
+
+fn media(content_type: &str) -> Option<Media> {
+    let kind = content_type.split(';').next().unwrap_or_default().trim();
+    let known = [
+        ("application/json", Media::Json),
+        ("application/x-www-form-urlencoded", Media::Form),
+        ("multipart/form-data", Media::Multipart),
+    ];
+    known.into_iter().find(|(name, _)| kind.eq_ignore_ascii_case(name)).map(|(_, media)| media)
+}
+
+async fn read(body: HttpBody) -> Result<Bytes, ApiError> {
+    let read = async {
+        let mut stream = body.into_data_stream();
+        let mut bytes = Vec::new();
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|_| ApiError::BodyIncomplete)?;
+            if bytes.len() + chunk.len() > MOST {
+                return Err(ApiError::BodyTooLarge(MOST));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes.into())
+    };
+    tokio::time::timeout(DEADLINE, read).await.unwrap_or(Err(ApiError::BodyIncomplete))
+}
+
+fn of_form(pairs: Vec<(String, String)>) -> Result<Body, ApiError> {
+    let fields = form::object(pairs.into_iter()).ok_or(ApiError::BadForm)?;
+    Ok(Body { fields, form: true })
+}
+
+async fn multipart(content_type: &str, bytes: Bytes) -> Result<Vec<(String, String)>, multer::Error> {
+    let boundary = multer::parse_boundary(content_type)?;
+    let whole = futures_util::stream::once(async { Ok::<_, std::convert::Infallible>(bytes) });
+    let mut parts = multer::Multipart::new(whole, boundary);
+    let mut pairs = Vec::new();
+    while let Some(part) = parts.next_field().await? {
+        let name = part.name().unwrap_or_default().to_owned();
+        pairs.push((name, part.text().await?));
+    }
+    Ok(pairs)
+}

@@ -1,0 +1,98 @@
+//! Data planes: who has been seen, what each holds and refused, and what all of them should hold.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use entity::data_plane::Model;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::{Api, At, Shared};
+use crate::error::ApiError;
+use crate::store;
+
+/// How long a data plane that is not heard of is worth showing, in seconds; Kong's default.
+const KEPT: i64 = 14 * 24 * 60 * 60;
+
+pub(super) fn routes(api: &mut Api) {
+    api.route("/clustering/status", get(status));
+    api.route("/clustering/config", get(expected));
+    api.route("/clustering/data-planes", get(list));
+    api.route("/clustering/data-planes/{data_planes}", get(show).delete(forget));
+}
+
+/// The older form, which tools still ask for.
+async fn status(State(admin): State<Shared>) -> Result<Response, ApiError> {
+    let by_id: Map<String, Value> = (rows(&admin).await?.into_values())
+        .map(|row| {
+            let shown = json!({
+                "config_hash": row.config_hash,
+                "hostname": row.hostname,
+                "ip": row.ip,
+                "last_seen": row.last_seen,
+            });
+            (row.id.to_string(), shown)
+        })
+        .collect();
+    Ok(([("deprecation", "true")], Json(by_id)).into_response())
+}
+
+/// What every data plane should hold.
+async fn expected(State(admin): State<Shared>) -> Json<Value> {
+    let head = *admin.state.head.borrow();
+    Json(json!({ "epoch": head.epoch, "revision": head.revision, "config_hash": head.root.config_hash() }))
+}
+
+async fn list(State(admin): State<Shared>) -> Result<Json<Value>, ApiError> {
+    let revision = admin.state.head.borrow().revision;
+    let data: Vec<Value> = rows(&admin).await?.values().map(|row| view(row, revision)).collect();
+    Ok(Json(json!({ "data": data, "next": null })))
+}
+
+async fn show(State(admin): State<Shared>, At(id): At<Uuid>) -> Result<Json<Value>, ApiError> {
+    let revision = admin.state.head.borrow().revision;
+    let row = rows(&admin).await?.remove(&id).ok_or(ApiError::NotFound)?;
+    Ok(Json(view(&row, revision)))
+}
+
+/// One that is connected loses its connection, and comes back when it reconnects.
+async fn forget(State(admin): State<Shared>, At(id): At<Uuid>) -> Result<StatusCode, ApiError> {
+    admin.state.registry.forget(id);
+    admin.state.store.data_planes().delete(id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// By id: what the database knows, and over it what this control plane knows better.
+async fn rows(admin: &Shared) -> Result<BTreeMap<Uuid, Model>, ApiError> {
+    let stored = admin.state.store.data_planes().list().await?;
+    Ok(stored.into_iter().chain(admin.state.registry.rows()).map(|row| (row.id, row)).collect())
+}
+
+fn view(row: &Model, head: u64) -> Value {
+    let head = i64::try_from(head).unwrap_or(i64::MAX);
+    let ttl = (row.last_seen + KEPT - store::now()).max(0);
+    json!({
+        "id": row.id,
+        "ip": row.ip,
+        "hostname": row.hostname,
+        "version": row.version,
+        "config_hash": row.config_hash,
+        "last_seen": row.last_seen,
+        "updated_at": row.updated_at,
+        "sync_status": row.sync_status,
+        "labels": row.labels,
+        "cert_details": { "expiry_timestamp": row.cert_expiry },
+        "rpc_capabilities": [],
+        "ttl": ttl,
+        "connected": row.connected,
+        "state": row.state,
+        "applied_revision": row.applied_revision,
+        "lag": row.applied_revision.map(|applied| (head - applied).max(0)),
+        "last_error": row.last_error,
+        "control_plane": row.control_plane,
+    })
+}

@@ -1,0 +1,254 @@
+//! Reads typed values out of a body's fields, and notes everything that is wrong with them: a client is
+//! told all of it at once.
+
+use std::ops::RangeInclusive;
+
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+use wire::{FieldErrors, Violations};
+
+use super::body::Body;
+
+/// The fields of a body, taken out one after the other; what is left at the end is unknown. A field that is
+/// `null` counts as not given.
+#[derive(Debug)]
+pub(super) struct Fields {
+    left: Map<String, Value>,
+    form: bool,
+    violations: Violations,
+}
+
+impl Fields {
+    /// The fields of `body`, with what is already known to be wrong.
+    pub(super) fn new(body: Body, violations: Violations) -> Self {
+        Self { left: body.fields, form: body.form, violations }
+    }
+
+    /// What is wrong so far.
+    pub(super) fn violations(&mut self) -> &mut Violations {
+        &mut self.violations
+    }
+
+    /// All that is wrong, unknown fields too.
+    pub(super) fn finish(mut self) -> Violations {
+        for name in self.left.keys() {
+            self.violations.field(name, "unknown field");
+        }
+        self.violations
+    }
+
+    pub(super) fn string(&mut self, name: &str) -> Option<String> {
+        let read = self.take(name)?.as_str().map(str::to_owned);
+        match read.as_deref() {
+            None => self.wrong(name, "expected a string"),
+            Some("") => self.wrong(name, "length must be at least 1"),
+            Some(_) => read,
+        }
+    }
+
+    /// A string that must be there.
+    pub(super) fn required_string(&mut self, name: &str) -> Option<String> {
+        if self.left.get(name).is_none_or(Value::is_null) {
+            self.violations.field(name, "required field missing");
+        }
+        self.string(name)
+    }
+
+    /// One of a few words.
+    pub(super) fn one_of(&mut self, name: &str, words: &[&str]) -> Option<String> {
+        let word = self.string(name)?;
+        if words.contains(&word.as_str()) {
+            return Some(word);
+        }
+        self.wrong(name, &format!("expected one of: {}", words.join(", ")))
+    }
+
+    pub(super) fn integer<T: TryFrom<i64>>(&mut self, name: &str, range: RangeInclusive<i64>) -> Option<T> {
+        let value = self.take(name)?;
+        let Some(number) = integer(&value, self.form) else {
+            return self.wrong(name, "expected an integer");
+        };
+        let read = Some(number).filter(|number| range.contains(number)).and_then(|n| T::try_from(n).ok());
+        read.or_else(|| self.wrong(name, &between(&range)))
+    }
+
+    pub(super) fn boolean(&mut self, name: &str) -> Option<bool> {
+        let value = self.take(name)?;
+        let text = value.as_str().filter(|_| self.form);
+        match (value.as_bool(), text) {
+            (Some(boolean), _) => Some(boolean),
+            (None, Some("true")) => Some(true),
+            (None, Some("false")) => Some(false),
+            (None, _) => self.wrong(name, "expected a boolean"),
+        }
+    }
+
+    pub(super) fn uuid(&mut self, name: &str) -> Option<Uuid> {
+        let value = self.take(name)?;
+        value.as_str().and_then(parse_uuid).or_else(|| self.wrong(name, "expected a valid UUID"))
+    }
+
+    /// A list of strings without duplicates, in the order given.
+    pub(super) fn set(&mut self, name: &str) -> Option<Vec<String>> {
+        let list = self.list(name, "expected a set")?;
+        let mut set: Vec<String> = Vec::with_capacity(list.len());
+        for (index, element) in list.into_iter().enumerate() {
+            match element {
+                Value::String(text) if !set.contains(&text) => set.push(text),
+                Value::String(_) => {}
+                _ => self.violations.element(name, index, "expected a string"),
+            }
+        }
+        Some(set)
+    }
+
+    /// A set of a few words.
+    pub(super) fn set_of(&mut self, name: &str, words: &[&str]) -> Option<Vec<String>> {
+        let set = self.set(name)?;
+        for (index, word) in set.iter().enumerate() {
+            if !words.contains(&word.as_str()) {
+                self.violations.element(name, index, format!("expected one of: {}", words.join(", ")));
+            }
+        }
+        Some(set)
+    }
+
+    /// A list of UUIDs.
+    pub(super) fn uuids(&mut self, name: &str) -> Option<Vec<Uuid>> {
+        let list = self.list(name, "expected an array")?;
+        let mut ids = Vec::with_capacity(list.len());
+        for (index, element) in list.iter().enumerate() {
+            match element.as_str().and_then(parse_uuid) {
+                Some(id) => ids.push(id),
+                None => self.violations.element(name, index, "expected a valid UUID"),
+            }
+        }
+        Some(ids)
+    }
+
+    /// A map from names to lists of strings.
+    pub(super) fn map_of_lists(&mut self, name: &str) -> Option<Map<String, Value>> {
+        let Value::Object(mut map) = self.take(name)? else {
+            return self.wrong(name, "expected a map");
+        };
+        for (key, value) in &mut map {
+            if self.form && value.is_string() {
+                *value = json!([value.take()]);
+            }
+            let message = match value.as_array() {
+                None => "expected an array",
+                Some(list) if !list.iter().all(Value::is_string) => "expected an array of strings",
+                Some(_) => continue,
+            };
+            self.nested(name, key, message);
+        }
+        Some(map)
+    }
+
+    /// A list of addresses, `{ip, port}`.
+    pub(super) fn endpoints(&mut self, name: &str) -> Option<Vec<Value>> {
+        let list = self.list(name, "expected a set")?;
+        let mut endpoints: Vec<Value> = Vec::with_capacity(list.len());
+        for (index, element) in list.into_iter().enumerate() {
+            match endpoint(element, self.form) {
+                Ok(endpoint) if endpoints.contains(&endpoint) => {}
+                Ok(endpoint) => endpoints.push(endpoint),
+                Err(message) => self.violations.element(name, index, message),
+            }
+        }
+        Some(endpoints)
+    }
+
+    /// The id of another entity, given as `{"id": …}`.
+    pub(super) fn reference(&mut self, name: &str) -> Option<Uuid> {
+        let Value::Object(map) = self.take(name)? else {
+            return self.wrong(name, "expected a record");
+        };
+        let unknown: Vec<&String> = map.keys().filter(|key| *key != "id").collect();
+        unknown.iter().for_each(|key| self.nested(name, key, "unknown field"));
+        match map.get("id").filter(|id| !id.is_null()) {
+            None => self.nested(name, "id", "required field missing"),
+            Some(id) => match id.as_str().and_then(parse_uuid) {
+                Some(id) if unknown.is_empty() => return Some(id),
+                Some(_) => {}
+                None => self.nested(name, "id", "expected a valid UUID"),
+            },
+        }
+        None
+    }
+
+    fn list(&mut self, name: &str, otherwise: &str) -> Option<Vec<Value>> {
+        match self.take(name)? {
+            Value::Array(list) => Some(list),
+            one @ Value::String(_) if self.form => Some(vec![one]),
+            _ => self.wrong(name, otherwise),
+        }
+    }
+
+    fn take(&mut self, name: &str) -> Option<Value> {
+        self.left.remove(name).filter(|value| !value.is_null())
+    }
+
+    fn wrong<T>(&mut self, name: &str, message: &str) -> Option<T> {
+        self.violations.field(name, message);
+        None
+    }
+
+    fn nested(&mut self, name: &str, key: &str, message: &str) {
+        let empty = || FieldErrors::Nested(std::collections::BTreeMap::new());
+        if let FieldErrors::Nested(fields) =
+            self.violations.fields.entry(name.to_owned()).or_insert_with(empty)
+        {
+            fields.insert(key.to_owned(), FieldErrors::Whole(message.to_owned()));
+        }
+    }
+}
+
+fn endpoint(element: Value, form: bool) -> Result<Value, String> {
+    let Value::Object(map) = element else {
+        return Err("expected a record".into());
+    };
+    let mut endpoint = Map::new();
+    for (key, value) in map {
+        let read = match (key.as_str(), &value) {
+            (_, Value::Null) => continue,
+            ("ip", Value::String(_)) => value,
+            ("ip", _) => return Err("ip: expected a string".into()),
+            ("port", _) => match integer(&value, form) {
+                Some(port) if (0..=65_535).contains(&port) => json!(port),
+                Some(_) => return Err(format!("port: {}", between(&(0..=65_535)))),
+                None => return Err("port: expected an integer".into()),
+            },
+            _ => return Err(format!("{key}: unknown field")),
+        };
+        endpoint.insert(key, read);
+    }
+    Ok(Value::Object(endpoint))
+}
+
+/// Of a number without a fraction, or, in a form, of digits.
+fn integer(value: &Value, form: bool) -> Option<i64> {
+    // Whole numbers up to here are exact as floating point.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let whole = |number: f64| number.fract() == 0.0 && number.abs() <= EXACT;
+    match value {
+        Value::String(text) if form => text.parse().ok(),
+        #[expect(clippy::cast_possible_truncation, reason = "it is a whole number within the exact range")]
+        Value::Number(number) => {
+            number.as_i64().or_else(|| number.as_f64().filter(|n| whole(*n)).map(|n| n as i64))
+        }
+        _ => None,
+    }
+}
+
+/// In the form that ids are shown in: 36 characters, in either case.
+fn parse_uuid(text: &str) -> Option<Uuid> {
+    Uuid::try_parse(text).ok().filter(|_| text.len() == 36)
+}
+
+fn between(range: &RangeInclusive<i64>) -> String {
+    format!("value should be between {} and {}", range.start(), range.end())
+}
+
+#[cfg(test)]
+mod tests;

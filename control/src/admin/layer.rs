@@ -1,0 +1,66 @@
+//! What goes around every request: a handler's panic ends here, and the answer gets its common headers.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::Ordering;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use tokio::time::Instant;
+use tracing::error;
+
+use super::{Admin, Shared};
+use crate::error::ApiError;
+
+pub(super) async fn around(State(admin): State<Shared>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let counted = InFlight::new(&admin);
+    let method = request.method().clone();
+    let handled = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let mut response = handled.unwrap_or_else(|_| {
+        error!(%method, "a handler of the Admin API has panicked");
+        ApiError::Panicked.into_response()
+    });
+    drop(counted);
+    let taken = begun.elapsed();
+    let metrics = &admin.state.metrics;
+    metrics.requests.with_label_values(&[response.status().as_str()]).inc();
+    metrics.request_duration.observe(taken.as_secs_f64());
+    common_headers(&mut response, &admin, &method);
+    response.headers_mut().insert("x-kong-admin-latency", HeaderValue::from(taken.as_millis() as u64));
+    response
+}
+
+fn common_headers(response: &mut Response, admin: &Admin, method: &Method) {
+    let server = HeaderValue::try_from(format!("gibbon/{}", admin.state.node.version));
+    let headers = response.headers_mut();
+    if let Ok(server) = server {
+        headers.insert(header::SERVER, server);
+    }
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    if method == Method::OPTIONS {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Content-Type"));
+        if let Some(allow) = headers.get(header::ALLOW).cloned() {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allow);
+        }
+    }
+}
+
+/// Counts a request for as long as it lives; a client that goes away drops it.
+struct InFlight<'a>(&'a Admin);
+
+impl<'a> InFlight<'a> {
+    fn new(admin: &'a Admin) -> Self {
+        admin.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(admin)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}

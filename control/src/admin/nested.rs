@@ -1,0 +1,185 @@
+//! Collections under the entity that their rows belong to, and that entity under one of the rows.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::body::Body;
+use super::page::Listing;
+use super::resource::{self, Resource, Target};
+use super::{Api, At, Shared};
+use crate::error::ApiError;
+use crate::store::{Listed, Page, Selector, Store, StoreError};
+
+/// A resource whose rows belong to a row of another one.
+pub(super) trait Child: Resource {
+    /// What they belong to.
+    type Parent: Resource;
+
+    /// The field that names it.
+    const FIELD: &'static str;
+
+    fn list_of(
+        store: &Store,
+        parent: Uuid,
+        page: &Page,
+    ) -> impl Future<Output = Result<Listed<Self::Row>, StoreError>> + Send;
+
+    /// What the row belongs to.
+    fn parent(row: &Self::Row) -> Option<Uuid>;
+
+    /// The row, belonging to this one.
+    fn link(row: Self::Row, parent: Uuid) -> Self::Row;
+}
+
+/// The paths of the nested collection.
+pub(super) fn routes<C: Child>(api: &mut Api) {
+    let (parents, children, field) = (C::Parent::COLLECTION, C::COLLECTION, C::FIELD);
+    let collection = format!("/{parents}/{{{parents}}}/{children}");
+    api.route(&collection, get(list::<C>).post(create::<C>));
+    let one = get(show::<C>).put(replace::<C>).patch(change::<C>).delete(remove::<C>);
+    api.route(&format!("{collection}/{{{children}}}"), one);
+    let parent = get(show_parent::<C>).put(replace_parent::<C>).patch(change_parent::<C>);
+    api.route(&format!("/{children}/{{{children}}}/{field}"), parent);
+}
+
+async fn list<C: Child>(
+    State(admin): State<Shared>,
+    At(parent): At<String>,
+    listing: Listing,
+) -> Result<Json<Value>, ApiError> {
+    let parent = parent_id::<C>(&admin, &parent).await?;
+    let listed = C::list_of(&admin.state.store, parent, &listing.page()?).await?;
+    Ok(resource::page::<C>(&listing, &listed))
+}
+
+async fn create<C: Child>(
+    State(admin): State<Shared>,
+    At(parent): At<String>,
+    mut body: Body,
+) -> Result<Response, ApiError> {
+    belong::<C>(&mut body, parent_id::<C>(&admin, &parent).await?);
+    resource::create_in::<C>(&admin, body).await
+}
+
+async fn show<C: Child>(
+    State(admin): State<Shared>,
+    At((parent, child)): At<(String, String)>,
+) -> Result<Json<Value>, ApiError> {
+    let parent = parent_id::<C>(&admin, &parent).await?;
+    let row = child_of::<C>(&admin, parent, &child).await?;
+    Ok(Json(C::view(&row.ok_or(ApiError::NotFound)?)))
+}
+
+async fn replace<C: Child>(
+    State(admin): State<Shared>,
+    At((parent, child)): At<(String, String)>,
+    mut body: Body,
+) -> Result<Response, ApiError> {
+    let _alone = admin.edits.write().await;
+    let parent = parent_id::<C>(&admin, &parent).await?;
+    let existing = resource::find::<C>(&admin, &child).await?;
+    // One that belongs elsewhere is not taken from there by a path that does not show it.
+    if existing.as_ref().is_some_and(|row| C::parent(row) != Some(parent)) {
+        return Err(ApiError::NotFound);
+    }
+    belong::<C>(&mut body, parent);
+    resource::put_over::<C>(&admin, &child, existing.as_ref(), body).await
+}
+
+async fn change<C: Child>(
+    State(admin): State<Shared>,
+    At((parent, child)): At<(String, String)>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let _alone = admin.edits.write().await;
+    let parent = parent_id::<C>(&admin, &parent).await?;
+    let existing = child_of::<C>(&admin, parent, &child).await?.ok_or(ApiError::NotFound)?;
+    resource::patch::<C>(&admin, &existing, body).await
+}
+
+async fn remove<C: Child>(
+    State(admin): State<Shared>,
+    At((parent, child)): At<(String, String)>,
+) -> Result<Response, ApiError> {
+    let parent = parent_id::<C>(&admin, &parent).await?;
+    let existing = child_of::<C>(&admin, parent, &child).await?;
+    resource::delete::<C>(&admin, existing.as_ref()).await
+}
+
+async fn show_parent<C: Child>(
+    State(admin): State<Shared>,
+    At(child): At<String>,
+) -> Result<Json<Value>, ApiError> {
+    let row = resource::found::<C>(&admin, &child).await?;
+    Ok(Json(C::Parent::view(&parent_of::<C>(&admin, &row).await?.ok_or(ApiError::NotFound)?)))
+}
+
+/// Replaces what the row belongs to, or makes it.
+async fn replace_parent<C: Child>(
+    State(admin): State<Shared>,
+    At(child): At<String>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let _alone = admin.edits.write().await;
+    let row = resource::found::<C>(&admin, &child).await?;
+    if let Some(parent) = parent_of::<C>(&admin, &row).await? {
+        let key = C::Parent::identity(&parent).id.to_string();
+        return resource::put_over::<C::Parent>(&admin, &key, Some(&parent), body).await;
+    }
+    make_parent::<C>(&admin, row, body).await
+}
+
+async fn change_parent<C: Child>(
+    State(admin): State<Shared>,
+    At(child): At<String>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let _alone = admin.edits.write().await;
+    let row = resource::found::<C>(&admin, &child).await?;
+    let parent = parent_of::<C>(&admin, &row).await?.ok_or(ApiError::NotFound)?;
+    resource::patch::<C::Parent>(&admin, &parent, body).await
+}
+
+/// Two writes: should the second fail, the first is taken back.
+async fn make_parent<C: Child>(admin: &Shared, row: C::Row, body: Body) -> Result<Response, ApiError> {
+    let store = &admin.state.store;
+    let parent = resource::draft::<C::Parent>(store, body, Target::New).await?;
+    let made = C::Parent::insert(store, parent).await?;
+    let id = C::Parent::identity(&made.row).id;
+    match C::upsert(store, C::link(row, id)).await {
+        Ok(linked) => Ok(resource::answer::<C::Parent>(StatusCode::OK, &made.row, linked.revision)),
+        Err(error) => {
+            C::Parent::delete(store, id).await?;
+            Err(error.into())
+        }
+    }
+}
+
+async fn parent_id<C: Child>(admin: &Shared, key: &str) -> Result<Uuid, ApiError> {
+    let parent = resource::found::<C::Parent>(admin, key).await?;
+    Ok(C::Parent::identity(&parent).id)
+}
+
+async fn parent_of<C: Child>(
+    admin: &Shared,
+    row: &C::Row,
+) -> Result<Option<<C::Parent as Resource>::Row>, ApiError> {
+    match C::parent(row) {
+        Some(id) => Ok(C::Parent::find(&admin.state.store, &Selector::Id(id)).await?),
+        None => Ok(None),
+    }
+}
+
+async fn child_of<C: Child>(admin: &Shared, parent: Uuid, key: &str) -> Result<Option<C::Row>, ApiError> {
+    let row = resource::find::<C>(admin, key).await?;
+    Ok(row.filter(|row| C::parent(row) == Some(parent)))
+}
+
+fn belong<C: Child>(body: &mut Body, parent: Uuid) {
+    body.fields.insert(C::FIELD.into(), json!({ "id": parent }));
+}

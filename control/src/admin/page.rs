@@ -1,0 +1,138 @@
+//! Lists come in pages: `size`, `offset`, `tags`, and the `next` that keeps all of them.
+
+use axum::Json;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::error::ApiError;
+use crate::store::{Page, Tags};
+
+const SIZE: u64 = 100;
+const MOST: u64 = 1000;
+
+/// What the query of a list asks for.
+#[derive(Debug)]
+pub(super) struct Listing {
+    /// The most rows of a page.
+    pub(super) size: u64,
+    /// What the page before has handed out, decoded.
+    offset: Option<Vec<u8>>,
+    tags: Option<Tags>,
+    path: String,
+    /// The query without `offset`.
+    query: Vec<(String, String)>,
+}
+
+impl Listing {
+    /// For a list in the order of ids.
+    pub(super) fn page(&self) -> Result<Page, ApiError> {
+        let after = self.offset.as_deref().map(Uuid::from_slice).transpose();
+        let after = after.map_err(|_| ApiError::InvalidOffset)?;
+        Ok(Page { size: self.size, after, tags: self.tags.clone() })
+    }
+
+    /// For a list in the order of tags, then ids.
+    pub(super) fn after_tag(&self) -> Result<Option<(String, Uuid)>, ApiError> {
+        let Some(offset) = &self.offset else { return Ok(None) };
+        let (id, tag) = offset.split_at_checked(16).ok_or(ApiError::InvalidOffset)?;
+        let tag = std::str::from_utf8(tag).ok().filter(|tag| !tag.contains('\0'));
+        let id = Uuid::from_slice(id).ok();
+        Ok(Some((tag.ok_or(ApiError::InvalidOffset)?.to_owned(), id.ok_or(ApiError::InvalidOffset)?)))
+    }
+
+    /// The answer; `next` is what the next page begins behind.
+    pub(super) fn answer(&self, data: Vec<Value>, next: Option<&[u8]>) -> Json<Value> {
+        let Some(next) = next else {
+            return Json(json!({ "data": data, "next": null }));
+        };
+        let offset = URL_SAFE_NO_PAD.encode(next);
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(&self.query).append_pair("offset", &offset);
+        let next = format!("{}?{}", self.path, query.finish());
+        Json(json!({ "data": data, "offset": offset, "next": next }))
+    }
+
+    fn parse(path: &str, query: &str) -> Result<Self, ApiError> {
+        let (mut size, mut offset, mut tags) = (SIZE, None, None);
+        let mut kept = Vec::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()).into_owned() {
+            match name.as_str() {
+                "size" => size = parse_size(&value)?,
+                "tags" => tags = Some(parse_tags(&value)?),
+                "offset" => {
+                    offset = Some(URL_SAFE_NO_PAD.decode(&value).map_err(|_| ApiError::InvalidOffset)?);
+                    continue;
+                }
+                _ => {}
+            }
+            kept.push((name, value));
+        }
+        Ok(Self { size, offset, tags, path: path.to_owned(), query: kept })
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Listing {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Self::parse(parts.uri.path(), parts.uri.query().unwrap_or_default())
+    }
+}
+
+fn parse_size(text: &str) -> Result<u64, ApiError> {
+    let size = text.parse().ok().filter(|size| (1..=MOST).contains(size));
+    size.ok_or(ApiError::InvalidSize { most: MOST })
+}
+
+/// `a,b`: all of them; `a/b`: one of them; not both, as nobody could tell which binds closer.
+fn parse_tags(text: &str) -> Result<Tags, ApiError> {
+    let split = |separator| text.split(separator).map(str::to_owned).collect::<Vec<_>>();
+    let (tags, names) = match (text.contains(','), text.contains('/')) {
+        (true, true) => (None, Vec::new()),
+        (false, true) => (Some(Tags::Any(split('/'))), split('/')),
+        (_, false) => (Some(Tags::All(split(','))), split(',')),
+    };
+    let valid = names.iter().all(|name| !name.is_empty() && !name.chars().any(char::is_control));
+    tags.filter(|_| valid).ok_or(ApiError::InvalidOption { name: "tags", message: "invalid filter syntax" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn next_keeps_the_filters() {
+        let listing = Listing::parse("/services/a/routes", "size=2&tags=a%2Cb&offset=AAAA").unwrap();
+        let id = Uuid::from_u128(7);
+        let Json(answer) = listing.answer(Vec::new(), Some(id.as_bytes()));
+        let next = answer["next"].as_str().unwrap();
+        assert_eq!(next, "/services/a/routes?size=2&tags=a%2Cb&offset=AAAAAAAAAAAAAAAAAAAABw");
+        let (path, query) = next.split_once('?').unwrap();
+        let page = Listing::parse(path, query).unwrap().page().unwrap();
+        assert_eq!((page.size, page.after), (2, Some(id)));
+        assert_eq!(page.tags, Some(Tags::All(vec!["a".into(), "b".into()])));
+    }
+
+    #[test]
+    fn bad_queries() {
+        for query in ["size=0", "size=1001", "size=a", "size=", "size=-1", "tags=", "tags=a,b/c", "tags=a,,b"]
+        {
+            assert!(Listing::parse("/", query).is_err(), "{query}");
+        }
+        assert!(matches!(Listing::parse("/", "offset=%25"), Err(ApiError::InvalidOffset)));
+        let short = Listing::parse("/", "offset=AAAA").unwrap();
+        assert!(short.page().is_err() && short.after_tag().is_err());
+    }
+
+    #[test]
+    fn tags_by_and_or_or() {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        assert_eq!(parse_tags("a").unwrap(), Tags::All(names(&["a"])));
+        assert_eq!(parse_tags("a,b").unwrap(), Tags::All(names(&["a", "b"])));
+        assert_eq!(parse_tags("a/b").unwrap(), Tags::Any(names(&["a", "b"])));
+    }
+}

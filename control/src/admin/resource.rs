@@ -1,0 +1,275 @@
+//! What all resources have in common: list, create, read, replace, change and remove, by id or by name.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+use wire::Violations;
+
+use super::body::Body;
+use super::fields::Fields;
+use super::page::Listing;
+use super::{Api, At, Shared};
+use crate::error::ApiError;
+use crate::store::{self, Listed, Page, Selector, Store, StoreError, Written};
+
+/// A kind of entity: its table, and what a body and a row of it mean.
+pub(super) trait Resource: 'static {
+    /// A row of its table.
+    type Row: Clone + Send + Sync + 'static;
+
+    /// The collection's name in paths and messages.
+    const COLLECTION: &'static str;
+
+    fn find(
+        store: &Store,
+        which: &Selector,
+    ) -> impl Future<Output = Result<Option<Self::Row>, StoreError>> + Send;
+    fn list(store: &Store, page: &Page)
+    -> impl Future<Output = Result<Listed<Self::Row>, StoreError>> + Send;
+    fn insert(
+        store: &Store,
+        row: Self::Row,
+    ) -> impl Future<Output = Result<Written<Self::Row>, StoreError>> + Send;
+    fn upsert(
+        store: &Store,
+        row: Self::Row,
+    ) -> impl Future<Output = Result<Written<Self::Row>, StoreError>> + Send;
+    fn delete(store: &Store, id: Uuid) -> impl Future<Output = Result<Option<u64>, StoreError>> + Send;
+
+    /// Which row it is, and since when.
+    fn identity(row: &Self::Row) -> Identity;
+
+    /// Turns what is only a way of writing into the fields that it stands for.
+    fn expand(_body: &mut Body, _violations: &mut Violations) {}
+
+    /// Finds what the body names by name.
+    fn resolve(_store: &Store, _body: &mut Body) -> impl Future<Output = Result<(), ApiError>> + Send {
+        async { Ok(()) }
+    }
+
+    /// The row that the fields describe; those that are not given get their default.
+    fn read(fields: &mut Fields, identity: Identity) -> Self::Row;
+
+    /// Checks the rules of the entity.
+    fn check(row: &Self::Row) -> Result<(), Violations>;
+
+    /// As the API shows it.
+    fn view(row: &Self::Row) -> Value;
+}
+
+/// Which row it is, and since when, in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Identity {
+    pub(super) id: Uuid,
+    pub(super) created_at: i64,
+    pub(super) updated_at: i64,
+}
+
+/// A body is for this row.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Target {
+    /// One that the body may give an id.
+    New,
+    /// One of this id that is not there yet.
+    NewWithId(Uuid),
+    /// One that is there.
+    Existing(Identity),
+}
+
+/// The paths of the collection.
+pub(super) fn routes<R: Resource>(api: &mut Api) {
+    let collection = R::COLLECTION;
+    api.route(&format!("/{collection}"), get(list::<R>).post(create::<R>));
+    let one = get(show::<R>).put(replace::<R>).patch(change::<R>).delete(remove::<R>);
+    api.route(&format!("/{collection}/{{{collection}}}"), one);
+}
+
+async fn list<R: Resource>(State(admin): State<Shared>, listing: Listing) -> Result<Json<Value>, ApiError> {
+    let listed = R::list(&admin.state.store, &listing.page()?).await?;
+    Ok(page::<R>(&listing, &listed))
+}
+
+async fn create<R: Resource>(State(admin): State<Shared>, body: Body) -> Result<Response, ApiError> {
+    create_in::<R>(&admin, body).await
+}
+
+async fn show<R: Resource>(
+    State(admin): State<Shared>,
+    At(key): At<String>,
+) -> Result<Json<Value>, ApiError> {
+    Ok(Json(R::view(&found::<R>(&admin, &key).await?)))
+}
+
+async fn replace<R: Resource>(
+    State(admin): State<Shared>,
+    At(key): At<String>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let _alone = admin.edits.write().await;
+    let existing = find::<R>(&admin, &key).await?;
+    put_over::<R>(&admin, &key, existing.as_ref(), body).await
+}
+
+async fn change<R: Resource>(
+    State(admin): State<Shared>,
+    At(key): At<String>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let _alone = admin.edits.write().await;
+    let existing = found::<R>(&admin, &key).await?;
+    patch::<R>(&admin, &existing, body).await
+}
+
+async fn remove<R: Resource>(State(admin): State<Shared>, At(key): At<String>) -> Result<Response, ApiError> {
+    let existing = find::<R>(&admin, &key).await?;
+    delete::<R>(&admin, existing.as_ref()).await
+}
+
+/// The page of a list.
+pub(super) fn page<R: Resource>(listing: &Listing, listed: &Listed<R::Row>) -> Json<Value> {
+    let data = listed.rows.iter().map(R::view).collect();
+    listing.answer(data, listed.next.as_ref().map(|id| &id.as_bytes()[..]))
+}
+
+/// The row of a path, if it is there. No key holds a NUL, which PostgreSQL would not even compare.
+pub(super) async fn find<R: Resource>(admin: &Shared, key: &str) -> Result<Option<R::Row>, ApiError> {
+    if key.contains('\0') {
+        return Ok(None);
+    }
+    Ok(R::find(&admin.state.store, &Selector::parse(key)).await?)
+}
+
+/// The row of a path, which must be there.
+pub(super) async fn found<R: Resource>(admin: &Shared, key: &str) -> Result<R::Row, ApiError> {
+    find::<R>(admin, key).await?.ok_or(ApiError::NotFound)
+}
+
+/// Makes a new row.
+pub(super) async fn create_in<R: Resource>(admin: &Shared, body: Body) -> Result<Response, ApiError> {
+    let store = &admin.state.store;
+    let row = draft::<R>(store, body, Target::New).await?;
+    let _with_others = admin.edits.read().await;
+    let written = R::insert(store, row).await?;
+    Ok(answer::<R>(StatusCode::CREATED, &written.row, written.revision))
+}
+
+/// Makes the row of a path what the body says, whether it is there or not. Whoever calls holds the edits.
+pub(super) async fn put_over<R: Resource>(
+    admin: &Shared,
+    key: &str,
+    existing: Option<&R::Row>,
+    mut body: Body,
+) -> Result<Response, ApiError> {
+    let target = match (existing, Selector::parse(key)) {
+        (Some(row), _) => Target::Existing(R::identity(row)),
+        (None, Selector::Id(id)) => Target::NewWithId(id),
+        (None, Selector::Name(_)) => Target::New,
+    };
+    if let Selector::Name(name) = Selector::parse(key) {
+        body.fields.insert("name".into(), json!(name));
+    }
+    let row = draft::<R>(&admin.state.store, body, target).await?;
+    let written = R::upsert(&admin.state.store, row).await?;
+    Ok(answer::<R>(StatusCode::OK, &written.row, written.revision))
+}
+
+/// Changes what the body names of a row. Whoever calls holds the edits.
+pub(super) async fn patch<R: Resource>(
+    admin: &Shared,
+    existing: &R::Row,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let row = changed::<R>(&admin.state.store, existing, body).await?;
+    let written = R::upsert(&admin.state.store, row).await?;
+    Ok(answer::<R>(StatusCode::OK, &written.row, written.revision))
+}
+
+/// Removes a row; that there was none is no failure.
+pub(super) async fn delete<R: Resource>(
+    admin: &Shared,
+    existing: Option<&R::Row>,
+) -> Result<Response, ApiError> {
+    let _with_others = admin.edits.read().await;
+    let revision = match existing {
+        Some(row) => R::delete(&admin.state.store, R::identity(row).id).await?,
+        None => None,
+    };
+    Ok(match revision {
+        Some(revision) => (StatusCode::NO_CONTENT, [(REVISION, revision.to_string())]).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
+}
+
+/// The row that a body describes.
+pub(super) async fn draft<R: Resource>(
+    store: &Store,
+    mut body: Body,
+    target: Target,
+) -> Result<R::Row, ApiError> {
+    let mut violations = Violations::default();
+    R::expand(&mut body, &mut violations);
+    R::resolve(store, &mut body).await?;
+    read::<R>(body, violations, target)
+}
+
+/// What `existing` becomes: the body's fields over those of the row as the API shows it.
+async fn changed<R: Resource>(store: &Store, existing: &R::Row, mut body: Body) -> Result<R::Row, ApiError> {
+    let mut violations = Violations::default();
+    R::expand(&mut body, &mut violations);
+    R::resolve(store, &mut body).await?;
+    let mut fields = match R::view(existing) {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    fields.extend(std::mem::take(&mut body.fields));
+    read::<R>(Body { fields, ..body }, violations, Target::Existing(R::identity(existing)))
+}
+
+fn read<R: Resource>(body: Body, violations: Violations, target: Target) -> Result<R::Row, ApiError> {
+    let mut fields = Fields::new(body, violations);
+    let identity = identity(&mut fields, target);
+    let row = R::read(&mut fields, identity);
+    let mut violations = fields.finish();
+    if let Err(broken) = R::check(&row) {
+        // A rule between fields says nothing where one of them could not be read.
+        if violations.is_empty() {
+            violations.entity = broken.entity;
+        }
+        for (name, errors) in broken.fields {
+            violations.fields.entry(name).or_insert(errors);
+        }
+    }
+    violations.into_result().map_err(ApiError::Invalid)?;
+    Ok(row)
+}
+
+fn identity(fields: &mut Fields, target: Target) -> Identity {
+    let now = store::now();
+    let (given, created_at) = (fields.uuid("id"), fields.integer("created_at", 0..=i64::MAX));
+    // Clients send back what they were shown; it is set anew with each write.
+    fields.integer::<i64>("updated_at", 0..=i64::MAX);
+    let (fixed, since) = match target {
+        Target::New => (None, now),
+        Target::NewWithId(id) => (Some(id), now),
+        Target::Existing(identity) => (Some(identity.id), identity.created_at),
+    };
+    if let (Some(given), Some(fixed)) = (given, fixed)
+        && given != fixed
+    {
+        fields.violations().field("id", format!("cannot be changed from '{fixed}'"));
+    }
+    let id = fixed.or(given).unwrap_or_else(Uuid::new_v4);
+    Identity { id, created_at: created_at.unwrap_or(since), updated_at: now }
+}
+
+/// Tells which revision a write has made.
+const REVISION: &str = "gibbon-revision";
+
+/// The answer to a write that made this row at this revision.
+pub(super) fn answer<R: Resource>(status: StatusCode, row: &R::Row, revision: u64) -> Response {
+    (status, [(REVISION, revision.to_string())], Json(R::view(row))).into_response()
+}

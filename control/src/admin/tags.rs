@@ -1,0 +1,44 @@
+//! Tags, over all collections.
+
+use axum::Json;
+use axum::extract::State;
+use axum::routing::get;
+use serde_json::{Value, json};
+
+use super::page::Listing;
+use super::{Api, At, Shared};
+use crate::error::ApiError;
+
+pub(super) fn routes(api: &mut Api) {
+    api.route("/tags", get(all));
+    api.route("/tags/{tags}", get(one));
+}
+
+async fn all(State(admin): State<Shared>, listing: Listing) -> Result<Json<Value>, ApiError> {
+    list(&admin, None, &listing).await
+}
+
+async fn one(
+    State(admin): State<Shared>,
+    At(tag): At<String>,
+    listing: Listing,
+) -> Result<Json<Value>, ApiError> {
+    match tag.contains('\0') {
+        true => Ok(listing.answer(Vec::new(), None)),
+        false => list(&admin, Some(&tag), &listing).await,
+    }
+}
+
+async fn list(admin: &Shared, tag: Option<&str>, listing: &Listing) -> Result<Json<Value>, ApiError> {
+    let after = listing.after_tag()?;
+    // One more than the page holds tells whether there is another page.
+    let mut rows = admin.state.store.tags().list(tag, listing.size + 1, after.as_ref()).await?;
+    let more = rows.len() as u64 > listing.size;
+    rows.truncate(usize::try_from(listing.size).unwrap_or(usize::MAX));
+    let last = rows.last().filter(|_| more);
+    let next = last.map(|row| [&row.entity_id.as_bytes()[..], row.tag.as_bytes()].concat());
+    let data = rows
+        .iter()
+        .map(|row| json!({ "entity_name": row.entity_name, "entity_id": row.entity_id, "tag": row.tag }));
+    Ok(listing.answer(data.collect(), next.as_deref()))
+}

@@ -1,0 +1,261 @@
+//! Builds, wires, starts and stops: the only place that knows everything.
+
+use std::future::IntoFuture;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use node::exit::Failure;
+use node::identity::{Identity, Pins, server_config};
+use prometheus::Registry;
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use crate::admin::{self, AppState, NodeInfo};
+use crate::cluster::{self, Registry as DataPlanes};
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::publish::Publisher;
+use crate::status;
+use crate::store::Store;
+
+/// How long what is under way may take to end once the program is told to stop.
+const GRACE: Duration = Duration::from_secs(4);
+
+/// Runs the control plane until a signal.
+///
+/// # Errors
+/// What is not there that must be: the database, the pair, a port. Or a task that ended by itself.
+pub fn run(config: Config) -> Result<(), Failure> {
+    runtime()?.block_on(async { App::build(config).await?.serve().await })
+}
+
+/// Brings the database's schema up to date.
+///
+/// # Errors
+/// When the database cannot be reached or refuses.
+pub fn migrate(config: &Config) -> Result<(), Failure> {
+    runtime()?.block_on(async {
+        let store = Store::open(&config.database_url).await.map_err(unreachable_database)?;
+        store.migrate(&config.database_url).await.map_err(Failure::unavailable)?;
+        info!("the schema is up to date");
+        Ok(())
+    })
+}
+
+/// Everything, built and bound, nothing of it running.
+struct App {
+    config: Config,
+    node_id: Uuid,
+    store: Store,
+    publisher: Publisher,
+    data_planes: DataPlanes,
+    metrics: Metrics,
+    registry: Arc<Registry>,
+    tls: Arc<ServerConfig>,
+    listeners: Listeners,
+}
+
+struct Listeners {
+    admin: TcpListener,
+    cluster: TcpListener,
+    status: TcpListener,
+}
+
+impl App {
+    async fn build(config: Config) -> Result<Self, Failure> {
+        let registry = Arc::new(Registry::new());
+        let metrics = Metrics::new(&registry).map_err(Failure::internal)?;
+        let (tls, expiry) = identity(&config)?;
+        metrics.cluster.certificate_expiry.set(expiry);
+        let listeners = Listeners {
+            admin: bind("admin.listen", config.admin).await?,
+            cluster: bind("cluster.listen", config.cluster).await?,
+            status: bind("status.listen", config.status).await?,
+        };
+        let node_id = node_id(&config.data_dir)?;
+        let store = Store::open(&config.database_url).await.map_err(unreachable_database)?;
+        if config.migrate {
+            store.migrate(&config.database_url).await.map_err(Failure::unavailable)?;
+        }
+        let publisher =
+            Publisher::start(store.clone(), metrics.cluster.clone()).await.map_err(|error| {
+                Failure::unavailable(format!("cannot read the configuration: {error}; is the schema there? `gibbon-control migrate` makes it"))
+            })?;
+        store.data_planes().mark_disconnected(node_id).await.map_err(Failure::unavailable)?;
+        let data_planes = DataPlanes::new(node_id, metrics.cluster.clone(), publisher.head());
+        Ok(Self { config, node_id, store, publisher, data_planes, metrics, registry, tls, listeners })
+    }
+
+    async fn serve(self) -> Result<(), Failure> {
+        let stop = CancellationToken::new();
+        // What follows the others ends after them, so that their last words are written.
+        let last = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let (admin, status) = (self.admin(), self.status(&stop));
+        info!(
+            admin = %self.config.admin, cluster = %self.config.cluster, status = %self.config.status,
+            node_id = %self.node_id, "the control plane is running"
+        );
+        tasks.spawn(http("admin", self.listeners.admin, admin, stop.clone()));
+        tasks.spawn(http("status", self.listeners.status, status, last.clone()));
+        let settings = cluster::Settings {
+            node_id: self.node_id,
+            version: crate::VERSION.to_owned(),
+            heartbeat: self.config.heartbeat,
+            tls: self.tls,
+        };
+        let listening = cluster::listen(
+            self.listeners.cluster,
+            settings,
+            self.publisher.clone(),
+            self.data_planes.clone(),
+            self.metrics.cluster.clone(),
+            stop.clone(),
+        );
+        tasks.spawn(named("cluster", listening));
+        tasks.spawn(named("publisher", self.publisher.follow(last.clone())));
+        tasks.spawn(named("registry", self.data_planes.follow(self.store, last.clone())));
+        watch(tasks, &stop, &last).await
+    }
+
+    fn admin(&self) -> Router {
+        admin::router(AppState {
+            store: self.store.clone(),
+            head: self.publisher.head(),
+            registry: self.data_planes.clone(),
+            node: NodeInfo {
+                id: self.node_id,
+                hostname: hostname::get().unwrap_or_default().to_string_lossy().into_owned(),
+                version: crate::VERSION,
+            },
+            configuration: self.config.shown.clone(),
+            metrics: self.metrics.admin.clone(),
+        })
+    }
+
+    fn status(&self, stop: &CancellationToken) -> Router {
+        status::router(status::Status {
+            registry: Arc::clone(&self.registry),
+            store: self.store.clone(),
+            head: self.publisher.head(),
+            stop: stop.clone(),
+        })
+    }
+}
+
+/// Waits for a signal, or for a task that ends by itself; then ends all of them.
+async fn watch(
+    mut tasks: JoinSet<&'static str>,
+    stop: &CancellationToken,
+    last: &CancellationToken,
+) -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::internal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::internal)?;
+    // Nothing is reloaded by it yet, and its default would be the end.
+    let _hangup = signal(SignalKind::hangup()).map_err(Failure::internal)?;
+    let outcome = tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        ended = tasks.join_next() => Err(Failure::internal(match ended {
+            Some(Ok(name)) => format!("the {name} task ended by itself"),
+            Some(Err(error)) => format!("a task failed: {error}"),
+            None => "there is nothing to run".to_owned(),
+        })),
+    };
+    info!("stopping");
+    stop.cancel();
+    drain(&mut tasks, LAST).await;
+    last.cancel();
+    drain(&mut tasks, 0).await;
+    outcome
+}
+
+/// Waits until no more than `left` tasks run.
+async fn drain(tasks: &mut JoinSet<&'static str>, left: usize) {
+    let ended = async {
+        while tasks.len() > left {
+            tasks.join_next().await;
+        }
+    };
+    if tokio::time::timeout(GRACE, ended).await.is_err() {
+        warn!(still_running = tasks.len(), "not everything has ended in time; going on without");
+    }
+}
+
+/// The tasks that end last: status, publisher, registry.
+const LAST: usize = 3;
+
+async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
+    task.await;
+    name
+}
+
+async fn http(
+    name: &'static str,
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+) -> &'static str {
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned());
+    if let Err(error) = server.into_future().await {
+        error!(%error, "the {name} listener failed");
+    }
+    name
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::internal)
+}
+
+fn identity(config: &Config) -> Result<(Arc<ServerConfig>, i64), Failure> {
+    let identity = Identity::load(&config.certificate, &config.key).map_err(Failure::unavailable)?;
+    let mut pins = Pins::from(&identity);
+    if let Some(path) = &config.also_trusted {
+        pins = pins.and_file(path).map_err(Failure::unavailable)?;
+    }
+    let tls = server_config(&identity, &pins).map_err(Failure::unavailable)?;
+    Ok((tls, identity.not_after()))
+}
+
+async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "; end what listens there, or set another address",
+            _ => "",
+        };
+        Failure::unavailable(format!("cannot listen on {address} ({key}): {error}{hint}"))
+    })
+}
+
+fn unreachable_database(error: impl std::fmt::Display) -> Failure {
+    Failure::unavailable(format!("{error}; is the server running, and is database.url right?"))
+}
+
+/// The id under which data planes know this control plane, kept across restarts.
+fn node_id(folder: &Path) -> Result<Uuid, Failure> {
+    let path = folder.join("node_id");
+    let failed = |what: &str, error: std::io::Error| {
+        Failure::unavailable(format!("cannot {what} {}: {error}", path.display()))
+    };
+    match std::fs::read_to_string(&path) {
+        Ok(text) => match text.trim().parse() {
+            Ok(id) => return Ok(id),
+            Err(_) => warn!(path = %path.display(), "the node id cannot be read; making a new one"),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed("read", error)),
+    }
+    let id = Uuid::new_v4();
+    std::fs::create_dir_all(folder).map_err(|error| failed("make the folder of", error))?;
+    std::fs::write(&path, format!("{id}\n")).map_err(|error| failed("write", error))?;
+    Ok(id)
+}

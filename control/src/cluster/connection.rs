@@ -1,0 +1,192 @@
+//! Carries out what a session decides, on one data plane's connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use node::link::{Link, LinkError, Peer};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+use wire::{CloseCode, EncodedUpdate, Frame, Position};
+
+use super::registry::{Membership, Registry};
+use super::session::{Action, Identity, Input, Need, Report, Session, Timing};
+use crate::metrics::ClusterMetrics;
+use crate::publish::Publisher;
+use crate::store::StoreError;
+
+/// What every connection needs; cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Context {
+    pub(super) identity: Identity,
+    pub(super) timing: Timing,
+    pub(super) publisher: Publisher,
+    pub(super) registry: Registry,
+    pub(super) metrics: ClusterMetrics,
+}
+
+/// How a connection ended.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("the connection was lost: {0}")]
+    Link(#[from] LinkError),
+    #[error("the data plane closed the connection")]
+    ByPeer,
+    #[error("{1} ({0:?})")]
+    ByUs(CloseCode, String),
+    #[error("the change log cannot be read: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// Serves one data plane until either side ends the connection.
+pub(super) async fn serve(link: Link, peer: Peer, context: Context, stop: CancellationToken) {
+    let address = peer.address;
+    let mut connection = Connection::new(link, peer, context);
+    let ended = connection.run(&stop).await;
+    match &ended {
+        Ended::ByPeer => debug!(%address, "{ended}"),
+        Ended::ByUs(CloseCode::ShuttingDown | CloseCode::Replaced, _) => debug!(%address, "{ended}"),
+        Ended::ByUs(..) | Ended::Link(_) | Ended::Store(_) => warn!(%address, "{ended}"),
+    }
+    if let Ended::ByUs(code, reason) = &ended {
+        connection.link.close(code.number(), reason).await;
+    }
+    connection.count();
+}
+
+struct Connection {
+    link: Link,
+    peer: Peer,
+    context: Context,
+    session: Session,
+    membership: Option<Membership>,
+    head: watch::Receiver<Position>,
+    opened: Instant,
+    counted: (u64, u64),
+}
+
+impl Connection {
+    fn new(link: Link, peer: Peer, context: Context) -> Self {
+        let mut head = context.publisher.head();
+        let position = *head.borrow_and_update();
+        let session = Session::new(context.identity.clone(), context.timing, position, Duration::ZERO);
+        let opened = Instant::now();
+        Self { link, peer, context, session, membership: None, head, opened, counted: (0, 0) }
+    }
+
+    async fn run(&mut self, stop: &CancellationToken) -> Ended {
+        loop {
+            match self.turn(stop).await {
+                Ok(()) => {}
+                Err(ended) => return ended,
+            }
+        }
+    }
+
+    /// Waits for the next thing to happen and does what follows from it.
+    async fn turn(&mut self, stop: &CancellationToken) -> Result<(), Ended> {
+        let replaced = self.membership.as_ref().map(|membership| membership.replaced.clone());
+        let deadline = self.opened + self.session.deadline().min(Duration::from_secs(3600));
+        let input = tokio::select! {
+            message = self.link.recv() => match message? {
+                Some(message) => Input::Frame(self.decode(&message)?),
+                None => return Err(Ended::ByPeer),
+            },
+            changed = self.head.changed() => match changed {
+                Ok(()) => Input::Head(*self.head.borrow_and_update()),
+                Err(_) => return Err(Ended::ByUs(CloseCode::ShuttingDown, "the control plane ends".into())),
+            },
+            () = tokio::time::sleep_until(deadline) => Input::Tick,
+            () = stop.cancelled() => {
+                return Err(Ended::ByUs(CloseCode::ShuttingDown, "the control plane ends".into()));
+            }
+            () = cancelled(replaced) => {
+                return Err(Ended::ByUs(CloseCode::Replaced, "this node id has connected anew or was removed".into()));
+            }
+        };
+        self.step(input).await?;
+        self.count();
+        Ok(())
+    }
+
+    async fn step(&mut self, input: Input) -> Result<(), Ended> {
+        if let Input::Frame(Frame::Hello(hello)) = &input {
+            self.session.remember_refusal(self.context.registry.refused(hello.node_id));
+        }
+        let mut actions = self.session.step(input, self.opened.elapsed());
+        while !actions.is_empty() {
+            let mut fetched = None;
+            for action in actions.drain(..) {
+                match action {
+                    Action::Fetch(need) => fetched = self.fetch(need).await?,
+                    other => self.act(other).await?,
+                }
+            }
+            if let Some(update) = fetched {
+                actions = self.session.step(Input::Update(update), self.opened.elapsed());
+            }
+        }
+        Ok(())
+    }
+
+    async fn act(&mut self, action: Action) -> Result<(), Ended> {
+        match action {
+            Action::Send(frame) => self.send(frame.encode()).await?,
+            Action::SendUpdate(update) => {
+                for frame in &update.0.frames {
+                    self.send(frame.clone()).await?;
+                }
+            }
+            Action::Report(Report::Joined(hello)) => {
+                self.membership = Some(self.context.registry.join(&hello, &self.peer));
+            }
+            Action::Report(report) => {
+                if let Some(membership) = &self.membership {
+                    membership.report(&report);
+                }
+            }
+            Action::Close(code, reason) => return Err(Ended::ByUs(code, reason)),
+            Action::Fetch(_) => unreachable!("fetches are taken out by `step`"),
+        }
+        Ok(())
+    }
+
+    async fn fetch(&self, need: Need) -> Result<Option<Arc<EncodedUpdate>>, StoreError> {
+        let publisher = &self.context.publisher;
+        Ok(Some(match need {
+            Need::From(held) => publisher.update_from(Some(held)).await?,
+            Need::Snapshot => publisher.update_from(None).await?,
+            Need::Repair(held, buckets) => match publisher.repair(held, &buckets).await {
+                Some(repair) => repair,
+                None => publisher.update_from(Some(held)).await?,
+            },
+        }))
+    }
+
+    /// A data plane that takes nothing is ended as one that answers nothing is.
+    async fn send(&mut self, message: bytes::Bytes) -> Result<(), Ended> {
+        match tokio::time::timeout(self.context.timing.ack, self.link.send(message)).await {
+            Ok(sent) => Ok(sent?),
+            Err(_) => Err(Ended::ByUs(CloseCode::AckTimeout, "the data plane takes no bytes".into())),
+        }
+    }
+
+    fn decode(&self, message: &bytes::Bytes) -> Result<Frame, Ended> {
+        Frame::decode(message).map_err(|error| Ended::ByUs(CloseCode::Protocol, error.to_string()))
+    }
+
+    fn count(&mut self) {
+        let now = self.link.transferred();
+        let before = std::mem::replace(&mut self.counted, now);
+        self.context.metrics.received_bytes.inc_by(now.0 - before.0);
+        self.context.metrics.sent_bytes.inc_by(now.1 - before.1);
+    }
+}
+
+async fn cancelled(token: Option<CancellationToken>) {
+    match token {
+        Some(token) => token.cancelled().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,277 @@
+//! Who is connected, what each data plane holds, and what it refused last.
+//!
+//! Kept in memory for those connected here, and written to the database, at most once a second, where
+//! other control planes and the Admin API read it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use entity::data_plane;
+use node::link::Peer;
+use parking_lot::Mutex;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use uuid::Uuid;
+use wire::{Ack, Hello, Nack, Position};
+
+use super::session::Report;
+use crate::metrics::ClusterMetrics;
+use crate::store::Store;
+
+/// How often rows that have changed are written.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// The registry, shared by all sessions.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    control_plane: Uuid,
+    metrics: ClusterMetrics,
+    head: watch::Receiver<Position>,
+    nodes: Mutex<Nodes>,
+}
+
+#[derive(Debug, Default)]
+struct Nodes {
+    by_id: HashMap<Uuid, Node>,
+    changed: HashSet<Uuid>,
+}
+
+#[derive(Debug)]
+struct Node {
+    row: data_plane::Model,
+    /// The head that its last refused update led to; outlives the connection, so that a reconnect does
+    /// not bring the refused revision back.
+    refused: Option<Position>,
+    /// Ends its session; replaced with each connection.
+    session: CancellationToken,
+}
+
+/// What a session holds while its data plane is connected; dropping it says that it is gone.
+#[derive(Debug)]
+pub(super) struct Membership {
+    registry: Registry,
+    node_id: Uuid,
+    /// Cancelled when the same node id connects anew.
+    pub(super) replaced: CancellationToken,
+}
+
+impl Registry {
+    /// An empty registry of the control plane `control_plane`.
+    pub fn new(control_plane: Uuid, metrics: ClusterMetrics, head: watch::Receiver<Position>) -> Self {
+        let nodes = Mutex::default();
+        Self { shared: Arc::new(Shared { control_plane, metrics, head, nodes }) }
+    }
+
+    /// Takes in a data plane that has introduced itself. A session of the same node id ends.
+    pub(super) fn join(&self, hello: &Hello, peer: &Peer) -> Membership {
+        let replaced = CancellationToken::new();
+        let mut nodes = self.shared.nodes.lock();
+        let row = row(self.shared.control_plane, hello, peer);
+        let before = nodes.by_id.remove(&hello.node_id);
+        if let Some(before) = &before {
+            before.session.cancel();
+        }
+        let (refused, row) = match before {
+            Some(before) => {
+                let created_at = before.row.created_at;
+                (before.refused, data_plane::Model { last_error: before.row.last_error, created_at, ..row })
+            }
+            None => (None, row),
+        };
+        nodes.by_id.insert(hello.node_id, Node { row, refused, session: replaced.clone() });
+        nodes.changed.insert(hello.node_id);
+        info!(node_id = %hello.node_id, hostname = hello.hostname, "data plane connected");
+        Membership { registry: self.clone(), node_id: hello.node_id, replaced }
+    }
+
+    /// What a data plane refused last, if no later update has been accepted since.
+    pub(super) fn refused(&self, node_id: Uuid) -> Option<Position> {
+        self.shared.nodes.lock().by_id.get(&node_id).and_then(|node| node.refused)
+    }
+
+    /// The rows of those that are or were connected here, as they are now.
+    pub fn rows(&self) -> Vec<data_plane::Model> {
+        self.shared.nodes.lock().by_id.values().map(|node| node.row.clone()).collect()
+    }
+
+    /// Forgets a data plane and ends its session, if it has one.
+    pub fn forget(&self, node_id: Uuid) {
+        let mut nodes = self.shared.nodes.lock();
+        nodes.changed.remove(&node_id);
+        if let Some(node) = nodes.by_id.remove(&node_id) {
+            node.session.cancel();
+            self.shared.metrics.forget_node(node_id);
+        }
+    }
+
+    /// Writes what has changed to the database, until `stop`.
+    pub async fn follow(self, store: Store, stop: CancellationToken) {
+        let mut stopped = false;
+        while !stopped {
+            tokio::select! {
+                () = stop.cancelled() => stopped = true,
+                () = tokio::time::sleep(FLUSH) => {}
+            }
+            self.flush(&store).await;
+        }
+    }
+
+    async fn flush(&self, store: &Store) {
+        let rows: Vec<_> = {
+            let mut nodes = self.shared.nodes.lock();
+            let changed = std::mem::take(&mut nodes.changed);
+            changed.iter().filter_map(|id| nodes.by_id.get(id)).map(|node| node.row.clone()).collect()
+        };
+        self.measure();
+        for row in rows {
+            let id = row.id;
+            if let Err(error) = store.data_planes().upsert(row).await {
+                warn!(%error, node_id = %id, "cannot write what is known of a data plane; will try again");
+                self.shared.nodes.lock().changed.insert(id);
+            }
+        }
+    }
+
+    /// Brings the metrics of each data plane up to date.
+    fn measure(&self) {
+        let head = self.shared.head.borrow().revision;
+        let nodes = self.shared.nodes.lock();
+        for node in nodes.by_id.values() {
+            self.shared.metrics.observe_node(&node.row, head);
+        }
+        let connected = nodes.by_id.values().filter(|node| node.row.connected).count();
+        self.shared.metrics.data_planes_connected.set(i64::try_from(connected).unwrap_or(i64::MAX));
+    }
+
+    fn edit(&self, node_id: Uuid, edit: impl FnOnce(&mut Node)) {
+        let mut nodes = self.shared.nodes.lock();
+        if let Some(node) = nodes.by_id.get_mut(&node_id) {
+            edit(node);
+            node.row.updated_at = seconds_now();
+            nodes.changed.insert(node_id);
+        }
+    }
+
+    fn state_of(&self, held: Position) -> &'static str {
+        let head = *self.shared.head.borrow();
+        if held.epoch == head.epoch && held.revision == head.revision { "synced" } else { "syncing" }
+    }
+}
+
+impl Membership {
+    /// Takes in what the session reports.
+    pub(super) fn report(&self, report: &Report) {
+        match report {
+            Report::Joined(_) => {}
+            Report::Heard(held) => self.heard(*held),
+            Report::Acked(ack) => self.acked(ack),
+            Report::Nacked(nack) => self.nacked(nack),
+            Report::Drifted(held) => warn!(
+                node_id = %self.node_id, revision = held.revision, root = %held.root,
+                "a data plane holds something else than this control plane at the same revision; repairing"
+            ),
+        }
+    }
+
+    fn heard(&self, held: Position) {
+        self.registry.edit(self.node_id, |node| {
+            node.row.last_seen = seconds_now();
+            hold(&mut node.row, held);
+            if node.row.state == "syncing" {
+                node.row.state = self.registry.state_of(held).into();
+            }
+        });
+    }
+
+    fn acked(&self, ack: &Ack) {
+        let metrics = &self.registry.shared.metrics;
+        metrics.acks.inc();
+        metrics.apply_duration.observe(Duration::from_micros(ack.decode_us + ack.apply_us).as_secs_f64());
+        self.registry.edit(self.node_id, |node| {
+            node.refused = None;
+            node.row.last_seen = seconds_now();
+            node.row.last_error = None;
+            node.row.state = self.registry.state_of(ack.held).into();
+            hold(&mut node.row, ack.held);
+        });
+    }
+
+    fn nacked(&self, nack: &Nack) {
+        warn!(
+            node_id = %self.node_id, revision = nack.revision, reason = nack.reason.as_str(),
+            entity = ?nack.id, field = ?nack.field, "a data plane has refused a configuration: {}", nack.message
+        );
+        self.registry.shared.metrics.nacks.with_label_values(&[nack.reason.as_str()]).inc();
+        self.registry.edit(self.node_id, |node| {
+            node.refused =
+                Some(Position { epoch: nack.epoch, revision: nack.revision, ..Position::default() });
+            node.row.last_seen = seconds_now();
+            node.row.state = "rejected".into();
+            node.row.last_error = Some(json!({
+                "revision": nack.revision,
+                "reason": nack.reason.as_str(),
+                "message": nack.message,
+                "entity": nack.collection,
+                "id": nack.id,
+                "field": nack.field,
+                "at": seconds_now(),
+            }));
+        });
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        info!(node_id = %self.node_id, "data plane disconnected");
+        // A session that was replaced must not mark its successor as gone.
+        if !self.replaced.is_cancelled() {
+            self.registry.edit(self.node_id, |node| {
+                node.row.connected = false;
+                node.row.state = "disconnected".into();
+            });
+        }
+    }
+}
+
+fn row(control_plane: Uuid, hello: &Hello, peer: &Peer) -> data_plane::Model {
+    let now = seconds_now();
+    let mut row = data_plane::Model {
+        id: hello.node_id,
+        hostname: hello.hostname.clone(),
+        ip: peer.address.ip().to_string(),
+        version: hello.version.clone(),
+        config_hash: "0".repeat(32),
+        applied_revision: None,
+        state: "syncing".into(),
+        sync_status: "normal".into(),
+        labels: json!(hello.labels),
+        cert_expiry: Some(peer.certificate_expiry),
+        last_error: None,
+        connected: true,
+        control_plane: Some(control_plane),
+        last_seen: now,
+        created_at: now,
+        updated_at: now,
+    };
+    hold(&mut row, hello.held.unwrap_or_default());
+    row
+}
+
+/// Notes what a data plane holds; a nil epoch says: nothing.
+fn hold(row: &mut data_plane::Model, held: Position) {
+    row.config_hash = held.root.config_hash();
+    row.applied_revision = (!held.epoch.is_nil()).then(|| i64::try_from(held.revision).unwrap_or(i64::MAX));
+}
+
+fn seconds_now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

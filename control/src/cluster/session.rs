@@ -1,0 +1,333 @@
+//! What a control plane says to one data plane, and when. No sockets and no clock: frames, updates and
+//! `now` go in, actions come out; the driver in `connection.rs` carries them out.
+//!
+//! The rules stand at the top of the `wire` package. `now` is the time since any fixed moment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wire::{
+    Ack, CloseCode, EncodedUpdate, Frame, Hello, Nack, NackReason, Position, Root, VERSIONS, Welcome,
+};
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timing {
+    /// Between two heartbeats; nothing heard for 1.5 times this ends the session.
+    pub heartbeat: Duration,
+    /// From the last frame of an update until its ack or nack.
+    pub ack: Duration,
+    /// From the upgrade until the hello.
+    pub hello: Duration,
+}
+
+/// Who the control plane is.
+#[derive(Clone, Debug)]
+pub(super) struct Identity {
+    /// Its id.
+    pub node_id: uuid::Uuid,
+    /// Its program's version.
+    pub program: String,
+}
+
+/// What goes in.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// A frame came.
+    Frame(Frame),
+    /// The head has moved.
+    Head(Position),
+    /// What [`Action::Fetch`] asked for.
+    Update(Arc<EncodedUpdate>),
+    /// Time has passed.
+    Tick,
+}
+
+/// What comes out, to be done in this order.
+#[derive(Debug, PartialEq)]
+pub(super) enum Action {
+    /// Send a frame.
+    Send(Frame),
+    /// Get an update from the publisher and put it in as [`Input::Update`].
+    Fetch(Need),
+    /// Send all frames of an update.
+    SendUpdate(Sent),
+    /// Tell the registry.
+    Report(Report),
+    /// Close, and put nothing in any more.
+    Close(CloseCode, String),
+}
+
+/// An update that is to be sent; compared by what it is.
+#[derive(Clone, Debug)]
+pub(super) struct Sent(pub Arc<EncodedUpdate>);
+
+impl PartialEq for Sent {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.header == other.0.header
+    }
+}
+
+/// Which update is needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Whatever leads from here to the head: a delta where the log reaches, else a snapshot.
+    From(Position),
+    /// A snapshot of the head.
+    Snapshot,
+    /// The buckets of the head that differ from these.
+    Repair(Position, Vec<Root>),
+}
+
+/// What the registry wants to know.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Report {
+    /// The data plane has introduced itself.
+    Joined(Hello),
+    /// It is alive and holds this.
+    Heard(Position),
+    /// It has made an update live.
+    Acked(Ack),
+    /// It has refused one.
+    Nacked(Nack),
+    /// It holds another root than this control plane at the same revision.
+    Drifted(Position),
+}
+
+/// One data plane's session.
+#[derive(Debug)]
+pub(super) struct Session {
+    identity: Identity,
+    timing: Timing,
+    head: Position,
+    state: State,
+    held: Option<Position>,
+    /// The head that a refused update led to: nothing is sent until the head has moved past it.
+    refused: Option<Position>,
+    opened: Duration,
+    heard: Duration,
+    next_heartbeat: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    AwaitHello,
+    Idle,
+    Fetching,
+    InFlight { to: Position, since: Duration },
+    AwaitBuckets { since: Duration },
+    Closed,
+}
+
+impl Session {
+    /// A session whose connection has just been upgraded.
+    pub(super) const fn new(identity: Identity, timing: Timing, head: Position, now: Duration) -> Self {
+        Self {
+            identity,
+            timing,
+            head,
+            state: State::AwaitHello,
+            held: None,
+            refused: None,
+            opened: now,
+            heard: now,
+            next_heartbeat: now,
+        }
+    }
+
+    /// What this data plane refused before it connected: it is not sent again.
+    pub(super) const fn remember_refusal(&mut self, refused: Option<Position>) {
+        self.refused = refused;
+    }
+
+    /// When [`Input::Tick`] is next wanted, at the latest.
+    pub(super) fn deadline(&self) -> Duration {
+        let state = match self.state {
+            State::AwaitHello => return self.opened + self.timing.hello,
+            State::InFlight { since, .. } | State::AwaitBuckets { since } => since + self.timing.ack,
+            State::Idle | State::Fetching => self.heard + self.silence(),
+            State::Closed => Duration::MAX,
+        };
+        state.min(self.next_heartbeat)
+    }
+
+    /// Takes one input.
+    pub(super) fn step(&mut self, input: Input, now: Duration) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.state != State::Closed {
+            self.take(input, now, &mut actions);
+        }
+        actions
+    }
+
+    fn take(&mut self, input: Input, now: Duration, actions: &mut Vec<Action>) {
+        match input {
+            Input::Frame(frame) => {
+                self.heard = now;
+                self.frame(frame, now, actions);
+            }
+            Input::Head(head) => {
+                self.head = head;
+                self.advance(actions);
+            }
+            Input::Update(update) => self.update(update, now, actions),
+            Input::Tick => {}
+        }
+        self.watch(now, actions);
+    }
+
+    fn frame(&mut self, frame: Frame, now: Duration, actions: &mut Vec<Action>) {
+        match (self.state, frame) {
+            (State::AwaitHello, Frame::Hello(hello)) => self.welcome(hello, now, actions),
+            (State::AwaitHello, frame) => self.out_of_place(&frame, actions),
+            (_, Frame::Heartbeat(held)) => self.heartbeat(held, now, actions),
+            (State::InFlight { to, .. }, Frame::Ack(ack)) if ack.held == to => {
+                self.held = Some(to);
+                self.refused = None;
+                self.state = State::Idle;
+                actions.push(Action::Report(Report::Acked(ack)));
+                self.advance(actions);
+            }
+            (State::InFlight { to, .. }, Frame::Nack(nack)) if nack.revision == to.revision => {
+                self.nacked(to, nack, actions);
+            }
+            (State::AwaitBuckets { .. }, Frame::Buckets(revision, hashes)) => {
+                self.state = State::Idle;
+                match self.held {
+                    Some(held) if held.revision == revision && revision == self.head.revision => {
+                        self.fetch(Need::Repair(held, hashes), actions);
+                    }
+                    _ => self.advance(actions),
+                }
+            }
+            (_, Frame::Ignored(_)) => {}
+            (_, frame) => self.out_of_place(&frame, actions),
+        }
+    }
+
+    fn welcome(&mut self, hello: Hello, now: Duration, actions: &mut Vec<Action>) {
+        let Some(version) = VERSIONS.common(hello.versions) else {
+            let (ours, theirs) = (VERSIONS, hello.versions);
+            let reason = format!(
+                "this control plane speaks protocol versions {} to {}, the data plane {} to {}",
+                ours.min, ours.max, theirs.min, theirs.max
+            );
+            return self.close(CloseCode::Versions, reason, actions);
+        };
+        self.held = hello.held;
+        self.state = State::Idle;
+        self.next_heartbeat = now + self.timing.heartbeat;
+        actions.push(Action::Send(Frame::Welcome(Welcome {
+            version,
+            node_id: self.identity.node_id,
+            program: self.identity.program.clone(),
+            head: self.head,
+            heartbeat_ms: u64::try_from(self.timing.heartbeat.as_millis()).unwrap_or(u64::MAX),
+        })));
+        actions.push(Action::Report(Report::Joined(hello)));
+        self.advance(actions);
+    }
+
+    fn nacked(&mut self, to: Position, nack: Nack, actions: &mut Vec<Action>) {
+        self.state = State::Idle;
+        let reason = nack.reason;
+        actions.push(Action::Report(Report::Nacked(nack)));
+        match reason {
+            // Not the entities' fault: a snapshot mends it. Were that refused too, `held` is `None` then
+            // and the next arm's rule holds.
+            NackReason::OutOfOrder | NackReason::RootMismatch if self.held.is_some() => {
+                self.held = None;
+                self.fetch(Need::Snapshot, actions);
+            }
+            _ => self.refused = Some(to),
+        }
+        self.advance(actions);
+    }
+
+    fn heartbeat(&mut self, held: Position, now: Duration, actions: &mut Vec<Action>) {
+        actions.push(Action::Report(Report::Heard(held)));
+        let drifted = self.state == State::Idle
+            && held.epoch == self.head.epoch
+            && held.revision == self.head.revision
+            && held.root != self.head.root;
+        if drifted {
+            self.held = Some(held);
+            self.state = State::AwaitBuckets { since: now };
+            actions.push(Action::Report(Report::Drifted(held)));
+            actions.push(Action::Send(Frame::BucketsWanted(self.head)));
+        }
+    }
+
+    fn update(&mut self, update: Arc<EncodedUpdate>, now: Duration, actions: &mut Vec<Action>) {
+        self.state = State::InFlight { to: update.header.position(), since: now };
+        actions.push(Action::SendUpdate(Sent(update)));
+    }
+
+    /// Sends what is missing, if nothing is under way.
+    fn advance(&mut self, actions: &mut Vec<Action>) {
+        let refused = self.refused.is_some_and(|refused| {
+            refused.epoch == self.head.epoch && refused.revision >= self.head.revision
+        });
+        if self.state != State::Idle || refused {
+            return;
+        }
+        match self.held {
+            Some(held) if held.epoch == self.head.epoch && held.revision == self.head.revision => {}
+            Some(held) => self.fetch(Need::From(held), actions),
+            None => self.fetch(Need::Snapshot, actions),
+        }
+    }
+
+    fn fetch(&mut self, need: Need, actions: &mut Vec<Action>) {
+        self.state = State::Fetching;
+        actions.push(Action::Fetch(need));
+    }
+
+    fn watch(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        match self.state {
+            State::Closed => return,
+            State::AwaitHello => {
+                if now >= self.opened + self.timing.hello {
+                    self.close(CloseCode::Silent, "no hello in time".into(), actions);
+                }
+                return;
+            }
+            State::InFlight { since, .. } | State::AwaitBuckets { since } => {
+                if now >= since + self.timing.ack {
+                    return self.close(
+                        CloseCode::AckTimeout,
+                        "no answer to an update in time".into(),
+                        actions,
+                    );
+                }
+            }
+            // A data plane that builds a large table may be late with a heartbeat: while an update is in
+            // flight the deadline of its ack is the one that counts.
+            State::Idle | State::Fetching => {
+                if now >= self.heard + self.silence() {
+                    return self.close(CloseCode::Silent, "no heartbeat in time".into(), actions);
+                }
+            }
+        }
+        if now >= self.next_heartbeat {
+            self.next_heartbeat = now + self.timing.heartbeat;
+            actions.push(Action::Send(Frame::Heartbeat(self.head)));
+        }
+    }
+
+    fn silence(&self) -> Duration {
+        self.timing.heartbeat * 3 / 2
+    }
+
+    fn out_of_place(&mut self, frame: &Frame, actions: &mut Vec<Action>) {
+        self.close(CloseCode::Protocol, format!("a {} frame is out of place here", frame.name()), actions);
+    }
+
+    fn close(&mut self, code: CloseCode, reason: String, actions: &mut Vec<Action>) {
+        self.state = State::Closed;
+        actions.push(Action::Close(code, reason));
+    }
+}
+
+#[cfg(test)]
+mod tests;

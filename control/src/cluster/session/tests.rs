@@ -1,0 +1,258 @@
+//! A session against a model of a data plane, by seeds.
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use uuid::Uuid;
+use wire::{Mode, Update, Versions};
+
+use super::*;
+
+const TIMING: Timing = Timing {
+    heartbeat: Duration::from_secs(30),
+    ack: Duration::from_secs(60),
+    hello: Duration::from_secs(10),
+};
+
+fn position(revision: u64) -> Position {
+    let mut root = Root::default();
+    root.0[..8].copy_from_slice(&revision.to_be_bytes());
+    Position { epoch: Uuid::from_u128(1), revision, root }
+}
+
+fn session(head: u64) -> Session {
+    let identity = Identity { node_id: Uuid::from_u128(2), program: "0.1.0".into() };
+    Session::new(identity, TIMING, position(head), Duration::ZERO)
+}
+
+fn hello(held: Option<Position>) -> Input {
+    Input::Frame(Frame::Hello(Hello {
+        versions: VERSIONS,
+        node_id: Uuid::from_u128(3),
+        hostname: "edge-1".into(),
+        version: "0.1.0".into(),
+        kinds: vec![1, 2],
+        labels: std::collections::BTreeMap::new(),
+        held,
+    }))
+}
+
+fn nack(revision: u64, reason: NackReason) -> Frame {
+    Frame::Nack(Nack {
+        epoch: position(0).epoch,
+        revision,
+        reason,
+        message: "no".into(),
+        collection: None,
+        id: None,
+        field: None,
+    })
+}
+
+fn ack(held: Position) -> Frame {
+    Frame::Ack(Ack { held, decode_us: 1, apply_us: 2 })
+}
+
+fn update(mode: Mode, from: u64, to: Position) -> Arc<EncodedUpdate> {
+    Arc::new(EncodedUpdate::new(&Update::new(mode, from, to, bytes::Bytes::new())))
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A data plane, the publisher and the wire between them, driven by chance.
+struct World {
+    rng: StdRng,
+    session: Session,
+    now: Duration,
+    head: Position,
+    held: Option<Position>,
+    in_flight: Option<UpdateHeader>,
+    fetch: Option<Need>,
+    refused: Option<u64>,
+}
+
+use wire::UpdateHeader;
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let head = rng.random_range(0..5);
+        let held = rng.random_bool(0.5).then(|| position(rng.random_range(0..=head)));
+        let mut world = Self {
+            session: session(head),
+            rng,
+            now: Duration::ZERO,
+            head: position(head),
+            held,
+            in_flight: None,
+            fetch: None,
+            refused: None,
+        };
+        world.step(hello(held));
+        world
+    }
+
+    fn step(&mut self, input: Input) {
+        for action in self.session.step(input, self.now) {
+            match action {
+                Action::Send(_) | Action::Report(_) => {}
+                Action::Fetch(need) => {
+                    assert!(self.fetch.is_none() && self.in_flight.is_none(), "one update at a time");
+                    self.fetch = Some(need);
+                }
+                Action::SendUpdate(Sent(update)) => {
+                    assert!(self.in_flight.is_none(), "one update in flight");
+                    assert_ne!(Some(update.header.to), self.refused, "what was refused is not sent again");
+                    self.in_flight = Some(update.header);
+                }
+                Action::Close(code, reason) => panic!("{code:?}: {reason}"),
+            }
+        }
+    }
+
+    fn publisher_answers(&mut self) {
+        let Some(need) = self.fetch.take() else { return };
+        let made = match need {
+            Need::From(held) if self.rng.random_bool(0.8) => update(Mode::Delta, held.revision, self.head),
+            Need::From(_) | Need::Snapshot => update(Mode::Snapshot, 0, self.head),
+            Need::Repair(held, _) => update(Mode::Repair, held.revision, self.head),
+        };
+        self.step(Input::Update(made));
+    }
+
+    fn data_plane_answers(&mut self, may_refuse: bool) {
+        let Some(header) = self.in_flight.take() else { return };
+        let fits = match header.mode {
+            Mode::Snapshot => true,
+            Mode::Delta => self.held.is_some_and(|held| held.revision == header.from),
+            Mode::Repair => self.held.is_some_and(|held| held.revision == header.to),
+        };
+        assert!(fits, "a {:?} from {} for {:?}", header.mode, header.from, self.held);
+        let frame = if may_refuse && self.rng.random_bool(0.3) {
+            self.refused = Some(header.to);
+            nack(header.to, NackReason::Invalid)
+        } else {
+            self.refused = None;
+            self.held = Some(header.position());
+            ack(header.position())
+        };
+        self.step(Input::Frame(frame));
+    }
+
+    fn head_moves(&mut self) {
+        self.head = position(self.head.revision + 1);
+        self.step(Input::Head(self.head));
+    }
+
+    fn anything(&mut self) {
+        match self.rng.random_range(0..5) {
+            0 => self.head_moves(),
+            1 => self.publisher_answers(),
+            2 => self.data_plane_answers(true),
+            3 => self.step(Input::Frame(Frame::Heartbeat(self.held.unwrap_or_default()))),
+            _ => {
+                self.now += Duration::from_secs(self.rng.random_range(0..3));
+                self.step(Input::Frame(Frame::Ignored(200)));
+            }
+        }
+    }
+}
+
+#[test]
+fn whatever_happens_the_data_plane_ends_at_the_head() {
+    for seed in 0..500 {
+        let mut world = World::new(seed);
+        (0..200).for_each(|_| world.anything());
+        world.head_moves();
+        for _ in 0..4 {
+            world.publisher_answers();
+            world.data_plane_answers(false);
+        }
+        assert_eq!(world.held, Some(world.head), "seed {seed}");
+        assert!(world.in_flight.is_none() && world.fetch.is_none(), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_data_plane_at_the_head_is_sent_nothing() {
+    let actions = session(7).step(hello(Some(position(7))), Duration::ZERO);
+    assert!(actions.iter().all(|action| !matches!(action, Action::Fetch(_))), "{actions:?}");
+}
+
+#[test]
+fn no_version_in_common_is_refused_by_name() {
+    let Input::Frame(Frame::Hello(mut theirs)) = hello(None) else { unreachable!() };
+    theirs.versions = Versions { min: 900, max: 901 };
+    let actions = session(1).step(Input::Frame(Frame::Hello(theirs)), Duration::ZERO);
+    assert!(matches!(&actions[..], [Action::Close(CloseCode::Versions, why)] if why.contains("900 to 901")));
+}
+
+#[test]
+fn a_refused_revision_waits_for_the_next_and_a_reconnect_does_not_bring_it_back() {
+    let mut refusing = session(5);
+    refusing.step(hello(Some(position(4))), Duration::ZERO);
+    refusing.step(Input::Update(update(Mode::Delta, 4, position(5))), Duration::ZERO);
+    let actions = refusing.step(Input::Frame(nack(5, NackReason::Invalid)), Duration::ZERO);
+    assert!(matches!(&actions[..], [Action::Report(Report::Nacked(_))]), "{actions:?}");
+
+    let mut again = session(5);
+    again.remember_refusal(Some(position(5)));
+    let actions = again.step(hello(Some(position(4))), Duration::ZERO);
+    assert!(actions.iter().all(|action| !matches!(action, Action::Fetch(_))), "{actions:?}");
+    let actions = again.step(Input::Head(position(6)), Duration::ZERO);
+    assert_eq!(actions, [Action::Fetch(Need::From(position(4)))]);
+}
+
+#[test]
+fn a_root_mismatch_is_answered_by_a_snapshot_once() {
+    let mut session = session(5);
+    session.step(hello(Some(position(4))), Duration::ZERO);
+    session.step(Input::Update(update(Mode::Delta, 4, position(5))), Duration::ZERO);
+    let mismatch = || Input::Frame(nack(5, NackReason::RootMismatch));
+    let actions = session.step(mismatch(), Duration::ZERO);
+    assert_eq!(actions.last(), Some(&Action::Fetch(Need::Snapshot)));
+    session.step(Input::Update(update(Mode::Snapshot, 0, position(5))), Duration::ZERO);
+    let actions = session.step(mismatch(), Duration::ZERO);
+    assert!(actions.iter().all(|action| !matches!(action, Action::Fetch(_))), "{actions:?}");
+}
+
+#[test]
+fn drift_is_located_and_repaired() {
+    let mut session = session(5);
+    session.step(hello(Some(position(5))), Duration::ZERO);
+    let drifted = Position { root: Root([9; 32]), ..position(5) };
+    let actions = session.step(Input::Frame(Frame::Heartbeat(drifted)), seconds(1));
+    assert!(actions.contains(&Action::Report(Report::Drifted(drifted))));
+    assert!(actions.contains(&Action::Send(Frame::BucketsWanted(position(5)))));
+    let hashes = vec![Root::default(); wire::BUCKETS];
+    let actions = session.step(Input::Frame(Frame::Buckets(5, hashes.clone())), seconds(2));
+    assert_eq!(actions, [Action::Fetch(Need::Repair(drifted, hashes))]);
+}
+
+#[test]
+fn a_silent_data_plane_is_closed() {
+    let mut silent = session(5);
+    assert_eq!(silent.deadline(), TIMING.hello);
+    let actions = silent.step(Input::Tick, TIMING.hello);
+    assert!(matches!(&actions[..], [Action::Close(CloseCode::Silent, _)]));
+
+    let mut silent = session(5);
+    silent.step(hello(Some(position(5))), Duration::ZERO);
+    let actions = silent.step(Input::Tick, seconds(44));
+    assert!(matches!(&actions[..], [Action::Send(Frame::Heartbeat(_))]), "{actions:?}");
+    let actions = silent.step(Input::Tick, seconds(45));
+    assert!(matches!(&actions[..], [Action::Close(CloseCode::Silent, _)]));
+}
+
+#[test]
+fn no_ack_in_time_ends_the_session() {
+    let mut session = session(5);
+    session.step(hello(None), Duration::ZERO);
+    session.step(Input::Update(update(Mode::Snapshot, 0, position(5))), Duration::ZERO);
+    let actions = session.step(Input::Tick, seconds(59));
+    assert!(!actions.iter().any(|action| matches!(action, Action::Close(..))), "an update is in flight");
+    let actions = session.step(Input::Tick, seconds(60));
+    assert!(matches!(&actions[..], [Action::Close(CloseCode::AckTimeout, _)]), "{actions:?}");
+    assert!(session.step(Input::Head(position(6)), seconds(61)).is_empty(), "closed is closed");
+}

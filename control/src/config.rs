@@ -1,0 +1,220 @@
+//! The configuration of this node: what an operator writes, and what is made of it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use node::config::{ConfigError, Loaded};
+use node::logging;
+use serde::{Deserialize, Serialize};
+
+/// The configuration as it is written.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawConfig {
+    /// The folder of the node id and of the SQLite file.
+    pub data_dir: PathBuf,
+    /// Where the configuration of the data planes is kept.
+    pub database: RawDatabase,
+    /// The Admin API.
+    pub admin: RawAdmin,
+    /// The data planes' side.
+    pub cluster: RawCluster,
+    /// The status listener.
+    pub status: RawStatus,
+    /// The log.
+    pub log: logging::RawLog,
+}
+
+/// The section `database`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawDatabase {
+    /// `sqlite://FILE` or `postgres://USER:PASSWORD@HOST/DATABASE`; if not set, `gibbon.sqlite` in the data
+    /// folder.
+    pub url: Option<String>,
+    /// Whether `run` brings the schema up to date.
+    pub migrate: bool,
+}
+
+/// The section `admin`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawAdmin {
+    /// Where the Admin API listens; a loopback address, as long as there is no authentication.
+    pub listen: SocketAddr,
+}
+
+/// The section `cluster`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawCluster {
+    /// Where data planes connect.
+    pub listen: SocketAddr,
+    /// This node's certificate, PEM; if not set, `cluster.crt` in the data folder.
+    pub cert: Option<PathBuf>,
+    /// Its private key, PEM; if not set, `cluster.key` in the data folder.
+    pub key: Option<PathBuf>,
+    /// A further certificate that data planes may show, PEM: both pairs count while one replaces the other.
+    pub ca: Option<PathBuf>,
+    /// How nodes know each other: `shared`, all hold the same pair.
+    pub mtls: String,
+    /// Between two heartbeats; at least 1 s.
+    #[serde(with = "humantime_serde")]
+    pub heartbeat_interval: Duration,
+}
+
+/// The section `status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawStatus {
+    /// Where `/metrics`, `/status` and `/status/ready` are served.
+    pub listen: SocketAddr,
+}
+
+/// The configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The folder of the node id.
+    pub data_dir: PathBuf,
+    /// The database.
+    pub database_url: String,
+    /// Whether `run` brings the schema up to date.
+    pub migrate: bool,
+    /// Where the Admin API listens.
+    pub admin: SocketAddr,
+    /// Where data planes connect.
+    pub cluster: SocketAddr,
+    /// This node's certificate.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// A further certificate that data planes may show.
+    pub also_trusted: Option<PathBuf>,
+    /// Between two heartbeats.
+    pub heartbeat: Duration,
+    /// Where metrics and status are served.
+    pub status: SocketAddr,
+    /// The log.
+    pub log: logging::Settings,
+    /// All of it, for the Admin API; passwords are masked.
+    pub shown: serde_json::Value,
+}
+
+impl Config {
+    /// Loads and checks: the defaults, `file`, the environment.
+    ///
+    /// # Errors
+    /// What is wrong first: with the key, the value, and where it was given.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::parse(&node::config::load(file)?)
+    }
+
+    /// Checks what was loaded.
+    ///
+    /// # Errors
+    /// As of [`Config::load`].
+    pub fn parse(loaded: &Loaded<RawConfig>) -> Result<Self, ConfigError> {
+        let raw = &loaded.raw;
+        check_cluster(loaded)?;
+        Ok(Self {
+            data_dir: raw.data_dir.clone(),
+            database_url: parse_database(loaded)?,
+            migrate: raw.database.migrate,
+            admin: parse_admin(loaded)?,
+            cluster: raw.cluster.listen,
+            certificate: raw.cluster.cert.clone().unwrap_or_else(|| raw.data_dir.join("cluster.crt")),
+            key: raw.cluster.key.clone().unwrap_or_else(|| raw.data_dir.join("cluster.key")),
+            also_trusted: raw.cluster.ca.clone(),
+            heartbeat: raw.cluster.heartbeat_interval,
+            status: raw.status.listen,
+            log: logging::Settings::parse(loaded, &raw.log)?,
+            shown: shown(raw),
+        })
+    }
+}
+
+fn parse_database(loaded: &Loaded<RawConfig>) -> Result<String, ConfigError> {
+    let raw = &loaded.raw;
+    match &raw.database.url {
+        None => Ok(format!("sqlite://{}", raw.data_dir.join("gibbon.sqlite").display())),
+        Some(url)
+            if ["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) =>
+        {
+            Ok(url.clone())
+        }
+        Some(url) => Err(loaded.violation("database.url", url, "expected sqlite://FILE or postgres://…")),
+    }
+}
+
+fn parse_admin(loaded: &Loaded<RawConfig>) -> Result<SocketAddr, ConfigError> {
+    let listen = loaded.raw.admin.listen;
+    if listen.ip().is_loopback() {
+        return Ok(listen);
+    }
+    let reason = "the Admin API has no authentication, so it listens on loopback only; put a proxy that \
+                  authenticates in front of it";
+    Err(loaded.violation("admin.listen", listen, reason))
+}
+
+fn check_cluster(loaded: &Loaded<RawConfig>) -> Result<(), ConfigError> {
+    let raw = &loaded.raw.cluster;
+    if raw.mtls != "shared" {
+        return Err(loaded.violation("cluster.mtls", &raw.mtls, "expected shared"));
+    }
+    if raw.heartbeat_interval < Duration::from_secs(1) {
+        let value = format!("{:?}", raw.heartbeat_interval);
+        return Err(loaded.violation("cluster.heartbeat_interval", value, "expected at least 1s"));
+    }
+    Ok(())
+}
+
+fn shown(raw: &RawConfig) -> serde_json::Value {
+    let mut shown = raw.clone();
+    shown.database.url = shown.database.url.map(|url| node::config::mask_secrets(&url).into_owned());
+    serde_json::to_value(shown).unwrap_or_default()
+}
+
+impl Default for RawConfig {
+    fn default() -> Self {
+        Self {
+            data_dir: "data/control".into(),
+            database: RawDatabase::default(),
+            admin: RawAdmin::default(),
+            cluster: RawCluster::default(),
+            status: RawStatus::default(),
+            log: logging::RawLog::default(),
+        }
+    }
+}
+
+impl Default for RawDatabase {
+    fn default() -> Self {
+        Self { url: None, migrate: true }
+    }
+}
+
+impl Default for RawAdmin {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8001)) }
+    }
+}
+
+impl Default for RawCluster {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], 8005)),
+            cert: None,
+            key: None,
+            ca: None,
+            mtls: "shared".to_owned(),
+            heartbeat_interval: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for RawStatus {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8008)) }
+    }
+}

@@ -1,0 +1,198 @@
+//! Every failure of a request to the control plane, and what the client is told: the one place that
+//! chooses a status for a failure.
+//!
+//! A client reads what it can mend; what only an operator can mend is in the log, once.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+use tracing::{error, warn};
+use uuid::Uuid;
+use wire::{FieldErrors, Violations};
+
+use crate::store::StoreError;
+
+/// Why a request was not done. Nothing has changed.
+#[derive(Debug)]
+pub enum ApiError {
+    /// There is no such thing, or no such path.
+    NotFound,
+    /// The path does not have this method.
+    MethodNotAllowed,
+    /// The body is of a kind that is not read here.
+    UnsupportedMediaType,
+    /// The body is larger than this many bytes.
+    BodyTooLarge(usize),
+    /// The body did not arrive, or not in time.
+    BodyIncomplete,
+    /// The body is not an object in JSON.
+    BadJson,
+    /// The body is not a form.
+    BadForm,
+    /// The entity breaks these rules.
+    Invalid(Violations),
+    /// `size` is not a number in range.
+    InvalidSize {
+        /// The greatest.
+        most: u64,
+    },
+    /// `offset` is not one that was handed out.
+    InvalidOffset,
+    /// An option of the query is wrong.
+    InvalidOption {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong.
+        message: &'static str,
+    },
+    /// An entity that a name in the body should lead to is not there.
+    Unresolved {
+        /// The field that names it.
+        field: &'static str,
+        /// Where it would have to be.
+        collection: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// The database refused, or failed.
+    Store(StoreError),
+    /// A fault of this program.
+    Panicked,
+}
+
+/// What the status listener answers while the program is not ready.
+pub fn not_ready(reason: &str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, message(reason)).into_response()
+}
+
+/// The answer to a failure that only an operator can mend.
+pub fn unexpected() -> Response {
+    (StatusCode::INTERNAL_SERVER_ERROR, message(UNEXPECTED)).into_response()
+}
+
+const UNEXPECTED: &str = "An unexpected error occurred";
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, body) = self.answer();
+        (status, body).into_response()
+    }
+}
+
+impl ApiError {
+    fn answer(self) -> (StatusCode, Json<Value>) {
+        const BAD: StatusCode = StatusCode::BAD_REQUEST;
+        match self {
+            Self::NotFound => (StatusCode::NOT_FOUND, message("Not found")),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, message("Method not allowed")),
+            Self::UnsupportedMediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, message("Unsupported Content-Type"))
+            }
+            Self::BodyTooLarge(most) => {
+                let text = format!("Payload too large: at most {most} bytes");
+                (StatusCode::PAYLOAD_TOO_LARGE, message(&text))
+            }
+            Self::BodyIncomplete => (StatusCode::REQUEST_TIMEOUT, message("The body did not arrive")),
+            Self::BadJson => (BAD, message("Cannot parse JSON body")),
+            Self::BadForm => (BAD, message("Cannot parse form body")),
+            Self::Invalid(violations) => (BAD, schema_violation(&violations)),
+            Self::InvalidSize { most } => {
+                let text = format!("size must be an integer between 1 and {most}");
+                (BAD, coded(9, "invalid size", &text, &json!({})))
+            }
+            Self::InvalidOffset => {
+                (BAD, coded(7, "invalid offset", "offset is not one from a `next` of this list", &json!({})))
+            }
+            Self::InvalidOption { name, message } => (BAD, invalid_option(name, message)),
+            Self::Unresolved { field, collection, name } => {
+                (BAD, foreign_key(field, collection, "name", &name))
+            }
+            Self::Store(error) => of_store(error),
+            Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, message(UNEXPECTED)),
+        }
+    }
+}
+
+fn of_store(failure: StoreError) -> (StatusCode, Json<Value>) {
+    match failure {
+        StoreError::Unique { fields } => (StatusCode::CONFLICT, taken(fields)),
+        StoreError::ForeignKey { field, entity, id } => {
+            (StatusCode::BAD_REQUEST, foreign_key(field, entity, "id", &id_text(id)))
+        }
+        StoreError::Referenced { entity, by } => {
+            let text = format!("an existing '{by}' entity references this '{entity}' entity");
+            let fields = json!({ "@referenced_by": by });
+            (StatusCode::BAD_REQUEST, coded(19, "referenced by others", &text, &fields))
+        }
+        StoreError::Unavailable(reason) => {
+            warn!(%reason, "a request could not be done: the database is unavailable");
+            (StatusCode::SERVICE_UNAVAILABLE, message("The database is unavailable; nothing was changed"))
+        }
+        StoreError::Database(reason) => {
+            error!(%reason, "a request could not be done: the database failed");
+            (StatusCode::INTERNAL_SERVER_ERROR, message(UNEXPECTED))
+        }
+    }
+}
+
+fn id_text(id: Uuid) -> String {
+    id.to_string()
+}
+
+fn message(text: &str) -> Json<Value> {
+    Json(json!({ "message": text }))
+}
+
+/// A failure by Kong's number and name.
+fn coded(code: u8, name: &str, message: &str, fields: &Value) -> Json<Value> {
+    Json(json!({ "code": code, "name": name, "message": message, "fields": fields }))
+}
+
+fn schema_violation(violations: &Violations) -> Json<Value> {
+    let mut fields = Map::new();
+    if !violations.entity.is_empty() {
+        fields.insert("@entity".into(), json!(violations.entity));
+    }
+    fields.extend(violations.fields.iter().map(|(name, errors)| (name.clone(), field_errors(errors))));
+    coded(2, "schema violation", &violations.to_string(), &Value::Object(fields))
+}
+
+/// A message, or by field; of a list an array with null where an element is right.
+fn field_errors(errors: &FieldErrors) -> Value {
+    match errors {
+        FieldErrors::Whole(message) => json!(message),
+        FieldErrors::Elements(elements) => {
+            let last = elements.keys().next_back().copied().unwrap_or_default();
+            (0..=last).map(|index| json!(elements.get(&index))).collect()
+        }
+        FieldErrors::Nested(fields) => {
+            Value::Object(fields.iter().map(|(name, errors)| (name.clone(), field_errors(errors))).collect())
+        }
+    }
+}
+
+fn taken(key: Vec<(&'static str, String)>) -> Json<Value> {
+    let pairs: Vec<String> = key.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+    let text = format!("UNIQUE violation detected on '{{{}}}'", pairs.join(","));
+    let fields = key.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+    coded(5, "unique constraint violation", &text, &Value::Object(fields))
+}
+
+fn foreign_key(field: &str, collection: &str, by: &str, value: &str) -> Json<Value> {
+    let text = format!(
+        "the foreign key '{{{by}=\"{value}\"}}' does not reference an existing '{collection}' entity."
+    );
+    coded(4, "foreign key violation", &text, &json!({ field: { by: value } }))
+}
+
+fn invalid_option(name: &str, what: &str) -> Json<Value> {
+    let text = format!("invalid option ({name}: {what})");
+    Json(json!({ "code": 11, "name": "invalid options", "message": text, "options": { name: what } }))
+}

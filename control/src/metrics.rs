@@ -1,0 +1,215 @@
+//! Every metric of the control plane.
+
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result,
+    core::Collector,
+};
+use uuid::Uuid;
+use wire::{Mode, NackReason};
+
+/// Bounds in seconds: from what a request to SQLite takes to what a person gives up after.
+const DURATIONS: [f64; 15] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// All metrics, registered.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// The Admin API.
+    pub admin: AdminMetrics,
+    /// The data planes' side.
+    pub cluster: ClusterMetrics,
+}
+
+/// Metrics of the Admin API.
+#[derive(Clone, Debug)]
+pub struct AdminMetrics {
+    /// Requests, by status.
+    pub requests: IntCounterVec,
+    /// From a request's header to its answer.
+    pub request_duration: Histogram,
+}
+
+/// Metrics of the data planes' side.
+#[derive(Clone, Debug)]
+pub struct ClusterMetrics {
+    /// The newest revision that is published.
+    pub config_revision: IntGauge,
+    /// Data planes that are connected here.
+    pub data_planes_connected: IntGauge,
+    /// The same for each.
+    pub connected: IntGaugeVec,
+    /// The revision that each holds.
+    pub applied_revision: IntGaugeVec,
+    /// How many revisions each is behind.
+    pub lag: IntGaugeVec,
+    /// When each was last heard.
+    pub last_seen: IntGaugeVec,
+    /// Updates that went live.
+    pub acks: IntCounter,
+    /// Updates that were refused.
+    pub nacks: IntCounterVec,
+    /// Connections that were refused before a byte of configuration had left.
+    pub handshakes_refused: IntCounterVec,
+    /// Bytes to data planes.
+    pub sent_bytes: IntCounter,
+    /// Bytes from data planes.
+    pub received_bytes: IntCounter,
+    /// How long data planes take to apply an update, as they report it.
+    pub apply_duration: Histogram,
+    /// Updates that were encoded, however many data planes they went to.
+    pub updates_encoded: IntCounterVec,
+    /// From reading the log to the new head.
+    pub publish_duration: Histogram,
+    /// Whether the database answers.
+    pub database_reachable: IntGauge,
+    /// When the cluster's certificate expires.
+    pub certificate_expiry: IntGauge,
+}
+
+/// Registers what it makes.
+struct Maker<'a>(&'a Registry);
+
+impl Metrics {
+    /// Makes and registers all metrics.
+    ///
+    /// # Errors
+    /// When one of their names is registered already.
+    pub fn new(registry: &Registry) -> Result<Self> {
+        let make = Maker(registry);
+        let info =
+            make.gauges("gibbon_build_info", "Always 1; the label tells the program's version", "version")?;
+        info.with_label_values(&[crate::VERSION]).set(1);
+        Ok(Self { admin: AdminMetrics::new(&make)?, cluster: ClusterMetrics::new(&make)? })
+    }
+}
+
+impl AdminMetrics {
+    fn new(make: &Maker<'_>) -> Result<Self> {
+        Ok(Self {
+            requests: make.counters(
+                "gibbon_admin_requests_total",
+                "Requests to the Admin API by status",
+                "code",
+            )?,
+            request_duration: make.histogram(
+                "gibbon_admin_request_duration_seconds",
+                "From a request's header to its answer",
+            )?,
+        })
+    }
+}
+
+impl ClusterMetrics {
+    fn new(make: &Maker<'_>) -> Result<Self> {
+        let metrics = Self {
+            config_revision: make.gauge("gibbon_config_revision", "Newest revision that is published")?,
+            data_planes_connected: make
+                .gauge("gibbon_data_planes_connected", "Data planes connected here")?,
+            connected: make.gauges(
+                "gibbon_data_plane_connected",
+                "Whether a data plane is connected here",
+                NODE,
+            )?,
+            applied_revision: make.gauges(
+                "gibbon_data_plane_applied_revision",
+                "Revision that a data plane holds",
+                NODE,
+            )?,
+            lag: make.gauges(
+                "gibbon_data_plane_lag_revisions",
+                "Revisions that a data plane is behind",
+                NODE,
+            )?,
+            last_seen: make.gauges(
+                "gibbon_data_plane_last_seen_timestamp_seconds",
+                "When a data plane was last heard",
+                NODE,
+            )?,
+            acks: make.counter("gibbon_cluster_acks_total", "Updates that data planes made live")?,
+            nacks: make.counters(
+                "gibbon_cluster_nacks_total",
+                "Updates that data planes refused",
+                "reason",
+            )?,
+            handshakes_refused: make.counters(
+                "gibbon_cluster_handshakes_refused_total",
+                "Connections refused before any configuration was sent",
+                "reason",
+            )?,
+            sent_bytes: make.counter("gibbon_cluster_sent_bytes_total", "Bytes sent to data planes")?,
+            received_bytes: make
+                .counter("gibbon_cluster_received_bytes_total", "Bytes received from data planes")?,
+            apply_duration: make.histogram(
+                "gibbon_cluster_apply_duration_seconds",
+                "How long data planes take to apply an update, as they report it",
+            )?,
+            updates_encoded: make.counters(
+                "gibbon_updates_encoded_total",
+                "Updates encoded, however many data planes they went to",
+                "kind",
+            )?,
+            publish_duration: make.histogram(
+                "gibbon_publish_duration_seconds",
+                "From reading the change log to the new head",
+            )?,
+            database_reachable: make.gauge("gibbon_database_reachable", "Whether the database answers")?,
+            certificate_expiry: make.gauge(
+                "gibbon_cluster_certificate_expiry_timestamp_seconds",
+                "When the cluster's certificate expires",
+            )?,
+        };
+        // Series that exist before the first event make `rate` see that event.
+        Mode::ALL.iter().for_each(|mode| metrics.updates_encoded.with_label_values(&[mode.as_str()]).reset());
+        NackReason::ALL.iter().for_each(|reason| metrics.nacks.with_label_values(&[reason.as_str()]).reset());
+        Ok(metrics)
+    }
+
+    /// Brings the series of one data plane up to date; `head` is the newest revision.
+    pub fn observe_node(&self, row: &entity::data_plane::Model, head: u64) {
+        let id = row.id.to_string();
+        let head = i64::try_from(head).unwrap_or(i64::MAX);
+        let applied = row.applied_revision.unwrap_or(0);
+        self.connected.with_label_values(&[&id]).set(i64::from(row.connected));
+        self.applied_revision.with_label_values(&[&id]).set(applied);
+        self.lag.with_label_values(&[&id]).set((head - applied).max(0));
+        self.last_seen.with_label_values(&[&id]).set(row.last_seen);
+    }
+
+    /// Drops the series of a data plane that is forgotten.
+    pub fn forget_node(&self, node_id: Uuid) {
+        let id = node_id.to_string();
+        for series in [&self.connected, &self.applied_revision, &self.lag, &self.last_seen] {
+            // An error says that there was none.
+            series.remove_label_values(&[&id]).ok();
+        }
+    }
+}
+
+const NODE: &str = "node_id";
+
+impl Maker<'_> {
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter> {
+        self.register(IntCounter::new(name, help)?)
+    }
+
+    fn counters(&self, name: &str, help: &str, label: &str) -> Result<IntCounterVec> {
+        self.register(IntCounterVec::new(Opts::new(name, help), &[label])?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge> {
+        self.register(IntGauge::new(name, help)?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, label: &str) -> Result<IntGaugeVec> {
+        self.register(IntGaugeVec::new(Opts::new(name, help), &[label])?)
+    }
+
+    fn histogram(&self, name: &str, help: &str) -> Result<Histogram> {
+        self.register(Histogram::with_opts(HistogramOpts::new(name, help).buckets(DURATIONS.to_vec()))?)
+    }
+
+    fn register<M: Collector + Clone + 'static>(&self, metric: M) -> Result<M> {
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+}

@@ -1,0 +1,200 @@
+//! What is committed, ready to be sent: the state in memory, its root, and updates encoded once for all
+//! data planes.
+//!
+//! One task follows the head of the database (poked by the writes of this process, polling for those of
+//! others) and moves the state on, revision by revision. Sessions ask for the update that leads a data
+//! plane to the head; however many ask for the same one, it is encoded once.
+
+mod state;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{OnceCell, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use wire::{EncodedUpdate, Position, Root, Update};
+
+use self::state::{Material, State};
+use crate::metrics::ClusterMetrics;
+use crate::store::{Store, StoreError};
+
+/// How often the head is read when nothing pokes: another control plane may have written.
+const POLL: Duration = Duration::from_secs(1);
+/// Updates kept encoded: data planes that are not far behind ask for the same few.
+const KEPT: usize = 64;
+
+/// The publisher, shared by all sessions.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Store,
+    metrics: ClusterMetrics,
+    head: watch::Sender<Position>,
+    state: Mutex<State>,
+    encoded: Mutex<Vec<(Wanted, Encoding)>>,
+}
+
+/// An update that may be under way of being encoded; whoever comes second waits for the first.
+type Encoding = Arc<OnceCell<Arc<EncodedUpdate>>>;
+
+/// Identifies an encoded update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wanted {
+    from: Option<u64>,
+    to: Position,
+}
+
+impl Publisher {
+    /// Reads the whole configuration.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn start(store: Store, metrics: ClusterMetrics) -> Result<Self, StoreError> {
+        let state = load(&store).await?;
+        let head = state.position();
+        info!(revision = head.revision, hash = head.root.config_hash(), "configuration loaded");
+        metrics.config_revision.set(i64::try_from(head.revision).unwrap_or(i64::MAX));
+        Ok(Self {
+            shared: Arc::new(Shared {
+                store,
+                metrics,
+                head: watch::Sender::new(head),
+                state: Mutex::new(state),
+                encoded: Mutex::new(Vec::new()),
+            }),
+        })
+    }
+
+    /// Where the configuration stands; changes with each publication.
+    pub fn head(&self) -> watch::Receiver<Position> {
+        self.shared.head.subscribe()
+    }
+
+    /// Follows the database until `stop`.
+    pub async fn follow(self, stop: CancellationToken) {
+        let mut commits = self.shared.store.subscribe();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = commits.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(POLL) => {}
+            }
+            let result = self.shared.advance().await;
+            self.shared.metrics.database_reachable.set(i64::from(result.is_ok()));
+            if let Err(error) = result {
+                warn!(%error, "cannot read the configuration's head; data planes keep what they have");
+                tokio::time::sleep(POLL).await;
+            }
+        }
+    }
+
+    /// The update that leads from what a data plane holds to the head: a delta where the log reaches
+    /// back to it, a snapshot otherwise.
+    ///
+    /// # Errors
+    /// When the change log cannot be read.
+    pub async fn update_from(&self, held: Option<Position>) -> Result<Arc<EncodedUpdate>, StoreError> {
+        let shared = &self.shared;
+        let head = *shared.head.borrow();
+        let behind = held.filter(|held| held.epoch == head.epoch && held.revision < head.revision);
+        if let Some(held) = behind {
+            shared.remember(held.revision).await?;
+        }
+        let (wanted, encoding) = shared.wanted(behind.map(|held| held.revision));
+        let update = encoding
+            .get_or_try_init(|| async {
+                let material = shared.state.lock().material(wanted.from);
+                Ok::<_, StoreError>(Arc::new(shared.encode(material).await))
+            })
+            .await?;
+        Ok(Arc::clone(update))
+    }
+
+    /// The buckets of the head that differ from a data plane's; `None` when the head has moved on.
+    pub async fn repair(&self, held: Position, theirs: &[Root]) -> Option<Arc<EncodedUpdate>> {
+        let material = self.shared.state.lock().repair(held.revision, theirs)?;
+        Some(Arc::new(self.shared.encode(material).await))
+    }
+}
+
+impl Shared {
+    /// Takes in what was committed since the last time.
+    async fn advance(&self) -> Result<(), StoreError> {
+        let head = self.store.head().await?;
+        let before = *self.head.borrow();
+        if head.epoch != before.epoch || head.revision < before.revision {
+            warn!(
+                from = before.revision,
+                to = head.revision,
+                "the database tells another history; starting anew"
+            );
+            let state = load(&self.store).await?;
+            *self.state.lock() = state;
+            self.encoded.lock().clear();
+        } else if head.revision > before.revision {
+            let timer = self.metrics.publish_duration.start_timer();
+            let changes = self.store.changes(before.revision, head.revision).await?;
+            self.state.lock().advance(head.revision, changes);
+            timer.observe_duration();
+        } else {
+            return Ok(());
+        }
+        let position = self.state.lock().position();
+        self.metrics.config_revision.set(i64::try_from(position.revision).unwrap_or(i64::MAX));
+        self.head.send_replace(position);
+        Ok(())
+    }
+
+    /// Makes sure that the changes since `revision` are in memory, if the log still has them.
+    async fn remember(&self, revision: u64) -> Result<(), StoreError> {
+        let Some((from, to)) = self.state.lock().missing_since(revision) else { return Ok(()) };
+        let changes = self.store.changes(from, to).await?;
+        self.state.lock().recall(from, changes);
+        Ok(())
+    }
+
+    fn wanted(&self, from: Option<u64>) -> (Wanted, Encoding) {
+        let (from, to) = {
+            let state = self.state.lock();
+            (from.filter(|revision| state.missing_since(*revision).is_none()), state.position())
+        };
+        let wanted = Wanted { from, to };
+        let mut encoded = self.encoded.lock();
+        if let Some((_, encoding)) = encoded.iter().find(|(known, _)| *known == wanted) {
+            return (wanted, Arc::clone(encoding));
+        }
+        if encoded.len() == KEPT {
+            encoded.remove(0);
+        }
+        let encoding = Encoding::default();
+        encoded.push((wanted, Arc::clone(&encoding)));
+        (wanted, encoding)
+    }
+
+    /// Compressing a large snapshot takes a core for a while: not one that serves sockets.
+    async fn encode(&self, material: Material) -> EncodedUpdate {
+        self.metrics.updates_encoded.with_label_values(&[material.mode.as_str()]).inc();
+        let encode = move || {
+            let Material { mode, from, to, payload } = material;
+            EncodedUpdate::new(&Update::new(mode, from, to, payload))
+        };
+        match tokio::task::spawn_blocking(encode).await {
+            Ok(update) => update,
+            Err(error) => {
+                error!(%error, "encoding an update failed");
+                std::panic::resume_unwind(error.into_panic())
+            }
+        }
+    }
+}
+
+async fn load(store: &Store) -> Result<State, StoreError> {
+    let (head, entities) = store.published().await?;
+    Ok(State::new(head, entities))
+}

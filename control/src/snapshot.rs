@@ -1,0 +1,91 @@
+//! Rows become wire: the only place where the two meet.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use wire::{PathHandling, Protocol, Route, Service};
+
+/// A service as it is published.
+pub fn service(row: &entity::service::Model) -> Service {
+    Service {
+        id: row.id,
+        name: row.name.clone(),
+        protocol: row.protocol.parse().unwrap_or(Protocol::Http),
+        host: row.host.clone(),
+        port: clamp(row.port),
+        path: row.path.clone(),
+        retries: clamp(row.retries),
+        connect_timeout: clamp(row.connect_timeout),
+        write_timeout: clamp(row.write_timeout),
+        read_timeout: clamp(row.read_timeout),
+        tls_verify: row.tls_verify,
+        tls_verify_depth: row.tls_verify_depth.map(clamp),
+        ca_certificates: list(row.ca_certificates.as_ref()),
+        client_certificate: row.client_certificate,
+        enabled: row.enabled,
+    }
+}
+
+/// A route as it is published.
+pub fn route(row: &entity::route::Model) -> Route {
+    Route {
+        id: row.id,
+        name: row.name.clone(),
+        service: row.service_id,
+        protocols: list(Some(&row.protocols)).unwrap_or_default(),
+        methods: list(row.methods.as_ref()),
+        hosts: list(row.hosts.as_ref()),
+        paths: list(row.paths.as_ref()),
+        headers: list(row.headers.as_ref()),
+        snis: list(row.snis.as_ref()),
+        sources: list(row.sources.as_ref()),
+        destinations: list(row.destinations.as_ref()),
+        https_redirect_status_code: clamp(row.https_redirect_status_code),
+        regex_priority: row.regex_priority,
+        strip_path: row.strip_path,
+        path_handling: if row.path_handling == "v1" { PathHandling::V1 } else { PathHandling::V0 },
+        preserve_host: row.preserve_host,
+        request_buffering: row.request_buffering,
+        response_buffering: row.response_buffering,
+        created_at: row.created_at,
+    }
+}
+
+/// The canonical bytes of a service.
+pub fn service_bytes(row: &entity::service::Model) -> Vec<u8> {
+    bytes(&service(row))
+}
+
+/// The canonical bytes of a route.
+pub fn route_bytes(row: &entity::route::Model) -> Vec<u8> {
+    bytes(&route(row))
+}
+
+fn bytes(entity: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(entity).expect("entities have string keys and no failing serialiser")
+}
+
+/// What the Admin API has let through is in range and of the right type. What something else has put into
+/// the database may not be: it is published as near as can be, and the data plane has the last word.
+fn clamp<T: TryFrom<N> + Bounded, N: Copy + Default + PartialOrd>(value: N) -> T {
+    T::try_from(value).unwrap_or(if value < N::default() { T::LEAST } else { T::GREATEST })
+}
+
+fn list<T: DeserializeOwned>(column: Option<&Value>) -> Option<T> {
+    column.and_then(|value| serde_json::from_value(value.clone()).ok())
+}
+
+trait Bounded {
+    const LEAST: Self;
+    const GREATEST: Self;
+}
+
+macro_rules! bounded {
+    ($($integer:ty),*) => {
+        $(impl Bounded for $integer {
+            const LEAST: Self = <$integer>::MIN;
+            const GREATEST: Self = <$integer>::MAX;
+        })*
+    };
+}
+
+bounded!(u8, u16, u32);

@@ -1,0 +1,183 @@
+//! All SQL. Knows rows, transactions and the change log; knows no HTTP.
+//!
+//! Every write is one transaction ([`write::Write`]): rows first, then the head moves by one, then the
+//! change rows, last before the commit. So the order of revisions is the order of commits, without a gap,
+//! and a write that fails leaves nothing.
+
+mod data_planes;
+mod log;
+mod open;
+mod routes;
+mod select;
+mod services;
+mod tags;
+mod write;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::{DatabaseConnection, DbErr, RuntimeErr, SqlErr};
+use tokio::sync::{Mutex, watch};
+use uuid::Uuid;
+
+pub use self::data_planes::DataPlanes;
+pub use self::log::{Change, Head};
+pub use self::open::OpenError;
+pub use self::routes::Routes;
+pub use self::select::{Listed, Page, Selector, Tags};
+pub use self::services::Services;
+pub use self::tags::TagRows;
+pub use self::write::Written;
+
+/// How long the database may take for one write or read; then it counts as unreachable.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// The database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    database: DatabaseConnection,
+    /// SQLite has one writer: this process queues here, in order, instead of polling the file's lock.
+    writer: Mutex<()>,
+    commits: watch::Sender<u64>,
+}
+
+/// What a read or a write can fail for. A write that failed has left nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another row has these values of a unique key.
+    #[error("the unique key {fields:?} is taken")]
+    Unique {
+        /// Names and values.
+        fields: Vec<(&'static str, String)>,
+    },
+    /// The row names one that is not there.
+    #[error("{field} names {id}, which is not among the {entity}")]
+    ForeignKey {
+        /// The field that names it.
+        field: &'static str,
+        /// Where it would have to be.
+        entity: &'static str,
+        /// What is named.
+        id: Uuid,
+    },
+    /// Other rows still name this one.
+    #[error("{by} name this one of the {entity}")]
+    Referenced {
+        /// Of what kind it is.
+        entity: &'static str,
+        /// Of what kind they are.
+        by: &'static str,
+    },
+    /// The database cannot be reached, or takes too long.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// The database refused in some other way.
+    #[error("the database failed: {0}")]
+    Database(#[source] DbErr),
+}
+
+impl Store {
+    /// Services.
+    pub fn services(&self) -> Services<'_> {
+        Services(self)
+    }
+
+    /// Routes.
+    pub fn routes(&self) -> Routes<'_> {
+        Routes(self)
+    }
+
+    /// Tags of all rows.
+    pub fn tags(&self) -> TagRows<'_> {
+        TagRows(self)
+    }
+
+    /// What is known of data planes.
+    pub fn data_planes(&self) -> DataPlanes<'_> {
+        DataPlanes(self)
+    }
+
+    /// The newest revision that this process has committed; changes with each.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.shared.commits.subscribe()
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        within(self.database().ping()).await
+    }
+
+    fn database(&self) -> &DatabaseConnection {
+        &self.shared.database
+    }
+}
+
+/// The seconds since 1970.
+pub fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+impl From<DbErr> for StoreError {
+    fn from(error: DbErr) -> Self {
+        if is_unavailable(&error) { Self::Unavailable(error.to_string()) } else { Self::Database(error) }
+    }
+}
+
+/// Runs a query, within the deadline.
+async fn within<T>(query: impl Future<Output = Result<T, DbErr>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(DEADLINE, query).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(StoreError::Unavailable(format!("no answer within {DEADLINE:?}"))),
+    }
+}
+
+fn is_unavailable(error: &DbErr) -> bool {
+    use sea_orm::sqlx::Error as Sqlx;
+    match error {
+        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
+        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
+            match &**error {
+                Sqlx::Io(_)
+                | Sqlx::Tls(_)
+                | Sqlx::PoolTimedOut
+                | Sqlx::PoolClosed
+                | Sqlx::WorkerCrashed
+                | Sqlx::Protocol(_) => true,
+                // PostgreSQL: class 08 (connection) and 57P0x (shutting down, starting up).
+                Sqlx::Database(error) => {
+                    error.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P0"))
+                }
+                _ => false,
+            }
+        }
+        _ => false,
+    }
+}
+
+/// Tells which unique key of a row was taken: `name`, if the database says so, else the id.
+fn unique_or(error: StoreError, id: Uuid, name: Option<&str>) -> StoreError {
+    let StoreError::Database(database) = &error else { return error };
+    match (database.sql_err(), name) {
+        (Some(SqlErr::UniqueConstraintViolation(said)), Some(name)) if said.contains("name") => {
+            StoreError::Unique { fields: vec![("name", name.to_owned())] }
+        }
+        (Some(SqlErr::UniqueConstraintViolation(_)), _) => {
+            StoreError::Unique { fields: vec![("id", id.to_string())] }
+        }
+        _ => error,
+    }
+}
+
+fn is_foreign_key(error: &StoreError) -> bool {
+    let StoreError::Database(database) = error else { return false };
+    matches!(database.sql_err(), Some(SqlErr::ForeignKeyConstraintViolation(_)))
+}

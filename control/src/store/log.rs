@@ -1,0 +1,105 @@
+//! Reads the head, the change log, and all that is published.
+
+use bytes::Bytes;
+use sea_orm::{
+    AccessMode, ColumnTrait, ConnectionTrait, DatabaseBackend, DatabaseTransaction, EntityTrait,
+    IsolationLevel, QueryFilter, QueryOrder, TransactionTrait,
+};
+use uuid::Uuid;
+use wire::{Key, Kind};
+
+use super::{Store, StoreError, within};
+use crate::snapshot;
+
+/// Where the configuration stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Which history this is.
+    pub epoch: Uuid,
+    /// The number of writes so far.
+    pub revision: u64,
+}
+
+/// One change of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The revision that it belongs to.
+    pub revision: u64,
+    /// What was changed.
+    pub key: Key,
+    /// Its canonical bytes, or `None` when it was deleted.
+    pub value: Option<Bytes>,
+}
+
+impl Store {
+    /// Where the configuration stands.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn head(&self) -> Result<Head, StoreError> {
+        within(head(self.database())).await
+    }
+
+    /// The changes of the revisions after `from` up to and with `to`, in the order of commits.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn changes(&self, from: u64, to: u64) -> Result<Vec<Change>, StoreError> {
+        use entity::config_change::{Column, Entity};
+        let rows = Entity::find()
+            .filter(Column::Revision.gt(signed(from)))
+            .filter(Column::Revision.lte(signed(to)))
+            .order_by_asc(Column::Revision)
+            .order_by_asc(Column::Ordinal)
+            .all(self.database());
+        Ok(within(rows).await?.into_iter().map(Change::from).collect())
+    }
+
+    /// The head, and the canonical bytes of every published entity at it.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn published(&self) -> Result<(Head, Vec<(Key, Vec<u8>)>), StoreError> {
+        let read = self.consistent_read().await?;
+        let head = within(head(&read)).await?;
+        // No deadline: a large configuration takes as long as it takes.
+        let services = entity::service::Entity::find().all(&read).await?;
+        let routes = entity::route::Entity::find().all(&read).await?;
+        within(read.commit()).await?;
+        let services = services.iter().map(|row| (Key::service(row.id), snapshot::service_bytes(row)));
+        let routes = routes.iter().map(|row| (Key::route(row.id), snapshot::route_bytes(row)));
+        Ok((head, services.chain(routes).collect()))
+    }
+
+    /// A transaction that sees one state of the database, however long it takes.
+    async fn consistent_read(&self) -> Result<DatabaseTransaction, StoreError> {
+        let database = self.database();
+        if database.get_database_backend() == DatabaseBackend::Sqlite {
+            // Every transaction of SQLite is one.
+            return within(database.begin()).await;
+        }
+        let repeatable = Some(IsolationLevel::RepeatableRead);
+        within(database.begin_with_config(repeatable, Some(AccessMode::ReadOnly))).await
+    }
+}
+
+impl From<entity::config_change::Model> for Change {
+    fn from(row: entity::config_change::Model) -> Self {
+        Self {
+            revision: row.revision.unsigned_abs(),
+            key: Key { kind: Kind(u8::try_from(row.kind).unwrap_or_default()), id: row.id },
+            value: (row.op == 1).then(|| row.bytes.into()),
+        }
+    }
+}
+
+async fn head(connection: &impl ConnectionTrait) -> Result<Head, sea_orm::DbErr> {
+    let row = entity::config_head::Entity::find_by_id(1).one(connection).await?;
+    let row =
+        row.ok_or_else(|| sea_orm::DbErr::RecordNotFound("the head of the configuration".to_owned()))?;
+    Ok(Head { epoch: row.epoch, revision: row.revision.unsigned_abs() })
+}
+
+fn signed(revision: u64) -> i64 {
+    i64::try_from(revision).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,99 @@
+//! Which rows are meant: one by id or name, or a page of a list.
+
+use sea_orm::sea_query::{Alias, Expr, ExprTrait, Query, SelectStatement};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, ModelTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+};
+use uuid::Uuid;
+
+use super::{StoreError, within};
+
+/// One row, by id or by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// By its id.
+    Id(Uuid),
+    /// By its name.
+    Name(String),
+}
+
+/// Which tags a listed row must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tags {
+    /// All of these.
+    All(Vec<String>),
+    /// One of these.
+    Any(Vec<String>),
+}
+
+/// A page of a list; rows come in the order of their ids.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The most rows.
+    pub size: u64,
+    /// The last row of the page before.
+    pub after: Option<Uuid>,
+    /// Which tags a row must have.
+    pub tags: Option<Tags>,
+}
+
+/// The rows of one page.
+#[derive(Clone, Debug)]
+pub struct Listed<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// What the next page begins after; `None` when this is the last.
+    pub next: Option<Uuid>,
+}
+
+impl Selector {
+    /// An id, if it looks like one, else a name.
+    pub fn parse(text: &str) -> Self {
+        match Uuid::try_parse(text) {
+            Ok(id) if text.len() == 36 => Self::Id(id),
+            _ => Self::Name(text.to_owned()),
+        }
+    }
+}
+
+/// The rows of `select` that are on the page.
+pub(super) async fn list<E, C>(
+    select: Select<E>,
+    id: C,
+    page: &Page,
+    connection: &impl ConnectionTrait,
+) -> Result<Listed<E::Model>, StoreError>
+where
+    E: EntityTrait,
+    E::Model: ModelTrait<Entity = E> + Sync,
+    C: ColumnTrait,
+    E::Column: From<C>,
+{
+    let mut select = select.order_by_asc(id).limit(page.size + 1);
+    if let Some(after) = page.after {
+        select = select.filter(id.gt(after));
+    }
+    for tagged in page.tags.iter().flat_map(tagged) {
+        select = select.filter(id.in_subquery(tagged));
+    }
+    let mut rows = within(select.all(connection)).await?;
+    let more = rows.len() as u64 > page.size;
+    rows.truncate(usize::try_from(page.size).unwrap_or(usize::MAX));
+    let last = rows.last().filter(|_| more).and_then(|row| row.get(id.into()).unwrap::<Option<Uuid>>());
+    Ok(Listed { rows, next: last })
+}
+
+fn tagged(tags: &Tags) -> Vec<SelectStatement> {
+    match tags {
+        Tags::All(names) => names.iter().map(|name| among(std::slice::from_ref(name))).collect(),
+        Tags::Any(names) => vec![among(names)],
+    }
+}
+
+fn among(names: &[String]) -> SelectStatement {
+    Query::select()
+        .column(Alias::new("entity_id"))
+        .from(Alias::new("tag"))
+        .and_where(Expr::col(Alias::new("tag")).is_in(names.iter().cloned()))
+        .take()
+}

@@ -1,0 +1,5 @@
+//! The control plane from the outside, alone and with a real data plane.
+
+mod store;
+mod story;
+mod trust;

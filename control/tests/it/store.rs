@@ -1,0 +1,227 @@
+//! The store on both databases: every write moves the head by one and says what it changed, or leaves
+//! nothing.
+
+use std::collections::BTreeMap;
+
+use control::store::{Page, Selector, Store, StoreError, Tags};
+use serde_json::json;
+use testkit::postgres;
+use uuid::Uuid;
+use wire::Key;
+
+/// A store on a new database, and what holds it.
+struct Stage {
+    store: Store,
+    _folder: tempfile::TempDir,
+}
+
+async fn sqlite() -> Stage {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("made/gibbon.sqlite").display());
+    stage(&url, folder).await
+}
+
+async fn postgresql() -> Stage {
+    stage(&postgres::shared().database(), tempfile::tempdir().unwrap()).await
+}
+
+async fn stage(url: &str, folder: tempfile::TempDir) -> Stage {
+    let store = Store::open(url).await.unwrap();
+    store.migrate(url).await.unwrap();
+    store.migrate(url).await.unwrap();
+    Stage { store, _folder: folder }
+}
+
+/// Runs a test on both databases.
+macro_rules! on_both {
+    ($($name:ident => $test:ident),* $(,)?) => {
+        $(mod $name {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_sqlite() {
+                super::$test(super::sqlite().await.store).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_postgresql() {
+                super::$test(super::postgresql().await.store).await;
+            }
+        })*
+    };
+}
+
+on_both! {
+    writes => every_write_is_one_revision,
+    refusals => a_refused_write_leaves_nothing,
+    pages => lists_are_paged_and_filtered,
+    writers => writers_at_the_same_time_make_a_gapless_log,
+}
+
+fn service(id: u128, name: &str) -> entity::service::Model {
+    entity::service::Model {
+        id: Uuid::from_u128(id),
+        name: Some(name.to_owned()),
+        protocol: "http".into(),
+        host: "127.0.0.1".into(),
+        port: 80,
+        path: None,
+        retries: 5,
+        connect_timeout: 60_000,
+        write_timeout: 60_000,
+        read_timeout: 60_000,
+        tags: None,
+        client_certificate: None,
+        tls_verify: None,
+        tls_verify_depth: None,
+        ca_certificates: None,
+        enabled: true,
+        created_at: 1,
+        updated_at: 1,
+    }
+}
+
+fn route(id: u128, service: u128) -> entity::route::Model {
+    entity::route::Model {
+        id: Uuid::from_u128(id),
+        name: None,
+        service_id: Some(Uuid::from_u128(service)),
+        protocols: json!(["http", "https"]),
+        methods: None,
+        hosts: None,
+        paths: Some(json!(["/"])),
+        headers: None,
+        snis: None,
+        sources: None,
+        destinations: None,
+        https_redirect_status_code: 426,
+        regex_priority: 0,
+        strip_path: true,
+        path_handling: "v0".into(),
+        preserve_host: false,
+        request_buffering: true,
+        response_buffering: true,
+        tags: None,
+        created_at: 1,
+        updated_at: 1,
+    }
+}
+
+async fn revision(store: &Store) -> u64 {
+    store.head().await.unwrap().revision
+}
+
+/// What the log leads to is what is published.
+async fn log_leads_to_what_is_published(store: &Store) {
+    let (head, published) = store.published().await.unwrap();
+    let mut replayed = BTreeMap::new();
+    for change in store.changes(0, head.revision).await.unwrap() {
+        match change.value {
+            Some(bytes) => replayed.insert(change.key, bytes.to_vec()),
+            None => replayed.remove(&change.key),
+        };
+    }
+    assert_eq!(replayed, published.into_iter().collect());
+}
+
+async fn every_write_is_one_revision(store: Store) {
+    let commits = store.subscribe();
+    assert_eq!(revision(&store).await, 0);
+    assert_eq!(store.services().insert(service(1, "a")).await.unwrap().revision, 1);
+    assert_eq!(store.routes().insert(route(2, 1)).await.unwrap().revision, 2);
+    let renamed = entity::service::Model { port: 81, ..service(1, "b") };
+    assert_eq!(store.services().upsert(renamed.clone()).await.unwrap().revision, 3);
+    assert_eq!(store.services().get(&Selector::parse("b")).await.unwrap(), Some(renamed));
+    assert_eq!(store.services().get(&Selector::parse("a")).await.unwrap(), None);
+    assert_eq!(store.routes().delete(Uuid::from_u128(2)).await.unwrap(), Some(4));
+    assert_eq!(store.routes().delete(Uuid::from_u128(2)).await.unwrap(), None);
+    assert_eq!(revision(&store).await, 4);
+    assert_eq!(*commits.borrow(), 4);
+    let keys: Vec<_> = store.changes(1, 4).await.unwrap().into_iter().map(|change| change.key).collect();
+    let (service, route) = (Key::service(Uuid::from_u128(1)), Key::route(Uuid::from_u128(2)));
+    assert_eq!(keys, [route, service, route]);
+    log_leads_to_what_is_published(&store).await;
+}
+
+async fn a_refused_write_leaves_nothing(store: Store) {
+    store.services().insert(service(1, "a")).await.unwrap();
+    store.routes().insert(route(2, 1)).await.unwrap();
+    let same_name = store.services().insert(service(3, "a")).await.unwrap_err();
+    assert!(
+        matches!(&same_name, StoreError::Unique { fields } if fields == &[("name", "a".to_owned())]),
+        "{same_name:?}"
+    );
+    let same_id = store.services().insert(service(1, "c")).await.unwrap_err();
+    assert!(matches!(&same_id, StoreError::Unique { fields } if fields[0].0 == "id"), "{same_id:?}");
+    let no_service = store.routes().upsert(route(4, 9)).await.unwrap_err();
+    assert!(
+        matches!(no_service, StoreError::ForeignKey { field: "service", id, .. } if id == Uuid::from_u128(9))
+    );
+    let referenced = store.services().delete(Uuid::from_u128(1)).await.unwrap_err();
+    assert!(matches!(referenced, StoreError::Referenced { by: "routes", .. }), "{referenced:?}");
+    assert_eq!(revision(&store).await, 2);
+    log_leads_to_what_is_published(&store).await;
+}
+
+async fn lists_are_paged_and_filtered(store: Store) {
+    for id in 1..=5_u128 {
+        let tags = Some(if id % 2 == 0 { json!(["even", "all"]) } else { json!(["odd", "all"]) });
+        store
+            .services()
+            .insert(entity::service::Model { tags, ..service(id, &id.to_string()) })
+            .await
+            .unwrap();
+    }
+    let ids = |tags: Option<Tags>| {
+        let store = &store;
+        async move {
+            let (mut ids, mut after) = (Vec::new(), None);
+            loop {
+                let page = Page { size: 2, after, tags: tags.clone() };
+                let listed = store.services().list(&page).await.unwrap();
+                assert!(listed.rows.len() <= 2);
+                ids.extend(listed.rows.iter().map(|row| row.id.as_u128()));
+                after = listed.next;
+                if after.is_none() {
+                    return ids;
+                }
+            }
+        }
+    };
+    let tags = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    assert_eq!(ids(None).await, [1, 2, 3, 4, 5]);
+    assert_eq!(ids(Some(Tags::All(tags(&["even", "all"])))).await, [2, 4]);
+    assert_eq!(ids(Some(Tags::Any(tags(&["even", "odd"])))).await, [1, 2, 3, 4, 5]);
+    assert_eq!(ids(Some(Tags::All(tags(&["even", "odd"])))).await, [0_u128; 0]);
+    store.services().upsert(service(2, "2")).await.unwrap();
+    assert_eq!(ids(Some(Tags::All(tags(&["even"])))).await, [4], "tags go with the row");
+    store.services().delete(Uuid::from_u128(4)).await.unwrap();
+    assert!(store.tags().list(Some("even"), 10, None).await.unwrap().is_empty());
+}
+
+async fn writers_at_the_same_time_make_a_gapless_log(store: Store) {
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..8_u128 {
+        let store = store.clone();
+        writers.spawn(async move {
+            let mut revisions = Vec::new();
+            for n in 0..10_u128 {
+                let id = 100 * (writer + 1) + n;
+                revisions.push(store.services().insert(service(id, &id.to_string())).await.unwrap().revision);
+            }
+            revisions
+        });
+    }
+    let mut revisions: Vec<u64> = writers.join_all().await.concat();
+    revisions.sort_unstable();
+    assert_eq!(revisions, (1..=80).collect::<Vec<_>>());
+    let logged: Vec<_> = store.changes(0, 80).await.unwrap().iter().map(|change| change.revision).collect();
+    assert_eq!(logged, revisions);
+    log_leads_to_what_is_published(&store).await;
+}
+
+#[tokio::test]
+async fn an_unreachable_database_is_told_with_its_address_and_without_its_password() {
+    let port = testkit::ports::reserve();
+    let error =
+        Store::open(&format!("postgres://gibbon:secret@{port}/gibbon")).await.unwrap_err().to_string();
+    assert!(error.contains(&port.to_string()) && !error.contains("secret"), "{error}");
+}

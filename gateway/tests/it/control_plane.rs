@@ -1,0 +1,155 @@
+//! A fake control plane: the real listener and the real frames, and a script instead of a database.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use node::identity::{Identity, Pins, server_config};
+use node::link::{self, Link};
+use rustls::ServerConfig;
+use testkit::certs::Pair;
+use tokio::net::TcpListener;
+use uuid::Uuid;
+use wire::{
+    CloseCode, Digest, EncodedUpdate, EntityHash, Frame, Hello, Key, Mode, Nack, Position, Record, Root,
+    Update, Welcome,
+};
+
+/// A listener with a valid pair, and the history that it tells.
+pub(crate) struct FakeControlPlane {
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    pub(crate) history: History,
+}
+
+/// One configuration after the other.
+pub(crate) struct History {
+    digest: Digest,
+    pub(crate) position: Position,
+}
+
+/// A data plane that has connected and said hello.
+pub(crate) struct Connected {
+    link: Link,
+    pub(crate) hello: Hello,
+}
+
+impl FakeControlPlane {
+    pub(crate) async fn listen(address: SocketAddr, pair: &Pair) -> Self {
+        let identity = Identity::load(&pair.cert, &pair.key).unwrap();
+        let tls = server_config(&identity, &Pins::from(&identity)).unwrap();
+        let listener = TcpListener::bind(address).await.unwrap();
+        let position = Position { epoch: Uuid::from_u128(1), ..Position::default() };
+        Self { listener, tls, history: History { digest: Digest::new(), position } }
+    }
+
+    /// Waits for a data plane and its hello.
+    pub(crate) async fn hello(&self) -> Connected {
+        let (stream, _) = self.listener.accept().await.unwrap();
+        let (mut link, _) = link::accept(stream, Arc::clone(&self.tls)).await.unwrap();
+        let message = link.recv().await.unwrap().unwrap();
+        let Frame::Hello(hello) = Frame::decode(&message).unwrap() else { panic!("no hello") };
+        Connected { link, hello }
+    }
+
+    /// Waits for a data plane and welcomes it.
+    pub(crate) async fn welcome(&self) -> Connected {
+        let mut connected = self.hello().await;
+        let head = self.history.position;
+        let welcome = Welcome {
+            version: 1,
+            node_id: Uuid::from_u128(2),
+            program: "fake".into(),
+            head,
+            heartbeat_ms: 30_000,
+        };
+        connected.send(&Frame::Welcome(welcome)).await;
+        connected
+    }
+}
+
+impl Connected {
+    pub(crate) async fn send(&mut self, frame: &Frame) {
+        self.link.send(frame.encode()).await.unwrap();
+    }
+
+    /// The next frame; `None` when the data plane has closed.
+    pub(crate) async fn next(&mut self) -> Option<Frame> {
+        let message = self.link.recv().await.unwrap()?;
+        Some(Frame::decode(&message).unwrap())
+    }
+
+    pub(crate) async fn update(&mut self, update: &Update) -> Result<Position, Nack> {
+        for frame in EncodedUpdate::new(update).frames {
+            self.link.send(frame).await.unwrap();
+        }
+        loop {
+            match self.next().await.expect("an answer") {
+                Frame::Ack(ack) => return Ok(ack.held),
+                Frame::Nack(nack) => return Err(nack),
+                Frame::Heartbeat(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    pub(crate) async fn close(&mut self, code: CloseCode, reason: &str) {
+        self.link.close(code.number(), reason).await;
+    }
+
+    /// Why the data plane closed, once it has.
+    pub(crate) async fn closed_because(mut self) -> String {
+        while self.next().await.is_some() {}
+        self.link.closed_because()
+    }
+}
+
+impl History {
+    /// The update that puts (`Some`) or deletes these, with the root that it leads to.
+    pub(crate) fn update(&mut self, mode: Mode, changes: &[(Key, Option<Bytes>)]) -> Update {
+        let from = self.position.revision;
+        if mode == Mode::Snapshot {
+            self.digest = Digest::new();
+        }
+        for (key, value) in changes {
+            self.digest.set(*key, value.as_ref().map(|bytes| EntityHash::of(*key, bytes)));
+        }
+        self.position.revision += 1;
+        self.position.root = self.digest.root();
+        encode(mode, from, self.position, changes)
+    }
+
+    /// An update that announces another root than it leads to.
+    pub(crate) fn with_wrong_root(&self, changes: &[(Key, Option<Bytes>)]) -> Update {
+        let to = Position { revision: self.position.revision + 1, root: Root([9; 32]), ..self.position };
+        encode(Mode::Delta, self.position.revision, to, changes)
+    }
+}
+
+/// A service at this address, as it is published.
+pub(crate) fn service(id: u128, address: SocketAddr) -> (Key, Option<Bytes>) {
+    let service =
+        wire::Service { host: address.ip().to_string(), port: address.port(), ..wire::Service::default() };
+    (Key::service(Uuid::from_u128(id)), Some(serde_json::to_vec(&service).unwrap().into()))
+}
+
+/// A route under this path to a service, as it is published.
+pub(crate) fn route(id: u128, service: u128, path: &str) -> (Key, Option<Bytes>) {
+    let service = Some(Uuid::from_u128(service));
+    let route = wire::Route { service, paths: Some(vec![path.into()]), ..wire::Route::default() };
+    (Key::route(Uuid::from_u128(id)), Some(serde_json::to_vec(&route).unwrap().into()))
+}
+
+/// What a data plane has on its disk; nothing before its first configuration.
+pub(crate) fn copy_on_disk(state: &Path) -> Vec<u8> {
+    std::fs::read(state.join("config.log")).unwrap_or_default()
+}
+
+fn encode(mode: Mode, from: u64, to: Position, changes: &[(Key, Option<Bytes>)]) -> Update {
+    let mut payload = BytesMut::new();
+    for (key, value) in changes {
+        Record { key: *key, value: value.as_deref() }.encode(&mut payload);
+    }
+    Update::new(mode, if mode == Mode::Snapshot { 0 } else { from }, to, payload.freeze())
+}

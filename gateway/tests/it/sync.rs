@@ -1,0 +1,165 @@
+//! The data plane's side of the sync, against a fake control plane with a valid certificate.
+
+use testkit::certs::{self, Pair};
+use testkit::origin::Origin;
+use testkit::plane::{DEADLINE, Gateway};
+use testkit::ports::{self, Port};
+use testkit::wait;
+use uuid::Uuid;
+use wire::{CloseCode, Frame, Mode, NackReason};
+
+use crate::control_plane::{Connected, FakeControlPlane, copy_on_disk, route, service};
+
+/// A data plane that serves `/old` at revision 1, its fake control plane, and an origin.
+struct Stage {
+    gateway: Gateway,
+    control: FakeControlPlane,
+    connected: Connected,
+    origin: Origin,
+    port: Port,
+    pair: Pair,
+    _folder: tempfile::TempDir,
+}
+
+async fn stage() -> Stage {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = certs::valid(folder.path(), "cluster");
+    let port = ports::reserve();
+    let mut control = FakeControlPlane::listen(port.address(), &pair).await;
+    let origin = Origin::start();
+    let mut gateway = Gateway::at(&port.to_string(), &pair);
+    gateway.node.spawn();
+    let mut connected = control.welcome().await;
+    assert_eq!(connected.hello.held, None);
+    let snapshot =
+        control.history.update(Mode::Snapshot, &[service(1, origin.address()), route(2, 1, "/old")]);
+    connected.update(&snapshot).await.unwrap();
+    gateway.node.wait_ready().await;
+    gateway.wait_for("/old", 200).await;
+    Stage { gateway, control, connected, origin, port, pair, _folder: folder }
+}
+
+/// The old configuration serves, and the reason stands where an operator looks.
+async fn serves_the_old(stage: &Stage, reason: NackReason, message: &str) {
+    stage.gateway.proxy().get("/old").await.unwrap().expect(200);
+    stage.gateway.proxy().get("/new").await.unwrap().expect(404);
+    let status = stage.gateway.node.status_view().await;
+    assert_eq!(status["sync"]["revision"], 1, "{status}");
+    assert!(status["sync"]["last_error"].as_str().unwrap().contains(message), "{status}");
+    let series = format!(r#"gibbon_config_rejections_total{{reason="{}"}}"#, reason.as_str());
+    assert_eq!(stage.gateway.node.metric(&series).await, 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_breaks_a_rule_is_refused_with_the_entity_and_the_old_one_serves() {
+    let mut stage = stage().await;
+    let bad = stage.control.history.update(Mode::Delta, &[route(3, 1, "/new"), route(4, 1, "no slash")]);
+    let nack = stage.connected.update(&bad).await.unwrap_err();
+    assert_eq!((nack.reason, nack.revision), (NackReason::Invalid, 2));
+    assert_eq!((nack.collection.as_deref(), nack.id), (Some("routes"), Some(Uuid::from_u128(4))));
+    assert_eq!(nack.field.as_deref(), Some("paths"));
+    serves_the_old(&stage, NackReason::Invalid, "revision 2 refused").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_with_a_wrong_root_or_out_of_order_is_refused() {
+    let mut stage = stage().await;
+    let wrong = stage.control.history.with_wrong_root(&[route(3, 1, "/new")]);
+    assert_eq!(stage.connected.update(&wrong).await.unwrap_err().reason, NackReason::RootMismatch);
+    serves_the_old(&stage, NackReason::RootMismatch, "announces the root").await;
+    stage.control.history.update(Mode::Delta, &[]);
+    let late = stage.control.history.update(Mode::Delta, &[route(3, 1, "/new")]);
+    assert_eq!(stage.connected.update(&late).await.unwrap_err().reason, NackReason::OutOfOrder);
+    serves_the_old(&stage, NackReason::OutOfOrder, "starts from revision 2").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_connection_is_made_again_from_what_is_held() {
+    let mut stage = stage().await;
+    let held = stage.control.history.position;
+    stage.connected.close(CloseCode::ShuttingDown, "maintenance").await;
+    let mut again = stage.control.welcome().await;
+    assert_eq!(again.hello.held, Some(held));
+    let delta = stage.control.history.update(Mode::Delta, &[route(3, 1, "/new")]);
+    again.update(&delta).await.unwrap();
+    stage.gateway.wait_for("/new", 200).await;
+    assert!(stage.gateway.node.metric("gibbon_cluster_reconnects_total").await >= 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_that_make_no_sense_end_the_connection_and_nothing_else() {
+    let mut stage = stage().await;
+    stage.connected.send(&Frame::More(bytes::Bytes::from_static(b"of what?"))).await;
+    let reason = stage.connected.closed_because().await;
+    assert!(reason.contains("out of place") && reason.contains("4000"), "{reason}");
+    stage.control.welcome().await;
+    stage.gateway.proxy().get("/old").await.unwrap().expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_control_plane_of_another_version_is_refused_by_name() {
+    let stage = stage().await;
+    drop(stage.connected);
+    let mut connected = stage.control.hello().await;
+    let welcome = wire::Welcome {
+        version: 99,
+        node_id: Uuid::nil(),
+        program: "later".into(),
+        head: stage.control.history.position,
+        heartbeat_ms: 1000,
+    };
+    connected.send(&Frame::Welcome(welcome)).await;
+    let reason = connected.closed_because().await;
+    assert!(reason.contains("version 99") && reason.contains("4001"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn asked_for_its_buckets_it_sends_those_of_what_it_holds() {
+    let mut stage = stage().await;
+    stage.connected.send(&Frame::BucketsWanted(stage.control.history.position)).await;
+    let Some(Frame::Buckets(revision, hashes)) = stage.connected.next().await else { panic!("no buckets") };
+    assert_eq!((revision, hashes.len()), (1, wire::BUCKETS));
+    assert_eq!(hashes.iter().filter(|hash| **hash != wire::Root::default()).count(), 2);
+}
+
+/// Killed without warning, started without a control plane: what was acknowledged is served, and a damaged
+/// copy gives way to the one before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_starts_from_its_disk_and_a_damaged_copy_is_set_aside() {
+    let mut stage = stage().await;
+    let delta = stage.control.history.update(Mode::Delta, &[route(3, 1, "/new")]);
+    stage.connected.update(&delta).await.unwrap();
+    // The ack does not wait for the disk; the control plane would send the change again.
+    let whole = || copy_on_disk(stage.gateway.state());
+    let before = whole().len();
+    wait::until(testkit::plane::DEADLINE, "the change is on disk", || whole().len() > before || before > 500)
+        .await;
+    let second = stage.control.history.update(
+        Mode::Snapshot,
+        &[service(1, stage.origin.address()), route(2, 1, "/old"), route(5, 1, "/newest")],
+    );
+    stage.connected.update(&second).await.unwrap();
+    stage.gateway.wait_for("/newest", 200).await;
+    let previous = stage.gateway.state().join("config.log.1");
+    wait::until(DEADLINE, "the second snapshot is on disk", || previous.exists()).await;
+    drop((stage.control, stage.connected));
+
+    stage.gateway.node.kill9();
+    stage.gateway.node.start().await;
+    stage.gateway.proxy().get("/newest").await.unwrap().expect(200);
+
+    stage.gateway.node.kill9();
+    let path = stage.gateway.state().join("config.log");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    stage.gateway.node.start().await;
+    stage.gateway.proxy().get("/old").await.unwrap().expect(200);
+    stage.gateway.proxy().get("/newest").await.unwrap().expect(404);
+    assert!(stage.gateway.state().join("config.log.damaged").exists());
+    assert!(stage.gateway.node.metric("gibbon_config_cache_errors_total").await >= 1.0);
+    // Where the control plane is back, the data plane is, too.
+    let control = FakeControlPlane::listen(stage.port.address(), &stage.pair).await;
+    control.hello().await;
+}
