@@ -1,3 +1,4 @@
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 //! The control plane from the outside, alone and with a real data plane.
 
 mod store;
