@@ -57,6 +57,26 @@ pub struct Answer {
 }
 
 impl Failure {
+    /// Every failure, for the metrics: a counter that begins at 0 shows its first increase.
+    pub const ALL: [Self; 16] = [
+        Self::BadRequest,
+        Self::RequestTimeout,
+        Self::UriTooLong,
+        Self::HeaderTooLarge,
+        Self::NoConfiguration,
+        Self::NoRoute,
+        Self::HttpsRequired(426),
+        Self::NoService,
+        Self::Overloaded,
+        Self::NameResolution,
+        Self::UpstreamConnect,
+        Self::UpstreamTls,
+        Self::UpstreamInvalid,
+        Self::UpstreamTimeout,
+        Self::ClientClosed,
+        Self::Internal,
+    ];
+
     /// Status, reason and message.
     pub fn answer(self) -> Answer {
         use Format::{Json, Text};

@@ -7,6 +7,8 @@ use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result,
 };
 
+use crate::error::Failure;
+
 /// Upper bounds in seconds. A proxy on one machine answers in tens of microseconds; a timeout of Kong's
 /// default takes 60 s.
 const DURATIONS: [f64; 20] = [
@@ -140,12 +142,7 @@ impl HttpMetrics {
         )?;
         Ok(Self {
             requests: Requests::new(registry)?,
-            errors: counters(
-                registry,
-                "gibbon_http_errors_total",
-                "Requests that the gateway failed, by reason",
-                "reason",
-            )?,
+            errors: errors(registry)?,
             request_duration: histogram(
                 registry,
                 "gibbon_http_request_duration_seconds",
@@ -281,6 +278,15 @@ impl SyncMetrics {
             )?,
         })
     }
+}
+
+fn errors(registry: &Registry) -> Result<IntCounterVec> {
+    let help = "Requests that the gateway failed, by reason";
+    let errors = counters(registry, "gibbon_http_errors_total", help, "reason")?;
+    for failure in Failure::ALL {
+        errors.with_label_values(&[failure.answer().reason]);
+    }
+    Ok(errors)
 }
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge> {

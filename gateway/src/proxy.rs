@@ -20,7 +20,7 @@ use crate::error::Failure;
 use crate::limit::Limit;
 use crate::listener::HeaderDeadline;
 use crate::live::Live;
-use crate::metrics::HttpMetrics;
+use crate::metrics::{HttpMetrics, Source};
 use crate::request::{self, Canonical, Trusted};
 use crate::respond::{milliseconds, respond};
 use crate::route;
@@ -43,6 +43,9 @@ const MAX_TARGET: usize = 8 * 1024;
 const MAX_FIELDS: usize = 100;
 /// The longest silence within a body, in either direction.
 const BODY_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long the rest of a body is read that nobody wants, to keep the connection.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The proxy.
 #[derive(Debug)]
@@ -209,8 +212,9 @@ impl ProxyHttp for Proxy {
         if let Some(answer) = failed {
             self.metrics.errors.with_label_values(&[answer.reason]).inc();
         }
+        let source = if sent.is_some() { context.answered_by } else { Source::Gateway };
         let status = sent.or(failed.map(|answer| answer.status)).unwrap_or(0);
-        self.metrics.requests.count(status, context.answered_by);
+        self.metrics.requests.count(status, source);
         self.metrics.request_duration.observe(context.started.elapsed().as_secs_f64());
         self.metrics.gateway_duration.observe(context.before_upstream().as_secs_f64());
         if let Some(answered) = context.upstream.answered {
@@ -223,6 +227,7 @@ impl Proxy {
     fn set_timeouts(&self, session: &mut Session) {
         session.set_read_timeout(Some(BODY_PATIENCE));
         session.set_write_timeout(Some(BODY_PATIENCE));
+        session.set_total_drain_timeout(Some(DRAIN_PATIENCE));
         // Only where the client did not ask to close.
         if session.get_keepalive().is_some() {
             // Pingora counts whole seconds, and 0 would be for ever.

@@ -64,12 +64,12 @@ fn peer(service: &Service, address: IpAddr) -> HttpPeer {
     peer
 }
 
-/// The name shown to the upstream and verified. Pingora verifies nothing when it is empty, so it is empty
-/// only where nothing is to be verified and there is no name to show.
+/// The name shown to the upstream and verified. Pingora verifies nothing when it is empty, so it never is
+/// where TLS is spoken; rustls shows no name that is an address (RFC 6066, section 3).
 fn server_name(service: &Service) -> String {
     match &service.host {
-        Host::Name(name) if service.tls => name.as_ref().to_owned(),
-        Host::Address(address) if service.tls && service.tls_verify => address.to_string(),
-        Host::Name(_) | Host::Address(_) => String::new(),
+        _ if !service.tls => String::new(),
+        Host::Name(name) => name.as_ref().to_owned(),
+        Host::Address(address) => address.to_string(),
     }
 }

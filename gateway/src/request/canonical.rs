@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use http::HeaderValue;
 use http::header::HOST;
+use http::{HeaderValue, Version};
 use pingora::http::RequestHeader;
 
 use crate::error::Failure;
@@ -23,8 +23,8 @@ impl Canonical {
     /// The canonical form of what `header` asks for.
     ///
     /// # Errors
-    /// [`Failure::BadRequest`] for a target that is no path, and for a path or host that is not UTF-8: what
-    /// cannot be compared cannot be routed.
+    /// [`Failure::BadRequest`] for a target that is no path, for a path or host that is not UTF-8 (what
+    /// cannot be compared cannot be routed), and for HTTP/1.1 without a host (RFC 9112, section 3.2).
     pub fn new(header: &RequestHeader) -> Result<Self, Failure> {
         let sent = sent_authority(header)?;
         let (host, port) = split_port(sent)?;
@@ -77,6 +77,7 @@ fn sent_authority(header: &RequestHeader) -> Result<&str, Failure> {
         Some(authority) => Ok(authority.as_str()),
         None => match header.headers.get(HOST) {
             Some(host) => std::str::from_utf8(host.as_bytes()).map_err(|_| Failure::BadRequest),
+            None if header.version == Version::HTTP_11 => Err(Failure::BadRequest),
             None => Ok(""),
         },
     }

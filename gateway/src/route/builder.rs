@@ -177,9 +177,9 @@ impl Refusal {
         Self { key, field: field.map(str::to_owned), message: message.to_string() }
     }
 
+    /// The first rule that is broken names the field; the message has them all.
     fn invalid(key: Key, violations: &Violations) -> Self {
-        let first = violations.iter().next().map(|(path, _)| path).filter(|path| path != "@entity");
-        Self { key, field: first, message: violations.to_string() }
+        Self::new(key, violations.fields.keys().next().map(String::as_str), violations)
     }
 }
 
