@@ -3,10 +3,12 @@
 //! process.
 
 mod canonical;
+mod control_plane;
 mod failures;
 mod limits;
 mod program;
 mod proxying;
 mod support;
 mod swap;
+mod sync;
 mod table;
