@@ -1,0 +1,224 @@
+//! What a request costs: processor time of the worker, for each request, against a proxy that is Pingora
+//! and nothing else ("floor"). Load and origin run in this process, on threads of their own that are not
+//! counted; rounds of the two take turns.
+
+#![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
+#![expect(clippy::print_stdout, reason = "a table is what this bench is run for")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gateway::app::{self, Shared};
+use gateway::config::Config;
+use gateway::drain::Draining;
+use gateway::listener::Bound;
+use gateway::metrics::Metrics;
+use gateway::route::{Builder, Change};
+use pingora::apps::ServerApp;
+use pingora::proxy::{ProxyHttp, Session, http_proxy};
+use pingora::services::Service as _;
+use pingora::upstreams::peer::HttpPeer;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
+use uuid::Uuid;
+use wire::{Route, Service};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const CONNECTIONS: usize = 64;
+const ROUND: Duration = Duration::from_secs(2);
+const ROUNDS: usize = 7;
+/// Of `utime` and `stime` in `/proc`, on every Linux that this is run on.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+const REQUEST: &[u8] =
+    b"GET /bench/items/42?a=b HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n";
+const HEADER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 128\r\nContent-Type: text/plain\r\n\r\n";
+
+fn main() {
+    let origin = start_origin();
+    let floor = start_floor(origin);
+    let gateways = [1, 10_000].map(|routes| (routes, start_gateway(origin, routes)));
+    let load = runtime("load");
+    let mut costs = vec![Vec::new(); 1 + gateways.len()];
+    for _ in 0..ROUNDS {
+        costs[0].push(round(&load, "floor", floor));
+        for (at, (routes, address)) in gateways.iter().enumerate() {
+            costs[at + 1].push(round(&load, &gateway_name(*routes), *address));
+        }
+    }
+    let floor = median(&mut costs[0]);
+    println!("floor: {floor:.1} µs a request");
+    for (at, (routes, _)) in gateways.iter().enumerate() {
+        let cost = median(&mut costs[at + 1]);
+        println!("gateway, {routes} routes: {cost:.1} µs a request, {:.2} x floor", cost / floor);
+    }
+}
+
+/// Microseconds of processor time for each request of a round.
+fn round(load: &Runtime, name: &str, address: SocketAddr) -> f64 {
+    let before = cpu_seconds(name);
+    let requests = load.block_on(requests_in(ROUND, address));
+    (cpu_seconds(name) - before) / requests as f64 * 1e6
+}
+
+async fn requests_in(time: Duration, address: SocketAddr) -> usize {
+    let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        let (stop, count) = (stop.clone(), count.clone());
+        clients.spawn(async move {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let mut buffer = vec![0; 4096];
+            while !stop.load(Ordering::Relaxed) {
+                stream.write_all(REQUEST).await.unwrap();
+                read_response(&mut stream, &mut buffer).await;
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    tokio::time::sleep(time).await;
+    stop.store(true, Ordering::Relaxed);
+    while let Some(ended) = clients.join_next().await {
+        ended.unwrap();
+    }
+    count.load(Ordering::Relaxed)
+}
+
+/// A header, and 128 bytes behind it.
+async fn read_response(stream: &mut TcpStream, buffer: &mut [u8]) {
+    let mut filled = 0;
+    loop {
+        filled += stream.read(&mut buffer[filled..]).await.unwrap();
+        let header = buffer[..filled].windows(4).position(|bytes| bytes == b"\r\n\r\n");
+        if header.is_some_and(|end| filled >= end + 4 + 128) {
+            assert!(buffer.starts_with(b"HTTP/1.1 200"));
+            return;
+        }
+    }
+}
+
+fn start_origin() -> SocketAddr {
+    serve("origin", |listener| async move {
+        let listener = TcpListener::from_std(listener).unwrap();
+        let response: Arc<[u8]> = [HEADER, &[b'x'; 128]].concat().into();
+        let mut connections = tokio::task::JoinSet::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let response = response.clone();
+            connections.spawn(async move {
+                let mut buffer = vec![0; 4096];
+                // Requests are small and come one at a time: one read is one request.
+                while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+                    stream.write_all(&response).await.unwrap();
+                }
+            });
+        }
+    })
+}
+
+/// Pingora with one upstream and nothing around it.
+struct Floor(SocketAddr);
+
+#[async_trait]
+impl ProxyHttp for Floor {
+    type CTX = ();
+
+    fn new_ctx(&self) {}
+
+    async fn upstream_peer(&self, _: &mut Session, (): &mut ()) -> pingora::Result<Box<HttpPeer>> {
+        Ok(Box::new(HttpPeer::new(self.0, false, String::new())))
+    }
+}
+
+fn start_floor(origin: SocketAddr) -> SocketAddr {
+    let bound = bound();
+    let address = bound.addresses()[0];
+    let conf = Arc::new(app::server_conf(1));
+    run("floor", bound.serve("floor", http_proxy(&conf, Floor(origin)), Draining::new()));
+    address
+}
+
+fn start_gateway(origin: SocketAddr, routes: u128) -> SocketAddr {
+    let config = Config::parse(&node::config::load_with(None, []).unwrap()).unwrap();
+    let shared = Shared::new(&config, Metrics::new(&prometheus::Registry::new()).unwrap());
+    shared.live.publish(Builder::new().apply(configuration(origin, routes)).unwrap());
+    let bound = bound();
+    let address = bound.addresses()[0];
+    let conf = Arc::new(app::server_conf(1));
+    run(&gateway_name(routes), app::proxy_service(&config, &conf, &shared, bound, Draining::new()));
+    address
+}
+
+fn configuration(origin: SocketAddr, routes: u128) -> Vec<Change> {
+    let id = Uuid::from_u128(1);
+    let (host, port) = (origin.ip().to_string(), origin.port());
+    let service = Service { id, host, port, ..Service::default() };
+    let route = |number| Route {
+        id: Uuid::from_u128(0xB000 + number),
+        service: Some(id),
+        paths: Some(vec![if number == 0 { "/bench".into() } else { format!("/bench-{number}") }]),
+        ..Route::default()
+    };
+    std::iter::once(Change::PutService(service)).chain((0..routes).map(route).map(Change::PutRoute)).collect()
+}
+
+fn bound() -> Bound {
+    Bound::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap()
+}
+
+fn run<A: ServerApp + Send + Sync + 'static>(name: &str, mut service: gateway::listener::Listening<A>) {
+    let runtime = runtime(name);
+    thread::spawn(move || {
+        let draining = Draining::new();
+        runtime.block_on(service.start_service(None, draining.watch(), 1));
+    });
+}
+
+fn serve<F>(name: &str, server: impl FnOnce(std::net::TcpListener) -> F + Send + 'static) -> SocketAddr
+where
+    F: Future<Output = ()>,
+{
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let (address, runtime) = (listener.local_addr().unwrap(), runtime(name));
+    thread::spawn(move || {
+        let _context = runtime.enter();
+        runtime.block_on(server(listener));
+    });
+    address
+}
+
+fn runtime(name: &str) -> Runtime {
+    RuntimeBuilder::new_multi_thread().worker_threads(1).thread_name(name).enable_all().build().unwrap()
+}
+
+fn gateway_name(routes: u128) -> String {
+    format!("gateway-{routes}")
+}
+
+/// Processor time of the threads of this name.
+fn cpu_seconds(name: &str) -> f64 {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().map(|thread| thread.unwrap().path());
+    let of_name = threads.filter(|thread| {
+        std::fs::read_to_string(thread.join("comm")).is_ok_and(|comm| comm.trim_end() == name)
+    });
+    let ticks = of_name.map(|thread| {
+        let stat = std::fs::read_to_string(thread.join("stat")).unwrap();
+        // Behind the name, which may hold anything: the fields from the third on.
+        let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+        fields[11..13].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>()
+    });
+    ticks.sum::<f64>() / TICKS_PER_SECOND
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
