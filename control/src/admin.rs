@@ -83,11 +83,11 @@ pub fn router(state: AppState) -> Router {
         edits: RwLock::default(),
         in_flight: AtomicI64::default(),
     });
-    api.router
-        .method_not_allowed_fallback(no_such_method)
-        .fallback(no_such_path)
-        .layer(from_fn_with_state(Arc::clone(&admin), layer::around))
-        .with_state(admin)
+    let router = api.router.method_not_allowed_fallback(no_such_method).fallback(no_such_path);
+    // Around the router as a whole, not around each route: axum adds `Allow` outside of a route's layers.
+    Router::new()
+        .fallback_service(router.with_state(Arc::clone(&admin)))
+        .layer(from_fn_with_state(admin, layer::around))
 }
 
 /// What handlers share.

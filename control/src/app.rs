@@ -12,7 +12,7 @@ use node::identity::{Identity, Pins, server_config};
 use prometheus::Registry;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -98,6 +98,8 @@ impl App {
         let stop = CancellationToken::new();
         // What follows the others ends after them, so that their last words are written.
         let last = CancellationToken::new();
+        // Before anything listens: who sees it ready may tell it to stop.
+        let signals = Signals::new()?;
         let mut tasks = JoinSet::new();
         let (admin, status) = (self.admin(), self.status(&stop));
         info!(
@@ -123,7 +125,7 @@ impl App {
         tasks.spawn(named("cluster", listening));
         tasks.spawn(named("publisher", self.publisher.follow(last.clone())));
         tasks.spawn(named("registry", self.data_planes.follow(self.store, last.clone())));
-        watch(tasks, &stop, &last).await
+        watch(tasks, signals, &stop, &last).await
     }
 
     fn admin(&self) -> Router {
@@ -151,19 +153,41 @@ impl App {
     }
 }
 
+/// The signals that tell the program to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    /// Nothing is reloaded by it yet, and its default would be the end.
+    _hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(Failure::internal);
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            _hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 /// Waits for a signal, or for a task that ends by itself; then ends all of them.
 async fn watch(
     mut tasks: JoinSet<&'static str>,
+    mut signals: Signals,
     stop: &CancellationToken,
     last: &CancellationToken,
 ) -> Result<(), Failure> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::internal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::internal)?;
-    // Nothing is reloaded by it yet, and its default would be the end.
-    let _hangup = signal(SignalKind::hangup()).map_err(Failure::internal)?;
     let outcome = tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+        () = signals.recv() => Ok(()),
         ended = tasks.join_next() => Err(Failure::internal(match ended {
             Some(Ok(name)) => format!("the {name} task ended by itself"),
             Some(Err(error)) => format!("a task failed: {error}"),

@@ -178,7 +178,7 @@ fn shown(raw: &RawConfig) -> serde_json::Value {
 impl Default for RawConfig {
     fn default() -> Self {
         Self {
-            data_dir: "data/control".into(),
+            data_dir: "gibbon-control".into(),
             database: RawDatabase::default(),
             admin: RawAdmin::default(),
             cluster: RawCluster::default(),

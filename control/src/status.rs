@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -13,6 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use wire::Position;
 
+use crate::error;
 use crate::store::Store;
 
 /// What the status listener shows.
@@ -40,9 +40,9 @@ pub fn router(status: Status) -> Router {
 async fn metrics(State(status): State<Status>) -> Response {
     match TextEncoder::new().encode_to_string(&status.registry.gather()) {
         Ok(text) => ([("content-type", "text/plain; version=0.0.4")], text).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "cannot encode the metrics");
-            crate::error::unexpected()
+        Err(failure) => {
+            tracing::error!(%failure, "cannot encode the metrics");
+            error::unexpected()
         }
     }
 }
@@ -66,5 +66,5 @@ async fn ready(State(status): State<Status>) -> Response {
     } else {
         return Json(json!({ "message": "ready" })).into_response();
     };
-    (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "message": reason }))).into_response()
+    error::not_ready(reason)
 }

@@ -40,7 +40,8 @@ pub struct Settings {
     pub certificate: PathBuf,
     /// Its private key, PEM.
     pub key: PathBuf,
-    /// The CA that certificates are checked against; in `shared` mode both sides hold the same pair.
+    /// Further certificates that a control plane may show, PEM: both pairs count while one replaces the
+    /// other.
     pub ca: Option<PathBuf>,
     /// Between two heartbeats.
     pub heartbeat: Duration,

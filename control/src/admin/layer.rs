@@ -18,11 +18,7 @@ pub(super) async fn around(State(admin): State<Shared>, request: Request, next: 
     let begun = Instant::now();
     let counted = InFlight::new(&admin);
     let method = request.method().clone();
-    let handled = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    let mut response = handled.unwrap_or_else(|_| {
-        error!(%method, "a handler of the Admin API has panicked");
-        ApiError::Panicked.into_response()
-    });
+    let mut response = caught(next.run(request)).await;
     drop(counted);
     let taken = begun.elapsed();
     let metrics = &admin.state.metrics;
@@ -31,6 +27,14 @@ pub(super) async fn around(State(admin): State<Shared>, request: Request, next: 
     common_headers(&mut response, &admin, &method);
     response.headers_mut().insert("x-kong-admin-latency", HeaderValue::from(taken.as_millis() as u64));
     response
+}
+
+/// What a write has not committed is rolled back as its transaction is dropped.
+async fn caught(handler: impl Future<Output = Response>) -> Response {
+    AssertUnwindSafe(handler).catch_unwind().await.unwrap_or_else(|_| {
+        error!("a handler of the Admin API has panicked");
+        ApiError::Panicked.into_response()
+    })
 }
 
 fn common_headers(response: &mut Response, admin: &Admin, method: &Method) {
@@ -62,5 +66,17 @@ impl<'a> InFlight<'a> {
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer() {
+        let response = caught(async { panic!("on purpose") }).await;
+        assert_eq!(response.status(), 500);
+        assert_eq!(caught(async { Response::default() }).await.status(), 200);
     }
 }

@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 //! The control plane from the outside, alone and with a real data plane.
 
+mod admin;
+mod program;
 mod store;
 mod story;
 mod trust;

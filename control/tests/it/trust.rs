@@ -61,16 +61,15 @@ async fn another_self_signed_certificate_is_refused() {
 }
 
 #[tokio::test]
-async fn an_expired_certificate_is_refused_even_if_it_is_the_pair() {
+async fn an_expired_certificate_is_refused_even_where_it_is_pinned() {
     let folder = tempfile::tempdir().unwrap();
-    let pair = certs::expired(folder.path(), "cluster");
+    let pair = certs::valid(folder.path(), "cluster");
+    let expired = certs::expired(folder.path(), "expired");
     let mut control = Control::new(Database::Sqlite, &pair);
+    control.node.set("cluster.ca", expired.cert.display());
     control.node.start().await;
-    let stage = Stage { control, pair: pair.clone(), folder };
-    // Both sides hold it, so the dialling side refuses it first; the listener's own refusal is tested where
-    // the verifier is.
-    let error = dial(&stage, &pair).await.err().unwrap();
-    assert!(matches!(error, LinkError::Tls(_)), "{error}");
+    let stage = Stage { control, pair, folder };
+    is_refused(&stage, &expired, "expired_certificate").await;
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! Dials the control planes in turn and carries out what a session decides.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use node::identity::{Identity, Pins, client_config};
 use node::link::{self, Link, LinkError};
+use rustls::ClientConfig;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -33,6 +35,8 @@ enum Ended {
     ByUs(CloseCode, String),
     #[error("the control plane takes no bytes")]
     Stuck,
+    #[error(transparent)]
+    Identity(anyhow::Error),
 }
 
 /// Keeps a connection to one of the control planes until `stop`.
@@ -61,9 +65,9 @@ pub(super) async fn run(agent: &mut Agent, stop: &CancellationToken) {
 
 async fn connect(agent: &mut Agent, address: &str, stop: &CancellationToken) -> Ended {
     agent.reload_identity();
-    let tls = match client_config(&agent.identity, &Pins::from(&agent.identity)) {
+    let tls = match agent.tls() {
         Ok(tls) => tls,
-        Err(error) => return Ended::ByUs(CloseCode::Forbidden, error.to_string()),
+        Err(error) => return Ended::Identity(error),
     };
     match link::connect(address, tls).await {
         Ok(link) => Connection::new(agent, address, link).run(stop).await,
@@ -201,6 +205,15 @@ impl Agent {
             view.connected = false;
             view.last_error = Some(format!("{address}: {ended}"));
         });
+    }
+
+    /// Whom this node trusts, and what it shows; read anew for each connection.
+    fn tls(&self) -> anyhow::Result<Arc<ClientConfig>> {
+        let mut pins = Pins::from(&self.identity);
+        if let Some(further) = &self.settings.ca {
+            pins = pins.and_file(further)?;
+        }
+        Ok(client_config(&self.identity, &pins)?)
     }
 
     /// A pair that was renewed on disk is used from the next connection on; one that cannot be read

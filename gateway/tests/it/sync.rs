@@ -136,17 +136,17 @@ async fn it_starts_from_its_disk_and_a_damaged_copy_is_set_aside() {
         .await;
     let second = stage.control.history.update(
         Mode::Snapshot,
-        &[service(1, stage.origin.address()), route(2, 1, "/old"), route(5, 1, "/newest")],
+        &[service(1, stage.origin.address()), route(2, 1, "/old"), route(5, 1, "/latest")],
     );
     stage.connected.update(&second).await.unwrap();
-    stage.gateway.wait_for("/newest", 200).await;
+    stage.gateway.wait_for("/latest", 200).await;
     let previous = stage.gateway.state().join("config.log.1");
     wait::until(DEADLINE, "the second snapshot is on disk", || previous.exists()).await;
     drop((stage.control, stage.connected));
 
     stage.gateway.node.kill9();
     stage.gateway.node.start().await;
-    stage.gateway.proxy().get("/newest").await.unwrap().expect(200);
+    stage.gateway.proxy().get("/latest").await.unwrap().expect(200);
 
     stage.gateway.node.kill9();
     let path = stage.gateway.state().join("config.log");
@@ -156,7 +156,7 @@ async fn it_starts_from_its_disk_and_a_damaged_copy_is_set_aside() {
     std::fs::write(&path, bytes).unwrap();
     stage.gateway.node.start().await;
     stage.gateway.proxy().get("/old").await.unwrap().expect(200);
-    stage.gateway.proxy().get("/newest").await.unwrap().expect(404);
+    stage.gateway.proxy().get("/latest").await.unwrap().expect(404);
     assert!(stage.gateway.state().join("config.log.damaged").exists());
     assert!(stage.gateway.node.metric("gibbon_config_cache_errors_total").await >= 1.0);
     // Where the control plane is back, the data plane is, too.

@@ -1,0 +1,123 @@
+//! The program: what it does with bad configuration, and with what is not there.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use testkit::plane::{Control, Database};
+use testkit::{certs, ports};
+
+/// Runs the program in `folder`, where there is a valid pair, with these variables set, to its end.
+fn run(folder: &Path, command: &str, variables: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gibbon-control"))
+        .arg(command)
+        .args(folder.join("config.toml").exists().then_some("--config=config.toml"))
+        .current_dir(folder)
+        .env("GIBBON_DATA_DIR", folder)
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+#[track_caller]
+fn assert_exit(output: &Output, code: i32, says: &[&str]) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    for word in says {
+        assert!(said.contains(word), "no {word} in: {said}");
+    }
+}
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    certs::valid(folder.path(), "cluster");
+    folder
+}
+
+#[test]
+fn bad_configuration_ends_with_64_and_names_key_value_and_place() {
+    let cases: [(&str, &[&str]); 8] = [
+        ("colour = 1", &["colour", "config.toml"]),
+        ("[cluster]\nlisten_on = \"127.0.0.1:1\"", &["cluster.listen_on"]),
+        ("[cluster]\nlisten = \"here\"", &["cluster.listen", "here"]),
+        ("[cluster]\nmtls = \"none\"", &["cluster.mtls", "none", "shared"]),
+        ("[cluster]\nheartbeat_interval = \"10ms\"", &["cluster.heartbeat_interval", "10ms", "1s"]),
+        ("[admin]\nlisten = \"0.0.0.0:8001\"", &["admin.listen", "0.0.0.0:8001", "authentication"]),
+        ("[database]\nurl = \"mysql://root@db/gibbon\"", &["database.url", "mysql", "postgres"]),
+        ("[log]\nlevel = \"shout\"", &["log.level", "shout"]),
+    ];
+    for (text, says) in cases {
+        let folder = folder();
+        std::fs::write(folder.path().join("config.toml"), text).unwrap();
+        for command in ["run", "check"] {
+            assert_exit(&run(folder.path(), command, &[]), 64, says);
+        }
+    }
+}
+
+#[test]
+fn an_unknown_variable_and_a_missing_file_end_with_64() {
+    let folder = folder();
+    let unknown = run(folder.path(), "run", &[("GIBBON_CLUSTER__COLOUR", "red")]);
+    assert_exit(&unknown, 64, &["cluster.colour", "GIBBON_CLUSTER__COLOUR"]);
+    let missing = Command::new(env!("CARGO_BIN_EXE_gibbon-control"))
+        .args(["run", "--config", "nowhere.toml"])
+        .output()
+        .unwrap();
+    assert_exit(&missing, 64, &["nowhere.toml"]);
+}
+
+#[test]
+fn what_is_not_there_ends_with_69_and_says_what_to_do() {
+    let free = || ports::reserve();
+    let (admin, cluster, status, database) = (free(), free(), free(), free());
+    let texts = [admin.to_string(), cluster.to_string(), status.to_string()];
+    let variables = [
+        ("GIBBON_ADMIN__LISTEN", texts[0].as_str()),
+        ("GIBBON_CLUSTER__LISTEN", texts[1].as_str()),
+        ("GIBBON_STATUS__LISTEN", texts[2].as_str()),
+    ];
+    let bare = tempfile::tempdir().unwrap();
+    assert_exit(&run(bare.path(), "run", &variables), 69, &["cluster.crt", "no such file", "pki gen-cert"]);
+
+    let folder = folder();
+    let taken = std::net::TcpListener::bind(admin.address()).unwrap();
+    assert_exit(
+        &run(folder.path(), "run", &variables),
+        69,
+        &["admin.listen", &texts[0], "end what listens there"],
+    );
+    drop(taken);
+
+    let url = format!("postgres://gibbon:secret@{database}/gibbon");
+    let output = run(folder.path(), "run", &[&variables[..], &[("GIBBON_DATABASE__URL", &url)]].concat());
+    assert_exit(&output, 69, &[&database.to_string(), "database.url", "running"]);
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("secret"));
+}
+
+#[test]
+fn check_prints_every_key_with_its_place() {
+    let folder = folder();
+    let url = "postgres://gibbon:secret@127.0.0.1/gibbon";
+    let output = run(folder.path(), "check", &[("GIBBON_DATABASE__URL", url)]);
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{printed}");
+    assert!(printed.contains("admin.listen = \"127.0.0.1:8001\"  # default"), "{printed}");
+    assert!(printed.contains("GIBBON_DATABASE__URL") && !printed.contains("secret"), "{printed}");
+}
+
+#[tokio::test]
+async fn told_to_stop_it_ends_well_and_soon() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let folder = folder();
+        let pair = certs::valid(folder.path(), "cluster");
+        let mut control = Control::new(Database::Sqlite, &pair);
+        control.node.start().await;
+        let process = control.node.process_mut();
+        process.signal(Signal::SIGHUP);
+        process.signal(signal);
+        assert!(process.wait_exit(Duration::from_secs(10)).await.success());
+    }
+}
