@@ -59,7 +59,7 @@ const ADMIN: Layer = Layer {
 const WIRE: Layer = Layer {
     rule: "the published form has no clock and opens nothing",
     modules: &["entity/wire/src"],
-    never: &["Instant", "SystemTime", "fs", "net", "thread", "env"],
+    never: &["Instant", "SystemTime", "fs", "TcpStream", "TcpListener", "UdpSocket", "thread", "env"],
 };
 
 impl Layer {
