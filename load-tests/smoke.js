@@ -23,7 +23,7 @@ export const options = {
       rate: 500,
       timeUnit: '1s',
       duration: DURATION,
-      preAllocatedVUs: 50,
+      preAllocatedVUs: 200,
       maxVUs: 500,
     },
     changes: {

@@ -52,6 +52,12 @@ impl Prometheus {
 
     /// Asks for the value of an expression now; an empty answer is an error.
     pub(crate) async fn query(&self, expression: &str) -> Result<Vec<Value>, String> {
+        let result = self.ask(expression).await?;
+        if result.is_empty() { Err(format!("{expression}: no result")) } else { Ok(result) }
+    }
+
+    /// Asks for the value of an expression now; there may be none.
+    pub(crate) async fn ask(&self, expression: &str) -> Result<Vec<Value>, String> {
         let client = Client::new(self.port.address());
         let response = client
             .post_form("/api/v1/query", &[("query", expression)])
@@ -59,12 +65,9 @@ impl Prometheus {
             .map_err(|error| format!("{expression}: {error:#}"))?;
         let answer: Value = serde_json::from_slice(&response.body)
             .map_err(|_| format!("{expression}: {} {}", response.status, response.text()))?;
-        if answer["status"] != "success" {
-            return Err(format!("{expression}: {answer}"));
-        }
         match answer["data"]["result"].as_array() {
-            Some(result) if !result.is_empty() => Ok(result.clone()),
-            _ => Err(format!("{expression}: no result")),
+            Some(result) if answer["status"] == "success" => Ok(result.clone()),
+            _ => Err(format!("{expression}: {answer}")),
         }
     }
 }
