@@ -8,6 +8,7 @@ mod data_planes;
 mod log;
 mod open;
 mod routes;
+mod rows;
 mod select;
 mod services;
 mod tags;
@@ -23,9 +24,8 @@ use uuid::Uuid;
 pub use self::data_planes::DataPlanes;
 pub use self::log::{Change, Head};
 pub use self::open::OpenError;
-pub use self::routes::Routes;
+pub use self::rows::{Child, Row, Rows, Table};
 pub use self::select::{Listed, Page, Selector, Tags};
-pub use self::services::Services;
 pub use self::tags::TagRows;
 pub use self::write::Written;
 
@@ -82,14 +82,19 @@ pub enum StoreError {
 }
 
 impl Store {
+    /// The rows of a table.
+    pub fn rows<T: Table>(&self) -> Rows<'_, T> {
+        Rows::new(self)
+    }
+
     /// Services.
-    pub fn services(&self) -> Services<'_> {
-        Services(self)
+    pub fn services(&self) -> Rows<'_, entity::service::Entity> {
+        self.rows()
     }
 
     /// Routes.
-    pub fn routes(&self) -> Routes<'_> {
-        Routes(self)
+    pub fn routes(&self) -> Rows<'_, entity::route::Entity> {
+        self.rows()
     }
 
     /// Tags of all rows.

@@ -10,30 +10,24 @@ use uuid::Uuid;
 
 use super::body::Body;
 use super::page::Listing;
-use super::resource::{self, Resource, Target};
+use super::resource::{self, Resource, Row, Target};
 use super::{Api, At, Shared};
 use crate::error::ApiError;
-use crate::store::{Listed, Page, Selector, Store, StoreError};
+use crate::store::{self, Selector};
 
 /// A resource whose rows belong to a row of another one.
-pub(super) trait Child: Resource {
+pub(super) trait Child: Resource<Table: store::Child> {
     /// What they belong to.
     type Parent: Resource;
 
     /// The field that names it.
     const FIELD: &'static str;
 
-    fn list_of(
-        store: &Store,
-        parent: Uuid,
-        page: &Page,
-    ) -> impl Future<Output = Result<Listed<Self::Row>, StoreError>> + Send;
-
     /// What the row belongs to.
-    fn parent(row: &Self::Row) -> Option<Uuid>;
+    fn parent(row: &Row<Self>) -> Option<Uuid>;
 
     /// The row, belonging to this one.
-    fn link(row: Self::Row, parent: Uuid) -> Self::Row;
+    fn link(row: Row<Self>, parent: Uuid) -> Row<Self>;
 }
 
 /// The paths of the nested collection.
@@ -53,7 +47,7 @@ async fn list<C: Child>(
     listing: Listing,
 ) -> Result<Json<Value>, ApiError> {
     let parent = parent_id::<C>(&admin, &parent).await?;
-    let listed = C::list_of(&admin.state.store, parent, &listing.page()?).await?;
+    let listed = C::rows(&admin.state.store).list_of(parent, &listing.page()?).await?;
     Ok(resource::page::<C>(&listing, &listed))
 }
 
@@ -146,15 +140,15 @@ async fn change_parent<C: Child>(
 }
 
 /// Two writes: should the second fail, the first is taken back.
-async fn make_parent<C: Child>(admin: &Shared, row: C::Row, body: Body) -> Result<Response, ApiError> {
+async fn make_parent<C: Child>(admin: &Shared, row: Row<C>, body: Body) -> Result<Response, ApiError> {
     let store = &admin.state.store;
     let parent = resource::draft::<C::Parent>(store, body, Target::New).await?;
-    let made = C::Parent::insert(store, parent).await?;
+    let made = C::Parent::rows(store).insert(parent).await?;
     let id = C::Parent::identity(&made.row).id;
-    match C::upsert(store, C::link(row, id)).await {
+    match C::rows(store).upsert(C::link(row, id)).await {
         Ok(linked) => Ok(resource::answer::<C::Parent>(StatusCode::OK, &made.row, linked.revision)),
         Err(error) => {
-            C::Parent::delete(store, id).await?;
+            C::Parent::rows(store).delete(id).await?;
             Err(error.into())
         }
     }
@@ -165,17 +159,14 @@ async fn parent_id<C: Child>(admin: &Shared, key: &str) -> Result<Uuid, ApiError
     Ok(C::Parent::identity(&parent).id)
 }
 
-async fn parent_of<C: Child>(
-    admin: &Shared,
-    row: &C::Row,
-) -> Result<Option<<C::Parent as Resource>::Row>, ApiError> {
+async fn parent_of<C: Child>(admin: &Shared, row: &Row<C>) -> Result<Option<Row<C::Parent>>, ApiError> {
     match C::parent(row) {
-        Some(id) => Ok(C::Parent::find(&admin.state.store, &Selector::Id(id)).await?),
+        Some(id) => Ok(C::Parent::rows(&admin.state.store).get(&Selector::Id(id)).await?),
         None => Ok(None),
     }
 }
 
-async fn child_of<C: Child>(admin: &Shared, parent: Uuid, key: &str) -> Result<Option<C::Row>, ApiError> {
+async fn child_of<C: Child>(admin: &Shared, parent: Uuid, key: &str) -> Result<Option<Row<C>>, ApiError> {
     let row = resource::find::<C>(admin, key).await?;
     Ok(row.filter(|row| C::parent(row) == Some(parent)))
 }

@@ -14,34 +14,23 @@ use super::fields::Fields;
 use super::page::Listing;
 use super::{Api, At, Shared};
 use crate::error::ApiError;
-use crate::store::{self, Listed, Page, Selector, Store, StoreError, Written};
+use crate::store::{self, Listed, Rows, Selector, Store, Table};
 
 /// A kind of entity: its table, and what a body and a row of it mean.
 pub(super) trait Resource: 'static {
-    /// A row of its table.
-    type Row: Clone + Send + Sync + 'static;
+    /// Its table.
+    type Table: Table;
 
     /// The collection's name in paths and messages.
-    const COLLECTION: &'static str;
+    const COLLECTION: &'static str = <Self::Table as Table>::COLLECTION;
 
-    fn find(
-        store: &Store,
-        which: &Selector,
-    ) -> impl Future<Output = Result<Option<Self::Row>, StoreError>> + Send;
-    fn list(store: &Store, page: &Page)
-    -> impl Future<Output = Result<Listed<Self::Row>, StoreError>> + Send;
-    fn insert(
-        store: &Store,
-        row: Self::Row,
-    ) -> impl Future<Output = Result<Written<Self::Row>, StoreError>> + Send;
-    fn upsert(
-        store: &Store,
-        row: Self::Row,
-    ) -> impl Future<Output = Result<Written<Self::Row>, StoreError>> + Send;
-    fn delete(store: &Store, id: Uuid) -> impl Future<Output = Result<Option<u64>, StoreError>> + Send;
+    /// The rows of its table.
+    fn rows(store: &Store) -> Rows<'_, Self::Table> {
+        store.rows()
+    }
 
     /// Which row it is, and since when.
-    fn identity(row: &Self::Row) -> Identity;
+    fn identity(row: &Row<Self>) -> Identity;
 
     /// Turns what is only a way of writing into the fields that it stands for.
     fn expand(_body: &mut Body, _violations: &mut Violations) {}
@@ -52,14 +41,17 @@ pub(super) trait Resource: 'static {
     }
 
     /// The row that the fields describe; those that are not given get their default.
-    fn read(fields: &mut Fields, identity: Identity) -> Self::Row;
+    fn read(fields: &mut Fields, identity: Identity) -> Row<Self>;
 
     /// Checks the rules of the entity.
-    fn check(row: &Self::Row) -> Result<(), Violations>;
+    fn check(row: &Row<Self>) -> Result<(), Violations>;
 
     /// As the API shows it.
-    fn view(row: &Self::Row) -> Value;
+    fn view(row: &Row<Self>) -> Value;
 }
+
+/// A row of a resource.
+pub(super) type Row<R> = store::Row<<R as Resource>::Table>;
 
 /// Which row it is, and since when, in seconds.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +81,7 @@ pub(super) fn routes<R: Resource>(api: &mut Api) {
 }
 
 async fn list<R: Resource>(State(admin): State<Shared>, listing: Listing) -> Result<Json<Value>, ApiError> {
-    let listed = R::list(&admin.state.store, &listing.page()?).await?;
+    let listed = R::rows(&admin.state.store).list(&listing.page()?).await?;
     Ok(page::<R>(&listing, &listed))
 }
 
@@ -130,21 +122,21 @@ async fn remove<R: Resource>(State(admin): State<Shared>, At(key): At<String>) -
 }
 
 /// The page of a list.
-pub(super) fn page<R: Resource>(listing: &Listing, listed: &Listed<R::Row>) -> Json<Value> {
+pub(super) fn page<R: Resource>(listing: &Listing, listed: &Listed<Row<R>>) -> Json<Value> {
     let data = listed.rows.iter().map(R::view).collect();
     listing.answer(data, listed.next.as_ref().map(|id| &id.as_bytes()[..]))
 }
 
 /// The row of a path, if it is there. No key holds a NUL, which PostgreSQL would not even compare.
-pub(super) async fn find<R: Resource>(admin: &Shared, key: &str) -> Result<Option<R::Row>, ApiError> {
+pub(super) async fn find<R: Resource>(admin: &Shared, key: &str) -> Result<Option<Row<R>>, ApiError> {
     if key.contains('\0') {
         return Ok(None);
     }
-    Ok(R::find(&admin.state.store, &Selector::parse(key)).await?)
+    Ok(R::rows(&admin.state.store).get(&Selector::parse(key)).await?)
 }
 
 /// The row of a path, which must be there.
-pub(super) async fn found<R: Resource>(admin: &Shared, key: &str) -> Result<R::Row, ApiError> {
+pub(super) async fn found<R: Resource>(admin: &Shared, key: &str) -> Result<Row<R>, ApiError> {
     find::<R>(admin, key).await?.ok_or(ApiError::NotFound)
 }
 
@@ -153,7 +145,7 @@ pub(super) async fn create_in<R: Resource>(admin: &Shared, body: Body) -> Result
     let store = &admin.state.store;
     let row = draft::<R>(store, body, Target::New).await?;
     let _with_others = admin.edits.read().await;
-    let written = R::insert(store, row).await?;
+    let written = R::rows(store).insert(row).await?;
     Ok(answer::<R>(StatusCode::CREATED, &written.row, written.revision))
 }
 
@@ -161,7 +153,7 @@ pub(super) async fn create_in<R: Resource>(admin: &Shared, body: Body) -> Result
 pub(super) async fn put_over<R: Resource>(
     admin: &Shared,
     key: &str,
-    existing: Option<&R::Row>,
+    existing: Option<&Row<R>>,
     mut body: Body,
 ) -> Result<Response, ApiError> {
     let target = match (existing, Selector::parse(key)) {
@@ -173,29 +165,29 @@ pub(super) async fn put_over<R: Resource>(
         body.fields.insert("name".into(), json!(name));
     }
     let row = draft::<R>(&admin.state.store, body, target).await?;
-    let written = R::upsert(&admin.state.store, row).await?;
+    let written = R::rows(&admin.state.store).upsert(row).await?;
     Ok(answer::<R>(StatusCode::OK, &written.row, written.revision))
 }
 
 /// Changes what the body names of a row. Whoever calls holds the edits.
 pub(super) async fn patch<R: Resource>(
     admin: &Shared,
-    existing: &R::Row,
+    existing: &Row<R>,
     body: Body,
 ) -> Result<Response, ApiError> {
     let row = changed::<R>(&admin.state.store, existing, body).await?;
-    let written = R::upsert(&admin.state.store, row).await?;
+    let written = R::rows(&admin.state.store).upsert(row).await?;
     Ok(answer::<R>(StatusCode::OK, &written.row, written.revision))
 }
 
 /// Removes a row; that there was none is no failure.
 pub(super) async fn delete<R: Resource>(
     admin: &Shared,
-    existing: Option<&R::Row>,
+    existing: Option<&Row<R>>,
 ) -> Result<Response, ApiError> {
     let _with_others = admin.edits.read().await;
     let revision = match existing {
-        Some(row) => R::delete(&admin.state.store, R::identity(row).id).await?,
+        Some(row) => R::rows(&admin.state.store).delete(R::identity(row).id).await?,
         None => None,
     };
     Ok(match revision {
@@ -209,7 +201,7 @@ pub(super) async fn draft<R: Resource>(
     store: &Store,
     mut body: Body,
     target: Target,
-) -> Result<R::Row, ApiError> {
+) -> Result<Row<R>, ApiError> {
     let mut violations = Violations::default();
     R::expand(&mut body, &mut violations);
     R::resolve(store, &mut body).await?;
@@ -217,7 +209,7 @@ pub(super) async fn draft<R: Resource>(
 }
 
 /// What `existing` becomes: the body's fields over those of the row as the API shows it.
-async fn changed<R: Resource>(store: &Store, existing: &R::Row, mut body: Body) -> Result<R::Row, ApiError> {
+async fn changed<R: Resource>(store: &Store, existing: &Row<R>, mut body: Body) -> Result<Row<R>, ApiError> {
     let mut violations = Violations::default();
     R::expand(&mut body, &mut violations);
     R::resolve(store, &mut body).await?;
@@ -229,7 +221,7 @@ async fn changed<R: Resource>(store: &Store, existing: &R::Row, mut body: Body) 
     read::<R>(Body { fields, ..body }, violations, Target::Existing(R::identity(existing)))
 }
 
-fn read<R: Resource>(body: Body, violations: Violations, target: Target) -> Result<R::Row, ApiError> {
+fn read<R: Resource>(body: Body, violations: Violations, target: Target) -> Result<Row<R>, ApiError> {
     let mut fields = Fields::new(body, violations);
     let identity = identity(&mut fields, target);
     let row = R::read(&mut fields, identity);
@@ -270,6 +262,6 @@ fn identity(fields: &mut Fields, target: Target) -> Identity {
 const REVISION: &str = "gibbon-revision";
 
 /// The answer to a write that made this row at this revision.
-pub(super) fn answer<R: Resource>(status: StatusCode, row: &R::Row, revision: u64) -> Response {
+pub(super) fn answer<R: Resource>(status: StatusCode, row: &Row<R>, revision: u64) -> Response {
     (status, [(REVISION, revision.to_string())], Json(R::view(row))).into_response()
 }

@@ -1,6 +1,6 @@
 //! Routes.
 
-use entity::route::Model;
+use entity::route::{Entity, Model};
 use serde_json::{Value, json};
 use uuid::Uuid;
 use wire::{Protocol, Violations, validate_tags};
@@ -12,36 +12,14 @@ use super::resource::{Identity, Resource};
 use super::service::Services;
 use crate::error::ApiError;
 use crate::snapshot;
-use crate::store::{Listed, Page, Selector, Store, StoreError, Written};
+use crate::store::{Selector, Store};
 
 /// The collection of routes.
 #[derive(Debug)]
 pub(super) struct Routes;
 
 impl Resource for Routes {
-    type Row = Model;
-
-    const COLLECTION: &'static str = "routes";
-
-    async fn find(store: &Store, which: &Selector) -> Result<Option<Model>, StoreError> {
-        store.routes().get(which).await
-    }
-
-    async fn list(store: &Store, page: &Page) -> Result<Listed<Model>, StoreError> {
-        store.routes().list(page).await
-    }
-
-    async fn insert(store: &Store, row: Model) -> Result<Written<Model>, StoreError> {
-        store.routes().insert(row).await
-    }
-
-    async fn upsert(store: &Store, row: Model) -> Result<Written<Model>, StoreError> {
-        store.routes().upsert(row).await
-    }
-
-    async fn delete(store: &Store, id: Uuid) -> Result<Option<u64>, StoreError> {
-        store.routes().delete(id).await
-    }
+    type Table = Entity;
 
     fn identity(row: &Model) -> Identity {
         Identity { id: row.id, created_at: row.created_at, updated_at: row.updated_at }
@@ -138,10 +116,6 @@ impl Child for Routes {
     type Parent = Services;
 
     const FIELD: &'static str = "service";
-
-    async fn list_of(store: &Store, parent: Uuid, page: &Page) -> Result<Listed<Model>, StoreError> {
-        store.routes().list_of(parent, page).await
-    }
 
     fn parent(row: &Model) -> Option<Uuid> {
         row.service_id

@@ -1,15 +1,13 @@
 //! Services.
 
-use entity::service::Model;
+use entity::service::{Entity, Model};
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 use wire::{Violations, validate_tags};
 
 use super::body::Body;
 use super::fields::Fields;
 use super::resource::{Identity, Resource};
 use crate::snapshot;
-use crate::store::{Listed, Page, Selector, Store, StoreError, Written};
 
 /// `tls_passthrough` is none: a stream that is passed on unopened has no protocol of its own.
 const PROTOCOLS: &[&str] = &["grpc", "grpcs", "http", "https", "tcp", "tls", "udp"];
@@ -21,29 +19,7 @@ const TIMEOUTS: std::ops::RangeInclusive<i64> = 1..=2_147_483_646;
 pub(super) struct Services;
 
 impl Resource for Services {
-    type Row = Model;
-
-    const COLLECTION: &'static str = "services";
-
-    async fn find(store: &Store, which: &Selector) -> Result<Option<Model>, StoreError> {
-        store.services().get(which).await
-    }
-
-    async fn list(store: &Store, page: &Page) -> Result<Listed<Model>, StoreError> {
-        store.services().list(page).await
-    }
-
-    async fn insert(store: &Store, row: Model) -> Result<Written<Model>, StoreError> {
-        store.services().insert(row).await
-    }
-
-    async fn upsert(store: &Store, row: Model) -> Result<Written<Model>, StoreError> {
-        store.services().upsert(row).await
-    }
-
-    async fn delete(store: &Store, id: Uuid) -> Result<Option<u64>, StoreError> {
-        store.services().delete(id).await
-    }
+    type Table = Entity;
 
     fn identity(row: &Model) -> Identity {
         Identity { id: row.id, created_at: row.created_at, updated_at: row.updated_at }
