@@ -20,6 +20,7 @@ run: build ## A control plane, a data plane and a demo origin on this machine, u
 
 # Not in one command: a program would get the features that only the other one's dependencies need.
 build: ## The two programs, optimised
+	@.ci/install build
 	cargo build --release --locked -p control
 	cargo build --release --locked -p gateway
 

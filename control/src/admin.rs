@@ -5,6 +5,7 @@
 //! [`crate::error`].
 
 mod absent;
+mod applied;
 mod body;
 mod clustering;
 mod fields;

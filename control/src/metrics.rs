@@ -1,5 +1,6 @@
 //! Every metric of the control plane.
 
+use node::link::LinkError;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result,
     core::Collector,
@@ -159,6 +160,9 @@ impl ClusterMetrics {
             )?,
         };
         // Series that exist before the first event make `rate` see that event.
+        LinkError::REASONS
+            .iter()
+            .for_each(|reason| metrics.handshakes_refused.with_label_values(&[reason]).reset());
         Mode::ALL.iter().for_each(|mode| metrics.updates_encoded.with_label_values(&[mode.as_str()]).reset());
         NackReason::ALL.iter().for_each(|reason| metrics.nacks.with_label_values(&[reason.as_str()]).reset());
         Ok(metrics)

@@ -7,6 +7,8 @@ use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result,
 };
 
+use wire::{Mode, NackReason};
+
 use crate::error::Failure;
 
 /// Upper bounds in seconds. A proxy on one machine answers in tens of microseconds; a timeout of Kong's
@@ -238,18 +240,24 @@ impl SyncMetrics {
                 "gibbon_config_applied_timestamp_seconds",
                 "When the live configuration went live",
             )?,
-            applies: counters(
-                registry,
-                "gibbon_config_applies_total",
-                "Configurations that went live, by kind",
-                "kind",
-            )?,
-            rejections: counters(
-                registry,
-                "gibbon_config_rejections_total",
-                "Configurations refused, by reason",
-                "reason",
-            )?,
+            applies: started(
+                counters(
+                    registry,
+                    "gibbon_config_applies_total",
+                    "Configurations that went live, by kind",
+                    "kind",
+                )?,
+                Mode::ALL.map(Mode::as_str).into_iter().chain(["disk"]),
+            ),
+            rejections: started(
+                counters(
+                    registry,
+                    "gibbon_config_rejections_total",
+                    "Configurations refused, by reason",
+                    "reason",
+                )?,
+                NackReason::ALL.map(NackReason::as_str),
+            ),
             apply_duration: histogram(
                 registry,
                 "gibbon_config_apply_duration_seconds",
@@ -262,7 +270,7 @@ impl SyncMetrics {
             sent_bytes: counter("gibbon_cluster_sent_bytes_total", "Bytes sent to control planes")?,
             reconnects: counter(
                 "gibbon_cluster_reconnects_total",
-                "Connections to control planes after the first",
+                "Connections to control planes that ended or could not be made, each followed by another attempt",
             )?,
             served_from_disk: gauge(
                 "gibbon_config_served_from_disk",
@@ -283,10 +291,14 @@ impl SyncMetrics {
 fn errors(registry: &Registry) -> Result<IntCounterVec> {
     let help = "Requests that the gateway failed, by reason";
     let errors = counters(registry, "gibbon_http_errors_total", help, "reason")?;
-    for failure in Failure::ALL {
-        errors.with_label_values(&[failure.answer().reason]);
-    }
-    Ok(errors)
+    Ok(started(errors, Failure::ALL.iter().map(|failure| failure.answer().reason)))
+}
+
+/// With every series there from the start: the first event of one that appears with it is not seen by
+/// Prometheus' `rate`.
+fn started(counters: IntCounterVec, labels: impl IntoIterator<Item = &'static str>) -> IntCounterVec {
+    labels.into_iter().for_each(|label| drop(counters.with_label_values(&[label])));
+    counters
 }
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge> {

@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tracing::error;
 
+use super::applied::Wait;
 use super::{Admin, Shared};
 use crate::error::ApiError;
 
@@ -18,7 +19,17 @@ pub(super) async fn around(State(admin): State<Shared>, request: Request, next: 
     let begun = Instant::now();
     let counted = InFlight::new(&admin);
     let method = request.method().clone();
-    let mut response = caught(next.run(request)).await;
+    let mut response = match Wait::parse(request.uri().query().unwrap_or_default()) {
+        Ok(wait) => {
+            let mut response = caught(next.run(request)).await;
+            if let Some(wait) = wait {
+                wait.for_data_planes(&mut response, &admin.state.registry).await;
+            }
+            response
+        }
+        // Before anything is written.
+        Err(error) => error.into_response(),
+    };
     drop(counted);
     let taken = begun.elapsed();
     let metrics = &admin.state.metrics;

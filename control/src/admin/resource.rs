@@ -259,7 +259,7 @@ fn identity(fields: &mut Fields, target: Target) -> Identity {
 }
 
 /// Tells which revision a write has made.
-const REVISION: &str = "gibbon-revision";
+pub(super) const REVISION: &str = "gibbon-revision";
 
 /// The answer to a write that made this row at this revision.
 pub(super) fn answer<R: Resource>(status: StatusCode, row: &Row<R>, revision: u64) -> Response {

@@ -36,6 +36,17 @@ struct Shared {
     metrics: ClusterMetrics,
     head: watch::Receiver<Position>,
     nodes: Mutex<Nodes>,
+    /// Counts the changes of what data planes hold.
+    changes: watch::Sender<u64>,
+}
+
+/// A data plane that is connected and does not hold a revision.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    /// Its id.
+    pub node_id: Uuid,
+    /// Why it refused that revision, or one after it; `None` when it did not.
+    pub refused: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -66,8 +77,8 @@ pub(super) struct Membership {
 impl Registry {
     /// An empty registry of the control plane `control_plane`.
     pub fn new(control_plane: Uuid, metrics: ClusterMetrics, head: watch::Receiver<Position>) -> Self {
-        let nodes = Mutex::default();
-        Self { shared: Arc::new(Shared { control_plane, metrics, head, nodes }) }
+        let (nodes, changes) = (Mutex::default(), watch::Sender::new(0));
+        Self { shared: Arc::new(Shared { control_plane, metrics, head, nodes, changes }) }
     }
 
     /// Takes in a data plane that has introduced itself. A session of the same node id ends.
@@ -100,6 +111,18 @@ impl Registry {
     /// The rows of those that are or were connected here, as they are now.
     pub fn rows(&self) -> Vec<data_plane::Model> {
         self.shared.nodes.lock().by_id.values().map(|node| node.row.clone()).collect()
+    }
+
+    /// Those connected here that do not hold `revision`.
+    pub fn pending(&self, revision: u64) -> Vec<Pending> {
+        let nodes = self.shared.nodes.lock();
+        let connected = nodes.by_id.values().filter(|node| node.row.connected);
+        connected.filter_map(|node| node.pending(revision)).collect()
+    }
+
+    /// Changes whenever one of them does.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changes.subscribe()
     }
 
     /// Forgets a data plane and ends its session, if it has one.
@@ -158,11 +181,24 @@ impl Registry {
             node.row.updated_at = seconds_now();
             nodes.changed.insert(node_id);
         }
+        drop(nodes);
+        self.shared.changes.send_modify(|count| *count += 1);
     }
 
     fn state_of(&self, held: Position) -> &'static str {
         let head = *self.shared.head.borrow();
         if held.epoch == head.epoch && held.revision == head.revision { "synced" } else { "syncing" }
+    }
+}
+
+impl Node {
+    fn pending(&self, revision: u64) -> Option<Pending> {
+        let holds = self.row.applied_revision.is_some_and(|applied| applied.unsigned_abs() >= revision);
+        let refused = self.refused.filter(|refused| refused.revision >= revision).map(|_| {
+            let error = self.row.last_error.as_ref();
+            error.and_then(|error| error["message"].as_str()).unwrap_or_default().to_owned()
+        });
+        (!holds).then_some(Pending { node_id: self.row.id, refused })
     }
 }
 

@@ -203,3 +203,51 @@ async fn twenty_changes_are_each_live_within_a_second() {
         assert!(taken < Duration::from_secs(1), "change {n} took {taken:?}: is there a timer?");
     }
 }
+
+/// A client that waits for its write finds it live; it is told who has refused it, or is late, and why.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_can_wait_until_it_is_live_everywhere() {
+    let mut planes = Planes::start(Database::Postgres).await;
+    planes.serve("/first").await;
+    let mut other = planes.another_gateway().await;
+    let (admin, service) = (planes.control.admin(), json!({ "name": "waited", "url": planes.origin.url() }));
+    admin.post("/services?wait=applied", &service).await.unwrap().expect(201);
+    for n in 0..20 {
+        let path = format!("/waited-{n}");
+        let target = "/services/waited/routes?wait=applied&timeout=20";
+        let response = admin.post(target, &json!({ "paths": [path] })).await.unwrap().expect(201);
+        assert_eq!(response.header("gibbon-applied"), Some("true"));
+        planes.gateway.proxy().get(&path).await.unwrap().expect(200);
+        other.proxy().get(&path).await.unwrap().expect(200);
+    }
+
+    other.node.process_mut().signal(nix::sys::signal::Signal::SIGSTOP);
+    let late = json!({ "paths": ["/late"] });
+    let response =
+        admin.post("/services/waited/routes?wait=applied&timeout=0.2", &late).await.unwrap().expect(201);
+    assert_eq!(response.header("gibbon-applied"), Some("false"));
+    assert!(response.header("gibbon-pending").unwrap().ends_with("; not live yet"));
+    planes.gateway.wait_for("/late", 200).await;
+    other.node.process_mut().signal(nix::sys::signal::Signal::SIGCONT);
+    other.wait_for("/late", 200).await;
+    other.node.stop().await;
+
+    poison(&planes, "00000000-0000-4000-8000-000000000bad");
+    let refused = json!({ "paths": ["/refused"] });
+    let response =
+        admin.post("/services/waited/routes?wait=applied&timeout=20", &refused).await.unwrap().expect(201);
+    assert_eq!(response.header("gibbon-applied"), Some("false"));
+    assert!(response.header("gibbon-pending").unwrap().contains("; refused: "), "{:?}", response.headers);
+    planes.gateway.node.stop().await;
+}
+
+#[tokio::test]
+async fn a_wait_that_cannot_be_read_is_refused_before_anything_is_written() {
+    let planes = Planes::start(Database::Sqlite).await;
+    let admin = planes.control.admin();
+    let service = json!({ "host": "127.0.0.1" });
+    for query in ["wait=yes", "wait=applied&timeout=soon"] {
+        admin.post(&format!("/services?{query}"), &service).await.unwrap().expect(400);
+    }
+    assert_eq!(admin.get("/services").await.unwrap().expect(200).json()["data"], json!([]));
+}

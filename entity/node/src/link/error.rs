@@ -33,6 +33,22 @@ pub enum LinkError {
 }
 
 impl LinkError {
+    /// Every word of [`LinkError::reason`].
+    pub const REASONS: [&'static str; 12] = [
+        "tcp",
+        "no_certificate",
+        "expired_certificate",
+        "certificate_not_yet_valid",
+        "unknown_certificate",
+        "tls_version",
+        "tls",
+        "path",
+        "protocol",
+        "lost",
+        "timeout",
+        "address",
+    ];
+
     /// The error as the label of a metric: one of a few words.
     pub fn reason(&self) -> &'static str {
         match self {

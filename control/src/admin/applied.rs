@@ -1,0 +1,105 @@
+//! `?wait=applied`: the answer to a write comes when every data plane that is connected here has made it
+//! live, or says which have not, and why. The write stands either way.
+
+use std::time::Duration;
+
+use axum::http::HeaderValue;
+use axum::response::Response;
+use tokio::sync::watch;
+
+use super::resource::REVISION;
+use crate::cluster::{Pending, Registry};
+use crate::error::ApiError;
+
+/// How long is waited when the query does not say.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest that may be asked for.
+const MOST: f64 = 60.0;
+
+/// A client that wants to read its writes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Wait {
+    timeout: Duration,
+}
+
+impl Wait {
+    /// What a query asks for: `wait=applied`, and `timeout` in seconds.
+    pub(super) fn parse(query: &str) -> Result<Option<Self>, ApiError> {
+        let value = |name: &str| {
+            let mut pairs = form_urlencoded::parse(query.as_bytes());
+            pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+        };
+        match value("wait").as_deref() {
+            None => return Ok(None),
+            Some("applied") => {}
+            Some(_) => return Err(invalid("wait", "expected: applied")),
+        }
+        let Some(seconds) = value("timeout") else { return Ok(Some(Self { timeout: TIMEOUT })) };
+        let seconds = seconds.parse().ok().filter(|seconds| (0.0..=MOST).contains(seconds));
+        let seconds = seconds.ok_or(invalid("timeout", "expected seconds, from 0 to 60"))?;
+        Ok(Some(Self { timeout: Duration::from_secs_f64(seconds) }))
+    }
+
+    /// Waits, if the answer is that to a write, and adds to it what became of the wait.
+    pub(super) async fn for_data_planes(self, response: &mut Response, registry: &Registry) {
+        let revision =
+            response.headers().get(REVISION).and_then(|revision| revision.to_str().ok()?.parse().ok());
+        let Some(revision) = revision else { return };
+        let mut changes = registry.changes();
+        // What is pending when the time is up is told below.
+        tokio::time::timeout(self.timeout, all_settled(registry, revision, &mut changes)).await.ok();
+        let pending = registry.pending(revision);
+        let applied = if pending.is_empty() { "true" } else { "false" };
+        response.headers_mut().insert("gibbon-applied", HeaderValue::from_static(applied));
+        for data_plane in pending {
+            if let Ok(told) = HeaderValue::try_from(tell(&data_plane)) {
+                response.headers_mut().append("gibbon-pending", told);
+            }
+        }
+    }
+}
+
+/// Until each data plane holds the revision, or has refused it: then waiting longer changes nothing.
+async fn all_settled(registry: &Registry, revision: u64, changes: &mut watch::Receiver<u64>) {
+    while registry.pending(revision).iter().any(|data_plane| data_plane.refused.is_none()) {
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// One line; a header's value takes no other characters.
+fn tell(data_plane: &Pending) -> String {
+    let reason = match &data_plane.refused {
+        Some(reason) => format!("refused: {reason}"),
+        None => "not live yet".to_owned(),
+    };
+    let reason: String = reason.chars().map(|c| if c.is_ascii_graphic() { c } else { ' ' }).collect();
+    format!("{}; {reason}", data_plane.node_id)
+}
+
+const fn invalid(name: &'static str, message: &'static str) -> ApiError {
+    ApiError::InvalidOption { name, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_query_is_read() {
+        let seconds = |seconds| Some(Wait { timeout: Duration::from_secs_f64(seconds) });
+        assert_eq!(Wait::parse("a=b").unwrap(), None);
+        assert_eq!(Wait::parse("wait=applied").unwrap(), seconds(10.0));
+        assert_eq!(Wait::parse("x=1&wait=applied&timeout=0.5").unwrap(), seconds(0.5));
+        for bad in [
+            "wait=",
+            "wait=yes",
+            "wait=applied&timeout=soon",
+            "wait=applied&timeout=61",
+            "wait=applied&timeout=-1",
+        ] {
+            assert!(Wait::parse(bad).is_err(), "{bad}");
+        }
+    }
+}
