@@ -127,21 +127,22 @@ async fn asked_for_its_buckets_it_sends_those_of_what_it_holds() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_starts_from_its_disk_and_a_damaged_copy_is_set_aside() {
     let mut stage = stage().await;
+    // An ack does not wait for the disk: what was not written would be sent again.
+    let on_disk = || copy_on_disk(stage.gateway.state()).len();
+    wait::until(DEADLINE, "the snapshot is on disk", || on_disk() > 0).await;
+    let snapshot = on_disk();
     let delta = stage.control.history.update(Mode::Delta, &[route(3, 1, "/new")]);
     stage.connected.update(&delta).await.unwrap();
-    // The ack does not wait for the disk; the control plane would send the change again.
-    let whole = || copy_on_disk(stage.gateway.state());
-    let before = whole().len();
-    wait::until(testkit::plane::DEADLINE, "the change is on disk", || whole().len() > before || before > 500)
-        .await;
+    wait::until(DEADLINE, "the change is on disk", || on_disk() > snapshot).await;
+    let before = copy_on_disk(stage.gateway.state());
     let second = stage.control.history.update(
         Mode::Snapshot,
         &[service(1, stage.origin.address()), route(2, 1, "/old"), route(5, 1, "/latest")],
     );
     stage.connected.update(&second).await.unwrap();
     stage.gateway.wait_for("/latest", 200).await;
-    let previous = stage.gateway.state().join("config.log.1");
-    wait::until(DEADLINE, "the second snapshot is on disk", || previous.exists()).await;
+    let replaced = || copy_on_disk(stage.gateway.state()) != before;
+    wait::until(DEADLINE, "the second snapshot is on disk", replaced).await;
     drop((stage.control, stage.connected));
 
     stage.gateway.node.kill9();
