@@ -31,14 +31,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::{RwLock, watch};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, watch};
 use uuid::Uuid;
 use wire::Position;
 
 use crate::cluster::Registry;
 use crate::error::ApiError;
 use crate::metrics::AdminMetrics;
-use crate::store::Store;
+use crate::store::{self, Store, StoreError};
 
 /// What the Admin API works on.
 #[derive(Clone, Debug)]
@@ -102,6 +102,25 @@ struct Admin {
     edits: RwLock<()>,
     /// Requests under way.
     in_flight: AtomicI64,
+}
+
+impl Admin {
+    /// For an edit: from the reading of a row to its replacement.
+    async fn alone(&self) -> Result<RwLockWriteGuard<'_, ()>, ApiError> {
+        in_turn(self.edits.write()).await
+    }
+
+    /// For a write that replaces nothing that it has read.
+    async fn with_others(&self) -> Result<RwLockReadGuard<'_, ()>, ApiError> {
+        in_turn(self.edits.read()).await
+    }
+}
+
+/// While the database does not answer, each edit in the queue waits out its deadline: who comes later must
+/// not wait for the sum of them.
+async fn in_turn<T>(turn: impl Future<Output = T>) -> Result<T, ApiError> {
+    let turn = tokio::time::timeout(store::DEADLINE, turn).await;
+    turn.map_err(|_| StoreError::Unavailable("the edits before this one have not ended".to_owned()).into())
 }
 
 type Shared = Arc<Admin>;

@@ -123,6 +123,11 @@ impl ApiError {
 fn of_store(failure: StoreError) -> (StatusCode, Json<Value>) {
     match failure {
         StoreError::Unique { fields } => (StatusCode::CONFLICT, taken(fields)),
+        StoreError::Id { id } => {
+            let text = format!("primary key violation on key '{{id=\"{id}\"}}'");
+            let fields = json!({ "id": id });
+            (StatusCode::BAD_REQUEST, coded(3, "primary key violation", &text, &fields))
+        }
         StoreError::ForeignKey { field, entity, id } => {
             (StatusCode::BAD_REQUEST, foreign_key(field, entity, "id", &id_text(id)))
         }

@@ -30,7 +30,7 @@ pub use self::tags::TagRows;
 pub use self::write::Written;
 
 /// How long the database may take for one write or read; then it counts as unreachable.
-const DEADLINE: Duration = Duration::from_secs(5);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
 
 /// The database. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -54,6 +54,12 @@ pub enum StoreError {
     Unique {
         /// Names and values.
         fields: Vec<(&'static str, String)>,
+    },
+    /// Another row has this id.
+    #[error("the id {id} is taken")]
+    Id {
+        /// The id.
+        id: Uuid,
     },
     /// The row names one that is not there.
     #[error("{field} names {id}, which is not among the {entity}")]
@@ -157,15 +163,20 @@ fn is_unavailable(error: &DbErr) -> bool {
                 | Sqlx::PoolClosed
                 | Sqlx::WorkerCrashed
                 | Sqlx::Protocol(_) => true,
-                // PostgreSQL: class 08 (connection) and 57P0x (shutting down, starting up).
-                Sqlx::Database(error) => {
-                    error.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P0"))
-                }
+                Sqlx::Database(error) => error.code().is_some_and(|code| is_passing(&code)),
                 _ => false,
             }
         }
         _ => false,
     }
+}
+
+/// Whether the database may do later what it did not do now. PostgreSQL: class 08 (connection), class 53
+/// (no more connections, memory, disk) and 57P0x (shutting down, starting up). SQLite: `SQLITE_BUSY` and
+/// its extended codes, when another program holds the file for longer than the deadline.
+fn is_passing(code: &str) -> bool {
+    let postgresql = code.len() == 5 && ["08", "53", "57P0"].iter().any(|class| code.starts_with(class));
+    postgresql || matches!(code, "5" | "261" | "517" | "773")
 }
 
 /// Tells which unique key of a row was taken: `name`, if the database says so, else the id.
@@ -175,9 +186,7 @@ fn unique_or(error: StoreError, id: Uuid, name: Option<&str>) -> StoreError {
         (Some(SqlErr::UniqueConstraintViolation(said)), Some(name)) if said.contains("name") => {
             StoreError::Unique { fields: vec![("name", name.to_owned())] }
         }
-        (Some(SqlErr::UniqueConstraintViolation(_)), _) => {
-            StoreError::Unique { fields: vec![("id", id.to_string())] }
-        }
+        (Some(SqlErr::UniqueConstraintViolation(_)), _) => StoreError::Id { id },
         _ => error,
     }
 }

@@ -11,6 +11,7 @@ use entity::data_plane::Model;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::page::Listing;
 use super::{Api, At, Shared};
 use crate::error::ApiError;
 use crate::store;
@@ -47,15 +48,21 @@ async fn expected(State(admin): State<Shared>) -> Json<Value> {
     Json(json!({ "epoch": head.epoch, "revision": head.revision, "config_hash": head.root.config_hash() }))
 }
 
-async fn list(State(admin): State<Shared>) -> Result<Json<Value>, ApiError> {
+async fn list(State(admin): State<Shared>, listing: Listing) -> Result<Json<Value>, ApiError> {
+    let page = listing.page()?;
+    let rows = rows(&admin).await?;
+    // After the rows: a data plane may not seem to know more than there is.
     let revision = admin.state.head.borrow().revision;
-    let data: Vec<Value> = rows(&admin).await?.values().map(|row| view(row, revision)).collect();
-    Ok(Json(json!({ "data": data, "next": null })))
+    let mut left = rows.values().filter(|row| page.after.is_none_or(|after| row.id > after)).peekable();
+    let size = usize::try_from(page.size).unwrap_or(usize::MAX);
+    let shown: Vec<&Model> = left.by_ref().take(size).collect();
+    let next = shown.last().filter(|_| left.peek().is_some()).map(|row| &row.id.as_bytes()[..]);
+    Ok(listing.answer(shown.iter().map(|row| view(row, revision)).collect(), next))
 }
 
 async fn show(State(admin): State<Shared>, At(id): At<Uuid>) -> Result<Json<Value>, ApiError> {
-    let revision = admin.state.head.borrow().revision;
     let row = rows(&admin).await?.remove(&id).ok_or(ApiError::NotFound)?;
+    let revision = admin.state.head.borrow().revision;
     Ok(Json(view(&row, revision)))
 }
 

@@ -74,7 +74,7 @@ async fn replace<C: Child>(
     At((parent, child)): At<(String, String)>,
     mut body: Body,
 ) -> Result<Response, ApiError> {
-    let _alone = admin.edits.write().await;
+    let _alone = admin.alone().await?;
     let parent = parent_id::<C>(&admin, &parent).await?;
     let existing = resource::find::<C>(&admin, &child).await?;
     // One that belongs elsewhere is not taken from there by a path that does not show it.
@@ -90,7 +90,7 @@ async fn change<C: Child>(
     At((parent, child)): At<(String, String)>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let _alone = admin.edits.write().await;
+    let _alone = admin.alone().await?;
     let parent = parent_id::<C>(&admin, &parent).await?;
     let existing = child_of::<C>(&admin, parent, &child).await?.ok_or(ApiError::NotFound)?;
     resource::patch::<C>(&admin, &existing, body).await
@@ -119,7 +119,7 @@ async fn replace_parent<C: Child>(
     At(child): At<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let _alone = admin.edits.write().await;
+    let _alone = admin.alone().await?;
     let row = resource::found::<C>(&admin, &child).await?;
     if let Some(parent) = parent_of::<C>(&admin, &row).await? {
         let key = C::Parent::identity(&parent).id.to_string();
@@ -133,25 +133,19 @@ async fn change_parent<C: Child>(
     At(child): At<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let _alone = admin.edits.write().await;
+    let _alone = admin.alone().await?;
     let row = resource::found::<C>(&admin, &child).await?;
     let parent = parent_of::<C>(&admin, &row).await?.ok_or(ApiError::NotFound)?;
     resource::patch::<C::Parent>(&admin, &parent, body).await
 }
 
-/// Two writes: should the second fail, the first is taken back.
+/// One write: the row is never without what was made for it, nor that without the row.
 async fn make_parent<C: Child>(admin: &Shared, row: Row<C>, body: Body) -> Result<Response, ApiError> {
     let store = &admin.state.store;
     let parent = resource::draft::<C::Parent>(store, body, Target::New).await?;
-    let made = C::Parent::rows(store).insert(parent).await?;
-    let id = C::Parent::identity(&made.row).id;
-    match C::rows(store).upsert(C::link(row, id)).await {
-        Ok(linked) => Ok(resource::answer::<C::Parent>(StatusCode::OK, &made.row, linked.revision)),
-        Err(error) => {
-            C::Parent::rows(store).delete(id).await?;
-            Err(error.into())
-        }
-    }
+    let row = C::link(row, C::Parent::identity(&parent).id);
+    let written = C::rows(store).upsert_under::<<C::Parent as Resource>::Table>(parent, &row).await?;
+    Ok(resource::answer::<C::Parent>(StatusCode::OK, &written.row, written.revision))
 }
 
 async fn parent_id<C: Child>(admin: &Shared, key: &str) -> Result<Uuid, ApiError> {

@@ -101,7 +101,7 @@ async fn replace<R: Resource>(
     At(key): At<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let _alone = admin.edits.write().await;
+    let _alone = admin.alone().await?;
     let existing = find::<R>(&admin, &key).await?;
     put_over::<R>(&admin, &key, existing.as_ref(), body).await
 }
@@ -111,7 +111,7 @@ async fn change<R: Resource>(
     At(key): At<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let _alone = admin.edits.write().await;
+    let _alone = admin.alone().await?;
     let existing = found::<R>(&admin, &key).await?;
     patch::<R>(&admin, &existing, body).await
 }
@@ -144,7 +144,7 @@ pub(super) async fn found<R: Resource>(admin: &Shared, key: &str) -> Result<Row<
 pub(super) async fn create_in<R: Resource>(admin: &Shared, body: Body) -> Result<Response, ApiError> {
     let store = &admin.state.store;
     let row = draft::<R>(store, body, Target::New).await?;
-    let _with_others = admin.edits.read().await;
+    let _with_others = admin.with_others().await?;
     let written = R::rows(store).insert(row).await?;
     Ok(answer::<R>(StatusCode::CREATED, &written.row, written.revision))
 }
@@ -185,7 +185,7 @@ pub(super) async fn delete<R: Resource>(
     admin: &Shared,
     existing: Option<&Row<R>>,
 ) -> Result<Response, ApiError> {
-    let _with_others = admin.edits.read().await;
+    let _with_others = admin.with_others().await?;
     let revision = match existing {
         Some(row) => R::rows(&admin.state.store).delete(R::identity(row).id).await?,
         None => None,

@@ -88,7 +88,9 @@ async fn migrate(database: &DatabaseConnection) -> Result<(), DbErr> {
 fn options(url: &str) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options.sqlx_logging(false).connect_timeout(DEADLINE).acquire_timeout(DEADLINE);
-    options.max_connections(CONNECTIONS).min_connections(1).test_before_acquire(false);
+    options.max_connections(CONNECTIONS).min_connections(1);
+    // After a restart of the server no request pays for a connection that it has forgotten.
+    options.test_before_acquire(true);
     options.map_sqlx_sqlite_opts(|sqlite| {
         use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
         sqlite

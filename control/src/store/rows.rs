@@ -11,7 +11,7 @@ use uuid::Uuid;
 use wire::{Key, Kind};
 
 use super::select::{self, Listed, Page, Selector};
-use super::write::Written;
+use super::write::{Write, Written};
 use super::{Store, StoreError, within};
 
 /// A table whose rows are published.
@@ -128,13 +128,7 @@ impl<'a, T: Table> Rows<'a, T> {
 
     async fn put(&self, row: T::Model, replace: bool) -> Result<Written<T::Model>, StoreError> {
         let mut write = self.store.write().await?;
-        // Every value is set, also those that a conversion would call unchanged.
-        let insert = T::insert(row.clone().into_active_model().reset_all());
-        let insert = if replace { insert.on_conflict(replacing::<T>()) } else { insert };
-        within(insert.exec_without_returning(write.rows())).await.map_err(|error| T::not_put(&row, error))?;
-        let id = T::id(&row);
-        write.tag(id, T::COLLECTION, T::tags(&row)).await?;
-        write.put(Key { kind: T::KIND, id }, T::bytes(&row));
+        put::<T>(&mut write, &row, replace).await?;
         Ok(Written { revision: write.commit().await?, row })
     }
 }
@@ -147,6 +141,32 @@ impl<T: Child> Rows<'_, T> {
     pub async fn list_of(&self, parent: Uuid, page: &Page) -> Result<Listed<T::Model>, StoreError> {
         select::list(T::find().filter(T::PARENT.eq(parent)), T::ID, page, self.store.database()).await
     }
+
+    /// Puts a new row of another table and one that belongs to it: both at one revision, or neither.
+    ///
+    /// # Errors
+    /// As of [`Rows::insert`] for the one and of [`Rows::upsert`] for the other.
+    pub async fn upsert_under<P: Table>(
+        &self,
+        parent: P::Model,
+        row: &T::Model,
+    ) -> Result<Written<P::Model>, StoreError> {
+        let mut write = self.store.write().await?;
+        put::<P>(&mut write, &parent, false).await?;
+        put::<T>(&mut write, row, true).await?;
+        Ok(Written { revision: write.commit().await?, row: parent })
+    }
+}
+
+async fn put<T: Table>(write: &mut Write<'_>, row: &T::Model, replace: bool) -> Result<(), StoreError> {
+    // Every value is set, also those that a conversion would call unchanged.
+    let insert = T::insert(row.clone().into_active_model().reset_all());
+    let insert = if replace { insert.on_conflict(replacing::<T>()) } else { insert };
+    within(insert.exec_without_returning(write.rows())).await.map_err(|error| T::not_put(row, error))?;
+    let id = T::id(row);
+    write.tag(id, T::COLLECTION, T::tags(row)).await?;
+    write.put(Key { kind: T::KIND, id }, T::bytes(row));
+    Ok(())
 }
 
 fn replacing<T: Table>() -> OnConflict {

@@ -6,6 +6,7 @@ mod concurrent;
 mod crud;
 mod info;
 mod lists;
+mod outage;
 
 use serde_json::Value;
 use tempfile::TempDir;

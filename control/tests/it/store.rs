@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use control::store::{Page, Selector, Store, StoreError, Tags};
+use sea_orm::ConnectionTrait;
 use serde_json::json;
 use testkit::postgres;
 use uuid::Uuid;
@@ -12,7 +13,7 @@ use wire::Key;
 /// A store on a new database, and what holds it.
 struct Stage {
     store: Store,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 async fn sqlite() -> Stage {
@@ -29,7 +30,7 @@ async fn stage(url: &str, folder: tempfile::TempDir) -> Stage {
     let store = Store::open(url).await.unwrap();
     store.migrate(url).await.unwrap();
     store.migrate(url).await.unwrap();
-    Stage { store, _folder: folder }
+    Stage { store, folder }
 }
 
 /// Runs a test on both databases.
@@ -150,7 +151,7 @@ async fn a_refused_write_leaves_nothing(store: Store) {
         "{same_name:?}"
     );
     let same_id = store.services().insert(service(1, "c")).await.unwrap_err();
-    assert!(matches!(&same_id, StoreError::Unique { fields } if fields[0].0 == "id"), "{same_id:?}");
+    assert!(matches!(&same_id, StoreError::Id { id } if *id == Uuid::from_u128(1)), "{same_id:?}");
     let no_service = store.routes().upsert(route(4, 9)).await.unwrap_err();
     assert!(
         matches!(no_service, StoreError::ForeignKey { field: "service", id, .. } if id == Uuid::from_u128(9))
@@ -224,4 +225,18 @@ async fn an_unreachable_database_is_told_with_its_address_and_without_its_passwo
     let error =
         Store::open(&format!("postgres://gibbon:secret@{port}/gibbon")).await.unwrap_err().to_string();
     assert!(error.contains(&port.to_string()) && !error.contains("secret"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_another_program_holds_is_unavailable_and_not_broken() {
+    let stage = sqlite().await;
+    let file = format!("sqlite://{}", stage.folder.path().join("made/gibbon.sqlite").display());
+    let mut options = sea_orm::ConnectOptions::new(file);
+    options.max_connections(1);
+    let other = sea_orm::Database::connect(options).await.unwrap();
+    other.execute_unprepared("BEGIN IMMEDIATE").await.unwrap();
+    let refused = stage.store.services().insert(service(1, "a")).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+    other.execute_unprepared("ROLLBACK").await.unwrap();
+    assert_eq!(stage.store.services().insert(service(1, "a")).await.unwrap().revision, 1);
 }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use testkit::http::Request;
+use testkit::plane::Database;
 
 use super::{Admin, on_both_databases};
 
@@ -70,4 +71,27 @@ async fn clustering(admin: &Admin) {
     let absent = "/clustering/data-planes/00000000-0000-4000-8000-000000000000";
     admin.get(absent).await.expect(404);
     admin.delete(absent).await.expect(204);
+}
+
+#[tokio::test]
+async fn data_planes_come_in_pages() {
+    let admin = Admin::start(Database::Postgres).await;
+    for n in 1..=3 {
+        admin.control.execute(&format!(
+            "INSERT INTO data_plane (id, hostname, ip, version, config_hash, state, sync_status, labels, \
+             connected, last_seen, created_at, updated_at) VALUES ('00000000-0000-4000-8000-00000000000{n}', \
+             'h{n}', '127.0.0.1', '1', '', 'disconnected', 'unknown', '{{}}', false, 1, 1, 1)"
+        ));
+    }
+    let (mut hosts, mut next) = (Vec::new(), Some("/clustering/data-planes?size=2".to_owned()));
+    while let Some(target) = next {
+        let page = admin.get(&target).await.expect(200).json();
+        let rows = page["data"].as_array().unwrap();
+        assert!((1..=2).contains(&rows.len()), "{page}");
+        hosts.extend(rows.iter().map(|row| row["hostname"].clone()));
+        next = page["next"].as_str().map(str::to_owned);
+    }
+    assert_eq!(hosts, ["h1", "h2", "h3"]);
+    assert_eq!(admin.get("/clustering/data-planes?size=0").await.expect(400).json()["code"], 9);
+    admin.stop().await;
 }
