@@ -18,7 +18,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use self::connection::Context;
-pub use self::registry::{Pending, Registry};
+pub use self::registry::{KEPT, Pending, Registry};
 use self::session::{Identity, Timing};
 use crate::metrics::ClusterMetrics;
 use crate::publish::Publisher;

@@ -18,10 +18,14 @@ use wire::{EncodedUpdate, Position, Root, Update};
 
 use self::state::{Material, State};
 use crate::metrics::ClusterMetrics;
-use crate::store::{Store, StoreError};
+use crate::store::{Head, Store, StoreError};
 
 /// How often the head is read when nothing pokes: another control plane may have written.
 const POLL: Duration = Duration::from_secs(1);
+/// How often the log is trimmed.
+const TRIM: Duration = Duration::from_secs(3600);
+/// Revisions that the log keeps: who is further behind is sent a snapshot.
+const LOG: u64 = 100_000;
 /// Updates kept encoded: data planes that are not far behind ask for the same few.
 const KEPT: usize = 64;
 
@@ -79,9 +83,11 @@ impl Publisher {
     /// Follows the database until `stop`.
     pub async fn follow(self, stop: CancellationToken) {
         let mut commits = self.shared.store.subscribe();
+        let mut trim = tokio::time::interval(TRIM);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
+                _ = trim.tick() => self.shared.trim().await,
                 changed = commits.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(POLL) => {}
             }
@@ -128,27 +134,46 @@ impl Shared {
     async fn advance(&self) -> Result<(), StoreError> {
         let head = self.store.head().await?;
         let before = *self.head.borrow();
-        if head.epoch != before.epoch || head.revision < before.revision {
+        if (head.epoch, head.revision) == (before.epoch, before.revision) {
+            return Ok(());
+        }
+        let timer = self.metrics.publish_duration.start_timer();
+        if !self.advance_to(head, before).await? {
             warn!(
                 from = before.revision,
                 to = head.revision,
-                "the database tells another history; starting anew"
+                "the log does not lead on; reading everything anew"
             );
             let state = load(&self.store).await?;
             *self.state.lock() = state;
             self.encoded.lock().clear();
-        } else if head.revision > before.revision {
-            let timer = self.metrics.publish_duration.start_timer();
-            let changes = self.store.changes(before.revision, head.revision).await?;
-            self.state.lock().advance(head.revision, changes);
-            timer.observe_duration();
-        } else {
-            return Ok(());
         }
+        timer.observe_duration();
         let position = self.state.lock().position();
         self.metrics.config_revision.set(i64::try_from(position.revision).unwrap_or(i64::MAX));
         self.head.send_replace(position);
         Ok(())
+    }
+
+    async fn trim(&self) {
+        let oldest = self.head.borrow().revision.saturating_sub(LOG);
+        if let Err(error) = self.store.trim_log(oldest).await {
+            warn!(%error, "cannot trim the change log; will try again");
+        }
+    }
+
+    /// Follows the log to `head`; `false` when it does not lead there, because the database tells another
+    /// history or the log was trimmed.
+    async fn advance_to(&self, head: Head, before: Position) -> Result<bool, StoreError> {
+        if head.epoch != before.epoch || head.revision < before.revision {
+            return Ok(false);
+        }
+        let changes = self.store.changes(before.revision, head.revision).await?;
+        let leads = state::begins_after(before.revision, &changes);
+        if leads {
+            self.state.lock().advance(head.revision, changes);
+        }
+        Ok(leads)
     }
 
     /// Makes sure that the changes since `revision` are in memory, if the log still has them.

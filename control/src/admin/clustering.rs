@@ -13,11 +13,9 @@ use uuid::Uuid;
 
 use super::page::Listing;
 use super::{Api, At, Shared};
+use crate::cluster;
 use crate::error::ApiError;
 use crate::store;
-
-/// How long a data plane that is not heard of is worth showing, in seconds; Kong's default.
-const KEPT: i64 = 14 * 24 * 60 * 60;
 
 pub(super) fn routes(api: &mut Api) {
     api.route("/clustering/status", get(status));
@@ -81,7 +79,7 @@ async fn rows(admin: &Shared) -> Result<BTreeMap<Uuid, Model>, ApiError> {
 
 fn view(row: &Model, head: u64) -> Value {
     let head = i64::try_from(head).unwrap_or(i64::MAX);
-    let ttl = (row.last_seen + KEPT - store::now()).max(0);
+    let ttl = (row.last_seen + cluster::KEPT - store::now()).max(0);
     json!({
         "id": row.id,
         "ip": row.ip,

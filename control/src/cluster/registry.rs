@@ -21,6 +21,11 @@ use super::session::Report;
 use crate::metrics::ClusterMetrics;
 use crate::store::Store;
 
+/// How long a data plane that is gone is remembered, in seconds: 14 days, as Kong.
+pub const KEPT: i64 = 1_209_600;
+
+/// How often those that are gone for longer are looked for.
+const PURGE: Duration = Duration::from_secs(3600);
 /// How often rows that have changed are written.
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -137,13 +142,28 @@ impl Registry {
 
     /// Writes what has changed to the database, until `stop`.
     pub async fn follow(self, store: Store, stop: CancellationToken) {
+        let mut purge = tokio::time::interval(PURGE);
         let mut stopped = false;
         while !stopped {
             tokio::select! {
                 () = stop.cancelled() => stopped = true,
+                _ = purge.tick() => self.purge(&store).await,
                 () = tokio::time::sleep(FLUSH) => {}
             }
             self.flush(&store).await;
+        }
+    }
+
+    async fn purge(&self, store: &Store) {
+        let oldest = seconds_now() - KEPT;
+        let is_gone = |node: &Node| !node.row.connected && node.row.last_seen < oldest;
+        let gone: Vec<Uuid> = {
+            let nodes = self.shared.nodes.lock();
+            nodes.by_id.iter().filter(|(_, node)| is_gone(node)).map(|(id, _)| *id).collect()
+        };
+        gone.into_iter().for_each(|node_id| self.forget(node_id));
+        if let Err(error) = store.data_planes().purge(oldest).await {
+            warn!(%error, "cannot forget data planes that are gone for long; will try again");
         }
     }
 

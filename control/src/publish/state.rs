@@ -67,16 +67,15 @@ impl State {
         (revision < self.remembered_since).then_some((revision, self.remembered_since))
     }
 
-    /// Takes back into memory what was read from the log after `from`.
+    /// Takes back into memory what was read from the log after `from`; nothing, if the log does not reach
+    /// back that far any more.
     pub(super) fn recall(&mut self, from: u64, changes: Vec<Change>) {
-        if from >= self.remembered_since {
+        if from >= self.remembered_since || !begins_after(from, &changes) {
             return;
         }
         let known = self.remembered_since;
-        let older = changes.into_iter().filter(|change| change.revision <= known);
-        for change in older.collect::<Vec<_>>().into_iter().rev() {
-            self.changes.push_front(change);
-        }
+        let older: Vec<_> = changes.into_iter().filter(|change| change.revision <= known).collect();
+        older.into_iter().rev().for_each(|change| self.changes.push_front(change));
         self.remembered_since = from;
     }
 
@@ -133,6 +132,11 @@ impl State {
     }
 }
 
+/// Whether this stretch of the log has the revision after `from`: every revision has a change.
+pub(super) fn begins_after(from: u64, changes: &[Change]) -> bool {
+    changes.first().is_some_and(|change| change.revision == from + 1)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -164,6 +168,15 @@ mod tests {
                 None => entities.remove(&record.key),
             };
         }
+    }
+
+    #[test]
+    fn a_log_that_was_trimmed_leads_to_a_snapshot() {
+        let head = Head { epoch: Uuid::from_u128(1), revision: 9 };
+        let mut state = State::new(head, Vec::new());
+        state.recall(3, vec![change(6, 1, Some(b"{}")), change(7, 2, None)]);
+        assert_eq!(state.missing_since(3), Some((3, 9)));
+        assert_eq!(state.material(Some(3)).mode, Mode::Snapshot);
     }
 
     #[test]

@@ -43,6 +43,18 @@ impl DataPlanes<'_> {
         Ok(deleted.rows_affected > 0)
     }
 
+    /// Forgets those that are connected nowhere and were last heard before `last_seen`.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn purge(&self, last_seen: i64) -> Result<(), StoreError> {
+        let gone = Entity::delete_many()
+            .filter(Column::LastSeen.lt(last_seen))
+            .filter(Column::Connected.eq(false))
+            .exec(self.0.database());
+        within(gone).await.map(drop)
+    }
+
     /// Notes that none is connected to this control plane: it has just started.
     ///
     /// # Errors

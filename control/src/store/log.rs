@@ -55,6 +55,20 @@ impl Store {
         Ok(within(rows).await?.into_iter().map(Change::from).collect())
     }
 
+    /// Forgets the changes of `revision` and before.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn trim_log(&self, revision: u64) -> Result<(), StoreError> {
+        use entity::config_change::{Column, Entity};
+        if revision == 0 {
+            return Ok(());
+        }
+        let old = Entity::delete_many().filter(Column::Revision.lte(signed(revision)));
+        // No deadline: the first trimming of a long log takes as long as it takes.
+        old.exec(self.database()).await.map(drop).map_err(StoreError::from)
+    }
+
     /// The head, and the canonical bytes of every published entity at it.
     ///
     /// # Errors

@@ -54,6 +54,7 @@ on_both! {
     writes => every_write_is_one_revision,
     refusals => a_refused_write_leaves_nothing,
     pages => lists_are_paged_and_filtered,
+    upkeep => what_is_old_is_forgotten,
     writers => writers_at_the_same_time_make_a_gapless_log,
 }
 
@@ -196,6 +197,42 @@ async fn lists_are_paged_and_filtered(store: Store) {
     assert_eq!(ids(Some(Tags::All(tags(&["even"])))).await, [4], "tags go with the row");
     store.services().delete(Uuid::from_u128(4)).await.unwrap();
     assert!(store.tags().list(Some("even"), 10, None).await.unwrap().is_empty());
+}
+
+async fn what_is_old_is_forgotten(store: Store) {
+    for id in 1..=4 {
+        store.services().insert(service(id, &id.to_string())).await.unwrap();
+    }
+    store.trim_log(2).await.unwrap();
+    let left: Vec<_> = store.changes(0, 4).await.unwrap().iter().map(|change| change.revision).collect();
+    assert_eq!(left, [3, 4]);
+    for (id, connected, last_seen) in [(1, true, 5), (2, false, 5), (3, false, 15)] {
+        store.data_planes().upsert(data_plane(id, connected, last_seen)).await.unwrap();
+    }
+    store.data_planes().purge(10).await.unwrap();
+    let left: Vec<_> = store.data_planes().list().await.unwrap().iter().map(|row| row.id.as_u128()).collect();
+    assert_eq!(left, [1, 3]);
+}
+
+fn data_plane(id: u128, connected: bool, last_seen: i64) -> entity::data_plane::Model {
+    entity::data_plane::Model {
+        id: Uuid::from_u128(id),
+        hostname: "edge".into(),
+        ip: "127.0.0.1".into(),
+        version: "0.1.0".into(),
+        config_hash: "0".repeat(32),
+        applied_revision: None,
+        state: "synced".into(),
+        sync_status: "normal".into(),
+        labels: json!({}),
+        cert_expiry: None,
+        last_error: None,
+        connected,
+        control_plane: None,
+        last_seen,
+        created_at: 1,
+        updated_at: 1,
+    }
 }
 
 async fn writers_at_the_same_time_make_a_gapless_log(store: Store) {
