@@ -95,12 +95,16 @@ impl Registry {
         if let Some(before) = &before {
             before.session.cancel();
         }
-        let (refused, row) = match before {
+        let (refused, mut row) = match before {
             Some(before) => {
                 let created_at = before.row.created_at;
                 (before.refused, data_plane::Model { last_error: before.row.last_error, created_at, ..row })
             }
             None => (None, row),
+        };
+        row.state = match refused {
+            Some(_) => "rejected".into(),
+            None => self.state_of(hello.held.unwrap_or_default()).into(),
         };
         nodes.by_id.insert(hello.node_id, Node { row, refused, session: replaced.clone() });
         nodes.changed.insert(hello.node_id);

@@ -185,6 +185,7 @@ async fn a_data_plane_that_is_gone_is_shown_as_disconnected_and_can_be_forgotten
     connected(false).await;
     other.node.start().await;
     connected(true).await;
+    assert_eq!(data_plane(&admin, &node).await["state"], "synced", "it holds the head, and says so at once");
     other.node.stop().await;
     connected(false).await;
     admin.delete(&format!("/clustering/data-planes/{node}")).await.unwrap().expect(204);

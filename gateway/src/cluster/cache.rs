@@ -195,10 +195,15 @@ impl Cache {
                 .extend(found.complaint.iter().map(|why| format!("{}: {why}", path.display())));
             if !found.updates.is_empty() {
                 recovered.updates = found.updates;
-                if name == CURRENT && found.complaint.is_none() {
+                let current = self.path(CURRENT);
+                if name != CURRENT {
+                    // What comes next builds upon this one.
+                    fs::rename(&path, &current).map_err(|source| io_error("rename", &path, source))?;
+                }
+                if found.complaint.is_none() {
                     self.snapshot_len = found.snapshot_len;
                     self.deltas_len = found.len - found.snapshot_len;
-                    self.file = Some(open_append(&path)?);
+                    self.file = Some(open_append(&current)?);
                 }
                 break;
             }

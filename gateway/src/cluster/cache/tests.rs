@@ -95,9 +95,12 @@ fn a_damaged_file_is_set_aside_and_the_one_before_it_serves() {
     assert_eq!(positions(&recovered.updates), [1, 2, 3]);
     assert_eq!(recovered.complaints.len(), 1);
     assert!(dir.path().join(DAMAGED).exists());
+    cache.store(source.update(Mode::Delta, b"{}")).unwrap();
+    let (mut cache, recovered) = Cache::open(dir.path()).unwrap();
+    assert_eq!(positions(&recovered.updates), [1, 2, 3, 5], "what came next was built upon it");
     cache.store(source.update(Mode::Snapshot, b"{}")).unwrap();
     let (_, recovered) = Cache::open(dir.path()).unwrap();
-    assert_eq!(positions(&recovered.updates), [5]);
+    assert_eq!(positions(&recovered.updates), [6]);
 }
 
 #[test]
