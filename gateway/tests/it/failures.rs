@@ -38,9 +38,9 @@ async fn there_is_nothing_to_go_by() {
     gateway.apply(vec![Change::PutRoute(route(1, "/"))]);
     assert_ours(&gateway.get("/").await, 503, "no Service found with those values");
     // These leave the connection open.
-    assert_eq!(gateway.metric("gibbon_connections_total{result=\"accepted\"}"), 1.0);
-    assert_eq!(gateway.metric("gibbon_http_errors_total{reason=\"no_route\"}"), 1.0);
-    assert_eq!(gateway.metric("gibbon_http_requests_total{code=\"503\",source=\"gateway\"}"), 2.0);
+    gateway.wait_metric("gibbon_connections_total{result=\"accepted\"}", 1.0).await;
+    gateway.wait_metric("gibbon_http_errors_total{reason=\"no_route\"}", 1.0).await;
+    gateway.wait_metric("gibbon_http_requests_total{code=\"503\",source=\"gateway\"}", 2.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,14 +92,14 @@ async fn an_upstream_that_fails_is_502() {
     gateway.serve(at(1, nobody.address()), route(1, "/"));
     let message = "An invalid response was received from the upstream server";
     assert_ours(&gateway.get("/").await, 502, message);
-    assert_eq!(gateway.metric("gibbon_http_errors_total{reason=\"upstream_connect\"}"), 1.0);
+    gateway.wait_metric("gibbon_http_errors_total{reason=\"upstream_connect\"}", 1.0).await;
 
     gateway.serve(service(1, &origin), route(1, "/"));
     for answer in [Answer::close(), Answer::reset(), Answer::raw("nonsense\r\n\r\n")] {
         origin.answer(answer);
         assert_ours(&gateway.get("/").await, 502, message);
     }
-    assert_eq!(gateway.metric("gibbon_http_errors_total{reason=\"upstream_invalid\"}"), 3.0);
+    gateway.wait_metric("gibbon_http_errors_total{reason=\"upstream_invalid\"}", 3.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -48,7 +48,7 @@ async fn a_header_has_a_deadline_on_each_request_of_a_connection() {
 
     let mut silent = Connection::open(gateway.address()).await.unwrap();
     timeout(SOON, silent.read_to_end()).await.unwrap().unwrap();
-    assert_eq!(gateway.metric("gibbon_connections_total{result=\"header_timeout\"}"), 3.0);
+    gateway.wait_metric("gibbon_connections_total{result=\"header_timeout\"}", 3.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,7 +130,7 @@ async fn connections_and_requests_have_caps() {
     let mut fourth = Connection::open(gateway.address()).await.unwrap();
     let refused = fourth.read_response(false).await.unwrap().expect(503);
     assert_eq!(refused.header("connection"), Some("close"));
-    assert_eq!(gateway.metric("gibbon_connections_total{result=\"refused\"}"), 1.0);
+    gateway.wait_metric("gibbon_connections_total{result=\"refused\"}", 1.0).await;
 
     drop(idle);
     wait::until(SOON, "one connection", || gateway.metric("gibbon_connections_active") == 1.0).await;

@@ -174,10 +174,10 @@ async fn connections_are_kept_on_both_sides() {
         gateway.get("/").await.expect(200);
     }
     assert_eq!(origin.connections(), 1);
-    assert_eq!(gateway.metric("gibbon_connections_total{result=\"accepted\"}"), 1.0);
-    assert_eq!(gateway.metric("gibbon_upstream_connections_total{reused=\"true\"}"), 19.0);
-    assert_eq!(gateway.metric("gibbon_http_requests_total{code=\"200\",source=\"upstream\"}"), 20.0);
-    assert_eq!(gateway.metric("gibbon_http_upstream_duration_seconds_count"), 20.0);
+    gateway.wait_metric("gibbon_connections_total{result=\"accepted\"}", 1.0).await;
+    gateway.wait_metric("gibbon_upstream_connections_total{reused=\"true\"}", 19.0).await;
+    gateway.wait_metric("gibbon_http_requests_total{code=\"200\",source=\"upstream\"}", 20.0).await;
+    gateway.wait_metric("gibbon_http_upstream_duration_seconds_count", 20.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -210,7 +210,7 @@ async fn https_is_spoken_to_an_upstream_and_verified_if_asked_for() {
     gateway.get("/").await.expect(200);
     gateway.serve(Service { tls_verify: Some(true), host: "localhost".into(), ..https }, route(1, "/"));
     gateway.get("/").await.expect(502);
-    assert_eq!(gateway.metric("gibbon_http_errors_total{reason=\"upstream_tls\"}"), 1.0);
+    gateway.wait_metric("gibbon_http_errors_total{reason=\"upstream_tls\"}", 1.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

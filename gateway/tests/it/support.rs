@@ -80,6 +80,15 @@ impl Gateway {
         self.client.get(target).await.unwrap()
     }
 
+    /// Waits until a metric has this value: a request is counted after its answer has left.
+    pub(crate) async fn wait_metric(&self, series: &str, value: f64) {
+        testkit::wait::eventually(testkit::plane::DEADLINE, || {
+            let now = self.metric(series);
+            std::future::ready(if now == value { Ok(()) } else { Err(format!("{series} is {now}")) })
+        })
+        .await;
+    }
+
     /// The value of a metric with these labels, as `name{label="value"}`.
     pub(crate) fn metric(&self, series: &str) -> f64 {
         let text = prometheus::TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap();
