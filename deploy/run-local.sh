@@ -28,6 +28,8 @@ stop_deadline=10
 
 # name of the child -> its process; filled by `start`, in that order in `order`.
 declare -A children=()
+# name of the child -> the command that starts it
+declare -A commands=()
 order=()
 
 main() {
@@ -111,6 +113,7 @@ start() {
     shift
     setsid setpriv --pdeathsig TERM "$@" </dev/null >"$data/log/$name.log" 2>&1 &
     children[$name]=$!
+    commands[$name]=$*
     order+=("$name")
 }
 
@@ -134,16 +137,29 @@ run_command() {
     exit "$code"
 }
 
+# One that ends, or is killed to see what the others do, leaves them running.
 wait_for_end() {
-    local ended
-    wait -n -p ended || true
-    report_dead "$ended"
+    local ended name
+    while ((${#children[@]} > 0)); do
+        wait -n -p ended || true
+        name=$(name_of "$ended")
+        unset "children[$name]"
+        say "$name has ended, the others go on; its log is $data/log/$name.log. To start it again, in another terminal:"
+        printf '\n  %s\n\n' "${commands[$name]}"
+    done
+    fail "all have ended"
 }
 
 report_dead() {
     local name
+    name=$(name_of "$1")
+    fail_with_log "$name" "$name ended by itself; ending the rest"
+}
+
+name_of() {
+    local name
     for name in "${!children[@]}"; do
-        if [[ ${children[$name]} == "$1" ]]; then fail_with_log "$name" "$name ended by itself; ending the rest"; fi
+        if [[ ${children[$name]} == "$1" ]]; then echo "$name"; fi
     done
 }
 

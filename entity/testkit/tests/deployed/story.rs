@@ -47,15 +47,33 @@ async fn a_port_in_use_is_named_before_anything_is_started() {
 }
 
 #[tokio::test]
-async fn when_one_dies_the_rest_ends_and_its_log_is_shown() {
+async fn when_the_control_plane_is_killed_traffic_goes_on_and_it_can_be_started_again() {
     let installation = Installation::new();
     let mut running = installation.run().await;
-    let gateway = pid_of(&installation, "gibbon-gateway run");
-    kill(gateway, Signal::SIGKILL).unwrap();
-    assert_eq!(running.wait_exit().await.code(), Some(1));
-    let output = running.output();
-    assert!(output.contains("gateway ended by itself") && output.contains("gateway.log"), "{output}");
-    assert_eq!(installation.processes(), Vec::<String>::new());
+    for line in &commands(&running)[..2] {
+        let output = Command::new("sh").args(["-c", line]).output().unwrap();
+        assert!(output.status.success(), "{line}");
+    }
+    served(&installation).await;
+    kill(pid_of(&installation, "gibbon-control run"), Signal::SIGKILL).unwrap();
+    let again = wait::eventually(DEADLINE, || {
+        let output = running.output();
+        let told = output.contains("control has ended, the others go on");
+        let line = output.lines().map(str::trim).find(|line| line.starts_with("env ") && told);
+        std::future::ready(line.map(str::to_owned).ok_or(output))
+    })
+    .await;
+    served(&installation).await;
+
+    let mut control = Command::new("sh").args(["-c", &format!("exec {again}")]).spawn().unwrap();
+    let admin = installation.admin_client();
+    wait::eventually(DEADLINE, || async {
+        admin.get("/services/test").await.map(|answer| answer.expect(200))
+    })
+    .await;
+    control.kill().unwrap();
+    control.wait().unwrap();
+    ends_well(&installation, &mut running, Signal::SIGINT).await;
 }
 
 /// The lines of the printed text that are commands.
