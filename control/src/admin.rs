@@ -31,7 +31,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, watch};
+use tokio::sync::{Mutex, watch};
 use uuid::Uuid;
 use wire::Position;
 
@@ -81,7 +81,7 @@ pub fn router(state: AppState) -> Router {
     let admin = Shared::new(Admin {
         state,
         paths: api.paths,
-        edits: RwLock::default(),
+        edits: Mutex::default(),
         in_flight: AtomicI64::default(),
     });
     let router = api.router.method_not_allowed_fallback(no_such_method).fallback(no_such_path);
@@ -91,36 +91,42 @@ pub fn router(state: AppState) -> Router {
         .layer(from_fn_with_state(admin, layer::around))
 }
 
+/// How often an edit is tried: each time that it must be tried again, another one of the row was done.
+const ATTEMPTS: u32 = 32;
+
 /// What handlers share.
 #[derive(Debug)]
 struct Admin {
     state: AppState,
     /// Of `GET /endpoints`.
     paths: Vec<String>,
-    /// Held for writing from the reading of a row to its replacement, for reading by other writes: two
-    /// edits of one row at the same time must not undo each other, nor bring back what was deleted.
-    edits: RwLock<()>,
+    /// Held from the reading of a row to its replacement, so that edits here seldom meet each other there.
+    edits: Mutex<()>,
     /// Requests under way.
     in_flight: AtomicI64,
 }
 
 impl Admin {
-    /// For an edit: from the reading of a row to its replacement.
-    async fn alone(&self) -> Result<RwLockWriteGuard<'_, ()>, ApiError> {
-        in_turn(self.edits.write()).await
+    /// Edits a row, from its reading to its replacement; again, when the row has been changed in between:
+    /// by another control plane, or deleted here. Two edits of one row must not undo each other, nor bring
+    /// back what was deleted.
+    async fn edit<F>(&self, attempt: impl Fn() -> F + Send) -> Result<Response, ApiError>
+    where
+        F: Future<Output = Result<Response, ApiError>> + Send,
+    {
+        // While the database does not answer, each edit in the queue waits out its deadline: who comes
+        // later must not wait for the sum of them.
+        let alone = tokio::time::timeout(store::DEADLINE, self.edits.lock()).await;
+        let late = |_| StoreError::Unavailable("the edits before this one have not ended".to_owned());
+        let _alone = alone.map_err(late)?;
+        for _ in 1..ATTEMPTS {
+            match attempt().await {
+                Err(ApiError::Store(StoreError::Changed)) => {}
+                done => return done,
+            }
+        }
+        attempt().await
     }
-
-    /// For a write that replaces nothing that it has read.
-    async fn with_others(&self) -> Result<RwLockReadGuard<'_, ()>, ApiError> {
-        in_turn(self.edits.read()).await
-    }
-}
-
-/// While the database does not answer, each edit in the queue waits out its deadline: who comes later must
-/// not wait for the sum of them.
-async fn in_turn<T>(turn: impl Future<Output = T>) -> Result<T, ApiError> {
-    let turn = tokio::time::timeout(store::DEADLINE, turn).await;
-    turn.map_err(|_| StoreError::Unavailable("the edits before this one have not ended".to_owned()).into())
 }
 
 type Shared = Arc<Admin>;

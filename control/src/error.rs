@@ -136,6 +136,10 @@ fn of_store(failure: StoreError) -> (StatusCode, Json<Value>) {
             let fields = json!({ "@referenced_by": by });
             (StatusCode::BAD_REQUEST, coded(19, "referenced by others", &text, &fields))
         }
+        StoreError::Changed => (
+            StatusCode::CONFLICT,
+            message("The entity was changed by others each time it was tried; nothing was changed by this"),
+        ),
         StoreError::Unavailable(reason) => {
             warn!(%reason, "a request could not be done: the database is unavailable");
             (StatusCode::SERVICE_UNAVAILABLE, message("The database is unavailable; nothing was changed"))

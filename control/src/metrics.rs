@@ -49,6 +49,8 @@ pub struct ClusterMetrics {
     pub acks: IntCounter,
     /// Updates that were refused.
     pub nacks: IntCounterVec,
+    /// Data planes found to hold something else than this control plane at the same revision.
+    pub drifts: IntCounter,
     /// Connections that were refused before a byte of configuration had left.
     pub handshakes_refused: IntCounterVec,
     /// Bytes to data planes.
@@ -131,6 +133,10 @@ impl ClusterMetrics {
                 "gibbon_cluster_nacks_total",
                 "Updates that data planes refused",
                 "reason",
+            )?,
+            drifts: make.counter(
+                "gibbon_cluster_drifts_total",
+                "Data planes found to hold something else at the same revision; each is repaired, and a bug",
             )?,
             handshakes_refused: make.counters(
                 "gibbon_cluster_handshakes_refused_total",

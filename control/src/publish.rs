@@ -1,26 +1,33 @@
 //! What is committed, ready to be sent: the state in memory, its root, and updates encoded once for all
 //! data planes.
 //!
-//! One task follows the head of the database (poked by the writes of this process, polling for those of
-//! others) and moves the state on, revision by revision. Sessions ask for the update that leads a data
-//! plane to the head; however many ask for the same one, it is encoded once.
+//! One task follows the commits of this process, which bring their changes with them, and the head of the
+//! database, for those of others (told by PostgreSQL, and polled), and moves the state on, revision by
+//! revision. Sessions ask for the update that leads a data plane to the head; however many ask for the same
+//! one, it is encoded once.
 
+mod pace;
 mod state;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OnceCell, watch};
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use wire::{EncodedUpdate, Position, Root, Update};
 
+use self::pace::Pace;
 use self::state::{Material, State};
+use self::waiting::Waiting;
 use crate::metrics::ClusterMetrics;
 use crate::store::{Head, Store, StoreError};
 
-/// How often the head is read when nothing pokes: another control plane may have written.
+/// How often the head is read though nothing was heard: another control plane may have written.
 const POLL: Duration = Duration::from_secs(1);
 /// How often the log is trimmed.
 const TRIM: Duration = Duration::from_secs(3600);
@@ -41,6 +48,8 @@ struct Shared {
     metrics: ClusterMetrics,
     head: watch::Sender<Position>,
     state: Mutex<State>,
+    /// Held by who moves the state on.
+    advancing: tokio::sync::Mutex<()>,
     encoded: Mutex<Vec<(Wanted, Encoding)>>,
 }
 
@@ -70,6 +79,7 @@ impl Publisher {
                 metrics,
                 head: watch::Sender::new(head),
                 state: Mutex::new(state),
+                advancing: tokio::sync::Mutex::default(),
                 encoded: Mutex::new(Vec::new()),
             }),
         })
@@ -82,33 +92,39 @@ impl Publisher {
 
     /// Follows the database until `stop`.
     pub async fn follow(self, stop: CancellationToken) {
-        let mut commits = self.shared.store.subscribe();
-        let mut trim = tokio::time::interval(TRIM);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = trim.tick() => self.shared.trim().await,
-                changed = commits.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(POLL) => {}
-            }
-            let result = self.shared.advance().await;
-            self.shared.metrics.database_reachable.set(i64::from(result.is_ok()));
-            if let Err(error) = result {
-                warn!(%error, "cannot read the configuration's head; data planes keep what they have");
-                tokio::time::sleep(POLL).await;
-            }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.shared.publish() => {}
+            () = self.shared.store.listen() => {}
+            () = self.shared.keep_log_short() => {}
         }
     }
 
     /// The update that leads from what a data plane holds to the head: a delta where the log reaches
-    /// back to it, a snapshot otherwise.
+    /// back to it, a snapshot otherwise; `None` when there is nothing to lead to.
     ///
     /// # Errors
     /// When the change log cannot be read.
-    pub async fn update_from(&self, held: Option<Position>) -> Result<Arc<EncodedUpdate>, StoreError> {
+    pub async fn update_from(
+        &self,
+        held: Option<Position>,
+    ) -> Result<Option<Arc<EncodedUpdate>>, StoreError> {
         let shared = &self.shared;
+        let is_ahead = |held: &Position| {
+            let head = *shared.head.borrow();
+            held.epoch == head.epoch && held.revision > head.revision
+        };
+        if held.as_ref().is_some_and(is_ahead) {
+            // Another control plane has sent it what is not known here yet. Or the database was put back
+            // to the past: then what it says now counts, and it goes as a snapshot.
+            shared.advance(&mut Waiting::in_database()).await?;
+        }
         let head = *shared.head.borrow();
-        let behind = held.filter(|held| held.epoch == head.epoch && held.revision < head.revision);
+        let same_history = held.filter(|held| held.epoch == head.epoch);
+        if same_history.is_some_and(|held| held.revision == head.revision) {
+            return Ok(None);
+        }
+        let behind = same_history.filter(|held| held.revision < head.revision);
         if let Some(held) = behind {
             shared.remember(held.revision).await?;
         }
@@ -119,7 +135,7 @@ impl Publisher {
                 Ok::<_, StoreError>(Arc::new(shared.encode(material).await))
             })
             .await?;
-        Ok(Arc::clone(update))
+        Ok(Some(Arc::clone(update)))
     }
 
     /// The buckets of the head that differ from a data plane's; `None` when the head has moved on.
@@ -130,42 +146,107 @@ impl Publisher {
 }
 
 impl Shared {
+    /// Publishes what is committed, for as long as it is awaited.
+    async fn publish(&self) {
+        let (mut commits, mut heard) = (self.store.commits(), self.store.heard());
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut waiting, mut pace) = (Waiting::default(), Pace::new(Instant::now()));
+        loop {
+            tokio::select! {
+                commit = commits.recv() => match commit {
+                    Ok(commit) => waiting.commit(commit),
+                    Err(RecvError::Lagged(_)) => waiting.look(),
+                    Err(RecvError::Closed) => return,
+                },
+                // The sender lives as long as the store does.
+                Ok(()) = heard.changed() => self.hear(*heard.borrow_and_update(), &mut waiting),
+                _ = poll.tick() => waiting.look(),
+                () = tokio::time::sleep_until(pace.due(self.data_planes())), if !waiting.is_empty() => {}
+            }
+            if waiting.is_empty() || Instant::now() < pace.due(self.data_planes()) {
+                continue;
+            }
+            let before = *self.head.borrow();
+            let result = self.advance(&mut waiting).await;
+            if *self.head.borrow() != before {
+                pace.pushed(Instant::now(), self.data_planes());
+            }
+            self.metrics.database_reachable.set(i64::from(result.is_ok()));
+            if let Err(error) = result {
+                warn!(%error, "cannot read the configuration's head; data planes keep what they have");
+                tokio::time::sleep(POLL).await;
+            }
+        }
+    }
+
+    /// Takes a hint; most are of commits of this process, which are known.
+    fn hear(&self, revision: u64, waiting: &mut Waiting) {
+        if revision == 0 || revision > self.head.borrow().revision {
+            waiting.look();
+        }
+    }
+
+    /// How many follow the head: the sessions, and a few others.
+    fn data_planes(&self) -> usize {
+        self.head.receiver_count()
+    }
+
     /// Takes in what was committed since the last time.
-    async fn advance(&self) -> Result<(), StoreError> {
-        let head = self.store.head().await?;
-        let before = *self.head.borrow();
-        if (head.epoch, head.revision) == (before.epoch, before.revision) {
+    async fn advance(&self, waiting: &mut Waiting) -> Result<(), StoreError> {
+        let _alone = self.advancing.lock().await;
+        let timer = self.metrics.publish_duration.start_timer();
+        let head = *self.head.borrow();
+        if let Some((revision, changes)) = waiting.lead_on(head) {
+            self.state.lock().advance(revision, changes);
+        }
+        let position = self.state.lock().position();
+        if waiting.needs_database(position) {
+            self.read_on(position).await?;
+        }
+        let position = self.state.lock().position();
+        waiting.published(position);
+        if position == head {
+            timer.stop_and_discard();
             return Ok(());
         }
-        let timer = self.metrics.publish_duration.start_timer();
-        if !self.advance_to(head, before).await? {
-            warn!(
-                from = before.revision,
-                to = head.revision,
-                "the log does not lead on; reading everything anew"
-            );
-            let state = load(&self.store).await?;
-            *self.state.lock() = state;
-            self.encoded.lock().clear();
-        }
         timer.observe_duration();
-        let position = self.state.lock().position();
         self.metrics.config_revision.set(i64::try_from(position.revision).unwrap_or(i64::MAX));
         self.head.send_replace(position);
         Ok(())
     }
 
-    async fn trim(&self) {
-        let oldest = self.head.borrow().revision.saturating_sub(LOG);
-        if let Err(error) = self.store.trim_log(oldest).await {
-            warn!(%error, "cannot trim the change log; will try again");
+    /// Moves the state on from `before` to where the database is.
+    async fn read_on(&self, before: Position) -> Result<(), StoreError> {
+        let head = self.store.head().await?;
+        if head.epoch == before.epoch && head.revision == before.revision {
+            return Ok(());
         }
+        if head.epoch == before.epoch && head.revision < before.revision {
+            warn!(
+                from = before.revision,
+                to = head.revision,
+                "the database was put back to the past; its history goes on under a new epoch"
+            );
+            self.store.leave_epoch(head.epoch).await?;
+        } else if self.read_log(head, before).await? {
+            return Ok(());
+        }
+        info!(
+            from = before.revision,
+            to = head.revision,
+            "the log does not lead on; reading everything anew"
+        );
+        let state = load(&self.store).await?;
+        *self.state.lock() = state;
+        self.encoded.lock().clear();
+        Ok(())
     }
 
     /// Follows the log to `head`; `false` when it does not lead there, because the database tells another
     /// history or the log was trimmed.
-    async fn advance_to(&self, head: Head, before: Position) -> Result<bool, StoreError> {
-        if head.epoch != before.epoch || head.revision < before.revision {
+    async fn read_log(&self, head: Head, before: Position) -> Result<bool, StoreError> {
+        if head.epoch != before.epoch {
             return Ok(false);
         }
         let changes = self.store.changes(before.revision, head.revision).await?;
@@ -174,6 +255,18 @@ impl Shared {
             self.state.lock().advance(head.revision, changes);
         }
         Ok(leads)
+    }
+
+    /// Trims the log from time to time, for as long as it is awaited.
+    async fn keep_log_short(&self) {
+        let mut trim = tokio::time::interval(TRIM);
+        loop {
+            trim.tick().await;
+            let oldest = self.head.borrow().revision.saturating_sub(LOG);
+            if let Err(error) = self.store.trim_log(oldest).await {
+                warn!(%error, "cannot trim the change log; will try again");
+            }
+        }
     }
 
     /// Makes sure that the changes since `revision` are in memory, if the log still has them.

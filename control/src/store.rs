@@ -5,6 +5,8 @@
 //! and a write that fails leaves nothing.
 
 mod data_planes;
+mod edit;
+mod heard;
 mod log;
 mod open;
 mod routes;
@@ -18,16 +20,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::{DatabaseConnection, DbErr, RuntimeErr, SqlErr};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, broadcast, watch};
 use uuid::Uuid;
 
 pub use self::data_planes::DataPlanes;
+pub use self::edit::Edit;
 pub use self::log::{Change, Head};
 pub use self::open::OpenError;
 pub use self::rows::{Child, Row, Rows, Table};
 pub use self::select::{Listed, Page, Selector, Tags};
 pub use self::tags::TagRows;
-pub use self::write::Written;
+pub use self::write::{Commit, Written};
 
 /// How long the database may take for one write or read; then it counts as unreachable.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
@@ -43,7 +46,8 @@ struct Shared {
     database: DatabaseConnection,
     /// SQLite has one writer: this process queues here, in order, instead of polling the file's lock.
     writer: Mutex<()>,
-    commits: watch::Sender<u64>,
+    commits: broadcast::Sender<Commit>,
+    heard: watch::Sender<u64>,
 }
 
 /// What a read or a write can fail for. A write that failed has left nothing.
@@ -71,6 +75,9 @@ pub enum StoreError {
         /// What is named.
         id: Uuid,
     },
+    /// The row is not as it was read any more.
+    #[error("the row has been changed in the meantime")]
+    Changed,
     /// Other rows still name this one.
     #[error("{by} name this one of the {entity}")]
     Referenced {
@@ -113,8 +120,9 @@ impl Store {
         DataPlanes(self)
     }
 
-    /// The newest revision that this process has committed; changes with each.
-    pub fn subscribe(&self) -> watch::Receiver<u64> {
+    /// The commits of this process, each after it was made; two that were made at the same time may come
+    /// in either order. Whoever falls far behind is told that some were missed.
+    pub fn commits(&self) -> broadcast::Receiver<Commit> {
         self.shared.commits.subscribe()
     }
 

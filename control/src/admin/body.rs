@@ -20,7 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const DRAINED: usize = 4 * MOST;
 
 /// The fields of a body.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Body {
     /// The fields.
     pub(super) fields: Map<String, Value>,

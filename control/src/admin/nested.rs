@@ -72,17 +72,20 @@ async fn show<C: Child>(
 async fn replace<C: Child>(
     State(admin): State<Shared>,
     At((parent, child)): At<(String, String)>,
-    mut body: Body,
+    body: Body,
 ) -> Result<Response, ApiError> {
-    let _alone = admin.alone().await?;
-    let parent = parent_id::<C>(&admin, &parent).await?;
-    let existing = resource::find::<C>(&admin, &child).await?;
-    // One that belongs elsewhere is not taken from there by a path that does not show it.
-    if existing.as_ref().is_some_and(|row| C::parent(row) != Some(parent)) {
-        return Err(ApiError::NotFound);
-    }
-    belong::<C>(&mut body, parent);
-    resource::put_over::<C>(&admin, &child, existing.as_ref(), body).await
+    let attempt = || async {
+        let parent = parent_id::<C>(&admin, &parent).await?;
+        let existing = resource::find::<C>(&admin, &child).await?;
+        // One that belongs elsewhere is not taken from there by a path that does not show it.
+        if existing.as_ref().is_some_and(|row| C::parent(row) != Some(parent)) {
+            return Err(ApiError::NotFound);
+        }
+        let mut body = body.clone();
+        belong::<C>(&mut body, parent);
+        resource::put_over::<C>(&admin, &child, existing.as_ref(), body).await
+    };
+    admin.edit(attempt).await
 }
 
 async fn change<C: Child>(
@@ -90,10 +93,12 @@ async fn change<C: Child>(
     At((parent, child)): At<(String, String)>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let _alone = admin.alone().await?;
-    let parent = parent_id::<C>(&admin, &parent).await?;
-    let existing = child_of::<C>(&admin, parent, &child).await?.ok_or(ApiError::NotFound)?;
-    resource::patch::<C>(&admin, &existing, body).await
+    let attempt = || async {
+        let parent = parent_id::<C>(&admin, &parent).await?;
+        let existing = child_of::<C>(&admin, parent, &child).await?.ok_or(ApiError::NotFound)?;
+        resource::patch::<C>(&admin, &existing, body.clone()).await
+    };
+    admin.edit(attempt).await
 }
 
 async fn remove<C: Child>(
@@ -119,13 +124,15 @@ async fn replace_parent<C: Child>(
     At(child): At<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let _alone = admin.alone().await?;
-    let row = resource::found::<C>(&admin, &child).await?;
-    if let Some(parent) = parent_of::<C>(&admin, &row).await? {
-        let key = C::Parent::identity(&parent).id.to_string();
-        return resource::put_over::<C::Parent>(&admin, &key, Some(&parent), body).await;
-    }
-    make_parent::<C>(&admin, row, body).await
+    let attempt = || async {
+        let row = resource::found::<C>(&admin, &child).await?;
+        if let Some(parent) = parent_of::<C>(&admin, &row).await? {
+            let key = C::Parent::identity(&parent).id.to_string();
+            return resource::put_over::<C::Parent>(&admin, &key, Some(&parent), body.clone()).await;
+        }
+        make_parent::<C>(&admin, &row, body.clone()).await
+    };
+    admin.edit(attempt).await
 }
 
 async fn change_parent<C: Child>(
@@ -133,18 +140,20 @@ async fn change_parent<C: Child>(
     At(child): At<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let _alone = admin.alone().await?;
-    let row = resource::found::<C>(&admin, &child).await?;
-    let parent = parent_of::<C>(&admin, &row).await?.ok_or(ApiError::NotFound)?;
-    resource::patch::<C::Parent>(&admin, &parent, body).await
+    let attempt = || async {
+        let row = resource::found::<C>(&admin, &child).await?;
+        let parent = parent_of::<C>(&admin, &row).await?.ok_or(ApiError::NotFound)?;
+        resource::patch::<C::Parent>(&admin, &parent, body.clone()).await
+    };
+    admin.edit(attempt).await
 }
 
 /// One write: the row is never without what was made for it, nor that without the row.
-async fn make_parent<C: Child>(admin: &Shared, row: Row<C>, body: Body) -> Result<Response, ApiError> {
+async fn make_parent<C: Child>(admin: &Shared, row: &Row<C>, body: Body) -> Result<Response, ApiError> {
     let store = &admin.state.store;
     let parent = resource::draft::<C::Parent>(store, body, Target::New).await?;
-    let row = C::link(row, C::Parent::identity(&parent).id);
-    let written = C::rows(store).upsert_under::<<C::Parent as Resource>::Table>(parent, &row).await?;
+    let linked = C::link(row.clone(), C::Parent::identity(&parent).id);
+    let written = C::rows(store).replace_under::<<C::Parent as Resource>::Table>(parent, row, linked).await?;
     Ok(resource::answer::<C::Parent>(StatusCode::OK, &written.row, written.revision))
 }
 

@@ -14,7 +14,7 @@ use super::fields::Fields;
 use super::page::Listing;
 use super::{Api, At, Shared};
 use crate::error::ApiError;
-use crate::store::{self, Listed, Rows, Selector, Store, Table};
+use crate::store::{self, Listed, Rows, Selector, Store, StoreError, Table};
 
 /// A kind of entity: its table, and what a body and a row of it mean.
 pub(super) trait Resource: 'static {
@@ -101,9 +101,11 @@ async fn replace<R: Resource>(
     At(key): At<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let _alone = admin.alone().await?;
-    let existing = find::<R>(&admin, &key).await?;
-    put_over::<R>(&admin, &key, existing.as_ref(), body).await
+    let attempt = || async {
+        let existing = find::<R>(&admin, &key).await?;
+        put_over::<R>(&admin, &key, existing.as_ref(), body.clone()).await
+    };
+    admin.edit(attempt).await
 }
 
 async fn change<R: Resource>(
@@ -111,9 +113,11 @@ async fn change<R: Resource>(
     At(key): At<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let _alone = admin.alone().await?;
-    let existing = found::<R>(&admin, &key).await?;
-    patch::<R>(&admin, &existing, body).await
+    let attempt = || async {
+        let existing = found::<R>(&admin, &key).await?;
+        patch::<R>(&admin, &existing, body.clone()).await
+    };
+    admin.edit(attempt).await
 }
 
 async fn remove<R: Resource>(State(admin): State<Shared>, At(key): At<String>) -> Result<Response, ApiError> {
@@ -144,12 +148,11 @@ pub(super) async fn found<R: Resource>(admin: &Shared, key: &str) -> Result<Row<
 pub(super) async fn create_in<R: Resource>(admin: &Shared, body: Body) -> Result<Response, ApiError> {
     let store = &admin.state.store;
     let row = draft::<R>(store, body, Target::New).await?;
-    let _with_others = admin.with_others().await?;
     let written = R::rows(store).insert(row).await?;
     Ok(answer::<R>(StatusCode::CREATED, &written.row, written.revision))
 }
 
-/// Makes the row of a path what the body says, whether it is there or not. Whoever calls holds the edits.
+/// Makes the row of a path what the body says, whether it is there or not; an attempt of [`Admin::edit`].
 pub(super) async fn put_over<R: Resource>(
     admin: &Shared,
     key: &str,
@@ -165,18 +168,30 @@ pub(super) async fn put_over<R: Resource>(
         body.fields.insert("name".into(), json!(name));
     }
     let row = draft::<R>(&admin.state.store, body, target).await?;
-    let written = R::rows(&admin.state.store).upsert(row).await?;
+    let rows = R::rows(&admin.state.store);
+    let written = match existing {
+        Some(before) => rows.replace(before, row).await?,
+        None => rows.upsert(row).await.map_err(|error| made_meanwhile(error, key))?,
+    };
     Ok(answer::<R>(StatusCode::OK, &written.row, written.revision))
 }
 
-/// Changes what the body names of a row. Whoever calls holds the edits.
+/// That the name of the path is taken says that the row was made after it was not found.
+fn made_meanwhile(error: StoreError, key: &str) -> StoreError {
+    match &error {
+        StoreError::Unique { fields } if fields.iter().any(|(_, value)| value == key) => StoreError::Changed,
+        _ => error,
+    }
+}
+
+/// Changes what the body names of a row; an attempt of [`Admin::edit`].
 pub(super) async fn patch<R: Resource>(
     admin: &Shared,
     existing: &Row<R>,
     body: Body,
 ) -> Result<Response, ApiError> {
     let row = changed::<R>(&admin.state.store, existing, body).await?;
-    let written = R::rows(&admin.state.store).upsert(row).await?;
+    let written = R::rows(&admin.state.store).replace(existing, row).await?;
     Ok(answer::<R>(StatusCode::OK, &written.row, written.revision))
 }
 
@@ -185,7 +200,6 @@ pub(super) async fn delete<R: Resource>(
     admin: &Shared,
     existing: Option<&Row<R>>,
 ) -> Result<Response, ApiError> {
-    let _with_others = admin.with_others().await?;
     let revision = match existing {
         Some(row) => R::rows(&admin.state.store).delete(R::identity(row).id).await?,
         None => None,

@@ -1,6 +1,5 @@
 //! Carries out what a session decides, on one data plane's connection.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use node::link::{Link, LinkError, Peer};
@@ -8,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
-use wire::{CloseCode, EncodedUpdate, Frame, Position};
+use wire::{CloseCode, Frame, Position};
 
 use super::registry::{Membership, Registry};
 use super::session::{Action, Identity, Input, Need, Report, Session, Timing};
@@ -119,12 +118,12 @@ impl Connection {
             let mut fetched = None;
             for action in actions.drain(..) {
                 match action {
-                    Action::Fetch(need) => fetched = self.fetch(need).await?,
+                    Action::Fetch(need) => fetched = Some(self.fetch(need).await?),
                     other => self.act(other).await?,
                 }
             }
-            if let Some(update) = fetched {
-                actions = self.session.step(Input::Update(update), self.opened.elapsed());
+            if let Some(fetched) = fetched {
+                actions = self.session.step(fetched, self.opened.elapsed());
             }
         }
         Ok(())
@@ -152,16 +151,20 @@ impl Connection {
         Ok(())
     }
 
-    async fn fetch(&self, need: Need) -> Result<Option<Arc<EncodedUpdate>>, StoreError> {
+    async fn fetch(&mut self, need: Need) -> Result<Input, StoreError> {
         let publisher = &self.context.publisher;
-        Ok(Some(match need {
+        let update = match need {
             Need::From(held) => publisher.update_from(Some(held)).await?,
             Need::Snapshot => publisher.update_from(None).await?,
             Need::Repair(held, buckets) => match publisher.repair(held, &buckets).await {
-                Some(repair) => repair,
+                Some(repair) => Some(repair),
                 None => publisher.update_from(Some(held)).await?,
             },
-        }))
+        };
+        Ok(match update {
+            Some(update) => Input::Update(update),
+            None => Input::Level(*self.head.borrow_and_update()),
+        })
     }
 
     /// A data plane that takes nothing is ended as one that answers nothing is.

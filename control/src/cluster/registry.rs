@@ -178,12 +178,12 @@ impl Registry {
             changed.iter().filter_map(|id| nodes.by_id.get(id)).map(|node| node.row.clone()).collect()
         };
         self.measure();
-        for row in rows {
-            let id = row.id;
-            if let Err(error) = store.data_planes().upsert(row).await {
-                warn!(%error, node_id = %id, "cannot write what is known of a data plane; will try again");
-                self.shared.nodes.lock().changed.insert(id);
-            }
+        if let Err(error) = store.data_planes().upsert(&rows).await {
+            warn!(%error, "cannot write what is known of data planes; will try again");
+            let mut nodes = self.shared.nodes.lock();
+            let nodes = &mut *nodes;
+            let known = rows.iter().map(|row| row.id).filter(|id| nodes.by_id.contains_key(id));
+            nodes.changed.extend(known);
         }
     }
 
@@ -234,10 +234,13 @@ impl Membership {
             Report::Heard(held) => self.heard(*held),
             Report::Acked(ack) => self.acked(ack),
             Report::Nacked(nack) => self.nacked(nack),
-            Report::Drifted(held) => warn!(
-                node_id = %self.node_id, revision = held.revision, root = %held.root,
-                "a data plane holds something else than this control plane at the same revision; repairing"
-            ),
+            Report::Drifted(held) => {
+                self.registry.shared.metrics.drifts.inc();
+                warn!(
+                    node_id = %self.node_id, revision = held.revision, root = %held.root,
+                    "a data plane holds something else than this control plane at the same revision; repairing"
+                );
+            }
         }
     }
 

@@ -39,6 +39,8 @@ pub(super) enum Input {
     Head(Position),
     /// What [`Action::Fetch`] asked for.
     Update(Arc<EncodedUpdate>),
+    /// Instead of it: the head is here, and there is nothing that leads to it.
+    Level(Position),
     /// Time has passed.
     Tick,
 }
@@ -168,9 +170,14 @@ impl Session {
             }
             Input::Head(head) => {
                 self.head = head;
-                self.advance(actions);
+                self.advance(now, actions);
             }
             Input::Update(update) => self.update(update, now, actions),
+            Input::Level(head) => {
+                self.head = head;
+                self.state = State::Idle;
+                self.advance(now, actions);
+            }
             Input::Tick => {}
         }
         self.watch(now, actions);
@@ -186,10 +193,10 @@ impl Session {
                 self.refused = None;
                 self.state = State::Idle;
                 actions.push(Action::Report(Report::Acked(ack)));
-                self.advance(actions);
+                self.advance(now, actions);
             }
             (State::InFlight { to, .. }, Frame::Nack(nack)) if nack.revision == to.revision => {
-                self.nacked(to, nack, actions);
+                self.nacked(to, nack, now, actions);
             }
             (State::AwaitBuckets { .. }, Frame::Buckets(revision, hashes)) => {
                 self.state = State::Idle;
@@ -197,7 +204,7 @@ impl Session {
                     Some(held) if held.revision == revision && revision == self.head.revision => {
                         self.fetch(Need::Repair(held, hashes), actions);
                     }
-                    _ => self.advance(actions),
+                    _ => self.advance(now, actions),
                 }
             }
             (_, Frame::Ignored(_)) => {}
@@ -225,10 +232,10 @@ impl Session {
             heartbeat_ms: u64::try_from(self.timing.heartbeat.as_millis()).unwrap_or(u64::MAX),
         })));
         actions.push(Action::Report(Report::Joined(hello)));
-        self.advance(actions);
+        self.advance(now, actions);
     }
 
-    fn nacked(&mut self, to: Position, nack: Nack, actions: &mut Vec<Action>) {
+    fn nacked(&mut self, to: Position, nack: Nack, now: Duration, actions: &mut Vec<Action>) {
         self.state = State::Idle;
         let reason = nack.reason;
         actions.push(Action::Report(Report::Nacked(nack)));
@@ -241,30 +248,27 @@ impl Session {
             }
             _ => self.refused = Some(to),
         }
-        self.advance(actions);
+        self.advance(now, actions);
     }
 
     fn heartbeat(&mut self, held: Position, now: Duration, actions: &mut Vec<Action>) {
         actions.push(Action::Report(Report::Heard(held)));
-        let drifted = self.state == State::Idle
-            && held.epoch == self.head.epoch
-            && held.revision == self.head.revision
-            && held.root != self.head.root;
-        if drifted {
+        if self.state == State::Idle && self.is_drifted(held) {
             self.held = Some(held);
-            self.state = State::AwaitBuckets { since: now };
-            actions.push(Action::Report(Report::Drifted(held)));
-            actions.push(Action::Send(Frame::BucketsWanted(self.head)));
+            self.locate_drift(held, now, actions);
         }
     }
 
     fn update(&mut self, update: Arc<EncodedUpdate>, now: Duration, actions: &mut Vec<Action>) {
-        self.state = State::InFlight { to: update.header.position(), since: now };
+        let to = update.header.position();
+        // The head may have moved while it was fetched.
+        self.head = to;
+        self.state = State::InFlight { to, since: now };
         actions.push(Action::SendUpdate(Sent(update)));
     }
 
     /// Sends what is missing, if nothing is under way.
-    fn advance(&mut self, actions: &mut Vec<Action>) {
+    fn advance(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let refused = self.refused.is_some_and(|refused| {
             refused.epoch == self.head.epoch && refused.revision >= self.head.revision
         });
@@ -272,10 +276,21 @@ impl Session {
             return;
         }
         match self.held {
-            Some(held) if held.epoch == self.head.epoch && held.revision == self.head.revision => {}
+            Some(held) if held == self.head => {}
+            Some(held) if self.is_drifted(held) => self.locate_drift(held, now, actions),
             Some(held) => self.fetch(Need::From(held), actions),
             None => self.fetch(Need::Snapshot, actions),
         }
+    }
+
+    fn is_drifted(&self, held: Position) -> bool {
+        held.epoch == self.head.epoch && held.revision == self.head.revision && held.root != self.head.root
+    }
+
+    fn locate_drift(&mut self, held: Position, now: Duration, actions: &mut Vec<Action>) {
+        self.state = State::AwaitBuckets { since: now };
+        actions.push(Action::Report(Report::Drifted(held)));
+        actions.push(Action::Send(Frame::BucketsWanted(self.head)));
     }
 
     fn fetch(&mut self, need: Need, actions: &mut Vec<Action>) {

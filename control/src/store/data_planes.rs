@@ -6,6 +6,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use super::write::ROWS;
 use super::{Store, StoreError, now, within};
 use entity::data_plane::{Column, Entity, Model};
 
@@ -22,16 +23,20 @@ impl DataPlanes<'_> {
         within(Entity::find().order_by_asc(Column::Id).all(self.0.database())).await
     }
 
-    /// Writes what is known of one; when it first connected stays.
+    /// Writes what is known of them; when each first connected stays. No id may be there twice.
     ///
     /// # Errors
-    /// When the database cannot be written.
-    pub async fn upsert(&self, row: Model) -> Result<(), StoreError> {
+    /// When the database cannot be written; some of them may have been.
+    pub async fn upsert(&self, rows: &[Model]) -> Result<(), StoreError> {
         let columns = Column::iter().filter(|column| !matches!(column, Column::Id | Column::CreatedAt));
-        let insert = Entity::insert(row.into_active_model().reset_all())
-            .on_conflict(OnConflict::column(Column::Id).update_columns(columns).to_owned())
-            .exec_without_returning(self.0.database());
-        within(insert).await.map(drop)
+        let replacing = OnConflict::column(Column::Id).update_columns(columns).to_owned();
+        for some in rows.chunks(ROWS) {
+            let insert =
+                Entity::insert_many(some.iter().map(|row| row.clone().into_active_model().reset_all()))
+                    .on_conflict(replacing.clone());
+            within(insert.exec_without_returning(self.0.database())).await?;
+        }
+        Ok(())
     }
 
     /// Forgets one, and answers whether it was known.

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use sea_orm::{
-    AccessMode, ColumnTrait, ConnectionTrait, DatabaseBackend, DatabaseTransaction, EntityTrait,
-    IsolationLevel, QueryFilter, QueryOrder, TransactionTrait,
+    AccessMode, ColumnTrait, ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, EntityTrait,
+    IsolationLevel, QueryFilter, QueryOrder, TransactionTrait, sea_query::Expr,
 };
 use uuid::Uuid;
 use wire::{Key, Kind};
@@ -53,6 +53,21 @@ impl Store {
             .order_by_asc(Column::Ordinal)
             .all(self.database());
         Ok(within(rows).await?.into_iter().map(Change::from).collect())
+    }
+
+    /// Begins another history in place of `epoch`: the database is found to have been put back to the past,
+    /// so that its next revisions would be taken for those of the same numbers that were before.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn leave_epoch(&self, epoch: Uuid) -> Result<(), StoreError> {
+        use entity::config_head::{Column, Entity};
+        let update = Entity::update_many()
+            .col_expr(Column::Epoch, Expr::value(Uuid::new_v4()))
+            // Another control plane may have found it too.
+            .filter(Column::Epoch.eq(epoch))
+            .exec(self.database());
+        within(update).await.map(drop)
     }
 
     /// Forgets the changes of `revision` and before.
@@ -107,11 +122,15 @@ impl From<entity::config_change::Model> for Change {
     }
 }
 
-async fn head(connection: &impl ConnectionTrait) -> Result<Head, sea_orm::DbErr> {
+/// Where the configuration stands, as this connection sees it.
+pub(super) async fn head(connection: &impl ConnectionTrait) -> Result<Head, DbErr> {
     let row = entity::config_head::Entity::find_by_id(1).one(connection).await?;
-    let row =
-        row.ok_or_else(|| sea_orm::DbErr::RecordNotFound("the head of the configuration".to_owned()))?;
+    let row = row.ok_or_else(no_head)?;
     Ok(Head { epoch: row.epoch, revision: row.revision.unsigned_abs() })
+}
+
+pub(super) fn no_head() -> DbErr {
+    DbErr::RecordNotFound("the head of the configuration".to_owned())
 }
 
 fn signed(revision: u64) -> i64 {

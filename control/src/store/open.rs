@@ -2,15 +2,23 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, DbErr};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, broadcast, watch};
 
 use super::{DEADLINE, Shared, Store};
 
 /// Connections to PostgreSQL; an Admin write holds one for the time of a commit.
 const CONNECTIONS: u32 = 16;
+/// Commits that wait to be followed; beyond, they are read back from the database.
+const COMMITS: usize = 1024;
+/// A transaction whose control plane says nothing for this long is ended by PostgreSQL: it may hold the
+/// head, for which every other writer waits, and its machine may be gone without a word.
+const ABANDONED: &str = "15s";
+/// A connection that was used within this time is taken to be good.
+const FRESH: Duration = Duration::from_secs(1);
 /// Names the lock under which control planes that start at the same time migrate one after the other.
 const MIGRATION_LOCK: i64 = 0x0067_6962_626f_6e01;
 
@@ -58,8 +66,8 @@ impl Store {
             source,
         })?;
         let writer = Mutex::new(());
-        let commits = watch::Sender::new(0);
-        Ok(Self { shared: Arc::new(Shared { database, writer, commits }) })
+        let (commits, heard) = (broadcast::Sender::new(COMMITS), watch::Sender::new(0));
+        Ok(Self { shared: Arc::new(Shared { database, writer, commits, heard }) })
     }
 
     /// Brings the schema up to date; control planes that do so at the same time wait for each other.
@@ -89,8 +97,12 @@ fn options(url: &str) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options.sqlx_logging(false).connect_timeout(DEADLINE).acquire_timeout(DEADLINE);
     options.max_connections(CONNECTIONS).min_connections(1);
-    // After a restart of the server no request pays for a connection that it has forgotten.
-    options.test_before_acquire(true);
+    // After a restart of the server no request pays for a connection that it has forgotten, and none
+    // pays for a question that was answered a moment ago.
+    options.test_before_acquire_if_idle_for(FRESH);
+    options.map_sqlx_postgres_opts(|postgres| {
+        postgres.options([("idle_in_transaction_session_timeout", ABANDONED)])
+    });
     options.map_sqlx_sqlite_opts(|sqlite| {
         use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
         sqlite

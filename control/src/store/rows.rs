@@ -5,14 +5,14 @@ use std::marker::PhantomData;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, IdenStatic, IntoActiveModel, Iterable, ModelTrait,
-    PrimaryKeyTrait, QueryFilter,
+    PrimaryKeyTrait, QueryFilter, QuerySelect,
 };
 use uuid::Uuid;
 use wire::{Key, Kind};
 
 use super::select::{self, Listed, Page, Selector};
-use super::write::{Write, Written};
-use super::{Store, StoreError, within};
+use super::write::{ROWS, Write, Written};
+use super::{Store, StoreError, tags, within};
 
 /// A table whose rows are published.
 pub trait Table:
@@ -20,6 +20,7 @@ pub trait Table:
         Model: ModelTrait<Entity = Self>
                    + IntoActiveModel<<Self as EntityTrait>::ActiveModel>
                    + Clone
+                   + PartialEq
                    + Send
                    + Sync
                    + 'static,
@@ -111,24 +112,32 @@ impl<'a, T: Table> Rows<'a, T> {
         self.put(row, true).await
     }
 
+    /// Puts a row in place of `before`, as it was read.
+    ///
+    /// # Errors
+    /// When it is not as it was read any more; else as of [`Rows::upsert`].
+    pub async fn replace(&self, before: &T::Model, row: T::Model) -> Result<Written<T::Model>, StoreError> {
+        let mut write = self.store.write().await?;
+        unchanged::<T>(&write, before).await?;
+        put::<T>(&mut write, std::slice::from_ref(&row), true).await?;
+        Ok(Written { revision: write.commit().await?, row })
+    }
+
     /// Deletes a row and answers with the revision; `None` when there was none.
     ///
     /// # Errors
     /// When other rows name it, or the database fails.
     pub async fn delete(&self, id: Uuid) -> Result<Option<u64>, StoreError> {
         let mut write = self.store.write().await?;
-        let deleted = within(T::delete_by_id(id).exec(write.rows())).await.map_err(T::not_deleted)?;
-        if deleted.rows_affected == 0 {
+        if !delete::<T>(&mut write, id).await? {
             return Ok(None);
         }
-        write.tag(id, T::COLLECTION, None).await?;
-        write.delete(Key { kind: T::KIND, id });
         write.commit().await.map(Some)
     }
 
     async fn put(&self, row: T::Model, replace: bool) -> Result<Written<T::Model>, StoreError> {
         let mut write = self.store.write().await?;
-        put::<T>(&mut write, &row, replace).await?;
+        put::<T>(&mut write, std::slice::from_ref(&row), replace).await?;
         Ok(Written { revision: write.commit().await?, row })
     }
 }
@@ -142,31 +151,65 @@ impl<T: Child> Rows<'_, T> {
         select::list(T::find().filter(T::PARENT.eq(parent)), T::ID, page, self.store.database()).await
     }
 
-    /// Puts a new row of another table and one that belongs to it: both at one revision, or neither.
+    /// Puts a new row of another table, and `row`, which belongs to it, in place of `before`: both at one
+    /// revision, or neither.
     ///
     /// # Errors
-    /// As of [`Rows::insert`] for the one and of [`Rows::upsert`] for the other.
-    pub async fn upsert_under<P: Table>(
+    /// As of [`Rows::insert`] for the one and of [`Rows::replace`] for the other.
+    pub async fn replace_under<P: Table>(
         &self,
         parent: P::Model,
-        row: &T::Model,
+        before: &T::Model,
+        row: T::Model,
     ) -> Result<Written<P::Model>, StoreError> {
         let mut write = self.store.write().await?;
-        put::<P>(&mut write, &parent, false).await?;
-        put::<T>(&mut write, row, true).await?;
+        unchanged::<T>(&write, before).await?;
+        put::<P>(&mut write, std::slice::from_ref(&parent), false).await?;
+        put::<T>(&mut write, std::slice::from_ref(&row), true).await?;
         Ok(Written { revision: write.commit().await?, row: parent })
     }
 }
 
-async fn put<T: Table>(write: &mut Write<'_>, row: &T::Model, replace: bool) -> Result<(), StoreError> {
-    // Every value is set, also those that a conversion would call unchanged.
-    let insert = T::insert(row.clone().into_active_model().reset_all());
-    let insert = if replace { insert.on_conflict(replacing::<T>()) } else { insert };
-    within(insert.exec_without_returning(write.rows())).await.map_err(|error| T::not_put(row, error))?;
-    let id = T::id(row);
-    write.tag(id, T::COLLECTION, T::tags(row)).await?;
-    write.put(Key { kind: T::KIND, id }, T::bytes(row));
+/// Puts rows, new or, if `replace`, in place of those with their ids.
+pub(super) async fn put<T: Table>(
+    write: &mut Write<'_>,
+    rows: &[T::Model],
+    replace: bool,
+) -> Result<(), StoreError> {
+    for some in rows.chunks(ROWS) {
+        // Every value is set, also those that a conversion would call unchanged.
+        let insert = T::insert_many(some.iter().map(|row| row.clone().into_active_model().reset_all()));
+        let insert = if replace { insert.on_conflict(replacing::<T>()) } else { insert };
+        within(insert.exec_without_returning(write.rows())).await.map_err(|error| match some {
+            [row] => T::not_put(row, error),
+            _ => error,
+        })?;
+        if replace {
+            within(tags::delete(write.rows(), some.iter().map(|row| T::id(row)).collect())).await?;
+        }
+        let tags = some.iter().flat_map(|row| tags::of(T::id(row), T::COLLECTION, T::tags(row))).collect();
+        within(tags::insert(write.rows(), tags)).await?;
+    }
+    rows.iter().for_each(|row| write.put(Key { kind: T::KIND, id: T::id(row) }, T::bytes(row)));
     Ok(())
+}
+
+/// Deletes a row, and answers whether there was one.
+pub(super) async fn delete<T: Table>(write: &mut Write<'_>, id: Uuid) -> Result<bool, StoreError> {
+    let deleted = within(T::delete_by_id(id).exec(write.rows())).await.map_err(T::not_deleted)?;
+    if deleted.rows_affected == 0 {
+        return Ok(false);
+    }
+    within(tags::delete(write.rows(), vec![id])).await?;
+    write.delete(Key { kind: T::KIND, id });
+    Ok(true)
+}
+
+/// That a row is as it was read, and stays so until the end of the write: another control plane may have
+/// changed it, or deleted it.
+async fn unchanged<T: Table>(write: &Write<'_>, before: &T::Model) -> Result<(), StoreError> {
+    let now = within(T::find_by_id(T::id(before)).lock_exclusive().one(write.rows())).await?;
+    if now.as_ref() == Some(before) { Ok(()) } else { Err(StoreError::Changed) }
 }
 
 fn replacing<T: Table>() -> OnConflict {

@@ -7,6 +7,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use super::write::ROWS;
 use super::{Store, StoreError, within};
 use entity::tag::{ActiveModel, Column, Entity, Model};
 
@@ -37,24 +38,27 @@ impl TagRows<'_> {
     }
 }
 
-/// Makes the tag rows of an entity what its list of tags says.
-pub(super) async fn replace(
-    rows: &impl ConnectionTrait,
-    id: Uuid,
-    entity: &str,
-    names: Option<&JsonValue>,
-) -> Result<(), DbErr> {
-    Entity::delete_many().filter(Column::EntityId.eq(id)).exec(rows).await?;
+/// The tag rows that an entity's list of tags asks for.
+pub(super) fn of(id: Uuid, collection: &str, names: Option<&JsonValue>) -> Vec<ActiveModel> {
     let names = names.and_then(JsonValue::as_array).into_iter().flatten().filter_map(JsonValue::as_str);
-    let tags: Vec<_> = names
+    names
         .map(|name| ActiveModel {
             entity_id: Set(id),
             tag: Set(name.to_owned()),
-            entity_name: Set(entity.to_owned()),
+            entity_name: Set(collection.to_owned()),
         })
-        .collect();
-    if !tags.is_empty() {
-        Entity::insert_many(tags).exec_without_returning(rows).await?;
+        .collect()
+}
+
+/// Makes tag rows.
+pub(super) async fn insert(rows: &impl ConnectionTrait, tags: Vec<ActiveModel>) -> Result<(), DbErr> {
+    for some in tags.chunks(ROWS) {
+        Entity::insert_many(some.to_vec()).exec_without_returning(rows).await?;
     }
     Ok(())
+}
+
+/// Forgets the tag rows of these entities.
+pub(super) async fn delete(rows: &impl ConnectionTrait, ids: Vec<Uuid>) -> Result<(), DbErr> {
+    Entity::delete_many().filter(Column::EntityId.is_in(ids)).exec(rows).await.map(drop)
 }

@@ -1,14 +1,20 @@
 //! One write: a transaction that ends with the head and the change log.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use sea_orm::{
-    ActiveValue::Set, ConnectionTrait, DatabaseTransaction, EntityTrait, SqliteTransactionMode, Statement,
-    TransactionOptions, TransactionTrait,
+    ActiveValue::Set, ConnectionTrait, DatabaseBackend, DatabaseTransaction, EntityTrait,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 use tokio::sync::MutexGuard;
-use uuid::Uuid;
 use wire::{EntityHash, Key};
 
-use super::{Store, StoreError, tags, within};
+use super::log::{self, Change, Head};
+use super::{Store, StoreError, heard, within};
+
+/// Rows of one statement: SQLite binds 32,766 values at most, and no table has more than 30 columns.
+pub(super) const ROWS: usize = 1000;
 
 /// A row that was written, and the revision that the write made.
 #[derive(Clone, Debug)]
@@ -19,17 +25,26 @@ pub struct Written<T> {
     pub revision: u64,
 }
 
+/// What one write of this process has done.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// The head that it made.
+    pub head: Head,
+    /// Its changes, in their order; at least one.
+    pub changes: Arc<[Change]>,
+}
+
 /// A write under way; dropped without [`Write::commit`], it leaves nothing.
 pub(super) struct Write<'a> {
     store: &'a Store,
     transaction: DatabaseTransaction,
-    changes: Vec<(Key, Option<Vec<u8>>)>,
+    changes: Vec<(Key, Option<Bytes>)>,
     _writer: Option<MutexGuard<'a, ()>>,
 }
 
 impl Store {
     pub(super) async fn write(&self) -> Result<Write<'_>, StoreError> {
-        let sqlite = self.database().get_database_backend() == sea_orm::DatabaseBackend::Sqlite;
+        let sqlite = self.database().get_database_backend() == DatabaseBackend::Sqlite;
         let writer = if sqlite { Some(self.shared.writer.lock().await) } else { None };
         let options = TransactionOptions {
             // Deferred, a transaction that read before it writes can only fail when another has written.
@@ -49,7 +64,7 @@ impl Write<'_> {
 
     /// Notes that an entity was put, with its canonical bytes.
     pub(super) fn put(&mut self, key: Key, bytes: Vec<u8>) {
-        self.changes.push((key, Some(bytes)));
+        self.changes.push((key, Some(bytes.into())));
     }
 
     /// Notes that an entity was deleted.
@@ -57,46 +72,42 @@ impl Write<'_> {
         self.changes.push((key, None));
     }
 
-    /// Replaces the tag rows of an entity.
-    pub(super) async fn tag(
-        &self,
-        id: Uuid,
-        entity: &str,
-        names: Option<&sea_orm::JsonValue>,
-    ) -> Result<(), StoreError> {
-        within(tags::replace(&self.transaction, id, entity, names)).await
-    }
-
-    /// Moves the head, writes the change log, commits, and tells who follows this process's commits.
+    /// Moves the head, writes the change log, commits, and hands the changes to who follows this process's
+    /// commits. A write that changed nothing makes no revision.
     pub(super) async fn commit(self) -> Result<u64, StoreError> {
-        let revision = within(next_revision(&self.transaction)).await?;
-        let rows = self
-            .changes
-            .iter()
-            .zip(0..)
-            .map(|((key, value), ordinal)| change(revision, ordinal, *key, value.as_deref()));
-        let insert =
-            entity::config_change::Entity::insert_many(rows).exec_without_returning(&self.transaction);
-        within(insert).await?;
+        if self.changes.is_empty() {
+            return Ok(within(log::head(&self.transaction)).await?.revision);
+        }
+        let head = within(move_head(&self.transaction)).await?;
+        let revision = i64::try_from(head.revision).unwrap_or(i64::MAX);
+        for (some, first) in self.changes.chunks(ROWS).zip((0..).step_by(ROWS)) {
+            let rows = some.iter().zip(first..);
+            let rows = rows.map(|((key, value), ordinal)| change(revision, ordinal, *key, value.as_deref()));
+            let insert = entity::config_change::Entity::insert_many(rows);
+            within(insert.exec_without_returning(&self.transaction)).await?;
+        }
         within(self.transaction.commit()).await?;
-        let revision = u64::try_from(revision).unwrap_or_default();
-        self.store.shared.commits.send_if_modified(|newest| {
-            let newer = revision > *newest;
-            *newest = revision.max(*newest);
-            newer
-        });
-        Ok(revision)
+        let changes = self.changes.into_iter();
+        let changes = changes.map(|(key, value)| Change { revision: head.revision, key, value }).collect();
+        // An error says that nobody follows.
+        self.store.shared.commits.send(Commit { head, changes }).ok();
+        Ok(head.revision)
     }
 }
 
 /// The update waits for the row's lock until the write before has committed: that is what makes the order
-/// of revisions the order of commits.
-async fn next_revision(transaction: &DatabaseTransaction) -> Result<i64, sea_orm::DbErr> {
-    let sql = "UPDATE config_head SET revision = revision + 1 WHERE id = 1 RETURNING revision";
-    let statement = Statement::from_string(transaction.get_database_backend(), sql);
-    let row = transaction.query_one_raw(statement).await?;
-    row.ok_or_else(|| sea_orm::DbErr::RecordNotFound("the head of the configuration".to_owned()))?
-        .try_get("", "revision")
+/// of revisions the order of commits. Other control planes on the database hear of it with the commit.
+async fn move_head(transaction: &DatabaseTransaction) -> Result<Head, sea_orm::DbErr> {
+    let backend = transaction.get_database_backend();
+    let mut sql =
+        "UPDATE config_head SET revision = revision + 1 WHERE id = 1 RETURNING epoch, revision".to_owned();
+    if backend == DatabaseBackend::Postgres {
+        sql.push_str(&format!(", pg_notify('{}', revision::text)", heard::CHANNEL));
+    }
+    let row = transaction.query_one_raw(Statement::from_string(backend, sql)).await?;
+    let row = row.ok_or_else(log::no_head)?;
+    let revision: i64 = row.try_get("", "revision")?;
+    Ok(Head { epoch: row.try_get("", "epoch")?, revision: revision.unsigned_abs() })
 }
 
 fn change(revision: i64, ordinal: i32, key: Key, value: Option<&[u8]>) -> entity::config_change::ActiveModel {

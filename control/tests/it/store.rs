@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use control::store::{Page, Selector, Store, StoreError, Tags};
+use control::store::{self, Page, Selector, Store, StoreError, Tags};
 use sea_orm::ConnectionTrait;
 use serde_json::json;
 use testkit::postgres;
@@ -55,6 +55,9 @@ on_both! {
     refusals => a_refused_write_leaves_nothing,
     pages => lists_are_paged_and_filtered,
     upkeep => what_is_old_is_forgotten,
+    edits => an_edit_is_one_revision_or_none,
+    replacements => what_was_changed_meanwhile_is_not_replaced,
+    histories => a_history_is_left_once,
     writers => writers_at_the_same_time_make_a_gapless_log,
 }
 
@@ -125,7 +128,7 @@ async fn log_leads_to_what_is_published(store: &Store) {
 }
 
 async fn every_write_is_one_revision(store: Store) {
-    let commits = store.subscribe();
+    let mut commits = store.commits();
     assert_eq!(revision(&store).await, 0);
     assert_eq!(store.services().insert(service(1, "a")).await.unwrap().revision, 1);
     assert_eq!(store.routes().insert(route(2, 1)).await.unwrap().revision, 2);
@@ -136,11 +139,62 @@ async fn every_write_is_one_revision(store: Store) {
     assert_eq!(store.routes().delete(Uuid::from_u128(2)).await.unwrap(), Some(4));
     assert_eq!(store.routes().delete(Uuid::from_u128(2)).await.unwrap(), None);
     assert_eq!(revision(&store).await, 4);
-    assert_eq!(*commits.borrow(), 4);
+    for revision in 1..=4 {
+        let commit = commits.recv().await.unwrap();
+        assert_eq!(commit.head, store::Head { revision, ..store.head().await.unwrap() });
+        assert_eq!(commit.changes.to_vec(), store.changes(revision - 1, revision).await.unwrap());
+    }
     let keys: Vec<_> = store.changes(1, 4).await.unwrap().into_iter().map(|change| change.key).collect();
     let (service, route) = (Key::service(Uuid::from_u128(1)), Key::route(Uuid::from_u128(2)));
     assert_eq!(keys, [route, service, route]);
     log_leads_to_what_is_published(&store).await;
+}
+
+async fn an_edit_is_one_revision_or_none(store: Store) {
+    use entity::{route, service};
+    let many: Vec<_> = (10..2510).map(|id| route(id, 1)).collect();
+    let mut edit = store.edit().await.unwrap();
+    edit.put::<service::Entity>(&[service(1, "a"), service(2, "b")]).await.unwrap();
+    edit.put::<route::Entity>(&many).await.unwrap();
+    assert!(edit.delete::<service::Entity>(Uuid::from_u128(2)).await.unwrap());
+    assert!(!edit.delete::<service::Entity>(Uuid::from_u128(3)).await.unwrap());
+    assert_eq!(edit.commit().await.unwrap(), 1);
+    assert_eq!(store.changes(0, 1).await.unwrap().len(), 2 + many.len() + 1);
+    log_leads_to_what_is_published(&store).await;
+
+    let mut edit = store.edit().await.unwrap();
+    assert!(edit.delete::<route::Entity>(many[0].id).await.unwrap());
+    drop(edit);
+    let mut edit = store.edit().await.unwrap();
+    edit.put::<route::Entity>(&[route(1, 99)]).await.unwrap_err();
+    drop(edit);
+    assert_eq!(store.edit().await.unwrap().commit().await.unwrap(), 1, "nothing was changed");
+    assert_eq!(revision(&store).await, 1);
+    log_leads_to_what_is_published(&store).await;
+}
+
+async fn what_was_changed_meanwhile_is_not_replaced(store: Store) {
+    let read = service(1, "a");
+    store.services().insert(read.clone()).await.unwrap();
+    let ours = entity::service::Model { port: 81, ..read.clone() };
+    store.services().replace(&read, ours.clone()).await.unwrap();
+    let late = entity::service::Model { port: 82, ..read.clone() };
+    let refused = store.services().replace(&read, late.clone()).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Changed), "{refused:?}");
+    store.services().delete(ours.id).await.unwrap();
+    let refused = store.services().replace(&ours, late).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Changed), "what was deleted does not come back: {refused:?}");
+    assert_eq!(revision(&store).await, 3);
+    log_leads_to_what_is_published(&store).await;
+}
+
+async fn a_history_is_left_once(store: Store) {
+    let first = store.head().await.unwrap().epoch;
+    store.leave_epoch(first).await.unwrap();
+    let second = store.head().await.unwrap().epoch;
+    store.leave_epoch(first).await.unwrap();
+    assert_ne!(second, first);
+    assert_eq!(store.head().await.unwrap().epoch, second, "another control plane had left it already");
 }
 
 async fn a_refused_write_leaves_nothing(store: Store) {
@@ -207,7 +261,7 @@ async fn what_is_old_is_forgotten(store: Store) {
     let left: Vec<_> = store.changes(0, 4).await.unwrap().iter().map(|change| change.revision).collect();
     assert_eq!(left, [3, 4]);
     for (id, connected, last_seen) in [(1, true, 5), (2, false, 5), (3, false, 15)] {
-        store.data_planes().upsert(data_plane(id, connected, last_seen)).await.unwrap();
+        store.data_planes().upsert(&[data_plane(id, connected, last_seen)]).await.unwrap();
     }
     store.data_planes().purge(10).await.unwrap();
     let left: Vec<_> = store.data_planes().list().await.unwrap().iter().map(|row| row.id.as_u128()).collect();
@@ -254,6 +308,30 @@ async fn writers_at_the_same_time_make_a_gapless_log(store: Store) {
     let logged: Vec<_> = store.changes(0, 80).await.unwrap().iter().map(|change| change.revision).collect();
     assert_eq!(logged, revisions);
     log_leads_to_what_is_published(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_through_another_store_is_heard() {
+    let url = postgres::shared().database();
+    let (ours, other) =
+        (stage(&url, tempfile::tempdir().unwrap()).await.store, Store::open(&url).await.unwrap());
+    let mut heard = ours.heard();
+    let listening = ours.listen();
+    let committed = async {
+        // Until listening has begun, a commit may go unheard.
+        for id in 1.. {
+            let revision = other.services().insert(service(id, &id.to_string())).await.unwrap().revision;
+            let within = std::time::Duration::from_secs(1);
+            if tokio::time::timeout(within, heard.wait_for(|newest| *newest == revision)).await.is_ok() {
+                return;
+            }
+            assert!(id < 10, "none of {id} commits was heard");
+        }
+    };
+    tokio::select! {
+        () = listening => unreachable!("it listens for as long as it is awaited"),
+        () = committed => {}
+    }
 }
 
 #[tokio::test]

@@ -218,6 +218,25 @@ fn a_root_mismatch_is_answered_by_a_snapshot_once() {
 }
 
 #[test]
+fn a_data_plane_ahead_of_what_is_known_here_is_not_sent_back() {
+    let mut session = session(5);
+    let actions = session.step(hello(Some(position(7))), Duration::ZERO);
+    assert!(actions.contains(&Action::Fetch(Need::From(position(7)))), "{actions:?}");
+    assert_eq!(session.step(Input::Level(position(7)), Duration::ZERO), []);
+    let actions = session.step(Input::Head(position(8)), Duration::ZERO);
+    assert_eq!(actions, [Action::Fetch(Need::From(position(7)))], "and goes on from there");
+}
+
+#[test]
+fn drift_is_seen_in_the_hello() {
+    let mut session = session(5);
+    let other = Position { root: Root::default(), ..position(5) };
+    let actions = session.step(hello(Some(other)), Duration::ZERO);
+    assert!(actions.contains(&Action::Report(Report::Drifted(other))), "{actions:?}");
+    assert!(actions.contains(&Action::Send(Frame::BucketsWanted(position(5)))), "{actions:?}");
+}
+
+#[test]
 fn drift_is_located_and_repaired() {
     let mut session = session(5);
     session.step(hello(Some(position(5))), Duration::ZERO);

@@ -1,0 +1,100 @@
+//! How often a moved head goes out: at once, as long as that is cheap.
+//!
+//! A push costs a control plane some 30 us for each data plane. The first changes of a burst go out as they
+//! come; a burst that continues is gathered, so that pushing takes no more than a share of one processor
+//! however many data planes there are. With few of them nothing is ever gathered, and no change waits for
+//! longer than [`LONGEST`].
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Pushes that go out at once, one after the other.
+const BURST: u32 = 4;
+/// Between the pushes of a burst that continues, for each data plane.
+const EACH: Duration = Duration::from_micros(100);
+/// Between them at most.
+const LONGEST: Duration = Duration::from_millis(200);
+
+/// When the next push is due.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// When the whole burst would be had again.
+    rested: Instant,
+}
+
+impl Pace {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { rested: now }
+    }
+
+    /// When a push to so many data planes may begin.
+    pub(super) fn due(&self, data_planes: usize) -> Instant {
+        let debt = interval(data_planes) * (BURST - 1);
+        self.rested.checked_sub(debt).unwrap_or(self.rested)
+    }
+
+    /// Notes that one has begun.
+    pub(super) fn pushed(&mut self, now: Instant, data_planes: usize) {
+        self.rested = self.rested.max(now) + interval(data_planes);
+    }
+}
+
+fn interval(data_planes: usize) -> Duration {
+    EACH.saturating_mul(u32::try_from(data_planes).unwrap_or(u32::MAX)).min(LONGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The moments in milliseconds at which changes that come each millisecond for a second go out.
+    fn pushes(data_planes: usize) -> Vec<u128> {
+        let begun = Instant::now();
+        let mut pace = Pace::new(begun);
+        let moments = (0..1000).map(|n| begun + Duration::from_millis(n));
+        let pushed = moments.filter(|now| {
+            let due = pace.due(data_planes) <= *now;
+            if due {
+                pace.pushed(*now, data_planes);
+            }
+            due
+        });
+        pushed.map(|now| (now - begun).as_millis()).collect()
+    }
+
+    #[test]
+    fn few_data_planes_get_every_change_at_once() {
+        assert_eq!(pushes(10).len(), 1000);
+    }
+
+    #[test]
+    fn the_first_go_at_once_and_the_rest_of_a_burst_is_gathered() {
+        let pushed = pushes(1000);
+        assert_eq!(pushed[..4], [0, 1, 2, 3]);
+        assert_eq!(pushed[4..7], [100, 200, 300]);
+        assert_eq!(pushed.len(), 13);
+    }
+
+    #[test]
+    fn no_change_waits_for_longer_than_the_longest() {
+        let pushed = pushes(1_000_000);
+        assert!(pushed[4..].windows(2).all(|pair| pair[1] - pair[0] == LONGEST.as_millis()), "{pushed:?}");
+    }
+
+    #[test]
+    fn who_rests_has_the_whole_burst_again() {
+        let begun = Instant::now();
+        let mut pace = Pace::new(begun);
+        for _ in 0..BURST {
+            pace.pushed(begun, 1000);
+        }
+        assert!(pace.due(1000) > begun);
+        let rested = begun + interval(1000) * BURST;
+        for _ in 0..BURST {
+            assert!(pace.due(1000) <= rested);
+            pace.pushed(rested, 1000);
+        }
+        assert!(pace.due(1000) > rested);
+    }
+}

@@ -1,0 +1,53 @@
+//! Several rows at one revision: data planes see all of them at once, or none.
+
+use uuid::Uuid;
+
+use super::rows::{self, Table};
+use super::write::Write;
+use super::{Store, StoreError};
+
+/// An edit of several rows; dropped without [`Edit::commit`], it leaves nothing. The database is waited
+/// for by other writers of these rows until then, on SQLite by all writers.
+pub struct Edit<'a>(Write<'a>);
+
+impl Store {
+    /// Begins an edit.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn edit(&self) -> Result<Edit<'_>, StoreError> {
+        self.write().await.map(Edit)
+    }
+}
+
+impl Edit<'_> {
+    /// Puts rows, new or in place of those with their ids. No id may be there twice.
+    ///
+    /// # Errors
+    /// When a name is taken, a row names what is not there, or the database fails. The edit is over then.
+    pub async fn put<T: Table>(&mut self, rows: &[T::Model]) -> Result<(), StoreError> {
+        rows::put::<T>(&mut self.0, rows, true).await
+    }
+
+    /// Deletes a row, and answers whether there was one.
+    ///
+    /// # Errors
+    /// When other rows name it, or the database fails. The edit is over then.
+    pub async fn delete<T: Table>(&mut self, id: Uuid) -> Result<bool, StoreError> {
+        rows::delete::<T>(&mut self.0, id).await
+    }
+
+    /// Commits, and answers with the revision: the one before, if nothing was changed.
+    ///
+    /// # Errors
+    /// When the database fails; nothing of the edit is there then, unless only its answer was lost.
+    pub async fn commit(self) -> Result<u64, StoreError> {
+        self.0.commit().await
+    }
+}
+
+impl std::fmt::Debug for Edit<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Edit").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,50 @@
+//! What other control planes on the same PostgreSQL say of their commits.
+//!
+//! It is a hint and no more: notifications are lost with the connection that they come on, so whoever
+//! follows the head polls as well.
+
+use std::time::Duration;
+
+use sea_orm::DatabaseBackend;
+use sea_orm::sqlx::postgres::PgListener;
+use tokio::sync::watch;
+use tracing::debug;
+
+use super::Store;
+
+/// The channel on which each commit tells its revision.
+pub(super) const CHANNEL: &str = "gibbon_head";
+
+/// Between two attempts to listen.
+const RETRY: Duration = Duration::from_secs(1);
+
+impl Store {
+    /// The newest revision that was heard of, by whomever it was committed; zero when something may have
+    /// been missed. Changes with each.
+    pub fn heard(&self) -> watch::Receiver<u64> {
+        self.shared.heard.subscribe()
+    }
+
+    /// Listens, for as long as it is awaited; on SQLite there is nothing to hear.
+    pub async fn listen(&self) {
+        if self.database().get_database_backend() != DatabaseBackend::Postgres {
+            return std::future::pending().await;
+        }
+        loop {
+            if let Err(error) = self.listen_once().await {
+                debug!(%error, "cannot listen for the commits of other control planes; will try again");
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn listen_once(&self) -> Result<(), sea_orm::sqlx::Error> {
+        let mut listener = PgListener::connect_with(self.database().get_postgres_connection_pool()).await?;
+        listener.listen(CHANNEL).await?;
+        loop {
+            let notice = listener.try_recv().await?;
+            let revision = notice.and_then(|notice| notice.payload().parse().ok());
+            self.shared.heard.send_replace(revision.unwrap_or_default());
+        }
+    }
+}
