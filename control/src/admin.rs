@@ -21,6 +21,7 @@ mod tags;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{FromRequestParts, Path};
@@ -51,6 +52,8 @@ pub struct AppState {
     pub registry: Registry,
     /// This control plane.
     pub node: NodeInfo,
+    /// Between two heartbeats of data planes.
+    pub heartbeat: Duration,
     /// The effective configuration, secrets masked.
     pub configuration: Value,
     /// Its metrics.

@@ -138,6 +138,7 @@ impl App {
                 hostname: hostname::get().unwrap_or_default().to_string_lossy().into_owned(),
                 version: crate::VERSION,
             },
+            heartbeat: self.config.heartbeat,
             configuration: self.config.shown.clone(),
             metrics: self.metrics.admin.clone(),
         })

@@ -1,15 +1,21 @@
-//! `?wait=applied`: the answer to a write comes when every data plane that is connected here has made it
-//! live, or says which have not, and why. The write stands either way.
+//! `?wait=applied`: the answer to a write comes when every data plane that is connected has made it live,
+//! or says which have not, and why. The write stands either way.
+//!
+//! What is connected here is known at once; of those of other control planes the database tells, into which
+//! each control plane writes once a second.
 
 use std::time::Duration;
 
 use axum::http::HeaderValue;
 use axum::response::Response;
-use tokio::sync::watch;
 
 use super::resource::REVISION;
-use crate::cluster::{Pending, Registry};
+use super::{Admin, clustering};
+use crate::cluster::Pending;
 use crate::error::ApiError;
+
+/// How often the database is asked for the data planes of other control planes.
+const ELSEWHERE: Duration = Duration::from_millis(100);
 
 /// How long is waited when the query does not say.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,17 +47,16 @@ impl Wait {
     }
 
     /// Waits, if the answer is that to a write, and adds to it what became of the wait.
-    pub(super) async fn for_data_planes(self, response: &mut Response, registry: &Registry) {
+    pub(super) async fn for_data_planes(self, response: &mut Response, admin: &Admin) {
         let revision =
             response.headers().get(REVISION).and_then(|revision| revision.to_str().ok()?.parse().ok());
         let Some(revision) = revision else { return };
-        let mut changes = registry.changes();
         // What is pending when the time is up is told below.
-        tokio::time::timeout(self.timeout, all_settled(registry, revision, &mut changes)).await.ok();
-        let pending = registry.pending(revision);
-        let applied = if pending.is_empty() { "true" } else { "false" };
+        tokio::time::timeout(self.timeout, all_settled(admin, revision)).await.ok();
+        let pending = pending(admin, revision).await;
+        let applied = if pending.as_ref().is_ok_and(Vec::is_empty) { "true" } else { "false" };
         response.headers_mut().insert("gibbon-applied", HeaderValue::from_static(applied));
-        for data_plane in pending {
+        for data_plane in pending.unwrap_or_else(|_| admin.state.registry.pending(revision)) {
             if let Ok(told) = HeaderValue::try_from(tell(&data_plane)) {
                 response.headers_mut().append("gibbon-pending", told);
             }
@@ -60,12 +65,29 @@ impl Wait {
 }
 
 /// Until each data plane holds the revision, or has refused it: then waiting longer changes nothing.
-async fn all_settled(registry: &Registry, revision: u64, changes: &mut watch::Receiver<u64>) {
-    while registry.pending(revision).iter().any(|data_plane| data_plane.refused.is_none()) {
+async fn all_settled(admin: &Admin, revision: u64) {
+    let settled = |pending: &[Pending]| pending.iter().all(|data_plane| data_plane.refused.is_some());
+    let mut changes = admin.state.registry.changes();
+    while !settled(&admin.state.registry.pending(revision)) {
         if changes.changed().await.is_err() {
             return;
         }
     }
+    while !elsewhere(admin, revision).await.is_ok_and(|pending| settled(&pending)) {
+        tokio::time::sleep(ELSEWHERE).await;
+    }
+}
+
+/// Those that do not hold the revision.
+async fn pending(admin: &Admin, revision: u64) -> Result<Vec<Pending>, ApiError> {
+    let mut pending = admin.state.registry.pending(revision);
+    pending.extend(elsewhere(admin, revision).await?);
+    Ok(pending)
+}
+
+async fn elsewhere(admin: &Admin, revision: u64) -> Result<Vec<Pending>, ApiError> {
+    let rows = clustering::elsewhere(admin).await?;
+    Ok(rows.iter().filter_map(|row| Pending::of(row, revision)).collect())
 }
 
 /// One line; a header's value takes no other characters.

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::page::Listing;
-use super::{Api, At, Shared};
+use super::{Admin, Api, At, Shared};
 use crate::cluster;
 use crate::error::ApiError;
 use crate::store;
@@ -73,8 +73,24 @@ async fn forget(State(admin): State<Shared>, At(id): At<Uuid>) -> Result<StatusC
 
 /// By id: what the database knows, and over it what this control plane knows better.
 async fn rows(admin: &Shared) -> Result<BTreeMap<Uuid, Model>, ApiError> {
-    let stored = admin.state.store.data_planes().list().await?;
-    Ok(stored.into_iter().chain(admin.state.registry.rows()).map(|row| (row.id, row)).collect())
+    let stored = admin.state.store.data_planes().list().await?.into_iter().map(|row| believed(admin, row));
+    Ok(stored.chain(admin.state.registry.rows()).map(|row| (row.id, row)).collect())
+}
+
+/// Data planes that are connected to other control planes.
+pub(super) async fn elsewhere(admin: &Admin) -> Result<Vec<Model>, ApiError> {
+    let stored = admin.state.store.data_planes().list().await?.into_iter().map(|row| believed(admin, row));
+    Ok(stored.filter(|row| row.connected && row.control_plane != Some(admin.state.node.id)).collect())
+}
+
+/// A row of another control plane, which may have ended without a word: what it has not touched for two
+/// heartbeats is not connected there any more.
+fn believed(admin: &Admin, row: Model) -> Model {
+    let silent = i64::try_from(2 * admin.state.heartbeat.as_secs() + 1).unwrap_or(i64::MAX);
+    if row.connected && row.last_seen < store::now().saturating_sub(silent) {
+        return Model { connected: false, state: "disconnected".to_owned(), ..row };
+    }
+    row
 }
 
 fn view(row: &Model, head: u64) -> Value {

@@ -23,7 +23,7 @@ pub(super) async fn around(State(admin): State<Shared>, request: Request, next: 
         Ok(wait) => {
             let mut response = caught(next.run(request)).await;
             if let Some(wait) = wait {
-                wait.for_data_planes(&mut response, &admin.state.registry).await;
+                wait.for_data_planes(&mut response, &admin).await;
             }
             response
         }

@@ -1,7 +1,7 @@
 //! Who is connected, what each data plane holds, and what it refused last.
 //!
-//! Kept in memory for those connected here, and written to the database, at most once a second, where
-//! other control planes and the Admin API read it.
+//! Kept in memory for those connected here, and written to the database, where other control planes and
+//! the Admin API read it: who comes and goes at once, the rest once a second.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use entity::data_plane;
 use node::link::Peer;
 use parking_lot::Mutex;
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -43,6 +43,8 @@ struct Shared {
     nodes: Mutex<Nodes>,
     /// Counts the changes of what data planes hold.
     changes: watch::Sender<u64>,
+    /// One has come or gone.
+    came_or_went: Notify,
 }
 
 /// A data plane that is connected and does not hold a revision.
@@ -83,7 +85,8 @@ impl Registry {
     /// An empty registry of the control plane `control_plane`.
     pub fn new(control_plane: Uuid, metrics: ClusterMetrics, head: watch::Receiver<Position>) -> Self {
         let (nodes, changes) = (Mutex::default(), watch::Sender::new(0));
-        Self { shared: Arc::new(Shared { control_plane, metrics, head, nodes, changes }) }
+        let came_or_went = Notify::new();
+        Self { shared: Arc::new(Shared { control_plane, metrics, head, nodes, changes, came_or_went }) }
     }
 
     /// Takes in a data plane that has introduced itself. A session of the same node id ends.
@@ -108,6 +111,8 @@ impl Registry {
         };
         nodes.by_id.insert(hello.node_id, Node { row, refused, session: replaced.clone() });
         nodes.changed.insert(hello.node_id);
+        drop(nodes);
+        self.shared.came_or_went.notify_one();
         info!(node_id = %hello.node_id, hostname = hello.hostname, "data plane connected");
         Membership { registry: self.clone(), node_id: hello.node_id, replaced }
     }
@@ -126,7 +131,7 @@ impl Registry {
     pub fn pending(&self, revision: u64) -> Vec<Pending> {
         let nodes = self.shared.nodes.lock();
         let connected = nodes.by_id.values().filter(|node| node.row.connected);
-        connected.filter_map(|node| node.pending(revision)).collect()
+        connected.filter_map(|node| Pending::of(&node.row, revision)).collect()
     }
 
     /// Changes whenever one of them does.
@@ -152,6 +157,7 @@ impl Registry {
             tokio::select! {
                 () = stop.cancelled() => stopped = true,
                 _ = purge.tick() => self.purge(&store).await,
+                () = self.shared.came_or_went.notified() => {}
                 () = tokio::time::sleep(FLUSH) => {}
             }
             self.flush(&store).await;
@@ -215,14 +221,15 @@ impl Registry {
     }
 }
 
-impl Node {
-    fn pending(&self, revision: u64) -> Option<Pending> {
-        let holds = self.row.applied_revision.is_some_and(|applied| applied.unsigned_abs() >= revision);
-        let refused = self.refused.filter(|refused| refused.revision >= revision).map(|_| {
-            let error = self.row.last_error.as_ref();
-            error.and_then(|error| error["message"].as_str()).unwrap_or_default().to_owned()
-        });
-        (!holds).then_some(Pending { node_id: self.row.id, refused })
+impl Pending {
+    /// What a data plane lacks of `revision`; `None` when it holds it.
+    pub fn of(row: &data_plane::Model, revision: u64) -> Option<Self> {
+        let holds = row.applied_revision.is_some_and(|applied| applied.unsigned_abs() >= revision);
+        let error = row.last_error.as_ref();
+        let refused = error
+            .filter(|error| error["revision"].as_u64().is_some_and(|refused| refused >= revision))
+            .map(|error| error["message"].as_str().unwrap_or_default().to_owned());
+        (!holds).then_some(Self { node_id: row.id, refused })
     }
 }
 
@@ -300,6 +307,7 @@ impl Drop for Membership {
                 node.row.connected = false;
                 node.row.state = "disconnected".into();
             });
+            self.registry.shared.came_or_went.notify_one();
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod admin;
 mod program;
+mod several;
 mod store;
 mod story;
 mod trust;

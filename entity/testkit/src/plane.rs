@@ -122,17 +122,30 @@ impl Control {
     ///
     /// When a port or a folder cannot be had, or PostgreSQL does not start.
     pub fn new(database: Database, pair: &Pair) -> Self {
+        Self::on((database == Database::Postgres).then(|| postgres::shared().database()), pair)
+    }
+
+    fn on(postgres: Option<String>, pair: &Pair) -> Self {
         let (admin, cluster, data) = (ports::reserve(), ports::reserve(), folder());
         let mut node = Node::new("the control plane", Program::control);
         node.set("data_dir", data.path().display());
         node.set("admin.listen", &admin);
         node.set("cluster.listen", &cluster);
         node.set_pair(pair);
-        let postgres = (database == Database::Postgres).then(|| postgres::shared().database());
         if let Some(url) = &postgres {
             node.set("database.url", url);
         }
         Self { node, admin, cluster, data, postgres }
+    }
+
+    /// Another control plane on the same PostgreSQL database, not started yet.
+    ///
+    /// # Panics
+    ///
+    /// When its database is not a PostgreSQL; else as of [`Control::new`].
+    pub fn beside(&self, pair: &Pair) -> Self {
+        let url = self.postgres.clone().expect("the database is a PostgreSQL");
+        Self::on(Some(url), pair)
     }
 
     /// A client of the Admin API.

@@ -1,0 +1,82 @@
+//! Several control planes on one PostgreSQL.
+
+use serde_json::{Value, json};
+use testkit::plane::{Control, DEADLINE, Database, Gateway, Planes};
+use testkit::wait;
+
+/// Two control planes on one database, with a data plane each.
+struct Stage {
+    planes: Planes,
+    second: Control,
+    of_second: Gateway,
+}
+
+impl Stage {
+    async fn start() -> Self {
+        let planes = Planes::start(Database::Postgres).await;
+        let mut second = planes.control.beside(&planes.pair);
+        second.node.start().await;
+        let mut of_second = Gateway::new(&[&second], &planes.pair);
+        of_second.node.start().await;
+        let stage = Self { planes, second, of_second };
+        stage.wait_connected(2).await;
+        stage
+    }
+
+    /// Waits until the first control plane shows so many data planes as connected.
+    async fn wait_connected(&self, count: usize) {
+        wait::eventually(DEADLINE, || async {
+            let rows = self.planes.control.admin().get("/clustering/data-planes").await?.json();
+            let connected = |row: &&Value| row["connected"] == true;
+            let connected = rows["data"].as_array().into_iter().flatten().filter(connected).count();
+            anyhow::ensure!(connected == count, "{rows}");
+            Ok(())
+        })
+        .await;
+    }
+
+    /// Makes a route through a control plane, waiting for all data planes.
+    async fn route(&self, control: &Control, path: &str) -> Option<String> {
+        let body = json!({ "name": path.trim_start_matches('/'), "paths": [path] });
+        let target = "/services/shared/routes?wait=applied&timeout=20";
+        let response = control.admin().post(target, &body).await.unwrap().expect(201);
+        response.header("gibbon-applied").map(str::to_owned)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_through_one_is_live_at_the_data_planes_of_the_other() {
+    let mut stage = Stage::start().await;
+    let service = json!({ "name": "shared", "url": stage.planes.origin.url() });
+    stage.planes.control.admin().post("/services", &service).await.unwrap().expect(201);
+    for (n, control) in [&stage.planes.control, &stage.second].into_iter().cycle().take(6).enumerate() {
+        let path = format!("/live-{n}");
+        assert_eq!(stage.route(control, &path).await.as_deref(), Some("true"));
+        stage.planes.gateway.proxy().get(&path).await.unwrap().expect(200);
+        stage.of_second.proxy().get(&path).await.unwrap().expect(200);
+    }
+
+    // A control plane that is gone without a word: its data plane is not waited for for ever.
+    stage.second.node.kill9();
+    stage.wait_connected(1).await;
+    assert_eq!(stage.route(&stage.planes.control, "/alone").await.as_deref(), Some("true"));
+    stage.planes.gateway.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn edits_of_one_row_through_both_do_not_undo_each_other() {
+    let stage = Stage::start().await;
+    let admins = [stage.planes.control.admin(), stage.second.admin()];
+    admins[0].post("/services", &json!({ "name": "a", "host": "x" })).await.unwrap().expect(201);
+    let fields = ["retries", "connect_timeout", "read_timeout", "write_timeout", "port"];
+    for round in 1..=5 {
+        let edits = fields.iter().zip(admins.iter().cycle()).map(|(field, admin)| async move {
+            admin.patch("/services/a", &json!({ *field: round })).await.unwrap().expect(200);
+        });
+        futures_util::future::join_all(edits).await;
+        let row = admins[0].get("/services/a").await.unwrap().expect(200).json();
+        for field in fields {
+            assert_eq!(row[field], round, "{field} in {row}");
+        }
+    }
+}
