@@ -287,6 +287,10 @@ impl Shared {
         if let Some((_, encoding)) = encoded.iter().find(|(known, _)| *known == wanted) {
             return (wanted, Arc::clone(encoding));
         }
+        if wanted.from.is_none() {
+            // Of snapshots, which may be large, the newest alone.
+            encoded.retain(|(known, _)| known.from.is_some());
+        }
         if encoded.len() == KEPT {
             encoded.remove(0);
         }

@@ -32,10 +32,9 @@ pub(super) struct Material {
 }
 
 impl State {
-    pub(super) fn new(head: Head, entities: Vec<(Key, Vec<u8>)>) -> Self {
+    pub(super) fn new(head: Head, entities: Vec<(Key, Bytes)>) -> Self {
         let mut digest = Digest::new();
-        let entities: BTreeMap<Key, Bytes> =
-            entities.into_iter().map(|(key, bytes)| (key, Bytes::from(bytes))).collect();
+        let entities: BTreeMap<Key, Bytes> = entities.into_iter().collect();
         for (key, bytes) in &entities {
             digest.set(*key, Some(EntityHash::of(*key, bytes)));
         }
@@ -222,7 +221,7 @@ mod tests {
             let (entities, head) = (state.entities.clone(), state.position);
             let mut state = State::new(
                 Head { epoch: head.epoch, revision: head.revision },
-                entities.into_iter().map(|(key, bytes)| (key, bytes.to_vec())).collect(),
+                entities.into_iter().collect(),
             );
             state.advance(log.len() as u64, log[recalled..].to_vec());
             prop_assert_eq!(state.missing_since(0), (recalled > 0).then_some((0, recalled as u64)));

@@ -8,8 +8,10 @@ use sea_orm::{
 use uuid::Uuid;
 use wire::{Key, Kind};
 
+use super::rows::Table;
+use super::select::{self, Page};
+use super::write::ROWS;
 use super::{Store, StoreError, within};
-use crate::snapshot;
 
 /// Where the configuration stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,16 +90,14 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn published(&self) -> Result<(Head, Vec<(Key, Vec<u8>)>), StoreError> {
+    pub async fn published(&self) -> Result<(Head, Vec<(Key, Bytes)>), StoreError> {
         let read = self.consistent_read().await?;
         let head = within(head(&read)).await?;
-        // No deadline: a large configuration takes as long as it takes.
-        let services = entity::service::Entity::find().all(&read).await?;
-        let routes = entity::route::Entity::find().all(&read).await?;
+        let mut published = Vec::new();
+        publish::<entity::service::Entity>(&read, &mut published).await?;
+        publish::<entity::route::Entity>(&read, &mut published).await?;
         within(read.commit()).await?;
-        let services = services.iter().map(|row| (Key::service(row.id), snapshot::service_bytes(row)));
-        let routes = routes.iter().map(|row| (Key::route(row.id), snapshot::route_bytes(row)));
-        Ok((head, services.chain(routes).collect()))
+        Ok((head, published))
     }
 
     /// A transaction that sees one state of the database, however long it takes.
@@ -119,6 +119,25 @@ impl From<entity::config_change::Model> for Change {
             key: Key { kind: Kind(u8::try_from(row.kind).unwrap_or_default()), id: row.id },
             value: (row.op == 1).then(|| row.bytes.into()),
         }
+    }
+}
+
+/// Adds all of a table, by pages: rows take ten times the memory of the bytes that are made of them.
+async fn publish<T: Table>(
+    read: &DatabaseTransaction,
+    published: &mut Vec<(Key, Bytes)>,
+) -> Result<(), StoreError> {
+    let mut page = Page { size: ROWS as u64, after: None, tags: None };
+    loop {
+        let listed = select::list(T::find(), T::ID, &page, read).await?;
+        published.extend(listed.rows.iter().map(|row| {
+            let bytes = T::bytes(row).into_boxed_slice();
+            (Key { kind: T::KIND, id: T::id(row) }, bytes.into())
+        }));
+        if listed.next.is_none() {
+            return Ok(());
+        }
+        page.after = listed.next;
     }
 }
 

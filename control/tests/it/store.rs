@@ -120,7 +120,7 @@ async fn log_leads_to_what_is_published(store: &Store) {
     let mut replayed = BTreeMap::new();
     for change in store.changes(0, head.revision).await.unwrap() {
         match change.value {
-            Some(bytes) => replayed.insert(change.key, bytes.to_vec()),
+            Some(bytes) => replayed.insert(change.key, bytes),
             None => replayed.remove(&change.key),
         };
     }
