@@ -324,7 +324,7 @@ fn row(control_plane: Uuid, hello: &Hello, peer: &Peer) -> data_plane::Model {
         state: "syncing".into(),
         sync_status: "normal".into(),
         labels: json!(hello.labels),
-        cert_expiry: Some(peer.certificate_expiry),
+        cert_expiry: Some(peer.certificate.not_after),
         last_error: None,
         connected: true,
         control_plane: Some(control_plane),

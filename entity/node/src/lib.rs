@@ -3,9 +3,10 @@
 //! - [`config`]: a typed configuration out of defaults, a TOML file and the environment, which knows for
 //!   each key where its value came from;
 //! - [`exit`]: the exit codes, and the `main` of both programs;
-//! - [`identity`]: the cluster's key pair, and whom a node trusts;
+//! - [`identity`]: a node's key pair, and whom it trusts;
 //! - [`link`]: a WebSocket over mutual TLS, bytes in and bytes out;
-//! - [`logging`]: one subscriber, text or JSON, on the standard error stream.
+//! - [`logging`]: one subscriber, text or JSON, on the standard error stream;
+//! - [`node_id`]: the id of a node, kept on its disk.
 //!
 //! Nothing here knows a service, a route or a frame of the wire, and nothing here knows a database or a
 //! proxy.
@@ -15,6 +16,7 @@ pub mod exit;
 pub mod identity;
 pub mod link;
 pub mod logging;
+pub mod node_id;
 
 /// Makes *ring* the TLS provider of this process; without effect when there is one already.
 pub fn install_tls_provider() {

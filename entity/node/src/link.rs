@@ -26,7 +26,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config, client_async_with_config};
 
-use crate::identity::{Fingerprint, Leaf, SERVER_NAME};
+use crate::identity::{Leaf, SERVER_NAME};
 
 use count::{Counted, Traffic};
 pub use error::LinkError;
@@ -53,10 +53,8 @@ pub struct Link {
 pub struct Peer {
     /// Where it connects from.
     pub address: SocketAddr,
-    /// Of its certificate, which it has shown to hold the key of.
-    pub fingerprint: Fingerprint,
-    /// Last moment of validity of its certificate, seconds since 1970.
-    pub certificate_expiry: i64,
+    /// Its certificate, which it has shown to hold the key of.
+    pub certificate: Leaf,
     /// Path and query of the request that the link began with.
     pub uri: Uri,
 }
@@ -144,15 +142,14 @@ pub async fn accept_with(
         prepare(&stream, limits)?;
         let address = stream.peer_addr().map_err(LinkError::Tcp)?;
         let tls = TlsAcceptor::from(config).accept(stream).await.map_err(LinkError::from_tls)?;
-        let leaf = peer_leaf(&tls)?;
+        let certificate = peer_leaf(&tls)?;
         let (stream, traffic) = Counted::new(tls.into());
         let mut uri = Uri::default();
         let socket = accept_hdr_async_with_config(stream, at_path(&mut uri), Some(websocket(limits)))
             .await
             .map_err(LinkError::from_websocket)?;
         let link = Link { socket, traffic, closing: Closing::Open };
-        let (fingerprint, certificate_expiry) = (leaf.fingerprint, leaf.not_after);
-        Ok((link, Peer { address, fingerprint, certificate_expiry, uri }))
+        Ok((link, Peer { address, certificate, uri }))
     })
     .await
 }

@@ -2,16 +2,29 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+pub use rcgen::ExtendedKeyUsagePurpose as Usage;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
+    KeyUsagePurpose, SanType,
+};
 use time::{Duration, OffsetDateTime};
 
-/// A self-signed certificate and its key, as PEM files.
+/// A certificate and its key, as PEM files.
 #[derive(Clone, Debug)]
 pub struct Pair {
     /// The certificate's file.
     pub cert: PathBuf,
     /// The key's file.
     pub key: PathBuf,
+}
+
+/// An authority that gives certificates to nodes, good and bad ones.
+#[derive(Debug)]
+pub struct Authority {
+    /// The file of its certificate.
+    pub cert: PathBuf,
+    folder: PathBuf,
+    issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 /// Makes `<name>.crt` and `<name>.key` in a folder: EC P-384, valid from yesterday for a year.
@@ -35,16 +48,70 @@ pub fn not_yet_valid(folder: &Path, name: &str) -> Pair {
 ///
 /// When the files cannot be written.
 pub fn make(folder: &Path, name: &str, from: Duration, to: Duration) -> Pair {
+    let key = new_key();
+    let certificate = params(name, from, to).self_signed(&key).expect("a key signs its own certificate");
+    write_pair(folder, name, &certificate.pem(), &key)
+}
+
+impl Authority {
+    /// Makes one, with its certificate as `<name>.crt` in a folder, where those that it gives will lie.
+    ///
+    /// # Panics
+    ///
+    /// When the file cannot be written.
+    pub fn new(folder: &Path, name: &str) -> Self {
+        let mut params = params(name, -Duration::DAY, Duration::days(3650));
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+        let issuer =
+            CertifiedIssuer::self_signed(params, new_key()).expect("a key signs its own certificate");
+        let cert = folder.join(format!("{name}.crt"));
+        write(&cert, &issuer.pem());
+        Self { cert, folder: folder.to_owned(), issuer }
+    }
+
+    /// Gives a certificate for these names (URIs) and usages, valid from yesterday for a year.
+    ///
+    /// # Panics
+    ///
+    /// As of [`Authority::new`].
+    pub fn issue(&self, name: &str, uris: &[&str], usages: &[Usage]) -> Pair {
+        self.issue_until(name, uris, usages, Duration::days(365))
+    }
+
+    /// As [`Authority::issue`], valid from yesterday until some time from now.
+    ///
+    /// # Panics
+    ///
+    /// As of [`Authority::new`].
+    pub fn issue_until(&self, name: &str, uris: &[&str], usages: &[Usage], to: Duration) -> Pair {
+        let mut params = params(name, -Duration::DAY, to);
+        let uris = uris.iter().map(|uri| SanType::URI((*uri).try_into().expect("a URI is ASCII")));
+        params.subject_alt_names = uris.collect();
+        params.extended_key_usages = usages.to_vec();
+        let key = new_key();
+        let certificate = params.signed_by(&key, &self.issuer).expect("an authority signs");
+        write_pair(&self.folder, name, &certificate.pem(), &key)
+    }
+}
+
+fn params(name: &str, from: Duration, to: Duration) -> CertificateParams {
     let now = OffsetDateTime::now_utc();
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     params.not_before = now + from;
     params.not_after = now + to;
-    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).expect("a P-384 key can be made");
-    let certificate = params.self_signed(&key).expect("a key signs its own certificate");
+    params
+}
+
+fn new_key() -> KeyPair {
+    KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).expect("a P-384 key can be made")
+}
+
+fn write_pair(folder: &Path, name: &str, certificate: &str, key: &KeyPair) -> Pair {
     let pair = Pair { cert: folder.join(format!("{name}.crt")), key: folder.join(format!("{name}.key")) };
-    write(&pair.cert, &certificate.pem());
+    write(&pair.cert, certificate);
     write(&pair.key, &key.serialize_pem());
     pair
 }

@@ -1,3 +1,5 @@
+mod keeper;
+
 use testkit::certs;
 
 use super::*;

@@ -3,41 +3,81 @@
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
+use rustls::server::ParsedCertificate;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
+};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::{Leaf, Pins};
+use super::certificate::{Leaf, Role};
+use super::trust::{Authorities, Pins, Trust};
 
-/// Accepts a certificate that is pinned and valid at the moment of the handshake, whoever signed it.
+/// Accepts a certificate that is trusted and valid at the moment of the handshake; that of an authority's
+/// making must also be for the role that the peer has at its end.
 ///
 /// The certificate itself is no secret: that the peer holds its key is shown by the signature over the
 /// handshake, which is left to rustls.
 #[derive(Debug)]
-pub(super) struct PinVerifier {
-    pins: Pins,
+pub(super) struct PeerVerifier {
+    trust: Trust,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl PinVerifier {
-    pub(super) fn new(pins: Pins, provider: &CryptoProvider) -> Arc<Self> {
-        Arc::new(Self { pins, algorithms: provider.signature_verification_algorithms })
+/// The certificate of one program was shown where the other is expected.
+#[derive(Debug, thiserror::Error)]
+#[error("the certificate of the peer is not that of a {}: it is that of {of}", expected.in_words())]
+pub(crate) struct WrongRole {
+    expected: Role,
+    of: String,
+}
+
+impl PeerVerifier {
+    pub(super) fn new(trust: Trust, provider: &CryptoProvider) -> Arc<Self> {
+        Arc::new(Self { trust, algorithms: provider.signature_verification_algorithms })
     }
 
-    /// The dates come first, so that who renews a pair too late is told so rather than "unknown".
-    fn check(&self, certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), CertificateError> {
+    fn check(
+        &self,
+        peer: Role,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
         let leaf = Leaf::of(certificate).map_err(|_reason| CertificateError::BadEncoding)?;
-        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        if now > leaf.not_after {
-            return Err(CertificateError::Expired);
+        match &self.trust {
+            Trust::Pins(pins) => check_pin(pins, &leaf, now)?,
+            Trust::Authorities(authorities) => {
+                self.check_chain(authorities, peer, certificate, intermediates, now)?;
+                check_role(peer, &leaf)?;
+            }
         }
-        if now < leaf.not_before {
-            return Err(CertificateError::NotValidYet);
-        }
-        match self.pins.contains(&leaf.fingerprint) {
-            true => Ok(()),
-            false => Err(CertificateError::ApplicationVerificationFailure),
+        Ok(())
+    }
+
+    /// Signatures, dates, and what the certificate may be used for (RFC 5280 section 4.2.1.12).
+    fn check_chain(
+        &self,
+        authorities: &Authorities,
+        peer: Role,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        match peer {
+            Role::DataPlane => {
+                authorities.clients.verify_client_cert(certificate, intermediates, now).map(drop)
+            }
+            // Names of hosts are not looked at: the role and the node id say more.
+            Role::ControlPlane => verify_server_cert_signed_by_trust_anchor(
+                &ParsedCertificate::try_from(certificate)?,
+                &authorities.roots,
+                intermediates,
+                now,
+                self.algorithms.all,
+            ),
         }
     }
 
@@ -51,16 +91,40 @@ impl PinVerifier {
     }
 }
 
-impl ServerCertVerifier for PinVerifier {
+/// The dates come first, so that who renews a pair too late is told so rather than "unknown".
+fn check_pin(pins: &Pins, leaf: &Leaf, now: UnixTime) -> Result<(), CertificateError> {
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    if now > leaf.not_after {
+        return Err(CertificateError::Expired);
+    }
+    if now < leaf.not_before {
+        return Err(CertificateError::NotValidYet);
+    }
+    match pins.contains(&leaf.fingerprint) {
+        true => Ok(()),
+        false => Err(CertificateError::ApplicationVerificationFailure),
+    }
+}
+
+fn check_role(expected: Role, leaf: &Leaf) -> Result<(), CertificateError> {
+    let of = match leaf.node {
+        Some(node) if node.role == expected => return Ok(()),
+        Some(node) => format!("the {} {}", node.role.in_words(), node.id),
+        None => format!("no node ({})", leaf.subject),
+    };
+    Err(CertificateError::Other(OtherError(Arc::new(WrongRole { expected, of }))))
+}
+
+impl ServerCertVerifier for PeerVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.check(end_entity, now)?;
+        self.check(Role::ControlPlane, end_entity, intermediates, now)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -87,7 +151,7 @@ impl ServerCertVerifier for PinVerifier {
     }
 }
 
-impl ClientCertVerifier for PinVerifier {
+impl ClientCertVerifier for PeerVerifier {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
@@ -99,10 +163,10 @@ impl ClientCertVerifier for PinVerifier {
     fn verify_client_cert(
         &self,
         end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.check(end_entity, now)?;
+        self.check(Role::DataPlane, end_entity, intermediates, now)?;
         Ok(ClientCertVerified::assertion())
     }
 

@@ -6,6 +6,8 @@ use rustls::{AlertDescription, CertificateError};
 use tokio_tungstenite::tungstenite::Error as WsError;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 
+use crate::identity::WrongRole;
+
 /// Why a link could not be made, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
@@ -34,12 +36,13 @@ pub enum LinkError {
 
 impl LinkError {
     /// Every word of [`LinkError::reason`].
-    pub const REASONS: [&'static str; 12] = [
+    pub const REASONS: [&'static str; 13] = [
         "tcp",
         "no_certificate",
         "expired_certificate",
         "certificate_not_yet_valid",
         "unknown_certificate",
+        "wrong_role",
         "tls_version",
         "tls",
         "path",
@@ -54,11 +57,7 @@ impl LinkError {
         match self {
             Self::Tcp(_) => "tcp",
             Self::Tls(rustls::Error::NoCertificatesPresented) => "no_certificate",
-            Self::Tls(rustls::Error::InvalidCertificate(error)) => match error {
-                CertificateError::Expired => "expired_certificate",
-                CertificateError::NotValidYet => "certificate_not_yet_valid",
-                _ => "unknown_certificate",
-            },
+            Self::Tls(rustls::Error::InvalidCertificate(error)) => Fault::of(error).as_str(),
             Self::Tls(rustls::Error::PeerIncompatible(_)) => "tls_version",
             Self::Tls(_) => "tls",
             Self::Refused(_) => "path",
@@ -96,26 +95,86 @@ fn as_tls(error: &io::Error) -> Option<rustls::Error> {
     error.get_ref()?.downcast_ref().cloned()
 }
 
+/// What is wrong with a certificate: rustls has several variants for one thing, by who found it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Expired,
+    NotValidYet,
+    WrongRole,
+    Unknown,
+}
+
+impl Fault {
+    fn of(error: &CertificateError) -> Self {
+        match error {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotValidYet,
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+                Self::WrongRole
+            }
+            CertificateError::Other(other) if other.0.is::<WrongRole>() => Self::WrongRole,
+            _ => Self::Unknown,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired_certificate",
+            Self::NotValidYet => "certificate_not_yet_valid",
+            Self::WrongRole => "wrong_role",
+            Self::Unknown => "unknown_certificate",
+        }
+    }
+}
+
 /// In the words of who has to do something about it.
 fn explain(error: &rustls::Error) -> String {
     use rustls::Error::{AlertReceived, InvalidCertificate, NoCertificatesPresented};
     let known = match error {
         NoCertificatesPresented => "the peer presents no certificate",
-        InvalidCertificate(CertificateError::Expired) => "the certificate of the peer has expired",
-        InvalidCertificate(CertificateError::NotValidYet) => {
-            "the certificate of the peer is not valid yet: is a clock wrong?"
-        }
-        InvalidCertificate(CertificateError::ApplicationVerificationFailure) => {
-            "the certificate of the peer is not one that this node trusts: do both have the same pair?"
-        }
-        AlertReceived(AlertDescription::CertificateExpired) => {
-            "the peer refuses this node's certificate: it has expired or is not valid yet"
-        }
-        AlertReceived(AlertDescription::AccessDenied) => {
-            "the peer refuses this node's certificate: do both have the same pair?"
-        }
-        AlertReceived(AlertDescription::CertificateRequired) => "the peer asks for a certificate",
+        InvalidCertificate(error) => return explain_certificate(error),
+        AlertReceived(alert) => match explain_alert(*alert) {
+            Some(known) => known,
+            None => return format!("the TLS handshake failed: {error}"),
+        },
         _ => return format!("the TLS handshake failed: {error}"),
     };
     known.to_owned()
+}
+
+fn explain_certificate(error: &CertificateError) -> String {
+    let known = match (Fault::of(error), error) {
+        (Fault::Expired, _) => "the certificate of the peer has expired",
+        (Fault::NotValidYet, _) => "the certificate of the peer is not valid yet: is a clock wrong?",
+        (Fault::WrongRole, CertificateError::Other(other)) => return other.to_string(),
+        (Fault::WrongRole, _) => "the certificate of the peer is not made for its end of the connection",
+        (Fault::Unknown, CertificateError::ApplicationVerificationFailure) => {
+            "the certificate of the peer is not one that this node trusts: do both have the same pair?"
+        }
+        (Fault::Unknown, CertificateError::UnknownIssuer) => {
+            "the certificate of the peer is not from an authority that this node trusts: is cluster.ca right?"
+        }
+        (Fault::Unknown, _) => return format!("the TLS handshake failed: {error}"),
+    };
+    known.to_owned()
+}
+
+/// What the peer makes of this node's certificate; rustls says why by the kind of alert alone.
+const fn explain_alert(alert: AlertDescription) -> Option<&'static str> {
+    Some(match alert {
+        AlertDescription::CertificateExpired => {
+            "the peer refuses this node's certificate: it has expired or is not valid yet"
+        }
+        AlertDescription::AccessDenied => {
+            "the peer refuses this node's certificate: do both have the same pair?"
+        }
+        AlertDescription::UnknownCA => {
+            "the peer refuses this node's certificate: it is not from an authority that the peer trusts"
+        }
+        AlertDescription::CertificateUnknown | AlertDescription::UnsupportedCertificate => {
+            "the peer refuses this node's certificate: it is not made for this end of the connection"
+        }
+        AlertDescription::CertificateRequired => "the peer asks for a certificate",
+        _ => return None,
+    })
 }

@@ -1,3 +1,5 @@
+mod roles;
+
 use std::io;
 
 use rustls::crypto::ring::default_provider;
@@ -81,8 +83,8 @@ async fn messages_go_both_ways_and_are_counted() {
     let cluster = Cluster::new();
     let (server, client) = meet(cluster.server(), cluster.client()).await;
     let ((mut server, peer), mut client) = (server.unwrap(), client.unwrap());
-    assert_eq!(peer.fingerprint, cluster.identity().fingerprint());
-    assert_eq!(peer.certificate_expiry, cluster.identity().not_after());
+    assert_eq!(peer.certificate.fingerprint, cluster.identity().fingerprint());
+    assert_eq!(peer.certificate.not_after, cluster.identity().not_after());
     assert_eq!((peer.address.ip().is_loopback(), peer.uri.path()), (true, PATH));
 
     let (received, sent) = client.transferred();
@@ -138,7 +140,7 @@ async fn an_overlap_of_pins_lets_old_and_new_pairs_meet() {
     let server = server_config(&load(&new), &both).unwrap();
     let client = client_config(&cluster.identity(), &both).unwrap();
     let (server, client) = meet(server, client).await;
-    assert_eq!(server.unwrap().1.fingerprint, cluster.identity().fingerprint());
+    assert_eq!(server.unwrap().1.certificate.fingerprint, cluster.identity().fingerprint());
     client.unwrap();
 }
 

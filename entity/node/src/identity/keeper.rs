@@ -1,0 +1,146 @@
+//! Keeps what a node knows of itself and of those whom it trusts as its files have it, without a restart.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::{ClientConfig, ServerConfig};
+
+use super::certificate::{Leaf, Role};
+use super::files::{CERTIFICATE, IdentityError};
+use super::trust::{Authorities, Pins, Trust};
+use super::{Identity, Mode, client_config, server_config};
+
+/// How often a program looks whether its files have changed.
+pub const POLL: Duration = Duration::from_secs(2);
+
+/// Where a node's identity lies.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// How nodes know each other.
+    pub mode: Mode,
+    /// What this node is.
+    pub role: Role,
+    /// Its certificate, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// In `shared` mode further certificates that are pinned, in `pki` mode those of the authorities; PEM.
+    pub ca: Option<PathBuf>,
+}
+
+/// A node's identity, as it was last read in good order.
+#[derive(Debug)]
+pub struct Keeper {
+    files: Files,
+    identity: Identity,
+    trust: Trust,
+    read: [Option<Stamp>; 3],
+}
+
+/// What tells one version of a file from the next without reading it: inode, length, time of change.
+type Stamp = (u64, u64, i64, i64);
+
+impl Keeper {
+    /// Reads the files.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Identity::load`], [`Pins::and_file`] and [`Authorities::load`]; in `pki` mode also when the
+    /// certificate is not one for this role.
+    pub fn open(files: Files) -> Result<Self, IdentityError> {
+        let read = files.stamps();
+        let (identity, trust) = files.load()?;
+        Ok(Self { files, identity, trust, read })
+    }
+
+    /// Reads the files anew if one of them has changed since they were last looked at, and answers whether.
+    ///
+    /// # Errors
+    ///
+    /// One is missing, half written or wrong: what was read before stays. It is said once for each change.
+    pub fn refresh(&mut self) -> Result<bool, IdentityError> {
+        // Taken before the files are read: what is written meanwhile is a change for the next time.
+        let stamps = self.files.stamps();
+        if stamps == self.read {
+            return Ok(false);
+        }
+        self.read = stamps;
+        let (identity, trust) = self.files.load()?;
+        self.files.same_node(self.identity.leaf(), identity.leaf())?;
+        (self.identity, self.trust) = (identity, trust);
+        Ok(true)
+    }
+
+    /// The pair.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// What a listener is to use from now on.
+    ///
+    /// # Errors
+    ///
+    /// As of [`server_config`].
+    pub fn server_config(&self) -> Result<Arc<ServerConfig>, rustls::Error> {
+        server_config(&self.identity, &self.trust)
+    }
+
+    /// What a dialler is to use from now on.
+    ///
+    /// # Errors
+    ///
+    /// As of [`client_config`].
+    pub fn client_config(&self) -> Result<Arc<ClientConfig>, rustls::Error> {
+        client_config(&self.identity, &self.trust)
+    }
+}
+
+impl Files {
+    fn load(&self) -> Result<(Identity, Trust), IdentityError> {
+        let identity = Identity::load(&self.certificate, &self.key)?;
+        let trust = match (self.mode, &self.ca) {
+            (Mode::Shared, None) => Trust::Pins(Pins::from(&identity)),
+            (Mode::Shared, Some(further)) => Trust::Pins(Pins::from(&identity).and_file(further)?),
+            (Mode::Pki, ca) => {
+                self.check_role(identity.leaf())?;
+                Trust::Authorities(Authorities::load(ca.as_deref().unwrap_or(Path::new("")))?)
+            }
+        };
+        Ok((identity, trust))
+    }
+
+    fn check_role(&self, own: &Leaf) -> Result<(), IdentityError> {
+        let is = match own.node {
+            Some(node) if node.role == self.role => return Ok(()),
+            Some(node) => format!("it is that of a {}", node.role.in_words()),
+            None => "it names no node".to_owned(),
+        };
+        let (words, role) = (self.role.in_words(), self.role.as_str());
+        let reason = format!("{is}, this is a {words}; make one with: gibbon-control pki issue {role}");
+        Err(IdentityError::new(CERTIFICATE, &self.certificate, reason))
+    }
+
+    /// A node that runs does not become another: who sees it under its new id would still hold its old one
+    /// for connected, and a certificate that lies here by mistake would cut off the node that it is of.
+    fn same_node(&self, before: &Leaf, now: &Leaf) -> Result<(), IdentityError> {
+        match (self.mode, before.node_id(), now.node_id()) {
+            (Mode::Pki, Some(before), Some(now)) if before != now => {
+                let reason =
+                    format!("it is of the node {now}, this one runs as {before}; start it anew to change");
+                Err(IdentityError::new(CERTIFICATE, &self.certificate, reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn stamps(&self) -> [Option<Stamp>; 3] {
+        [Some(&self.certificate), Some(&self.key), self.ca.as_ref()].map(|path| stamp(path?))
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
+}
