@@ -180,7 +180,7 @@ impl Shared {
         }
     }
 
-    /// Takes a hint; most are of commits of this process, which are known.
+    /// Takes a hint of another control plane's commit.
     fn hear(&self, revision: u64, waiting: &mut Waiting) {
         if revision == 0 || revision > self.head.borrow().revision {
             waiting.look();

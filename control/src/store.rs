@@ -46,6 +46,8 @@ struct Shared {
     database: DatabaseConnection,
     /// SQLite has one writer: this process queues here, in order, instead of polling the file's lock.
     writer: Mutex<()>,
+    /// By which its own commits are told from those of other control planes.
+    name: String,
     commits: broadcast::Sender<Commit>,
     heard: watch::Sender<u64>,
 }

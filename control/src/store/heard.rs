@@ -6,21 +6,21 @@
 use std::time::Duration;
 
 use sea_orm::DatabaseBackend;
-use sea_orm::sqlx::postgres::PgListener;
+use sea_orm::sqlx::postgres::{PgListener, PgNotification};
 use tokio::sync::watch;
 use tracing::debug;
 
 use super::Store;
 
-/// The channel on which each commit tells its revision.
-pub(super) const CHANNEL: &str = "gibbon_head";
+/// The channel on which each commit tells who made it, and its revision.
+const CHANNEL: &str = "gibbon_head";
 
 /// Between two attempts to listen.
 const RETRY: Duration = Duration::from_secs(1);
 
 impl Store {
-    /// The newest revision that was heard of, by whomever it was committed; zero when something may have
-    /// been missed. Changes with each.
+    /// The revision that another control plane committed last, as far as was heard; zero when something may
+    /// have been missed. Changes with each.
     pub fn heard(&self) -> watch::Receiver<u64> {
         self.shared.heard.subscribe()
     }
@@ -43,8 +43,21 @@ impl Store {
         listener.listen(CHANNEL).await?;
         loop {
             let notice = listener.try_recv().await?;
-            let revision = notice.and_then(|notice| notice.payload().parse().ok());
-            self.shared.heard.send_replace(revision.unwrap_or_default());
+            // The connection was lost, or this is from another version: something has changed.
+            let (name, revision) = notice.as_ref().and_then(parse).unwrap_or_default();
+            if name != self.shared.name {
+                self.shared.heard.send_replace(revision);
+            }
         }
     }
+}
+
+/// What the head's update returns beside the head, and thereby tells who listens, once it is committed.
+pub(super) fn notice(name: &str) -> String {
+    format!(", pg_notify('{CHANNEL}', '{name} ' || revision)")
+}
+
+fn parse(notice: &PgNotification) -> Option<(&str, u64)> {
+    let (name, revision) = notice.payload().split_once(' ')?;
+    Some((name, revision.parse().ok()?))
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, DbErr};
 use tokio::sync::{Mutex, broadcast, watch};
+use uuid::Uuid;
 
 use super::{DEADLINE, Shared, Store};
 
@@ -66,8 +67,9 @@ impl Store {
             source,
         })?;
         let writer = Mutex::new(());
+        let name = Uuid::new_v4().simple().to_string();
         let (commits, heard) = (broadcast::Sender::new(COMMITS), watch::Sender::new(0));
-        Ok(Self { shared: Arc::new(Shared { database, writer, commits, heard }) })
+        Ok(Self { shared: Arc::new(Shared { database, writer, name, commits, heard }) })
     }
 
     /// Brings the schema up to date; control planes that do so at the same time wait for each other.

@@ -78,7 +78,7 @@ impl Write<'_> {
         if self.changes.is_empty() {
             return Ok(within(log::head(&self.transaction)).await?.revision);
         }
-        let head = within(move_head(&self.transaction)).await?;
+        let head = within(move_head(&self.transaction, &self.store.shared.name)).await?;
         let revision = i64::try_from(head.revision).unwrap_or(i64::MAX);
         for (some, first) in self.changes.chunks(ROWS).zip((0..).step_by(ROWS)) {
             let rows = some.iter().zip(first..);
@@ -97,12 +97,12 @@ impl Write<'_> {
 
 /// The update waits for the row's lock until the write before has committed: that is what makes the order
 /// of revisions the order of commits. Other control planes on the database hear of it with the commit.
-async fn move_head(transaction: &DatabaseTransaction) -> Result<Head, sea_orm::DbErr> {
+async fn move_head(transaction: &DatabaseTransaction, name: &str) -> Result<Head, sea_orm::DbErr> {
     let backend = transaction.get_database_backend();
     let mut sql =
         "UPDATE config_head SET revision = revision + 1 WHERE id = 1 RETURNING epoch, revision".to_owned();
     if backend == DatabaseBackend::Postgres {
-        sql.push_str(&format!(", pg_notify('{}', revision::text)", heard::CHANNEL));
+        sql.push_str(&heard::notice(name));
     }
     let row = transaction.query_one_raw(Statement::from_string(backend, sql)).await?;
     let row = row.ok_or_else(log::no_head)?;

@@ -322,7 +322,8 @@ async fn a_commit_through_another_store_is_heard() {
         for id in 1.. {
             let revision = other.services().insert(service(id, &id.to_string())).await.unwrap().revision;
             let within = std::time::Duration::from_secs(1);
-            if tokio::time::timeout(within, heard.wait_for(|newest| *newest == revision)).await.is_ok() {
+            let newest = heard.wait_for(|newest| *newest == revision);
+            if tokio::time::timeout(within, newest).await.is_ok() {
                 return;
             }
             assert!(id < 10, "none of {id} commits was heard");
