@@ -2,15 +2,14 @@
 
 use std::future::IntoFuture;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use node::exit::Failure;
-use node::identity::{Identity, Pins, server_config};
+use node::identity::Keeper;
+use node::node_id;
 use prometheus::Registry;
-use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
@@ -19,7 +18,7 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::admin::{self, AppState, NodeInfo};
-use crate::cluster::{self, Registry as DataPlanes};
+use crate::cluster::{self, Guard, Registry as DataPlanes, Watch};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::publish::Publisher;
@@ -59,7 +58,8 @@ struct App {
     data_planes: DataPlanes,
     metrics: Metrics,
     registry: Arc<Registry>,
-    tls: Arc<ServerConfig>,
+    guard: Guard,
+    watch: Watch,
     listeners: Listeners,
 }
 
@@ -73,14 +73,13 @@ impl App {
     async fn build(config: Config) -> Result<Self, Failure> {
         let registry = Arc::new(Registry::new());
         let metrics = Metrics::new(&registry).map_err(Failure::internal)?;
-        let (tls, expiry) = identity(&config)?;
-        metrics.cluster.certificate_expiry.set(expiry);
+        let keeper = Keeper::open(config.identity.clone()).map_err(Failure::unavailable)?;
         let listeners = Listeners {
             admin: bind("admin.listen", config.admin).await?,
             cluster: bind("cluster.listen", config.cluster).await?,
             status: bind("status.listen", config.status).await?,
         };
-        let node_id = node_id(&config.data_dir)?;
+        let node_id = node_id::keep(&config.data_dir, keeper.certified_id()).map_err(Failure::unavailable)?;
         let store = Store::open(&config.database_url).await.map_err(unreachable_database)?;
         if config.migrate {
             store.migrate(&config.database_url).await.map_err(Failure::unavailable)?;
@@ -90,8 +89,22 @@ impl App {
                 Failure::unavailable(format!("cannot read the configuration: {error}; is the schema there? `gibbon-control migrate` makes it"))
             })?;
         store.data_planes().mark_disconnected(node_id).await.map_err(Failure::unavailable)?;
+        let (guard, watch) = Guard::start(keeper, store.clone(), metrics.cluster.clone())
+            .await
+            .map_err(Failure::unavailable)?;
         let data_planes = DataPlanes::new(node_id, metrics.cluster.clone(), publisher.head());
-        Ok(Self { config, node_id, store, publisher, data_planes, metrics, registry, tls, listeners })
+        Ok(Self {
+            config,
+            node_id,
+            store,
+            publisher,
+            data_planes,
+            metrics,
+            registry,
+            guard,
+            watch,
+            listeners,
+        })
     }
 
     async fn serve(self) -> Result<(), Failure> {
@@ -112,7 +125,7 @@ impl App {
             node_id: self.node_id,
             version: crate::VERSION.to_owned(),
             heartbeat: self.config.heartbeat,
-            tls: self.tls,
+            guard: self.guard,
         };
         let listening = cluster::listen(
             self.listeners.cluster,
@@ -123,6 +136,7 @@ impl App {
             stop.clone(),
         );
         tasks.spawn(named("cluster", listening));
+        tasks.spawn(named("guard", self.watch.follow(stop.clone())));
         tasks.spawn(named("publisher", self.publisher.follow(last.clone())));
         tasks.spawn(named("registry", self.data_planes.follow(self.store, last.clone())));
         watch(tasks, signals, &stop, &last).await
@@ -241,16 +255,6 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::internal)
 }
 
-fn identity(config: &Config) -> Result<(Arc<ServerConfig>, i64), Failure> {
-    let identity = Identity::load(&config.certificate, &config.key).map_err(Failure::unavailable)?;
-    let mut pins = Pins::from(&identity);
-    if let Some(path) = &config.also_trusted {
-        pins = pins.and_file(path).map_err(Failure::unavailable)?;
-    }
-    let tls = server_config(&identity, &pins).map_err(Failure::unavailable)?;
-    Ok((tls, identity.not_after()))
-}
-
 async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
         let hint = match error.kind() {
@@ -263,24 +267,4 @@ async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
 
 fn unreachable_database(error: impl std::fmt::Display) -> Failure {
     Failure::unavailable(format!("{error}; is the server running, and is database.url right?"))
-}
-
-/// The id under which data planes know this control plane, kept across restarts.
-fn node_id(folder: &Path) -> Result<Uuid, Failure> {
-    let path = folder.join("node_id");
-    let failed = |what: &str, error: std::io::Error| {
-        Failure::unavailable(format!("cannot {what} {}: {error}", path.display()))
-    };
-    match std::fs::read_to_string(&path) {
-        Ok(text) => match text.trim().parse() {
-            Ok(id) => return Ok(id),
-            Err(_) => warn!(path = %path.display(), "the node id cannot be read; making a new one"),
-        },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed("read", error)),
-    }
-    let id = Uuid::new_v4();
-    std::fs::create_dir_all(folder).map_err(|error| failed("make the folder of", error))?;
-    std::fs::write(&path, format!("{id}\n")).map_err(|error| failed("write", error))?;
-    Ok(id)
 }

@@ -2,6 +2,7 @@
 //! registry of who is connected.
 
 mod connection;
+pub(crate) mod guard;
 mod registry;
 mod session;
 
@@ -9,15 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use node::link::{self, LinkError};
-use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
+use wire::CloseCode;
 
 use self::connection::Context;
+pub use self::guard::{Guard, GuardError, Watch};
 pub use self::registry::{KEPT, Pending, Registry};
 use self::session::{Identity, Timing};
 use crate::metrics::ClusterMetrics;
@@ -39,8 +41,8 @@ pub struct Settings {
     pub version: String,
     /// Between two heartbeats.
     pub heartbeat: Duration,
-    /// The TLS side of the listener: who is let in.
-    pub tls: Arc<ServerConfig>,
+    /// Who is let in.
+    pub guard: Guard,
 }
 
 /// Takes in data planes until `stop`, then says goodbye to those connected.
@@ -70,8 +72,7 @@ pub async fn listen(
         };
         match accepted {
             Ok((stream, _)) => {
-                let greeting =
-                    greet(stream, Arc::clone(&settings.tls), permit, context.clone(), stop.clone());
+                let greeting = greet(stream, settings.guard.clone(), permit, context.clone(), stop.clone());
                 connections.spawn(greeting);
             }
             // Out of descriptors, or a connection that is gone already: the next may fare better.
@@ -89,16 +90,22 @@ pub async fn listen(
 /// Lets a data plane in, or refuses it before a byte of configuration has left.
 async fn greet(
     stream: TcpStream,
-    tls: Arc<ServerConfig>,
+    guard: Guard,
     permit: OwnedSemaphorePermit,
     context: Context,
     stop: CancellationToken,
 ) {
     let address = stream.peer_addr();
-    let accepted = link::accept(stream, tls).await;
+    let accepted = link::accept(stream, guard.tls()).await;
     drop(permit);
     match accepted {
-        Ok((link, peer)) => connection::serve(link, peer, context, stop).await,
+        Ok((mut link, peer)) => match guard.admit(&peer.certificate) {
+            Ok(permit) => connection::serve(link, peer, permit, context, stop).await,
+            Err(reason) => {
+                warn!(?address, "a connection to the cluster listener was refused: {reason}");
+                link.close(CloseCode::Forbidden.number(), &reason).await;
+            }
+        },
         Err(error) => {
             refused(&error, &context.metrics);
             warn!(?address, "a connection to the cluster listener was refused: {error}");

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use node::config::{ConfigError, Loaded};
+use node::identity::{Files, Mode, Role};
 use node::logging;
 use serde::{Deserialize, Serialize};
 
@@ -55,10 +56,11 @@ pub struct RawCluster {
     pub cert: Option<PathBuf>,
     /// Its private key, PEM; if not set, `cluster.key` in the data folder.
     pub key: Option<PathBuf>,
-    /// A further certificate that data planes may show, PEM: both pairs count while one replaces the other.
+    /// PEM. In `shared` mode further certificates that data planes may show: both pairs count while one
+    /// replaces the other. In `pki` mode the authorities whose certificates data planes may show.
     pub ca: Option<PathBuf>,
-    /// How nodes know each other: `shared`, all hold the same pair.
-    pub mtls: String,
+    /// How nodes know each other: `shared`, all hold the same pair; `pki`, each has its own.
+    pub mtls: Mode,
     /// Between two heartbeats; at least 1 s.
     #[serde(with = "humantime_serde")]
     pub heartbeat_interval: Duration,
@@ -85,12 +87,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// Where data planes connect.
     pub cluster: SocketAddr,
-    /// This node's certificate.
-    pub certificate: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
-    /// A further certificate that data planes may show.
-    pub also_trusted: Option<PathBuf>,
+    /// This node's certificate and key, and whom it trusts.
+    pub identity: Files,
     /// Between two heartbeats.
     pub heartbeat: Duration,
     /// Where metrics and status are served.
@@ -123,9 +121,7 @@ impl Config {
             migrate: raw.database.migrate,
             admin: parse_admin(loaded)?,
             cluster: raw.cluster.listen,
-            certificate: raw.cluster.cert.clone().unwrap_or_else(|| raw.data_dir.join("cluster.crt")),
-            key: raw.cluster.key.clone().unwrap_or_else(|| raw.data_dir.join("cluster.key")),
-            also_trusted: raw.cluster.ca.clone(),
+            identity: identity(raw),
             heartbeat: raw.cluster.heartbeat_interval,
             status: raw.status.listen,
             log: logging::Settings::parse(loaded, &raw.log)?,
@@ -159,14 +155,26 @@ fn parse_admin(loaded: &Loaded<RawConfig>) -> Result<SocketAddr, ConfigError> {
 
 fn check_cluster(loaded: &Loaded<RawConfig>) -> Result<(), ConfigError> {
     let raw = &loaded.raw.cluster;
-    if raw.mtls != "shared" {
-        return Err(loaded.violation("cluster.mtls", &raw.mtls, "expected shared"));
+    if raw.mtls == Mode::Pki && raw.ca.is_none() {
+        let reason = "needs cluster.ca, the file of the authorities' certificates";
+        return Err(loaded.violation("cluster.mtls", "pki", reason));
     }
     if raw.heartbeat_interval < Duration::from_secs(1) {
         let value = format!("{:?}", raw.heartbeat_interval);
         return Err(loaded.violation("cluster.heartbeat_interval", value, "expected at least 1s"));
     }
     Ok(())
+}
+
+fn identity(raw: &RawConfig) -> Files {
+    let in_data_dir = |path: &Option<PathBuf>, name| path.clone().unwrap_or_else(|| raw.data_dir.join(name));
+    Files {
+        mode: raw.cluster.mtls,
+        role: Role::ControlPlane,
+        certificate: in_data_dir(&raw.cluster.cert, "cluster.crt"),
+        key: in_data_dir(&raw.cluster.key, "cluster.key"),
+        ca: raw.cluster.ca.clone(),
+    }
 }
 
 fn shown(raw: &RawConfig) -> serde_json::Value {
@@ -207,7 +215,7 @@ impl Default for RawCluster {
             cert: None,
             key: None,
             ca: None,
-            mtls: "shared".to_owned(),
+            mtls: Mode::default(),
             heartbeat_interval: Duration::from_secs(30),
         }
     }

@@ -8,6 +8,7 @@ pub mod error;
 pub mod metrics;
 pub mod pki;
 pub mod publish;
+pub mod revocation;
 pub mod snapshot;
 pub mod status;
 pub mod store;

@@ -8,6 +8,8 @@ use prometheus::{
 use uuid::Uuid;
 use wire::{Mode, NackReason};
 
+use crate::cluster::guard;
+
 /// Bounds in seconds: from what a request to SQLite takes to what a person gives up after.
 const DURATIONS: [f64; 15] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -65,8 +67,10 @@ pub struct ClusterMetrics {
     pub publish_duration: Histogram,
     /// Whether the database answers.
     pub database_reachable: IntGauge,
-    /// When the cluster's certificate expires.
+    /// When this node's certificate expires.
     pub certificate_expiry: IntGauge,
+    /// Changed files of certificates that were read while the program ran, by whether they were good.
+    pub certificate_reloads: IntCounterVec,
 }
 
 /// Registers what it makes.
@@ -162,13 +166,20 @@ impl ClusterMetrics {
             database_reachable: make.gauge("gibbon_database_reachable", "Whether the database answers")?,
             certificate_expiry: make.gauge(
                 "gibbon_cluster_certificate_expiry_timestamp_seconds",
-                "When the cluster's certificate expires",
+                "When this node's certificate expires",
+            )?,
+            certificate_reloads: make.counters(
+                "gibbon_cluster_certificate_reloads_total",
+                "Changed files of certificates that were read while the program ran",
+                "result",
             )?,
         };
         // Series that exist before the first event make `rate` see that event.
-        LinkError::REASONS
-            .iter()
+        (LinkError::REASONS.iter().chain(&guard::REASONS))
             .for_each(|reason| metrics.handshakes_refused.with_label_values(&[reason]).reset());
+        ["done", "refused"]
+            .iter()
+            .for_each(|result| metrics.certificate_reloads.with_label_values(&[result]).reset());
         Mode::ALL.iter().for_each(|mode| metrics.updates_encoded.with_label_values(&[mode.as_str()]).reset());
         NackReason::ALL.iter().for_each(|reason| metrics.nacks.with_label_values(&[reason.as_str()]).reset());
         Ok(metrics)

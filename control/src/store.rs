@@ -9,6 +9,7 @@ mod edit;
 mod heard;
 mod log;
 mod open;
+mod revocations;
 mod routes;
 mod rows;
 mod select;
@@ -27,6 +28,7 @@ pub use self::data_planes::DataPlanes;
 pub use self::edit::Edit;
 pub use self::log::{Change, Head};
 pub use self::open::OpenError;
+pub use self::revocations::Revocations;
 pub use self::rows::{Child, Row, Rows, Table};
 pub use self::select::{Listed, Page, Selector, Tags};
 pub use self::tags::TagRows;
@@ -120,6 +122,11 @@ impl Store {
     /// What is known of data planes.
     pub fn data_planes(&self) -> DataPlanes<'_> {
         DataPlanes(self)
+    }
+
+    /// Certificates that are not let in any more.
+    pub fn revocations(&self) -> Revocations<'_> {
+        Revocations(self)
     }
 
     /// The commits of this process, each after it was made; two that were made at the same time may come

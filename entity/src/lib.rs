@@ -4,6 +4,7 @@
 pub mod config_change;
 pub mod config_head;
 pub mod data_plane;
+pub mod revocation;
 pub mod route;
 pub mod service;
 pub mod tag;

@@ -7,7 +7,6 @@ mod apply;
 mod backoff;
 mod cache;
 mod client;
-mod node_id;
 mod session;
 mod status;
 mod store;
@@ -17,7 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use node::identity::{Identity, IdentityError};
+use node::identity::{Files, IdentityError, Keeper};
+use node::node_id::{self, NodeIdError};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -36,13 +36,8 @@ use crate::metrics::SyncMetrics;
 pub struct Settings {
     /// The control planes as `host:port`, tried in turn.
     pub control_planes: Vec<String>,
-    /// This node's certificate, PEM.
-    pub certificate: PathBuf,
-    /// Its private key, PEM.
-    pub key: PathBuf,
-    /// Further certificates that a control plane may show, PEM: both pairs count while one replaces the
-    /// other.
-    pub ca: Option<PathBuf>,
+    /// This node's certificate and key, and whom it trusts.
+    pub identity: Files,
     /// Between two heartbeats.
     pub heartbeat: Duration,
     /// The folder of the node id and of the copy on disk.
@@ -58,9 +53,12 @@ pub struct Settings {
 /// The agent cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The node id or the copy on disk.
+    /// The copy on disk.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// The node id.
+    #[error(transparent)]
+    NodeId(#[from] NodeIdError),
     /// The certificate pair.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -71,7 +69,7 @@ pub enum OpenError {
 pub struct Agent {
     settings: Settings,
     node_id: Uuid,
-    identity: Identity,
+    keeper: Keeper,
     applier: Applier,
     writer: Writer,
     /// What is on disk cannot be built upon: the control plane must send a snapshot.
@@ -92,15 +90,15 @@ impl Agent {
         metrics: SyncMetrics,
         status: Arc<Status>,
     ) -> Result<Self, OpenError> {
-        let identity = Identity::load(&settings.certificate, &settings.key)?;
-        metrics.certificate_expiry.set(identity.not_after());
+        let keeper = Keeper::open(settings.identity.clone())?;
+        metrics.certificate_expiry.set(keeper.identity().not_after());
         let (cache, recovered) = Cache::open(&settings.state_dir)?;
-        let node_id = node_id::read_or_make(&settings.state_dir)?;
+        let node_id = node_id::keep(&settings.state_dir, keeper.certified_id())?;
         status.edit(|view| view.node_id = node_id);
         let mut agent = Self {
             settings,
             node_id,
-            identity,
+            keeper,
             applier: Applier::new(live),
             writer: Writer::idle(metrics.cache_errors.clone()),
             wants_snapshot: false,

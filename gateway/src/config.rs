@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use node::config::{ConfigError, Loaded};
+use node::identity::{Files, Mode, Role};
 use node::logging;
 use serde::{Deserialize, Serialize};
 
@@ -70,8 +71,11 @@ pub struct RawCluster {
     pub cert: Option<PathBuf>,
     /// Its private key, PEM; if not set, `cluster.key` in the state folder.
     pub key: Option<PathBuf>,
-    /// A further certificate that control planes may show, PEM.
+    /// PEM. In `shared` mode further certificates that control planes may show, in `pki` mode the authorities
+    /// whose certificates they may show.
     pub ca: Option<PathBuf>,
+    /// How nodes know each other: `shared`, all hold the same pair; `pki`, each has its own.
+    pub mtls: Mode,
     /// Between two heartbeats; at least 1 s.
     #[serde(with = "humantime_serde")]
     pub heartbeat_interval: Duration,
@@ -198,18 +202,31 @@ fn parse_cluster(loaded: &Loaded<RawConfig>) -> Result<cluster::Settings, Config
         let value = humantime_serde::re::humantime::format_duration(raw.heartbeat_interval);
         return Err(loaded.violation("cluster.heartbeat_interval", value, "must be at least 1s"));
     }
-    let in_state_dir = |path: &Option<PathBuf>, name| path.clone().unwrap_or_else(|| state_dir.join(name));
     Ok(cluster::Settings {
         control_planes: raw.control_planes.clone(),
-        certificate: in_state_dir(&raw.cert, "cluster.crt"),
-        key: in_state_dir(&raw.key, "cluster.key"),
-        ca: raw.ca.clone(),
+        identity: parse_identity(loaded)?,
         heartbeat: raw.heartbeat_interval,
         state_dir: state_dir.clone(),
         hostname: hostname::get()
             .map_or_else(|_| "unknown".to_owned(), |name| name.to_string_lossy().into_owned()),
         version: crate::VERSION.to_owned(),
         labels: raw.labels.clone(),
+    })
+}
+
+fn parse_identity(loaded: &Loaded<RawConfig>) -> Result<Files, ConfigError> {
+    let (raw, state_dir) = (&loaded.raw.cluster, &loaded.raw.state_dir);
+    if raw.mtls == Mode::Pki && raw.ca.is_none() {
+        let reason = "needs cluster.ca, the file of the authorities' certificates";
+        return Err(loaded.violation("cluster.mtls", "pki", reason));
+    }
+    let in_state_dir = |path: &Option<PathBuf>, name| path.clone().unwrap_or_else(|| state_dir.join(name));
+    Ok(Files {
+        mode: raw.mtls,
+        role: Role::DataPlane,
+        certificate: in_state_dir(&raw.cert, "cluster.crt"),
+        key: in_state_dir(&raw.key, "cluster.key"),
+        ca: raw.ca.clone(),
     })
 }
 
@@ -262,6 +279,7 @@ impl Default for RawCluster {
             cert: None,
             key: None,
             ca: None,
+            mtls: Mode::default(),
             heartbeat_interval: Duration::from_secs(30),
             labels: BTreeMap::new(),
         }
@@ -287,7 +305,7 @@ mod tests {
     #[test]
     fn the_defaults_are_good() {
         let config = Config::parse(&node::config::load_with(None, []).unwrap()).unwrap();
-        assert_eq!(config.cluster.certificate, Path::new("gibbon-gateway/cluster.crt"));
+        assert_eq!(config.cluster.identity.certificate, Path::new("gibbon-gateway/cluster.crt"));
         assert!(config.threads >= 1);
     }
 
@@ -306,6 +324,8 @@ mod tests {
             ("cluster.control_planes", "control.example.com"),
             ("cluster.control_planes", "[]"),
             ("cluster.heartbeat_interval", "10ms"),
+            ("cluster.mtls", "none"),
+            ("cluster.mtls", "pki"),
             ("status.listen", "nowhere"),
             ("log.level", "loud"),
         ] {

@@ -112,6 +112,8 @@ pub struct SyncMetrics {
     pub served_from_disk: IntGauge,
     /// When this node's certificate ends, in seconds since 1970.
     pub certificate_expiry: IntGauge,
+    /// Changed files of certificates that were read while the program ran, by whether they were good.
+    pub certificate_reloads: IntCounterVec,
     /// Reads and writes of the copy on disk that failed.
     pub cache_errors: IntCounter,
 }
@@ -276,6 +278,7 @@ impl SyncMetrics {
                 "gibbon_config_served_from_disk",
                 "1 while the live configuration came from the disk and no control plane has confirmed it",
             )?,
+            certificate_reloads: certificate_reloads(registry)?,
             certificate_expiry: gauge(
                 "gibbon_cluster_certificate_expiry_timestamp_seconds",
                 "When this node's certificate ends",
@@ -286,6 +289,12 @@ impl SyncMetrics {
             )?,
         })
     }
+}
+
+fn certificate_reloads(registry: &Registry) -> Result<IntCounterVec> {
+    let name = "gibbon_cluster_certificate_reloads_total";
+    let help = "Changed files of certificates that were read while the program ran";
+    Ok(started(counters(registry, name, help, "result")?, ["done", "refused"]))
 }
 
 fn errors(registry: &Registry) -> Result<IntCounterVec> {

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use wire::{CloseCode, Frame, Position};
 
+use super::guard::Permit;
 use super::registry::{Membership, Registry};
 use super::session::{Action, Identity, Input, Need, Report, Session, Timing};
 use crate::metrics::ClusterMetrics;
@@ -39,9 +40,9 @@ enum Ended {
 }
 
 /// Serves one data plane until either side ends the connection.
-pub(super) async fn serve(link: Link, peer: Peer, context: Context, stop: CancellationToken) {
+pub(super) async fn serve(link: Link, peer: Peer, permit: Permit, context: Context, stop: CancellationToken) {
     let address = peer.address;
-    let mut connection = Connection::new(link, peer, context);
+    let mut connection = Connection::new(link, peer, permit, context);
     let ended = connection.run(&stop).await;
     match &ended {
         Ended::ByPeer => debug!(%address, "{ended}"),
@@ -57,6 +58,7 @@ pub(super) async fn serve(link: Link, peer: Peer, context: Context, stop: Cancel
 struct Connection {
     link: Link,
     peer: Peer,
+    permit: Permit,
     context: Context,
     session: Session,
     membership: Option<Membership>,
@@ -66,12 +68,12 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(link: Link, peer: Peer, context: Context) -> Self {
+    fn new(link: Link, peer: Peer, permit: Permit, context: Context) -> Self {
         let mut head = context.publisher.head();
         let position = *head.borrow_and_update();
         let session = Session::new(context.identity.clone(), context.timing, position, Duration::ZERO);
         let opened = Instant::now();
-        Self { link, peer, context, session, membership: None, head, opened, counted: (0, 0) }
+        Self { link, peer, permit, context, session, membership: None, head, opened, counted: (0, 0) }
     }
 
     async fn run(&mut self, stop: &CancellationToken) -> Ended {
@@ -97,6 +99,7 @@ impl Connection {
                 Err(_) => return Err(Ended::ByUs(CloseCode::ShuttingDown, "the control plane ends".into())),
             },
             () = tokio::time::sleep_until(deadline) => Input::Tick,
+            reason = self.permit.withdrawn() => return Err(Ended::ByUs(CloseCode::Forbidden, reason)),
             () = stop.cancelled() => {
                 return Err(Ended::ByUs(CloseCode::ShuttingDown, "the control plane ends".into()));
             }
@@ -111,6 +114,8 @@ impl Connection {
 
     async fn step(&mut self, input: Input) -> Result<(), Ended> {
         if let Input::Frame(Frame::Hello(hello)) = &input {
+            let named = self.permit.check_name(hello.node_id);
+            named.map_err(|reason| Ended::ByUs(CloseCode::Forbidden, reason))?;
             self.session.remember_refusal(self.context.registry.refused(hello.node_id));
         }
         let mut actions = self.session.step(input, self.opened.elapsed());
@@ -167,11 +172,16 @@ impl Connection {
         })
     }
 
-    /// A data plane that takes nothing is ended as one that answers nothing is.
+    /// A data plane that takes nothing is ended as one that answers nothing is; one that takes its time does
+    /// not by that outlast its permit.
     async fn send(&mut self, message: bytes::Bytes) -> Result<(), Ended> {
-        match tokio::time::timeout(self.context.timing.ack, self.link.send(message)).await {
-            Ok(sent) => Ok(sent?),
-            Err(_) => Err(Ended::ByUs(CloseCode::AckTimeout, "the data plane takes no bytes".into())),
+        let sent = tokio::time::timeout(self.context.timing.ack, self.link.send(message));
+        tokio::select! {
+            sent = sent => match sent {
+                Ok(sent) => Ok(sent?),
+                Err(_) => Err(Ended::ByUs(CloseCode::AckTimeout, "the data plane takes no bytes".into())),
+            },
+            reason = self.permit.withdrawn() => Err(Ended::ByUs(CloseCode::Forbidden, reason)),
         }
     }
 

@@ -6,6 +6,7 @@ pub use sea_orm_migration::{MigratorTrait, SchemaManager};
 use sea_orm_migration::prelude::*;
 
 mod m20261123_000001_configuration;
+mod m20261123_000002_revocation;
 
 /// All migrations.
 #[derive(Debug)]
@@ -14,6 +15,9 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261123_000001_configuration::Migration)]
+        vec![
+            Box::new(m20261123_000001_configuration::Migration),
+            Box::new(m20261123_000002_revocation::Migration),
+        ]
     }
 }

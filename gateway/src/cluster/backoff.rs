@@ -6,6 +6,9 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(250);
 /// Upper bound of every delay: a fleet of 1,000 is back within it, at 400 attempts a second meanwhile.
 const LONGEST: Duration = Duration::from_secs(5);
+/// Upper bound for a node that every control plane refuses: nothing changes until an operator does something,
+/// and a new certificate is tried at once.
+const FORBIDDEN: Duration = Duration::from_secs(30);
 /// A connection that lasted this long makes the next delay a first one again.
 const STABLE: Duration = Duration::from_secs(10);
 
@@ -17,11 +20,12 @@ pub(super) struct Backoff {
 
 impl Backoff {
     /// Notes that a connection ended after `lasted`, and says how long to wait; `random` is in `0.0..1.0`.
-    pub(super) fn after(&mut self, lasted: Duration, random: f64) -> Duration {
+    pub(super) fn after(&mut self, lasted: Duration, forbidden: bool, random: f64) -> Duration {
         if lasted >= STABLE {
             self.failures = 0;
         }
-        let bound = FIRST.saturating_mul(1 << self.failures.min(16)).min(LONGEST);
+        let longest = if forbidden { FORBIDDEN } else { LONGEST };
+        let bound = FIRST.saturating_mul(1 << self.failures.min(16)).min(longest);
         self.failures = self.failures.saturating_add(1);
         bound.mul_f64(random)
     }
@@ -34,11 +38,12 @@ mod tests {
     #[test]
     fn grows_to_the_bound_and_starts_anew_after_a_stable_connection() {
         let mut backoff = Backoff::default();
-        let bounds: Vec<_> = (0..40).map(|_| backoff.after(Duration::ZERO, 1.0)).collect();
+        let bounds: Vec<_> = (0..40).map(|_| backoff.after(Duration::ZERO, false, 1.0)).collect();
         assert_eq!(bounds[0], FIRST);
         assert_eq!(bounds[1], FIRST * 2);
         assert_eq!(*bounds.last().unwrap(), LONGEST);
-        assert_eq!(backoff.after(Duration::ZERO, 0.0), Duration::ZERO);
-        assert_eq!(backoff.after(STABLE, 1.0), FIRST);
+        assert_eq!(backoff.after(Duration::ZERO, true, 1.0), FORBIDDEN);
+        assert_eq!(backoff.after(Duration::ZERO, false, 0.0), Duration::ZERO);
+        assert_eq!(backoff.after(STABLE, false, 1.0), FIRST);
     }
 }

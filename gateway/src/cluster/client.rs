@@ -1,13 +1,11 @@
 //! Dials the control planes in turn and carries out what a session decides.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use node::identity::{Identity, Pins, client_config};
-use node::link::{self, Link, LinkError};
-use rustls::ClientConfig;
-use tokio::time::Instant;
+use node::identity::POLL;
+use node::link::{self, Closing, Link, LinkError};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use wire::{CloseCode, Frame, FrameError, Hello, VERSIONS};
@@ -31,12 +29,14 @@ enum Ended {
     Frame(#[from] FrameError),
     #[error("the control plane closed the connection{0}")]
     ByPeer(String),
+    #[error("the control plane refuses this node: {0}")]
+    Forbidden(String),
     #[error("closed: {1}")]
     ByUs(CloseCode, String),
     #[error("the control plane takes no bytes")]
     Stuck,
-    #[error(transparent)]
-    Identity(anyhow::Error),
+    #[error("cannot use the cluster's certificate: {0}")]
+    Identity(#[from] rustls::Error),
 }
 
 /// Keeps a connection to one of the control planes until `stop`.
@@ -52,22 +52,34 @@ pub(super) async fn run(agent: &mut Agent, stop: &CancellationToken) {
         if stop.is_cancelled() {
             return;
         }
-        let delay = backoff.after(begun.elapsed(), rand::random());
+        let forbidden = matches!(ended, Ended::Forbidden(_));
+        let delay = backoff.after(begun.elapsed(), forbidden, rand::random());
         agent.lost(&address, &ended);
         let retry_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         warn!(control_plane = address, retry_ms, "no control plane: {ended}");
         tokio::select! {
-            () = tokio::time::sleep(delay) => {}
+            () = pause(agent, delay) => {}
             () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Waits until it is time for the next attempt, or there is a new certificate to try it with.
+async fn pause(agent: &mut Agent, delay: Duration) {
+    let end = Instant::now() + delay;
+    while Instant::now() < end {
+        tokio::time::sleep_until(end.min(Instant::now() + POLL)).await;
+        if agent.reload_identity() {
+            return;
         }
     }
 }
 
 async fn connect(agent: &mut Agent, address: &str, stop: &CancellationToken) -> Ended {
     agent.reload_identity();
-    let tls = match agent.tls() {
+    let tls = match agent.keeper.client_config() {
         Ok(tls) => tls,
-        Err(error) => return Ended::Identity(error),
+        Err(error) => return error.into(),
     };
     match link::connect(address, tls).await {
         Ok(link) => Connection::new(agent, address, link).run(stop).await,
@@ -80,6 +92,8 @@ struct Connection<'a> {
     address: &'a str,
     link: Link,
     session: Session,
+    /// When to look whether the files of the certificates have changed.
+    looks: Interval,
     opened: Instant,
     counted: (u64, u64),
 }
@@ -88,7 +102,9 @@ impl<'a> Connection<'a> {
     fn new(agent: &'a mut Agent, address: &'a str, link: Link) -> Self {
         let timing = Timing { heartbeat: agent.settings.heartbeat, welcome: WELCOME };
         let session = Session::new(agent.held(), timing, Duration::ZERO);
-        Self { agent, address, link, session, opened: Instant::now(), counted: (0, 0) }
+        let mut looks = tokio::time::interval(POLL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { agent, address, link, session, looks, opened: Instant::now(), counted: (0, 0) }
     }
 
     async fn run(mut self, stop: &CancellationToken) -> Ended {
@@ -117,8 +133,12 @@ impl<'a> Connection<'a> {
         let input = tokio::select! {
             message = self.link.recv() => match message? {
                 Some(message) => Input::Frame(self.decode(&message)?),
-                None => return Err(Ended::ByPeer(self.link.closed_because())),
+                None => return Err(self.closed()),
             },
+            _ = self.looks.tick() => {
+                self.agent.reload_identity();
+                return Ok(());
+            }
             () = tokio::time::sleep_until(deadline) => Input::Tick,
             () = stop.cancelled() => {
                 return Err(Ended::ByUs(CloseCode::ShuttingDown, "the data plane ends".into()));
@@ -154,6 +174,15 @@ impl<'a> Connection<'a> {
             Box::pin(self.act(action)).await?;
         }
         Ok(())
+    }
+
+    fn closed(&self) -> Ended {
+        match self.link.closing() {
+            Closing::Code(code, reason) if *code == CloseCode::Forbidden.number() => {
+                Ended::Forbidden(reason.clone())
+            }
+            _ => Ended::ByPeer(self.link.closed_because()),
+        }
     }
 
     fn decode(&self, message: &Bytes) -> Result<Frame, Ended> {
@@ -207,24 +236,25 @@ impl Agent {
         });
     }
 
-    /// Whom this node trusts, and what it shows; read anew for each connection.
-    fn tls(&self) -> anyhow::Result<Arc<ClientConfig>> {
-        let mut pins = Pins::from(&self.identity);
-        if let Some(further) = &self.settings.ca {
-            pins = pins.and_file(further)?;
-        }
-        Ok(client_config(&self.identity, &pins)?)
-    }
-
-    /// A pair that was renewed on disk is used from the next connection on; one that cannot be read
-    /// leaves the old one in force.
-    fn reload_identity(&mut self) {
-        match Identity::load(&self.settings.certificate, &self.settings.key) {
-            Ok(identity) => {
+    /// Takes changed certificates from the disk, for the next connection, and answers whether there were
+    /// any; some that cannot be used leave the old ones in force.
+    fn reload_identity(&mut self) -> bool {
+        let reloads = &self.metrics.certificate_reloads;
+        match self.keeper.refresh() {
+            Ok(false) => false,
+            Ok(true) => {
+                let identity = self.keeper.identity();
                 self.metrics.certificate_expiry.set(identity.not_after());
-                self.identity = identity;
+                reloads.with_label_values(&["done"]).inc();
+                let (fingerprint, expiry) = (identity.fingerprint(), identity.not_after());
+                info!(%fingerprint, expiry, "the cluster's certificates were read anew");
+                true
             }
-            Err(error) => warn!(%error, "keeping the certificate that was read before"),
+            Err(error) => {
+                reloads.with_label_values(&["refused"]).inc();
+                warn!("{error}; what was read before stays in force");
+                false
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::{ClientConfig, ServerConfig};
+use uuid::Uuid;
 
 use super::certificate::{Leaf, Role};
 use super::files::{CERTIFICATE, IdentityError};
@@ -76,6 +77,11 @@ impl Keeper {
     /// The pair.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The node id that this node's certificate names; in `shared` mode no certificate names one.
+    pub fn certified_id(&self) -> Option<Uuid> {
+        self.identity.leaf().node_id().filter(|_| self.files.mode == Mode::Pki)
     }
 
     /// What a listener is to use from now on.

@@ -1,0 +1,206 @@
+//! Who is let in at the cluster's listener, and who must go: the node's own certificate and those of whom it
+//! trusts, as the files have them now, and the revocations, as the database has them now.
+//!
+//! Files and revocations are looked at every [`POLL`]. What cannot be read leaves what was known in force.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use node::identity::{Keeper, Leaf, POLL};
+use rustls::ServerConfig;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use crate::metrics::ClusterMetrics;
+use crate::revocation::Revoked;
+use crate::store::{Store, StoreError, now};
+
+/// Reasons why a data plane is refused after the handshake of TLS, as labels of a metric.
+pub(crate) const REASONS: [&str; 2] = [REVOKED, NODE_ID];
+
+const REVOKED: &str = "revoked";
+const NODE_ID: &str = "node_id";
+
+/// Clocks are set, and machines sleep: how far away an expiry is, is looked at again after this.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// What the listener asks; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    tls: ArcSwap<ServerConfig>,
+    revoked: watch::Sender<Arc<Revoked>>,
+    metrics: ClusterMetrics,
+}
+
+/// What brings a [`Guard`] up to date.
+#[derive(Debug)]
+pub struct Watch {
+    guard: Guard,
+    keeper: Keeper,
+    store: Store,
+    /// Whether the revocations could not be read the last time: said once.
+    blind: bool,
+}
+
+/// That a data plane may be connected, as long as nobody withdraws it.
+#[derive(Debug)]
+pub(super) struct Permit {
+    certificate: Leaf,
+    revoked: watch::Receiver<Arc<Revoked>>,
+    metrics: ClusterMetrics,
+}
+
+/// There can be no guard: nobody could be let in without a doubt.
+#[derive(Debug, thiserror::Error)]
+pub enum GuardError {
+    /// The revocations cannot be read.
+    #[error("cannot read the revocations: {0}")]
+    Store(#[from] StoreError),
+    /// The identity cannot be used for TLS.
+    #[error("cannot use the cluster's certificate: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+impl Guard {
+    /// A guard, and what brings it up to date.
+    ///
+    /// # Errors
+    /// When the revocations cannot be read: who was refused yesterday would be let in today.
+    pub async fn start(
+        keeper: Keeper,
+        store: Store,
+        metrics: ClusterMetrics,
+    ) -> Result<(Self, Watch), GuardError> {
+        let revoked: Revoked = store.revocations().list().await?.into_iter().collect();
+        metrics.certificate_expiry.set(keeper.identity().not_after());
+        let tls = ArcSwap::new(keeper.server_config()?);
+        let shared = Shared { tls, revoked: watch::Sender::new(Arc::new(revoked)), metrics };
+        let guard = Self { shared: Arc::new(shared) };
+        Ok((guard.clone(), Watch { guard, keeper, store, blind: false }))
+    }
+
+    /// For the next handshake.
+    pub(super) fn tls(&self) -> Arc<ServerConfig> {
+        self.shared.tls.load_full()
+    }
+
+    /// Lets in who has shown this certificate in the handshake, or says why not.
+    pub(super) fn admit(&self, certificate: &Leaf) -> Result<Permit, String> {
+        let (revoked, metrics) = (self.shared.revoked.subscribe(), self.shared.metrics.clone());
+        let permit = Permit { certificate: certificate.clone(), revoked, metrics };
+        match permit.refusal() {
+            None => Ok(permit),
+            Some(reason) => {
+                permit.metrics.handshakes_refused.with_label_values(&[REVOKED]).inc();
+                Err(reason)
+            }
+        }
+    }
+}
+
+impl Watch {
+    /// Brings the guard up to date until `stop`.
+    pub async fn follow(mut self, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(POLL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            self.reload();
+            self.read_revocations().await;
+        }
+    }
+
+    fn reload(&mut self) {
+        let metrics = &self.guard.shared.metrics;
+        let renewed = self.keeper.refresh().map_err(|error| error.to_string()).and_then(|changed| {
+            let tls = changed.then(|| self.keeper.server_config()).transpose();
+            tls.map_err(|error| error.to_string())
+        });
+        match renewed {
+            Ok(None) => {}
+            Ok(Some(tls)) => {
+                self.guard.shared.tls.store(tls);
+                let expiry = self.keeper.identity().not_after();
+                metrics.certificate_expiry.set(expiry);
+                metrics.certificate_reloads.with_label_values(&["done"]).inc();
+                let fingerprint = self.keeper.identity().fingerprint();
+                info!(%fingerprint, expiry, "the cluster's certificates were read anew");
+            }
+            Err(reason) => {
+                metrics.certificate_reloads.with_label_values(&["refused"]).inc();
+                warn!("{reason}; what was read before stays in force");
+            }
+        }
+    }
+
+    async fn read_revocations(&mut self) {
+        match self.store.revocations().list().await {
+            Ok(rows) => {
+                self.blind = false;
+                let read: Revoked = rows.into_iter().collect();
+                self.guard.shared.revoked.send_if_modified(|known| {
+                    let changed = **known != read;
+                    if changed {
+                        *known = Arc::new(read);
+                    }
+                    changed
+                });
+            }
+            Err(error) if !self.blind => {
+                self.blind = true;
+                warn!("cannot read the revocations: {error}; those that were read before stay in force");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+impl Permit {
+    /// Whether the data plane is who its certificate says that it is; one of the `shared` mode names nobody.
+    pub(super) fn check_name(&self, said: Uuid) -> Result<(), String> {
+        match self.certificate.node_id() {
+            Some(certified) if certified != said => {
+                self.metrics.handshakes_refused.with_label_values(&[NODE_ID]).inc();
+                Err(format!("the certificate is of node {certified}, not of {said}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until the certificate may not be used any more, and says why.
+    ///
+    /// Cancel safe.
+    pub(super) async fn withdrawn(&mut self) -> String {
+        loop {
+            if let Some(reason) = self.refusal() {
+                return reason;
+            }
+            let left = u64::try_from(self.certificate.not_after - now()).unwrap_or(0);
+            let expiry = Duration::from_secs(left + 1).min(AGAIN);
+            // The guard outlives who it has let in; should it not, the expiry still counts.
+            tokio::select! {
+                Ok(()) = self.revoked.changed() => {}
+                () = tokio::time::sleep(expiry) => {}
+            }
+        }
+    }
+
+    fn refusal(&self) -> Option<String> {
+        if let Some(why) = self.revoked.borrow().find(&self.certificate) {
+            return Some(format!("the certificate is revoked{why}"));
+        }
+        (now() > self.certificate.not_after).then(|| "the certificate has expired".to_owned())
+    }
+}
