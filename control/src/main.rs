@@ -30,7 +30,7 @@ enum Command {
     Check(ConfigFile),
     /// Certificates for the cluster
     #[command(subcommand)]
-    Pki(Pki),
+    Pki(pki::Command),
 }
 
 #[derive(Debug, clap::Args)]
@@ -40,37 +40,13 @@ struct ConfigFile {
     config: Option<PathBuf>,
 }
 
-#[derive(Debug, Subcommand)]
-enum Pki {
-    /// Make the key pair that all nodes of a cluster hold in the `shared` mode (EC P-384)
-    GenCert {
-        /// Where the certificate goes
-        #[arg(default_value = "cluster.crt")]
-        cert: PathBuf,
-        /// Where the private key goes (mode 0600)
-        #[arg(default_value = "cluster.key")]
-        key: PathBuf,
-        /// For how many days it is valid
-        #[arg(long, default_value_t = 1095, value_parser = clap::value_parser!(u32).range(1..=36_500))]
-        days: u32,
-        /// Replace files that are there
-        #[arg(long)]
-        force: bool,
-    },
-}
-
 fn main() -> ExitCode {
     node::exit::main(|arguments: Arguments| match arguments.command {
         Command::Run(file) => app::run(load(file.config.as_deref())?),
         Command::Migrate(file) => app::migrate(&load(file.config.as_deref())?),
         Command::Check(file) => check(file.config.as_deref()),
-        Command::Pki(Pki::GenCert { cert, key, days, force }) => {
-            pki::gen_cert(&cert, &key, days, force).map_err(Failure::unavailable)?;
-            print(&format!(
-                "made {} and {}: copy both to every node of the cluster",
-                cert.display(),
-                key.display()
-            ));
+        Command::Pki(command) => {
+            print(&pki::run(command)?);
             Ok(())
         }
     })

@@ -1,102 +1,194 @@
-//! Certificates for the cluster.
+//! Certificates for the cluster: the commands `gibbon-control pki …`.
+//!
+//! For the `shared` mode, [`gen_cert`] makes the one pair that all nodes hold. For the `pki` mode an
+//! [`Authority`] in a folder gives each node a certificate of its own, which names its role and its node id.
+//! Revocations go into the database that the control planes share. Nothing here touches a running node.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+mod authority;
+mod files;
+mod issue;
+mod pair;
+mod revoke;
+mod show;
 
-use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose,
-};
-use time::{Duration, OffsetDateTime};
+use std::path::PathBuf;
 
-/// A pair could not be made.
-#[derive(Debug, thiserror::Error)]
-pub enum PkiError {
-    /// A file is in the way.
-    #[error("{0} is there already; give another path, or --force to replace it")]
-    Exists(PathBuf),
-    /// A file cannot be written.
-    #[error("cannot write {path}: {source}")]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
+use clap::{Args, Subcommand};
+use node::exit::Failure;
+use node::identity::Role;
+use uuid::Uuid;
+
+pub use self::authority::Authority;
+pub use self::files::PkiError;
+pub use self::issue::{Issued, Order, issue, renew};
+pub use self::pair::gen_cert;
+use crate::revocation::Subject;
+
+/// Certificates for the cluster.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make the key pair that all nodes of a cluster hold in the `shared` mode (EC P-384)
+    GenCert {
+        /// Where the certificate goes
+        #[arg(default_value = "cluster.crt")]
+        cert: PathBuf,
+        /// Where the private key goes (mode 0600)
+        #[arg(default_value = "cluster.key")]
+        key: PathBuf,
+        /// For how many days it is valid
+        #[arg(long, default_value_t = 1095, value_parser = days())]
+        days: u32,
+        /// Replace files that are there
+        #[arg(long)]
+        force: bool,
     },
-    /// The key or the certificate cannot be made.
-    #[error("cannot make a certificate: {0}")]
-    Generate(#[from] rcgen::Error),
+    /// Make an authority for the `pki` mode: ca.crt and ca.key in a folder (EC P-256)
+    Init {
+        #[command(flatten)]
+        authority: Folder,
+        /// For how many days it is valid
+        #[arg(long, default_value_t = 3650, value_parser = days())]
+        days: u32,
+        /// Replace files that are there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Make a key pair for one node, with a certificate of the authority
+    Issue(Issue),
+    /// Replace a node's certificate by one that names the same node and is valid for longer
+    Renew {
+        /// The node's certificate; it is replaced
+        cert: PathBuf,
+        #[command(flatten)]
+        authority: Folder,
+        /// For how many days it is valid
+        #[arg(long, default_value_t = 365, value_parser = days())]
+        days: u32,
+        /// Make a new private key too, in the file beside the certificate that ends in .key; else the node
+        /// keeps the one that it has, which need not be here
+        #[arg(long)]
+        new_key: bool,
+    },
+    /// Have all control planes refuse a node, or one certificate, from now on; live connections are closed
+    Revoke {
+        #[command(flatten)]
+        database: Database,
+        /// A node id (all certificates of that node), a fingerprint or a serial number, as `pki show` prints
+        subject: Subject,
+        /// Why, for whoever reads the log of the node or `pki show`
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Take a revocation back
+    Unrevoke {
+        #[command(flatten)]
+        database: Database,
+        /// As it was revoked
+        subject: Subject,
+    },
+    /// Print what certificates say: role, node id, validity, fingerprint
+    Show {
+        /// Certificates, or folders of them; without any, the revocations, or the folder pki without a database
+        paths: Vec<PathBuf>,
+        /// The configuration of a control plane, to show from its database what is revoked
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
 }
 
-/// Makes the pair that all nodes of a cluster hold in the `shared` mode: EC P-384, self-signed, good for
-/// both ends of a connection. Both files are written, or none is touched.
+/// What `pki issue` takes.
+#[derive(Debug, Args)]
+pub struct Issue {
+    /// Which program the node runs
+    role: Role,
+    #[command(flatten)]
+    authority: Folder,
+    /// A name for people, and for the files; without one, the role and the beginning of the node id
+    #[arg(long)]
+    name: Option<String>,
+    /// The id of the node, such as a data plane's from /clustering/data-planes; without one, a new one
+    #[arg(long)]
+    node_id: Option<Uuid>,
+    /// The folder that the pair goes to; without one, that of the authority
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// For how many days it is valid
+    #[arg(long, default_value_t = 365, value_parser = days())]
+    days: u32,
+    /// Replace files that are there
+    #[arg(long)]
+    force: bool,
+}
+
+/// Where the authority lies.
+#[derive(Debug, Args)]
+pub struct Folder {
+    /// The folder of the authority
+    #[arg(long, default_value = "pki", value_name = "FOLDER")]
+    dir: PathBuf,
+}
+
+/// Where the revocations lie.
+#[derive(Debug, Args)]
+pub struct Database {
+    /// The configuration of a control plane: its database is used; without one, defaults and the environment
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Does what is asked for, and answers what to print.
 ///
 /// # Errors
-/// When a file is in the way and `force` is not given, or something cannot be written.
-pub fn gen_cert(cert: &Path, key: &Path, days: u32, force: bool) -> Result<(), PkiError> {
-    if let Some(path) = [cert, key].into_iter().find(|path| !force && path.exists()) {
-        return Err(PkiError::Exists(path.to_owned()));
+/// Files or a database that are not there, or are in the way; a subject that the cluster's mode does not know.
+pub fn run(command: Command) -> Result<String, Failure> {
+    match command {
+        Command::GenCert { cert, key, days, force } => {
+            gen_cert(&cert, &key, days, force)?;
+            let (cert, key) = (cert.display(), key.display());
+            Ok(format!("made {cert} and {key}: copy both to every node of the cluster"))
+        }
+        Command::Init { authority, days, force } => {
+            let made = Authority::init(&authority.dir, days, force)?;
+            Ok(format!(
+                "made {} and {}: copy the first to every node of the cluster, keep the second away from all of \
+                 them; `gibbon-control pki issue` gives a node its pair",
+                made.certificate_path().display(),
+                made.key_path().display()
+            ))
+        }
+        Command::Issue(arguments) => run_issue(arguments),
+        Command::Renew { cert, authority, days, new_key } => {
+            let issued = renew(&Authority::load(&authority.dir)?, &cert, days, new_key)?;
+            let files = if new_key { "both" } else { "it, without the key," };
+            Ok(format!("renewed {issued}\ncopy {files} to that node, which takes it without a restart"))
+        }
+        Command::Revoke { database, subject, reason } => {
+            revoke::revoke(database.config.as_deref(), &subject, reason.as_deref())
+        }
+        Command::Unrevoke { database, subject } => revoke::unrevoke(database.config.as_deref(), &subject),
+        Command::Show { paths, config } => show::show(paths, config.as_deref()),
     }
-    let pair = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384)?;
-    let certificate = params(days).self_signed(&pair)?;
-    write(key, &pair.serialize_pem(), 0o600)?;
-    write(cert, &certificate.pem(), 0o644)
 }
 
-fn params(days: u32) -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, "gibbon-cluster");
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages =
-        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-    // Clocks of nodes differ; a pair that is not valid yet on one of them keeps it out.
-    params.not_before = OffsetDateTime::now_utc() - Duration::hours(1);
-    params.not_after = OffsetDateTime::now_utc() + Duration::days(i64::from(days));
-    params
+fn run_issue(arguments: Issue) -> Result<String, Failure> {
+    let Issue { role, authority, name, node_id, out, days, force } = arguments;
+    let order = Order { role, node_id: node_id.unwrap_or_else(Uuid::new_v4), name, days };
+    let folder = out.unwrap_or_else(|| authority.dir.clone());
+    let authority = Authority::load(&authority.dir)?;
+    let issued = issue(&authority, order, &folder, force)?;
+    Ok(format!(
+        "made {issued}\ncopy both and {} to that node, and set there cluster.mtls = \"pki\", cluster.cert, \
+         cluster.key and cluster.ca",
+        authority.certificate_path().display()
+    ))
 }
 
-/// Under a temporary name first: a reader sees the old file or the new one, never half of one.
-fn write(path: &Path, text: &str, mode: u32) -> Result<(), PkiError> {
-    let failed = |source| PkiError::Write { path: path.to_owned(), source };
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(failed)?;
-    }
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".new");
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(&temporary)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&temporary, path))
-        .map_err(failed)
+fn days() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=36_500)
 }
 
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    #[test]
-    fn a_pair_is_made_once_and_usable_at_once() {
-        let dir = tempfile::tempdir().unwrap();
-        let (cert, key) = (dir.path().join("a/cluster.crt"), dir.path().join("a/cluster.key"));
-        gen_cert(&cert, &key, 30, false).unwrap();
-        let identity = node::identity::Identity::load(&cert, &key).unwrap();
-        let left = identity.not_after() - OffsetDateTime::now_utc().unix_timestamp();
-        assert!((29 * 86_400..=30 * 86_400).contains(&left), "{left} s");
-        let mode = std::fs::metadata(&key).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-
-        let before = std::fs::read(&key).unwrap();
-        assert!(matches!(gen_cert(&cert, &key, 30, false), Err(PkiError::Exists(_))));
-        assert_eq!(std::fs::read(&key).unwrap(), before);
-        gen_cert(&cert, &key, 30, true).unwrap();
-        assert_ne!(std::fs::read(&key).unwrap(), before);
+impl From<PkiError> for Failure {
+    fn from(error: PkiError) -> Self {
+        Self::unavailable(error)
     }
 }

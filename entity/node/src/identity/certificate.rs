@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use rustls_pki_types::CertificateDer;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -45,12 +44,11 @@ pub struct NodeName {
 }
 
 /// Which of the two programs a node runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Role {
-    /// `gibbon-control`
+    /// gibbon-control
     ControlPlane,
-    /// `gibbon-gateway`
+    /// gibbon-gateway
     DataPlane,
 }
 
