@@ -7,6 +7,8 @@ mod apply;
 mod backoff;
 mod cache;
 mod client;
+mod marker;
+mod restore;
 mod session;
 mod status;
 mod store;
@@ -21,11 +23,12 @@ use node::node_id::{self, NodeIdError};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
-use wire::{Ack, Nack, Position, Update};
+use wire::{Ack, Nack, NackReason, Position, Update};
 
 pub use self::apply::Applier;
+use self::cache::Cache;
 pub use self::cache::CacheError;
-use self::cache::{Cache, Recovered};
+use self::marker::Marker;
 pub use self::status::{Source, Status, StatusView};
 use self::store::Writer;
 use crate::live::Live;
@@ -72,8 +75,7 @@ pub struct Agent {
     keeper: Keeper,
     applier: Applier,
     writer: Writer,
-    /// What is on disk cannot be built upon: the control plane must send a snapshot.
-    wants_snapshot: bool,
+    marker: Marker,
     metrics: SyncMetrics,
     status: Arc<Status>,
 }
@@ -92,7 +94,8 @@ impl Agent {
     ) -> Result<Self, OpenError> {
         let keeper = Keeper::open(settings.identity.clone())?;
         metrics.certificate_expiry.set(keeper.identity().not_after());
-        let (cache, recovered) = Cache::open(&settings.state_dir)?;
+        let cache = Cache::open(&settings.state_dir)?;
+        let (marker, complaint) = Marker::open(&settings.state_dir);
         let node_id = node_id::keep(&settings.state_dir, keeper.certified_id())?;
         status.edit(|view| view.node_id = node_id);
         let mut agent = Self {
@@ -100,60 +103,38 @@ impl Agent {
             node_id,
             keeper,
             applier: Applier::new(live),
-            writer: Writer::idle(metrics.cache_errors.clone()),
-            wants_snapshot: false,
+            writer: Writer::idle(metrics.cache_errors.clone(), status.clone()),
+            marker,
             metrics,
             status,
         };
-        let cache = agent.restore(cache, recovered)?;
-        agent.writer.start(cache);
+        agent.watch_marker(complaint.map_or(Ok(()), Err));
+        agent.restore(cache);
         Ok(agent)
     }
 
     /// Keeps in sync until `stop`; then says goodbye and leaves the disk in order.
     pub async fn run(mut self, stop: CancellationToken) {
-        client::run(&mut self, &stop).await;
+        if self.waited_out(&stop).await {
+            client::run(&mut self, &stop).await;
+        }
         self.writer.finish();
     }
 
-    /// Makes live what was found on disk, as far as it is good.
-    fn restore(&mut self, mut cache: Cache, recovered: Recovered) -> Result<Cache, CacheError> {
-        for complaint in &recovered.complaints {
-            warn!("the copy of the configuration on disk is damaged: {complaint}");
-            self.metrics.cache_errors.inc();
-            self.fail(complaint.clone());
+    /// Serves what it has for a while, after deaths in a row; whether to go on then.
+    async fn waited_out(&self, stop: &CancellationToken) -> bool {
+        let Some(pause) = self.marker.pause() else { return true };
+        let seconds = pause.as_secs();
+        warn!(seconds, "this program ended again and again while it applied changes; it asks for none now");
+        tokio::select! {
+            () = tokio::time::sleep(pause) => true,
+            () = stop.cancelled() => false,
         }
-        for update in &recovered.updates {
-            if let Err(nack) = self.applier.apply(update) {
-                warn!(
-                    revision = nack.revision,
-                    "the copy of the configuration on disk is refused: {}", nack.message
-                );
-                self.metrics.cache_errors.inc();
-                self.fail(nack.message);
-                self.wants_snapshot = true;
-                cache.set_aside()?;
-                break;
-            }
-        }
-        if let Some(held) = self.applier.held() {
-            info!(
-                revision = held.revision,
-                hash = held.root.config_hash(),
-                "serving the configuration found on disk"
-            );
-            self.metrics.applies.with_label_values(&["disk"]).inc();
-            self.metrics.served_from_disk.set(1);
-            self.went_live(held, Source::Disk);
-        }
-        Ok(cache)
     }
 
     /// Makes an update live and hands it to the disk.
     fn apply(&mut self, update: Update) -> Result<Ack, Nack> {
-        let timer = self.metrics.apply_duration.start_timer();
-        let result = self.applier.apply(&update);
-        timer.observe_duration();
+        let result = self.apply_marked(&update);
         match &result {
             Ok(ack) => {
                 let mode = update.header.mode.as_str();
@@ -165,7 +146,6 @@ impl Agent {
                     "configuration is live"
                 );
                 self.metrics.applies.with_label_values(&[mode]).inc();
-                self.wants_snapshot = false;
                 self.went_live(ack.held, Source::ControlPlane);
                 self.confirmed();
                 self.writer.store(update);
@@ -182,9 +162,38 @@ impl Agent {
         result
     }
 
-    /// What the control plane is told to build upon.
+    /// Makes an update live under the mark that outlives the process.
+    fn apply_marked(&mut self, update: &Update) -> Result<Ack, Nack> {
+        let to = update.header.position();
+        if let Some(message) = self.marker.refusal(to) {
+            return Err(nack(to, message));
+        }
+        self.watch_marker(self.marker.begin(to));
+        let timer = self.metrics.apply_duration.start_timer();
+        let result = self.applier.apply(update);
+        timer.observe_duration();
+        let ended = self.marker.end(result.is_ok().then_some(to));
+        self.watch_marker(ended);
+        result
+    }
+
+    /// A mark that cannot be written protects from nothing, and is no reason to apply nothing.
+    fn watch_marker(&self, written: Result<(), CacheError>) {
+        if let Err(error) = written {
+            self.metrics.cache_errors.inc();
+            warn!(%error, "a configuration that ends this program would be applied again");
+        }
+        let suspect = self.marker.suspect();
+        self.metrics.crashes.set(suspect.map_or(0, |suspect| suspect.deaths.into()));
+        self.status.edit(|view| {
+            view.crashed_revision = suspect.map(|suspect| suspect.revision());
+            view.crashes = suspect.map_or(0, |suspect| suspect.deaths);
+        });
+    }
+
+    /// What the control plane is told to build upon; nothing when the disk needs a snapshot.
     fn held(&self) -> Option<Position> {
-        self.applier.held().filter(|_| !self.wants_snapshot)
+        self.applier.held().filter(|_| !self.writer.wants_snapshot())
     }
 
     fn went_live(&self, held: Position, source: Source) {
@@ -217,6 +226,12 @@ impl Agent {
     fn fail(&self, message: String) {
         self.status.edit(|view| view.last_error = Some(message));
     }
+}
+
+fn nack(to: Position, message: String) -> Nack {
+    let reason = NackReason::Internal;
+    let (epoch, revision) = (to.epoch, to.revision);
+    Nack { epoch, revision, reason, message, collection: None, id: None, field: None }
 }
 
 fn signed(revision: u64) -> i64 {

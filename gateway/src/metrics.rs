@@ -116,6 +116,8 @@ pub struct SyncMetrics {
     pub certificate_reloads: IntCounterVec,
     /// Reads and writes of the copy on disk that failed.
     pub cache_errors: IntCounter,
+    /// How often in a row the program ended while it applied one revision.
+    pub crashes: IntGauge,
 }
 
 impl Metrics {
@@ -286,6 +288,10 @@ impl SyncMetrics {
             cache_errors: counter(
                 "gibbon_config_cache_errors_total",
                 "Failed reads and writes of the copy on disk",
+            )?,
+            crashes: gauge(
+                "gibbon_config_crashes",
+                "How often in a row the program ended while it applied one revision; 0 once a later one is live",
             )?,
         })
     }

@@ -1,36 +1,44 @@
 //! The copy on disk: what a data plane starts from when no control plane is there.
 //!
-//! One file, `config.log`: a magic number, then entries, each the length, the checksum and the bytes of
-//! one update as it was received: a snapshot first, then the deltas since. The file before it stays as
-//! `config.log.1`. A new snapshot goes to a temporary file that takes the name once it is whole and
-//! synced; a delta is appended and synced. When the deltas outgrow the snapshot, the file is read back,
+//! One file, `config.log`: a snapshot as it was received, then the deltas since (see [`format`]). The file
+//! before it stays as `config.log.1`. A new snapshot goes to a temporary file that takes the name once it
+//! is whole and synced; a delta is appended. When the deltas outgrow the snapshot, the file is read back,
 //! merged and written anew, so that memory never holds a second copy of the configuration.
 //!
-//! What is read back are only entries whose checksums hold, from the first on: always a configuration
-//! that was live here. A file without a good first entry is set aside as `config.log.damaged`.
+//! # What is read back
+//!
+//! Entries whose checksums hold and of which each starts where the one before it ends, from the first on:
+//! always a configuration that was live here. Whatever else a file holds is no reason not to start:
+//!
+//! | found | done |
+//! |---|---|
+//! | a good beginning, then damage | the beginning serves; the file is kept as `config.log.damaged` and written anew |
+//! | nothing good: empty, foreign, a folder, unreadable | kept as `config.log.damaged`; `config.log.1` serves |
+//! | a later format version | kept as `config.log.v2` (its version): a downgrade destroys nothing; `config.log.1` serves |
+//! | both without anything good | the control plane sends a snapshot |
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use bytes::{BufMut, Bytes, BytesMut};
-use wire::{Mode, Update};
+use wire::{MAX_ENCODED, Mode, Position, Update};
 
 use super::io_error;
 
+mod format;
+mod log;
 mod merge;
+
+pub(super) use self::format::{Complaint, Found};
+pub(super) use self::log::Log;
 
 const CURRENT: &str = "config.log";
 const PREVIOUS: &str = "config.log.1";
-const DAMAGED: &str = "config.log.damaged";
 const TEMPORARY: &str = "config.log.new";
-
-/// The first bytes of the file; the last of them is the version of its format.
-const MAGIC: [u8; 8] = *b"GIBBONC\x01";
-const CHECKSUM: usize = 16;
-/// Deltas may take this much before they are merged, however small the snapshot is.
-const MERGE_FROM: u64 = 1 << 20;
+/// A snapshot, deltas up to its length, and one more of any length: a longer file is none of ours, and is
+/// not read into memory.
+const MAX_FILE: u64 = 4 * MAX_ENCODED;
 
 /// Something about the copy on disk failed.
 #[derive(Debug, thiserror::Error)]
@@ -45,9 +53,9 @@ pub enum CacheError {
         /// What the system said.
         source: io::Error,
     },
-    /// The updates at hand do not make a configuration.
-    #[error("cannot merge the deltas in {path}: {reason}")]
-    Merge {
+    /// What is on disk does not lead to what is held: a snapshot is needed.
+    #[error("the copy in {path} cannot be continued: {reason}")]
+    Lost {
         /// The file.
         path: PathBuf,
         /// What is wrong.
@@ -55,124 +63,158 @@ pub enum CacheError {
     },
 }
 
-/// Writes the copy; reads it once, at the start.
+/// The files.
 #[derive(Debug)]
 pub(super) struct Cache {
     dir: PathBuf,
-    /// Open for appending; `None` when the file must be written anew before anything is appended.
-    file: Option<File>,
-    snapshot_len: u64,
-    deltas_len: u64,
-    /// Received and not on disk yet: the disk refused, or nothing was tried.
-    pending: Vec<Update>,
+    base: Base,
 }
 
-/// What was found on disk.
-#[derive(Debug, Default)]
-pub(super) struct Recovered {
-    /// The updates of the newest file that has any, to be applied in order.
-    pub updates: Vec<Update>,
-    /// What was wrong with files that were set aside or cut short.
-    pub complaints: Vec<String>,
+/// What the next file is made of, beside the updates that wait.
+#[derive(Clone, Copy, Debug)]
+struct Base {
+    generation: Generation,
+    /// How many of its entries count.
+    entries: usize,
+}
+
+/// One of the two files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Generation {
+    /// The newest.
+    Current,
+    /// The one before it.
+    Previous,
+}
+
+impl Generation {
+    /// Both, the newest first.
+    pub(super) const ALL: [Self; 2] = [Self::Current, Self::Previous];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Current => CURRENT,
+            Self::Previous => PREVIOUS,
+        }
+    }
 }
 
 impl Cache {
-    /// Opens the folder, making it (mode 0700) if it is missing, and reads what it holds.
+    /// Opens the folder, making it (mode 0700) if it is missing.
     ///
     /// # Errors
-    /// When the folder cannot be made or read. A damaged file is no error: it is set aside.
-    pub(super) fn open(dir: &Path) -> Result<(Self, Recovered), CacheError> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|source| CacheError::Io {
-            what: "make the folder",
-            path: dir.to_owned(),
-            source,
-        })?;
-        let mut cache =
-            Self { dir: dir.to_owned(), file: None, snapshot_len: 0, deltas_len: 0, pending: Vec::new() };
-        let recovered = cache.recover()?;
-        Ok((cache, recovered))
+    /// When the folder cannot be made.
+    pub(super) fn open(dir: &Path) -> Result<Self, CacheError> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(|source| io_error("make the folder", dir, source))?;
+        Ok(Self { dir: dir.to_owned(), base: Base { generation: Generation::Current, entries: usize::MAX } })
     }
 
-    /// Puts an update that is live on disk. What the disk refuses is kept and tried again with the next.
-    ///
-    /// # Errors
-    /// When the disk refuses; the file on it stays whole.
-    pub(super) fn store(&mut self, update: Update) -> Result<(), CacheError> {
-        if update.header.mode == Mode::Snapshot {
-            self.pending.clear();
-            self.file = None;
+    /// What a file holds; `None` when there is none.
+    pub(super) fn read(&self, generation: Generation) -> Option<Found> {
+        match read(&self.path_of(generation)) {
+            Ok(found) => Some(found),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => Some(Found::nothing(format!("it cannot be read: {error}"))),
         }
-        self.pending.push(update);
-        let result = if self.may_append() { self.append() } else { self.rewrite() };
-        if result.is_ok() {
-            self.pending.clear();
-        } else {
-            self.file = None;
-        }
-        result
     }
 
-    /// Takes the file out of use: what it holds was refused when it was applied.
+    /// Keeps a file with which something is wrong under another name, for who looks into it. One that can
+    /// be linked stays in its place, too, until [`Cache::rewrite`]: its beginning may be all there is.
     ///
     /// # Errors
-    /// When it cannot be renamed.
-    pub(super) fn set_aside(&mut self) -> Result<(), CacheError> {
-        self.file = None;
-        let path = self.path(CURRENT);
-        fs::rename(&path, self.path(DAMAGED)).map_err(|source| CacheError::Io {
-            what: "set aside",
-            path,
-            source,
-        })
-    }
-
-    fn may_append(&self) -> bool {
-        self.file.is_some() && self.deltas_len <= self.snapshot_len.max(MERGE_FROM)
-    }
-
-    fn append(&mut self) -> Result<(), CacheError> {
-        let entries = entries(&self.pending);
-        let path = self.path(CURRENT);
-        let Some(file) = &mut self.file else { return self.rewrite() };
-        file.write_all(&entries).and_then(|()| file.sync_data()).map_err(|source| CacheError::Io {
-            what: "append to",
-            path,
-            source,
-        })?;
-        self.deltas_len += entries.len() as u64;
-        Ok(())
-    }
-
-    /// Writes a new file of all that is known: the good entries on disk and what is pending.
-    fn rewrite(&mut self) -> Result<(), CacheError> {
-        let current = self.path(CURRENT);
-        let mut updates = match self.pending.first() {
-            Some(first) if first.header.mode == Mode::Snapshot => Vec::new(),
-            _ => read(&current).map_err(|source| io_error("read", &current, source))?.updates,
+    /// When the system refuses.
+    pub(super) fn set_aside(&self, generation: Generation, why: &Complaint) -> Result<PathBuf, CacheError> {
+        let path = self.path_of(generation);
+        let ending = match why {
+            Complaint::Newer(version) => format!("v{version}"),
+            Complaint::Damaged(_) => "damaged".to_owned(),
         };
-        updates.extend(self.pending.iter().cloned());
-        let snapshot =
-            merge::merge(&updates).map_err(|reason| CacheError::Merge { path: current.clone(), reason })?;
-        let mut bytes = BytesMut::from(&MAGIC[..]);
-        bytes.extend_from_slice(&entries(std::slice::from_ref(&snapshot)));
-        self.replace(&bytes)?;
-        self.snapshot_len = bytes.len() as u64;
-        self.deltas_len = 0;
-        self.file = Some(open_append(&current)?);
-        Ok(())
+        let aside = self.free_name(&format!("{}.{ending}", generation.name()));
+        remove_if_there(&aside)?;
+        fs::hard_link(&path, &aside)
+            .or_else(|_| fs::rename(&path, &aside))
+            .map_err(|source| io_error("set aside", &path, source))?;
+        Ok(aside)
     }
 
-    /// At no moment is there no file under the name, nor one that is not whole.
-    fn replace(&self, bytes: &[u8]) -> Result<(), CacheError> {
-        let (current, previous, temporary) = (self.path(CURRENT), self.path(PREVIOUS), self.path(TEMPORARY));
-        write_synced(&temporary, bytes).map_err(|source| io_error("write", &temporary, source))?;
-        if current.exists() {
-            match fs::remove_file(&previous) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(io_error("remove", &previous, error));
+    /// From now on the copy is the first `entries` entries of this file.
+    pub(super) fn build_upon(&mut self, generation: Generation, entries: usize) {
+        self.base = Base { generation, entries };
+    }
+
+    /// Goes on with the newest file, which was read and is good to its end.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub(super) fn go_on(&self, found: &Found, end: Position) -> Result<Log, CacheError> {
+        Log::open(&self.path(CURRENT), found.snapshot_len, found.good_len, end)
+    }
+
+    /// Writes a new file of all that is known: the good entries on disk, and these, which must lead to
+    /// `end`. At no moment is there no file under the name, nor one that is not whole.
+    ///
+    /// # Errors
+    /// When the disk refuses, or what is known does not lead there; nothing has changed then.
+    pub(super) fn rewrite(&mut self, waiting: &[Update], end: Position) -> Result<Log, CacheError> {
+        let snapshot = self.merged(waiting, end)?;
+        let bytes = format::file(&snapshot);
+        let current = self.path(CURRENT);
+        write_synced(&self.path(TEMPORARY), &bytes)?;
+        self.replace()?;
+        self.base = Base { generation: Generation::Current, entries: usize::MAX };
+        let len = bytes.len() as u64;
+        Log::open(&current, len, len, end)
+    }
+
+    /// Whether the disk takes as much as the newest file has, synced.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub(super) fn probe(&self) -> Result<(), CacheError> {
+        let (current, temporary) = (self.path(CURRENT), self.path(TEMPORARY));
+        let len = fs::metadata(&current).map_or(0, |found| found.len().min(MAX_ENCODED));
+        write_synced(&temporary, &vec![0; usize::try_from(len).unwrap_or_default().max(4096)])?;
+        remove_if_there(&temporary)
+    }
+
+    /// Where a file lies.
+    pub(super) fn path_of(&self, generation: Generation) -> PathBuf {
+        self.dir.join(generation.name())
+    }
+
+    fn merged(&self, waiting: &[Update], end: Position) -> Result<Update, CacheError> {
+        let path = self.path_of(self.base.generation);
+        let mut updates = match waiting.first() {
+            Some(first) if first.header.mode == Mode::Snapshot => Vec::new(),
+            _ => match read(&path) {
+                Ok(found) => found.updates,
+                Err(error) => {
+                    return Err(CacheError::Lost { path, reason: format!("it cannot be read: {error}") });
                 }
-                _ => {}
+            },
+        };
+        updates.truncate(self.base.entries);
+        updates.extend(waiting.iter().cloned());
+        match merge::merge(&updates) {
+            Ok(snapshot) if snapshot.header.position() == end => Ok(snapshot),
+            Ok(snapshot) => {
+                let reason = format!("it ends at revision {}, not {}", snapshot.header.to, end.revision);
+                Err(CacheError::Lost { path, reason })
             }
+            Err(reason) => Err(CacheError::Lost { path, reason }),
+        }
+    }
+
+    /// Puts the temporary file in place of the newest, which stays as the one before, if it is good.
+    fn replace(&self) -> Result<(), CacheError> {
+        let (current, previous, temporary) = (self.path(CURRENT), self.path(PREVIOUS), self.path(TEMPORARY));
+        let good = self.base.generation == Generation::Current && self.base.entries == usize::MAX;
+        if good && current.exists() {
+            remove_if_there(&previous)?;
             fs::hard_link(&current, &previous).map_err(|source| io_error("link", &previous, source))?;
         }
         fs::rename(&temporary, &current).map_err(|source| io_error("rename", &temporary, source))?;
@@ -181,131 +223,56 @@ impl Cache {
             .map_err(|source| io_error("sync", &self.dir, source))
     }
 
-    fn recover(&mut self) -> Result<Recovered, CacheError> {
-        let mut recovered = Recovered::default();
-        for name in [CURRENT, PREVIOUS] {
-            let path = self.path(name);
-            let found = match read(&path) {
-                Ok(found) => found,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(source) => return Err(io_error("read", &path, source)),
-            };
-            recovered
-                .complaints
-                .extend(found.complaint.iter().map(|why| format!("{}: {why}", path.display())));
-            if !found.updates.is_empty() {
-                recovered.updates = found.updates;
-                let current = self.path(CURRENT);
-                if name != CURRENT {
-                    // What comes next builds upon this one.
-                    fs::rename(&path, &current).map_err(|source| io_error("rename", &path, source))?;
-                }
-                if found.complaint.is_none() {
-                    self.snapshot_len = found.snapshot_len;
-                    self.deltas_len = found.len - found.snapshot_len;
-                    self.file = Some(open_append(&current)?);
-                }
-                break;
-            }
-            let damaged = self.path(DAMAGED);
-            fs::rename(&path, &damaged).map_err(|source| io_error("set aside", &path, source))?;
-        }
-        Ok(recovered)
-    }
-
     fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
-}
 
-/// What one file holds.
-#[derive(Debug, Default)]
-struct Found {
-    updates: Vec<Update>,
-    /// Length of the magic number and the first entry, in bytes.
-    snapshot_len: u64,
-    len: u64,
-    complaint: Option<String>,
+    /// The path of this name, or of it with a number if a folder has it: a folder is none of ours to
+    /// remove.
+    fn free_name(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        (2..)
+            .map(|number| self.path(&format!("{name}.{number}")))
+            .take_while(|_| path.is_dir())
+            .find(|numbered| !numbered.is_dir())
+            .unwrap_or(path)
+    }
 }
 
 fn read(path: &Path) -> io::Result<Found> {
+    let file = fs::metadata(path)?;
+    // Opening a pipe would wait for whoever writes to it.
+    if !file.is_file() {
+        return Ok(Found::nothing("it is no regular file"));
+    }
+    if file.len() > MAX_FILE {
+        return Ok(Found::nothing(format!("it has {} bytes, more than a copy can have", file.len())));
+    }
     let mut bytes = Vec::new();
-    File::open(path)?.read_to_end(&mut bytes)?;
-    let len = bytes.len() as u64;
-    Ok(Found { len, ..parse(&bytes.into()) })
+    File::open(path)?.take(MAX_FILE).read_to_end(&mut bytes)?;
+    Ok(format::parse(&bytes.into()))
 }
 
-fn parse(bytes: &Bytes) -> Found {
-    let mut found = Found::default();
-    if !bytes.starts_with(&MAGIC) {
-        found.complaint = Some("this is not a configuration of this version of the format".into());
-        return found;
+fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), CacheError> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .map_err(|source| {
+            // What is left of it would take the space that is missing.
+            fs::remove_file(path).ok();
+            io_error("write", path, source)
+        })
+}
+
+fn remove_if_there(path: &Path) -> Result<(), CacheError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", path, error)),
+        _ => Ok(()),
     }
-    let mut at = MAGIC.len();
-    while at < bytes.len() {
-        match entry(bytes, at) {
-            Ok((update, next)) => {
-                if found.updates.is_empty() != (update.header.mode == Mode::Snapshot) {
-                    found.complaint =
-                        Some(format!("a {} is out of place at byte {at}", update.header.mode.as_str()));
-                    break;
-                }
-                at = next;
-                if found.updates.is_empty() {
-                    found.snapshot_len = at as u64;
-                }
-                found.updates.push(update);
-            }
-            Err(reason) => {
-                found.complaint = Some(format!("the entry at byte {at} {reason}"));
-                break;
-            }
-        }
-    }
-    if found.updates.is_empty() && found.complaint.is_none() {
-        found.complaint = Some("it holds no entry".into());
-    }
-    found
-}
-
-fn entry(bytes: &Bytes, at: usize) -> Result<(Update, usize), String> {
-    let head = bytes.get(at..at + 4 + CHECKSUM).ok_or("is cut short")?;
-    let len = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
-    let start = at + 4 + CHECKSUM;
-    let end = start.checked_add(len).filter(|end| *end <= bytes.len()).ok_or("is cut short")?;
-    let body = bytes.slice(start..end);
-    if checksum(&body) != head[4..] {
-        return Err("has a wrong checksum".into());
-    }
-    let update = Update::from_bytes(&body).map_err(|error| format!("cannot be read: {error}"))?;
-    Ok((update, end))
-}
-
-fn entries(updates: &[Update]) -> BytesMut {
-    let mut bytes = BytesMut::new();
-    for update in updates {
-        let body = update.to_bytes();
-        bytes.put_u32(u32::try_from(body.len()).expect("an update is at most 256 MiB"));
-        bytes.put_slice(&checksum(&body));
-        bytes.put_slice(&body);
-    }
-    bytes
-}
-
-fn checksum(body: &[u8]) -> [u8; CHECKSUM] {
-    let mut checksum = [0; CHECKSUM];
-    checksum.copy_from_slice(&blake3::hash(body).as_bytes()[..CHECKSUM]);
-    checksum
-}
-
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-fn open_append(path: &Path) -> Result<File, CacheError> {
-    OpenOptions::new().append(true).open(path).map_err(|source| io_error("open", path, source))
 }
 
 #[cfg(test)]

@@ -140,6 +140,11 @@ impl<'a> Connection<'a> {
                 return Ok(());
             }
             () = tokio::time::sleep_until(deadline) => Input::Tick,
+            () = self.agent.writer.snapshot_wanted() => {
+                // The hello of the next connection says that nothing is held.
+                let reason = "the data plane needs a snapshot for its disk";
+                return Err(Ended::ByUs(CloseCode::ShuttingDown, reason.into()));
+            }
             () = stop.cancelled() => {
                 return Err(Ended::ByUs(CloseCode::ShuttingDown, "the data plane ends".into()));
             }

@@ -34,6 +34,16 @@ pub struct StatusView {
     pub last_contact: Option<i64>,
     /// What went wrong last: a refused configuration, a lost connection, the disk.
     pub last_error: Option<String>,
+    /// The revision that the copy on disk holds, synced.
+    pub disk_revision: Option<u64>,
+    /// Why the copy on disk is behind what is live, while it is.
+    pub disk_error: Option<String>,
+    /// What was wrong with the copy on disk when the program started.
+    pub disk_damage: Option<String>,
+    /// The revision that the process ended in when it was last applied, until a later one is live.
+    pub crashed_revision: Option<u64>,
+    /// How often in a row it ended there.
+    pub crashes: u32,
 }
 
 /// Where the live configuration came from.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use bytes::{Bytes, BytesMut};
 use wire::{BucketSet, Key, Mode, Record, Records, Update, bucket_of, split_repair};
 
+use super::format::follows;
+
 /// What one update does to what is there.
 struct Step {
     /// The buckets that it empties first.
@@ -12,9 +14,10 @@ struct Step {
     records: Bytes,
 }
 
-/// One snapshot of what `updates` lead to, the first of which is a snapshot. The root is the last
-/// update's: it was compared when that update went live.
+/// One snapshot of what `updates` lead to, the first of which is a snapshot and each further one of which
+/// starts where the one before it ends. The root is the last update's: it was compared when that went live.
 pub(super) fn merge(updates: &[Update]) -> Result<Update, String> {
+    check_order(updates)?;
     if let [only] = updates {
         return Ok(only.clone());
     }
@@ -32,6 +35,17 @@ pub(super) fn merge(updates: &[Update]) -> Result<Update, String> {
         Record { key, value: Some(bytes) }.encode(&mut payload);
     }
     Ok(Update::new(Mode::Snapshot, 0, last.header.position(), payload.freeze()))
+}
+
+fn check_order(updates: &[Update]) -> Result<(), String> {
+    let mut end = None;
+    for Update { header, .. } in updates {
+        if !follows(end, header) {
+            return Err(format!("a {} to revision {} is out of order", header.mode.as_str(), header.to));
+        }
+        end = Some(header.position());
+    }
+    Ok(())
 }
 
 fn put<'a>(entities: &mut BTreeMap<Key, &'a [u8]>, records: &'a [u8]) -> Result<(), String> {

@@ -1,22 +1,21 @@
 use std::os::unix::fs::PermissionsExt;
 
+use bytes::{Bytes, BytesMut};
+use proptest::prelude::*;
 use uuid::Uuid;
-use wire::{Digest, EntityHash, Key, Position, Record};
+use wire::{Digest, EntityHash, Key, Record};
 
 use super::*;
 
 /// A configuration that grows by one entity a revision, with the updates that lead there.
-struct Source {
+#[derive(Default)]
+pub(in crate::cluster) struct Source {
     digest: Digest,
     revision: u64,
 }
 
 impl Source {
-    fn new() -> Self {
-        Self { digest: Digest::new(), revision: 0 }
-    }
-
-    fn update(&mut self, mode: Mode, value: &[u8]) -> Update {
+    pub(in crate::cluster) fn update(&mut self, mode: Mode, value: &[u8]) -> Update {
         self.revision += 1;
         let key = Key::route(Uuid::from_u128(u128::from(self.revision)));
         if mode == Mode::Snapshot {
@@ -25,121 +24,237 @@ impl Source {
         self.digest.set(key, Some(EntityHash::of(key, value)));
         let mut payload = BytesMut::new();
         Record { key, value: Some(value) }.encode(&mut payload);
-        let to = Position { epoch: Uuid::from_u128(1), revision: self.revision, root: self.digest.root() };
-        Update::new(mode, self.revision - 1, to, payload.freeze())
+        Update::new(mode, self.revision - 1, self.position(), payload.freeze())
     }
+
+    pub(in crate::cluster) fn position(&mut self) -> Position {
+        Position { epoch: Uuid::from_u128(1), revision: self.revision, root: self.digest.root() }
+    }
+}
+
+/// What does not compress.
+pub(in crate::cluster) fn noise(len: usize) -> Vec<u8> {
+    let mut seed = 7_u32;
+    let next = || {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 24) as u8
+    };
+    std::iter::repeat_with(next).take(len).collect()
 }
 
 fn positions(updates: &[Update]) -> Vec<u64> {
     updates.iter().map(|update| update.header.to).collect()
 }
 
-/// A cache with a snapshot and two deltas, and its folder.
-fn filled() -> (tempfile::TempDir, Source) {
+/// A file with a snapshot and two deltas, its folder, what it holds, and what comes next.
+fn filled() -> (tempfile::TempDir, Cache, Log, Source) {
     let dir = tempfile::tempdir().unwrap();
-    let mut source = Source::new();
-    let (mut cache, recovered) = Cache::open(dir.path()).unwrap();
-    assert!(recovered.updates.is_empty() && recovered.complaints.is_empty());
-    for mode in [Mode::Snapshot, Mode::Delta, Mode::Delta] {
-        cache.store(source.update(mode, b"{}")).unwrap();
-    }
-    (dir, source)
+    let mut source = Source::default();
+    let mut cache = Cache::open(&dir.path().join("state")).unwrap();
+    let snapshot = source.update(Mode::Snapshot, b"{}");
+    let mut log = cache.rewrite(&[snapshot], source.position()).unwrap();
+    log.append(&[source.update(Mode::Delta, b"{}"), source.update(Mode::Delta, b"{}")]).unwrap();
+    (dir, cache, log, source)
+}
+
+fn on_disk(cache: &Cache) -> Vec<u64> {
+    positions(&cache.read(Generation::Current).unwrap().updates)
 }
 
 #[test]
-fn what_was_stored_is_recovered_and_goes_on() {
-    let (dir, mut source) = filled();
-    let (mut cache, recovered) = Cache::open(dir.path()).unwrap();
-    assert_eq!(positions(&recovered.updates), [1, 2, 3]);
-    cache.store(source.update(Mode::Delta, b"{}")).unwrap();
-    let (_, recovered) = Cache::open(dir.path()).unwrap();
-    assert_eq!(positions(&recovered.updates), [1, 2, 3, 4]);
-    let mode = fs::metadata(dir.path().join(CURRENT)).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+fn what_was_written_is_read_and_goes_on() {
+    let (_dir, cache, _, mut source) = filled();
+    let found = cache.read(Generation::Current).unwrap();
+    assert_eq!((positions(&found.updates), found.complaint.clone()), (vec![1, 2, 3], None));
+    let mut log = cache.go_on(&found, source.position()).unwrap();
+    log.append(&[source.update(Mode::Delta, b"{}")]).unwrap();
+    assert_eq!(on_disk(&cache), [1, 2, 3, 4]);
 }
 
 #[test]
-fn a_file_cut_at_any_byte_gives_what_was_whole() {
-    let (dir, _) = filled();
-    let path = dir.path().join(CURRENT);
-    let whole = fs::read(&path).unwrap();
-    for len in 0..whole.len() {
-        fs::write(&path, &whole[..len]).unwrap();
-        let found = read(&path).unwrap();
-        assert!(positions(&found.updates).len() < 3, "{len} bytes");
-        assert!(found.complaint.is_some() || !found.updates.is_empty(), "{len} bytes");
+fn nobody_else_may_read_it() {
+    let (_dir, mut cache, _, mut source) = filled();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&cache.dir), 0o700);
+    cache.rewrite(&[source.update(Mode::Snapshot, b"{}")], source.position()).unwrap();
+    for generation in Generation::ALL {
+        assert_eq!(mode(&cache.path_of(generation)), 0o600, "{generation:?}");
     }
+}
+
+#[test]
+fn an_update_out_of_order_ends_what_is_read() {
+    let (_dir, cache, mut log, mut source) = filled();
+    source.update(Mode::Delta, b"lost");
+    let mut other_history = source.update(Mode::Delta, b"{}");
+    assert!(!log.leads_to(std::slice::from_ref(&other_history)));
+    other_history.header.from = 3;
+    other_history.header.epoch = Uuid::from_u128(2);
+    assert!(!log.leads_to(std::slice::from_ref(&other_history)));
+    log.append(&[other_history]).unwrap();
+    let found = cache.read(Generation::Current).unwrap();
+    assert_eq!(positions(&found.updates), [1, 2, 3]);
+    assert!(found.complaint.unwrap().to_string().contains("out of order"));
 }
 
 #[test]
 fn a_flipped_bit_is_never_read_as_good() {
-    let (dir, _) = filled();
-    let path = dir.path().join(CURRENT);
-    let whole = fs::read(&path).unwrap();
+    let (_dir, cache, ..) = filled();
+    let whole = fs::read(cache.path(CURRENT)).unwrap();
     for at in 0..whole.len() {
         let mut bytes = whole.clone();
         bytes[at] ^= 1;
-        let found = parse(&bytes.into());
+        let found = format::parse(&bytes.into());
         assert!(found.complaint.is_some(), "byte {at}");
         assert!(found.updates.len() < 3, "byte {at}");
     }
 }
 
 #[test]
-fn a_damaged_file_is_set_aside_and_the_one_before_it_serves() {
-    let (dir, mut source) = filled();
-    let (mut cache, _) = Cache::open(dir.path()).unwrap();
-    cache.store(source.update(Mode::Snapshot, b"{}")).unwrap();
-    fs::write(dir.path().join(CURRENT), b"not ours").unwrap();
-    let (mut cache, recovered) = Cache::open(dir.path()).unwrap();
-    assert_eq!(positions(&recovered.updates), [1, 2, 3]);
-    assert_eq!(recovered.complaints.len(), 1);
-    assert!(dir.path().join(DAMAGED).exists());
-    cache.store(source.update(Mode::Delta, b"{}")).unwrap();
-    let (mut cache, recovered) = Cache::open(dir.path()).unwrap();
-    assert_eq!(positions(&recovered.updates), [1, 2, 3, 5], "what came next was built upon it");
-    cache.store(source.update(Mode::Snapshot, b"{}")).unwrap();
-    let (_, recovered) = Cache::open(dir.path()).unwrap();
-    assert_eq!(positions(&recovered.updates), [6]);
+fn what_a_later_program_wrote_is_kept_under_a_name_of_its_own() {
+    let (_dir, mut cache, _, mut source) = filled();
+    let later = [b"GIBBONC\x02".as_slice(), b"what only that program understands"].concat();
+    fs::write(cache.path(CURRENT), &later).unwrap();
+    let found = cache.read(Generation::Current).unwrap();
+    assert_eq!(found.complaint, Some(Complaint::Newer(2)));
+    let aside = cache.set_aside(Generation::Current, &Complaint::Newer(2)).unwrap();
+    cache.build_upon(Generation::Current, 0);
+    cache.rewrite(&[source.update(Mode::Snapshot, b"{}")], source.position()).unwrap();
+    assert_eq!(aside, cache.path("config.log.v2"));
+    assert_eq!(fs::read(aside).unwrap(), later);
+    assert_eq!(on_disk(&cache), [4]);
+    assert!(cache.read(Generation::Previous).is_none(), "it is no generation of ours");
 }
 
 #[test]
-fn deltas_are_merged_when_they_outgrow_the_snapshot() {
-    let (dir, mut source) = filled();
-    let (mut cache, _) = Cache::open(dir.path()).unwrap();
-    // Noise, so that compression does not hide its length.
-    let big: Vec<u8> = (0..MERGE_FROM as usize)
-        .scan(7_u32, |seed, _| {
-            *seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            Some((*seed >> 24) as u8)
-        })
-        .collect();
-    cache.store(source.update(Mode::Delta, &big)).unwrap();
-    cache.store(source.update(Mode::Delta, b"{}")).unwrap();
-    let (_, recovered) = Cache::open(dir.path()).unwrap();
-    assert_eq!(positions(&recovered.updates), [5]);
-    let payload = recovered.updates[0].payload().unwrap();
+fn a_good_beginning_is_written_anew_and_the_file_before_it_stays() {
+    let (_dir, mut cache, _, mut source) = filled();
+    let mut log = cache.rewrite(&[source.update(Mode::Snapshot, b"{}")], source.position()).unwrap();
+    let held = source.position();
+    log.append(&[source.update(Mode::Delta, b"{}")]).unwrap();
+    cache.set_aside(Generation::Current, &Complaint::Damaged("a test".into())).unwrap();
+    assert_eq!(on_disk(&cache), [4, 5], "until it is written anew");
+    cache.build_upon(Generation::Current, 1);
+    cache.rewrite(&[], held).unwrap();
+    assert_eq!(on_disk(&cache), [4]);
+    assert_eq!(positions(&cache.read(Generation::Previous).unwrap().updates), [1, 2, 3]);
+    assert_eq!(positions(&read(&cache.path("config.log.damaged")).unwrap().updates), [4, 5]);
+}
+
+#[test]
+fn what_does_not_lead_to_what_is_live_is_not_written() {
+    let (_dir, mut cache, _, mut source) = filled();
+    let whole = fs::read(cache.path(CURRENT)).unwrap();
+    source.update(Mode::Delta, b"lost");
+    assert!(matches!(cache.rewrite(&[], source.position()), Err(CacheError::Lost { .. })));
+    let next = source.update(Mode::Delta, b"{}");
+    assert!(matches!(cache.rewrite(&[next], source.position()), Err(CacheError::Lost { .. })));
+    assert_eq!(fs::read(cache.path(CURRENT)).unwrap(), whole);
+}
+
+#[test]
+fn deltas_that_outgrow_the_snapshot_are_merged() {
+    let (_dir, mut cache, mut log, mut source) = filled();
+    assert!(log.takes_more());
+    log.append(&[source.update(Mode::Delta, &noise(log::MERGE_FROM as usize))]).unwrap();
+    assert!(!log.takes_more());
+    let next = source.update(Mode::Delta, b"{}");
+    assert!(cache.rewrite(&[next], source.position()).unwrap().takes_more());
+    let found = cache.read(Generation::Current).unwrap();
+    assert_eq!(positions(&found.updates), [5]);
+    let payload = found.updates[0].payload().unwrap();
     let mut digest = Digest::new();
     for record in wire::Records::new(&payload) {
         let record = record.unwrap();
         digest.set(record.key, record.value.map(|bytes| EntityHash::of(record.key, bytes)));
     }
-    assert_eq!(digest.root(), recovered.updates[0].header.root);
+    assert_eq!(digest.root(), found.updates[0].header.root);
 }
 
 #[test]
-fn what_the_disk_refused_is_written_with_the_next() {
-    let (dir, mut source) = filled();
-    let (mut cache, _) = Cache::open(dir.path()).unwrap();
-    // A folder in the way of the temporary file is a refusal that also root meets.
-    let blocker = dir.path().join(TEMPORARY);
-    fs::create_dir(&blocker).unwrap();
-    cache.file = None;
-    assert!(cache.store(source.update(Mode::Delta, b"{}")).is_err());
-    let (_, recovered) = Cache::open(dir.path()).unwrap();
-    assert_eq!(positions(&recovered.updates), [1, 2, 3], "the old file stays whole");
-    fs::remove_dir(&blocker).unwrap();
-    cache.store(source.update(Mode::Delta, b"{}")).unwrap();
-    let (_, recovered) = Cache::open(dir.path()).unwrap();
-    assert_eq!(positions(&recovered.updates), [5], "merged with what was pending");
+fn a_folder_in_the_way_is_set_aside_and_never_removed() {
+    let (_dir, cache, ..) = filled();
+    for expected in ["config.log.damaged", "config.log.damaged.2", "config.log.damaged.3"] {
+        let current = cache.path(CURRENT);
+        remove_if_there(&current).unwrap();
+        fs::create_dir(&current).unwrap();
+        fs::write(current.join("of somebody"), "x").unwrap();
+        let found = cache.read(Generation::Current).unwrap();
+        let aside = cache.set_aside(Generation::Current, &found.complaint.unwrap()).unwrap();
+        assert_eq!(aside, cache.path(expected));
+        assert!(aside.join("of somebody").exists());
+    }
+}
+
+/// What may happen to a file: bytes replaced, inserted, cut off.
+#[derive(Clone, Debug)]
+enum Damage {
+    Cut(prop::sample::Index),
+    Flip(prop::sample::Index, u8),
+    Insert(prop::sample::Index, Vec<u8>),
+    Drop(prop::sample::Index, usize),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let at = any::<prop::sample::Index>;
+    prop_oneof![
+        at().prop_map(Damage::Cut),
+        (at(), 1..=u8::MAX).prop_map(|(at, bits)| Damage::Flip(at, bits)),
+        (at(), prop::collection::vec(any::<u8>(), 1..60)).prop_map(|(at, bytes)| Damage::Insert(at, bytes)),
+        (at(), 1..60_usize).prop_map(|(at, len)| Damage::Drop(at, len)),
+    ]
+}
+
+impl Damage {
+    fn to(&self, bytes: &mut Vec<u8>) {
+        let within = |at: &prop::sample::Index| at.index(bytes.len() + 1).min(bytes.len());
+        match self {
+            Self::Cut(at) => bytes.truncate(within(at)),
+            Self::Flip(at, bits) => {
+                let at = within(at);
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte ^= bits;
+                }
+            }
+            Self::Insert(at, inserted) => {
+                let at = within(at);
+                bytes.splice(at..at, inserted.iter().copied());
+            }
+            Self::Drop(at, len) => {
+                let at = within(at);
+                let end = (at + len).min(bytes.len());
+                bytes.drain(at..end);
+            }
+        }
+    }
+}
+
+proptest! {
+    /// Whatever happens to a file, what is read of it is what was written, from the first on; and if not
+    /// all of it, there is a reason.
+    #[test]
+    fn any_damage_leaves_a_beginning(
+        sizes in prop::collection::vec(0..900_usize, 1..6),
+        damages in prop::collection::vec(damage(), 1..4),
+    ) {
+        let mut source = Source::default();
+        let updates: Vec<_> = sizes
+            .iter()
+            .enumerate()
+            .map(|(at, size)| source.update(if at == 0 { Mode::Snapshot } else { Mode::Delta }, &noise(*size)))
+            .collect();
+        let mut bytes = format::file(&updates[0]).to_vec();
+        bytes.extend_from_slice(&format::entries(&updates[1..]));
+        let whole = bytes.clone();
+        damages.iter().for_each(|damage| damage.to(&mut bytes));
+        let changed = bytes != whole;
+        let found = format::parse(&Bytes::from(bytes));
+        prop_assert!(found.updates.len() <= updates.len());
+        for (read, written) in found.updates.iter().zip(&updates) {
+            prop_assert_eq!(read.to_bytes(), written.to_bytes());
+        }
+        // A cut between two entries is a shorter file, not a damaged one.
+        let shorter = found.complaint.is_none() && found.good_len < whole.len() as u64;
+        prop_assert_eq!(found.complaint.is_some() || shorter, changed, "{:?}", found.complaint);
+    }
 }

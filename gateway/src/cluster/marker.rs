@@ -1,0 +1,275 @@
+//! The mark that stands on disk while an update is applied, so that a configuration that ends the process
+//! (a stack overflow, an abort, memory that runs out) is not applied for ever.
+//!
+//! The file `applying` holds two lines: what is being applied now, if anything, and the suspect: what was
+//! being applied when the process last ended, and how often in a row. One death proves nothing, for
+//! somebody may have killed the process in just that moment: the revision is tried once more. After
+//! the second death in a row it is refused, from disk and from the wire alike, until a later revision
+//! has gone live. Removing the file has it tried again.
+//!
+//! # What it costs
+//!
+//! Two writes of 150 bytes to the first page of an open file for each update, a few microseconds, and no
+//! sync: what a process has written outlives the process. A cut of power may lose it, or bring back an
+//! older one; that adds one death at most to a revision that was not to blame, and one alone refuses
+//! nothing.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use uuid::Uuid;
+use wire::Position;
+
+use super::cache::CacheError;
+use super::io_error;
+
+const FILE: &str = "applying";
+/// So many deaths in a row condemn a revision.
+const ENOUGH: u32 = 2;
+/// The longest file that is read: ours has two lines.
+const LONGEST: u64 = 4096;
+/// From so many deaths in a row on, whatever the revisions were, the node serves what it has for a while
+/// before it asks for more: where writes go on, each start finds another revision to die of.
+const PAUSE_FROM: u32 = 3;
+const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// Reads and writes the mark.
+#[derive(Debug)]
+pub(super) struct Marker {
+    path: PathBuf,
+    file: Option<File>,
+    suspect: Option<Suspect>,
+}
+
+/// The revision in which the process last ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Suspect {
+    at: Place,
+    /// How often in a row it ended in this revision.
+    pub deaths: u32,
+    /// How often in a row it ended in any.
+    pub in_a_row: u32,
+}
+
+impl Suspect {
+    /// The revision.
+    pub(super) const fn revision(&self) -> u64 {
+        self.at.revision
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    epoch: Uuid,
+    revision: u64,
+}
+
+impl Marker {
+    /// Reads the mark in `dir` and opens it for writing, making it (mode 0600) if it is missing. A mark
+    /// that cannot be used is a complaint: the node works without it.
+    pub(super) fn open(dir: &Path) -> (Self, Option<CacheError>) {
+        let path = dir.join(FILE);
+        let mut marker = Self { path, file: None, suspect: None };
+        let complaint = marker.read().err();
+        (marker, complaint)
+    }
+
+    /// The revision in which the process ended, until a later one has gone live.
+    pub(super) const fn suspect(&self) -> Option<Suspect> {
+        self.suspect
+    }
+
+    /// Why this is not to be applied, if it is not.
+    pub(super) fn refusal(&self, to: Position) -> Option<String> {
+        let suspect = self.suspect.filter(|suspect| suspect.at == to.into() && suspect.deaths >= ENOUGH)?;
+        Some(format!(
+            "this revision ended the process {} times in a row while it was applied; it is refused until a later one",
+            suspect.deaths
+        ))
+    }
+
+    /// How long to serve what there is before asking for more.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        let deaths = self.suspect?.in_a_row.checked_sub(PAUSE_FROM)?;
+        Some((SHORTEST_PAUSE * 2_u32.saturating_pow(deaths).min(1024)).min(LONGEST_PAUSE))
+    }
+
+    /// Marks that `to` is about to be applied.
+    ///
+    /// # Errors
+    /// When the disk refuses: it can be applied all the same, unmarked.
+    pub(super) fn begin(&self, to: Position) -> Result<(), CacheError> {
+        self.write(Some(to.into()))
+    }
+
+    /// Takes the mark away: the process has outlived it, and `live`, if it is there, has gone live.
+    ///
+    /// # Errors
+    /// As of [`Marker::begin`].
+    pub(super) fn end(&mut self, live: Option<Position>) -> Result<(), CacheError> {
+        if let (Some(live), Some(suspect)) = (live, self.suspect)
+            && (live.epoch != suspect.at.epoch || live.revision >= suspect.at.revision)
+        {
+            self.suspect = None;
+        }
+        self.write(None)
+    }
+
+    fn read(&mut self) -> Result<(), CacheError> {
+        let mut text = String::new();
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&self.path)
+            .and_then(|file| {
+                (&file).take(LONGEST).read_to_string(&mut text)?;
+                self.file = Some(file);
+                Ok(())
+            })
+            .map_err(|source| io_error("use", &self.path, source))?;
+        let (applying, suspect) = parse(&text);
+        self.suspect = match (applying, suspect) {
+            (None, suspect) => suspect,
+            (Some(at), None) => Some(Suspect { at, deaths: 1, in_a_row: 1 }),
+            (Some(at), Some(before)) => Some(Suspect {
+                at,
+                deaths: if at == before.at { before.deaths.saturating_add(1) } else { 1 },
+                in_a_row: before.in_a_row.saturating_add(1),
+            }),
+        };
+        self.write(None)
+    }
+
+    /// One write over what is there, always of the same length, to a file that never grows: a disk that
+    /// is full takes it, too.
+    fn write(&self, applying: Option<Place>) -> Result<(), CacheError> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let text = render(applying, self.suspect);
+        file.write_all_at(text.as_bytes(), 0).map_err(|source| io_error("write", &self.path, source))
+    }
+}
+
+impl From<Position> for Place {
+    fn from(position: Position) -> Self {
+        Self { epoch: position.epoch, revision: position.revision }
+    }
+}
+
+fn render(applying: Option<Place>, suspect: Option<Suspect>) -> String {
+    let none = Place { epoch: Uuid::nil(), revision: 0 };
+    let (state, at) = applying.map_or(("idle", none), |at| ("applying", at));
+    let suspect = suspect.unwrap_or(Suspect { at: none, deaths: 0, in_a_row: 0 });
+    format!(
+        "{state:<8} {} {:020}\nsuspect  {} {:020} {:010} {:010}\n",
+        at.epoch, at.revision, suspect.at.epoch, suspect.at.revision, suspect.deaths, suspect.in_a_row
+    )
+}
+
+/// What stands there, as far as it makes sense: a mark that cannot be read marks nothing.
+fn parse(text: &str) -> (Option<Place>, Option<Suspect>) {
+    let mut lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let applying = match lines.next().as_deref() {
+        Some(["applying", epoch, revision]) => place(epoch, revision),
+        _ => None,
+    };
+    let suspect = match lines.next().as_deref() {
+        Some(["suspect", epoch, revision, deaths, in_a_row]) => place(epoch, revision).and_then(|at| {
+            Some(Suspect { at, deaths: deaths.parse().ok()?, in_a_row: in_a_row.parse().ok()? })
+        }),
+        _ => None,
+    };
+    (applying, suspect.filter(|suspect| suspect.deaths > 0))
+}
+
+fn place(epoch: &str, revision: &str) -> Option<Place> {
+    Some(Place { epoch: epoch.parse().ok()?, revision: revision.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn at(revision: u64) -> Position {
+        Position { epoch: Uuid::from_u128(1), revision, ..Position::default() }
+    }
+
+    fn open(dir: &tempfile::TempDir) -> Marker {
+        let (marker, complaint) = Marker::open(dir.path());
+        assert!(complaint.is_none(), "{complaint:?}");
+        marker
+    }
+
+    /// The process ends while it applies this.
+    fn die_in(dir: &tempfile::TempDir, revision: u64) -> Marker {
+        open(dir).begin(at(revision)).unwrap();
+        open(dir)
+    }
+
+    #[test]
+    fn one_death_is_forgiven_and_the_second_is_not_until_a_later_revision_is_live() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(die_in(&dir, 7).refusal(at(7)), None);
+        let mut marker = die_in(&dir, 7);
+        assert!(marker.refusal(at(7)).is_some_and(|why| why.contains("2 times")));
+        assert_eq!((marker.refusal(at(6)), marker.refusal(at(8))), (None, None));
+        marker.begin(at(6)).unwrap();
+        marker.end(Some(at(6))).unwrap();
+        assert!(open(&dir).refusal(at(7)).is_some(), "what came before it says nothing of it");
+        marker.begin(at(8)).unwrap();
+        marker.end(None).unwrap();
+        assert!(open(&dir).refusal(at(7)).is_some(), "a refused revision has not gone live");
+        marker.begin(at(8)).unwrap();
+        marker.end(Some(at(8))).unwrap();
+        assert_eq!((open(&dir).suspect(), open(&dir).refusal(at(7))), (None, None));
+    }
+
+    #[test]
+    fn deaths_in_other_revisions_are_other_deaths_but_in_a_row() {
+        let dir = tempfile::tempdir().unwrap();
+        die_in(&dir, 7);
+        let marker = die_in(&dir, 8);
+        assert_eq!((marker.refusal(at(7)), marker.refusal(at(8)), marker.pause()), (None, None, None));
+        assert_eq!(die_in(&dir, 9).pause(), Some(SHORTEST_PAUSE));
+        assert_eq!(die_in(&dir, 10).pause(), Some(2 * SHORTEST_PAUSE));
+        for revision in 11..60 {
+            die_in(&dir, revision);
+        }
+        assert_eq!(open(&dir).pause(), Some(LONGEST_PAUSE));
+    }
+
+    #[test]
+    fn it_stands_as_text_that_never_grows_and_is_ours_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE);
+        let mut marker = open(&dir);
+        let idle = std::fs::read_to_string(&path).unwrap();
+        marker.begin(at(u64::MAX)).unwrap();
+        let applying = std::fs::read_to_string(&path).unwrap();
+        assert!(applying.starts_with("applying ") && applying.contains("18446744073709551615"), "{applying}");
+        marker.end(None).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), idle);
+        assert_eq!(idle.len(), applying.len());
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_mark_that_makes_no_sense_marks_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        for text in ["", "applying", "applying x 7\n", "applying\n\nsuspect 1 2 3 4\n", "\u{1F435}"] {
+            std::fs::write(dir.path().join(FILE), text).unwrap();
+            assert_eq!(open(&dir).suspect(), None, "{text:?}");
+        }
+        std::fs::write(dir.path().join(FILE), [0xff; 70]).unwrap();
+        let (marker, complaint) = Marker::open(dir.path());
+        assert!(marker.suspect().is_none() && complaint.is_some());
+    }
+}

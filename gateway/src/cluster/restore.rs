@@ -1,0 +1,101 @@
+//! The start: makes live what is found on disk, as far as it is good.
+
+use tracing::{error, info, warn};
+use wire::{Position, Update};
+
+use super::cache::{Cache, Complaint, Found, Generation};
+use super::store::Begin;
+use super::{Agent, Source};
+
+impl Agent {
+    /// Goes through the files, the newest first, until one of them has something live, and leaves the disk
+    /// to the writer.
+    pub(super) fn restore(&mut self, mut cache: Cache) {
+        self.report_crash();
+        let begin = Generation::ALL.into_iter().find_map(|generation| self.revive(&mut cache, generation));
+        if let Some(held) = self.applier.held() {
+            info!(
+                revision = held.revision,
+                hash = held.root.config_hash(),
+                "serving the configuration found on disk"
+            );
+            self.metrics.applies.with_label_values(&["disk"]).inc();
+            self.metrics.served_from_disk.set(1);
+            self.went_live(held, Source::Disk);
+        }
+        self.writer.start(cache, begin.unwrap_or(Begin::Empty));
+    }
+
+    /// Makes live what a file holds; `None` when nothing of it could be.
+    fn revive(&mut self, cache: &mut Cache, generation: Generation) -> Option<Begin> {
+        let found = cache.read(generation)?;
+        let (live, refused) = self.apply_all(&found.updates);
+        let complaint = refused.map(Complaint::Damaged).or_else(|| found.complaint.clone());
+        if let Some(complaint) = &complaint {
+            self.set_aside(cache, generation, complaint);
+        }
+        let held = self.applier.held().filter(|_| live > 0);
+        let whole = complaint.is_none() && generation == Generation::Current;
+        match held {
+            Some(held) if whole => Some(go_on(cache, &found, held)),
+            Some(held) => {
+                cache.build_upon(generation, live);
+                Some(Begin::Stale(held))
+            }
+            None => {
+                cache.build_upon(generation, 0);
+                None
+            }
+        }
+    }
+
+    /// How many of these went live, and why the next one did not.
+    fn apply_all(&mut self, updates: &[Update]) -> (usize, Option<String>) {
+        for (live, update) in updates.iter().enumerate() {
+            if let Err(nack) = self.apply_marked(update) {
+                return (live, Some(format!("revision {} is refused: {}", nack.revision, nack.message)));
+            }
+        }
+        (updates.len(), None)
+    }
+
+    fn set_aside(&mut self, cache: &Cache, generation: Generation, complaint: &Complaint) {
+        let path = cache.path_of(generation);
+        let damage = format!("{}: {complaint}", path.display());
+        match cache.set_aside(generation, complaint) {
+            Ok(aside) => {
+                let aside = aside.display();
+                warn!(
+                    "the copy of the configuration on disk is not used, or not to its end: {damage}; it is kept as {aside}"
+                );
+            }
+            Err(error) => error!("the copy of the configuration on disk is damaged: {damage}; {error}"),
+        }
+        self.metrics.cache_errors.inc();
+        self.status.edit(|view| {
+            let all = view.disk_damage.take().map_or(damage.clone(), |before| format!("{before}; {damage}"));
+            view.disk_damage = Some(all);
+            view.last_error = Some(damage);
+        });
+    }
+
+    fn report_crash(&self) {
+        let Some(suspect) = self.marker.suspect() else { return };
+        error!(
+            revision = suspect.revision(),
+            deaths = suspect.deaths,
+            "this program ended while it applied a configuration"
+        );
+        self.fail(format!("the program ended while it applied revision {}", suspect.revision()));
+    }
+}
+
+fn go_on(cache: &Cache, found: &Found, held: Position) -> Begin {
+    match cache.go_on(found, held) {
+        Ok(log) => Begin::Whole(log),
+        Err(error) => {
+            warn!(%error, "the copy of the configuration on disk is written anew");
+            Begin::Stale(held)
+        }
+    }
+}
