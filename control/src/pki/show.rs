@@ -83,7 +83,7 @@ fn describe(leaf: &Leaf, revoked: &Revoked) -> String {
     lines.push(("valid to", format!("{} ({validity})", moment(leaf.not_after))));
     lines.push(("serial", leaf.serial.clone()));
     lines.push(("fingerprint", leaf.fingerprint.to_string()));
-    lines.extend(revoked.find(leaf).map(|why| ("REVOKED", why.trim_start_matches(": ").to_owned())));
+    lines.extend(revoked.find(leaf).map(|why| ("REVOKED", format!("yes{why}"))));
     lines
         .into_iter()
         .map(|(name, value)| format!("  {name:<12} {value}").trim_end().to_owned() + "\n")

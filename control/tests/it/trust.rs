@@ -1,5 +1,10 @@
 //! Who is let in at the cluster's listener: nobody without the pair gets a byte of configuration.
 
+mod nodes;
+mod reload;
+mod revoked;
+mod stage;
+
 use std::sync::Arc;
 
 use node::identity::{Identity, Pins, client_config};

@@ -14,7 +14,7 @@ use super::trust::{Authorities, Pins, Trust};
 use super::{Identity, Mode, client_config, server_config};
 
 /// How often a program looks whether its files have changed.
-pub const POLL: Duration = Duration::from_secs(2);
+pub const POLL: Duration = Duration::from_secs(1);
 
 /// Where a node's identity lies.
 #[derive(Clone, Debug)]

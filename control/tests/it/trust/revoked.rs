@@ -1,0 +1,133 @@
+//! Revocation: who is revoked is turned away, and cut off where it is connected.
+
+use testkit::plane::Database;
+use tokio::time::{Duration, Instant};
+use wire::{CloseCode, Frame};
+
+use super::stage::{Stage, wait_metric};
+
+/// How long a revocation may take at most until it is in force, by the promise to operators.
+const PROMISED: Duration = Duration::from_secs(60);
+/// How long it takes, with room for a busy machine.
+const EXPECTED: Duration = Duration::from_secs(15);
+
+async fn each_way_of_naming_is_refused(database: Database) {
+    let mut stage = Stage::new(database);
+    stage.planes.control.node.start().await;
+    let control = &stage.planes.control.node;
+    let refused = r#"gibbon_cluster_handshakes_refused_total{reason="revoked"}"#;
+    for way in ["node", "fingerprint", "serial"] {
+        let pair = stage.issue("data-plane", way);
+        let leaf = stage.leaf(way);
+        let id = leaf.node_id().unwrap();
+        let subject = match way {
+            "node" => id.to_string(),
+            "fingerprint" => leaf.fingerprint.to_string(),
+            _ => leaf.serial,
+        };
+        let before = control.metric(refused).await;
+        stage.pki(&["revoke", &subject, "--reason", "stolen"]);
+        let said = stage.wait_refused(&pair, id).await;
+        assert_eq!(said, format!(": the certificate is revoked: stolen ({})", CloseCode::Forbidden.number()));
+        // That may have been a connection that was let in and then cut off; the next one is not.
+        stage.wait_refused(&pair, id).await;
+        assert!(control.metric(refused).await > before);
+    }
+    // Others are let in as before.
+    let other = stage.issue("data-plane", "other");
+    let mut link = stage.greet(&other, stage.leaf("other").node_id().unwrap()).await.unwrap();
+    assert!(matches!(Frame::decode(&link.recv().await.unwrap().unwrap()), Ok(Frame::Welcome(_))));
+}
+
+#[tokio::test]
+async fn each_way_of_naming_is_refused_with_sqlite() {
+    each_way_of_naming_is_refused(Database::Sqlite).await;
+}
+
+#[tokio::test]
+async fn each_way_of_naming_is_refused_with_postgresql() {
+    each_way_of_naming_is_refused(Database::Postgres).await;
+}
+
+#[tokio::test]
+async fn a_connected_data_plane_is_cut_off_and_serves_on() {
+    let stage = Stage::serving(Database::Sqlite).await;
+    let (control, gateway) = (&stage.planes.control, &stage.planes.gateway);
+    let id = stage.leaf("data").node_id().unwrap().to_string();
+    let begun = Instant::now();
+    stage.pki(&["revoke", &id, "--reason", "stolen"]);
+    gateway.node.wait_status("cut off", |view| view["sync"]["connected"] == false).await;
+    let took = begun.elapsed();
+    assert!(took < EXPECTED && EXPECTED < PROMISED, "{took:?}");
+    gateway
+        .node
+        .wait_status("told why", |view| {
+            view["sync"]["last_error"]
+                .as_str()
+                .unwrap_or_default()
+                .contains("refuses this node: the certificate is revoked: stolen")
+        })
+        .await;
+    gateway.wait_for("/a", 200).await;
+    let connected = format!(r#"gibbon_data_plane_connected{{node_id="{id}"}}"#);
+    wait_metric(&control.node, &connected, |now| now == 0.0).await;
+
+    // Taken back, and with a certificate renewed, it is back at once: it does not sit out its delay.
+    stage.pki(&["unrevoke", &id]);
+    stage.pki(&["renew", "pki/data.crt"]);
+    gateway.node.wait_status("connected again", |view| view["sync"]["connected"] == true).await;
+    assert!(gateway.node.metric("gibbon_cluster_reconnects_total").await < 20.0);
+}
+
+#[tokio::test]
+async fn revoking_a_node_covers_the_certificates_that_it_will_be_given() {
+    let stage = Stage::serving(Database::Sqlite).await;
+    let id = stage.leaf("data").node_id().unwrap();
+    stage.pki(&["revoke", &id.to_string()]);
+    stage.planes.gateway.node.wait_status("cut off", |view| view["sync"]["connected"] == false).await;
+    stage.pki(&["renew", "pki/data.crt", "--new-key"]);
+    stage.wait_refused(&stage.pair("data"), id).await;
+}
+
+#[tokio::test]
+async fn what_was_read_stays_in_force_while_the_database_cannot_be_read() {
+    let mut stage = Stage::new(Database::Postgres);
+    stage.planes.control.node.start().await;
+    let pair = stage.issue("data-plane", "lost");
+    let id = stage.leaf("lost").node_id().unwrap();
+    stage.pki(&["revoke", &id.to_string()]);
+    stage.wait_refused(&pair, id).await;
+
+    stage.execute("ALTER TABLE revocation RENAME TO away");
+    let node = &mut stage.planes.control.node;
+    let process = node.process_mut();
+    testkit::wait::until(EXPECTED, "the control plane notices", || {
+        process.stderr().contains("cannot read the revocations")
+    })
+    .await;
+    stage.wait_refused(&pair, id).await;
+    stage.execute("ALTER TABLE away RENAME TO revocation");
+    stage.pki(&["unrevoke", &id.to_string()]);
+    testkit::wait::eventually(EXPECTED, || async {
+        let mut link = stage.greet(&pair, id).await.map_err(|error| error.to_string())?;
+        link.recv().await.ok().flatten().ok_or_else(|| link.closed_because())
+    })
+    .await;
+    let log = stage.planes.control.node.process_mut().stderr();
+    assert_eq!(log.matches("cannot read the revocations").count(), 1, "said once");
+}
+
+#[tokio::test]
+async fn in_the_shared_mode_a_fingerprint_cuts_off_all_who_hold_the_pair() {
+    let planes = testkit::plane::Planes::start(Database::Sqlite).await;
+    planes.serve("/a").await;
+    let another = planes.another_gateway().await;
+    let pair = node::identity::Identity::load(&planes.pair.cert, &planes.pair.key).unwrap();
+    let data = planes.control.data().display().to_string();
+    let revoke = ["revoke", &pair.fingerprint().to_string()];
+    crate::pki::say(planes.folder.path(), &revoke, &[("GIBBON_DATA_DIR", &data)]);
+    for gateway in [&planes.gateway, &another] {
+        gateway.node.wait_status("cut off", |view| view["sync"]["connected"] == false).await;
+        gateway.wait_for("/a", 200).await;
+    }
+}
