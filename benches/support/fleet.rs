@@ -1,0 +1,221 @@
+//! Simulated data planes: the real wire over real TLS and real sockets, without a table and a disk. Each
+//! holds a position, acks what it is sent, and reconnects as a real one does.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use node::identity::{Identity, Pins, client_config};
+use node::link::{self, Link, LinkError};
+use rustls::ClientConfig;
+use testkit::certs::Pair;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use wire::{Ack, Assembly, Frame, Hello, Mode, Position, VERSIONS};
+
+/// Between two heartbeats, as by default.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+/// Bounds of the delay before a reconnect, as those of a data plane.
+const FIRST: Duration = Duration::from_millis(250);
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// Data planes that run on threads of their own until this is dropped.
+#[derive(Debug)]
+pub struct Fleet {
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+    runtime: Option<Runtime>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    address: String,
+    tls: Arc<ClientConfig>,
+    /// The revision that each holds.
+    held: Vec<AtomicU64>,
+    connected: AtomicUsize,
+    snapshots: AtomicUsize,
+    failures: AtomicUsize,
+}
+
+impl Fleet {
+    /// Starts `count` data planes of the control plane at `address`, all at once.
+    ///
+    /// # Panics
+    /// When the pair cannot be read.
+    pub fn start(count: usize, address: &str, pair: &Pair) -> Self {
+        let shared = Arc::new(Shared {
+            address: address.to_owned(),
+            tls: tls(&pair.cert, &pair.key),
+            held: (0..count).map(|_| AtomicU64::default()).collect(),
+            connected: AtomicUsize::default(),
+            snapshots: AtomicUsize::default(),
+            failures: AtomicUsize::default(),
+        });
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let stop = CancellationToken::new();
+        for number in 0..count {
+            runtime.spawn(stop.clone().run_until_cancelled_owned(run(number, Arc::clone(&shared))));
+        }
+        Self { shared, stop, runtime: Some(runtime) }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.shared.held.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many are connected.
+    pub fn connected(&self) -> usize {
+        self.shared.connected.load(Ordering::Relaxed)
+    }
+
+    /// How many hold this revision.
+    pub fn holding(&self, revision: u64) -> usize {
+        self.shared.held.iter().filter(|held| held.load(Ordering::Relaxed) >= revision).count()
+    }
+
+    /// How many snapshots they were sent, together.
+    pub fn snapshots(&self) -> usize {
+        self.shared.snapshots.load(Ordering::Relaxed)
+    }
+
+    /// How often a connection failed or was lost.
+    pub fn failures(&self) -> usize {
+        self.shared.failures.load(Ordering::Relaxed)
+    }
+
+    /// Waits until all are connected and hold this revision, and says how long that took.
+    ///
+    /// # Panics
+    /// When they do not within a minute.
+    pub async fn wait_for(&self, revision: u64) -> Duration {
+        let begun = Instant::now();
+        while self.connected() < self.len() || self.holding(revision) < self.len() {
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "{} of {} are connected, {} hold revision {revision}",
+                self.connected(),
+                self.len(),
+                self.holding(revision)
+            );
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+        begun.elapsed()
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn tls(certificate: &Path, key: &Path) -> Arc<ClientConfig> {
+    let identity = Identity::load(certificate, key).unwrap();
+    client_config(&identity, &Pins::from(&identity)).unwrap()
+}
+
+async fn run(number: usize, shared: Arc<Shared>) {
+    let mut held = None;
+    let mut failures = 0;
+    loop {
+        let begun = Instant::now();
+        if let Ok(link) = link::connect(&shared.address, Arc::clone(&shared.tls)).await {
+            Connection { number, shared: &shared, link, held: &mut held, welcomed: false }.serve().await.ok();
+        }
+        shared.failures.fetch_add(1, Ordering::Relaxed);
+        failures = if begun.elapsed() > Duration::from_secs(10) { 0 } else { failures + 1 };
+        let bound = FIRST.saturating_mul(1 << failures.min(16)).min(LONGEST);
+        tokio::time::sleep(bound.mul_f64(rand::random())).await;
+    }
+}
+
+struct Connection<'a> {
+    number: usize,
+    shared: &'a Shared,
+    link: Link,
+    held: &'a mut Option<Position>,
+    welcomed: bool,
+}
+
+impl Connection<'_> {
+    async fn serve(mut self) -> Result<(), LinkError> {
+        self.link.send(Frame::Hello(self.hello()).encode()).await?;
+        let mut assembly = None;
+        // Not all in the same moment.
+        let first = Instant::now() + HEARTBEAT.mul_f64(rand::random());
+        let mut heartbeat = tokio::time::interval_at(first, HEARTBEAT);
+        loop {
+            let message = tokio::select! {
+                message = self.link.recv() => message?,
+                _ = heartbeat.tick() => {
+                    self.link.send(Frame::Heartbeat(self.held.unwrap_or_default()).encode()).await?;
+                    continue;
+                }
+            };
+            let Some(message) = message else { return Ok(()) };
+            match Frame::decode(&message).expect("a control plane sends frames") {
+                Frame::Welcome(_) => {
+                    self.welcomed = true;
+                    self.shared.connected.fetch_add(1, Ordering::Relaxed);
+                }
+                Frame::Update(header, part) => {
+                    assembly = Some(Assembly::begin(header, part).expect("an update within the limits"));
+                }
+                Frame::More(part) => {
+                    let assembly = assembly.as_mut().expect("an update has begun");
+                    assembly.push(part).expect("no more than was announced");
+                }
+                Frame::Heartbeat(_) | Frame::Ignored(_) => {}
+                other => panic!("a control plane that holds the same has no reason for {other:?}"),
+            }
+            if assembly.as_ref().is_some_and(Assembly::is_complete) {
+                self.take(assembly.take()).await?;
+            }
+        }
+    }
+
+    async fn take(&mut self, assembly: Option<Assembly>) -> Result<(), LinkError> {
+        let Some(assembly) = assembly else { return Ok(()) };
+        let header = assembly.header();
+        if header.mode == Mode::Snapshot {
+            self.shared.snapshots.fetch_add(1, Ordering::Relaxed);
+        }
+        let held = header.position();
+        *self.held = Some(held);
+        self.shared.held[self.number].store(held.revision, Ordering::Relaxed);
+        self.link.send(Frame::Ack(Ack { held, decode_us: 20, apply_us: 20 }).encode()).await
+    }
+
+    fn hello(&self) -> Hello {
+        Hello {
+            versions: VERSIONS,
+            node_id: Uuid::from_u128(0xF1EE7 + ((self.number as u128) << 64)),
+            hostname: format!("simulated-{}", self.number),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            kinds: vec![1, 2],
+            labels: [("zone".to_owned(), "a".to_owned())].into(),
+            held: *self.held,
+        }
+    }
+}
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        if self.welcomed {
+            self.shared.connected.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Samples of one quantity.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Samples, in the unit in which they are shown.
+#[derive(Clone, Debug, Default)]
+pub struct Samples(Vec<f64>);
+
+impl Samples {
+    /// Takes in a time, in milliseconds.
+    pub fn milliseconds(&mut self, time: Duration) {
+        self.0.push(time.as_secs_f64() * 1e3);
+    }
+
+    /// Takes in a value.
+    pub fn push(&mut self, value: f64) {
+        self.0.push(value);
+    }
+
+    /// The value that this share of the samples does not exceed.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn at(&self, share: f64) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted[((sorted.len() as f64 * share) as usize).min(sorted.len() - 1)]
+    }
+}
+
+/// Median, p99, least and greatest, in columns of nine characters.
+impl fmt::Display for Samples {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:9.2}{:9.2}{:9.2}{:9.2}", self.at(0.5), self.at(0.99), self.at(0.0), self.at(1.0))
+    }
+}
+
+/// The heading of what [`Samples`] prints.
+pub const HEADING: &str = "   median      p99      min      max";
+
+/// A list of numbers from the environment, with commas between them.
+///
+/// # Panics
+/// When it is something else.
+pub fn numbers(variable: &str, default: &[usize]) -> Vec<usize> {
+    match std::env::var(variable) {
+        Ok(list) => list.split(',').map(|number| number.trim().parse().expect("a list of numbers")).collect(),
+        Err(_) => default.to_vec(),
+    }
+}
+
+/// A number from the environment.
+///
+/// # Panics
+/// When it is something else.
+pub fn number(variable: &str, default: usize) -> usize {
+    numbers(variable, &[default])[0]
+}

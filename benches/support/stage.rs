@@ -1,0 +1,198 @@
+//! Installations of the real programs with a configuration of a given size.
+
+use std::time::Duration;
+
+use control::store::Store;
+use serde_json::{Value, json};
+use testkit::certs;
+use testkit::origin::Origin;
+use testkit::plane::{Control, Database, Gateway, Node, Planes};
+use testkit::postgres::Postgres;
+use uuid::Uuid;
+
+/// What the control plane keeps its configuration in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// SQLite, which syncs each commit.
+    Sqlite,
+    /// PostgreSQL that syncs nothing: the database's own work, without the disk's.
+    Postgres,
+    /// PostgreSQL as it is installed: each commit is on disk before it is answered.
+    Durable,
+}
+
+/// All of them.
+pub const KINDS: [Kind; 3] = [Kind::Sqlite, Kind::Postgres, Kind::Durable];
+
+/// One control plane, one data plane, an origin, and the server that the database is in.
+#[derive(Debug)]
+pub struct Stage {
+    /// The programs.
+    pub planes: Planes,
+    database_url: String,
+    _server: Option<Postgres>,
+}
+
+/// The service of every route that is preloaded.
+const BULK: Uuid = Uuid::from_u128(0xB0);
+
+impl Stage {
+    /// Starts everything, with heartbeats and logging as they are by default.
+    ///
+    /// # Panics
+    /// When something does not start.
+    pub async fn start(kind: Kind) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let pair = certs::valid(folder.path(), "cluster");
+        let server = match kind {
+            Kind::Sqlite => None,
+            Kind::Postgres => Some(Postgres::start()),
+            Kind::Durable => Some(Postgres::start_durable()),
+        };
+        let mut control = Control::new(Database::Sqlite, &pair);
+        let database_url = match &server {
+            Some(server) => server.database(),
+            None => format!("sqlite://{}", control.data().join("gibbon.sqlite").display()),
+        };
+        control.node.set("database.url", &database_url);
+        as_installed(&mut control.node);
+        control.node.start().await;
+        let mut gateway = Gateway::new(&[&control], &pair);
+        as_installed(&mut gateway.node);
+        gateway.node.start().await;
+        let planes = Planes { control, gateway, origin: Origin::start(), pair, folder };
+        Self { planes, database_url, _server: server }
+    }
+
+    /// Puts so many routes into the database in one transaction, as another control plane would, and waits
+    /// until the data plane routes by the last of them.
+    ///
+    /// # Panics
+    /// When the database refuses, or they do not arrive.
+    pub async fn preload(&self, routes: usize) {
+        if routes == 0 {
+            return;
+        }
+        let store = Store::open(&self.database_url).await.unwrap();
+        let mut edit = store.edit().await.unwrap();
+        edit.put::<entity::service::Entity>(&[service(self.planes.origin.address().port())]).await.unwrap();
+        let rows: Vec<_> = (0..routes).map(route).collect();
+        edit.put::<entity::route::Entity>(&rows).await.unwrap();
+        edit.commit().await.unwrap();
+        self.wait_for_route(routes - 1).await;
+    }
+
+    /// Waits until the data plane routes by a preloaded route.
+    ///
+    /// # Panics
+    /// When it does not within a minute.
+    pub async fn wait_for_route(&self, number: usize) {
+        let proxy = self.planes.gateway.proxy();
+        let request = testkit::http::Request::new("GET", &path(number)).header("Host", &host(number));
+        testkit::wait::eventually(Duration::from_secs(60), || async {
+            let status = proxy.send(&request).await?.status;
+            anyhow::ensure!(status == 200, "{status}");
+            Ok(())
+        })
+        .await;
+    }
+
+    /// Makes the service `measured`, which is the origin.
+    ///
+    /// # Panics
+    /// When the Admin API refuses.
+    pub async fn make_service(&self) {
+        let service = json!({ "name": "measured", "url": self.planes.origin.url() });
+        self.planes.control.admin().post("/services", &service).await.unwrap().expect(201);
+    }
+
+    /// The control plane's process id.
+    pub fn control_pid(&mut self) -> u32 {
+        self.planes.control.node.process_mut().pid()
+    }
+
+    /// The data plane's process id.
+    pub fn gateway_pid(&mut self) -> u32 {
+        self.planes.gateway.node.process_mut().pid()
+    }
+
+    /// Where the control plane's configuration stands.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub async fn head(&self) -> u64 {
+        let config: Value =
+            self.planes.control.admin().get("/clustering/config").await.unwrap().expect(200).json();
+        config["revision"].as_u64().unwrap()
+    }
+}
+
+/// Sets what tests set otherwise back to what an operator would have.
+fn as_installed(node: &mut Node) {
+    node.set("cluster.heartbeat_interval", "30s");
+    node.set("log.level", "warn");
+}
+
+/// The host of a preloaded route: a hundred routes have the same.
+pub fn host(number: usize) -> String {
+    format!("tenant-{}.example.com", number / 100)
+}
+
+/// The path of a preloaded route.
+pub fn path(number: usize) -> String {
+    format!("/v1/service-{}", number % 100)
+}
+
+/// The id of a preloaded route.
+pub fn route_id(number: usize) -> Uuid {
+    Uuid::from_u128(0x1_0000_0000 + number as u128)
+}
+
+fn service(port: u16) -> entity::service::Model {
+    entity::service::Model {
+        id: BULK,
+        name: Some("bulk".into()),
+        protocol: "http".into(),
+        host: "127.0.0.1".into(),
+        port: port.into(),
+        path: None,
+        retries: 5,
+        connect_timeout: 60_000,
+        write_timeout: 60_000,
+        read_timeout: 60_000,
+        tags: None,
+        client_certificate: None,
+        tls_verify: None,
+        tls_verify_depth: None,
+        ca_certificates: None,
+        enabled: true,
+        created_at: 1,
+        updated_at: 1,
+    }
+}
+
+fn route(number: usize) -> entity::route::Model {
+    entity::route::Model {
+        id: route_id(number),
+        name: Some(format!("route-{number}")),
+        service_id: Some(BULK),
+        protocols: json!(["http", "https"]),
+        methods: Some(json!(["GET", "POST"])),
+        hosts: Some(json!([host(number)])),
+        paths: Some(json!([path(number)])),
+        headers: None,
+        snis: None,
+        sources: None,
+        destinations: None,
+        https_redirect_status_code: 426,
+        regex_priority: 0,
+        strip_path: true,
+        path_handling: "v0".into(),
+        preserve_host: false,
+        request_buffering: true,
+        response_buffering: true,
+        tags: None,
+        created_at: 1,
+        updated_at: 1,
+    }
+}

@@ -1,0 +1,27 @@
+//! What another process has used so far.
+
+use std::fs;
+
+/// Processor time of all its threads, in microseconds: user and system, from the scheduler's own clock.
+///
+/// # Panics
+/// When there is no such process.
+pub fn cpu_us(pid: u32) -> f64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process runs");
+    let ran = |task: fs::DirEntry| -> Option<f64> {
+        // A thread that has just ended has none.
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse().ok()
+    };
+    tasks.flatten().filter_map(ran).sum::<f64>() / 1e3
+}
+
+/// Memory, in bytes, what is shared with others in part (PSS).
+///
+/// # Panics
+/// When there is no such process.
+pub fn memory(pid: u32) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the process runs");
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).expect("a rollup has a sum");
+    line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number of kB") * 1024.0
+}
