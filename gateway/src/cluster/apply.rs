@@ -6,11 +6,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 use wire::{
     Ack, Digest, EntityHash, Key, Kind, Mode, Nack, NackReason, Position, Record, Records, Root, Update,
-    split_repair,
+    UpdateError, split_repair,
 };
 
 use crate::live::Live;
@@ -83,9 +82,7 @@ impl Applier {
 
     fn try_apply(&mut self, update: &Update, decoded: &mut Instant) -> Result<(), Refused> {
         self.check_order(update)?;
-        let payload =
-            update.payload().map_err(|error| Refused::new(NackReason::Malformed, error.to_string()))?;
-        let plan = self.plan(update.header.mode, &payload)?;
+        let plan = guarded(|| self.plan(update))?;
         *decoded = Instant::now();
         let table = match update.header.mode {
             Mode::Snapshot => {
@@ -98,7 +95,8 @@ impl Applier {
                 let state = &mut self.state;
                 guarded(|| state.apply(plan, update.header.root)).inspect_err(|refused| {
                     if matches!(refused.reason, NackReason::Internal) {
-                        // What a panic left behind cannot be built upon: a snapshot must follow.
+                        // What a panic left behind cannot be built upon. The next delta will be out of
+                        // order, and the control plane answers that with a snapshot.
                         self.held = None;
                     }
                 })?
@@ -117,14 +115,15 @@ impl Applier {
             Mode::Repair => header.to,
         };
         match self.held {
-            Some(held) if held.epoch == header.epoch && held.revision == from => Ok(()),
+            Some(held) if held.epoch == header.epoch && held.revision == from && from <= header.to => Ok(()),
             held => Err(Refused::new(
                 NackReason::OutOfOrder,
                 match held {
                     Some(held) => format!(
-                        "the {} starts from revision {from} of epoch {}, held is revision {} of epoch {}",
+                        "the {} starts from revision {from} of epoch {} and leads to {}, held is revision {} of epoch {}",
                         header.mode.as_str(),
                         header.epoch,
+                        header.to,
                         held.revision,
                         held.epoch
                     ),
@@ -136,12 +135,13 @@ impl Applier {
         }
     }
 
-    fn plan(&self, mode: Mode, payload: &Bytes) -> Result<Plan, Refused> {
-        let malformed = |message: String| Refused::new(NackReason::Malformed, message);
-        if mode != Mode::Repair {
-            return Plan::read(payload);
+    fn plan(&self, update: &Update) -> Result<Plan, Refused> {
+        let malformed = |error: UpdateError| Refused::new(NackReason::Malformed, error.to_string());
+        let payload = update.payload().map_err(malformed)?;
+        if update.header.mode != Mode::Repair {
+            return Plan::read(&payload);
         }
-        let (buckets, records) = split_repair(payload).map_err(|error| malformed(error.to_string()))?;
+        let (buckets, records) = split_repair(&payload).map_err(malformed)?;
         let mut plan = Plan::read(&records)?;
         let kept: HashSet<Key> = plan.hashes.iter().map(|(key, _)| *key).collect();
         for key in buckets.iter().flat_map(|bucket| self.state.digest.bucket_keys(bucket)) {
@@ -241,10 +241,10 @@ fn entity<T: serde::de::DeserializeOwned>(key: Key, bytes: &[u8]) -> Result<T, R
     })
 }
 
-/// A panic while a table is built is a refusal, not the end of the sync agent.
-fn guarded(build: impl FnOnce() -> Result<Table, Refused>) -> Result<Table, Refused> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(build)).unwrap_or_else(|_| {
-        Err(Refused::new(NackReason::Internal, "the data plane panicked while it built the table"))
+/// A panic while an update is read or a table is built is a refusal, not the end of the sync agent.
+fn guarded<T>(step: impl FnOnce() -> Result<T, Refused>) -> Result<T, Refused> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(step)).unwrap_or_else(|_| {
+        Err(Refused::new(NackReason::Internal, "the data plane panicked while it applied the update"))
     })
 }
 

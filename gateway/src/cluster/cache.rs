@@ -276,4 +276,4 @@ fn remove_if_there(path: &Path) -> Result<(), CacheError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::cluster) mod tests;

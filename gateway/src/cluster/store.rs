@@ -190,3 +190,6 @@ impl Shared {
         error!(%error, "what is live stays so, but its copy on disk is an older one");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,5 @@
+mod model;
+
 use http::{HeaderMap, Method};
 use uuid::Uuid;
 use wire::{BucketSet, bucket_of};
