@@ -38,11 +38,12 @@ fn folder() -> tempfile::TempDir {
 
 #[test]
 fn bad_configuration_ends_with_64_and_names_key_value_and_place() {
-    let cases: [(&str, &[&str]); 8] = [
+    let cases: [(&str, &[&str]); 9] = [
         ("colour = 1", &["colour", "config.toml"]),
         ("[cluster]\nlisten_on = \"127.0.0.1:1\"", &["cluster.listen_on"]),
         ("[cluster]\nlisten = \"here\"", &["cluster.listen", "here"]),
         ("[cluster]\nmtls = \"none\"", &["cluster.mtls", "none", "shared"]),
+        ("[cluster]\nmtls = \"pki\"", &["cluster.mtls", "pki", "cluster.ca"]),
         ("[cluster]\nheartbeat_interval = \"10ms\"", &["cluster.heartbeat_interval", "10ms", "1s"]),
         ("[admin]\nlisten = \"0.0.0.0:8001\"", &["admin.listen", "0.0.0.0:8001", "authentication"]),
         ("[database]\nurl = \"mysql://root@db/gibbon\"", &["database.url", "mysql", "postgres"]),

@@ -26,6 +26,23 @@ async fn a_node_takes_its_id_from_its_certificate() {
 }
 
 #[tokio::test]
+async fn a_program_does_not_start_as_what_its_certificate_does_not_name() {
+    let mut stage = Stage::new(Database::Sqlite);
+    let (control, data) = (stage.pair("control"), stage.pair("data"));
+    stage.planes.control.node.set_pair(&data);
+    stage.planes.gateway.node.set_pair(&control);
+    for (node, says) in [
+        (&mut stage.planes.control.node, "it is that of a data plane, this is a control plane"),
+        (&mut stage.planes.gateway.node, "it is that of a control plane, this is a data plane"),
+    ] {
+        node.spawn();
+        assert_eq!(node.process_mut().wait_exit(DEADLINE).await.code(), Some(69));
+        let said = node.process_mut().stderr();
+        assert!(said.contains(says) && said.contains("gibbon-control pki issue"), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn another_nodes_id_is_refused_by_both_names() {
     let stage = Stage::serving(Database::Sqlite).await;
     let other = stage.issue("data-plane", "other");

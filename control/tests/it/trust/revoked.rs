@@ -1,5 +1,6 @@
 //! Revocation: who is revoked is turned away, and cut off where it is connected.
 
+use serde_json::json;
 use testkit::plane::Database;
 use tokio::time::{Duration, Instant};
 use wire::{CloseCode, Frame};
@@ -130,4 +131,42 @@ async fn in_the_shared_mode_a_fingerprint_cuts_off_all_who_hold_the_pair() {
         gateway.node.wait_status("cut off", |view| view["sync"]["connected"] == false).await;
         gateway.wait_for("/a", 200).await;
     }
+}
+
+#[tokio::test]
+async fn who_takes_no_bytes_does_not_by_that_stay() {
+    let mut stage = Stage::new(Database::Sqlite);
+    stage.planes.control.node.start().await;
+    // A snapshot that is longer than what the kernel holds for a receiver that does not read.
+    for name in ["a", "b"] {
+        let body = json!({ "name": name, "host": "x", "path": noise(9 << 20) });
+        stage.planes.control.admin().post("/services", &body).await.unwrap().expect(201);
+    }
+    let pair = stage.issue("data-plane", "slow");
+    let id = stage.leaf("slow").node_id().unwrap();
+    let _silent = stage.greet(&pair, id).await.unwrap();
+    let is = async |state: &str| {
+        let series = format!(r#"gibbon_data_plane_connected{{node_id="{id}"}} {state}"#);
+        testkit::wait::eventually(EXPECTED, || async {
+            let metrics = stage.planes.control.node.status().get("/metrics").await?.text();
+            anyhow::ensure!(metrics.contains(&series), "no {series}");
+            Ok(())
+        })
+        .await;
+    };
+    is("1").await;
+    stage.pki(&["revoke", &id.to_string()]);
+    is("0").await;
+}
+
+/// A path that does not compress to less than three quarters.
+fn noise(length: usize) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut state = 7_u64;
+    let letters = (0..length).map(|_| {
+        // The generator of Knuth's MMIX; its high bits are the good ones.
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(LETTERS[(state >> 58) as usize])
+    });
+    ["/".to_owned(), letters.collect()].concat()
 }
