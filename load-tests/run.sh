@@ -17,10 +17,17 @@ export RUN_PROXY_PORT=18000 RUN_GATEWAY_STATUS_PORT=18007 RUN_ORIGIN_PORT=19000
 export RUN_BIN=${RUN_BIN:-$root/target/release}
 RUN_DATA=$(mktemp -d)
 export RUN_DATA
-trap 'rm -rf "$RUN_DATA"' EXIT
+export ADMIN=http://127.0.0.1:$RUN_ADMIN_PORT
+beside=
+trap '[[ -z $beside ]] || kill "$beside"; rm -rf "$RUN_DATA"' EXIT
+# A program that runs beside the scenario, such as load-tests/force-snapshots.py.
+if [[ -n ${RUN_BESIDE-} ]]; then
+    "$root/$RUN_BESIDE" &
+    beside=$!
+fi
 
 "$root/deploy/run-local.sh" "$k6" run --no-usage-report --quiet "$@" \
-    --env "ADMIN=http://127.0.0.1:$RUN_ADMIN_PORT" \
+    --env "ADMIN=$ADMIN" \
     --env "PROXY=http://127.0.0.1:$RUN_PROXY_PORT" \
     --env "ORIGIN_PORT=$RUN_ORIGIN_PORT" \
     "$scenario"

@@ -128,6 +128,8 @@ impl State {
             self.changes.drain(..count);
             self.remembered_since = oldest;
         }
+        // One revision may have had 100,000 changes.
+        self.changes.shrink_to(2 * REMEMBERED);
     }
 }
 

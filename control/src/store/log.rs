@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use sea_orm::{
     AccessMode, ColumnTrait, ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, EntityTrait,
-    IsolationLevel, QueryFilter, QueryOrder, TransactionTrait, sea_query::Expr,
+    IsolationLevel, QueryFilter, QueryOrder, QuerySelect, Select, TransactionTrait,
+    sea_query::{Expr, ExprTrait},
 };
 use uuid::Uuid;
 use wire::{Key, Kind};
@@ -47,14 +48,18 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn changes(&self, from: u64, to: u64) -> Result<Vec<Change>, StoreError> {
-        use entity::config_change::{Column, Entity};
-        let rows = Entity::find()
-            .filter(Column::Revision.gt(signed(from)))
-            .filter(Column::Revision.lte(signed(to)))
-            .order_by_asc(Column::Revision)
-            .order_by_asc(Column::Ordinal)
-            .all(self.database());
-        Ok(within(rows).await?.into_iter().map(Change::from).collect())
+        // By pages: a revision may have 100,000 changes, and a row takes many times the memory of its bytes.
+        let (mut changes, mut after) = (Vec::new(), (from, i32::MAX));
+        loop {
+            let rows = within(log_page(after, to).all(self.database())).await?;
+            let last = rows.last().map(|row| (row.revision.unsigned_abs(), row.ordinal));
+            let full = rows.len() == ROWS;
+            changes.extend(rows.into_iter().map(Change::from));
+            match last.filter(|_| full) {
+                Some(last) => after = last,
+                None => return Ok(changes),
+            }
+        }
     }
 
     /// Begins another history in place of `epoch`: the database is found to have been put back to the past,
@@ -120,6 +125,19 @@ impl From<entity::config_change::Model> for Change {
             value: (row.op == 1).then(|| row.bytes.into()),
         }
     }
+}
+
+/// The rows after a revision and an ordinal, up to and with the revision `to`.
+fn log_page((revision, ordinal): (u64, i32), to: u64) -> Select<entity::config_change::Entity> {
+    use entity::config_change::{Column, Entity};
+    let same = Column::Revision.eq(signed(revision)).and(Column::Ordinal.gt(ordinal));
+    Entity::find()
+        .filter(Column::Revision.gt(signed(revision)).or(same))
+        .filter(Column::Revision.gte(signed(revision)))
+        .filter(Column::Revision.lte(signed(to)))
+        .order_by_asc(Column::Revision)
+        .order_by_asc(Column::Ordinal)
+        .limit(ROWS as u64)
 }
 
 /// Adds all of a table, by pages: rows take ten times the memory of the bytes that are made of them.
