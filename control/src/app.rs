@@ -172,7 +172,7 @@ impl App {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// Nothing is reloaded by it yet, and its default would be the end.
+    /// Changed files are noticed without it, and its default would be the end.
     _hangup: Signal,
 }
 

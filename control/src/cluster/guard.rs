@@ -63,7 +63,9 @@ pub(super) struct Permit {
 #[derive(Debug, thiserror::Error)]
 pub enum GuardError {
     /// The revocations cannot be read.
-    #[error("cannot read the revocations: {0}")]
+    #[error(
+        "cannot read the revocations: {0}; is the schema up to date? `gibbon-control migrate` makes it so"
+    )]
     Store(#[from] StoreError),
     /// The identity cannot be used for TLS.
     #[error("cannot use the cluster's certificate: {0}")]
