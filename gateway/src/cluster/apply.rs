@@ -6,10 +6,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 use wire::{
-    Ack, Digest, EntityHash, Key, Kind, Mode, Nack, NackReason, Position, Record, Records, Root, Update,
-    UpdateError, split_repair,
+    Ack, Digest, EntityHash, Key, Kind, Mode, Nack, NackReason, Position, Record, RecordError, Records, Root,
+    Update, UpdateError, split_repair,
 };
 
 use crate::live::Live;
@@ -33,10 +34,13 @@ struct State {
     digest: Digest,
 }
 
-/// What an update does, decoded: hashes for every kind, changes for those that are understood.
+/// What an update does: hashes for every kind of entity, and the records, which are read a second time, one
+/// by one, when the hashes have been found right.
 struct Plan {
     hashes: Vec<(Key, Option<EntityHash>)>,
-    changes: Vec<Change>,
+    records: Bytes,
+    /// What a repair does not name in a bucket that it replaces.
+    removed: Vec<Key>,
 }
 
 /// Why an update is refused; becomes a [`Nack`].
@@ -87,13 +91,13 @@ impl Applier {
         let table = match update.header.mode {
             Mode::Snapshot => {
                 let mut state = State::default();
-                let table = guarded(|| state.apply(plan, update.header.root))?;
+                let table = guarded(|| state.apply(&plan, update.header.root))?;
                 self.state = state;
                 table
             }
             Mode::Delta | Mode::Repair => {
                 let state = &mut self.state;
-                guarded(|| state.apply(plan, update.header.root)).inspect_err(|refused| {
+                guarded(|| state.apply(&plan, update.header.root)).inspect_err(|refused| {
                     if matches!(refused.reason, NackReason::Internal) {
                         // What a panic left behind cannot be built upon. The next delta will be out of
                         // order, and the control plane answers that with a snapshot.
@@ -139,25 +143,23 @@ impl Applier {
         let malformed = |error: UpdateError| Refused::new(NackReason::Malformed, error.to_string());
         let payload = update.payload().map_err(malformed)?;
         if update.header.mode != Mode::Repair {
-            return Plan::read(&payload);
+            return Plan::read(payload);
         }
         let (buckets, records) = split_repair(&payload).map_err(malformed)?;
-        let mut plan = Plan::read(&records)?;
+        let mut plan = Plan::read(records)?;
         let kept: HashSet<Key> = plan.hashes.iter().map(|(key, _)| *key).collect();
-        for key in buckets.iter().flat_map(|bucket| self.state.digest.bucket_keys(bucket)) {
-            if !kept.contains(&key) {
-                plan.push(&Record { key, value: None })?;
-            }
-        }
+        let replaced = buckets.iter().flat_map(|bucket| self.state.digest.bucket_keys(bucket));
+        plan.removed.extend(replaced.filter(|key| !kept.contains(key)));
+        plan.hashes.extend(plan.removed.iter().map(|key| (*key, None)));
         Ok(plan)
     }
 }
 
 impl State {
-    fn apply(&mut self, plan: Plan, root: Root) -> Result<Table, Refused> {
+    fn apply(&mut self, plan: &Plan, root: Root) -> Result<Table, Refused> {
         let undo: Vec<_> =
-            plan.hashes.into_iter().map(|(key, hash)| (key, self.digest.set(key, hash))).collect();
-        let result = self.build(plan.changes, root);
+            plan.hashes.iter().map(|(key, hash)| (*key, self.digest.set(*key, *hash))).collect();
+        let result = self.build(plan, root);
         if result.is_err() {
             for (key, hash) in undo.into_iter().rev() {
                 self.digest.set(key, hash);
@@ -166,7 +168,7 @@ impl State {
         result
     }
 
-    fn build(&mut self, changes: Vec<Change>, root: Root) -> Result<Table, Refused> {
+    fn build(&mut self, plan: &Plan, root: Root) -> Result<Table, Refused> {
         let ours = self.digest.root();
         if ours != root {
             return Err(Refused::new(
@@ -174,34 +176,40 @@ impl State {
                 format!("the update announces the root {root} and leads to {ours}"),
             ));
         }
-        self.builder.apply(changes).map_err(Refused::from)
+        self.builder.apply_each(plan.changes())
     }
 }
 
 impl Plan {
-    fn read(payload: &[u8]) -> Result<Self, Refused> {
-        let mut plan = Self { hashes: Vec::new(), changes: Vec::new() };
-        for record in Records::new(payload) {
-            plan.push(&record.map_err(|error| Refused::new(NackReason::Malformed, error.to_string()))?)?;
+    fn read(records: Bytes) -> Result<Self, Refused> {
+        let mut hashes = Vec::new();
+        for record in Records::new(&records) {
+            let Record { key, value } = record?;
+            hashes.push((key, value.map(|bytes| EntityHash::of(key, bytes))));
         }
-        Ok(plan)
+        Ok(Self { hashes, records, removed: Vec::new() })
     }
 
-    fn push(&mut self, record: &Record<'_>) -> Result<(), Refused> {
-        let key = record.key;
-        self.hashes.push((key, record.value.map(|bytes| EntityHash::of(key, bytes))));
-        let change = match (key.kind, record.value) {
-            (Kind::SERVICE, Some(bytes)) => {
-                Change::PutService(wire::Service { id: key.id, ..entity(key, bytes)? })
-            }
-            (Kind::SERVICE, None) => Change::RemoveService(key.id),
-            (Kind::ROUTE, Some(bytes)) => Change::PutRoute(wire::Route { id: key.id, ..entity(key, bytes)? }),
-            (Kind::ROUTE, None) => Change::RemoveRoute(key.id),
-            _ => return Ok(()),
-        };
-        self.changes.push(change);
-        Ok(())
+    /// Those of the kinds that are understood.
+    fn changes(&self) -> impl Iterator<Item = Result<Change, Refused>> {
+        let removed = self.removed.iter().map(|key| Ok(Record { key: *key, value: None }));
+        let records = Records::new(&self.records).map(|record| record.map_err(Refused::from));
+        records.chain(removed).filter_map(|record| record.and_then(|record| change(&record)).transpose())
     }
+}
+
+/// `None` for one of a kind that is not understood.
+fn change(record: &Record<'_>) -> Result<Option<Change>, Refused> {
+    let key = record.key;
+    Ok(Some(match (key.kind, record.value) {
+        (Kind::SERVICE, Some(bytes)) => {
+            Change::PutService(wire::Service { id: key.id, ..entity(key, bytes)? })
+        }
+        (Kind::SERVICE, None) => Change::RemoveService(key.id),
+        (Kind::ROUTE, Some(bytes)) => Change::PutRoute(wire::Route { id: key.id, ..entity(key, bytes)? }),
+        (Kind::ROUTE, None) => Change::RemoveRoute(key.id),
+        _ => return Ok(None),
+    }))
 }
 
 impl Refused {
@@ -220,6 +228,12 @@ impl Refused {
             id: key.map(|key| key.id),
             field: field.flatten(),
         }
+    }
+}
+
+impl From<RecordError> for Refused {
+    fn from(error: RecordError) -> Self {
+        Self::new(NackReason::Malformed, error.to_string())
     }
 }
 

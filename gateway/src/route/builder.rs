@@ -52,13 +52,12 @@ struct Held {
     routes: usize,
 }
 
-/// Changes that have been found good. Nothing can fail from here on.
+/// Changes, each found good for itself, by what they are about: `None` is removed. The last of several on
+/// one entity is the one that is here.
 #[derive(Default)]
 struct Plan {
-    services: Vec<Service>,
-    routes: Vec<Entry>,
-    removed_routes: Vec<Uuid>,
-    removed_services: Vec<Uuid>,
+    services: HashMap<Uuid, Option<Service>>,
+    routes: HashMap<Uuid, Option<Entry>>,
 }
 
 impl Builder {
@@ -73,7 +72,22 @@ impl Builder {
     /// # Errors
     /// The first thing that is wrong; nothing has changed then.
     pub fn apply(&mut self, changes: Vec<Change>) -> Result<Table, Refusal> {
-        let plan = check(last_of_each(changes))?;
+        self.apply_each(changes.into_iter().map(Ok))
+    }
+
+    /// [`Builder::apply`] of changes that are made one by one, and may fail to be: what a change is made
+    /// from takes several times the memory of what is made of it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong; nothing has changed then.
+    pub fn apply_each<E: From<Refusal>>(
+        &mut self,
+        changes: impl Iterator<Item = Result<Change, E>>,
+    ) -> Result<Table, E> {
+        let mut plan = Plan::default();
+        for change in changes {
+            plan.push(change?)?;
+        }
         self.check_references(&plan)?;
         self.commit(plan);
         Ok(self.table.clone())
@@ -81,21 +95,23 @@ impl Builder {
 
     /// Every route names a service that will be there, and no removed service is named any longer.
     fn check_references(&self, plan: &Plan) -> Result<(), Refusal> {
-        let put: HashMap<Uuid, ()> = plan.services.iter().map(|service| (service.id, ())).collect();
-        for route in &plan.routes {
-            let Some(id) = route.service_id() else { continue };
-            let stays = self.services.contains_key(&id) && !plan.removed_services.contains(&id);
-            if !stays && !put.contains_key(&id) {
+        for (route, id) in
+            plan.routes.values().flatten().filter_map(|route| Some((route, route.service_id()?)))
+        {
+            let stays = match plan.services.get(&id) {
+                Some(put) => put.is_some(),
+                None => self.services.contains_key(&id),
+            };
+            if !stays {
                 let message = format!("names the service {id}, which does not exist");
                 return Err(Refusal::new(Key::route(route.id), Some("service"), message));
             }
         }
-        for id in &plan.removed_services {
+        for (id, _) in plan.services.iter().filter(|(_, put)| put.is_none()) {
             let Some(held) = self.services.get(id) else { continue };
             let names =
-                |route: &Uuid| self.routes.get(route).is_some_and(|old| old.service_id() == Some(*id));
-            let gone = plan.routes.iter().map(|route| &route.id).chain(&plan.removed_routes);
-            if held.routes > gone.filter(|route| names(route)).count() {
+                |route: &&Uuid| self.routes.get(route).is_some_and(|old| old.service_id() == Some(*id));
+            if held.routes > plan.routes.keys().filter(names).count() {
                 return Err(Refusal::new(Key::service(*id), None, "is removed while routes still name it"));
             }
         }
@@ -103,17 +119,20 @@ impl Builder {
     }
 
     fn commit(&mut self, plan: Plan) {
-        for service in plan.services {
-            self.put_service(service);
+        let mut removed = Vec::new();
+        for (id, service) in plan.services {
+            match service {
+                Some(service) => self.put_service(service),
+                None => removed.push(id),
+            }
         }
-        for id in plan.removed_routes {
+        for (id, route) in plan.routes {
             self.take_route(id);
+            if let Some(route) = route {
+                self.put_route(route);
+            }
         }
-        for route in plan.routes {
-            self.take_route(route.id);
-            self.put_route(route);
-        }
-        for id in plan.removed_services {
+        for id in removed {
             self.take_service(id);
         }
     }
@@ -157,14 +176,23 @@ impl Builder {
     }
 }
 
-impl Change {
-    fn key(&self) -> Key {
-        match self {
-            Self::PutService(service) => Key::service(service.id),
-            Self::PutRoute(route) => Key::route(route.id),
-            Self::RemoveService(id) => Key::service(*id),
-            Self::RemoveRoute(id) => Key::route(*id),
+impl Plan {
+    fn push(&mut self, change: Change) -> Result<(), Refusal> {
+        match change {
+            Change::PutService(service) => {
+                self.services.insert(service.id, Some(check_service(&service)?));
+            }
+            Change::PutRoute(route) => {
+                self.routes.insert(route.id, Some(check_route(&route)?));
+            }
+            Change::RemoveService(id) => {
+                self.services.insert(id, None);
+            }
+            Change::RemoveRoute(id) => {
+                self.routes.insert(id, None);
+            }
         }
+        Ok(())
     }
 }
 
@@ -183,36 +211,13 @@ impl Refusal {
     }
 }
 
-fn last_of_each(changes: Vec<Change>) -> impl Iterator<Item = Change> {
-    let last: HashMap<Key, usize> = changes.iter().map(Change::key).zip(0..).collect();
-    changes
-        .into_iter()
-        .zip(0..)
-        .filter(move |(change, at)| last[&change.key()] == *at)
-        .map(|(change, _)| change)
-}
-
-/// Checks each change for itself.
-fn check(changes: impl Iterator<Item = Change>) -> Result<Plan, Refusal> {
-    let mut plan = Plan::default();
-    for change in changes {
-        let key = change.key();
-        match change {
-            Change::PutService(service) => plan.services.push(check_service(key, &service)?),
-            Change::PutRoute(route) => plan.routes.push(check_route(key, &route)?),
-            Change::RemoveService(id) => plan.removed_services.push(id),
-            Change::RemoveRoute(id) => plan.removed_routes.push(id),
-        }
-    }
-    Ok(plan)
-}
-
-fn check_service(key: Key, service: &wire::Service) -> Result<Service, Refusal> {
+fn check_service(service: &wire::Service) -> Result<Service, Refusal> {
+    let key = Key::service(service.id);
     service.validate().map_err(|violations| Refusal::invalid(key, &violations))?;
     Service::new(service).ok_or_else(|| Refusal::new(key, Some("host"), "cannot stand in a Host header"))
 }
 
-fn check_route(key: Key, route: &wire::Route) -> Result<Entry, Refusal> {
-    route.validate().map_err(|violations| Refusal::invalid(key, &violations))?;
+fn check_route(route: &wire::Route) -> Result<Entry, Refusal> {
+    route.validate().map_err(|violations| Refusal::invalid(Key::route(route.id), &violations))?;
     Entry::compile(route)
 }
