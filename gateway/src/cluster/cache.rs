@@ -276,4 +276,6 @@ fn remove_if_there(path: &Path) -> Result<(), CacheError> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 pub(in crate::cluster) mod tests;

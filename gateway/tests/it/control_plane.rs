@@ -24,6 +24,7 @@ pub(crate) struct FakeControlPlane {
 }
 
 /// One configuration after the other.
+#[derive(Clone)]
 pub(crate) struct History {
     digest: Digest,
     pub(crate) position: Position,
@@ -77,6 +78,12 @@ impl Connected {
     /// The next frame; `None` when the data plane has closed.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
         let message = self.link.recv().await.unwrap()?;
+        Some(Frame::decode(&message).unwrap())
+    }
+
+    /// The next frame; `None` when the connection has ended, however.
+    pub(crate) async fn next_or_end(&mut self) -> Option<Frame> {
+        let message = self.link.recv().await.ok().flatten()?;
         Some(Frame::decode(&message).unwrap())
     }
 

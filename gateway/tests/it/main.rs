@@ -4,6 +4,7 @@
 
 mod canonical;
 mod control_plane;
+mod disk;
 mod failures;
 mod limits;
 mod program;

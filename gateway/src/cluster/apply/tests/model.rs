@@ -197,7 +197,9 @@ impl Stage {
             let path = route.map(|bytes| serde_json::from_slice::<wire::Route>(bytes).unwrap().paths);
             for version in 0..3 {
                 let wanted = format!("/{id}/{version}");
-                let expected = path.as_ref().is_some_and(|paths| paths.as_deref() == Some(&[wanted.clone()]));
+                let expected = path
+                    .as_ref()
+                    .is_some_and(|paths| paths.as_deref() == Some(std::slice::from_ref(&wanted)));
                 assert_eq!(matches(&self.live, &wanted), expected, "{at}: {wanted}");
             }
         }

@@ -1,0 +1,140 @@
+//! Whatever bytes come, nothing panics, nothing is read beyond what was announced, and what is read is
+//! read the same again.
+//!
+//! Each target runs for a second by random changes of the golden files. For longer, in milliseconds:
+//! `BOLERO_RANDOM_TEST_TIME_MS=600000 BOLERO_RANDOM_ITERATIONS=1000000000 cargo test -p wire --test fuzz`.
+//! With `cargo bolero test -p wire TARGET` an engine that follows coverage drives the same targets.
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use bolero::{TypeGenerator, check};
+use bytes::Bytes;
+use wire::{
+    Assembly, Digest, EntityHash, Frame, MAX_FRAME, Mode, Record, Records, Route, Service, Update,
+    split_repair,
+};
+
+/// The golden frames, by which a target gets past the first check.
+static FRAMES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut paths: Vec<_> =
+        std::fs::read_dir(folder).expect("golden files").flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    let frames = paths.iter().filter(|path| path.extension().is_some_and(|ending| ending == "frame"));
+    frames.map(|path| std::fs::read(path).expect("a golden file")).collect()
+});
+
+/// Bytes that begin as a golden frame and are then changed, cut and added to.
+#[derive(Clone, Debug, TypeGenerator)]
+struct Mutated {
+    base: u8,
+    changes: Vec<(u16, u8)>,
+    cut: Option<u16>,
+    added: Vec<u8>,
+}
+
+impl Mutated {
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = FRAMES[usize::from(self.base) % FRAMES.len()].clone();
+        for (at, byte) in &self.changes {
+            let at = usize::from(*at) % bytes.len();
+            bytes[at] = *byte;
+        }
+        if let Some(cut) = self.cut {
+            bytes.truncate(usize::from(cut) % bytes.len());
+        }
+        bytes.extend_from_slice(&self.added);
+        bytes
+    }
+}
+
+#[test]
+fn frame() {
+    check!().with_type::<Mutated>().for_each(|input| decode(input.bytes()));
+}
+
+#[test]
+fn any_bytes_as_a_frame() {
+    check!().for_each(|input: &[u8]| decode(input.to_vec()));
+}
+
+/// The body of an update's frame is what stands on disk, as long as it is one frame.
+#[test]
+fn update() {
+    check!().with_type::<Mutated>().for_each(|input| {
+        let bytes = Bytes::from(input.bytes());
+        if let Ok(update) = Update::from_bytes(&bytes.slice(bytes.len().min(1)..)) {
+            let again = Update::from_bytes(&update.to_bytes()).expect("own bytes");
+            assert_eq!(again.header, update.header);
+            read(&update);
+        }
+    });
+}
+
+#[test]
+fn any_bytes_as_records() {
+    check!().for_each(|input: &[u8]| records(input));
+}
+
+fn decode(message: Vec<u8>) {
+    let message = Bytes::from(message);
+    let Ok(frame) = Frame::decode(&message) else { return };
+    let again = frame.encode();
+    if again.len() <= MAX_FRAME {
+        assert_eq!(Frame::decode(&again).expect("own frame"), frame);
+    }
+    if let Frame::Update(header, part) = frame {
+        assemble(header, part, &message);
+    }
+}
+
+/// However the parts are cut, no more is taken than was announced.
+fn assemble(header: wire::UpdateHeader, first: Bytes, more: &Bytes) {
+    let Ok(mut assembly) = Assembly::begin(header, first) else { return };
+    for at in [0, 1, more.len() / 2] {
+        if assembly.is_complete() || assembly.push(more.slice(at..)).is_err() {
+            break;
+        }
+    }
+    if assembly.is_complete() {
+        let update = assembly.finish();
+        assert_eq!(update.encoded_len(), header.encoded_len);
+        read(&update);
+    }
+}
+
+fn read(update: &Update) {
+    let Ok(payload) = update.payload() else { return };
+    assert_eq!(payload.len() as u64, update.header.decoded_len);
+    match update.header.mode {
+        Mode::Repair => {
+            if let Ok((buckets, rest)) = split_repair(&payload) {
+                assert!(buckets.iter().all(|bucket| buckets.contains(bucket)));
+                records(&rest);
+            }
+        }
+        Mode::Snapshot | Mode::Delta => records(&payload),
+    }
+}
+
+/// Reads records as a data plane does: hashes of all, rules of those that it understands.
+fn records(payload: &[u8]) {
+    let mut digest = Digest::new();
+    let mut read = 0;
+    for record in Records::new(payload) {
+        let Ok(Record { key, value }) = record else { break };
+        read += Record { key, value }.encoded_len();
+        digest.set(key, value.map(|bytes| EntityHash::of(key, bytes)));
+        if let Some(bytes) = value {
+            if let Ok(service) = serde_json::from_slice::<Service>(bytes) {
+                service.validate().ok();
+            }
+            if let Ok(route) = serde_json::from_slice::<Route>(bytes) {
+                route.validate().ok();
+            }
+        }
+    }
+    assert!(read <= payload.len());
+    digest.root();
+}

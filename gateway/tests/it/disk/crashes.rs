@@ -1,0 +1,92 @@
+//! The process ends while it applies a revision. The mark that it leaves is taken away by a write; at
+//! that write it is killed here, in the very program that is shipped.
+
+use wire::{Mode, NackReason};
+
+use super::tracer::Tracer;
+use super::{Stage, send};
+
+/// The mark is written at the beginning and at the end of an update: the second write is killed.
+const KILL_AT_THE_END: &str = "pwrite64:signal=SIGKILL:when=2";
+
+/// Has the process end in the next update.
+async fn die_in(stage: &mut Stage, connected: &mut crate::control_plane::Connected, update: &wire::Update) {
+    let pid = stage.gateway.node.process_mut().pid();
+    let _tracer = Tracer::inject(pid, KILL_AT_THE_END).await;
+    send(connected, update).await;
+    stage.wait_death().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_death_is_forgiven_the_second_refuses_the_revision_until_a_later_one() {
+    let (mut stage, mut connected) = Stage::started().await;
+    let second = stage.next(Mode::Delta);
+    for deaths in 1..=2 {
+        die_in(&mut stage, &mut connected, &second).await;
+        stage.gateway.node.start().await;
+        stage.serves(1, "what was before it").await;
+        let view = stage.sync().await;
+        assert_eq!((&view["crashed_revision"], &view["crashes"]), (&2.into(), &deaths.into()));
+        assert_eq!(stage.gateway.node.metric("gibbon_config_crashes").await, f64::from(deaths));
+        stage.wait_log("ended while it applied a configuration").await;
+        connected = stage.welcome().await;
+        assert_eq!(connected.hello.held, Some(stage.position(1)));
+    }
+    let nack = connected.update(&second).await.unwrap_err();
+    assert_eq!((nack.reason, nack.revision), (NackReason::Internal, 2));
+    assert!(nack.message.contains("ended the process 2 times in a row"), "{}", nack.message);
+    stage.serves(1, "after the refusal").await;
+    // A later revision leads past it, from what is held.
+    let third = stage.next(Mode::Delta);
+    let both = merged(&stage, &second, &third);
+    connected.update(&both).await.unwrap();
+    stage.serves(3, "a later revision").await;
+    assert_eq!(stage.sync().await["crashes"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_once_in_a_good_revision_it_takes_it_the_next_time() {
+    let (mut stage, mut connected) = Stage::started().await;
+    let second = stage.next(Mode::Delta);
+    die_in(&mut stage, &mut connected, &second).await;
+    stage.gateway.node.start().await;
+    let mut connected = stage.welcome().await;
+    connected.update(&second).await.unwrap();
+    stage.serves(2, "the second try").await;
+    assert_eq!(stage.sync().await["crashed_revision"], serde_json::Value::Null);
+    assert_eq!(stage.gateway.node.metric("gibbon_config_crashes").await, 0.0);
+}
+
+/// It ends while it applies what is on its own disk: the second start leaves that out, and what came before
+/// it serves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_ends_the_process_at_its_start_is_not_booted_for_ever() {
+    let (mut stage, mut connected) = Stage::started().await;
+    stage.push(&mut connected, Mode::Delta).await;
+    stage.push(&mut connected, Mode::Delta).await;
+    stage.wait_on_disk(3).await;
+    stage.gateway.node.stop().await;
+    stage.control_ends();
+    let mark = |deaths: u32| {
+        let epoch = stage.position(2).epoch;
+        format!("applying {epoch} 2\nsuspect {epoch} 2 {deaths} {deaths}\n")
+    };
+    let (first, second) = (mark(0), mark(1));
+    std::fs::write(stage.file("applying"), first).unwrap();
+    stage.gateway.node.start().await;
+    stage.serves(3, "after one death").await;
+    stage.gateway.node.stop().await;
+    std::fs::write(stage.file("applying"), second).unwrap();
+    stage.gateway.node.start().await;
+    stage.serves(1, "after two").await;
+    let damage = stage.sync().await["disk_damage"].clone();
+    assert!(damage.as_str().unwrap().contains("ended the process 2 times"), "{damage}");
+    let connected = stage.welcome().await;
+    assert_eq!(connected.hello.held, Some(stage.position(1)));
+}
+
+/// One update that does what both do.
+fn merged(stage: &Stage, earlier: &wire::Update, later: &wire::Update) -> wire::Update {
+    let payload = [earlier.payload().unwrap(), later.payload().unwrap()].concat();
+    wire::Update::new(Mode::Delta, earlier.header.from, stage.position(later.header.to), payload.into())
+}
