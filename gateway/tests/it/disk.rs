@@ -76,11 +76,7 @@ impl Stage {
 
     pub(crate) fn next_with(&mut self, mode: Mode, edit: impl Fn(&mut wire::Route)) -> Update {
         let address = self.origin.address();
-        let history = match (&mut self.control, &mut self.away) {
-            (Some(control), _) => &mut control.history,
-            (None, Some(history)) => history,
-            (None, None) => unreachable!("it is here or away"),
-        };
+        let history = self.history();
         let revision = history.position.revision + 1;
         let first = if mode == Mode::Snapshot { 1 } else { revision };
         let mut changes: Vec<_> = (first..=revision).map(numbered).collect();
@@ -92,8 +88,30 @@ impl Stage {
             changes.push(service(1, address));
         }
         let update = history.update(mode, &changes);
-        self.positions.push(history.position);
+        let position = history.position;
+        self.positions.push(position);
         update
+    }
+
+    /// The next revision, a delta, with so many bytes that do not compress, of a kind that is unknown here.
+    pub(crate) fn next_heavy(&mut self, len: usize) -> Update {
+        let noise: bytes::Bytes =
+            std::iter::repeat_with(|| *uuid::Uuid::new_v4().as_bytes()).take(len / 16).flatten().collect();
+        let history = self.history();
+        let revision = history.position.revision + 1;
+        let key = wire::Key { kind: wire::Kind(99), id: uuid::Uuid::from_u128(1) };
+        let update = history.update(Mode::Delta, &[numbered(revision), (key, Some(noise))]);
+        let position = history.position;
+        self.positions.push(position);
+        update
+    }
+
+    fn history(&mut self) -> &mut History {
+        match (&mut self.control, &mut self.away) {
+            (Some(control), _) => &mut control.history,
+            (None, Some(history)) => history,
+            (None, None) => unreachable!("it is here or away"),
+        }
     }
 
     /// Sends the next revision and waits for its ack.

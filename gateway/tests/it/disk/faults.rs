@@ -75,6 +75,31 @@ async fn on_a_full_disk_the_change_is_live_the_file_whole_and_the_copy_follows_w
     stage.serves(3, "from the disk").await;
 }
 
+/// The disk refuses for so long that what waits is dropped: memory stays bounded, and a snapshot is asked for
+/// when the disk is well again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_dropped_while_the_disk_refused_comes_as_a_snapshot() {
+    let (mut stage, mut connected) = Stage::started().await;
+    // In the way of the file that is to be written anew, which the first of these asks for.
+    let obstacle = stage.file("config.log.new");
+    fs::create_dir(&obstacle).unwrap();
+    for _ in 0..6 {
+        let update = stage.next_heavy(2 << 20);
+        connected.update(&update).await.unwrap();
+    }
+    stage.serves(7, "while the disk refuses").await;
+    stage.gateway.node.wait_status("refused", |view| view["sync"]["disk_error"].is_string()).await;
+    fs::remove_dir(&obstacle).unwrap();
+    let mut connected = stage.welcome().await;
+    assert_eq!(connected.hello.held, None);
+    let revision = stage.push(&mut connected, Mode::Snapshot).await;
+    stage.wait_on_disk(revision).await;
+    stage.control_ends();
+    stage.gateway.node.kill9();
+    stage.gateway.node.start().await;
+    stage.serves(revision, "from the disk").await;
+}
+
 /// A file system of 256 KiB under `folder`, seen by this thread and the programs that it starts.
 fn small_disk(folder: &Path) {
     unshare(CloneFlags::CLONE_NEWNS).unwrap();
