@@ -152,7 +152,7 @@ pub(super) async fn create_in<R: Resource>(admin: &Shared, body: Body) -> Result
     Ok(answer::<R>(StatusCode::CREATED, &written.row, written.revision))
 }
 
-/// Makes the row of a path what the body says, whether it is there or not; an attempt of [`Admin::edit`].
+/// Makes the row of a path what the body says, whether it is there or not; an attempt of [`super::Admin::edit`].
 pub(super) async fn put_over<R: Resource>(
     admin: &Shared,
     key: &str,
@@ -184,7 +184,7 @@ fn made_meanwhile(error: StoreError, key: &str) -> StoreError {
     }
 }
 
-/// Changes what the body names of a row; an attempt of [`Admin::edit`].
+/// Changes what the body names of a row; an attempt of [`super::Admin::edit`].
 pub(super) async fn patch<R: Resource>(
     admin: &Shared,
     existing: &Row<R>,

@@ -22,6 +22,7 @@
 //!     | -- hello (versions, node, held) ---------> |   refuses with a close code, or
 //!     | <----------- welcome (version, head) ----- |
 //!     |                                            |   held == head: nothing to send
+//!     |                                            |   held beyond head: it reads the database anew
 //!     | <--- update (delta | snapshot), more* ---- |   held is in the log: the delta (held, head]
 //!     |                                            |   otherwise: a snapshot
 //!     | -- ack (position, times) ----------------> |   then the delta (acked, head], if the head moved
@@ -53,8 +54,12 @@
 //! | no ack and no nack in time | | closes with [`CloseCode::AckTimeout`] |
 //! | nothing heard for 1.5 heartbeats | closes with [`CloseCode::Silent`], reconnects | the same |
 //! | the connection is lost | serves on; reconnects with exponential backoff and full jitter | shows it as disconnected |
-//! | same revision, other root | sends its bucket hashes when asked | sends a repair of the buckets that differ |
+//! | same revision, other root, in a hello or a heartbeat | sends its bucket hashes when asked | counts it (it is a bug), sends a repair of the buckets that differ |
+//! | held is beyond the head | | reads the database: another control plane was faster, or the database was put back; then a snapshot |
+//! | the certificate is revoked, has expired, or is of another node id | serves on, asks again at most every 30 s, at once with a new certificate | closes with [`CloseCode::Forbidden`] |
 //! | the epoch changed | takes the snapshot | sends a snapshot |
+//! | the database went back to the past | | begins a new epoch, by which its new revisions are told from the old ones |
+//! | many changes at once | | the first at once; what goes on is gathered, 100 us for each data plane, 200 ms at most |
 //!
 //! # Changing it
 //!

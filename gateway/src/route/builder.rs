@@ -57,7 +57,8 @@ struct Held {
 #[derive(Default)]
 struct Plan {
     services: HashMap<Uuid, Option<Service>>,
-    routes: HashMap<Uuid, Option<Entry>>,
+    /// Nobody else has them yet.
+    routes: HashMap<Uuid, Option<Arc<Entry>>>,
 }
 
 impl Builder {
@@ -153,14 +154,13 @@ impl Builder {
         }
     }
 
-    fn put_route(&mut self, mut route: Entry) {
-        if let Some((id, slot)) = &mut route.service
+    fn put_route(&mut self, mut route: Arc<Entry>) {
+        if let Some(Entry { service: Some((id, slot)), .. }) = Arc::get_mut(&mut route)
             && let Some(held) = self.services.get_mut(id)
         {
             *slot = held.slot;
             held.routes += 1;
         }
-        let route = Arc::new(route);
         self.table.insert(&route);
         self.routes.insert(route.id, route);
     }
@@ -183,7 +183,7 @@ impl Plan {
                 self.services.insert(service.id, Some(check_service(&service)?));
             }
             Change::PutRoute(route) => {
-                self.routes.insert(route.id, Some(check_route(&route)?));
+                self.routes.insert(route.id, Some(Arc::new(check_route(&route)?)));
             }
             Change::RemoveService(id) => {
                 self.services.insert(id, None);
