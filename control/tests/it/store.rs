@@ -61,7 +61,7 @@ on_both! {
     writers => writers_at_the_same_time_make_a_gapless_log,
 }
 
-fn service(id: u128, name: &str) -> entity::service::Model {
+pub(crate) fn service(id: u128, name: &str) -> entity::service::Model {
     entity::service::Model {
         id: Uuid::from_u128(id),
         name: Some(name.to_owned()),
@@ -84,7 +84,7 @@ fn service(id: u128, name: &str) -> entity::service::Model {
     }
 }
 
-fn route(id: u128, service: u128) -> entity::route::Model {
+pub(crate) fn route(id: u128, service: u128) -> entity::route::Model {
     entity::route::Model {
         id: Uuid::from_u128(id),
         name: None,

@@ -76,12 +76,22 @@ impl Planes {
     ///
     /// When one does not become ready: with its log.
     pub async fn start(database: Database) -> Self {
+        let mut planes = Self::new(database);
+        planes.control.node.start().await;
+        planes.gateway.node.start().await;
+        planes
+    }
+
+    /// All that, with the planes not started yet.
+    ///
+    /// # Panics
+    ///
+    /// As of [`Control::new`].
+    pub fn new(database: Database) -> Self {
         let folder = folder();
         let pair = certs::valid(folder.path(), "cluster");
-        let mut control = Control::new(database, &pair);
-        control.node.start().await;
-        let mut gateway = Gateway::new(&[&control], &pair);
-        gateway.node.start().await;
+        let control = Control::new(database, &pair);
+        let gateway = Gateway::new(&[&control], &pair);
         Self { control, gateway, origin: Origin::start(), pair, folder }
     }
 
@@ -151,6 +161,12 @@ impl Control {
     /// A client of the Admin API.
     pub fn admin(&self) -> Client {
         Client::new(self.admin.address())
+    }
+
+    /// The URL of its database, as long as no test has set another.
+    pub fn database(&self) -> String {
+        let file = || format!("sqlite://{}", self.data.path().join("gibbon.sqlite").display());
+        self.postgres.clone().unwrap_or_else(file)
     }
 
     /// Where data planes connect.

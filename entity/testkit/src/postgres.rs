@@ -112,6 +112,16 @@ impl Postgres {
         self.end(Signal::SIGKILL);
     }
 
+    /// Ends the server as `pg_ctl -m immediate` does: it drops its connections and writes nothing more, and
+    /// its next start recovers from the log.
+    ///
+    /// # Panics
+    ///
+    /// As of [`Postgres::stop`].
+    pub fn crash(&mut self) {
+        self.end(Signal::SIGQUIT);
+    }
+
     /// Starts the server again, on the same port and data.
     ///
     /// # Panics

@@ -132,11 +132,17 @@ impl Node {
     ///
     /// When the program does not answer, or has no such metric.
     pub async fn metric(&self, series: &str) -> f64 {
-        let response = self.status().get("/metrics").await;
-        let text = response.unwrap_or_else(|error| panic!("{}: {error:#}", self.name)).expect(200).text();
-        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        let value = value.and_then(|value| value.parse().ok());
-        value.unwrap_or_else(|| panic!("{} has no metric {series}:\n{text}", self.name))
+        let text = self.metrics().await;
+        value(&text, series).unwrap_or_else(|| panic!("{} has no metric {series}:\n{text}", self.name))
+    }
+
+    /// [`Node::metric`] of a series that is there only when it was counted once; 0 before.
+    ///
+    /// # Panics
+    ///
+    /// When the program does not answer.
+    pub async fn count(&self, series: &str) -> f64 {
+        value(&self.metrics().await, series).unwrap_or(0.0)
     }
 
     /// Waits until `GET /status` shows this.
@@ -153,4 +159,14 @@ impl Node {
         })
         .await;
     }
+
+    async fn metrics(&self) -> String {
+        let response = self.status().get("/metrics").await;
+        response.unwrap_or_else(|error| panic!("{}: {error:#}", self.name)).expect(200).text()
+    }
+}
+
+fn value(exposition: &str, series: &str) -> Option<f64> {
+    let value = exposition.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    value?.parse().ok()
 }

@@ -1,0 +1,47 @@
+//! What fails around the two programs, and what must hold all the same: processes killed at any moment,
+//! databases that restart or are put back, nodes that freeze, networks that part.
+//!
+//! Counts are small, so that all of it takes a minute; environment variables set them to what a release
+//! asks for.
+
+mod failover;
+mod kill;
+mod ledger;
+mod restored;
+mod swap;
+mod traffic;
+
+use std::time::Duration;
+
+use testkit::plane::{Control, DEADLINE, Gateway};
+use testkit::wait;
+
+use traffic::Traffic;
+
+/// What the environment says under this name, as a count of rounds or of seconds.
+fn count(name: &str, default: u32) -> u32 {
+    let given = std::env::var(name).ok();
+    given.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
+}
+
+fn seconds(name: &str, default: u32) -> Duration {
+    Duration::from_secs(count(name, default).into())
+}
+
+/// Waits until a data plane holds what a control plane publishes, and answers with the revision.
+async fn in_sync(control: &Control, gateway: &Gateway) -> u64 {
+    let (admin, status) = (control.admin(), gateway.node.status());
+    wait::eventually(DEADLINE, || async {
+        let expected = admin.get("/clustering/config").await?.expect(200).json();
+        let held = status.get("/status").await?.expect(200).json()["sync"].clone();
+        let same = ["epoch", "revision", "config_hash"].iter().all(|key| expected[key] == held[key]);
+        anyhow::ensure!(same && held["connected"] == true, "expected {expected}, held {held}");
+        Ok(expected["revision"].as_u64().unwrap())
+    })
+    .await
+}
+
+/// How many snapshots a control plane has encoded since its start.
+async fn snapshots(control: &Control) -> f64 {
+    control.node.count(r#"gibbon_updates_encoded_total{kind="snapshot"}"#).await
+}
