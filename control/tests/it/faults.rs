@@ -7,6 +7,7 @@
 mod failover;
 mod kill;
 mod ledger;
+mod partition;
 mod restored;
 mod swap;
 mod traffic;

@@ -8,12 +8,14 @@
 //! - [`plane`]: a whole installation: control plane, data planes, an origin;
 //! - [`http`]: a client that sends exactly the bytes it is told to;
 //! - [`origin`]: a server that answers, stalls, truncates or resets as scripted, and remembers;
+//! - [`network`]: two sides with a link between them that can be cut;
 //! - [`postgres`]: a private PostgreSQL, one database per test;
 //! - [`certs`]: key pairs, also expired or not yet valid ones;
 //! - [`wait`]: polling with a deadline.
 
 pub mod certs;
 pub mod http;
+pub mod network;
 pub mod origin;
 pub mod plane;
 pub mod ports;
