@@ -9,6 +9,7 @@ mod kill;
 mod ledger;
 mod partition;
 mod restored;
+mod slow;
 mod swap;
 mod traffic;
 
