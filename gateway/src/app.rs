@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::drain::{Draining, Stop};
 use crate::limit::Limit;
 use crate::listener::{Bound, Gate, Limits, Listening};
-use crate::live::Live;
+use crate::live::{self, Live};
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::status::Status;
@@ -141,7 +141,7 @@ fn spawn_agent(
             ended.disarm();
         }
     };
-    let thread = thread::Builder::new().name("sync-agent".to_owned()).spawn(run);
+    let thread = thread::Builder::new().name("sync-agent".to_owned()).stack_size(live::STACK).spawn(run);
     thread.map_err(|error| Failure::internal(format!("cannot start the sync agent's thread: {error}")))
 }
 

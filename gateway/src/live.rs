@@ -16,6 +16,10 @@ use crate::route::Table;
 /// a lookup only.
 const PATIENCE: Duration = Duration::from_millis(5);
 
+/// Stack of the threads that build and free tables, in bytes. A table's tries are freed from the top down,
+/// one call for each node of the longest path: 4,096 of them take about 2 MiB without optimisation.
+pub(crate) const STACK: usize = 16 << 20;
+
 /// The table by which requests are routed; none before the first configuration.
 #[derive(Debug)]
 pub struct Live {
@@ -32,6 +36,7 @@ impl Live {
         let (retired, arrivals) = mpsc::channel();
         thread::Builder::new()
             .name("table-janitor".to_owned())
+            .stack_size(STACK)
             .spawn(move || free_when_unheld(&arrivals))
             .expect("a program that cannot start a thread cannot start");
         Self { table: ArcSwapOption::empty(), retired }
@@ -102,5 +107,22 @@ mod tests {
             thread::sleep(PATIENCE);
         }
         panic!("the table is still there a second after its last holder");
+    }
+
+    /// As deep as a table can be: each path is the beginning of the next.
+    #[test]
+    fn the_deepest_table_is_built_and_freed_within_the_stack() {
+        let route = |length: usize| {
+            let (id, path) = (uuid::Uuid::from_u128(length as u128), "/".to_owned() + &"a".repeat(length));
+            Change::PutRoute(wire::Route { id, paths: Some(vec![path]), ..wire::Route::default() })
+        };
+        let build_and_free = move || {
+            let mut builder = Builder::new();
+            let table = builder.apply((0..4096).map(route).collect()).unwrap();
+            assert_eq!(table.len(), 4096);
+            drop(table);
+            drop(builder);
+        };
+        thread::Builder::new().stack_size(STACK).spawn(build_and_free).unwrap().join().unwrap();
     }
 }

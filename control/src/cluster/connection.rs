@@ -49,6 +49,8 @@ pub(super) async fn serve(link: Link, peer: Peer, permit: Permit, context: Conte
         Ended::ByUs(CloseCode::ShuttingDown | CloseCode::Replaced, _) => debug!(%address, "{ended}"),
         Ended::ByUs(..) | Ended::Link(_) | Ended::Store(_) => warn!(%address, "{ended}"),
     }
+    // It is gone for everybody else, also while it is still being told.
+    connection.membership = None;
     if let Ended::ByUs(code, reason) = &ended {
         connection.link.close(code.number(), reason).await;
     }

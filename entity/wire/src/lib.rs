@@ -51,6 +51,7 @@
 //! | no version in common | backs off, tries the next address | closes with [`CloseCode::Versions`] |
 //! | unreadable frame, or one out of place | closes with [`CloseCode::Protocol`] | the same |
 //! | an update is refused | nacks, keeps what it has | keeps and shows the reason; sends nothing until the head has moved past the refused revision, then a delta from what is held; after `out_of_order` and `root_mismatch` a snapshot at once |
+//! | the process has ended twice in a row in a revision | does not start from it, nacks it as `internal` | as of every nack |
 //! | no ack and no nack in time | | closes with [`CloseCode::AckTimeout`] |
 //! | nothing heard for 1.5 heartbeats | closes with [`CloseCode::Silent`], reconnects | the same |
 //! | the connection is lost | serves on; reconnects with exponential backoff and full jitter | shows it as disconnected |

@@ -3,8 +3,13 @@
 use crate::normalize::hex_byte;
 use crate::{compile_path, normalize_path};
 
+/// Greatest length in bytes: no request's path is longer than a request's header, and a data plane's table
+/// is as deep as its longest path.
+const LONGEST: usize = 4096;
+
 /// The path of a service, which goes in front of a request's.
 pub(super) fn service_path(path: &str) -> Result<(), String> {
+    length(path)?;
     if !path.starts_with('/') {
         return Err("should start with: /".into());
     }
@@ -14,6 +19,7 @@ pub(super) fn service_path(path: &str) -> Result<(), String> {
 
 /// One of a route's paths: a prefix, or a regular expression behind a `~`.
 pub(super) fn route_path(path: &str) -> Result<(), String> {
+    length(path)?;
     if !(path.starts_with('/') || path.starts_with("~/")) {
         return Err("should start with: / (fixed path) or ~/ (regex path)".into());
     }
@@ -42,6 +48,21 @@ fn regex(pattern: &str) -> Result<(), String> {
         .map_err(|error| format!("invalid regex: '{pattern}' ({})", error.reason()))
 }
 
+fn length(path: &str) -> Result<(), String> {
+    match path.len() {
+        length if length > LONGEST => Err(format!(
+            "length must be at most {LONGEST} bytes, the path beginning '{}' has {length}",
+            head(path)
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Enough of it to know it by.
+fn head(path: &str) -> &str {
+    &path[..path.floor_char_boundary(32)]
+}
+
 fn no_empty_segment(path: &str) -> Result<(), String> {
     if path.contains("//") { Err("must not have empty segments".into()) } else { Ok(()) }
 }
@@ -65,6 +86,16 @@ fn characters(path: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_have_a_greatest_length() {
+        let longest = "/".to_owned() + &"a".repeat(LONGEST - 1);
+        for check in [service_path, route_path] {
+            assert_eq!(check(&longest), Ok(()));
+            let refused = check(&format!("{longest}a")).unwrap_err();
+            assert!(refused.starts_with("length must be at most 4096 bytes"), "{refused}");
+        }
+    }
 
     #[test]
     fn paths_of_services() {
