@@ -32,13 +32,20 @@ fn seconds(name: &str, default: u32) -> Duration {
 
 /// Waits until a data plane holds what a control plane publishes, and answers with the revision.
 async fn in_sync(control: &Control, gateway: &Gateway) -> u64 {
+    in_sync_at(control, gateway, 0).await
+}
+
+/// [`in_sync`] at this revision or a later one: of commits of others a control plane hears a little later.
+async fn in_sync_at(control: &Control, gateway: &Gateway, revision: u64) -> u64 {
     let (admin, status) = (control.admin(), gateway.node.status());
     wait::eventually(DEADLINE, || async {
         let expected = admin.get("/clustering/config").await?.expect(200).json();
         let held = status.get("/status").await?.expect(200).json()["sync"].clone();
         let same = ["epoch", "revision", "config_hash"].iter().all(|key| expected[key] == held[key]);
         anyhow::ensure!(same && held["connected"] == true, "expected {expected}, held {held}");
-        Ok(expected["revision"].as_u64().unwrap())
+        let reached = expected["revision"].as_u64().unwrap();
+        anyhow::ensure!(reached >= revision, "{reached} is published, not {revision} yet");
+        Ok(reached)
     })
     .await
 }

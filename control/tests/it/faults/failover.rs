@@ -9,7 +9,7 @@ use serde_json::json;
 use testkit::plane::{Control, Database, Gateway, Planes};
 use tokio::time::sleep;
 
-use super::{Traffic, in_sync, snapshots};
+use super::{Traffic, in_sync_at, snapshots};
 
 /// How long a long transaction is open; many short ones commit meanwhile.
 const LONG: Duration = Duration::from_millis(150);
@@ -31,8 +31,8 @@ async fn a_data_plane_goes_on_at_the_other_control_plane_and_misses_nothing() {
     let store = Store::open(&second.database()).await.unwrap();
     let port = planes.origin.address().port().into();
     let shared = service::Model { port, ..crate::store::service(1, "shared") };
-    store.services().insert(shared).await.unwrap();
-    in_sync(&first, &planes.gateway).await;
+    let written = store.services().insert(shared).await.unwrap();
+    in_sync_at(&first, &planes.gateway, written.revision).await;
     let (before, traffic) = (snapshots(&second).await, Traffic::start(&planes.gateway.proxy(), "/steady", 2));
 
     let killed = async {
@@ -41,7 +41,8 @@ async fn a_data_plane_goes_on_at_the_other_control_plane_and_misses_nothing() {
     };
     tokio::join!(killed, short_writes(&second), join_all((0..LONG_WRITERS).map(|n| long_writes(&store, n))));
 
-    let revision = in_sync(&second, &planes.gateway).await;
+    let head = store.head().await.unwrap().revision;
+    let revision = in_sync_at(&second, &planes.gateway, head).await;
     assert_eq!(snapshots(&second).await, before, "it went on by deltas");
     traffic.end().await;
     let log = store.changes(0, revision).await.unwrap();

@@ -58,7 +58,7 @@ async fn a_database_that_fails_under_writes_loses_nothing() {
     }
     let (written, refused) = ledger.answers();
     assert!(refused > 0, "the writers noticed nothing");
-    println!("{written} written, {refused} refused, {} served meanwhile", traffic.end().await);
+    eprintln!("{written} written, {refused} refused, {} served meanwhile", traffic.end().await);
 }
 
 async fn kill_rounds(mut planes: Planes) {
@@ -75,7 +75,7 @@ async fn kill_rounds(mut planes: Planes) {
         planes.control.node.start().await;
         ledger.check(&planes).await;
     }
-    println!("{} written", ledger.answers().0);
+    eprintln!("{} written", ledger.answers().0);
 }
 
 /// A control plane on a server of its own, and a data plane.

@@ -86,7 +86,7 @@ impl Ledger {
                     let changed = admin.patch(&format!("/routes/{name}"), &route(&name, version)).await;
                     self.note(&name, Some(version), changed)?;
                 }
-                if number % 3 > 0 {
+                if !number.is_multiple_of(3) {
                     let gone = admin.delete(&format!("/routes/{name}")).await;
                     self.note(&name, None, gone)?;
                 }

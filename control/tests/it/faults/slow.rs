@@ -55,7 +55,7 @@ async fn data_planes_that_freeze_or_hardly_read_cost_the_others_nothing() {
     let before = pss(&mut planes.control);
     change(&planes, FIRST_CHANGES..CHANGES).await;
     let growth = pss(&mut planes.control).saturating_sub(before);
-    println!("{growth} KiB more than {before}");
+    eprintln!("{growth} KiB more than {before}");
     assert!(growth < GROWTH, "{growth} KiB more than {before}");
     assert!(rogues.try_join_next().is_none(), "a rogue has ended");
     let connected = planes.control.node.metric("gibbon_data_planes_connected").await;
