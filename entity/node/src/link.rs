@@ -64,6 +64,8 @@ pub struct Peer {
 pub struct Limits {
     /// Longest message, in bytes; a longer one ends the link. The wire's frames are shorter.
     pub message: usize,
+    /// Until the peer's machine answers: one that is gone does not, and the next address may.
+    pub connect: Duration,
     /// From the first packet to the end of the WebSocket handshake.
     pub handshake: Duration,
     /// How long a silent connection stands before the kernel asks whether the peer is still there.
@@ -107,7 +109,8 @@ pub async fn connect_with(
     let uri: Uri = format!("wss://{address}{PATH}").parse().map_err(|_invalid| LinkError::Address)?;
     let name = ServerName::try_from(SERVER_NAME).map_err(|_invalid| LinkError::Address)?;
     within(limits, async {
-        let stream = TcpStream::connect(address).await.map_err(LinkError::Tcp)?;
+        let connecting = tokio::time::timeout(limits.connect, TcpStream::connect(address));
+        let stream = connecting.await.map_err(|_elapsed| LinkError::Timeout)?.map_err(LinkError::Tcp)?;
         prepare(&stream, limits)?;
         let tls = TlsConnector::from(config).connect(name, stream).await.map_err(LinkError::from_tls)?;
         let (stream, traffic) = Counted::new(tls.into());
@@ -155,9 +158,15 @@ pub async fn accept_with(
 }
 
 impl Default for Limits {
-    /// Messages of 1 MiB, 10 s for the handshake, keepalive after 30 s.
+    /// Messages of 1 MiB, 3 s to connect (a lost packet is repeated after one), 10 s for the handshake,
+    /// keepalive after 30 s.
     fn default() -> Self {
-        Self { message: 1024 * 1024, handshake: Duration::from_secs(10), keepalive: Duration::from_secs(30) }
+        Self {
+            message: 1024 * 1024,
+            connect: Duration::from_secs(3),
+            handshake: Duration::from_secs(10),
+            keepalive: Duration::from_secs(30),
+        }
     }
 }
 

@@ -15,8 +15,12 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use super::*;
 use crate::identity::{Identity, Pins, client_config, server_config};
 
-const SHORT: Limits =
-    Limits { message: 1024, handshake: Duration::from_secs(2), keepalive: Duration::from_secs(30) };
+const SHORT: Limits = Limits {
+    message: 1024,
+    connect: Duration::from_secs(2),
+    handshake: Duration::from_secs(2),
+    keepalive: Duration::from_secs(30),
+};
 
 /// A folder with a pair that everybody pins, and what somebody makes of it.
 struct Cluster {
@@ -286,4 +290,20 @@ async fn a_peer_that_stalls_is_left() {
     // Connects, since the kernel accepts for the listener, and then nobody answers.
     let connected = connect_with(&limits, &address, cluster.client()).await;
     assert_eq!(connected.unwrap_err().reason(), "timeout");
+}
+
+/// A listener whose queue is full drops what comes, as a machine that is gone does.
+#[tokio::test]
+async fn a_machine_that_does_not_answer_is_left_before_the_handshake_is_up() {
+    let cluster = Cluster::new();
+    let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap().to_string();
+    let _in_queue = TcpStream::connect(&address).await.unwrap();
+    let limits =
+        Limits { connect: Duration::from_millis(100), handshake: Duration::from_secs(3600), ..SHORT };
+    let connecting = connect_with(&limits, &address, cluster.client());
+    let connected = tokio::time::timeout(Duration::from_secs(20), connecting).await;
+    assert_eq!(connected.expect("it is left in time").unwrap_err().reason(), "timeout");
 }
