@@ -201,19 +201,23 @@ impl Shared {
             self.state.lock().advance(revision, changes);
         }
         let position = self.state.lock().position();
-        if waiting.needs_database(position) {
-            self.read_on(position).await?;
-        }
+        let read = match waiting.needs_database(position) {
+            true => self.read_on(position).await,
+            false => Ok(()),
+        };
+        // What was handed over goes out, also when the database cannot tell of more.
         let position = self.state.lock().position();
-        waiting.published(position);
+        if read.is_ok() {
+            waiting.published(position);
+        }
         if position == head {
             timer.stop_and_discard();
-            return Ok(());
+        } else {
+            timer.observe_duration();
+            self.metrics.config_revision.set(i64::try_from(position.revision).unwrap_or(i64::MAX));
+            self.head.send_replace(position);
         }
-        timer.observe_duration();
-        self.metrics.config_revision.set(i64::try_from(position.revision).unwrap_or(i64::MAX));
-        self.head.send_replace(position);
-        Ok(())
+        read
     }
 
     /// Moves the state on from `before` to where the database is.

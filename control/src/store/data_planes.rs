@@ -31,6 +31,7 @@ impl DataPlanes<'_> {
         let columns = Column::iter().filter(|column| !matches!(column, Column::Id | Column::CreatedAt));
         let replacing = OnConflict::column(Column::Id).update_columns(columns).to_owned();
         for some in rows.chunks(ROWS) {
+            let _writer = self.0.turn().await;
             let insert =
                 Entity::insert_many(some.iter().map(|row| row.clone().into_active_model().reset_all()))
                     .on_conflict(replacing.clone());

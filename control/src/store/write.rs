@@ -44,8 +44,7 @@ pub(super) struct Write<'a> {
 
 impl Store {
     pub(super) async fn write(&self) -> Result<Write<'_>, StoreError> {
-        let sqlite = self.database().get_database_backend() == DatabaseBackend::Sqlite;
-        let writer = if sqlite { Some(self.shared.writer.lock().await) } else { None };
+        let writer = self.turn().await;
         let options = TransactionOptions {
             // Deferred, a transaction that read before it writes can only fail when another has written.
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
@@ -53,6 +52,14 @@ impl Store {
         };
         let transaction = within(self.database().begin_with_options(options)).await?;
         Ok(Write { store: self, transaction, changes: Vec::new(), _writer: writer })
+    }
+
+    /// Waits until no other write of this process is under way, if the database takes one at a time.
+    pub(super) async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.database().get_database_backend() {
+            DatabaseBackend::Sqlite => Some(self.shared.writer.lock().await),
+            _ => None,
+        }
     }
 }
 

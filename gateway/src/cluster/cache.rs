@@ -1,6 +1,6 @@
 //! The copy on disk: what a data plane starts from when no control plane is there.
 //!
-//! One file, `config.log`: a snapshot as it was received, then the deltas since (see [`format`]). The file
+//! One file, `config.log`: a snapshot as it was received, then the deltas since (see [`mod@format`]). The file
 //! before it stays as `config.log.1`. A new snapshot goes to a temporary file that takes the name once it
 //! is whole and synced; a delta is appended. When the deltas outgrow the snapshot, the file is read back,
 //! merged and written anew, so that memory never holds a second copy of the configuration.
