@@ -52,6 +52,7 @@ fn names_and_comparisons_are_found_in_expressions() {
     assert_eq!(without_comparison("a{b=~\"c\"} - time() < 14 * 86400"), "a{b=~\"c\"} - time()");
     assert_eq!(without_comparison("a == 0"), "a");
     assert_eq!(without_comparison("a{b=\"c\"}"), "a{b=\"c\"}");
+    assert_eq!(without_comparison("a > 0 unless on (c) b > 0"), "a");
 }
 
 /// One of each kind: served, without a route, without an upstream; and refused writes.
@@ -141,7 +142,9 @@ fn gibbon_names(text: &str) -> BTreeSet<String> {
     words.filter(|word| word.starts_with("gibbon_")).map(str::to_owned).collect()
 }
 
+/// What is compared; of what is taken back by something else, the first.
 fn without_comparison(expression: &str) -> String {
+    let expression = expression.split(" unless ").next().unwrap_or_default();
     let comparison = [" > ", " < ", " == "].iter().filter_map(|operator| expression.rfind(operator)).max();
     expression[..comparison.unwrap_or(expression.len())].to_owned()
 }
