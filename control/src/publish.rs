@@ -254,7 +254,7 @@ impl Shared {
             return Ok(false);
         }
         let changes = self.store.changes(before.revision, head.revision).await?;
-        let leads = state::begins_after(before.revision, &changes);
+        let leads = state::is_whole(before.revision, head.revision, &changes);
         if leads {
             self.state.lock().advance(head.revision, changes);
         }

@@ -74,7 +74,14 @@ async fn forget(State(admin): State<Shared>, At(id): At<Uuid>) -> Result<StatusC
 /// By id: what the database knows, and over it what this control plane knows better.
 async fn rows(admin: &Shared) -> Result<BTreeMap<Uuid, Model>, ApiError> {
     let stored = admin.state.store.data_planes().list().await?.into_iter().map(|row| believed(admin, row));
-    Ok(stored.chain(admin.state.registry.rows()).map(|row| (row.id, row)).collect())
+    let mut rows: BTreeMap<Uuid, Model> = stored.map(|row| (row.id, row)).collect();
+    for row in admin.state.registry.rows() {
+        let moved = rows.get(&row.id).is_some_and(|stored| stored.control_plane != row.control_plane);
+        if row.connected || !moved {
+            rows.insert(row.id, row);
+        }
+    }
+    Ok(rows)
 }
 
 /// Data planes that are connected to other control planes.

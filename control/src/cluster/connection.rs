@@ -143,6 +143,7 @@ impl Connection {
                 for frame in &update.0.frames {
                     self.send(frame.clone()).await?;
                 }
+                self.session.sent(self.opened.elapsed());
             }
             Action::Report(Report::Joined(hello)) => {
                 self.membership = Some(self.context.registry.join(&hello, &self.peer));

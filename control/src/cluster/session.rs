@@ -153,6 +153,13 @@ impl Session {
         state.min(self.next_heartbeat)
     }
 
+    /// Notes that the last frame of an update has gone: from here on its ack is waited for.
+    pub(super) const fn sent(&mut self, now: Duration) {
+        if let State::InFlight { since, .. } = &mut self.state {
+            *since = now;
+        }
+    }
+
     /// Takes one input.
     pub(super) fn step(&mut self, input: Input, now: Duration) -> Vec<Action> {
         let mut actions = Vec::new();

@@ -69,7 +69,7 @@ impl State {
     /// Takes back into memory what was read from the log after `from`; nothing, if the log does not reach
     /// back that far any more.
     pub(super) fn recall(&mut self, from: u64, changes: Vec<Change>) {
-        if from >= self.remembered_since || !begins_after(from, &changes) {
+        if from >= self.remembered_since || !is_whole(from, self.remembered_since, &changes) {
             return;
         }
         let known = self.remembered_since;
@@ -133,9 +133,16 @@ impl State {
     }
 }
 
-/// Whether this stretch of the log has the revision after `from`: every revision has a change.
-pub(super) fn begins_after(from: u64, changes: &[Change]) -> bool {
-    changes.first().is_some_and(|change| change.revision == from + 1)
+/// Whether this is all of the log after `from` up to and with `to`: every revision has a change, and the log
+/// may have been trimmed while it was read.
+pub(super) fn is_whole(from: u64, to: u64, changes: &[Change]) -> bool {
+    let mut at = from;
+    let gapless = changes.iter().all(|change| {
+        let next = change.revision == at || change.revision == at + 1;
+        at = change.revision;
+        next
+    });
+    gapless && at == to
 }
 
 #[cfg(test)]
