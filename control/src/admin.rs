@@ -39,6 +39,7 @@ use wire::Position;
 use crate::cluster::Registry;
 use crate::error::ApiError;
 use crate::metrics::AdminMetrics;
+use crate::publish::Publisher;
 use crate::store::{self, Store, StoreError};
 
 /// What the Admin API works on.
@@ -48,6 +49,8 @@ pub struct AppState {
     pub store: Store,
     /// Where the published configuration stands.
     pub head: watch::Receiver<Position>,
+    /// Who publishes it.
+    pub publisher: Publisher,
     /// Data planes that are connected here.
     pub registry: Registry,
     /// This control plane.

@@ -146,6 +146,7 @@ impl App {
         admin::router(AppState {
             store: self.store.clone(),
             head: self.publisher.head(),
+            publisher: self.publisher.clone(),
             registry: self.data_planes.clone(),
             node: NodeInfo {
                 id: self.node_id,

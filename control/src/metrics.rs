@@ -6,7 +6,7 @@ use prometheus::{
     core::Collector,
 };
 use uuid::Uuid;
-use wire::{Mode, NackReason};
+use wire::{Mode, NackReason, Position};
 
 use crate::cluster::guard;
 
@@ -186,13 +186,15 @@ impl ClusterMetrics {
     }
 
     /// Brings the series of one data plane up to date; `head` is the newest revision.
-    pub fn observe_node(&self, row: &entity::data_plane::Model, head: u64) {
+    pub fn observe_node(&self, row: &entity::data_plane::Model, head: Position) {
         let id = row.id.to_string();
-        let head = i64::try_from(head).unwrap_or(i64::MAX);
+        let head_revision = i64::try_from(head.revision).unwrap_or(i64::MAX);
         let applied = row.applied_revision.unwrap_or(0);
+        // A revision of another history is nowhere on the way to the head.
+        let on_the_way = if row.applied_epoch == Some(head.epoch) { applied } else { 0 };
         self.connected.with_label_values(&[&id]).set(i64::from(row.connected));
         self.applied_revision.with_label_values(&[&id]).set(applied);
-        self.lag.with_label_values(&[&id]).set((head - applied).max(0));
+        self.lag.with_label_values(&[&id]).set((head_revision - on_the_way).max(0));
         self.last_seen.with_label_values(&[&id]).set(row.last_seen);
     }
 

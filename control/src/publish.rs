@@ -3,9 +3,12 @@
 //!
 //! One task follows the commits of this process, which bring their changes with them, and the head of the
 //! database, for those of others (told by PostgreSQL, and polled), and moves the state on, revision by
-//! revision. Sessions ask for the update that leads a data plane to the head; however many ask for the same
-//! one, it is encoded once.
+//! revision. It goes on only from its own revision's stamp: from a database that was put back to the past, and
+//! perhaps written again, nothing leads on, whatever its numbers are. Sessions ask for the update that leads a
+//! data plane to the head.
 
+mod chain;
+mod encoder;
 mod pace;
 mod state;
 mod waiting;
@@ -14,27 +17,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
-use wire::{EncodedUpdate, Position, Root, Update};
+use tracing::{debug, info, warn};
+use wire::{EncodedUpdate, Position, Root};
 
+use self::chain::{Broken, follow};
+use self::encoder::Encoder;
 use self::pace::Pace;
-use self::state::{Material, State};
+use self::state::State;
 use self::waiting::Waiting;
 use crate::metrics::ClusterMetrics;
-use crate::store::{Head, Store, StoreError};
+use crate::store::{Change, Commit, Head, Store, StoreError};
 
-/// How often the head is read though nothing was heard: another control plane may have written.
+/// How often the head is read though nothing was heard: another control plane may have written. A database that
+/// has failed is not asked again sooner.
 const POLL: Duration = Duration::from_secs(1);
 /// How often the log is trimmed.
 const TRIM: Duration = Duration::from_secs(3600);
 /// Revisions that the log keeps: who is further behind is sent a snapshot.
 const LOG: u64 = 100_000;
-/// Updates kept encoded: data planes that are not far behind ask for the same few.
-const KEPT: usize = 64;
 
 /// The publisher, shared by all sessions.
 #[derive(Clone, Debug)]
@@ -48,19 +52,16 @@ struct Shared {
     metrics: ClusterMetrics,
     head: watch::Sender<Position>,
     state: Mutex<State>,
-    /// Held by who moves the state on.
-    advancing: tokio::sync::Mutex<()>,
-    encoded: Mutex<Vec<(Wanted, Encoding)>>,
-}
-
-/// An update that may be under way of being encoded; whoever comes second waits for the first.
-type Encoding = Arc<OnceCell<Arc<EncodedUpdate>>>;
-
-/// Identifies an encoded update.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Wanted {
-    from: Option<u64>,
-    to: Position,
+    encoder: Encoder,
+    /// Held by who moves the state on from the database.
+    looking: tokio::sync::Mutex<()>,
+    /// Held by who reads the log back into memory.
+    remembering: tokio::sync::Mutex<()>,
+    /// When a database that has failed is asked again.
+    rested: Mutex<Instant>,
+    /// Counts those who ask [`Publisher::caught_up`], and those who were answered.
+    asked: watch::Sender<u64>,
+    answered: watch::Sender<u64>,
 }
 
 impl Publisher {
@@ -76,11 +77,15 @@ impl Publisher {
         Ok(Self {
             shared: Arc::new(Shared {
                 store,
+                encoder: Encoder::new(metrics.clone()),
                 metrics,
                 head: watch::Sender::new(head),
                 state: Mutex::new(state),
-                advancing: tokio::sync::Mutex::default(),
-                encoded: Mutex::new(Vec::new()),
+                looking: tokio::sync::Mutex::default(),
+                remembering: tokio::sync::Mutex::default(),
+                rested: Mutex::new(Instant::now()),
+                asked: watch::Sender::new(0),
+                answered: watch::Sender::new(0),
             }),
         })
     }
@@ -88,6 +93,18 @@ impl Publisher {
     /// Where the configuration stands; changes with each publication.
     pub fn head(&self) -> watch::Receiver<Position> {
         self.shared.head.subscribe()
+    }
+
+    /// Until all that this process has committed so far is published: what [`Publisher::head`] says then counts
+    /// these commits in, also when their numbers were given before, in a history that is left.
+    pub async fn caught_up(&self) {
+        let mut turn = 0;
+        self.shared.asked.send_modify(|count| {
+            *count += 1;
+            turn = *count;
+        });
+        // The sender lives as long as `self`.
+        self.shared.answered.subscribe().wait_for(|answered| *answered >= turn).await.ok();
     }
 
     /// Follows the database until `stop`.
@@ -101,14 +118,9 @@ impl Publisher {
     }
 
     /// The update that leads from what a data plane holds to the head: a delta where the log reaches
-    /// back to it, a snapshot otherwise; `None` when there is nothing to lead to.
-    ///
-    /// # Errors
-    /// When the change log cannot be read.
-    pub async fn update_from(
-        &self,
-        held: Option<Position>,
-    ) -> Result<Option<Arc<EncodedUpdate>>, StoreError> {
+    /// back to it, a snapshot otherwise; `None` when there is nothing to lead to. While the database cannot be
+    /// read, what is in memory is led to.
+    pub async fn update_from(&self, held: Option<Position>) -> Option<Arc<EncodedUpdate>> {
         let shared = &self.shared;
         let is_ahead = |held: &Position| {
             let head = *shared.head.borrow();
@@ -117,31 +129,28 @@ impl Publisher {
         if held.as_ref().is_some_and(is_ahead) {
             // Another control plane has sent it what is not known here yet. Or the database was put back
             // to the past: then what it says now counts, and it goes as a snapshot.
-            shared.advance(&mut Waiting::in_database()).await?;
+            if let Err(error) = shared.look().await {
+                debug!(%error, "cannot tell whether a data plane is ahead; it keeps what it has");
+                return None;
+            }
         }
         let head = *shared.head.borrow();
         let same_history = held.filter(|held| held.epoch == head.epoch);
         if same_history.is_some_and(|held| held.revision == head.revision) {
-            return Ok(None);
+            return None;
         }
-        let behind = same_history.filter(|held| held.revision < head.revision);
-        if let Some(held) = behind {
-            shared.remember(held.revision).await?;
+        let behind = same_history.filter(|held| held.revision < head.revision).map(|held| held.revision);
+        if let Some(revision) = behind
+            && let Err(error) = shared.remember(revision).await
+        {
+            warn!(%error, revision, "cannot read the change log; a data plane is sent a snapshot");
         }
-        let (wanted, encoding) = shared.wanted(behind.map(|held| held.revision));
-        let update = encoding
-            .get_or_try_init(|| async {
-                let material = shared.state.lock().material(wanted.from);
-                Ok::<_, StoreError>(Arc::new(shared.encode(material).await))
-            })
-            .await?;
-        Ok(Some(Arc::clone(update)))
+        Some(shared.encoder.update(&shared.state, behind).await)
     }
 
     /// The buckets of the head that differ from a data plane's; `None` when the head has moved on.
     pub async fn repair(&self, held: Position, theirs: &[Root]) -> Option<Arc<EncodedUpdate>> {
-        let material = self.shared.state.lock().repair(held.revision, theirs)?;
-        Some(Arc::new(self.shared.encode(material).await))
+        self.shared.encoder.repair(&self.shared.state, held, theirs).await
     }
 }
 
@@ -149,9 +158,11 @@ impl Shared {
     /// Publishes what is committed, for as long as it is awaited.
     async fn publish(&self) {
         let (mut commits, mut heard) = (self.store.commits(), self.store.heard());
+        let mut asked = self.asked.subscribe();
+        asked.mark_changed();
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut waiting, mut pace) = (Waiting::default(), Pace::new(Instant::now()));
+        let (mut waiting, mut pace, mut turn) = (Waiting::default(), Pace::new(Instant::now()), 0);
         loop {
             tokio::select! {
                 commit = commits.recv() => match commit {
@@ -159,23 +170,27 @@ impl Shared {
                     Err(RecvError::Lagged(_)) => waiting.look(),
                     Err(RecvError::Closed) => return,
                 },
-                // The sender lives as long as the store does.
+                // The senders live as long as the store and this do.
                 Ok(()) = heard.changed() => self.hear(*heard.borrow_and_update(), &mut waiting),
-                _ = poll.tick() => waiting.look(),
-                () = tokio::time::sleep_until(pace.due(self.data_planes())), if !waiting.is_empty() => {}
+                Ok(()) = asked.changed() => {
+                    turn = *asked.borrow_and_update();
+                    take_all(&mut commits, &mut waiting);
+                }
+                _ = poll.tick() => {
+                    self.state.lock().forget();
+                    waiting.look();
+                }
+                () = tokio::time::sleep_until(self.due(&waiting, &pace)), if !waiting.is_empty() => {}
             }
-            if waiting.is_empty() || Instant::now() < pace.due(self.data_planes()) {
-                continue;
+            if !waiting.is_empty() && Instant::now() >= self.due(&waiting, &pace) {
+                let before = *self.head.borrow();
+                self.advance(&mut waiting).await;
+                if *self.head.borrow() != before {
+                    pace.pushed(Instant::now(), self.data_planes());
+                }
             }
-            let before = *self.head.borrow();
-            let result = self.advance(&mut waiting).await;
-            if *self.head.borrow() != before {
-                pace.pushed(Instant::now(), self.data_planes());
-            }
-            self.metrics.database_reachable.set(i64::from(result.is_ok()));
-            if let Err(error) = result {
-                warn!(%error, "cannot read the configuration's head; data planes keep what they have");
-                tokio::time::sleep(POLL).await;
+            if !waiting.has_commits() {
+                self.answered.send_if_modified(|answered| std::mem::replace(answered, turn) != turn);
             }
         }
     }
@@ -187,78 +202,119 @@ impl Shared {
         }
     }
 
+    /// When to go on with what waits. What was handed over does not wait for a database that has failed.
+    fn due(&self, waiting: &Waiting, pace: &Pace) -> Instant {
+        let due = pace.due(self.data_planes());
+        match waiting.may_lead_on(self.head.borrow().revision) {
+            true => due,
+            false => due.max(*self.rested.lock()),
+        }
+    }
+
     /// How many follow the head: the sessions, and a few others.
     fn data_planes(&self) -> usize {
         self.head.receiver_count()
     }
 
-    /// Takes in what was committed since the last time.
-    async fn advance(&self, waiting: &mut Waiting) -> Result<(), StoreError> {
-        let _alone = self.advancing.lock().await;
+    /// Takes in what waits: what was handed over first, so that it goes out whatever the database does.
+    async fn advance(&self, waiting: &mut Waiting) {
         let timer = self.metrics.publish_duration.start_timer();
-        let head = *self.head.borrow();
-        if let Some((revision, changes)) = waiting.lead_on(head) {
-            self.state.lock().advance(revision, changes);
+        let before = *self.head.borrow();
+        {
+            let mut state = self.state.lock();
+            waiting.forget_known(&state);
+            if let Some((head, changes)) = waiting.lead_on(state.head()) {
+                state.advance(head, changes);
+            }
         }
-        let position = self.state.lock().position();
-        let read = match waiting.needs_database(position) {
-            true => self.read_on(position).await,
-            false => Ok(()),
-        };
-        // What was handed over goes out, also when the database cannot tell of more.
-        let position = self.state.lock().position();
-        if read.is_ok() {
-            waiting.published(position);
+        self.push();
+        if waiting.needs_database() && Instant::now() >= *self.rested.lock() {
+            match self.look().await {
+                Ok(()) => waiting.clear(),
+                Err(error) => {
+                    warn!(%error, "cannot read the configuration's head; data planes keep what they have");
+                }
+            }
         }
-        if position == head {
+        if *self.head.borrow() == before {
             timer.stop_and_discard();
-        } else {
-            timer.observe_duration();
-            self.metrics.config_revision.set(i64::try_from(position.revision).unwrap_or(i64::MAX));
-            self.head.send_replace(position);
         }
+    }
+
+    /// Tells the sessions where the state is now.
+    fn push(&self) {
+        // Held until they are told, so that nobody else tells them of an earlier state after this.
+        let state = self.state.lock();
+        let position = state.position();
+        self.metrics.config_revision.set(i64::try_from(position.revision).unwrap_or(i64::MAX));
+        self.head.send_if_modified(|head| std::mem::replace(head, position) != position);
+    }
+
+    /// Moves the state on to where the database is; fails at once while one that has failed is left alone.
+    async fn look(&self) -> Result<(), StoreError> {
+        let _alone = self.looking.lock().await;
+        if Instant::now() < *self.rested.lock() {
+            return Err(StoreError::Unavailable("it has failed a moment ago".to_owned()));
+        }
+        let read = self.read_on().await;
+        self.metrics.database_reachable.set(i64::from(read.is_ok()));
+        if read.is_err() {
+            *self.rested.lock() = Instant::now() + POLL;
+        }
+        self.push();
         read
     }
 
-    /// Moves the state on from `before` to where the database is.
-    async fn read_on(&self, before: Position) -> Result<(), StoreError> {
+    async fn read_on(&self) -> Result<(), StoreError> {
+        let before = self.state.lock().head();
         let head = self.store.head().await?;
-        if head.epoch == before.epoch && head.revision == before.revision {
+        if head == before {
             return Ok(());
         }
-        if head.epoch == before.epoch && head.revision < before.revision {
-            warn!(
-                from = before.revision,
-                to = head.revision,
-                "the database was put back to the past; its history goes on under a new epoch"
-            );
-            self.store.leave_epoch(head.epoch).await?;
-        } else if self.read_log(head, before).await? {
-            return Ok(());
+        match self.read_log(head, before).await? {
+            Read::Followed => return Ok(()),
+            Read::Gap => info!(from = before.revision, to = head.revision, "the log does not lead on"),
+            Read::OtherHistory => {
+                warn!(
+                    from = before.revision,
+                    to = head.revision,
+                    "the database was put back to the past; its history goes on under a new epoch"
+                );
+                self.store.leave_epoch(head.epoch).await?;
+            }
         }
-        info!(
-            from = before.revision,
-            to = head.revision,
-            "the log does not lead on; reading everything anew"
-        );
-        let state = load(&self.store).await?;
-        *self.state.lock() = state;
-        self.encoded.lock().clear();
+        info!("reading everything anew");
+        let loaded = load(&self.store).await?;
+        let mut state = self.state.lock();
+        // Who has moved on meanwhile, by what was handed over, was right about the history.
+        if state.head() == before {
+            *state = loaded;
+            self.encoder.clear();
+        }
         Ok(())
     }
 
-    /// Follows the log to `head`; `false` when it does not lead there, because the database tells another
-    /// history or the log was trimmed.
-    async fn read_log(&self, head: Head, before: Position) -> Result<bool, StoreError> {
+    /// Follows the log from `before` to `head`.
+    async fn read_log(&self, head: Head, before: Head) -> Result<Read, StoreError> {
         if head.epoch != before.epoch {
-            return Ok(false);
+            return Ok(Read::Gap);
+        }
+        if head.revision <= before.revision {
+            return Ok(Read::OtherHistory);
         }
         let changes = self.store.changes(before.revision, head.revision).await?;
-        let leads = state::is_whole(before.revision, head.revision, &changes);
-        if leads {
-            self.state.lock().advance(head.revision, changes);
-        }
-        Ok(leads)
+        Ok(match follow(before, &changes) {
+            Ok(end) if end == head => {
+                let mut state = self.state.lock();
+                // Else it has moved on meanwhile, by what was handed over: what is left is looked for again.
+                if state.head() == before {
+                    state.advance(head, changes);
+                }
+                Read::Followed
+            }
+            Err(Broken::OtherHistory) => Read::OtherHistory,
+            Ok(_) | Err(Broken::Gap) => Read::Gap,
+        })
     }
 
     /// Trims the log from time to time, for as long as it is awaited.
@@ -273,49 +329,42 @@ impl Shared {
         }
     }
 
-    /// Makes sure that the changes since `revision` are in memory, if the log still has them.
+    /// Makes sure that the changes since `revision` are in memory, if the log still has them. One at a time: who
+    /// comes second seldom has anything left to read.
     async fn remember(&self, revision: u64) -> Result<(), StoreError> {
-        let Some((from, to)) = self.state.lock().missing_since(revision) else { return Ok(()) };
-        let changes = self.store.changes(from, to).await?;
-        self.state.lock().recall(from, changes);
+        let _alone = self.remembering.lock().await;
+        let (mut log, mut read) = (Vec::new(), revision);
+        while let Some(to) = self.recall(revision, read, &mut log) {
+            if read == revision && self.store.log_begins().await?.is_none_or(|first| first > revision + 1) {
+                return Ok(());
+            }
+            log.extend(self.store.changes(read, to).await?);
+            read = to;
+        }
         Ok(())
     }
 
-    fn wanted(&self, from: Option<u64>) -> (Wanted, Encoding) {
-        let (from, to) = {
-            let state = self.state.lock();
-            (from.filter(|revision| state.missing_since(*revision).is_none()), state.position())
-        };
-        let wanted = Wanted { from, to };
-        let mut encoded = self.encoded.lock();
-        if let Some((_, encoding)) = encoded.iter().find(|(known, _)| *known == wanted) {
-            return (wanted, Arc::clone(encoding));
-        }
-        if wanted.from.is_none() {
-            // Of snapshots, which may be large, the newest alone.
-            encoded.retain(|(known, _)| known.from.is_some());
-        }
-        if encoded.len() == KEPT {
-            encoded.remove(0);
-        }
-        let encoding = Encoding::default();
-        encoded.push((wanted, Arc::clone(&encoding)));
-        (wanted, encoding)
+    fn recall(&self, from: u64, read: u64, log: &mut Vec<Change>) -> Option<u64> {
+        self.state.lock().recall(from, read, log)
     }
+}
 
-    /// Compressing a large snapshot takes a core for a while: not one that serves sockets.
-    async fn encode(&self, material: Material) -> EncodedUpdate {
-        self.metrics.updates_encoded.with_label_values(&[material.mode.as_str()]).inc();
-        let encode = move || {
-            let Material { mode, from, to, payload } = material;
-            EncodedUpdate::new(&Update::new(mode, from, to, payload))
-        };
-        match tokio::task::spawn_blocking(encode).await {
-            Ok(update) => update,
-            Err(error) => {
-                error!(%error, "encoding an update failed");
-                std::panic::resume_unwind(error.into_panic())
-            }
+/// What became of reading the log.
+enum Read {
+    Followed,
+    /// The log was trimmed, or the database tells of another epoch.
+    Gap,
+    /// The head is not one that follows what is held here.
+    OtherHistory,
+}
+
+/// Takes every commit that was made until now.
+fn take_all(commits: &mut broadcast::Receiver<Commit>, waiting: &mut Waiting) {
+    loop {
+        match commits.try_recv() {
+            Ok(commit) => waiting.commit(commit),
+            Err(TryRecvError::Lagged(_)) => waiting.look(),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return,
         }
     }
 }

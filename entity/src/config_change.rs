@@ -22,6 +22,10 @@ pub struct Model {
     pub bytes: Vec<u8>,
     /// Their hash; empty for a delete.
     pub hash: Vec<u8>,
+    /// The head's stamp as this revision made it.
+    pub stamp: Option<Uuid>,
+    /// The head's stamp as this revision found it.
+    pub previous: Option<Uuid>,
 }
 
 /// None: what was changed may be gone.

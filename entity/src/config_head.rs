@@ -13,6 +13,11 @@ pub struct Model {
     pub epoch: Uuid,
     /// The number of writes so far.
     pub revision: i64,
+    /// Random, made anew by each write: two histories with the same numbers have different ones. Null before
+    /// the first write that made one.
+    pub stamp: Option<Uuid>,
+    /// What `stamp` was before the last write.
+    pub previous: Option<Uuid>,
 }
 
 /// None.

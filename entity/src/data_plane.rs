@@ -19,6 +19,8 @@ pub struct Model {
     pub config_hash: String,
     /// Revision of what it holds.
     pub applied_revision: Option<i64>,
+    /// The history that the revision belongs to.
+    pub applied_epoch: Option<Uuid>,
     /// `syncing`, `synced`, `rejected` or `disconnected`.
     pub state: String,
     /// The same for older clients: `unknown`, `normal`, ….

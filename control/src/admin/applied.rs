@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::http::HeaderValue;
 use axum::response::Response;
+use tokio::time::{Instant, timeout_at};
 
 use super::resource::REVISION;
 use super::{Admin, clustering};
@@ -51,10 +52,14 @@ impl Wait {
         let revision =
             response.headers().get(REVISION).and_then(|revision| revision.to_str().ok()?.parse().ok());
         let Some(revision) = revision else { return };
+        let deadline = Instant::now() + self.timeout;
+        // Until then what data planes hold may be of a history that the database has left, with the same numbers.
+        let published = timeout_at(deadline, admin.state.publisher.caught_up()).await.is_ok();
         // What is pending when the time is up is told below.
-        tokio::time::timeout(self.timeout, all_settled(admin, revision)).await.ok();
+        timeout_at(deadline, all_settled(admin, revision)).await.ok();
         let pending = pending(admin, revision).await;
-        let applied = if pending.as_ref().is_ok_and(Vec::is_empty) { "true" } else { "false" };
+        let applied = published && pending.as_ref().is_ok_and(Vec::is_empty);
+        let applied = if applied { "true" } else { "false" };
         response.headers_mut().insert("gibbon-applied", HeaderValue::from_static(applied));
         for data_plane in pending.unwrap_or_else(|_| admin.state.registry.pending(revision)) {
             if let Ok(told) = HeaderValue::try_from(tell(&data_plane)) {
@@ -87,7 +92,8 @@ async fn pending(admin: &Admin, revision: u64) -> Result<Vec<Pending>, ApiError>
 
 async fn elsewhere(admin: &Admin, revision: u64) -> Result<Vec<Pending>, ApiError> {
     let rows = clustering::elsewhere(admin).await?;
-    Ok(rows.iter().filter_map(|row| Pending::of(row, revision)).collect())
+    let epoch = admin.state.head.borrow().epoch;
+    Ok(rows.iter().filter_map(|row| Pending::of(row, epoch, revision)).collect())
 }
 
 /// One line; a header's value takes no other characters.

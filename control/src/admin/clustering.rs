@@ -10,6 +10,7 @@ use axum::routing::get;
 use entity::data_plane::Model;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
+use wire::Position;
 
 use super::page::Listing;
 use super::{Admin, Api, At, Shared};
@@ -50,18 +51,18 @@ async fn list(State(admin): State<Shared>, listing: Listing) -> Result<Json<Valu
     let page = listing.page()?;
     let rows = rows(&admin).await?;
     // After the rows: a data plane may not seem to know more than there is.
-    let revision = admin.state.head.borrow().revision;
+    let head = *admin.state.head.borrow();
     let mut left = rows.values().filter(|row| page.after.is_none_or(|after| row.id > after)).peekable();
     let size = usize::try_from(page.size).unwrap_or(usize::MAX);
     let shown: Vec<&Model> = left.by_ref().take(size).collect();
     let next = shown.last().filter(|_| left.peek().is_some()).map(|row| &row.id.as_bytes()[..]);
-    Ok(listing.answer(shown.iter().map(|row| view(row, revision)).collect(), next))
+    Ok(listing.answer(shown.iter().map(|row| view(row, head)).collect(), next))
 }
 
 async fn show(State(admin): State<Shared>, At(id): At<Uuid>) -> Result<Json<Value>, ApiError> {
     let row = rows(&admin).await?.remove(&id).ok_or(ApiError::NotFound)?;
-    let revision = admin.state.head.borrow().revision;
-    Ok(Json(view(&row, revision)))
+    let head = *admin.state.head.borrow();
+    Ok(Json(view(&row, head)))
 }
 
 /// One that is connected loses its connection, and comes back when it reconnects.
@@ -100,8 +101,10 @@ fn believed(admin: &Admin, row: Model) -> Model {
     row
 }
 
-fn view(row: &Model, head: u64) -> Value {
-    let head = i64::try_from(head).unwrap_or(i64::MAX);
+fn view(row: &Model, head: Position) -> Value {
+    let revision = i64::try_from(head.revision).unwrap_or(i64::MAX);
+    // A revision of another history is nowhere on the way to the head.
+    let applied = row.applied_revision.filter(|_| row.applied_epoch == Some(head.epoch));
     let ttl = (row.last_seen + cluster::KEPT - store::now()).max(0);
     json!({
         "id": row.id,
@@ -119,7 +122,7 @@ fn view(row: &Model, head: u64) -> Value {
         "connected": row.connected,
         "state": row.state,
         "applied_revision": row.applied_revision,
-        "lag": row.applied_revision.map(|applied| (head - applied).max(0)),
+        "lag": applied.map(|applied| (revision - applied).max(0)),
         "last_error": row.last_error,
         "control_plane": row.control_plane,
     })

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use node::link::{Link, LinkError, Peer};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -14,7 +15,6 @@ use super::registry::{Membership, Registry};
 use super::session::{Action, Identity, Input, Need, Report, Session, Timing};
 use crate::metrics::ClusterMetrics;
 use crate::publish::Publisher;
-use crate::store::StoreError;
 
 /// What every connection needs; cheap to clone.
 #[derive(Clone, Debug)]
@@ -35,8 +35,6 @@ enum Ended {
     ByPeer,
     #[error("{1} ({0:?})")]
     ByUs(CloseCode, String),
-    #[error("the change log cannot be read: {0}")]
-    Store(#[from] StoreError),
 }
 
 /// Serves one data plane until either side ends the connection.
@@ -47,7 +45,7 @@ pub(super) async fn serve(link: Link, peer: Peer, permit: Permit, context: Conte
     match &ended {
         Ended::ByPeer => debug!(%address, "{ended}"),
         Ended::ByUs(CloseCode::ShuttingDown | CloseCode::Replaced, _) => debug!(%address, "{ended}"),
-        Ended::ByUs(..) | Ended::Link(_) | Ended::Store(_) => warn!(%address, "{ended}"),
+        Ended::ByUs(..) | Ended::Link(_) => warn!(%address, "{ended}"),
     }
     // It is gone for everybody else, also while it is still being told.
     connection.membership = None;
@@ -64,6 +62,9 @@ struct Connection {
     context: Context,
     session: Session,
     membership: Option<Membership>,
+    /// What the session has asked for. It goes on meanwhile: reading the log may take long, and the data plane
+    /// is neither to be silent nor to be kept in silence.
+    fetching: Option<BoxFuture<'static, Input>>,
     head: watch::Receiver<Position>,
     opened: Instant,
     counted: (u64, u64),
@@ -75,7 +76,18 @@ impl Connection {
         let position = *head.borrow_and_update();
         let session = Session::new(context.identity.clone(), context.timing, position, Duration::ZERO);
         let opened = Instant::now();
-        Self { link, peer, permit, context, session, membership: None, head, opened, counted: (0, 0) }
+        Self {
+            link,
+            peer,
+            permit,
+            context,
+            session,
+            membership: None,
+            fetching: None,
+            head,
+            opened,
+            counted: (0, 0),
+        }
     }
 
     async fn run(&mut self, stop: &CancellationToken) -> Ended {
@@ -100,6 +112,10 @@ impl Connection {
                 Ok(()) => Input::Head(*self.head.borrow_and_update()),
                 Err(_) => return Err(Ended::ByUs(CloseCode::ShuttingDown, "the control plane ends".into())),
             },
+            fetched = pending(&mut self.fetching) => {
+                self.fetching = None;
+                fetched
+            }
             () = tokio::time::sleep_until(deadline) => Input::Tick,
             reason = self.permit.withdrawn() => return Err(Ended::ByUs(CloseCode::Forbidden, reason)),
             () = stop.cancelled() => {
@@ -118,20 +134,10 @@ impl Connection {
         if let Input::Frame(Frame::Hello(hello)) = &input {
             let named = self.permit.check_name(hello.node_id);
             named.map_err(|reason| Ended::ByUs(CloseCode::Forbidden, reason))?;
-            self.session.remember_refusal(self.context.registry.refused(hello.node_id));
+            self.session.remember_refusal(self.context.registry.refused(hello));
         }
-        let mut actions = self.session.step(input, self.opened.elapsed());
-        while !actions.is_empty() {
-            let mut fetched = None;
-            for action in actions.drain(..) {
-                match action {
-                    Action::Fetch(need) => fetched = Some(self.fetch(need).await?),
-                    other => self.act(other).await?,
-                }
-            }
-            if let Some(fetched) = fetched {
-                actions = self.session.step(fetched, self.opened.elapsed());
-            }
+        for action in self.session.step(input, self.opened.elapsed()) {
+            self.act(action).await?;
         }
         Ok(())
     }
@@ -154,25 +160,11 @@ impl Connection {
                 }
             }
             Action::Close(code, reason) => return Err(Ended::ByUs(code, reason)),
-            Action::Fetch(_) => unreachable!("fetches are taken out by `step`"),
+            Action::Fetch(need) => {
+                self.fetching = Some(Box::pin(fetch(self.context.publisher.clone(), need)));
+            }
         }
         Ok(())
-    }
-
-    async fn fetch(&mut self, need: Need) -> Result<Input, StoreError> {
-        let publisher = &self.context.publisher;
-        let update = match need {
-            Need::From(held) => publisher.update_from(Some(held)).await?,
-            Need::Snapshot => publisher.update_from(None).await?,
-            Need::Repair(held, buckets) => match publisher.repair(held, &buckets).await {
-                Some(repair) => Some(repair),
-                None => publisher.update_from(Some(held)).await?,
-            },
-        };
-        Ok(match update {
-            Some(update) => Input::Update(update),
-            None => Input::Level(*self.head.borrow_and_update()),
-        })
     }
 
     /// A data plane that takes nothing is ended as one that answers nothing is; one that takes its time does
@@ -197,6 +189,26 @@ impl Connection {
         let before = std::mem::replace(&mut self.counted, now);
         self.context.metrics.received_bytes.inc_by(now.0 - before.0);
         self.context.metrics.sent_bytes.inc_by(now.1 - before.1);
+    }
+}
+
+async fn fetch(publisher: Publisher, need: Need) -> Input {
+    let update = match need {
+        Need::From(held) => publisher.update_from(Some(held)).await,
+        Need::Snapshot => publisher.update_from(None).await,
+        Need::Repair(held, buckets) => match publisher.repair(held, &buckets).await {
+            Some(repair) => Some(repair),
+            None => publisher.update_from(Some(held)).await,
+        },
+    };
+    update.map_or_else(|| Input::Level(*publisher.head().borrow()), Input::Update)
+}
+
+/// What is under way, once it is done.
+async fn pending<T>(under_way: &mut Option<BoxFuture<'static, T>>) -> T {
+    match under_way {
+        Some(future) => future.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -15,17 +15,19 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
-use wire::{Ack, Hello, Nack, Position};
+use wire::{Ack, Hello, Nack, NackReason, Position};
 
 use super::session::Report;
 use crate::metrics::ClusterMetrics;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// How long a data plane that is gone is remembered, in seconds: 14 days, as Kong.
 pub const KEPT: i64 = 1_209_600;
 
 /// How often those that are gone for longer are looked for.
 const PURGE: Duration = Duration::from_secs(3600);
+/// The longest text of a data plane that is kept, in characters.
+const LONGEST_TEXT: usize = 1000;
 /// How often rows that have changed are written.
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -65,11 +67,18 @@ struct Nodes {
 #[derive(Debug)]
 struct Node {
     row: data_plane::Model,
-    /// The head that its last refused update led to; outlives the connection, so that a reconnect does
-    /// not bring the refused revision back.
-    refused: Option<Position>,
+    /// What its last refused update led to; outlives the connection, so that a reconnect does not bring the
+    /// refused revision back.
+    refused: Option<Refusal>,
     /// Ends its session; replaced with each connection.
     session: CancellationToken,
+}
+
+/// A refusal that no later update has mended.
+#[derive(Clone, Copy, Debug)]
+struct Refusal {
+    to: Position,
+    reason: NackReason,
 }
 
 /// What a session holds while its data plane is connected; dropping it says that it is gone.
@@ -98,12 +107,13 @@ impl Registry {
         if let Some(before) = &before {
             before.session.cancel();
         }
-        let (refused, mut row) = match before {
+        let refused = before.as_ref().and_then(|before| before.refused_still(hello));
+        let mut row = match before {
             Some(before) => {
                 let created_at = before.row.created_at;
-                (before.refused, data_plane::Model { last_error: before.row.last_error, created_at, ..row })
+                data_plane::Model { last_error: before.row.last_error, created_at, ..row }
             }
-            None => (None, row),
+            None => row,
         };
         row.state = match refused {
             Some(_) => "rejected".into(),
@@ -117,9 +127,10 @@ impl Registry {
         Membership { registry: self.clone(), node_id: hello.node_id, replaced }
     }
 
-    /// What a data plane refused last, if no later update has been accepted since.
-    pub(super) fn refused(&self, node_id: Uuid) -> Option<Position> {
-        self.shared.nodes.lock().by_id.get(&node_id).and_then(|node| node.refused)
+    /// What a data plane that introduces itself has refused and would refuse again.
+    pub(super) fn refused(&self, hello: &Hello) -> Option<Position> {
+        let nodes = self.shared.nodes.lock();
+        nodes.by_id.get(&hello.node_id)?.refused_still(hello).map(|refusal| refusal.to)
     }
 
     /// The rows of those that are or were connected here, as they are now.
@@ -127,11 +138,12 @@ impl Registry {
         self.shared.nodes.lock().by_id.values().map(|node| node.row.clone()).collect()
     }
 
-    /// Those connected here that do not hold `revision`.
+    /// Those connected here that do not hold `revision` of the history that is published.
     pub fn pending(&self, revision: u64) -> Vec<Pending> {
+        let epoch = self.shared.head.borrow().epoch;
         let nodes = self.shared.nodes.lock();
         let connected = nodes.by_id.values().filter(|node| node.row.connected);
-        connected.filter_map(|node| Pending::of(&node.row, revision)).collect()
+        connected.filter_map(|node| Pending::of(&node.row, epoch, revision)).collect()
     }
 
     /// Changes whenever one of them does.
@@ -184,7 +196,7 @@ impl Registry {
             changed.iter().filter_map(|id| nodes.by_id.get(id)).map(|node| node.row.clone()).collect()
         };
         self.measure();
-        if let Err(error) = store.data_planes().upsert(&rows).await {
+        if let Err(error) = write(store, &rows).await {
             warn!(%error, "cannot write what is known of data planes; will try again");
             let mut nodes = self.shared.nodes.lock();
             let nodes = &mut *nodes;
@@ -195,7 +207,7 @@ impl Registry {
 
     /// Brings the metrics of each data plane up to date.
     fn measure(&self) {
-        let head = self.shared.head.borrow().revision;
+        let head = *self.shared.head.borrow();
         let nodes = self.shared.nodes.lock();
         for node in nodes.by_id.values() {
             self.shared.metrics.observe_node(&node.row, head);
@@ -221,13 +233,23 @@ impl Registry {
     }
 }
 
+impl Node {
+    /// What it refused, unless there is a reason to try it again: it is another program now, it holds nothing, or
+    /// the fault was its own.
+    fn refused_still(&self, hello: &Hello) -> Option<Refusal> {
+        let same = self.row.version == stored(&hello.version) && hello.held.is_some();
+        self.refused.filter(|refusal| same && refusal.reason != NackReason::Internal)
+    }
+}
+
 impl Pending {
-    /// What a data plane lacks of `revision`; `None` when it holds it.
-    pub fn of(row: &data_plane::Model, revision: u64) -> Option<Self> {
-        let holds = row.applied_revision.is_some_and(|applied| applied.unsigned_abs() >= revision);
+    /// What a data plane lacks of `revision` in the history `epoch`; `None` when it holds it.
+    pub fn of(row: &data_plane::Model, epoch: Uuid, revision: u64) -> Option<Self> {
+        let reaches = |number: Option<u64>| number.is_some_and(|number| number >= revision);
+        let holds = row.applied_epoch == Some(epoch) && reaches(row.applied_revision.map(i64::unsigned_abs));
         let error = row.last_error.as_ref();
         let refused = error
-            .filter(|error| error["revision"].as_u64().is_some_and(|refused| refused >= revision))
+            .filter(|error| error["epoch"] == json!(epoch) && reaches(error["revision"].as_u64()))
             .map(|error| error["message"].as_str().unwrap_or_default().to_owned());
         (!holds).then_some(Self { node_id: row.id, refused })
     }
@@ -236,6 +258,10 @@ impl Pending {
 impl Membership {
     /// Takes in what the session reports.
     pub(super) fn report(&self, report: &Report) {
+        if self.replaced.is_cancelled() {
+            // What it says is older than what its successor said.
+            return;
+        }
         match report {
             Report::Joined(_) => {}
             Report::Heard(held) => self.heard(*held),
@@ -281,17 +307,18 @@ impl Membership {
         );
         self.registry.shared.metrics.nacks.with_label_values(&[nack.reason.as_str()]).inc();
         self.registry.edit(self.node_id, |node| {
-            node.refused =
-                Some(Position { epoch: nack.epoch, revision: nack.revision, ..Position::default() });
+            let to = Position { epoch: nack.epoch, revision: nack.revision, ..Position::default() };
+            node.refused = Some(Refusal { to, reason: nack.reason });
             node.row.last_seen = seconds_now();
             node.row.state = "rejected".into();
             node.row.last_error = Some(json!({
+                "epoch": nack.epoch,
                 "revision": nack.revision,
                 "reason": nack.reason.as_str(),
-                "message": nack.message,
-                "entity": nack.collection,
+                "message": stored(&nack.message),
+                "entity": nack.collection.as_deref().map(stored),
                 "id": nack.id,
-                "field": nack.field,
+                "field": nack.field.as_deref().map(stored),
                 "at": seconds_now(),
             }));
         });
@@ -312,18 +339,36 @@ impl Drop for Membership {
     }
 }
 
+/// Writes all of them; one that the database refuses does not keep the others out.
+async fn write(store: &Store, rows: &[data_plane::Model]) -> Result<(), StoreError> {
+    match store.data_planes().upsert(rows).await {
+        Err(StoreError::Database(_)) => {}
+        written => return written,
+    }
+    for row in rows {
+        match store.data_planes().upsert(std::slice::from_ref(row)).await {
+            Err(StoreError::Database(error)) => {
+                warn!(%error, node_id = %row.id, "the database refuses what is known of a data plane");
+            }
+            written => written?,
+        }
+    }
+    Ok(())
+}
+
 fn row(control_plane: Uuid, hello: &Hello, peer: &Peer) -> data_plane::Model {
     let now = seconds_now();
     let mut row = data_plane::Model {
         id: hello.node_id,
-        hostname: hello.hostname.clone(),
+        hostname: stored(&hello.hostname),
         ip: peer.address.ip().to_string(),
-        version: hello.version.clone(),
+        version: stored(&hello.version),
         config_hash: "0".repeat(32),
         applied_revision: None,
+        applied_epoch: None,
         state: "syncing".into(),
         sync_status: "normal".into(),
-        labels: json!(hello.labels),
+        labels: hello.labels.iter().map(|(name, value)| (stored(name), json!(stored(value)))).collect(),
         cert_expiry: Some(peer.certificate.not_after),
         last_error: None,
         connected: true,
@@ -339,7 +384,14 @@ fn row(control_plane: Uuid, hello: &Hello, peer: &Peer) -> data_plane::Model {
 /// Notes what a data plane holds; a nil epoch says: nothing.
 fn hold(row: &mut data_plane::Model, held: Position) {
     row.config_hash = held.root.config_hash();
-    row.applied_revision = (!held.epoch.is_nil()).then(|| i64::try_from(held.revision).unwrap_or(i64::MAX));
+    let holds = !held.epoch.is_nil();
+    row.applied_revision = holds.then(|| i64::try_from(held.revision).unwrap_or(i64::MAX));
+    row.applied_epoch = holds.then_some(held.epoch);
+}
+
+/// A text of a data plane as the database takes it: PostgreSQL stores no NUL, and nobody needs all of a long one.
+fn stored(text: &str) -> String {
+    text.chars().filter(|c| *c != '\0').take(LONGEST_TEXT).collect()
 }
 
 fn seconds_now() -> i64 {

@@ -39,7 +39,7 @@ pub(super) enum Input {
     Head(Position),
     /// What [`Action::Fetch`] asked for.
     Update(Arc<EncodedUpdate>),
-    /// Instead of it: the head is here, and there is nothing that leads to it.
+    /// Instead of it: the head is here, and nothing leads to it from what is held, or nothing is known that does.
     Level(Position),
     /// Time has passed.
     Tick,
@@ -183,7 +183,10 @@ impl Session {
             Input::Level(head) => {
                 self.head = head;
                 self.state = State::Idle;
-                self.advance(now, actions);
+                // Who is ahead keeps what it has; when the head moves, it is seen whether that led there.
+                if !self.is_ahead() {
+                    self.advance(now, actions);
+                }
             }
             Input::Tick => {}
         }
@@ -268,8 +271,10 @@ impl Session {
 
     fn update(&mut self, update: Arc<EncodedUpdate>, now: Duration, actions: &mut Vec<Action>) {
         let to = update.header.position();
-        // The head may have moved while it was fetched.
-        self.head = to;
+        // The head may have moved while it was fetched, and this may be told of it here first, or last.
+        if to.epoch == self.head.epoch && to.revision > self.head.revision {
+            self.head = to;
+        }
         self.state = State::InFlight { to, since: now };
         actions.push(Action::SendUpdate(Sent(update)));
     }
@@ -288,6 +293,10 @@ impl Session {
             Some(held) => self.fetch(Need::From(held), actions),
             None => self.fetch(Need::Snapshot, actions),
         }
+    }
+
+    fn is_ahead(&self) -> bool {
+        self.held.is_some_and(|held| held.epoch == self.head.epoch && held.revision > self.head.revision)
     }
 
     fn is_drifted(&self, held: Position) -> bool {

@@ -1,25 +1,35 @@
 //! The configuration in memory: canonical bytes by key, their digest, and the recent changes.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
+use uuid::Uuid;
 use wire::{BucketSet, Digest, EntityHash, Key, Mode, Position, Record, Root};
 
+use super::chain::follow;
 use crate::store::{Change, Head};
 
 /// Changes kept in memory; what is older is read from the log.
 const REMEMBERED: usize = 4096;
+/// How long more of them is kept once it was read from the log: who comes back after others have fallen as far
+/// behind, seldom comes alone.
+const RECALLED: Duration = Duration::from_secs(30);
 
 /// The configuration at one revision.
 #[derive(Debug)]
 pub(super) struct State {
-    position: Position,
+    head: Head,
+    root: Root,
     entities: BTreeMap<Key, Bytes>,
     digest: Digest,
     /// The newest changes, oldest first.
     changes: VecDeque<Change>,
-    /// Every change after this revision is in `changes`.
-    remembered_since: u64,
+    /// Every change after this one is in `changes`.
+    since: Head,
+    /// When changes were last read back from the log.
+    recalled: Option<Instant>,
 }
 
 /// What an update is made of.
@@ -38,16 +48,29 @@ impl State {
         for (key, bytes) in &entities {
             digest.set(*key, Some(EntityHash::of(*key, bytes)));
         }
-        let position = Position { epoch: head.epoch, revision: head.revision, root: digest.root() };
-        Self { position, entities, digest, changes: VecDeque::new(), remembered_since: head.revision }
+        let root = digest.root();
+        Self { head, root, entities, digest, changes: VecDeque::new(), since: head, recalled: None }
+    }
+
+    pub(super) const fn head(&self) -> Head {
+        self.head
     }
 
     pub(super) const fn position(&self) -> Position {
-        self.position
+        Position { epoch: self.head.epoch, revision: self.head.revision, root: self.root }
     }
 
-    /// Takes in the changes up to `revision`, in their order.
-    pub(super) fn advance(&mut self, revision: u64, changes: Vec<Change>) {
+    /// Whether this is known to be a revision on the way here.
+    pub(super) fn has(&self, revision: u64, stamp: Uuid) -> bool {
+        if revision == self.head.revision {
+            return stamp == self.head.stamp;
+        }
+        let at = self.changes.partition_point(|change| change.revision < revision);
+        self.changes.get(at).is_some_and(|change| change.revision == revision && change.stamp == stamp)
+    }
+
+    /// Takes in the changes that lead to `head`, in their order.
+    pub(super) fn advance(&mut self, head: Head, changes: Vec<Change>) {
         for change in changes {
             self.digest.set(change.key, change.value.as_ref().map(|bytes| EntityHash::of(change.key, bytes)));
             match &change.value {
@@ -56,31 +79,40 @@ impl State {
             };
             self.changes.push_back(change);
         }
-        self.position.revision = revision;
-        self.position.root = self.digest.root();
+        self.head = head;
+        self.root = self.digest.root();
         self.forget();
     }
 
-    /// The stretch `(from, to]` of the log that is not in memory but needed to lead on from `revision`.
-    pub(super) fn missing_since(&self, revision: u64) -> Option<(u64, u64)> {
-        (revision < self.remembered_since).then_some((revision, self.remembered_since))
+    /// Whether all that leads on from `revision` is in memory.
+    pub(super) const fn remembers(&self, revision: u64) -> bool {
+        revision >= self.since.revision
     }
 
-    /// Takes back into memory what was read from the log after `from`; nothing, if the log does not reach
-    /// back that far any more.
-    pub(super) fn recall(&mut self, from: u64, changes: Vec<Change>) {
-        if from >= self.remembered_since || !is_whole(from, self.remembered_since, &changes) {
-            return;
+    /// Takes back into memory `log`, which was read up to the revision `read` and holds all after `from`.
+    /// Answers how far the log must be read on for that: meanwhile more may have been forgotten. Takes nothing,
+    /// if the log does not reach back that far any more, or is another history's.
+    pub(super) fn recall(&mut self, from: u64, read: u64, log: &mut Vec<Change>) -> Option<u64> {
+        if self.remembers(from) {
+            return None;
         }
-        let known = self.remembered_since;
-        let older: Vec<_> = changes.into_iter().filter(|change| change.revision <= known).collect();
-        older.into_iter().rev().for_each(|change| self.changes.push_front(change));
-        self.remembered_since = from;
+        if read < self.since.revision {
+            return Some(self.since.revision);
+        }
+        log.truncate(log.partition_point(|change| change.revision <= self.since.revision));
+        let stamp = log.first()?.previous;
+        let begin = Head { revision: from, stamp, ..self.head };
+        if follow(begin, log) == Ok(Head { epoch: self.head.epoch, ..self.since }) {
+            log.drain(..).rev().for_each(|change| self.changes.push_front(change));
+            self.since = begin;
+            self.recalled = Some(Instant::now());
+        }
+        None
     }
 
     /// What leads from revision `from` to the head; from nothing, a snapshot.
     pub(super) fn material(&self, from: Option<u64>) -> Material {
-        match from.filter(|revision| self.missing_since(*revision).is_none()) {
+        match from.filter(|revision| self.remembers(*revision)) {
             Some(from) => self.delta(from),
             None => self.snapshot(),
         }
@@ -88,7 +120,7 @@ impl State {
 
     /// All that the buckets hold that differ from `theirs`, when the head is at `revision`.
     pub(super) fn repair(&mut self, revision: u64, theirs: &[Root]) -> Option<Material> {
-        if revision != self.position.revision {
+        if revision != self.head.revision {
             return None;
         }
         let buckets = BucketSet::differing(&self.digest.buckets(), theirs);
@@ -97,7 +129,7 @@ impl State {
             let value = self.entities.get(&key).map(|bytes| &bytes[..]);
             Record { key, value }.encode(&mut payload);
         }
-        Some(Material { mode: Mode::Repair, from: revision, to: self.position, payload: payload.freeze() })
+        Some(Material { mode: Mode::Repair, from: revision, to: self.position(), payload: payload.freeze() })
     }
 
     fn snapshot(&self) -> Material {
@@ -105,7 +137,7 @@ impl State {
         for (key, bytes) in &self.entities {
             Record { key: *key, value: Some(bytes) }.encode(&mut payload);
         }
-        Material { mode: Mode::Snapshot, from: 0, to: self.position, payload: payload.freeze() }
+        Material { mode: Mode::Snapshot, from: 0, to: self.position(), payload: payload.freeze() }
     }
 
     /// Of several changes of one entity the last counts.
@@ -117,52 +149,64 @@ impl State {
         for (key, value) in last {
             Record { key, value }.encode(&mut payload);
         }
-        Material { mode: Mode::Delta, from, to: self.position, payload: payload.freeze() }
+        Material { mode: Mode::Delta, from, to: self.position(), payload: payload.freeze() }
     }
 
-    /// Forgets whole revisions only, so that what is remembered has no gap.
-    fn forget(&mut self) {
-        while self.changes.len() > REMEMBERED {
-            let Some(oldest) = self.changes.front().map(|change| change.revision) else { return };
-            let count = self.changes.partition_point(|change| change.revision <= oldest);
-            self.changes.drain(..count);
-            self.remembered_since = oldest;
+    /// Forgets the oldest changes, whole revisions only, so that what is remembered has no gap; and only as long
+    /// as enough is left: one revision may have had 100,000 changes, and most data planes are but one behind.
+    pub(super) fn forget(&mut self) {
+        if self.recalled.is_some_and(|at| at.elapsed() < RECALLED) {
+            return;
         }
-        // One revision may have had 100,000 changes.
+        self.recalled = None;
+        while self.changes.len() > REMEMBERED {
+            let oldest = self.changes.front().map(|change| (change.revision, change.stamp));
+            let Some((revision, stamp)) = oldest else { return };
+            let count = self.changes.partition_point(|change| change.revision <= revision);
+            if self.changes.len() - count < REMEMBERED {
+                break;
+            }
+            self.changes.drain(..count);
+            self.since = Head { revision, stamp, ..self.head };
+        }
         self.changes.shrink_to(2 * REMEMBERED);
     }
 }
 
-/// Whether this is all of the log after `from` up to and with `to`: every revision has a change, and the log
-/// may have been trimmed while it was read.
-pub(super) fn is_whole(from: u64, to: u64, changes: &[Change]) -> bool {
-    let mut at = from;
-    let gapless = changes.iter().all(|change| {
-        let next = change.revision == at || change.revision == at + 1;
-        at = change.revision;
-        next
-    });
-    gapless && at == to
+/// A history for tests: the stamp of each revision is its number.
+#[cfg(test)]
+pub(super) mod fixture {
+    use super::*;
+
+    pub(in super::super) fn head(revision: u64) -> Head {
+        Head { epoch: Uuid::from_u128(1), revision, stamp: stamp(revision) }
+    }
+
+    pub(in super::super) fn change(revision: u64, id: u8, value: Option<&[u8]>) -> Change {
+        Change {
+            revision,
+            stamp: stamp(revision),
+            previous: stamp(revision - 1),
+            key: Key::route(Uuid::from_u128(u128::from(id))),
+            value: value.map(Bytes::copy_from_slice),
+        }
+    }
+
+    fn stamp(revision: u64) -> Uuid {
+        Uuid::from_u128(revision.into())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use uuid::Uuid;
     use wire::Records;
 
+    use super::fixture::{change, head};
     use super::*;
 
     fn empty() -> State {
-        State::new(Head { epoch: Uuid::from_u128(1), revision: 0 }, Vec::new())
-    }
-
-    fn change(revision: u64, id: u8, value: Option<&[u8]>) -> Change {
-        Change {
-            revision,
-            key: Key::route(Uuid::from_u128(u128::from(id))),
-            value: value.map(Bytes::copy_from_slice),
-        }
+        State::new(head(0), Vec::new())
     }
 
     fn apply(entities: &mut BTreeMap<Key, Vec<u8>>, material: &Material) {
@@ -180,20 +224,49 @@ mod tests {
 
     #[test]
     fn a_log_that_was_trimmed_leads_to_a_snapshot() {
-        let head = Head { epoch: Uuid::from_u128(1), revision: 9 };
-        let mut state = State::new(head, Vec::new());
-        state.recall(3, vec![change(6, 1, Some(b"{}")), change(7, 2, None)]);
-        assert_eq!(state.missing_since(3), Some((3, 9)));
+        let mut state = State::new(head(9), Vec::new());
+        let holes: [&[u64]; 4] = [&[6, 7, 8, 9], &[4, 5, 7, 8, 9], &[4, 5, 6, 7, 8], &[]];
+        for hole in holes {
+            assert_eq!(state.recall(3, 3, &mut Vec::new()), Some(9), "it must be read");
+            let mut log: Vec<_> = hole.iter().map(|revision| change(*revision, 1, None)).collect();
+            assert_eq!(state.recall(3, 9, &mut log), None);
+            assert_eq!(state.material(Some(3)).mode, Mode::Snapshot, "{hole:?}");
+        }
+        let mut whole: Vec<_> = (4..=9).map(|revision| change(revision, 1, None)).collect();
+        assert_eq!(state.recall(3, 9, &mut whole), None);
+        assert_eq!(state.material(Some(3)).mode, Mode::Delta);
+    }
+
+    #[test]
+    fn a_log_of_another_history_leads_to_a_snapshot() {
+        let mut state = State::new(Head { stamp: Uuid::from_u128(99), ..head(9) }, Vec::new());
+        let mut log: Vec<_> = (4..=9).map(|revision| change(revision, 1, None)).collect();
+        assert_eq!(state.recall(3, 9, &mut log), None);
         assert_eq!(state.material(Some(3)).mode, Mode::Snapshot);
+        assert!(!state.has(9, head(9).stamp) && state.has(9, Uuid::from_u128(99)));
+    }
+
+    #[test]
+    fn a_revision_of_many_changes_is_remembered_until_as_many_came_after_it() {
+        let mut state = empty();
+        let bulk = std::iter::repeat_with(|| change(1, 1, None)).take(3 * REMEMBERED).collect();
+        state.advance(head(1), bulk);
+        assert_eq!(state.material(Some(0)).mode, Mode::Delta);
+        let last = REMEMBERED as u64 + 1;
+        (2..last).for_each(|revision| state.advance(head(revision), vec![change(revision, 1, None)]));
+        assert!(state.remembers(0) && state.has(1, head(1).stamp));
+        state.advance(head(last), vec![change(last, 1, None)]);
+        assert!(!state.remembers(0) && state.remembers(1));
+        assert_eq!(state.changes.len(), REMEMBERED);
     }
 
     #[test]
     fn a_repair_holds_what_differs_alone() {
         let mut ours = empty();
-        ours.advance(1, (1..=20).map(|id| change(1, id, Some(b"{}"))).collect());
+        ours.advance(head(1), (1..=20).map(|id| change(1, id, Some(b"{}"))).collect());
         let mut theirs = empty();
         theirs.advance(
-            1,
+            head(1),
             (1..=20).map(|id| change(1, id, Some(if id == 7 { b"??" } else { b"{}" }))).collect(),
         );
         let material = ours.repair(1, &theirs.digest.buckets()).unwrap();
@@ -217,24 +290,20 @@ mod tests {
             }).collect();
             let recalled = recalled.min(log.len());
             let mut state = empty();
-            state.advance(recalled as u64, log[..recalled].to_vec());
+            state.advance(head(recalled as u64), log[..recalled].to_vec());
             let mut held: Vec<BTreeMap<Key, Vec<u8>>> = Vec::new();
             let mut replay = empty();
             for (index, change) in log.iter().enumerate() {
                 let mut entities = BTreeMap::new();
                 apply(&mut entities, &replay.snapshot());
                 held.push(entities);
-                replay.advance(index as u64 + 1, vec![change.clone()]);
+                replay.advance(head(index as u64 + 1), vec![change.clone()]);
             }
             // A control plane that starts at `recalled` and reads the log back from the beginning.
-            let (entities, head) = (state.entities.clone(), state.position);
-            let mut state = State::new(
-                Head { epoch: head.epoch, revision: head.revision },
-                entities.into_iter().collect(),
-            );
-            state.advance(log.len() as u64, log[recalled..].to_vec());
-            prop_assert_eq!(state.missing_since(0), (recalled > 0).then_some((0, recalled as u64)));
-            state.recall(0, log[..recalled].to_vec());
+            let mut state = State::new(state.head(), state.entities.clone().into_iter().collect());
+            state.advance(head(log.len() as u64), log[recalled..].to_vec());
+            prop_assert_eq!(state.remembers(0), recalled == 0);
+            state.recall(0, recalled as u64, &mut log[..recalled].to_vec());
             prop_assert_eq!(state.position(), replay.position());
             let mut wanted = BTreeMap::new();
             apply(&mut wanted, &state.snapshot());

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use wire::Position;
-
-use crate::store::{Change, Commit};
+use super::chain::follow;
+use super::state::State;
+use crate::store::{Change, Commit, Head};
 
 /// Commits of this process, and whether the database may have more.
 #[derive(Debug, Default)]
@@ -15,18 +15,13 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Nothing but that the database may have more.
-    pub(super) fn in_database() -> Self {
-        Self { look: true, ..Self::default() }
-    }
-
     /// A commit of this process.
     pub(super) fn commit(&mut self, commit: Commit) {
         self.commits.insert(commit.head.revision, commit);
     }
 
     /// The database may have more.
-    pub(super) fn look(&mut self) {
+    pub(super) const fn look(&mut self) {
         self.look = true;
     }
 
@@ -34,89 +29,108 @@ impl Waiting {
         self.commits.is_empty() && !self.look
     }
 
-    /// Takes what leads on from `head` without a gap: the revision that it leads to, and the changes.
-    pub(super) fn lead_on(&mut self, head: Position) -> Option<(u64, Vec<Change>)> {
-        let (mut revision, mut changes) = (head.revision, Vec::new());
-        while let Some(commit) = self.commits.remove(&(revision + 1)) {
-            if commit.head.epoch != head.epoch {
+    /// Whether a commit of this process is among what waits.
+    pub(super) fn has_commits(&self) -> bool {
+        !self.commits.is_empty()
+    }
+
+    /// Whether there may be something that leads on from `revision` without the database.
+    pub(super) fn may_lead_on(&self, revision: u64) -> bool {
+        self.commits.contains_key(&(revision + 1))
+    }
+
+    /// Forgets what `state` has.
+    pub(super) fn forget_known(&mut self, state: &State) {
+        self.commits.retain(|revision, commit| !state.has(*revision, commit.head.stamp));
+    }
+
+    /// Takes what leads on from `head`, without a gap and in its history: the head that it leads to, and the
+    /// changes.
+    pub(super) fn lead_on(&mut self, head: Head) -> Option<(Head, Vec<Change>)> {
+        let (mut at, mut changes) = (head, Vec::new());
+        while let Some(commit) = self.commits.remove(&(at.revision + 1)) {
+            if follow(at, &commit.changes) != Ok(commit.head) {
                 self.look = true;
                 break;
             }
-            revision += 1;
+            at = commit.head;
             changes.extend(commit.changes.iter().cloned());
         }
-        (revision > head.revision).then_some((revision, changes))
+        (at != head).then_some((at, changes))
     }
 
-    /// Whether the database must be read: it may have more, or has what lies between `head` and a commit.
-    pub(super) fn needs_database(&self, head: Position) -> bool {
-        self.look || self.commits.range(head.revision + 1..).next().is_some()
+    /// Whether the database must be read: it may have more, or has what lies between the head and a commit, or
+    /// tells why a commit has a number that was given before.
+    pub(super) fn needs_database(&self) -> bool {
+        !self.is_empty()
     }
 
-    /// Forgets what `head` holds.
-    pub(super) fn published(&mut self, head: Position) {
-        self.look = false;
-        self.commits.retain(|revision, _| *revision > head.revision);
+    /// Forgets all of it: the database was read since. A commit that it did not show is not there any more.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use uuid::Uuid;
-    use wire::Key;
 
+    use super::super::state::fixture::{change, head};
     use super::*;
-    use crate::store::Head;
 
-    fn commit(epoch: u128, revision: u64) -> Commit {
-        let changes = [Change { revision, key: Key::route(Uuid::from_u128(revision.into())), value: None }];
-        Commit { head: Head { epoch: Uuid::from_u128(epoch), revision }, changes: Arc::new(changes) }
-    }
-
-    fn at(revision: u64) -> Position {
-        Position { epoch: Uuid::from_u128(1), revision, ..Position::default() }
+    fn commit(revision: u64) -> Commit {
+        Commit { head: head(revision), changes: [change(revision, 1, None)].into() }
     }
 
     #[test]
     fn commits_in_any_order_lead_on_without_the_database() {
         let mut waiting = Waiting::default();
         for revision in [7, 6, 8] {
-            waiting.commit(commit(1, revision));
+            waiting.commit(commit(revision));
         }
-        let (revision, changes) = waiting.lead_on(at(5)).unwrap();
-        assert_eq!(revision, 8);
+        let (at, changes) = waiting.lead_on(head(5)).unwrap();
+        assert_eq!(at, head(8));
         assert_eq!(changes.iter().map(|change| change.revision).collect::<Vec<_>>(), [6, 7, 8]);
-        assert!(!waiting.needs_database(at(8)));
         assert!(waiting.is_empty());
     }
 
     #[test]
     fn a_gap_is_for_the_database() {
         let mut waiting = Waiting::default();
-        waiting.commit(commit(1, 6));
-        waiting.commit(commit(1, 8));
-        assert_eq!(waiting.lead_on(at(5)).unwrap().0, 6);
-        assert!(waiting.needs_database(at(6)));
-        waiting.published(at(8));
-        assert!(waiting.is_empty());
+        waiting.commit(commit(6));
+        waiting.commit(commit(8));
+        assert_eq!(waiting.lead_on(head(5)).unwrap().0, head(6));
+        assert!(waiting.needs_database());
+        waiting.clear();
+        assert!(waiting.is_empty(), "also of what the database has lost");
     }
 
     #[test]
     fn another_history_is_for_the_database() {
-        let mut waiting = Waiting::default();
-        waiting.commit(commit(2, 6));
-        assert!(waiting.lead_on(at(5)).is_none());
-        assert!(waiting.needs_database(at(5)));
+        for other in
+            [Head { epoch: Uuid::from_u128(2), ..head(5) }, Head { stamp: Uuid::from_u128(99), ..head(5) }]
+        {
+            let mut waiting = Waiting::default();
+            waiting.commit(commit(6));
+            assert!(waiting.lead_on(other).is_none());
+            assert!(waiting.needs_database());
+        }
     }
 
     #[test]
-    fn what_was_published_meanwhile_is_forgotten() {
-        let mut waiting = Waiting::in_database();
-        waiting.commit(commit(1, 5));
-        assert!(waiting.lead_on(at(5)).is_none());
-        waiting.published(at(5));
+    fn what_was_published_meanwhile_is_forgotten_and_what_has_its_number_alone_is_not() {
+        let mut state = State::new(head(4), Vec::new());
+        state.advance(head(5), vec![change(5, 1, None)]);
+        state.advance(head(6), vec![change(6, 1, None)]);
+        let mut waiting = Waiting::default();
+        waiting.commit(commit(5));
+        waiting.commit(commit(6));
+        waiting.forget_known(&state);
         assert!(waiting.is_empty());
+        let other = Head { stamp: Uuid::from_u128(99), ..head(5) };
+        waiting.commit(Commit { head: other, ..commit(5) });
+        waiting.forget_known(&state);
+        assert!(waiting.lead_on(state.head()).is_none());
+        assert!(waiting.needs_database());
     }
 }

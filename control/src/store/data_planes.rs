@@ -23,15 +23,20 @@ impl DataPlanes<'_> {
         within(Entity::find().order_by_asc(Column::Id).all(self.0.database())).await
     }
 
-    /// Writes what is known of them; when each first connected stays. No id may be there twice.
+    /// Writes what is known of them; when each first connected stays. No id may be there twice. That one is
+    /// connected nowhere is for the control plane to say that it was connected to: it may have joined another.
     ///
     /// # Errors
     /// When the database cannot be written; some of them may have been.
     pub async fn upsert(&self, rows: &[Model]) -> Result<(), StoreError> {
         let columns = Column::iter().filter(|column| !matches!(column, Column::Id | Column::CreatedAt));
-        let replacing = OnConflict::column(Column::Id).update_columns(columns).to_owned();
+        let theirs = Expr::cust(
+            "excluded.connected OR data_plane.control_plane IS NOT DISTINCT FROM excluded.control_plane",
+        );
+        let replacing =
+            OnConflict::column(Column::Id).update_columns(columns).action_and_where(theirs).to_owned();
         for some in rows.chunks(ROWS) {
-            let _writer = self.0.turn().await;
+            let _writer = self.0.turn().await?;
             let insert =
                 Entity::insert_many(some.iter().map(|row| row.clone().into_active_model().reset_all()))
                     .on_conflict(replacing.clone());
@@ -45,6 +50,7 @@ impl DataPlanes<'_> {
     /// # Errors
     /// When the database cannot be written.
     pub async fn delete(&self, id: Uuid) -> Result<bool, StoreError> {
+        let _writer = self.0.turn().await?;
         let deleted = within(Entity::delete_by_id(id).exec(self.0.database())).await?;
         Ok(deleted.rows_affected > 0)
     }
@@ -54,6 +60,7 @@ impl DataPlanes<'_> {
     /// # Errors
     /// When the database cannot be written.
     pub async fn purge(&self, last_seen: i64) -> Result<(), StoreError> {
+        let _writer = self.0.turn().await?;
         let gone = Entity::delete_many()
             .filter(Column::LastSeen.lt(last_seen))
             .filter(Column::Connected.eq(false))
@@ -66,6 +73,7 @@ impl DataPlanes<'_> {
     /// # Errors
     /// When the database cannot be written.
     pub async fn mark_disconnected(&self, control_plane: Uuid) -> Result<(), StoreError> {
+        let _writer = self.0.turn().await?;
         let update = Entity::update_many()
             .col_expr(Column::Connected, Expr::value(false))
             .col_expr(Column::State, Expr::value("disconnected"))

@@ -21,6 +21,9 @@ pub struct Head {
     pub epoch: Uuid,
     /// The number of writes so far.
     pub revision: u64,
+    /// Made at random by the last write: a database that was put back to the past and written again has the
+    /// epoch, and may have the revision, but not the stamp. Nil before the first write.
+    pub stamp: Uuid,
 }
 
 /// One change of the log.
@@ -28,6 +31,10 @@ pub struct Head {
 pub struct Change {
     /// The revision that it belongs to.
     pub revision: u64,
+    /// The stamp of that revision.
+    pub stamp: Uuid,
+    /// The stamp of the revision before.
+    pub previous: Uuid,
     /// What was changed.
     pub key: Key,
     /// Its canonical bytes, or `None` when it was deleted.
@@ -69,6 +76,7 @@ impl Store {
     /// When the database cannot be written.
     pub async fn leave_epoch(&self, epoch: Uuid) -> Result<(), StoreError> {
         use entity::config_head::{Column, Entity};
+        let _writer = self.turn().await?;
         let update = Entity::update_many()
             .col_expr(Column::Epoch, Expr::value(Uuid::new_v4()))
             // Another control plane may have found it too.
@@ -77,18 +85,29 @@ impl Store {
         within(update).await.map(drop)
     }
 
-    /// Forgets the changes of `revision` and before.
+    /// The first revision that the log still has; `None` when it has none.
     ///
     /// # Errors
-    /// When the database cannot be written.
+    /// When the database cannot be read.
+    pub async fn log_begins(&self) -> Result<Option<u64>, StoreError> {
+        use entity::config_change::{Column, Entity};
+        let first = Entity::find().order_by_asc(Column::Revision).order_by_asc(Column::Ordinal);
+        Ok(within(first.one(self.database())).await?.map(|row| row.revision.unsigned_abs()))
+    }
+
+    /// Forgets the changes of `revision` and before; a few at a time, so that writers need not wait for all.
+    ///
+    /// # Errors
+    /// When the database cannot be written; some of them may be forgotten.
     pub async fn trim_log(&self, revision: u64) -> Result<(), StoreError> {
         use entity::config_change::{Column, Entity};
-        if revision == 0 {
-            return Ok(());
+        while let Some(first) = self.log_begins().await?.filter(|first| *first <= revision) {
+            let last = Ord::min(revision, first + ROWS as u64);
+            let _writer = self.turn().await?;
+            let old = Entity::delete_many().filter(Column::Revision.lte(signed(last)));
+            within(old.exec(self.database())).await?;
         }
-        let old = Entity::delete_many().filter(Column::Revision.lte(signed(revision)));
-        // No deadline: the first trimming of a long log takes as long as it takes.
-        old.exec(self.database()).await.map(drop).map_err(StoreError::from)
+        Ok(())
     }
 
     /// The head, and the canonical bytes of every published entity at it.
@@ -121,6 +140,8 @@ impl From<entity::config_change::Model> for Change {
     fn from(row: entity::config_change::Model) -> Self {
         Self {
             revision: row.revision.unsigned_abs(),
+            stamp: row.stamp.unwrap_or_default(),
+            previous: row.previous.unwrap_or_default(),
             key: Key { kind: Kind(u8::try_from(row.kind).unwrap_or_default()), id: row.id },
             value: (row.op == 1).then(|| row.bytes.into()),
         }
@@ -163,7 +184,7 @@ async fn publish<T: Table>(
 pub(super) async fn head(connection: &impl ConnectionTrait) -> Result<Head, DbErr> {
     let row = entity::config_head::Entity::find_by_id(1).one(connection).await?;
     let row = row.ok_or_else(no_head)?;
-    Ok(Head { epoch: row.epoch, revision: row.revision.unsigned_abs() })
+    Ok(Head { epoch: row.epoch, revision: row.revision.unsigned_abs(), stamp: row.stamp.unwrap_or_default() })
 }
 
 pub(super) fn no_head() -> DbErr {

@@ -33,6 +33,7 @@ impl Revocations<'_> {
         };
         let replacing =
             OnConflict::columns([Column::Kind, Column::Value]).update_column(Column::Reason).to_owned();
+        let _writer = self.0.turn().await?;
         let insert = Entity::insert(row).on_conflict(replacing);
         within(insert.exec_without_returning(self.0.database())).await.map(drop)
     }
@@ -43,6 +44,7 @@ impl Revocations<'_> {
     /// When the database cannot be written.
     pub async fn delete(&self, kind: &str, value: &str) -> Result<bool, StoreError> {
         let key = (kind.to_owned(), value.to_owned());
+        let _writer = self.0.turn().await?;
         let deleted = within(Entity::delete_by_id(key).exec(self.0.database())).await?;
         Ok(deleted.rows_affected > 0)
     }

@@ -8,10 +8,11 @@ use sea_orm::{
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 use tokio::sync::MutexGuard;
+use uuid::Uuid;
 use wire::{EntityHash, Key};
 
 use super::log::{self, Change, Head};
-use super::{Store, StoreError, heard, within};
+use super::{DEADLINE, Store, StoreError, heard, within};
 
 /// Rows of one statement: SQLite binds 32,766 values at most, and no table has more than 30 columns.
 pub(super) const ROWS: usize = 1000;
@@ -44,7 +45,7 @@ pub(super) struct Write<'a> {
 
 impl Store {
     pub(super) async fn write(&self) -> Result<Write<'_>, StoreError> {
-        let writer = self.turn().await;
+        let writer = self.turn().await?;
         let options = TransactionOptions {
             // Deferred, a transaction that read before it writes can only fail when another has written.
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
@@ -54,12 +55,15 @@ impl Store {
         Ok(Write { store: self, transaction, changes: Vec::new(), _writer: writer })
     }
 
-    /// Waits until no other write of this process is under way, if the database takes one at a time.
-    pub(super) async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
-        match self.database().get_database_backend() {
-            DatabaseBackend::Sqlite => Some(self.shared.writer.lock().await),
-            _ => None,
+    /// Waits until no other write of this process is under way, if the database takes one at a time: as long as
+    /// one write may take, or all of a long queue would wait for the sum of theirs.
+    pub(super) async fn turn(&self) -> Result<Option<MutexGuard<'_, ()>>, StoreError> {
+        if self.database().get_database_backend() != DatabaseBackend::Sqlite {
+            return Ok(None);
         }
+        let turn = tokio::time::timeout(DEADLINE, self.shared.writer.lock()).await;
+        turn.map(Some)
+            .map_err(|_| StoreError::Unavailable("the writes before this one have not ended".into()))
     }
 }
 
@@ -85,46 +89,56 @@ impl Write<'_> {
         if self.changes.is_empty() {
             return Ok(within(log::head(&self.transaction)).await?.revision);
         }
-        let head = within(move_head(&self.transaction, &self.store.shared.name)).await?;
-        let revision = i64::try_from(head.revision).unwrap_or(i64::MAX);
-        for (some, first) in self.changes.chunks(ROWS).zip((0..).step_by(ROWS)) {
-            let rows = some.iter().zip(first..);
-            let rows = rows.map(|((key, value), ordinal)| change(revision, ordinal, *key, value.as_deref()));
+        let (head, previous) = within(move_head(&self.transaction, &self.store.shared.name)).await?;
+        let Head { revision, stamp, .. } = head;
+        let changes = self.changes.into_iter();
+        let changes = changes.map(|(key, value)| Change { revision, stamp, previous, key, value });
+        let changes: Arc<[Change]> = changes.collect();
+        for (some, first) in changes.chunks(ROWS).zip((0..).step_by(ROWS)) {
+            let rows = some.iter().zip(first..).map(|(change, ordinal)| row(change, ordinal));
             let insert = entity::config_change::Entity::insert_many(rows);
             within(insert.exec_without_returning(&self.transaction)).await?;
         }
         within(self.transaction.commit()).await?;
-        let changes = self.changes.into_iter();
-        let changes = changes.map(|(key, value)| Change { revision: head.revision, key, value }).collect();
         // An error says that nobody follows.
         self.store.shared.commits.send(Commit { head, changes }).ok();
-        Ok(head.revision)
+        Ok(revision)
     }
 }
 
-/// The update waits for the row's lock until the write before has committed: that is what makes the order
-/// of revisions the order of commits. Other control planes on the database hear of it with the commit.
-async fn move_head(transaction: &DatabaseTransaction, name: &str) -> Result<Head, sea_orm::DbErr> {
+/// The head that this write makes, and the stamp of the one before. The update waits for the row's lock until
+/// the write before has committed: that is what makes the order of revisions the order of commits. Other
+/// control planes on the database hear of it with the commit.
+async fn move_head(transaction: &DatabaseTransaction, name: &str) -> Result<(Head, Uuid), sea_orm::DbErr> {
     let backend = transaction.get_database_backend();
     let mut sql =
-        "UPDATE config_head SET revision = revision + 1 WHERE id = 1 RETURNING epoch, revision".to_owned();
+        "UPDATE config_head SET revision = revision + 1, previous = stamp, stamp = $1 WHERE id = 1 \
+                   RETURNING epoch, revision, previous"
+            .to_owned();
     if backend == DatabaseBackend::Postgres {
         sql.push_str(&heard::notice(name));
     }
-    let row = transaction.query_one_raw(Statement::from_string(backend, sql)).await?;
-    let row = row.ok_or_else(log::no_head)?;
+    let stamp = Uuid::new_v4();
+    let statement = Statement::from_sql_and_values(backend, sql, [stamp.into()]);
+    let row = transaction.query_one_raw(statement).await?.ok_or_else(log::no_head)?;
     let revision: i64 = row.try_get("", "revision")?;
-    Ok(Head { epoch: row.try_get("", "epoch")?, revision: revision.unsigned_abs() })
+    let previous: Option<Uuid> = row.try_get("", "previous")?;
+    let head = Head { epoch: row.try_get("", "epoch")?, revision: revision.unsigned_abs(), stamp };
+    Ok((head, previous.unwrap_or_default()))
 }
 
-fn change(revision: i64, ordinal: i32, key: Key, value: Option<&[u8]>) -> entity::config_change::ActiveModel {
+fn row(change: &Change, ordinal: i32) -> entity::config_change::ActiveModel {
+    let Change { key, value, .. } = change;
+    let hash = value.as_ref().map(|bytes| EntityHash::of(*key, bytes).0.to_vec());
     entity::config_change::ActiveModel {
-        revision: Set(revision),
+        revision: Set(i64::try_from(change.revision).unwrap_or(i64::MAX)),
         ordinal: Set(ordinal),
         kind: Set(i16::from(key.kind.0)),
         id: Set(key.id),
         op: Set(if value.is_some() { 1 } else { 2 }),
-        bytes: Set(value.unwrap_or_default().to_vec()),
-        hash: Set(value.map(|bytes| EntityHash::of(key, bytes).0.to_vec()).unwrap_or_default()),
+        bytes: Set(value.as_deref().unwrap_or_default().to_vec()),
+        hash: Set(hash.unwrap_or_default()),
+        stamp: Set(Some(change.stamp)),
+        previous: Set((!change.previous.is_nil()).then_some(change.previous)),
     }
 }

@@ -139,11 +139,17 @@ async fn every_write_is_one_revision(store: Store) {
     assert_eq!(store.routes().delete(Uuid::from_u128(2)).await.unwrap(), Some(4));
     assert_eq!(store.routes().delete(Uuid::from_u128(2)).await.unwrap(), None);
     assert_eq!(revision(&store).await, 4);
+    let mut previous = Uuid::nil();
     for revision in 1..=4 {
         let commit = commits.recv().await.unwrap();
-        assert_eq!(commit.head, store::Head { revision, ..store.head().await.unwrap() });
+        let stamp = commit.head.stamp;
+        assert_eq!(commit.head, store::Head { revision, stamp, ..store.head().await.unwrap() });
         assert_eq!(commit.changes.to_vec(), store.changes(revision - 1, revision).await.unwrap());
+        assert!(commit.changes.iter().all(|change| change.stamp == stamp && change.previous == previous));
+        assert_ne!(stamp, previous);
+        previous = stamp;
     }
+    assert_eq!(store.head().await.unwrap().stamp, previous);
     let keys: Vec<_> = store.changes(1, 4).await.unwrap().into_iter().map(|change| change.key).collect();
     let (service, route) = (Key::service(Uuid::from_u128(1)), Key::route(Uuid::from_u128(2)));
     assert_eq!(keys, [route, service, route]);
@@ -276,6 +282,7 @@ fn data_plane(id: u128, connected: bool, last_seen: i64) -> entity::data_plane::
         version: "0.1.0".into(),
         config_hash: "0".repeat(32),
         applied_revision: None,
+        applied_epoch: None,
         state: "synced".into(),
         sync_status: "normal".into(),
         labels: json!({}),

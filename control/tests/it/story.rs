@@ -154,9 +154,10 @@ fn unpoison(planes: &Planes, id: &str) {
 fn change(planes: &Planes, id: &str, op: u8, bytes: &str) {
     let hex: String = bytes.bytes().map(|byte| format!("{byte:02x}")).collect();
     let sql = format!(
-        "BEGIN; UPDATE config_head SET revision = revision + 1; \
-         INSERT INTO config_change (revision, ordinal, kind, id, op, bytes, hash) \
-         SELECT revision, 0, 2, '{id}', {op}, '\\x{hex}', '\\x00' FROM config_head; COMMIT;"
+        "BEGIN; UPDATE config_head \
+         SET revision = revision + 1, previous = stamp, stamp = gen_random_uuid(); \
+         INSERT INTO config_change (revision, ordinal, kind, id, op, bytes, hash, stamp, previous) \
+         SELECT revision, 0, 2, '{id}', {op}, '\\x{hex}', '\\x00', stamp, previous FROM config_head; COMMIT;"
     );
     planes.control.execute(&sql);
 }

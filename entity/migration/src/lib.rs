@@ -7,6 +7,7 @@ use sea_orm_migration::prelude::*;
 
 mod m20261123_000001_configuration;
 mod m20261123_000002_revocation;
+mod m20261123_000003_stamps;
 
 /// All migrations.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261123_000001_configuration::Migration),
             Box::new(m20261123_000002_revocation::Migration),
+            Box::new(m20261123_000003_stamps::Migration),
         ]
     }
 }

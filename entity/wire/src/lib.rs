@@ -59,7 +59,8 @@
 //! | held is beyond the head | | reads the database: another control plane was faster, or the database was put back; then a snapshot |
 //! | the certificate is revoked, has expired, or is of another node id | serves on, asks again at most every 30 s, at once with a new certificate | closes with [`CloseCode::Forbidden`] |
 //! | the epoch changed | takes the snapshot | sends a snapshot |
-//! | the database went back to the past | | begins a new epoch, by which its new revisions are told from the old ones |
+//! | the database went back to the past, and may have been written again | | sees it by the stamp of its head; begins a new epoch, by which its new revisions are told from the old ones |
+//! | the database cannot be read | | sends what it has in memory; who is ahead of that keeps what it has |
 //! | many changes at once | | the first at once; what goes on is gathered, 100 us for each data plane, 200 ms at most |
 //!
 //! # Changing it

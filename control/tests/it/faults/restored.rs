@@ -3,9 +3,13 @@
 
 use std::path::Path;
 
+use entity::{config_change, config_head, route};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, TransactionTrait};
 use serde_json::json;
 use testkit::plane::{DEADLINE, Database, Planes};
 use testkit::wait;
+use uuid::Uuid;
 
 use super::{Traffic, in_sync};
 
@@ -71,13 +75,131 @@ async fn the_data_plane_follows_a_head_that_goes_back_under_a_running_control_pl
     traffic.end().await;
 }
 
+/// A standby that was behind takes over, and is written before anybody looks: its numbers go on as if nothing had
+/// been.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_data_plane_follows_a_file_that_was_put_back_and_written_on() {
+    written_on(Database::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_data_plane_follows_a_server_that_was_put_back_and_written_on() {
+    written_on(Database::Postgres).await;
+}
+
+async fn written_on(database: Database) {
+    let planes = Planes::start(database).await;
+    planes.serve("/steady").await;
+    let traffic = Traffic::start(&planes.gateway.proxy(), "/steady", 2);
+    write(&planes, 1..=9).await;
+    let past = in_sync(&planes.control, &planes.gateway).await;
+
+    write(&planes, 10..=12).await;
+    in_sync(&planes.control, &planes.gateway).await;
+    // As many revisions as those that are gone.
+    put_back(&planes, past, 10..=12, 7..=9).await;
+    planes.gateway.wait_for(&path(7), 404).await;
+    in_sync(&planes.control, &planes.gateway).await;
+    serves(&planes, 1..=6, 200).await;
+    serves(&planes, 7..=12, 404).await;
+
+    let past = in_sync(&planes.control, &planes.gateway).await;
+    write(&planes, 10..=11).await;
+    in_sync(&planes.control, &planes.gateway).await;
+    // More of them.
+    put_back(&planes, past, 10..=11, 3..=6).await;
+    planes.gateway.wait_for(&path(3), 404).await;
+    in_sync(&planes.control, &planes.gateway).await;
+    serves(&planes, 1..=2, 200).await;
+    serves(&planes, 3..=12, 404).await;
+    write(&planes, 13..=13).await;
+    traffic.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_to_a_file_that_was_put_back_is_live_when_it_says_so() {
+    waited_for(Database::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_to_a_server_that_was_put_back_is_live_when_it_says_so() {
+    waited_for(Database::Postgres).await;
+}
+
+/// The data plane holds a higher revision of what is gone; that is not the one that is waited for.
+async fn waited_for(database: Database) {
+    let planes = Planes::start(database).await;
+    write(&planes, 1..=3).await;
+    let past = in_sync(&planes.control, &planes.gateway).await;
+    let admin = planes.control.admin();
+    for round in 0..5 {
+        write(&planes, 4..=8).await;
+        in_sync(&planes.control, &planes.gateway).await;
+        put_back(&planes, past, 4..=8, 0..0).await;
+        let body = json!({ "name": "waited", "paths": [format!("/waited-{round}/")] });
+        let written = admin.put("/routes/waited?wait=applied&timeout=20", &body).await.unwrap().expect(200);
+        let view = planes.control.node.status_view().await;
+        assert_eq!(written.header("gibbon-applied"), Some("true"), "{view}");
+        planes.gateway.proxy().get(&format!("/waited-{round}/")).await.unwrap().expect(503);
+        planes.gateway.proxy().get(&path(4)).await.unwrap().expect(404);
+        admin.delete("/routes/waited").await.unwrap().expect(204);
+        put_back(&planes, past, 0..0, 0..0).await;
+        in_sync(&planes.control, &planes.gateway).await;
+    }
+}
+
+/// Puts the database back to the revision `past`, when the routes `gone` were not there, and goes on from there by
+/// a revision for each of the routes `deleted`; nobody sees a state between.
+async fn put_back(
+    planes: &Planes,
+    past: u64,
+    gone: impl Iterator<Item = u32>,
+    deleted: impl Iterator<Item = u32>,
+) {
+    let database = sea_orm::Database::connect(planes.control.database()).await.unwrap();
+    let back = database.begin().await.unwrap();
+    let names: Vec<_> = gone.map(name).collect();
+    let past = i64::try_from(past).unwrap();
+    let later = config_change::Entity::delete_many().filter(config_change::Column::Revision.gt(past));
+    later.exec(&back).await.unwrap();
+    route::Entity::delete_many().filter(route::Column::Name.is_in(names)).exec(&back).await.unwrap();
+    let newest = config_change::Entity::find().filter(config_change::Column::Revision.eq(past));
+    let mut newest = newest.one(&back).await.unwrap().unwrap();
+    for name in deleted.map(name) {
+        let row =
+            route::Entity::find().filter(route::Column::Name.eq(name)).one(&back).await.unwrap().unwrap();
+        route::Entity::delete_by_id(row.id).exec(&back).await.unwrap();
+        newest = config_change::Model {
+            revision: newest.revision + 1,
+            id: row.id,
+            op: 2,
+            bytes: Vec::new(),
+            hash: Vec::new(),
+            stamp: Some(Uuid::new_v4()),
+            previous: newest.stamp,
+            ..newest
+        };
+        config_change::Entity::insert(newest.clone().into_active_model().reset_all())
+            .exec_without_returning(&back)
+            .await
+            .unwrap();
+    }
+    let head = config_head::Entity::update_many()
+        .col_expr(config_head::Column::Revision, Expr::value(newest.revision))
+        .col_expr(config_head::Column::Stamp, Expr::value(newest.stamp))
+        .col_expr(config_head::Column::Previous, Expr::value(newest.previous));
+    head.exec(&back).await.unwrap();
+    back.commit().await.unwrap();
+    database.close().await.unwrap();
+}
+
 /// One route each, waited for until it is live.
 async fn write(planes: &Planes, numbers: impl Iterator<Item = u32>) {
     let admin = planes.control.admin();
     let service = json!({ "url": planes.origin.url() });
     let service = admin.put("/services/shared", &service).await.unwrap().expect(200).json();
     for n in numbers {
-        let body = json!({ "name": format!("r{n}"), "paths": [path(n)], "service": { "id": service["id"] } });
+        let body = json!({ "name": name(n), "paths": [path(n)], "service": { "id": service["id"] } });
         admin.post("/routes", &body).await.unwrap().expect(201);
         planes.gateway.wait_for(&path(n), 200).await;
     }
@@ -87,6 +209,10 @@ async fn serves(planes: &Planes, numbers: impl Iterator<Item = u32>, status: u16
     for n in numbers {
         planes.gateway.proxy().get(&path(n)).await.unwrap().expect(status);
     }
+}
+
+fn name(n: u32) -> String {
+    format!("r{n}")
 }
 
 fn path(n: u32) -> String {

@@ -1,0 +1,179 @@
+//! Updates as they are sent: however many data planes ask for the same one, it is encoded once.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::OnceCell;
+use tracing::error;
+use wire::{EncodedUpdate, Position, Root, Update};
+
+use super::state::{Material, State};
+use crate::metrics::ClusterMetrics;
+
+/// Deltas kept encoded: data planes that are not far behind ask for the same few.
+const KEPT: usize = 64;
+
+/// Encodes, and keeps what it has encoded.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    metrics: ClusterMetrics,
+    deltas: Mutex<Vec<(Wanted, Encoding)>>,
+    /// Of snapshots, which may be large, the newest alone.
+    snapshot: Mutex<Option<Arc<EncodedUpdate>>>,
+    /// Held by who encodes something large: each takes a core for a while, and memory.
+    large: tokio::sync::Mutex<()>,
+}
+
+/// An update that may be under way of being encoded; whoever comes second waits for the first.
+type Encoding = Arc<OnceCell<Arc<EncodedUpdate>>>;
+
+/// Identifies a delta.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wanted {
+    from: u64,
+    to: Position,
+}
+
+impl Encoder {
+    pub(super) fn new(metrics: ClusterMetrics) -> Self {
+        let (deltas, snapshot) = (Mutex::default(), Mutex::default());
+        Self { metrics, deltas, snapshot, large: tokio::sync::Mutex::default() }
+    }
+
+    /// The update from revision `from` to the head of `state`: a delta, if it remembers that far back.
+    pub(super) async fn update(&self, state: &Mutex<State>, from: Option<u64>) -> Arc<EncodedUpdate> {
+        let wanted = {
+            let state = state.lock();
+            from.filter(|from| state.remembers(*from)).map(|from| Wanted { from, to: state.position() })
+        };
+        match wanted {
+            Some(wanted) => self.delta(state, wanted).await,
+            None => self.snapshot(state).await,
+        }
+    }
+
+    /// What the buckets hold that differ from a data plane's; `None` when the head has moved on.
+    pub(super) async fn repair(
+        &self,
+        state: &Mutex<State>,
+        held: Position,
+        theirs: &[Root],
+    ) -> Option<Arc<EncodedUpdate>> {
+        let _alone = self.large.lock().await;
+        let material = state.lock().repair(held.revision, theirs)?;
+        Some(self.encode(material).await)
+    }
+
+    /// Forgets everything: it belongs to a state that is not followed any more.
+    pub(super) fn clear(&self) {
+        self.deltas.lock().clear();
+        *self.snapshot.lock() = None;
+    }
+
+    async fn delta(&self, state: &Mutex<State>, wanted: Wanted) -> Arc<EncodedUpdate> {
+        let encoding = self.encoding(wanted);
+        let encoded = encoding.get_or_init(|| async {
+            let material = state.lock().material(Some(wanted.from));
+            self.encode(material).await
+        });
+        Arc::clone(encoded.await)
+    }
+
+    fn encoding(&self, wanted: Wanted) -> Encoding {
+        let mut deltas = self.deltas.lock();
+        if let Some((_, encoding)) = deltas.iter().find(|(known, _)| *known == wanted) {
+            return Arc::clone(encoding);
+        }
+        if deltas.len() == KEPT {
+            deltas.remove(0);
+        }
+        let encoding = Encoding::default();
+        deltas.push((wanted, Arc::clone(&encoding)));
+        encoding
+    }
+
+    /// A snapshot at the head as it is now, or as it will be: while others are encoded it may move.
+    async fn snapshot(&self, state: &Mutex<State>) -> Arc<EncodedUpdate> {
+        let asked = state.lock().position();
+        let _alone = self.large.lock().await;
+        let kept = self.snapshot.lock().clone();
+        let now = state.lock().position();
+        if let Some(kept) = kept.filter(|kept| serves(kept.header.position(), asked, now)) {
+            return kept;
+        }
+        // The old one goes before the new one comes.
+        *self.snapshot.lock() = None;
+        let material = state.lock().material(None);
+        let encoded = self.encode(material).await;
+        *self.snapshot.lock() = Some(Arc::clone(&encoded));
+        encoded
+    }
+
+    /// Compressing a large snapshot takes a core for a while: not one that serves sockets.
+    async fn encode(&self, material: Material) -> Arc<EncodedUpdate> {
+        self.metrics.updates_encoded.with_label_values(&[material.mode.as_str()]).inc();
+        let encode = move || {
+            let Material { mode, from, to, payload } = material;
+            EncodedUpdate::new(&Update::new(mode, from, to, payload))
+        };
+        match tokio::task::spawn_blocking(encode).await {
+            Ok(update) => Arc::new(update),
+            Err(error) => {
+                error!(%error, "encoding an update failed");
+                std::panic::resume_unwind(error.into_panic())
+            }
+        }
+    }
+}
+
+/// Whether a snapshot of `kept` answers who asked when the head was at `asked`, now that it is at `now`.
+fn serves(kept: Position, asked: Position, now: Position) -> bool {
+    let same_history = kept.epoch == now.epoch && (kept.revision < now.revision || kept == now);
+    same_history && (asked.epoch != kept.epoch || asked.revision <= kept.revision)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::state::fixture::{change, head};
+    use super::*;
+
+    fn at(revision: u64) -> Position {
+        Position { epoch: head(0).epoch, revision, ..Position::default() }
+    }
+
+    #[test]
+    fn a_snapshot_serves_who_asked_before_it_was_made() {
+        assert!(serves(at(7), at(7), at(7)) && serves(at(7), at(5), at(7)) && serves(at(7), at(5), at(9)));
+        assert!(!serves(at(7), at(8), at(9)), "it would lead back");
+        let other = Position { epoch: uuid::Uuid::from_u128(2), ..at(3) };
+        assert!(!serves(at(7), at(7), other) && serves(other, at(7), other));
+        assert!(!serves(at(7), at(7), Position { root: Root([1; 32]), ..at(7) }));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn of_many_who_ask_while_the_head_moves_few_make_it_encode() {
+        let metrics = crate::metrics::Metrics::new(&prometheus::Registry::new()).unwrap().cluster;
+        let encoder = Arc::new(Encoder::new(metrics.clone()));
+        let state = Arc::new(Mutex::new(State::new(head(0), Vec::new())));
+        let mut asking = tokio::task::JoinSet::new();
+        for _ in 0..200 {
+            let (encoder, state) = (Arc::clone(&encoder), Arc::clone(&state));
+            asking.spawn(async move {
+                let asked = state.lock().position();
+                let update = encoder.update(&state, None).await;
+                assert!(update.header.to >= asked.revision);
+            });
+        }
+        let mut revision = 0;
+        while !asking.is_empty() {
+            revision += 1;
+            state.lock().advance(head(revision), vec![change(revision, revision as u8, Some(b"{}"))]);
+            tokio::task::yield_now().await;
+            while let Some(done) = asking.try_join_next() {
+                done.unwrap();
+            }
+        }
+        let encoded = metrics.updates_encoded.with_label_values(&["snapshot"]).get();
+        assert!(encoded < 50, "{encoded} snapshots for 200 who asked");
+    }
+}

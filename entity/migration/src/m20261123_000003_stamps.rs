@@ -1,0 +1,28 @@
+//! Stamps, by which two histories with the same numbers are told apart; the epoch of what a data plane holds.
+
+use sea_orm_migration::prelude::*;
+
+/// See the module.
+#[derive(Debug, DeriveMigrationName)]
+pub(super) struct Migration;
+
+/// What was written before has none, and neither has the head then: none follows none.
+const COLUMNS: [(&str, &str); 5] = [
+    ("config_head", "stamp"),
+    ("config_head", "previous"),
+    ("config_change", "stamp"),
+    ("config_change", "previous"),
+    ("data_plane", "applied_epoch"),
+];
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for (table, column) in COLUMNS {
+            let mut alter = Table::alter();
+            alter.table(Alias::new(table)).add_column(ColumnDef::new(Alias::new(column)).uuid());
+            manager.alter_table(alter.to_owned()).await?;
+        }
+        Ok(())
+    }
+}
