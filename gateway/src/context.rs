@@ -81,6 +81,11 @@ impl Context {
         self.target.as_ref().ok_or_else(|| pingora::Error::new_in(pingora::ErrorType::InternalError))
     }
 
+    /// The digits of its id.
+    pub fn request_id(&self) -> &str {
+        self.request_id.to_str().unwrap_or_default()
+    }
+
     /// Whether another attempt may follow those made.
     pub fn may_retry(&self) -> bool {
         self.target.as_ref().is_some_and(|target| upstream::may_retry(&self.upstream, &target.service))

@@ -112,6 +112,13 @@ impl Failure {
         }
     }
 
+    /// What Pingora's error comes to when it could not read a request's header.
+    pub fn from_unreadable(error: &Error) -> Self {
+        let parser = error.cause.as_ref().and_then(|cause| cause.downcast_ref::<httparse::Error>());
+        // More than its parser has places for, which is more than we allow.
+        if parser == Some(&httparse::Error::TooManyHeaders) { Self::HeaderTooLarge } else { Self::BadRequest }
+    }
+
     fn of_upstream(kind: &ErrorType) -> Self {
         use ErrorType as E;
         match kind {

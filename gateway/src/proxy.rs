@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::HeaderValue;
+use http::HeaderName;
 use http::header::CONNECTION;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
@@ -21,8 +22,8 @@ use crate::limit::Limit;
 use crate::listener::HeaderDeadline;
 use crate::live::Live;
 use crate::metrics::{HttpMetrics, Source};
-use crate::request::{self, Canonical, Trusted};
-use crate::respond::{milliseconds, respond};
+use crate::request::{self, Canonical, Trusted, names};
+use crate::respond::{milliseconds, refuse, respond};
 use crate::route;
 use crate::upstream::{self, Resolver};
 
@@ -92,7 +93,7 @@ impl ProxyHttp for Proxy {
             return Err(fail(context, Failure::Internal));
         };
         let peer = upstream::next_peer(upstream, target, &self.resolver).await;
-        peer.map(Box::new).map_err(|failure| fail(context, failure))
+        peer.map_err(|failure| fail(context, failure))
     }
 
     fn fail_to_connect(
@@ -155,11 +156,13 @@ impl ProxyHttp for Proxy {
         }
         context.upstream.answered = context.upstream.started.map(|started| started.elapsed());
         strip_hop_by_hop(response);
-        response.append_header("Via", HeaderValue::from_static(request::VIA))?;
-        response.insert_header("X-Kong-Request-Id", &context.request_id)?;
-        response.insert_header("X-Kong-Proxy-Latency", milliseconds(context.before_upstream()))?;
         let waited = context.upstream.answered.unwrap_or_default();
-        response.insert_header("X-Kong-Upstream-Latency", milliseconds(waited))
+        remove_ours(response);
+        response.append_known(&names::VIA, request::VIA);
+        response.append_known(&names::REQUEST_ID, context.request_id.clone());
+        response.append_known(&names::PROXY_LATENCY, milliseconds(context.before_upstream()));
+        response.append_known(&names::UPSTREAM_LATENCY, milliseconds(waited));
+        Ok(())
     }
 
     fn error_while_proxy(
@@ -195,6 +198,17 @@ impl ProxyHttp for Proxy {
         // A client that cannot be written to is gone, whatever it was to be told.
         respond(session, context, failure).await.ok();
         FailToProxy { error_code: failure.answer().status, can_reuse_downstream: false }
+    }
+
+    async fn fail_to_read_request(&self, session: &mut ServerSession, error: &Error) {
+        let failure = Failure::from_unreadable(error);
+        let answer = failure.answer();
+        // Without the error itself, which quotes what was read.
+        debug!(reason = answer.reason, "a request's header cannot be read");
+        self.metrics.errors.with_label_values(&[answer.reason]).inc();
+        self.metrics.requests.count(answer.status, Source::Gateway);
+        // As in fail_to_proxy.
+        refuse(session, failure).await.ok();
     }
 
     /// Failures are logged where they are answered.
@@ -284,7 +298,7 @@ fn fail(context: &mut Context, failure: Failure) -> Box<Error> {
 /// what clients do is for the metrics.
 fn log_failure(session: &Session, context: &Context, failure: Failure, cause: &Error) {
     let reason = failure.answer().reason;
-    let request_id = context.request_id.to_str().unwrap_or_default();
+    let request_id = context.request_id();
     let request = || session.as_downstream().request_summary();
     match failure {
         Failure::Internal => error!(reason, request_id, "{}: {cause}", request()),
@@ -297,6 +311,9 @@ fn log_failure(session: &Session, context: &Context, failure: Failure, cause: &E
     }
 }
 
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
 /// Pingora strips them off requests, not off responses (RFC 9110, section 7.6.1). An upgrade needs them.
 fn strip_hop_by_hop(response: &mut ResponseHeader) {
     if response.status == 101 {
@@ -307,8 +324,17 @@ fn strip_hop_by_hop(response: &mut ResponseHeader) {
             response.remove_header(name.trim());
         }
     }
-    response.remove_header("keep-alive");
-    response.remove_header("proxy-connection");
+    response.remove_header(&KEEP_ALIVE);
+    response.remove_header(&PROXY_CONNECTION);
+}
+
+/// An upstream that is a gateway itself has set them, too.
+fn remove_ours(response: &mut ResponseHeader) {
+    if response.headers.keys().any(|name| name.as_str().starts_with("x-kong-")) {
+        for name in [&names::REQUEST_ID, &names::PROXY_LATENCY, &names::UPSTREAM_LATENCY] {
+            response.remove_header(name.lower());
+        }
+    }
 }
 
 /// The bytes of the header fields, as they stand on the wire.

@@ -3,13 +3,16 @@
 
 mod canonical;
 mod forwarded;
+pub mod names;
 mod path;
 
+use bytes::Bytes;
 use http::HeaderValue;
 use http::header::HOST;
-use pingora::Result;
+use http::uri::PathAndQuery;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
+use pingora::{ErrorType, OrErr, Result};
 
 use crate::context::{Context, Target};
 
@@ -17,7 +20,7 @@ pub use canonical::Canonical;
 pub use forwarded::Trusted;
 
 /// What is written into the `Via` header of requests and responses.
-pub const VIA: &str = concat!("1.1 gibbon/", env!("CARGO_PKG_VERSION"));
+pub const VIA: HeaderValue = HeaderValue::from_static(concat!("1.1 gibbon/", env!("CARGO_PKG_VERSION")));
 
 /// Makes `upstream`, a copy of the client's request, the one that the route asks for.
 ///
@@ -31,19 +34,25 @@ pub fn rewrite(
 ) -> Result<()> {
     let target = context.target()?;
     forwarded::set(session, upstream, context, trusted)?;
-    upstream.append_header("Via", HeaderValue::from_static(VIA))?;
-    upstream.insert_header("X-Kong-Request-Id", &context.request_id)?;
+    upstream.append_known(&names::VIA, VIA);
     set_host(upstream, target, &context.canonical)?;
     set_target(upstream, target, &context.canonical)
 }
 
 fn set_host(upstream: &mut RequestHeader, target: &Target, canonical: &Canonical) -> Result<()> {
     if !target.route.preserve_host {
-        return upstream.insert_header(HOST, &target.service.authority);
+        return replace_host(upstream, target.service.authority.clone());
     }
     match canonical.authority() {
-        Some(host) => upstream.insert_header(HOST, host),
+        Some(host) => replace_host(upstream, host),
         None => Ok(()),
+    }
+}
+
+fn replace_host(upstream: &mut RequestHeader, host: HeaderValue) -> Result<()> {
+    match upstream.replace_value(&HOST, host) {
+        None => Ok(()),
+        Some(host) => upstream.insert_header(HOST, host),
     }
 }
 
@@ -62,8 +71,15 @@ fn set_target(upstream: &mut RequestHeader, target: &Target, canonical: &Canonic
         target.matched,
     );
     if let Some(query) = query {
+        new.reserve_exact(1 + query.len());
         new.push('?');
         new.push_str(query);
     }
-    if new.as_bytes() == upstream.raw_path() { Ok(()) } else { upstream.set_raw_path(new.as_bytes()) }
+    if new.as_bytes() == upstream.raw_path() {
+        return Ok(());
+    }
+    let new = PathAndQuery::from_maybe_shared(Bytes::from(new));
+    let new = new.or_err(ErrorType::InternalError, "a canonical path is not one of a URI")?;
+    upstream.set_uri(new.into());
+    Ok(())
 }

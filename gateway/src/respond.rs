@@ -7,6 +7,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SERVER, UPGRADE};
 use http::{HeaderValue, Method};
 use pingora::Result;
 use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 
 use crate::context::Context;
@@ -34,16 +35,25 @@ pub async fn respond(session: &mut Session, context: &mut Context, failure: Fail
     }
 }
 
+/// Tells the client of a `failure` to read its header: nothing is known of what it asked for.
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn refuse(session: &mut ServerSession, failure: Failure) -> Result<()> {
+    let (context, answer) = (Context::new(), failure.answer());
+    let mut header = head(&context, &answer)?;
+    let body = Body::new(answer.format, answer.message, context.request_id());
+    set_body(&mut header, &body)?;
+    session.write_error_response(header, body.text.into()).await
+}
+
 fn response(
     session: &Session,
     context: &Context,
     failure: Failure,
 ) -> Result<(ResponseHeader, Option<Bytes>)> {
     let answer = failure.answer();
-    let mut header = ResponseHeader::build(answer.status, Some(8))?;
-    header.insert_header(SERVER, SERVER_NAME)?;
-    header.insert_header("X-Kong-Response-Latency", milliseconds(context.started.elapsed()))?;
-    header.insert_header("X-Kong-Request-Id", &context.request_id)?;
+    let mut header = head(context, &answer)?;
     if let Failure::HttpsRequired(status) = failure {
         if status != 426 {
             header.insert_header(LOCATION, https_location(session, context))?;
@@ -53,15 +63,23 @@ fn response(
         // The Connection header that belongs to it is Pingora's: it puts its own in place of ours.
         header.insert_header(UPGRADE, HeaderValue::from_static("TLS/1.2, HTTP/1.1"))?;
     }
-    let body = body(session, context, &answer);
-    header.insert_header(CONTENT_TYPE, HeaderValue::from_static(body.content_type))?;
-    header.insert_header(CONTENT_LENGTH, HeaderValue::from(body.text.len()))?;
+    let format = Format::negotiate(&session.req_header().headers, answer.format);
+    let body = Body::new(format, answer.message, context.request_id());
+    set_body(&mut header, &body)?;
     Ok((header, Some(body.text.into())))
 }
 
-fn body(session: &Session, context: &Context, answer: &Answer) -> Body {
-    let format = Format::negotiate(&session.req_header().headers, answer.format);
-    Body::new(format, answer.message, context.request_id.to_str().unwrap_or_default())
+fn head(context: &Context, answer: &Answer) -> Result<ResponseHeader> {
+    let mut header = ResponseHeader::build(answer.status, Some(8))?;
+    header.insert_header(SERVER, SERVER_NAME)?;
+    header.insert_header("X-Kong-Response-Latency", milliseconds(context.started.elapsed()))?;
+    header.insert_header("X-Kong-Request-Id", &context.request_id)?;
+    Ok(header)
+}
+
+fn set_body(header: &mut ResponseHeader, body: &Body) -> Result<()> {
+    header.insert_header(CONTENT_TYPE, HeaderValue::from_static(body.content_type))?;
+    header.insert_header(CONTENT_LENGTH, HeaderValue::from(body.text.len()))
 }
 
 /// The same address over HTTPS, at its own port.

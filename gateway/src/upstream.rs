@@ -26,7 +26,7 @@ pub async fn next_peer(
     upstream: &mut Upstream,
     target: &Target,
     resolver: &Resolver,
-) -> Result<HttpPeer, Failure> {
+) -> Result<Box<HttpPeer>, Failure> {
     upstream.started.get_or_insert_with(Instant::now);
     let service = &*target.service;
     if upstream.addresses.is_none() {
@@ -38,7 +38,7 @@ pub async fn next_peer(
     let addresses = upstream.addresses.as_ref().ok_or(Failure::Internal)?;
     let address = addresses.nth(upstream.attempts.into());
     upstream.attempts = upstream.attempts.saturating_add(1);
-    Ok(peer(service, address))
+    Ok(Box::new(peer(service, address)))
 }
 
 /// Whether another attempt may follow the ones made.

@@ -1,6 +1,7 @@
 //! What a connection, and each request on it, passes before the proxy sees it.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,13 +89,18 @@ impl ServerApp for Gate {
 
 #[async_trait]
 impl HttpServerApp for Guard {
-    async fn process_new_http(
-        self: &Arc<Self>,
+    // Not an async fn: its future, of some ten kilobytes, would be put into another one.
+    fn process_new_http<'s, 'w, 'f>(
+        self: &'s Arc<Self>,
         session: ServerSession,
-        shutdown: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
+        shutdown: &'w ShutdownWatch,
+    ) -> Pin<Box<dyn Future<Output = Option<ReusedHttpStream>> + Send + 'f>>
+    where
+        's: 'f,
+        'w: 'f,
+    {
         HeaderDeadline::next(&session);
-        self.proxy.process_new_http(session, shutdown).await
+        self.proxy.process_new_http(session, shutdown)
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {

@@ -3,17 +3,14 @@
 use std::net::IpAddr;
 
 use http::HeaderValue;
-use http::header::HeaderName;
 use ipnet::IpNet;
 use pingora::Result;
-use pingora::http::RequestHeader;
+use pingora::http::{KnownName, RequestHeader};
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::proxy::Session;
 
-use crate::context::Context;
-
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+use super::names;
+use crate::context::{Context, Target};
 
 /// Peers whose own word on the client is taken: proxies of the operator's.
 #[derive(Clone, Debug, Default)]
@@ -26,8 +23,8 @@ impl Trusted {
     }
 }
 
-/// Sets `X-Real-IP` and the `X-Forwarded-` headers. Those that came from a peer who is not trusted are
-/// overwritten, but for `X-Forwarded-For`, which grows.
+/// Sets `X-Real-IP`, the `X-Forwarded-` headers and the request's id. Those that came from a peer who is not
+/// trusted are overwritten, but for `X-Forwarded-For`, which grows.
 pub(super) fn set(
     session: &Session,
     upstream: &mut RequestHeader,
@@ -36,64 +33,98 @@ pub(super) fn set(
 ) -> Result<()> {
     let peer = session.client_addr().and_then(SocketAddr::as_inet).map(|peer| peer.ip().to_canonical());
     let is_trusted = peer.is_some_and(|peer| trusted.contains(peer));
+    let came = session.req_header();
+    let mut fields = Fields::new(upstream, is_trusted);
     if let Some(peer) = peer {
-        set_client(session, upstream, peer, is_trusted)?;
+        set_client(&mut fields, peer);
     }
-    let keeps = |upstream: &RequestHeader, name| is_trusted && upstream.headers.contains_key(name);
-    if !keeps(upstream, "x-forwarded-proto") {
-        // TLS listeners are to come; until then every request is plaintext.
-        upstream.insert_header("X-Forwarded-Proto", HeaderValue::from_static("http"))?;
+    // TLS listeners are to come; until then every request is plaintext.
+    fields.set(&names::FORWARDED_PROTO, || HeaderValue::from_static("http"));
+    fields.set(&names::FORWARDED_HOST, || value(context.canonical.host(came)));
+    if let Some(listener) = session.server_addr().and_then(SocketAddr::as_inet) {
+        fields.set(&names::FORWARDED_PORT, || HeaderValue::from(listener.port()));
     }
-    if !keeps(upstream, "x-forwarded-host") {
-        let host = context.canonical.host(session.req_header());
-        upstream.insert_header("X-Forwarded-Host", HeaderValue::from_str(host).unwrap_or(EMPTY))?;
+    fields.set(&names::FORWARDED_PATH, || value(came.uri.path()));
+    match prefix(context.target()?, context.canonical.path(came)) {
+        Some(prefix) => fields.set(&names::FORWARDED_PREFIX, || value(prefix)),
+        None => fields.remove(&names::FORWARDED_PREFIX),
     }
-    if !keeps(upstream, "x-forwarded-port")
-        && let Some(listener) = session.server_addr().and_then(SocketAddr::as_inet)
-    {
-        upstream.insert_header("X-Forwarded-Port", HeaderValue::from(listener.port()))?;
-    }
-    if !keeps(upstream, "x-forwarded-path") {
-        let path = session.req_header().uri.path();
-        upstream.insert_header("X-Forwarded-Path", HeaderValue::from_str(path).unwrap_or(EMPTY))?;
-    }
-    if !keeps(upstream, "x-forwarded-prefix") {
-        set_prefix(session, upstream, context)?;
-    }
+    fields.overwrite(&names::REQUEST_ID, context.request_id.clone());
     Ok(())
+}
+
+/// The fields of a request that may have come with some of ours.
+struct Fields<'r> {
+    upstream: &'r mut RequestHeader,
+    is_trusted: bool,
+    /// Whether any of them can be there: all begin so, and few clients send one, so that one look at each
+    /// name that came is less than a search for each of ours.
+    any: bool,
+}
+
+impl<'r> Fields<'r> {
+    fn new(upstream: &'r mut RequestHeader, is_trusted: bool) -> Self {
+        let any = upstream.headers.keys().any(|name| name.as_str().starts_with("x-"));
+        Self { upstream, is_trusted, any }
+    }
+
+    fn get(&self, name: &KnownName) -> Option<&HeaderValue> {
+        if self.any { self.upstream.headers.get(name.lower()) } else { None }
+    }
+
+    /// Unless it came from a peer that is trusted.
+    fn set(&mut self, name: &'static KnownName, value: impl FnOnce() -> HeaderValue) {
+        if !self.keeps(name) {
+            self.overwrite(name, value());
+        }
+    }
+
+    fn overwrite(&mut self, name: &'static KnownName, value: HeaderValue) {
+        if self.any { self.upstream.set_known(name, value) } else { self.upstream.append_known(name, value) }
+    }
+
+    /// Unless it came from a peer that is trusted.
+    fn remove(&mut self, name: &'static KnownName) {
+        if self.any && !self.keeps(name) {
+            self.upstream.remove_header(name.lower());
+        }
+    }
+
+    fn keeps(&self, name: &KnownName) -> bool {
+        self.is_trusted && self.get(name).is_some()
+    }
+}
+
+/// `text` came out of a header or of a target, and so can stand in a header.
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or(EMPTY)
 }
 
 const EMPTY: HeaderValue = HeaderValue::from_static("");
 
-fn set_client(session: &Session, upstream: &mut RequestHeader, peer: IpAddr, is_trusted: bool) -> Result<()> {
-    let peer_value = HeaderValue::try_from(peer.to_string()).unwrap_or(EMPTY);
-    let before = &session.req_header().headers;
-    let chain: Vec<&[u8]> = before.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
-    if chain.is_empty() {
-        upstream.insert_header("X-Forwarded-For", &peer_value)?;
-    } else {
-        let chain = [&chain.join(&b", "[..])[..], b", ", peer_value.as_bytes()].concat();
-        upstream.insert_header("X-Forwarded-For", chain)?;
+fn set_client(fields: &mut Fields<'_>, peer: IpAddr) {
+    let own = value(&peer.to_string());
+    let forwarded = match chain(fields, &own) {
+        Some(chain) => HeaderValue::try_from(chain).unwrap_or_else(|_| own.clone()),
+        None => own.clone(),
+    };
+    fields.overwrite(&names::FORWARDED_FOR, forwarded);
+    let claimed =
+        fields.get(&names::REAL_IP).and_then(|claimed| claimed.to_str().ok()?.parse::<IpAddr>().ok());
+    if !fields.is_trusted || claimed.is_none() {
+        fields.overwrite(&names::REAL_IP, own);
     }
-    let claimed = before.get(X_REAL_IP).and_then(|claimed| claimed.to_str().ok()?.parse::<IpAddr>().ok());
-    if !is_trusted || claimed.is_none() {
-        upstream.insert_header("X-Real-IP", peer_value)?;
-    }
-    Ok(())
 }
 
-/// What was taken off the path, when it is more than a slash.
-fn set_prefix(session: &Session, upstream: &mut RequestHeader, context: &Context) -> Result<()> {
-    let target = context.target()?;
-    let path = context.canonical.path(session.req_header());
-    match path.get(..target.matched).filter(|prefix| target.route.strip_path && !matches!(*prefix, "" | "/"))
-    {
-        Some(prefix) => {
-            upstream.insert_header("X-Forwarded-Prefix", HeaderValue::from_str(prefix).unwrap_or(EMPTY))
-        }
-        None => {
-            upstream.remove_header("x-forwarded-prefix");
-            Ok(())
-        }
-    }
+/// What came, and the peer; `None` when nothing came.
+fn chain(fields: &Fields<'_>, own: &HeaderValue) -> Option<Vec<u8>> {
+    fields.get(&names::FORWARDED_FOR)?;
+    let before = fields.upstream.headers.get_all(names::FORWARDED_FOR.lower()).iter();
+    let all: Vec<&[u8]> = before.chain([own]).map(HeaderValue::as_bytes).collect();
+    Some(all.join(&b", "[..]))
+}
+
+/// What is taken off the path, when it is more than a slash.
+fn prefix<'p>(target: &Target, path: &'p str) -> Option<&'p str> {
+    path.get(..target.matched).filter(|prefix| target.route.strip_path && !matches!(*prefix, "" | "/"))
 }

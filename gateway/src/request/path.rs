@@ -22,18 +22,18 @@ fn strip_v0(base: &str, path: &str, rest: &str) -> String {
     let ends_open = path.ends_with('/') && (path.len() > 1 || base.ends_with('/'));
     match rest {
         "" if base == "/" => base.to_owned(),
-        "" if ends_open => format!("{open}/"),
+        "" if ends_open => [open, "/"].concat(),
         "" => open.to_owned(),
-        _ if rest.starts_with('/') => format!("{open}{rest}"),
-        _ => format!("{open}/{rest}"),
+        _ if rest.starts_with('/') => [open, rest].concat(),
+        _ => [open, "/", rest].concat(),
     }
 }
 
 fn keep_v0(base: &str, path: &str) -> String {
     match base.strip_suffix('/') {
-        Some(open) => format!("{open}/{}", without_slash(path)),
+        Some(open) => [open, "/", without_slash(path)].concat(),
         None if path == "/" => base.to_owned(),
-        None => format!("{base}{path}"),
+        None => [base, path].concat(),
     }
 }
 

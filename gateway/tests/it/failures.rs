@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gateway::route::Change;
-use testkit::http::{Request, Response};
+use testkit::http::{Connection, Request, Response};
 use testkit::origin::{Answer, Origin};
 use testkit::ports;
 use tokio::time::Instant;
@@ -191,5 +191,28 @@ async fn what_cannot_be_understood_is_400() {
         "nonsense\r\n\r\n",
     ] {
         gateway.client.raw(request.as_bytes()).await.unwrap().expect(400);
+    }
+}
+
+/// Answered as any other failure, though there is no request yet whose answer it could be.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_that_cannot_be_read_is_answered_and_counted() {
+    let gateway = Gateway::start();
+    gateway.apply(vec![]);
+    let many: String = (0..300).map(|number| format!("X-{number}: 1\r\n")).collect();
+    for (request, status, message) in [
+        ("GET / HTTP/1.1\r\nHost h\r\n\r\n".to_owned(), 400, "Bad request"),
+        (format!("GET / HTTP/1.1\r\nHost: h\r\n{many}\r\n"), 431, "Request header or cookie too large"),
+    ] {
+        let mut connection = Connection::open(gateway.address()).await.unwrap();
+        connection.write(request.as_bytes()).await.unwrap();
+        let response = connection.read_response(false).await.unwrap();
+        assert_ours(&response, status, message);
+        assert_eq!(response.header("connection"), Some("close"));
+    }
+    for (status, reason) in [(400, "bad_request"), (431, "header_too_large")] {
+        gateway.wait_metric(&format!("gibbon_http_errors_total{{reason=\"{reason}\"}}"), 1.0).await;
+        let requests = format!("gibbon_http_requests_total{{code=\"{status}\",source=\"gateway\"}}");
+        gateway.wait_metric(&requests, 1.0).await;
     }
 }

@@ -13,3 +13,4 @@ mod support;
 mod swap;
 mod sync;
 mod table;
+mod tunnels;

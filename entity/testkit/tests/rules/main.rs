@@ -10,6 +10,7 @@ mod graph;
 mod layers;
 mod source;
 mod tree;
+mod vendor;
 
 use std::path::{Path, PathBuf};
 
