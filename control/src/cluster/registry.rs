@@ -3,6 +3,8 @@
 //! Kept in memory for those connected here, and written to the database, where other control planes and
 //! the Admin API read it: who comes and goes at once, the rest once a second.
 
+mod row;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,6 +19,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 use wire::{Ack, Hello, Nack, NackReason, Position};
 
+use self::row::{hold, row, stored};
 use super::session::Report;
 use crate::metrics::ClusterMetrics;
 use crate::store::{Store, StoreError};
@@ -26,8 +29,6 @@ pub const KEPT: i64 = 1_209_600;
 
 /// How often those that are gone for longer are looked for.
 const PURGE: Duration = Duration::from_secs(3600);
-/// The longest text of a data plane that is kept, in characters.
-const LONGEST_TEXT: usize = 1000;
 /// How often rows that have changed are written.
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -356,45 +357,10 @@ async fn write(store: &Store, rows: &[data_plane::Model]) -> Result<(), StoreErr
     Ok(())
 }
 
-fn row(control_plane: Uuid, hello: &Hello, peer: &Peer) -> data_plane::Model {
-    let now = seconds_now();
-    let mut row = data_plane::Model {
-        id: hello.node_id,
-        hostname: stored(&hello.hostname),
-        ip: peer.address.ip().to_string(),
-        version: stored(&hello.version),
-        config_hash: "0".repeat(32),
-        applied_revision: None,
-        applied_epoch: None,
-        state: "syncing".into(),
-        sync_status: "normal".into(),
-        labels: hello.labels.iter().map(|(name, value)| (stored(name), json!(stored(value)))).collect(),
-        cert_expiry: Some(peer.certificate.not_after),
-        last_error: None,
-        connected: true,
-        control_plane: Some(control_plane),
-        last_seen: now,
-        created_at: now,
-        updated_at: now,
-    };
-    hold(&mut row, hello.held.unwrap_or_default());
-    row
-}
-
-/// Notes what a data plane holds; a nil epoch says: nothing.
-fn hold(row: &mut data_plane::Model, held: Position) {
-    row.config_hash = held.root.config_hash();
-    let holds = !held.epoch.is_nil();
-    row.applied_revision = holds.then(|| i64::try_from(held.revision).unwrap_or(i64::MAX));
-    row.applied_epoch = holds.then_some(held.epoch);
-}
-
-/// A text of a data plane as the database takes it: PostgreSQL stores no NUL, and nobody needs all of a long one.
-fn stored(text: &str) -> String {
-    text.chars().filter(|c| *c != '\0').take(LONGEST_TEXT).collect()
-}
-
 fn seconds_now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

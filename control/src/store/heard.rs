@@ -6,15 +6,20 @@
 use std::time::Duration;
 
 use sea_orm::DatabaseBackend;
+use sea_orm::sqlx::Error;
 use sea_orm::sqlx::postgres::{PgListener, PgNotification};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tracing::debug;
 
-use super::Store;
+use super::{DEADLINE, Store};
 
 /// The channel on which each commit tells who made it, and its revision.
 const CHANNEL: &str = "gibbon_head";
 
+/// After so long a silence the server is asked whether it is there still: a network that was cut says nothing, and
+/// sqlx sets no TCP keepalive.
+const QUIET: Duration = Duration::from_secs(10);
 /// Between two attempts to listen.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -38,11 +43,16 @@ impl Store {
         }
     }
 
-    async fn listen_once(&self) -> Result<(), sea_orm::sqlx::Error> {
+    async fn listen_once(&self) -> Result<(), Error> {
         let mut listener = PgListener::connect_with(self.database().get_postgres_connection_pool()).await?;
         listener.listen(CHANNEL).await?;
         loop {
-            let notice = listener.try_recv().await?;
+            // It is safe to drop: what has been read of a message stays in the connection's buffer.
+            let Ok(notice) = timeout(QUIET, listener.try_recv()).await else {
+                ask(&mut listener).await?;
+                continue;
+            };
+            let notice = notice?;
             // The connection was lost, or this is from another version: something has changed.
             let (name, revision) = notice.as_ref().and_then(parse).unwrap_or_default();
             if name != self.shared.name {
@@ -50,6 +60,13 @@ impl Store {
             }
         }
     }
+}
+
+/// Whether the server answers on this connection.
+async fn ask(listener: &mut PgListener) -> Result<(), Error> {
+    let answer = timeout(DEADLINE, sea_orm::sqlx::query("SELECT 1").execute(listener)).await;
+    let silent = |_| Error::Io(std::io::Error::from(std::io::ErrorKind::TimedOut));
+    answer.map_err(silent)?.map(drop)
 }
 
 /// What the head's update returns beside the head, and thereby tells who listens, once it is committed.

@@ -4,6 +4,7 @@
 //! Counts are small, so that all of it takes a minute; environment variables set them to what a release
 //! asks for.
 
+mod down;
 mod failover;
 mod kill;
 mod ledger;

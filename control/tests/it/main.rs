@@ -5,6 +5,7 @@ mod admin;
 mod faults;
 mod pki;
 mod program;
+mod publish;
 mod several;
 mod store;
 mod story;

@@ -63,6 +63,47 @@ async fn a_write_through_one_is_live_at_the_data_planes_of_the_other() {
     stage.planes.gateway.node.stop().await;
 }
 
+/// The one that it left shows it where it is, and does not say that it is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_data_plane_that_moved_is_shown_where_it_is() {
+    let mut stage = Stage::start().await;
+    let node = &mut stage.planes.gateway.node;
+    let id = node.status_view().await["sync"]["node_id"].as_str().unwrap().to_owned();
+    let first = node_id(&stage.planes.control).await;
+    let second = node_id(&stage.second).await;
+    shown_at(&stage.planes.control, &id, &first).await;
+    node.stop().await;
+    node.set("cluster.control_planes", stage.second.cluster());
+    node.start().await;
+    for control in [&stage.planes.control, &stage.second] {
+        shown_at(control, &id, &second).await;
+    }
+    // The one that it left has written what it knows.
+    let left = &stage.planes.control.node;
+    wait::eventually(DEADLINE, || async {
+        let connected = left.metric("gibbon_data_planes_connected").await;
+        anyhow::ensure!(connected == 0.0, "{connected}");
+        Ok(())
+    })
+    .await;
+    shown_at(&stage.planes.control, &id, &second).await;
+}
+
+async fn node_id(control: &Control) -> String {
+    let answer = control.admin().get("/").await.unwrap().expect(200).json();
+    answer["node_id"].as_str().unwrap().to_owned()
+}
+
+/// Waits until a control plane shows a data plane as connected to this one.
+async fn shown_at(control: &Control, data_plane: &str, control_plane: &str) {
+    wait::eventually(DEADLINE, || async {
+        let row = control.admin().get(&format!("/clustering/data-planes/{data_plane}")).await?.json();
+        anyhow::ensure!(row["connected"] == true && row["control_plane"] == control_plane, "{row}");
+        Ok(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn edits_of_one_row_through_both_do_not_undo_each_other() {
     let stage = Stage::start().await;

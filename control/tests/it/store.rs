@@ -58,6 +58,7 @@ on_both! {
     edits => an_edit_is_one_revision_or_none,
     replacements => what_was_changed_meanwhile_is_not_replaced,
     histories => a_history_is_left_once,
+    moves => a_control_plane_that_was_left_does_not_say_who_is_gone,
     writers => writers_at_the_same_time_make_a_gapless_log,
 }
 
@@ -266,12 +267,33 @@ async fn what_is_old_is_forgotten(store: Store) {
     store.trim_log(2).await.unwrap();
     let left: Vec<_> = store.changes(0, 4).await.unwrap().iter().map(|change| change.revision).collect();
     assert_eq!(left, [3, 4]);
+    assert_eq!(store.log_begins().await.unwrap(), Some(3));
     for (id, connected, last_seen) in [(1, true, 5), (2, false, 5), (3, false, 15)] {
         store.data_planes().upsert(&[data_plane(id, connected, last_seen)]).await.unwrap();
     }
     store.data_planes().purge(10).await.unwrap();
     let left: Vec<_> = store.data_planes().list().await.unwrap().iter().map(|row| row.id.as_u128()).collect();
     assert_eq!(left, [1, 3]);
+}
+
+async fn a_control_plane_that_was_left_does_not_say_who_is_gone(store: Store) {
+    let at = |control_plane: u128, connected| entity::data_plane::Model {
+        control_plane: Some(Uuid::from_u128(control_plane)),
+        ..data_plane(1, connected, control_plane as i64)
+    };
+    let stored = async || {
+        let row = store.data_planes().list().await.unwrap().remove(0);
+        (row.control_plane.unwrap().as_u128(), row.connected)
+    };
+    store.data_planes().upsert(&[at(1, true)]).await.unwrap();
+    store.data_planes().upsert(&[at(2, true)]).await.unwrap();
+    // Notices late that it was left.
+    store.data_planes().upsert(&[at(1, false)]).await.unwrap();
+    assert_eq!(stored().await, (2, true));
+    store.data_planes().upsert(&[at(2, false)]).await.unwrap();
+    assert_eq!(stored().await, (2, false));
+    store.data_planes().upsert(&[at(1, true)]).await.unwrap();
+    assert_eq!(stored().await, (1, true));
 }
 
 fn data_plane(id: u128, connected: bool, last_seen: i64) -> entity::data_plane::Model {

@@ -9,11 +9,14 @@ use wire::{
     Ack, Assembly, CloseCode, Frame, Nack, NackReason, Position, Root, Update, UpdateError, VERSIONS,
 };
 
+/// Between two heartbeats at least, whatever a control plane says: the least that can be configured.
+const MOST_OFTEN: Duration = Duration::from_secs(1);
+
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timing {
-    /// Between two heartbeats; nothing heard for 1.5 times the longer of this and the control plane's own
-    /// ends the session.
+    /// Between two heartbeats, unless the control plane beats more often; nothing heard for 1.5 times the longer of
+    /// this and the control plane's own ends the session.
     pub heartbeat: Duration,
     /// From the upgrade until the welcome.
     pub welcome: Duration,
@@ -58,6 +61,8 @@ pub(super) struct Session {
     assembly: Option<Assembly>,
     opened: Duration,
     heard: Duration,
+    /// Between two heartbeats on this connection.
+    heartbeat: Duration,
     next_heartbeat: Duration,
     silence: Duration,
 }
@@ -81,6 +86,7 @@ impl Session {
             assembly: None,
             opened: now,
             heard: now,
+            heartbeat: timing.heartbeat,
             next_heartbeat: now,
             silence: timing.heartbeat * 3 / 2,
         }
@@ -125,10 +131,12 @@ impl Session {
                     return self.close(CloseCode::Versions, reason, actions);
                 }
                 self.state = State::Live;
+                let theirs = Duration::from_millis(welcome.heartbeat_ms);
                 // Whoever of the two beats less often sets how long silence is normal.
-                let slower = self.timing.heartbeat.max(Duration::from_millis(welcome.heartbeat_ms));
-                self.silence = slower * 3 / 2;
-                self.next_heartbeat = now + self.timing.heartbeat;
+                self.silence = self.timing.heartbeat.max(theirs) * 3 / 2;
+                // A control plane takes 1.5 times its own interval for the end.
+                self.heartbeat = self.timing.heartbeat.min(theirs.max(MOST_OFTEN));
+                self.next_heartbeat = now + self.heartbeat;
                 actions.push(Action::Welcomed);
                 actions.push(Action::Head(welcome.head));
             }
@@ -212,7 +220,7 @@ impl Session {
                 if now >= self.heard + self.silence {
                     self.close(CloseCode::Silent, "no heartbeat in time".into(), actions);
                 } else if now >= self.next_heartbeat {
-                    self.next_heartbeat = now + self.timing.heartbeat;
+                    self.next_heartbeat = now + self.heartbeat;
                     actions.push(Action::Send(Frame::Heartbeat(self.held.unwrap_or_default())));
                 }
             }

@@ -228,6 +228,36 @@ fn a_data_plane_ahead_of_what_is_known_here_is_not_sent_back() {
 }
 
 #[test]
+fn a_data_plane_that_is_still_ahead_waits_for_the_head_to_move() {
+    let mut session = session(5);
+    session.step(hello(Some(position(7))), Duration::ZERO);
+    assert_eq!(
+        session.step(Input::Level(position(5)), Duration::ZERO),
+        [],
+        "it is not asked for again at once"
+    );
+    assert_eq!(session.step(Input::Head(position(7)), Duration::ZERO), []);
+}
+
+#[test]
+fn the_head_may_move_while_an_update_is_fetched() {
+    let mut session = session(5);
+    session.step(hello(Some(position(4))), Duration::ZERO);
+    assert_eq!(session.step(Input::Head(position(6)), Duration::ZERO), []);
+    session.step(Input::Update(update(Mode::Delta, 4, position(5))), Duration::ZERO);
+    let actions = session.step(Input::Frame(ack(position(5))), Duration::ZERO);
+    assert_eq!(actions.last(), Some(&Action::Fetch(Need::From(position(5)))), "on to the head");
+}
+
+#[test]
+fn heartbeats_go_on_while_an_update_is_fetched() {
+    let mut session = session(5);
+    session.step(hello(None), Duration::ZERO);
+    let actions = session.step(Input::Tick, seconds(30));
+    assert_eq!(actions, [Action::Send(Frame::Heartbeat(position(5)))]);
+}
+
+#[test]
 fn drift_is_seen_in_the_hello() {
     let mut session = session(5);
     let other = Position { root: Root::default(), ..position(5) };
@@ -274,4 +304,17 @@ fn no_ack_in_time_ends_the_session() {
     let actions = session.step(Input::Tick, seconds(60));
     assert!(matches!(&actions[..], [Action::Close(CloseCode::AckTimeout, _)]), "{actions:?}");
     assert!(session.step(Input::Head(position(6)), seconds(61)).is_empty(), "closed is closed");
+}
+
+#[test]
+fn an_ack_is_waited_for_from_the_last_frame_on() {
+    let mut session = session(5);
+    session.step(hello(None), Duration::ZERO);
+    session.step(Input::Update(update(Mode::Snapshot, 0, position(5))), Duration::ZERO);
+    // A slow reader took so long for the frames.
+    session.sent(seconds(50));
+    let actions = session.step(Input::Tick, seconds(109));
+    assert!(!actions.iter().any(|action| matches!(action, Action::Close(..))), "{actions:?}");
+    let actions = session.step(Input::Tick, seconds(110));
+    assert!(matches!(&actions[..], [Action::Close(CloseCode::AckTimeout, _)]), "{actions:?}");
 }

@@ -15,12 +15,16 @@ fn position(revision: u64) -> Position {
 }
 
 fn welcome() -> Input {
+    welcome_of_one_that_beats_every(60_000)
+}
+
+fn welcome_of_one_that_beats_every(heartbeat_ms: u64) -> Input {
     Input::Frame(Frame::Welcome(Welcome {
         version: 1,
         node_id: Uuid::from_u128(2),
         program: "0.1.0".into(),
         head: position(1),
-        heartbeat_ms: 60_000,
+        heartbeat_ms,
     }))
 }
 
@@ -112,6 +116,19 @@ fn heartbeats_go_out_and_silence_ends_the_session() {
     assert!(!actions.iter().any(|action| matches!(action, Action::Close(..))));
     let actions = session.step(Input::Tick, Duration::from_secs(90));
     assert!(matches!(&actions[..], [Action::Close(CloseCode::Silent, _)]), "{actions:?}");
+}
+
+#[test]
+fn heartbeats_go_out_as_often_as_the_control_plane_beats() {
+    for (theirs, ours) in [(10_000, 10), (60_000, 30), (0, 1), (u64::MAX, 30)] {
+        let mut session = Session::new(None, TIMING, Duration::ZERO);
+        session.step(welcome_of_one_that_beats_every(theirs), Duration::ZERO);
+        let ours = Duration::from_secs(ours);
+        assert_eq!(session.deadline(), ours, "{theirs}");
+        let actions = session.step(Input::Tick, ours);
+        assert!(matches!(&actions[..], [Action::Send(Frame::Heartbeat(_))]), "{actions:?}");
+        assert_eq!(session.deadline(), 2 * ours, "{theirs}");
+    }
 }
 
 #[test]

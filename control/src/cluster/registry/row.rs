@@ -1,0 +1,51 @@
+//! The row of a data plane, of what it says of itself.
+
+use entity::data_plane;
+use node::link::Peer;
+use serde_json::json;
+use uuid::Uuid;
+use wire::{Hello, Position};
+
+use super::seconds_now;
+
+/// The longest text of a data plane that is kept, in characters.
+const LONGEST_TEXT: usize = 1000;
+
+/// The row of a data plane that has just introduced itself.
+pub(super) fn row(control_plane: Uuid, hello: &Hello, peer: &Peer) -> data_plane::Model {
+    let now = seconds_now();
+    let mut row = data_plane::Model {
+        id: hello.node_id,
+        hostname: stored(&hello.hostname),
+        ip: peer.address.ip().to_string(),
+        version: stored(&hello.version),
+        config_hash: "0".repeat(32),
+        applied_revision: None,
+        applied_epoch: None,
+        state: "syncing".into(),
+        sync_status: "normal".into(),
+        labels: hello.labels.iter().map(|(name, value)| (stored(name), json!(stored(value)))).collect(),
+        cert_expiry: Some(peer.certificate.not_after),
+        last_error: None,
+        connected: true,
+        control_plane: Some(control_plane),
+        last_seen: now,
+        created_at: now,
+        updated_at: now,
+    };
+    hold(&mut row, hello.held.unwrap_or_default());
+    row
+}
+
+/// Notes what a data plane holds; a nil epoch says: nothing.
+pub(super) fn hold(row: &mut data_plane::Model, held: Position) {
+    row.config_hash = held.root.config_hash();
+    let holds = !held.epoch.is_nil();
+    row.applied_revision = holds.then(|| i64::try_from(held.revision).unwrap_or(i64::MAX));
+    row.applied_epoch = holds.then_some(held.epoch);
+}
+
+/// A text of a data plane as the database takes it: PostgreSQL stores no NUL, and nobody needs all of a long one.
+pub(super) fn stored(text: &str) -> String {
+    text.chars().filter(|c| *c != '\0').take(LONGEST_TEXT).collect()
+}
