@@ -332,6 +332,9 @@ impl Shared {
     /// Makes sure that the changes since `revision` are in memory, if the log still has them. One at a time: who
     /// comes second seldom has anything left to read.
     async fn remember(&self, revision: u64) -> Result<(), StoreError> {
+        if self.state.lock().remembers(revision) {
+            return Ok(());
+        }
         let _alone = self.remembering.lock().await;
         let (mut log, mut read) = (Vec::new(), revision);
         while let Some(to) = self.recall(revision, read, &mut log) {

@@ -32,6 +32,7 @@ mod merge;
 
 pub(super) use self::format::{Complaint, Found};
 pub(super) use self::log::Log;
+pub(super) use self::merge::merge_deltas;
 
 const CURRENT: &str = "config.log";
 const PREVIOUS: &str = "config.log.1";

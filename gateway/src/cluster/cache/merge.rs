@@ -1,4 +1,5 @@
-//! Merges a snapshot and the deltas after it into one snapshot, by their bytes alone.
+//! Merges updates by their bytes alone: a snapshot and the deltas after it into one snapshot, deltas into one
+//! delta.
 
 use std::collections::BTreeMap;
 
@@ -35,6 +36,33 @@ pub(super) fn merge(updates: &[Update]) -> Result<Update, String> {
         Record { key, value: Some(bytes) }.encode(&mut payload);
     }
     Ok(Update::new(Mode::Snapshot, 0, last.header.position(), payload.freeze()))
+}
+
+/// One delta that leads from where the first of these deltas starts to where the last one ends. Of several changes
+/// of one entity the last counts. The root is the last delta's, and compared when the merged one is applied.
+pub(in crate::cluster) fn merge_deltas(deltas: &[Update]) -> Result<Update, String> {
+    let (first, last) = match deltas {
+        [] => return Err("there is nothing to merge".to_owned()),
+        [only] => return Ok(only.clone()),
+        [first, .., last] => (first, last),
+    };
+    let is_next = |pair: &[Update]| {
+        pair[1].header.mode == Mode::Delta && follows(Some(pair[0].header.position()), &pair[1].header)
+    };
+    if first.header.mode != Mode::Delta || !deltas.windows(2).all(is_next) {
+        return Err("these are not deltas of which each starts where the one before it ends".to_owned());
+    }
+    let steps: Vec<Step> = deltas.iter().map(Step::read).collect::<Result<_, _>>()?;
+    let mut changes: BTreeMap<Key, Option<&[u8]>> = BTreeMap::new();
+    for record in steps.iter().flat_map(|step| Records::new(&step.records)) {
+        let Record { key, value } = record.map_err(|error| error.to_string())?;
+        changes.insert(key, value);
+    }
+    let mut payload = BytesMut::new();
+    for (key, value) in changes {
+        Record { key, value }.encode(&mut payload);
+    }
+    Ok(Update::new(Mode::Delta, first.header.from, last.header.position(), payload.freeze()))
 }
 
 fn check_order(updates: &[Update]) -> Result<(), String> {

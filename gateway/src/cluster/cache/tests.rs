@@ -230,6 +230,28 @@ impl Damage {
 }
 
 proptest! {
+    /// One delta of several does what they do one after the other, whatever they put, replace and delete.
+    #[test]
+    fn merged_deltas_do_what_they_do_one_by_one(
+        edits in prop::collection::vec((0..6_u128, prop::option::of(any::<[u8; 2]>())), 2..20),
+    ) {
+        let updates: Vec<_> = (0..).zip(&edits).map(|(from, (id, value))| {
+            let mut payload = BytesMut::new();
+            let value = value.as_ref().map(|value| &value[..]);
+            Record { key: Key::route(Uuid::from_u128(*id)), value }.encode(&mut payload);
+            let mode = if from == 0 { Mode::Snapshot } else { Mode::Delta };
+            let to = Position { epoch: Uuid::from_u128(1), revision: from + 1, ..Position::default() };
+            Update::new(mode, from, to, payload.freeze())
+        }).collect();
+        let merged = merge_deltas(&updates[1..]).unwrap();
+        let at_once = merge::merge(&[updates[0].clone(), merged]).unwrap();
+        prop_assert_eq!(at_once.to_bytes(), merge::merge(&updates).unwrap().to_bytes());
+        if updates.len() > 3 {
+            prop_assert!(merge_deltas(&[updates[1].clone(), updates[3].clone()]).is_err(), "a gap");
+        }
+        prop_assert!(merge_deltas(&updates).is_err(), "a snapshot is no delta");
+    }
+
     /// Whatever happens to a file, what is read of it is what was written, from the first on; and if not
     /// all of it, there is a reason.
     #[test]

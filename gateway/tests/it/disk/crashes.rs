@@ -85,6 +85,26 @@ async fn what_ends_the_process_at_its_start_is_not_booted_for_ever() {
     assert_eq!(connected.hello.held, Some(stage.position(1)));
 }
 
+/// A start that ended in the one step tells of its last revision alone; the next one finds out which it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deltas_on_disk_are_taken_in_one_step_and_after_a_death_one_by_one() {
+    let (mut stage, mut connected) = Stage::started().await;
+    for _ in 0..4 {
+        stage.push(&mut connected, Mode::Delta).await;
+    }
+    stage.wait_on_disk(5).await;
+    stage.gateway.node.stop().await;
+    stage.control_ends();
+    for (mark, steps) in [(String::new(), 2.0), (format!("applying {} 5\n", stage.position(5).epoch), 5.0)] {
+        std::fs::write(stage.file("applying"), mark).unwrap();
+        stage.gateway.node.start().await;
+        stage.serves(5, "from disk").await;
+        let taken = stage.gateway.node.metric("gibbon_config_apply_duration_seconds_count").await;
+        assert_eq!(taken, steps);
+        stage.gateway.node.stop().await;
+    }
+}
+
 /// One update that does what both do.
 fn merged(stage: &Stage, earlier: &wire::Update, later: &wire::Update) -> wire::Update {
     let payload = [earlier.payload().unwrap(), later.payload().unwrap()].concat();
