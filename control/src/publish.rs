@@ -167,7 +167,7 @@ impl Shared {
             tokio::select! {
                 commit = commits.recv() => match commit {
                     Ok(commit) => waiting.commit(commit),
-                    Err(RecvError::Lagged(_)) => waiting.look(),
+                    Err(RecvError::Lagged(_)) => waiting.missed(),
                     Err(RecvError::Closed) => return,
                 },
                 // The senders live as long as the store and this do.
@@ -177,7 +177,7 @@ impl Shared {
                     take_all(&mut commits, &mut waiting);
                 }
                 _ = poll.tick() => {
-                    self.state.lock().forget();
+                    self.tidy();
                     waiting.look();
                 }
                 () = tokio::time::sleep_until(self.due(&waiting, &pace)), if !waiting.is_empty() => {}
@@ -193,6 +193,13 @@ impl Shared {
                 self.answered.send_if_modified(|answered| std::mem::replace(answered, turn) != turn);
             }
         }
+    }
+
+    /// Gives back memory that nobody needs any more.
+    fn tidy(&self) {
+        let mut state = self.state.lock();
+        state.forget();
+        self.encoder.tidy(state.position());
     }
 
     /// Takes a hint of another control plane's commit.
@@ -366,7 +373,7 @@ fn take_all(commits: &mut broadcast::Receiver<Commit>, waiting: &mut Waiting) {
     loop {
         match commits.try_recv() {
             Ok(commit) => waiting.commit(commit),
-            Err(TryRecvError::Lagged(_)) => waiting.look(),
+            Err(TryRecvError::Lagged(_)) => waiting.missed(),
             Err(TryRecvError::Empty | TryRecvError::Closed) => return,
         }
     }

@@ -70,6 +70,13 @@ impl Encoder {
         *self.snapshot.lock() = None;
     }
 
+    /// Forgets a snapshot that leads to somewhere else than `now`, unless somebody waits for it.
+    pub(super) fn tidy(&self, now: Position) {
+        if let Ok(_alone) = self.large.try_lock() {
+            self.snapshot.lock().take_if(|kept| kept.header.position() != now);
+        }
+    }
+
     async fn delta(&self, state: &Mutex<State>, wanted: Wanted) -> Arc<EncodedUpdate> {
         let encoding = self.encoding(wanted);
         let encoded = encoding.get_or_init(|| async {

@@ -11,6 +11,8 @@ use crate::store::{Change, Commit, Head};
 pub(super) struct Waiting {
     /// By revision: two that were made at the same time may come in either order.
     commits: BTreeMap<u64, Commit>,
+    /// Some of them were not heard.
+    missed: bool,
     look: bool,
 }
 
@@ -18,6 +20,11 @@ impl Waiting {
     /// A commit of this process.
     pub(super) fn commit(&mut self, commit: Commit) {
         self.commits.insert(commit.head.revision, commit);
+    }
+
+    /// Commits of this process were made that were not heard: the database has them.
+    pub(super) const fn missed(&mut self) {
+        (self.missed, self.look) = (true, true);
     }
 
     /// The database may have more.
@@ -31,7 +38,7 @@ impl Waiting {
 
     /// Whether a commit of this process is among what waits.
     pub(super) fn has_commits(&self) -> bool {
-        !self.commits.is_empty()
+        !self.commits.is_empty() || self.missed
     }
 
     /// Whether there may be something that leads on from `revision` without the database.

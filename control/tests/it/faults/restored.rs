@@ -7,11 +7,11 @@ use entity::{config_change, config_head, route};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, TransactionTrait};
 use serde_json::json;
-use testkit::plane::{DEADLINE, Database, Planes};
+use testkit::plane::{DEADLINE, Database, Gateway, Planes};
 use testkit::wait;
 use uuid::Uuid;
 
-use super::{Traffic, in_sync};
+use super::{Traffic, in_sync, in_sync_at};
 
 /// Files that hold the database of an installation on SQLite.
 const FILES: [&str; 3] = ["gibbon.sqlite", "gibbon.sqlite-wal", "gibbon.sqlite-shm"];
@@ -114,6 +114,35 @@ async fn written_on(database: Database) {
     serves(&planes, 3..=12, 404).await;
     write(&planes, 13..=13).await;
     traffic.end().await;
+}
+
+/// Each of two control planes finds it; they agree on what follows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_control_planes_follow_a_server_that_was_put_back_and_written_on() {
+    let planes = Planes::start(Database::Postgres).await;
+    let mut second = planes.control.beside(&planes.pair);
+    second.node.start().await;
+    let mut of_second = Gateway::new(&[&second], &planes.pair);
+    of_second.node.start().await;
+    for round in 0..5 {
+        write(&planes, 1..=4).await;
+        let past = in_sync(&planes.control, &planes.gateway).await;
+        write(&planes, 5..=8).await;
+        let newest = in_sync(&planes.control, &planes.gateway).await;
+        in_sync_at(&second, &of_second, newest).await;
+        put_back(&planes, past, 5..=8, 1..=4).await;
+        planes.gateway.wait_for(&path(1), 404).await;
+        of_second.wait_for(&path(1), 404).await;
+        // Through either of them.
+        let body = json!({ "paths": [format!("/after-{round}/")] });
+        let written =
+            second.admin().post("/routes?wait=applied&timeout=20", &body).await.unwrap().expect(201);
+        assert_eq!(written.header("gibbon-applied"), Some("true"));
+        for gateway in [&planes.gateway, &of_second] {
+            gateway.proxy().get(&format!("/after-{round}/")).await.unwrap().expect(503);
+            gateway.proxy().get(&path(8)).await.unwrap().expect(404);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
