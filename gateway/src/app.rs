@@ -1,7 +1,8 @@
 //! Builds the data plane, wires its parts, starts and stops it: the one place that knows them all.
 
+use std::net::TcpListener;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use node::exit::Failure;
@@ -11,17 +12,18 @@ use pingora::server::{RunArgs, Server};
 use prometheus::Registry;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-use crate::cluster::{self, Agent};
+use crate::cluster::{self, Agent, AgentThread};
 use crate::config::Config;
 use crate::drain::{Draining, Stop};
 use crate::limit::Limit;
-use crate::listener::{Bound, Gate, Limits, Listening};
-use crate::live::{self, Live};
+use crate::listener::{Bound, Gate, Inherited, Limits, Listening};
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::status::Status;
+use crate::upgrade::{Predecessor, Upgrade};
 use crate::upstream::Resolver;
 
 /// Connections kept open to upstreams, for each worker. Too few would be made anew all the time.
@@ -38,6 +40,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// The cap on requests in flight.
     pub in_flight: Arc<Limit>,
+    /// The cap on connections.
+    pub connections: Arc<Limit>,
 }
 
 /// Runs the data plane until it is told to stop.
@@ -45,12 +49,18 @@ pub struct Shared {
 /// # Errors
 /// A port in use, a certificate or a folder that cannot be read; a part that ended by itself.
 pub fn run(config: Config) -> Result<(), Failure> {
+    let mut inherited = Inherited::take();
     let registry = Registry::new();
     let metrics = Metrics::new(&registry).map_err(Failure::internal)?;
-    let bound = Bound::bind(&config.listen).map_err(Failure::unavailable)?;
-    let status_bound = Bound::bind(&[config.status]).map_err(Failure::unavailable)?;
+    let bound = Bound::inherit_or_bind(&config.listen, &mut inherited).map_err(Failure::unavailable)?;
+    let status_bound =
+        Bound::inherit_or_bind(&[config.status], &mut inherited).map_err(Failure::unavailable)?;
+    let listeners = duplicates(&[&bound, &status_bound])?;
+    let predecessor = inherited.predecessor().map(Predecessor::new);
+    inherited.close_rest();
     raise_descriptor_limit();
 
+    let needs_table = predecessor.as_ref().is_some_and(Predecessor::wait_for_folder);
     let shared = Shared::new(&config, metrics.clone());
     let (sync, draining) = (Arc::new(cluster::Status::default()), Draining::new());
     let agent = Agent::open(config.cluster.clone(), shared.live.clone(), metrics.sync.clone(), sync.clone())
@@ -59,19 +69,34 @@ pub fn run(config: Config) -> Result<(), Failure> {
 
     let conf = server_conf(config.threads);
     let status = Status { registry, metrics, sync, live: shared.live.clone(), draining: draining.clone() };
+    // Until the end: whoever asks while requests end is told that the node is draining. A successor tells
+    // of itself.
+    let status_draining = Draining::new();
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.add_service(proxy_service(&config, &server.configuration, &shared, bound, draining.clone()));
-    // Until the end: whoever asks while requests end is told that the node is draining.
-    server.add_service(status_bound.serve("status", status, Draining::new()).on_threads(1));
+    server.add_service(status_bound.serve("status", status, status_draining.clone()).on_threads(1));
 
-    let (stop, fault) = (CancellationToken::new(), CancellationToken::new());
-    let agent = spawn_agent(agent, stop.clone(), fault.clone())?;
-    let shutdown =
-        Stop { draining, in_flight: shared.in_flight, patience: config.drain_timeout, fault: fault.clone() };
+    let fault = CancellationToken::new();
+    let agent = AgentThread::start(agent, fault.clone())
+        .map_err(|error| Failure::internal(format!("cannot start the sync agent: {error}")))?;
+    let agent = Arc::new(agent);
+    if needs_table {
+        wait_for_table(&shared.live, &fault, config.upgrade_timeout);
+    }
+    let upgrade =
+        Upgrade::new(listeners, status_draining, agent.clone(), shared.live.clone(), config.upgrade_timeout);
+    let shutdown = Stop {
+        draining,
+        in_flight: shared.in_flight,
+        connections: shared.connections,
+        patience: config.drain_timeout,
+        fault: fault.clone(),
+        upgrade,
+        predecessor,
+    };
     server.run(RunArgs { shutdown_signal: Box::new(shutdown) });
 
-    stop.cancel();
-    join_agent(agent);
+    agent.stop(AGENT_PATIENCE);
     if fault.is_cancelled() {
         Err(Failure::internal("the sync agent ended by itself; its log says why"))
     } else {
@@ -83,7 +108,8 @@ impl Shared {
     /// Without a table yet.
     pub fn new(config: &Config, metrics: Metrics) -> Self {
         let in_flight = Arc::new(Limit::new(config.max_in_flight, metrics.http.in_flight.clone()));
-        Self { live: Arc::new(Live::new()), metrics, in_flight }
+        let connections = Arc::new(Limit::new(config.max_connections, metrics.connections.active.clone()));
+        Self { live: Arc::new(Live::new()), metrics, in_flight, connections }
     }
 }
 
@@ -95,19 +121,17 @@ pub fn proxy_service(
     bound: Bound,
     draining: Draining,
 ) -> Listening<Gate> {
-    let connections = &shared.metrics.connections;
     let proxy = Proxy {
         live: shared.live.clone(),
         resolver: Arc::new(Resolver::default()),
         metrics: shared.metrics.http.clone(),
         in_flight: shared.in_flight.clone(),
         settings: config.proxy.clone(),
+        draining: draining.clone(),
     };
-    let limits = Limits {
-        connections: Arc::new(Limit::new(config.max_connections, connections.active.clone())),
-        header_timeout: config.header_timeout,
-    };
-    let gate = Gate::new(http_proxy(conf, proxy), limits, connections.clone());
+    let limits = Limits { connections: shared.connections.clone(), header_timeout: config.header_timeout };
+    let metrics = shared.metrics.connections.clone();
+    let gate = Gate::new(http_proxy(conf, proxy), limits, metrics, draining.clone());
     bound.serve("proxy", gate, draining)
 }
 
@@ -124,36 +148,19 @@ pub fn server_conf(threads: usize) -> ServerConf {
     }
 }
 
-/// On its own thread and runtime, so that an update never takes a turn from a worker.
-fn spawn_agent(
-    agent: Agent,
-    stop: CancellationToken,
-    fault: CancellationToken,
-) -> Result<JoinHandle<()>, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime =
-        runtime.map_err(|error| Failure::internal(format!("cannot start the sync agent: {error}")))?;
-    let run = move || {
-        // Cancelled when the thread ends, by a panic too.
-        let ended = fault.drop_guard();
-        runtime.block_on(agent.run(stop.clone()));
-        if stop.is_cancelled() {
-            ended.disarm();
-        }
-    };
-    let thread = thread::Builder::new().name("sync-agent".to_owned()).stack_size(live::STACK).spawn(run);
-    thread.map_err(|error| Failure::internal(format!("cannot start the sync agent's thread: {error}")))
+/// What a successor would be given.
+fn duplicates(bound: &[&Bound]) -> Result<Vec<TcpListener>, Failure> {
+    let all = bound.iter().map(|bound| bound.duplicates()).collect::<Result<Vec<_>, _>>();
+    let all = all.map_err(|error| Failure::unavailable(format!("cannot duplicate a listener: {error}")))?;
+    Ok(all.into_iter().flatten().collect())
 }
 
-fn join_agent(agent: JoinHandle<()>) {
-    let deadline = Instant::now() + AGENT_PATIENCE;
-    while !agent.is_finished() && Instant::now() < deadline {
+/// The predecessor serves meanwhile, and ends this process when it has waited long enough; the deadline is
+/// for one that is gone.
+fn wait_for_table(live: &Live, fault: &CancellationToken, patience: Duration) {
+    let deadline = Instant::now() + patience;
+    while live.load().is_none() && !fault.is_cancelled() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(5));
-    }
-    if !agent.is_finished() {
-        warn!("the sync agent has not ended within {AGENT_PATIENCE:?}");
-    } else if agent.join().is_err() {
-        error!("the sync agent has panicked");
     }
 }
 

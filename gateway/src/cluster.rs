@@ -7,11 +7,13 @@ mod apply;
 mod backoff;
 mod cache;
 mod client;
+mod lock;
 mod marker;
 mod restore;
 mod session;
 mod status;
 mod store;
+mod thread;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,9 +30,11 @@ use wire::{Ack, Nack, NackReason, Position, Update};
 pub use self::apply::Applier;
 use self::cache::Cache;
 pub use self::cache::CacheError;
+use self::lock::FolderLock;
 use self::marker::Marker;
 pub use self::status::{Source, Status, StatusView};
 use self::store::Writer;
+pub use self::thread::AgentThread;
 use crate::live::Live;
 use crate::metrics::SyncMetrics;
 
@@ -65,12 +69,17 @@ pub enum OpenError {
     /// The certificate pair.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The folder is another process's.
+    #[error("{} is used by another process: each data plane needs a state_dir of its own", .0.display())]
+    InUse(PathBuf),
 }
 
 /// The sync agent.
 #[derive(Debug)]
 pub struct Agent {
     settings: Settings,
+    /// None while another process may have the folder.
+    lock: Option<FolderLock>,
     node_id: Uuid,
     keeper: Keeper,
     applier: Applier,
@@ -84,7 +93,7 @@ impl Agent {
     /// Reads node id, certificate pair and the copy on disk, and makes the copy live at once.
     ///
     /// # Errors
-    /// When the folder cannot be used or the certificate pair cannot be read. A damaged copy is no error:
+    /// When the folder cannot be used, or another process uses it, or the certificate pair cannot be read. A damaged copy is no error:
     /// it is set aside, with a line in the log, and the agent begins without it.
     pub fn open(
         settings: Settings,
@@ -95,11 +104,13 @@ impl Agent {
         let keeper = Keeper::open(settings.identity.clone())?;
         metrics.certificate_expiry.set(keeper.identity().not_after());
         let cache = Cache::open(&settings.state_dir)?;
+        let lock = Some(FolderLock::take(&settings.state_dir)?);
         let (marker, complaint) = Marker::open(&settings.state_dir);
         let node_id = node_id::keep(&settings.state_dir, keeper.certified_id())?;
         status.edit(|view| view.node_id = node_id);
         let mut agent = Self {
             settings,
+            lock,
             node_id,
             keeper,
             applier: Applier::new(live),
@@ -113,12 +124,15 @@ impl Agent {
         Ok(agent)
     }
 
-    /// Keeps in sync until `stop`; then says goodbye and leaves the disk in order.
-    pub async fn run(mut self, stop: CancellationToken) {
-        if self.waited_out(&stop).await {
-            client::run(&mut self, &stop).await;
+    /// Keeps in sync until `stop`; then says goodbye, leaves the disk in order and lets go of the folder.
+    async fn run(&mut self, stop: &CancellationToken) {
+        if self.waited_out(stop).await {
+            client::run(self, stop).await;
         }
         self.writer.finish();
+        self.metrics.connected.set(0);
+        self.status.edit(|view| view.connected = false);
+        self.lock = None;
     }
 
     /// Serves what it has for a while, after deaths in a row; whether to go on then.

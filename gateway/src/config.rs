@@ -24,6 +24,9 @@ pub struct RawConfig {
     pub state_dir: PathBuf,
     /// Workers; 0: one for each core.
     pub threads: usize,
+    /// How long the process that takes over in an upgrade may take to get ready.
+    #[serde(with = "humantime_serde")]
+    pub upgrade_timeout: Duration,
     /// Clients' side.
     pub proxy: RawProxy,
     /// Control planes' side.
@@ -96,6 +99,8 @@ pub struct RawStatus {
 pub struct Config {
     /// Workers.
     pub threads: usize,
+    /// How long the process that takes over in an upgrade may take to get ready.
+    pub upgrade_timeout: Duration,
     /// Addresses to listen on.
     pub listen: Vec<SocketAddr>,
     /// How long a whole request header may take.
@@ -134,6 +139,7 @@ impl Config {
         check_proxy(loaded)?;
         Ok(Self {
             threads: threads(raw.threads),
+            upgrade_timeout: raw.upgrade_timeout,
             listen: raw.proxy.listen.clone(),
             header_timeout: raw.proxy.header_timeout,
             drain_timeout: raw.proxy.drain_timeout,
@@ -248,6 +254,7 @@ impl Default for RawConfig {
         Self {
             state_dir: "gibbon-gateway".into(),
             threads: 0,
+            upgrade_timeout: Duration::from_secs(60),
             proxy: RawProxy::default(),
             cluster: RawCluster::default(),
             status: RawStatus::default(),

@@ -1,29 +1,38 @@
-//! How the program is told to stop, and how it stops: listeners first, then the requests in flight, with a
-//! deadline.
+//! How the program is told to stop or to hand over, and how it ends: listeners first, then the requests in
+//! flight, with a deadline.
 
-use std::io;
+mod signals;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use self::signals::{Signals, Told};
 use crate::limit::Limit;
+use crate::notify;
+use crate::upgrade::{Attempt, Predecessor, Upgrade};
 
-/// How often it is looked whether requests are still in flight.
+/// How often it is looked whether something is still open.
 const PACE: Duration = Duration::from_millis(10);
+/// How long a connection without a request stays open once the program stops. A request that is on its way
+/// to it arrives meanwhile, and its answer says that the connection ends.
+const IDLE_GRACE: Duration = Duration::from_secs(1);
+/// How long connections may take to close after the last request.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// Whether the program is stopping. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Draining {
     listeners: watch::Sender<bool>,
     begun: Arc<AtomicBool>,
+    idle: CancellationToken,
 }
 
 /// Waits for the signal to stop, and then for the requests in flight.
@@ -33,23 +42,22 @@ pub struct Stop {
     pub draining: Draining,
     /// The requests that are waited for.
     pub in_flight: Arc<Limit>,
+    /// The connections that are waited for.
+    pub connections: Arc<Limit>,
     /// How long they are waited for.
     pub patience: Duration,
     /// Cancelled when a part of the program has ended that never should.
     pub fault: CancellationToken,
-}
-
-struct Signals {
-    hangup: Signal,
-    terminate: Signal,
-    quit: Signal,
-    interrupt: Signal,
+    /// How to hand over to another process.
+    pub upgrade: Upgrade,
+    /// The process that handed over to this one.
+    pub predecessor: Option<Predecessor>,
 }
 
 impl Draining {
     /// Not stopping yet.
     pub fn new() -> Self {
-        Self { listeners: watch::Sender::new(false), begun: Arc::default() }
+        Self { listeners: watch::Sender::new(false), begun: Arc::default(), idle: CancellationToken::new() }
     }
 
     /// Listeners stop accepting when this turns to true.
@@ -62,10 +70,20 @@ impl Draining {
         self.begun.load(Ordering::Relaxed)
     }
 
-    /// Begins it: no new connection, no further request on the old ones.
+    /// Begins it: no new connection, and the next answer on each of the old ones is its last.
     pub fn begin(&self) {
         self.begun.store(true, Ordering::Relaxed);
         self.listeners.send_replace(true);
+    }
+
+    /// Ends the connections that wait for a request.
+    pub fn end_idle(&self) {
+        self.idle.cancel();
+    }
+
+    /// Until connections that wait for a request are to end.
+    pub async fn idle_ended(&self) {
+        self.idle.cancelled().await;
     }
 }
 
@@ -90,56 +108,59 @@ impl ShutdownSignalWatch for Stop {
 
 impl Stop {
     async fn wait(&self, mut signals: Signals) {
-        tokio::select! {
-            graceful = signals.next() => {
-                if graceful {
-                    self.drain(signals).await;
+        if let Some(predecessor) = &self.predecessor {
+            predecessor.relieve().await;
+        }
+        notify::ready();
+        loop {
+            tokio::select! {
+                told = signals.next() => match told {
+                    Told::Stop => return self.stop(&mut signals).await,
+                    Told::StopNow => return,
+                    Told::Upgrade => match self.upgrade.attempt(signals.stop()).await {
+                        // Nobody waits for this process: connections may end one by one.
+                        Attempt::HandedOver => return self.drain(&mut signals, self.patience).await,
+                        Attempt::Interrupted(Told::StopNow) => return,
+                        Attempt::Interrupted(_) => return self.stop(&mut signals).await,
+                        Attempt::Failed => {}
+                    },
+                },
+                () = self.fault.cancelled() => {
+                    return error!("stopping, since a part of the program has ended");
                 }
             }
-            () = self.fault.cancelled() => error!("stopping, since a part of the program has ended"),
         }
     }
 
-    async fn drain(&self, mut signals: Signals) {
+    async fn stop(&self, signals: &mut Signals) {
+        notify::stopping();
+        self.upgrade.close();
+        self.drain(signals, IDLE_GRACE).await;
+    }
+
+    async fn drain(&self, signals: &mut Signals, idle_grace: Duration) {
         let patience = self.patience;
         info!("stopping: up to {patience:?} for {} requests in flight", self.in_flight.used());
         self.draining.begin();
         let done = async {
-            while self.in_flight.used() > 0 {
-                sleep(PACE).await;
-            }
+            timeout(idle_grace, none_left(&self.connections)).await.ok();
+            self.draining.end_idle();
+            none_left(&self.in_flight).await;
+            timeout(CLOSING, none_left(&self.connections)).await.ok();
         };
         tokio::select! {
-            ended = timeout(patience, done) => {
+            ended = timeout(patience + CLOSING, done) => {
                 if ended.is_err() {
                     warn!("{} requests are cut off after {patience:?}", self.in_flight.used());
                 }
             }
-            _ = signals.next() => warn!("told to stop again: {} requests are cut off", self.in_flight.used()),
+            _ = signals.stop() => warn!("told to stop again: {} requests are cut off", self.in_flight.used()),
         }
     }
 }
 
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            quit: signal(SignalKind::quit())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// The next signal to stop: whether requests may end first.
-    async fn next(&mut self) -> bool {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return true,
-                _ = self.quit.recv() => return true,
-                _ = self.interrupt.recv() => return false,
-                // Its default would be the end of the process.
-                _ = self.hangup.recv() => info!("SIGHUP ignored: certificates are read again by themselves, other keys need a restart"),
-            }
-        }
+async fn none_left(limit: &Limit) {
+    while limit.used() > 0 {
+        sleep(PACE).await;
     }
 }

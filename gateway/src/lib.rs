@@ -15,11 +15,13 @@ pub mod limit;
 pub mod listener;
 pub mod live;
 pub mod metrics;
+pub mod notify;
 pub mod proxy;
 pub mod request;
 pub mod respond;
 pub mod route;
 pub mod status;
+pub mod upgrade;
 pub mod upstream;
 
 /// This program's version.

@@ -1,10 +1,12 @@
-//! What stands between the operating system's sockets and Pingora's proxy: listeners bound by us, the cap
-//! on connections, the deadline of the whole header.
+//! What stands between the operating system's sockets and Pingora's proxy: listeners bound by us or handed
+//! over, the cap on connections, the deadline of the whole header.
 
 mod bound;
 mod deadline;
 mod gate;
+pub mod inherited;
 
 pub use bound::{BindError, Bound, Listening};
 pub use deadline::HeaderDeadline;
 pub use gate::{Gate, Limits};
+pub use inherited::Inherited;

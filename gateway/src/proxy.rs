@@ -17,6 +17,7 @@ use pingora::{Error, ErrorType, Result};
 use tracing::{debug, error, warn};
 
 use crate::context::{Context, Target};
+use crate::drain::Draining;
 use crate::error::Failure;
 use crate::limit::Limit;
 use crate::listener::HeaderDeadline;
@@ -61,6 +62,8 @@ pub struct Proxy {
     pub in_flight: Arc<Limit>,
     /// What a request may be and take.
     pub settings: Settings,
+    /// Whether the program is stopping.
+    pub draining: Draining,
 }
 
 #[async_trait]
@@ -147,12 +150,15 @@ impl ProxyHttp for Proxy {
 
     async fn response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         context: &mut Context,
     ) -> Result<()> {
         if response.status.is_informational() && response.status != 101 {
             return Ok(());
+        }
+        if self.draining.has_begun() {
+            session.set_keepalive(None);
         }
         context.upstream.answered = context.upstream.started.map(|started| started.elapsed());
         strip_hop_by_hop(response);

@@ -66,6 +66,13 @@ impl Program {
         &self.binary
     }
 
+    /// Starts it by this path, where a test may put another file meanwhile.
+    #[must_use]
+    pub fn placed(mut self, path: impl Into<PathBuf>) -> Self {
+        self.binary = path.into();
+        self
+    }
+
     /// Adds an argument.
     #[must_use]
     pub fn arg(mut self, argument: impl Into<OsString>) -> Self {

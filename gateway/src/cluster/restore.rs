@@ -1,10 +1,11 @@
-//! The start: makes live what is found on disk, as far as it is good.
+//! The start: makes live what is found on disk, as far as it is good. And the folder taken up again.
 
 use tracing::{error, info, warn};
 use wire::{Mode, Position, Update};
 
 use super::cache::{Cache, Complaint, Found, Generation, merge_deltas};
-use super::store::Begin;
+use super::lock::FolderLock;
+use super::store::{Begin, Writer};
 use super::{Agent, Source};
 
 impl Agent {
@@ -24,6 +25,34 @@ impl Agent {
             self.went_live(held, Source::Disk);
         }
         self.writer.start(cache, begin.unwrap_or(Begin::Empty));
+    }
+
+    /// Takes up the folder again, which another process may have written to meanwhile. What is live stays.
+    pub(super) fn reopen(&mut self) {
+        self.writer = Writer::idle(self.metrics.cache_errors.clone(), self.status.clone());
+        let opened = FolderLock::take(&self.settings.state_dir)
+            .and_then(|lock| Ok((lock, Cache::open(&self.settings.state_dir)?)));
+        match opened {
+            Ok((lock, cache)) => {
+                self.lock = Some(lock);
+                // What ended the other process in the middle of a change says nothing of this one.
+                let unmarked = self.marker.end(None);
+                self.watch_marker(unmarked);
+                let begin = self.begin_again(&cache);
+                self.writer.start(cache, begin);
+            }
+            Err(error) => error!("the copy on disk is not kept any more: {error}"),
+        }
+    }
+
+    fn begin_again(&self, cache: &Cache) -> Begin {
+        let Some(held) = self.applier.held() else { return Begin::Empty };
+        match cache.read(Generation::Current) {
+            Some(found) if found.complaint.is_none() && found.end() == Some(held) => {
+                go_on(cache, &found, held)
+            }
+            _ => Begin::Stale(held),
+        }
     }
 
     /// Makes live what a file holds; `None` when nothing of it could be.

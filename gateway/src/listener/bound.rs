@@ -2,6 +2,7 @@
 //! itself would try for half a minute and then panic.
 
 use std::fmt;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use pingora::server::{Fds, ListenFds, ShutdownWatch};
 use pingora::services::Service as PingoraService;
 use pingora::services::listening::Service;
 
+use super::Inherited;
 use crate::drain::Draining;
 
 /// Bound listeners, not accepting yet.
@@ -30,7 +32,7 @@ pub struct BindError {
     /// The address.
     pub address: SocketAddr,
     /// What the operating system says.
-    pub source: std::io::Error,
+    pub source: io::Error,
 }
 
 /// An application on its listeners. It stops accepting when `draining` begins, whatever Pingora's own watch
@@ -47,14 +49,31 @@ impl Bound {
     /// # Errors
     /// The first that cannot be bound.
     pub fn bind(addresses: &[SocketAddr]) -> Result<Self, BindError> {
+        Self::inherit_or_bind(addresses, &mut Inherited::default())
+    }
+
+    /// Takes the listeners that were handed over on these addresses, and binds the other addresses.
+    ///
+    /// # Errors
+    /// The first address that cannot be bound.
+    pub fn inherit_or_bind(addresses: &[SocketAddr], inherited: &mut Inherited) -> Result<Self, BindError> {
         let listeners = addresses.iter().map(|&address| {
-            let listener = TcpListener::bind(address).and_then(|listener| {
+            let listener = inherited.listener(address).map_or_else(|| TcpListener::bind(address), Ok);
+            let listener = listener.and_then(|listener| {
                 listener.set_nonblocking(true)?;
                 Ok((listener.local_addr()?, listener))
             });
             listener.map_err(|source| BindError { address, source })
         });
         Ok(Self { listeners: listeners.collect::<Result<_, _>>()? })
+    }
+
+    /// Further descriptors of the same listeners, to be handed over one day.
+    ///
+    /// # Errors
+    /// When the process may have no more.
+    pub fn duplicates(&self) -> io::Result<Vec<TcpListener>> {
+        self.listeners.iter().map(|(_, listener)| listener.try_clone()).collect()
     }
 
     /// The addresses bound, with the ports that the operating system chose for port 0.

@@ -15,6 +15,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::HeaderDeadline;
+use crate::drain::Draining;
 use crate::limit::Limit;
 use crate::metrics::ConnectionMetrics;
 use crate::proxy::Proxy;
@@ -47,14 +48,20 @@ pub struct Gate {
 struct Guard {
     proxy: Arc<HttpProxy<Proxy>>,
     options: HttpServerOptions,
+    draining: Draining,
 }
 
 impl Gate {
-    /// The way in to `proxy`.
-    pub fn new(proxy: HttpProxy<Proxy>, limits: Limits, metrics: ConnectionMetrics) -> Self {
+    /// The way in to `proxy`. Connections without a request end when `draining` says so.
+    pub fn new(
+        proxy: HttpProxy<Proxy>,
+        limits: Limits,
+        metrics: ConnectionMetrics,
+        draining: Draining,
+    ) -> Self {
         let mut options = HttpServerOptions::default();
         options.keepalive_request_limit = Some(REQUESTS_PER_CONNECTION);
-        Self { limits, metrics, guard: Arc::new(Guard { proxy: Arc::new(proxy), options }) }
+        Self { limits, metrics, guard: Arc::new(Guard { proxy: Arc::new(proxy), options, draining }) }
     }
 
     async fn refuse(&self, mut stream: Stream) {
@@ -107,7 +114,10 @@ impl HttpServerApp for Guard {
         Some(&self.options)
     }
 
+    /// Called as soon as nothing is accepted any more. Pingora's own would end the connections that wait for
+    /// a request at once, and with them requests that are on their way.
     async fn http_cleanup(&self) {
+        self.draining.idle_ended().await;
         self.proxy.http_cleanup().await;
     }
 }

@@ -101,6 +101,20 @@ impl Connected {
         }
     }
 
+    /// Sends an update and waits for its ack; `None` when the data plane has gone meanwhile.
+    pub(crate) async fn try_update(&mut self, update: &Update) -> Option<Position> {
+        for frame in EncodedUpdate::new(update).frames {
+            self.link.send(frame).await.ok()?;
+        }
+        loop {
+            match self.next_or_end().await? {
+                Frame::Ack(ack) => return Some(ack.held),
+                Frame::Heartbeat(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
     pub(crate) async fn close(&mut self, code: CloseCode, reason: &str) {
         self.link.close(code.number(), reason).await;
     }

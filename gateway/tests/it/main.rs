@@ -14,3 +14,4 @@ mod swap;
 mod sync;
 mod table;
 mod tunnels;
+mod upgrade;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use command_fds::{CommandFdExt, FdMapping};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -118,6 +119,44 @@ fn what_is_missing_exits_69_and_says_so() {
     drop(taken);
     std::fs::remove_file(node.folder.path().join("cluster.key")).unwrap();
     assert_exit(&node.command("run").output().unwrap(), 69, &["cluster.key"]);
+}
+
+/// As systemd's socket activation hands them over: on the descriptors from 3 on. The test keeps them, so that
+/// the program could not bind them itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_takes_sockets_that_it_is_given() {
+    let node = Node::new();
+    let sockets =
+        [&node.proxy, &node.status].map(|port| std::net::TcpListener::bind(port.address()).unwrap());
+    let command = |sockets: &[std::net::TcpListener]| {
+        let given = sockets.iter().map(|socket| socket.try_clone().unwrap().into());
+        let mappings =
+            given.zip(3..).map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd }).collect();
+        let mut command = node.command("run");
+        command.env("LISTEN_FDS", "2").fd_mappings(mappings).unwrap();
+        command
+    };
+    let output = command(&sockets).env("LISTEN_PREDECESSOR", "1").output().unwrap();
+    assert_exit(&output, 69, &["cannot listen on"]);
+    let output = command(&sockets).env("LISTEN_PID", "1").output().unwrap();
+    assert_exit(&output, 69, &["cannot listen on"]);
+
+    let mut running = Running(command(&sockets).stderr(Stdio::inherit()).spawn().unwrap());
+    let status = Client::new(node.status.address());
+    wait::eventually(SOON, || status.get("/status")).await;
+    Client::new(node.proxy.address()).get("/").await.unwrap().expect(503);
+    running.signal(Signal::SIGTERM);
+    assert_eq!(running.exit_code().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_is_one_process_s() {
+    let node = Node::new();
+    let (_running, _) = node.run().await;
+    let (proxy, status) = (ports::reserve(), ports::reserve());
+    let mut second = node.command("run");
+    second.env("GIBBON_PROXY__LISTEN", proxy.to_string()).env("GIBBON_STATUS__LISTEN", status.to_string());
+    assert_exit(&second.output().unwrap(), 69, &["is used by another process", "state_dir"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

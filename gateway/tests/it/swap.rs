@@ -53,6 +53,8 @@ async fn requests_in_flight_end_and_no_new_ones_begin() {
     let mut idle = Connection::open(gateway.address()).await.unwrap();
     idle.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
     idle.read_response(false).await.unwrap().expect(200);
+    let mut silent = Connection::open(gateway.address()).await.unwrap();
+    wait::until(SOON, "two connections", || gateway.shared.connections.used() == 2).await;
 
     origin.answer(Answer::echo().delay(Duration::from_millis(500)));
     let mut busy = Connection::open(gateway.address()).await.unwrap();
@@ -60,7 +62,6 @@ async fn requests_in_flight_end_and_no_new_ones_begin() {
     wait::until(SOON, "a request in flight", || origin.count() == 2).await;
     gateway.draining.begin();
 
-    idle.read_to_end().await.unwrap();
     wait::eventually(SOON, || async {
         match TcpStream::connect(gateway.address()).await {
             Ok(_) => Err("still accepting"),
@@ -68,6 +69,15 @@ async fn requests_in_flight_end_and_no_new_ones_begin() {
         }
     })
     .await;
-    busy.read_response(false).await.unwrap().expect(200);
+    let last = busy.read_response(false).await.unwrap().expect(200);
+    assert_eq!(last.header("connection"), Some("close"));
     wait::until(SOON, "nothing in flight", || gateway.shared.in_flight.used() == 0).await;
+
+    // A request that was on its way is still answered, until idle connections are ended.
+    idle.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+    let last = idle.read_response(false).await.unwrap().expect(200);
+    assert_eq!(last.header("connection"), Some("close"));
+    gateway.draining.end_idle();
+    silent.read_to_end().await.unwrap();
+    wait::until(SOON, "no connection", || gateway.shared.connections.used() == 0).await;
 }

@@ -51,6 +51,11 @@ impl std::fmt::Display for Complaint {
 }
 
 impl Found {
+    /// Where the good updates lead to.
+    pub(in super::super) fn end(&self) -> Option<Position> {
+        self.updates.last().map(|update| update.header.position())
+    }
+
     pub(super) fn nothing(reason: impl Into<String>) -> Self {
         Self { complaint: Some(Complaint::Damaged(reason.into())), ..Self::default() }
     }

@@ -1,0 +1,109 @@
+//! The sync agent's own thread and runtime, so that an update never takes a turn from a worker.
+
+use std::io;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use super::Agent;
+use crate::live;
+
+/// The agent on its thread. It can be paused, which leaves the state folder to another process, and go on.
+#[derive(Debug)]
+pub struct AgentThread {
+    state: Mutex<State>,
+    /// Cancelled when the agent ends by itself.
+    fault: CancellationToken,
+}
+
+#[derive(Debug)]
+enum State {
+    Running(CancellationToken, JoinHandle<Agent>),
+    Paused(Box<Agent>),
+    /// It has panicked, or its thread could not be started.
+    Gone,
+}
+
+impl AgentThread {
+    /// Starts it. `fault` is cancelled should it end by itself.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn start(agent: Agent, fault: CancellationToken) -> io::Result<Self> {
+        let state = Mutex::new(spawn(agent, fault.clone())?);
+        Ok(Self { state, fault })
+    }
+
+    /// Stops the agent and waits until it has said goodbye and left the folder; whether it did.
+    pub fn pause(&self) -> bool {
+        let mut state = self.state.lock();
+        let before = std::mem::replace(&mut *state, State::Gone);
+        *state = match before {
+            State::Running(stop, thread) => {
+                stop.cancel();
+                thread.join().map_or(State::Gone, |agent| State::Paused(Box::new(agent)))
+            }
+            other => other,
+        };
+        matches!(*state, State::Paused(_))
+    }
+
+    /// Lets a paused agent go on where it stopped.
+    pub fn resume(&self) {
+        let mut state = self.state.lock();
+        let before = std::mem::replace(&mut *state, State::Gone);
+        *state = match before {
+            State::Paused(mut agent) => {
+                agent.reopen();
+                spawn(*agent, self.fault.clone()).unwrap_or_else(|error| {
+                    error!("cannot start the sync agent again: {error}");
+                    self.fault.cancel();
+                    State::Gone
+                })
+            }
+            other => other,
+        };
+    }
+
+    /// Stops it for good, and waits for it that long.
+    pub fn stop(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        // Somebody who pauses it holds the lock for as long as its disk takes.
+        let Some(mut state) = self.state.try_lock_for(patience) else { return late(patience) };
+        let State::Running(stop, thread) = std::mem::replace(&mut *state, State::Gone) else { return };
+        stop.cancel();
+        while !thread.is_finished() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
+        if !thread.is_finished() {
+            late(patience);
+        } else if thread.join().is_err() {
+            error!("the sync agent has panicked");
+        }
+    }
+}
+
+fn late(patience: Duration) {
+    warn!("the sync agent has not ended within {patience:?}");
+}
+
+fn spawn(mut agent: Agent, fault: CancellationToken) -> io::Result<State> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let run = move || {
+        // Cancelled when the thread ends, by a panic too.
+        let ended = fault.drop_guard();
+        runtime.block_on(agent.run(&stopped));
+        if stopped.is_cancelled() {
+            ended.disarm();
+        }
+        agent
+    };
+    let thread = thread::Builder::new().name("sync-agent".to_owned()).stack_size(live::STACK).spawn(run)?;
+    Ok(State::Running(stop, thread))
+}

@@ -1,0 +1,30 @@
+//! What the service manager is told, where there is one (`NOTIFY_SOCKET`, systemd's `Type=notify`).
+
+use sd_notify::NotifyState;
+use tracing::warn;
+
+/// This process serves.
+pub fn ready() {
+    notify(&[NotifyState::Ready, NotifyState::Status("serving")]);
+}
+
+/// This process stops.
+pub fn stopping() {
+    notify(&[NotifyState::Stopping, NotifyState::Status("finishing the requests in flight")]);
+}
+
+/// Another process serves in the place of this one. Only the main process may say who the main process is.
+pub fn main_is(pid: u32) {
+    notify(&[NotifyState::MainPid(pid)]);
+}
+
+/// One line for `systemctl status`.
+pub fn status(text: &str) {
+    notify(&[NotifyState::Status(text)]);
+}
+
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        warn!("cannot tell the service manager: {error}");
+    }
+}

@@ -1,0 +1,80 @@
+//! The process that takes over, seen by the one that hands over.
+
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net;
+use std::process::Stdio;
+
+use command_fds::{CommandFdExt, FdMapping};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+use tracing::warn;
+
+use super::UpgradeError;
+use crate::listener::inherited;
+
+#[derive(Debug)]
+pub(super) struct Successor {
+    child: Child,
+    pid: u32,
+    socket: UnixStream,
+}
+
+impl Successor {
+    /// Starts the program that now lies where this one was started from, with the same arguments. By that
+    /// name and not by `/proc/self/exe`, which goes on naming the file that was replaced.
+    pub(super) fn start(listeners: &[TcpListener]) -> Result<Self, UpgradeError> {
+        let mut arguments = std::env::args_os();
+        let program = arguments.next().unwrap_or_default();
+        let failed = |source| UpgradeError::Start { program: program.display().to_string(), source };
+        let (ours, theirs) = net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let mappings = mappings(listeners, theirs)?;
+        let mut command = std::process::Command::new(&program);
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .env(inherited::COUNT, mappings.len().to_string())
+            .env(inherited::PREDECESSOR, std::process::id().to_string())
+            .env_remove(inherited::FOR)
+            .fd_mappings(mappings)
+            .map_err(|collision| failed(std::io::Error::other(collision)))?;
+        let child = Command::from(command).spawn().map_err(failed)?;
+        let pid = child.id().unwrap_or_default();
+        Ok(Self { child, pid, socket: UnixStream::from_std(ours)? })
+    }
+
+    pub(super) const fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Waits for this byte.
+    pub(super) async fn expect(&mut self, byte: u8) -> Result<(), UpgradeError> {
+        match self.socket.read_u8().await {
+            Ok(read) if read == byte => Ok(()),
+            Ok(_) => Err(UpgradeError::Foreign),
+            // It has closed its end, and so has ended, or is a program that knows nothing of this.
+            Err(_) => Err(UpgradeError::Ended(self.child.wait().await?)),
+        }
+    }
+
+    pub(super) async fn tell(&mut self, byte: u8) -> Result<(), UpgradeError> {
+        Ok(self.socket.write_u8(byte).await?)
+    }
+
+    /// Kills it, if it is still there, and waits until it is gone.
+    pub(super) async fn end(mut self) {
+        if let Err(error) = self.child.kill().await {
+            warn!(pid = self.pid, "cannot end the new process: {error}");
+        }
+    }
+}
+
+/// The listeners, and behind them the socket, as the descriptors that the successor looks for.
+fn mappings(listeners: &[TcpListener], socket: net::UnixStream) -> Result<Vec<FdMapping>, std::io::Error> {
+    let listeners = listeners.iter().map(|listener| listener.try_clone().map(OwnedFd::from));
+    let all = listeners.chain([Ok(OwnedFd::from(socket))]);
+    let numbered = all.zip(inherited::FIRST..);
+    numbered.map(|(parent_fd, child_fd)| Ok(FdMapping { parent_fd: parent_fd?, child_fd })).collect()
+}

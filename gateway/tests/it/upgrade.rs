@@ -1,0 +1,105 @@
+//! One process in the place of another: under load, with changes pushed all the while, and when it fails.
+
+mod load;
+mod stage;
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use testkit::http::Connection;
+use testkit::plane::DEADLINE;
+use testkit::wait;
+use tokio::time::Instant;
+
+use self::load::Load;
+use self::stage::Stage;
+
+/// How many upgrades follow one another.
+fn upgrades() -> u32 {
+    std::env::var("GIBBON_TEST_UPGRADES").map_or(5, |number| number.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_is_lost_and_changes_go_on() {
+    let mut stage = Stage::start(&[]).await;
+    let load = Load::start(stage.proxy.address());
+    for _ in 0..upgrades() {
+        let before = stage.main_pid();
+        let pushed = stage.pushed();
+        stage.signal(Signal::SIGUSR2);
+        stage.told("READY=1").await;
+        assert_ne!(stage.main_pid(), before, "the service manager was told the new process");
+        stage.ended(before).await;
+        // The new process is ready by the copy on disk; then it hears of changes.
+        wait::until(DEADLINE, "changes are pushed", || stage.pushed() > pushed + 20).await;
+        stage.ready().await;
+    }
+    let served = load.end().await;
+    assert!(served.requests > 100 * upgrades(), "{served:?}");
+    assert_eq!(served.failures, Vec::<String>::new(), "of {} requests", served.requests);
+    assert!(served.closed > 0, "an old process says with its last answers that it closes");
+
+    let view = stage.status().await;
+    assert_eq!(stage.node_ids(), 1, "all of them were the same node");
+    assert_eq!(view["sync"]["crashes"], 0);
+    assert_eq!(view["sync"]["disk_damage"], serde_json::Value::Null);
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upgrade_that_fails_leaves_everything_as_it_was() {
+    let mut stage = Stage::start(&[("upgrade_timeout", "3s")]).await;
+    let load = Load::start(stage.proxy.address());
+    let pid = stage.main_pid();
+    for (program, why) in [
+        ("#!/nonexistent\n", "cannot start"),
+        ("#!/bin/sh\nexit 7\n", "exit status: 7"),
+        ("#!/bin/sh\nexec sleep 60\n", "was not ready within 3s"),
+        ("#!/bin/sh\nGIBBON_CLUSTER__CERT=/nonexistent exec \"$REAL_PROGRAM\" \"$@\"\n", "exit status: 69"),
+    ] {
+        stage.place(program);
+        stage.signal(Signal::SIGUSR2);
+        stage.told(why).await;
+        assert_eq!(stage.main_pid(), pid);
+        let pushed = stage.pushed();
+        wait::until(DEADLINE, "the sync goes on", || stage.pushed() > pushed + 5).await;
+        stage.disk_follows().await;
+    }
+    assert_eq!(load.end().await.failures, Vec::<String>::new());
+
+    stage.place_program();
+    stage.signal(Signal::SIGUSR2);
+    stage.told("READY=1").await;
+    stage.ended(pid).await;
+    stage.ready().await;
+    assert_ne!(stage.main_pid(), pid);
+    stage.stop().await;
+}
+
+/// What a connection without a request may expect of a process that was followed by another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_connection_is_served_once_more_and_ends_at_last() {
+    let mut stage = Stage::start(&[("proxy.drain_timeout", "2s")]).await;
+    let mut used = Connection::open(stage.proxy.address()).await.unwrap();
+    let mut idle = Connection::open(stage.proxy.address()).await.unwrap();
+    for connection in [&mut used, &mut idle] {
+        connection.write(load::REQUEST).await.unwrap();
+        let answer = connection.read_response(false).await.unwrap().expect(200);
+        assert_ne!(answer.header("connection"), Some("close"));
+    }
+    let pid = stage.main_pid();
+    let started = Instant::now();
+    stage.signal(Signal::SIGUSR2);
+    stage.told("READY=1").await;
+    // Until the old process has heard that it was relieved, it answers without a word of it.
+    let mut last = false;
+    while !last {
+        assert!(started.elapsed() < DEADLINE, "the last answer says that the connection ends");
+        used.write(load::REQUEST).await.unwrap();
+        last = used.read_response(false).await.unwrap().expect(200).header("connection") == Some("close");
+    }
+    assert_eq!(idle.read_to_end().await.unwrap().len(), 0);
+    assert!(started.elapsed() > Duration::from_secs(2), "{:?}", started.elapsed());
+    stage.ended(pid).await;
+    stage.stop().await;
+}

@@ -1,0 +1,228 @@
+//! A data plane that can be upgraded: started by a path of its own, under a service manager that listens,
+//! with a control plane that pushes changes all the time.
+
+use std::collections::HashSet;
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+use testkit::certs;
+use testkit::http::Client;
+use testkit::origin::Origin;
+use testkit::plane::DEADLINE;
+use testkit::ports::{self, Port};
+use testkit::process::{Process, Program};
+use testkit::wait;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+use wire::Mode;
+
+use crate::control_plane::{FakeControlPlane, route, service};
+
+/// Between two changes that the control plane pushes.
+const PACE: Duration = Duration::from_millis(20);
+
+pub(crate) struct Stage {
+    pub(crate) proxy: Port,
+    status: Port,
+    folder: TempDir,
+    manager: UnixDatagram,
+    /// What the service manager was told last as the main process.
+    main: u32,
+    first: Process,
+    heard: Arc<Heard>,
+    _cluster: Port,
+    _origin: Origin,
+    _control: JoinSet<()>,
+}
+
+/// What the control plane knows.
+#[derive(Default)]
+struct Heard {
+    pushed: AtomicU64,
+    node_ids: Mutex<HashSet<Uuid>>,
+}
+
+impl Stage {
+    /// Serves `/kept`, with these keys set.
+    pub(crate) async fn start(keys: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (proxy, status, cluster) = (ports::reserve(), ports::reserve(), ports::reserve());
+        let pair = certs::valid(folder.path(), "cluster");
+        let (socket, program) = (folder.path().join("notify"), folder.path().join("gibbon-gateway"));
+        let real = Program::gateway().path().to_owned();
+        symlink(&real, &program).unwrap();
+        let manager = UnixDatagram::bind(&socket).unwrap();
+        manager.set_nonblocking(true).unwrap();
+
+        let mut command = Program::gateway().placed(program).arg("run").env("NOTIFY_SOCKET", socket);
+        let addresses = [proxy.to_string(), status.to_string(), cluster.to_string()];
+        let own = [
+            ("state_dir", folder.path().to_str().unwrap()),
+            ("proxy.listen", &addresses[0]),
+            ("status.listen", &addresses[1]),
+            ("cluster.control_planes", &addresses[2]),
+        ];
+        for (key, value) in own.into_iter().chain(keys.iter().copied()) {
+            command = command.env(&format!("GIBBON_{}", key.to_uppercase().replace('.', "__")), value);
+        }
+        let (origin, heard, mut tasks) = (Origin::start(), Arc::new(Heard::default()), JoinSet::new());
+        let control = FakeControlPlane::listen(cluster.address(), &pair).await;
+        tasks.spawn(push(control, origin.address(), heard.clone()));
+        let first = command.env("REAL_PROGRAM", real).spawn();
+        let main = first.pid();
+        let mut stage = Self {
+            proxy,
+            status,
+            manager,
+            main,
+            first,
+            heard,
+            folder,
+            _cluster: cluster,
+            _origin: origin,
+            _control: tasks,
+        };
+        stage.told("READY=1").await;
+        stage.ready().await;
+        stage
+    }
+
+    /// The process that the service manager takes for the main one.
+    pub(crate) const fn main_pid(&self) -> u32 {
+        self.main
+    }
+
+    /// How many changes were pushed and acknowledged.
+    pub(crate) fn pushed(&self) -> u64 {
+        self.heard.pushed.load(Ordering::Relaxed)
+    }
+
+    /// By how many names the node was known to the control plane.
+    pub(crate) fn node_ids(&self) -> usize {
+        self.heard.node_ids.lock().unwrap().len()
+    }
+
+    /// Signals the main process.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.main.try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Waits until the service manager is told something with these words.
+    pub(crate) async fn told(&mut self, words: &str) {
+        let (manager, main) = (&self.manager, &mut self.main);
+        wait::eventually(DEADLINE, || {
+            let mut said = [0; 1024];
+            let said = match manager.recv(&mut said) {
+                Ok(length) => String::from_utf8_lossy(&said[..length]).into_owned(),
+                Err(_) => "nothing".to_owned(),
+            };
+            if let Some(pid) = said.lines().find_map(|line| line.strip_prefix("MAINPID=")) {
+                *main = pid.parse().unwrap();
+            }
+            let found = said.contains(words);
+            std::future::ready(if found { Ok(()) } else { Err(format!("no {words}, but {said}")) })
+        })
+        .await;
+    }
+
+    /// Waits until this process is gone.
+    pub(crate) async fn ended(&mut self, pid: u32) {
+        let first = &mut self.first;
+        wait::until(2 * DEADLINE, "the old process ends", || {
+            // Reaped here if it is ours; the others' parents are gone.
+            (first.pid() == pid && first.poll_exit().is_some()) || !runs(pid)
+        })
+        .await;
+    }
+
+    pub(crate) async fn ready(&self) {
+        let status = Client::new(self.status.address());
+        wait::eventually(DEADLINE, || async {
+            let answer = status.get("/status/ready").await?;
+            anyhow::ensure!(answer.status == 200, "{}", answer.text());
+            Ok(())
+        })
+        .await;
+    }
+
+    pub(crate) async fn status(&self) -> Value {
+        Client::new(self.status.address()).get("/status").await.unwrap().expect(200).json()
+    }
+
+    /// Waits until what is live is on disk, too.
+    pub(crate) async fn disk_follows(&self) {
+        let least = self.status().await["sync"]["revision"].as_u64();
+        wait::eventually(DEADLINE, || async {
+            let sync = self.status().await["sync"].take();
+            anyhow::ensure!(sync["disk_revision"].as_u64() >= least, "{sync}");
+            Ok(())
+        })
+        .await;
+    }
+
+    /// Puts this text where the program lies.
+    pub(crate) fn place(&self, text: &str) {
+        self.replace(|path| {
+            fs::write(path, text).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        });
+    }
+
+    /// Puts the program there again.
+    pub(crate) fn place_program(&self) {
+        self.replace(|path| symlink(Program::gateway().path(), path).unwrap());
+    }
+
+    /// Ends the main process, and waits for that.
+    pub(crate) async fn stop(mut self) {
+        self.signal(Signal::SIGTERM);
+        self.told("STOPPING=1").await;
+        self.ended(self.main).await;
+    }
+
+    fn replace(&self, put: impl Fn(&Path)) {
+        let new = self.folder.path().join("new");
+        put(&new);
+        fs::rename(new, self.folder.path().join("gibbon-gateway")).unwrap();
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if runs(self.main) {
+            self.signal(Signal::SIGKILL);
+        }
+    }
+}
+
+/// A process that has ended stays in the table until its parent asks for it.
+fn runs(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
+}
+
+/// Welcomes each data plane that comes, and pushes changes to it until it goes.
+async fn push(mut control: FakeControlPlane, origin: SocketAddr, heard: Arc<Heard>) {
+    loop {
+        let mut connected = control.welcome().await;
+        heard.node_ids.lock().unwrap().insert(connected.hello.node_id);
+        let all = [service(1, origin), route(2, 1, "/kept")];
+        let mut update = control.history.update(Mode::Snapshot, &all);
+        while connected.try_update(&update).await.is_some() {
+            heard.pushed.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(PACE).await;
+            let path = format!("/{}", control.history.position.revision % 10);
+            update = control.history.update(Mode::Delta, &[route(3, 1, &path)]);
+        }
+    }
+}
