@@ -9,6 +9,7 @@ mod failures;
 mod limits;
 mod program;
 mod proxying;
+mod stopping;
 mod support;
 mod swap;
 mod sync;

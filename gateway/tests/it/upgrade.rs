@@ -1,6 +1,6 @@
 //! One process in the place of another: under load, with changes pushed all the while, and when it fails.
 
-mod load;
+pub(crate) mod load;
 mod stage;
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use testkit::wait;
 use tokio::time::Instant;
 
 use self::load::Load;
-use self::stage::Stage;
+pub(crate) use self::stage::Stage;
 
 /// How many upgrades follow one another.
 fn upgrades() -> u32 {

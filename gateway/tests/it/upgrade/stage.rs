@@ -41,7 +41,7 @@ pub(crate) struct Stage {
     first: Process,
     heard: Arc<Heard>,
     _cluster: Port,
-    _origin: Origin,
+    pub(crate) origin: Origin,
     _control: JoinSet<()>,
 }
 
@@ -89,7 +89,7 @@ impl Stage {
             heard,
             folder,
             _cluster: cluster,
-            _origin: origin,
+            origin,
             _control: tasks,
         };
         stage.told("READY=1").await;
@@ -143,6 +143,15 @@ impl Stage {
             (first.pid() == pid && first.poll_exit().is_some()) || !runs(pid)
         })
         .await;
+    }
+
+    /// Waits until the first process has ended, and without a fault.
+    pub(crate) async fn exited_well(&mut self) {
+        assert_eq!(self.first.wait_exit(DEADLINE).await.code(), Some(0));
+    }
+
+    pub(crate) fn status_address(&self) -> SocketAddr {
+        self.status.address()
     }
 
     pub(crate) async fn ready(&self) {
