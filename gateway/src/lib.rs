@@ -10,6 +10,7 @@ pub mod context;
 pub mod drain;
 pub mod echo;
 pub mod error;
+pub mod framing;
 pub mod health;
 pub mod limit;
 pub mod listener;

@@ -19,6 +19,7 @@ use tracing::{debug, error, warn};
 use crate::context::{Context, Target};
 use crate::drain::Draining;
 use crate::error::Failure;
+use crate::framing;
 use crate::limit::Limit;
 use crate::listener::HeaderDeadline;
 use crate::live::Live;
@@ -162,6 +163,7 @@ impl ProxyHttp for Proxy {
         }
         context.upstream.answered = context.upstream.started.map(|started| started.elapsed());
         strip_hop_by_hop(response);
+        framing::frame(session, response)?;
         let waited = context.upstream.answered.unwrap_or_default();
         remove_ours(response);
         response.append_known(&names::VIA, request::VIA);
@@ -169,6 +171,21 @@ impl ProxyHttp for Proxy {
         response.append_known(&names::PROXY_LATENCY, milliseconds(context.before_upstream()));
         response.append_known(&names::UPSTREAM_LATENCY, milliseconds(waited));
         Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        _: &mut Option<Bytes>,
+        end: bool,
+        _: &mut Context,
+    ) -> Result<Option<Duration>> {
+        // Answered in full: what is missing of the request is read for the client's sake only, so that it
+        // gets to read the answer.
+        if end && !session.was_upgraded() && !session.as_downstream_mut().is_body_done() {
+            session.set_read_timeout(Some(DRAIN_PATIENCE));
+        }
+        Ok(None)
     }
 
     fn error_while_proxy(

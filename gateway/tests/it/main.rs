@@ -16,3 +16,4 @@ mod sync;
 mod table;
 mod tunnels;
 mod upgrade;
+mod varnishtest;
