@@ -139,11 +139,11 @@ impl Publisher {
         if same_history.is_some_and(|held| held.revision == head.revision) {
             return None;
         }
-        let behind = same_history.filter(|held| held.revision < head.revision).map(|held| held.revision);
-        if let Some(revision) = behind
-            && let Err(error) = shared.remember(revision).await
+        let behind = same_history.filter(|held| held.revision < head.revision);
+        if let Some(held) = behind
+            && let Err(error) = shared.remember(held.revision).await
         {
-            warn!(%error, revision, "cannot read the change log; a data plane is sent a snapshot");
+            warn!(%error, revision = held.revision, "cannot read the change log; a data plane is sent a snapshot");
         }
         Some(shared.encoder.update(&shared.state, behind).await)
     }

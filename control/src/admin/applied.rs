@@ -55,9 +55,10 @@ impl Wait {
         let deadline = Instant::now() + self.timeout;
         // Until then what data planes hold may be of a history that the database has left, with the same numbers.
         let published = timeout_at(deadline, admin.state.publisher.caught_up()).await.is_ok();
-        // What is pending when the time is up is told below.
-        timeout_at(deadline, all_settled(admin, revision)).await.ok();
-        let pending = pending(admin, revision).await;
+        let pending = match timeout_at(deadline, settled(admin, revision)).await {
+            Ok(pending) => Ok(pending),
+            Err(_) => pending(admin, revision).await,
+        };
         let applied = published && pending.as_ref().is_ok_and(Vec::is_empty);
         let applied = if applied { "true" } else { "false" };
         response.headers_mut().insert("gibbon-applied", HeaderValue::from_static(applied));
@@ -69,16 +70,24 @@ impl Wait {
     }
 }
 
-/// Until each data plane holds the revision, or has refused it: then waiting longer changes nothing.
-async fn all_settled(admin: &Admin, revision: u64) {
-    let settled = |pending: &[Pending]| pending.iter().all(|data_plane| data_plane.refused.is_some());
+/// Those that do not hold the revision, once each of them has refused it: then waiting longer changes nothing.
+async fn settled(admin: &Admin, revision: u64) -> Vec<Pending> {
+    let refused = |data_plane: &Pending| data_plane.refused.is_some();
     let mut changes = admin.state.registry.changes();
-    while !settled(&admin.state.registry.pending(revision)) {
-        if changes.changed().await.is_err() {
-            return;
+    loop {
+        changes.borrow_and_update();
+        let mut pending = admin.state.registry.pending(revision);
+        if !pending.iter().all(refused) {
+            // The sender lives as long as the registry does.
+            changes.changed().await.ok();
+            continue;
         }
-    }
-    while !elsewhere(admin, revision).await.is_ok_and(|pending| settled(&pending)) {
+        if let Ok(elsewhere) = elsewhere(admin, revision).await
+            && elsewhere.iter().all(refused)
+        {
+            pending.extend(elsewhere);
+            return pending;
+        }
         tokio::time::sleep(ELSEWHERE).await;
     }
 }

@@ -160,6 +160,8 @@ impl Registry {
             node.session.cancel();
             self.shared.metrics.forget_node(node_id);
         }
+        drop(nodes);
+        self.shared.changes.send_modify(|count| *count += 1);
     }
 
     /// Writes what has changed to the database, until `stop`.

@@ -40,11 +40,16 @@ impl Encoder {
         Self { metrics, deltas, snapshot, large: tokio::sync::Mutex::default() }
     }
 
-    /// The update from revision `from` to the head of `state`: a delta, if it remembers that far back.
-    pub(super) async fn update(&self, state: &Mutex<State>, from: Option<u64>) -> Arc<EncodedUpdate> {
+    /// The update from what is `held` to the head of `state`: a delta, if it remembers that far back in the same
+    /// history.
+    pub(super) async fn update(&self, state: &Mutex<State>, held: Option<Position>) -> Arc<EncodedUpdate> {
         let wanted = {
             let state = state.lock();
-            from.filter(|from| state.remembers(*from)).map(|from| Wanted { from, to: state.position() })
+            let to = state.position();
+            let held = held.filter(|held| held.epoch == to.epoch && held.revision <= to.revision);
+            held.map(|held| held.revision)
+                .filter(|from| state.remembers(*from))
+                .map(|from| Wanted { from, to })
         };
         match wanted {
             Some(wanted) => self.delta(state, wanted).await,
@@ -80,7 +85,11 @@ impl Encoder {
     async fn delta(&self, state: &Mutex<State>, wanted: Wanted) -> Arc<EncodedUpdate> {
         let encoding = self.encoding(wanted);
         let encoded = encoding.get_or_init(|| async {
-            let material = state.lock().material(Some(wanted.from));
+            let material = {
+                let state = state.lock();
+                // It may have been loaded anew, in another history.
+                state.material((state.head().epoch == wanted.to.epoch).then_some(wanted.from))
+            };
             self.encode(material).await
         });
         Arc::clone(encoded.await)
