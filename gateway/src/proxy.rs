@@ -282,7 +282,7 @@ impl Proxy {
         } else if header.headers.len() > MAX_FIELDS || header_bytes(header) > self.settings.max_header_bytes {
             Err(Failure::HeaderTooLarge)
         } else {
-            Ok(())
+            framing::check(header)
         }
     }
 

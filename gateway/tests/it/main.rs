@@ -4,6 +4,7 @@
 
 mod canonical;
 mod control_plane;
+mod differential;
 mod disk;
 mod failures;
 mod limits;
