@@ -14,6 +14,7 @@
 
 mod builder;
 mod bytes;
+mod certificates;
 mod entry;
 mod host;
 mod map;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 
 pub use builder::{Builder, Change, Refusal};
+pub use certificates::Certificates;
 pub use entry::Entry;
 pub use service::{Host, Service};
 
@@ -35,7 +37,7 @@ use map::Map;
 use slots::Slots;
 use trie::{Candidate, Node};
 
-/// Every route and service of one configuration. Cheap to clone.
+/// Every route, service and certificate of one configuration. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     /// By the key of the host pattern.
@@ -43,6 +45,7 @@ pub struct Table {
     /// Routes for any host.
     any_host: Arc<Node>,
     services: Slots,
+    certificates: Certificates,
     /// How many host patterns of routes have a wildcard: without any, none are looked for.
     wildcards: usize,
     routes: usize,
@@ -90,6 +93,11 @@ impl Table {
         }
         search.walk(&self.any_host);
         search.best.map(|found| self.matched(found, request))
+    }
+
+    /// The certificates of TLS handshakes, of listeners and to upstreams.
+    pub const fn certificates(&self) -> &Certificates {
+        &self.certificates
     }
 
     /// How many routes there are.

@@ -15,6 +15,12 @@ impl Kind {
     pub const SERVICE: Self = Self(1);
     /// A [`crate::Route`].
     pub const ROUTE: Self = Self(2);
+    /// A [`crate::Certificate`].
+    pub const CERTIFICATE: Self = Self(3);
+    /// A [`crate::Sni`].
+    pub const SNI: Self = Self(4);
+    /// A [`crate::CaCertificate`].
+    pub const CA_CERTIFICATE: Self = Self(5);
 
     /// The name of the Admin API's collection, as an operator knows it; `None` for a kind that this
     /// version does not know.
@@ -22,6 +28,9 @@ impl Kind {
         match self {
             Self::SERVICE => Some("services"),
             Self::ROUTE => Some("routes"),
+            Self::CERTIFICATE => Some("certificates"),
+            Self::SNI => Some("snis"),
+            Self::CA_CERTIFICATE => Some("ca_certificates"),
             _ => None,
         }
     }
@@ -55,6 +64,21 @@ impl Key {
     /// The key of the route `id`.
     pub const fn route(id: Uuid) -> Self {
         Self { kind: Kind::ROUTE, id }
+    }
+
+    /// The key of the certificate `id`.
+    pub const fn certificate(id: Uuid) -> Self {
+        Self { kind: Kind::CERTIFICATE, id }
+    }
+
+    /// The key of the server name `id`.
+    pub const fn sni(id: Uuid) -> Self {
+        Self { kind: Kind::SNI, id }
+    }
+
+    /// The key of the CA certificate `id`.
+    pub const fn ca_certificate(id: Uuid) -> Self {
+        Self { kind: Kind::CA_CERTIFICATE, id }
     }
 }
 

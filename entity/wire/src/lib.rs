@@ -3,7 +3,7 @@
 //!
 //! # What is carried
 //!
-//! A configuration is a set of entities ([`Service`], [`Route`], …), each under a [`Key`] (kind and id).
+//! A configuration is a set of entities ([`Service`], [`Route`], [`Certificate`], …), each under a [`Key`] (kind and id).
 //! The control plane writes an entity's *canonical bytes* once, when a write commits: JSON in the order of
 //! the struct's fields, without those that hold their default. They go into the change log, from there
 //! into updates, from there onto a data plane's disk; nobody serialises them anew. A [`Record`] is one
@@ -41,7 +41,7 @@
 //!
 //! An update is applied whole or not at all. The data plane checks, in this order: the lengths
 //! ([`UpdateError`]), `epoch` and `from` against what it holds, each record, each entity's rules
-//! ([`Service::validate`], [`Route::validate`]: the Admin API refuses by the same code), references
+//! ([`Service::validate`], [`Route::validate`], …: the Admin API refuses by the same code), references
 //! between entities, and the root of the result against the header's. Only then it swaps.
 //!
 //! # When something fails
@@ -71,6 +71,8 @@
 //! never changes, nor does the number of a [`Kind`] or a [`CloseCode`]. The files in `tests/golden` pin
 //! the bytes of each version: a new version adds files and leaves these as they are.
 
+mod ca_certificate;
+mod certificate;
 mod digest;
 mod frame;
 mod key;
@@ -79,10 +81,13 @@ mod pattern;
 mod record;
 mod route;
 mod service;
+mod sni;
 mod update;
 mod validate;
 mod violations;
 
+pub use ca_certificate::CaCertificate;
+pub use certificate::Certificate;
 pub use digest::{BUCKETS, BucketSet, Digest, EntityHash, Root, RootParseError, bucket_of};
 pub use frame::{
     Ack, CloseCode, Frame, FrameError, Hello, IGNORABLE, MAX_FRAME, Nack, NackReason, Position, VERSIONS,
@@ -94,6 +99,7 @@ pub use pattern::{HeaderPattern, PatternError, compile_path};
 pub use record::{Record, RecordError, Records};
 pub use route::{Endpoint, PathHandling, Route};
 pub use service::{Protocol, Service};
+pub use sni::Sni;
 pub use update::{
     Assembly, EncodedUpdate, Encoding, MAX_DECODED, MAX_ENCODED, Mode, Update, UpdateError, UpdateHeader,
     split_repair,

@@ -1,6 +1,7 @@
-//! The rules of services and routes, with the messages that Kong's users know. The Admin API refuses with
+//! The rules of entities, with the messages that Kong's users know. The Admin API refuses with
 //! them what the data plane would refuse with them.
 
+mod certificate;
 mod host;
 mod path;
 mod route;

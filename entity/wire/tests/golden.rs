@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 use wire::{
-    Ack, BucketSet, EncodedUpdate, EntityHash, Frame, Hello, Key, Mode, Nack, NackReason, PathHandling,
-    Position, Protocol, Record, Root, Route, Service, Update, VERSIONS, Welcome,
+    Ack, BucketSet, CaCertificate, Certificate, EncodedUpdate, EntityHash, Frame, Hello, Key, Mode, Nack,
+    NackReason, PathHandling, Position, Protocol, Record, Root, Route, Service, Sni, Update, VERSIONS,
+    Welcome,
 };
 
 const ID: Uuid = Uuid::from_u128(0x0f0e_0d0c_0b0a_4908_8706_0504_0302_0100);
@@ -58,6 +59,24 @@ fn route() -> Route {
         created_at: 1_700_000_000,
         ..Route::default()
     }
+}
+
+fn certificate() -> Certificate {
+    Certificate {
+        cert: "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n".into(),
+        key: "-----BEGIN PRIVATE KEY-----\nMQ==\n-----END PRIVATE KEY-----\n".into(),
+        cert_alt: Some("-----BEGIN CERTIFICATE-----\nMg==\n-----END CERTIFICATE-----\n".into()),
+        key_alt: Some("-----BEGIN PRIVATE KEY-----\nMw==\n-----END PRIVATE KEY-----\n".into()),
+        ..Certificate::default()
+    }
+}
+
+fn sni() -> Sni {
+    Sni { name: "*.example.com".into(), certificate: ID, ..Sni::default() }
+}
+
+fn ca_certificate() -> CaCertificate {
+    CaCertificate { cert: certificate().cert, ..CaCertificate::default() }
 }
 
 fn payload(mode: Mode) -> Bytes {
@@ -148,6 +167,25 @@ fn entities_have_their_pinned_bytes_and_hash() {
     check("v1_route.hash", hash.as_bytes());
     assert_eq!(serde_json::from_slice::<Service>(&service_bytes).expect("own bytes"), service());
     assert_eq!(serde_json::from_slice::<Route>(&route_bytes).expect("own bytes"), route());
+}
+
+#[test]
+fn certificates_and_names_have_their_pinned_bytes() {
+    check_entity("certificate", &certificate());
+    check_entity("sni", &sni());
+    check_entity("ca_certificate", &ca_certificate());
+}
+
+/// The bytes of `entity` and of one with nothing but defaults.
+fn check_entity<T>(name: &str, entity: &T)
+where
+    T: Default + PartialEq + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
+{
+    let bytes = serde_json::to_vec(entity).expect("serialises");
+    check(&format!("v1_{name}.json"), &bytes);
+    check(&format!("v1_{name}_defaults.json"), &serde_json::to_vec(&T::default()).expect("serialises"));
+    assert_eq!(&serde_json::from_slice::<T>(&bytes).expect("own bytes"), entity);
+    assert_eq!(serde_json::from_slice::<T>(b"{}").expect("all defaults"), T::default());
 }
 
 #[test]

@@ -17,7 +17,8 @@ use crate::live::Live;
 use crate::route::{Builder, Change, Refusal, Table};
 
 /// Kinds of entities that this program understands; of others it keeps the hashes alone.
-pub(super) const KINDS: [Kind; 2] = [Kind::SERVICE, Kind::ROUTE];
+pub(super) const KINDS: [Kind; 5] =
+    [Kind::SERVICE, Kind::ROUTE, Kind::CERTIFICATE, Kind::SNI, Kind::CA_CERTIFICATE];
 
 /// What the data plane holds, and the one who changes it.
 #[derive(Debug)]
@@ -208,6 +209,16 @@ fn change(record: &Record<'_>) -> Result<Option<Change>, Refused> {
         (Kind::SERVICE, None) => Change::RemoveService(key.id),
         (Kind::ROUTE, Some(bytes)) => Change::PutRoute(wire::Route { id: key.id, ..entity(key, bytes)? }),
         (Kind::ROUTE, None) => Change::RemoveRoute(key.id),
+        (Kind::CERTIFICATE, Some(bytes)) => {
+            Change::PutCertificate(wire::Certificate { id: key.id, ..entity(key, bytes)? })
+        }
+        (Kind::CERTIFICATE, None) => Change::RemoveCertificate(key.id),
+        (Kind::SNI, Some(bytes)) => Change::PutSni(wire::Sni { id: key.id, ..entity(key, bytes)? }),
+        (Kind::SNI, None) => Change::RemoveSni(key.id),
+        (Kind::CA_CERTIFICATE, Some(bytes)) => {
+            Change::PutCaCertificate(wire::CaCertificate { id: key.id, ..entity(key, bytes)? })
+        }
+        (Kind::CA_CERTIFICATE, None) => Change::RemoveCaCertificate(key.id),
         _ => return Ok(None),
     }))
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use wire::{Key, Violations};
 
 use super::entry::Entry;
-use super::{Service, Table};
+use super::{Certificates, Service, Table, certificates};
 
 /// Makes tables. It holds the newest one, and what lookups have no use for.
 #[derive(Debug, Default)]
@@ -26,10 +26,22 @@ pub enum Change {
     PutService(wire::Service),
     /// Put this route in place of what is under its id.
     PutRoute(wire::Route),
+    /// Put this certificate in place of what is under its id.
+    PutCertificate(wire::Certificate),
+    /// Put this server name in place of what is under its id.
+    PutSni(wire::Sni),
+    /// Put this CA certificate in place of what is under its id.
+    PutCaCertificate(wire::CaCertificate),
     /// Remove this service, if it is there.
     RemoveService(Uuid),
     /// Remove this route, if it is there.
     RemoveRoute(Uuid),
+    /// Remove this certificate, if it is there.
+    RemoveCertificate(Uuid),
+    /// Remove this server name, if it is there.
+    RemoveSni(Uuid),
+    /// Remove this CA certificate, if it is there.
+    RemoveCaCertificate(Uuid),
 }
 
 /// Why changes were refused.
@@ -59,6 +71,7 @@ struct Plan {
     services: HashMap<Uuid, Option<Service>>,
     /// Nobody else has them yet.
     routes: HashMap<Uuid, Option<Arc<Entry>>>,
+    certificates: certificates::Changes,
 }
 
 impl Builder {
@@ -90,7 +103,10 @@ impl Builder {
             plan.push(change?)?;
         }
         self.check_references(&plan)?;
+        let certificates = self.table.certificates.with(&plan.certificates)?;
+        self.check_certificates(&plan, &certificates)?;
         self.commit(plan);
+        self.table.certificates = certificates;
         Ok(self.table.clone())
     }
 
@@ -114,6 +130,28 @@ impl Builder {
                 |route: &&Uuid| self.routes.get(route).is_some_and(|old| old.service_id() == Some(*id));
             if held.routes > plan.routes.keys().filter(names).count() {
                 return Err(Refusal::new(Key::service(*id), None, "is removed while routes still name it"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The certificates that services name will be there. Those that do not change are looked at only when
+    /// something is removed that they could name.
+    fn check_certificates(&self, plan: &Plan, next: &Certificates) -> Result<(), Refusal> {
+        for service in plan.services.values().flatten() {
+            if let Some((field, missing)) = missing(service, next) {
+                let message = format!("names {missing}, which does not exist");
+                return Err(Refusal::new(Key::service(service.id), Some(field), message));
+            }
+        }
+        if !plan.certificates.removes() {
+            return Ok(());
+        }
+        for (id, held) in self.services.iter().filter(|(id, _)| !plan.services.contains_key(id)) {
+            let service = self.table.services.get(held.slot);
+            if let Some((_, missing)) = service.and_then(|service| missing(service, next)) {
+                let message = format!("is removed while the service {id} still names it");
+                return Err(Refusal::new(missing, None, message));
             }
         }
         Ok(())
@@ -185,6 +223,29 @@ impl Plan {
             Change::PutRoute(route) => {
                 self.routes.insert(route.id, Some(Arc::new(check_route(&route)?)));
             }
+            Change::PutCertificate(put) => {
+                let key = Key::certificate(put.id);
+                put.validate().map_err(|violations| Refusal::invalid(key, &violations))?;
+                self.certificates.certificates.insert(put.id, Some(put));
+            }
+            Change::PutSni(put) => {
+                put.validate().map_err(|violations| Refusal::invalid(Key::sni(put.id), &violations))?;
+                self.certificates.snis.insert(put.id, Some(put));
+            }
+            Change::PutCaCertificate(put) => {
+                let key = Key::ca_certificate(put.id);
+                put.validate().map_err(|violations| Refusal::invalid(key, &violations))?;
+                self.certificates.authorities.insert(put.id, Some(put));
+            }
+            Change::RemoveCertificate(id) => {
+                self.certificates.certificates.insert(id, None);
+            }
+            Change::RemoveSni(id) => {
+                self.certificates.snis.insert(id, None);
+            }
+            Change::RemoveCaCertificate(id) => {
+                self.certificates.authorities.insert(id, None);
+            }
             Change::RemoveService(id) => {
                 self.services.insert(id, None);
             }
@@ -201,7 +262,7 @@ impl Refusal {
         Self::new(Key::route(route.id), Some(field), message)
     }
 
-    fn new(key: Key, field: Option<&str>, message: impl ToString) -> Self {
+    pub(super) fn new(key: Key, field: Option<&str>, message: impl ToString) -> Self {
         Self { key, field: field.map(str::to_owned), message: message.to_string() }
     }
 
@@ -215,6 +276,16 @@ fn check_service(service: &wire::Service) -> Result<Service, Refusal> {
     let key = Key::service(service.id);
     service.validate().map_err(|violations| Refusal::invalid(key, &violations))?;
     Service::new(service).ok_or_else(|| Refusal::new(key, Some("host"), "cannot stand in a Host header"))
+}
+
+/// A certificate that `service` names and that is not there, and the field that names it.
+fn missing(service: &Service, there: &Certificates) -> Option<(&'static str, Key)> {
+    let client = service.client_certificate.filter(|id| there.certificate(*id).is_none());
+    let authority = || service.ca_certificates.iter().find(|id| there.authority(**id).is_none());
+    match client {
+        Some(id) => Some(("client_certificate", Key::certificate(id))),
+        None => authority().map(|id| ("ca_certificates", Key::ca_certificate(*id))),
+    }
 }
 
 fn check_route(route: &wire::Route) -> Result<Entry, Refusal> {

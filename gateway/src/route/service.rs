@@ -35,6 +35,10 @@ pub struct Service {
     pub read_timeout: Duration,
     /// Whether the upstream's certificate is verified.
     pub tls_verify: bool,
+    /// Certificate shown to the upstream; it is in the table.
+    pub client_certificate: Option<Uuid>,
+    /// CA certificates that the upstream's is verified against; they are in the table.
+    pub ca_certificates: Box<[Uuid]>,
 }
 
 /// The host of a service.
@@ -65,6 +69,8 @@ impl Service {
             write_timeout: Duration::from_millis(service.write_timeout.into()),
             read_timeout: Duration::from_millis(service.read_timeout.into()),
             tls_verify: service.tls_verify.unwrap_or(false),
+            client_certificate: service.client_certificate,
+            ca_certificates: service.ca_certificates.as_deref().unwrap_or_default().into(),
         })
     }
 }

@@ -84,6 +84,7 @@ impl Model {
                 Change::PutRoute(route) => drop(next.routes.insert(route.id, route)),
                 Change::RemoveService(id) => drop(next.services.remove(&id)),
                 Change::RemoveRoute(id) => drop(next.routes.remove(&id)),
+                other => unreachable!("{other:?} is not made here"),
             }
         }
         let compiles = |path: &String| path != "~(";

@@ -1,0 +1,122 @@
+//! Certificates, by the server names that ask for them, and the authorities that peers are verified with.
+//!
+//! They change seldom and are few beside routes: a change of one copies the maps of all.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+use wire::{CaCertificate, Certificate, Key, Sni};
+
+use super::builder::Refusal;
+use super::host::HostPattern;
+
+/// The certificates of one configuration, as they are published. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Certificates {
+    shared: Arc<Shared>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Shared {
+    certificates: HashMap<Uuid, Arc<Certificate>>,
+    authorities: HashMap<Uuid, Arc<CaCertificate>>,
+    snis: HashMap<Uuid, Sni>,
+    /// The certificates of the server names, by the keys of [`HostPattern`].
+    names: HashMap<Box<str>, Arc<Certificate>>,
+}
+
+/// Changes, by what they are about: `None` is removed.
+#[derive(Default)]
+pub(super) struct Changes {
+    pub(super) certificates: HashMap<Uuid, Option<Certificate>>,
+    pub(super) snis: HashMap<Uuid, Option<Sni>>,
+    pub(super) authorities: HashMap<Uuid, Option<CaCertificate>>,
+}
+
+impl Certificates {
+    /// The certificate for a server name in lower case: that of the name itself, else of `*.` in place of its
+    /// first label, else of `.*` in place of its last one. A wildcard stands for one label, as in certificates
+    /// (RFC 9525, section 6.3).
+    pub fn by_name(&self, server_name: &str) -> Option<&Arc<Certificate>> {
+        let name = server_name.strip_suffix('.').unwrap_or(server_name);
+        let suffix = || self.shared.names.get(&name[name.find('.')?..]);
+        let prefix = || self.shared.names.get(&name[..=name.rfind('.')?]);
+        self.shared.names.get(name).or_else(suffix).or_else(prefix)
+    }
+
+    /// The certificate `id`.
+    pub fn certificate(&self, id: Uuid) -> Option<&Arc<Certificate>> {
+        self.shared.certificates.get(&id)
+    }
+
+    /// The CA certificate `id`.
+    pub fn authority(&self, id: Uuid) -> Option<&Arc<CaCertificate>> {
+        self.shared.authorities.get(&id)
+    }
+
+    /// What `changes` lead to.
+    ///
+    /// # Errors
+    /// When a server name would be there twice, or without its certificate.
+    pub(super) fn with(&self, changes: &Changes) -> Result<Self, Refusal> {
+        if changes.is_empty() {
+            return Ok(self.clone());
+        }
+        let mut next = Shared::clone(&self.shared);
+        merge(&mut next.certificates, &changes.certificates, |put| Arc::new(put.clone()));
+        merge(&mut next.authorities, &changes.authorities, |put| Arc::new(put.clone()));
+        merge(&mut next.snis, &changes.snis, Clone::clone);
+        next.names = next.by_names(changes)?;
+        Ok(Self { shared: Arc::new(next) })
+    }
+}
+
+impl Shared {
+    fn by_names(&self, changes: &Changes) -> Result<HashMap<Box<str>, Arc<Certificate>>, Refusal> {
+        let mut names = HashMap::with_capacity(self.snis.len());
+        for sni in self.snis.values() {
+            let certificate = self.certificates.get(&sni.certificate).ok_or_else(|| missing(sni, changes))?;
+            let HostPattern { key, .. } = HostPattern::new(&sni.name);
+            if names.insert(key, Arc::clone(certificate)).is_some() {
+                let message = format!("another one has the name {}, too", sni.name);
+                return Err(Refusal::new(Key::sni(sni.id), Some("name"), message));
+            }
+        }
+        Ok(names)
+    }
+}
+
+impl Changes {
+    /// Whether something is removed that a service could name.
+    pub(super) fn removes(&self) -> bool {
+        self.certificates.values().any(Option::is_none) || self.authorities.values().any(Option::is_none)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.certificates.is_empty() && self.snis.is_empty() && self.authorities.is_empty()
+    }
+}
+
+/// Whose fault it is: the certificate's, when it goes while an older name stays; else the name's.
+fn missing(sni: &Sni, changes: &Changes) -> Refusal {
+    let id = sni.certificate;
+    if changes.certificates.contains_key(&id) && !changes.snis.contains_key(&sni.id) {
+        let message = format!("is removed while the server name {} still names it", sni.name);
+        return Refusal::new(Key::certificate(id), None, message);
+    }
+    let message = format!("names the certificate {id}, which does not exist");
+    Refusal::new(Key::sni(sni.id), Some("certificate"), message)
+}
+
+fn merge<T, U>(held: &mut HashMap<Uuid, U>, changes: &HashMap<Uuid, Option<T>>, make: fn(&T) -> U) {
+    for (id, change) in changes {
+        match change {
+            Some(put) => held.insert(*id, make(put)),
+            None => held.remove(id),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests;
