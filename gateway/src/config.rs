@@ -51,6 +51,12 @@ pub struct RawProxy {
     /// How long a connection may wait for its next request; 0: it is closed after each.
     #[serde(with = "humantime_serde")]
     pub keepalive_timeout: Duration,
+    /// The longest silence within a body, in either direction, and how long 64 KiB of an answer may take.
+    #[serde(with = "humantime_serde")]
+    pub body_timeout: Duration,
+    /// Bytes in a second that a request's body must come at on the average, once it has taken `body_timeout`;
+    /// 0: it may be as slow as it likes. HTTP/1 only: a stream of HTTP/2 may be a conversation.
+    pub min_body_rate: u32,
     /// How long requests in flight may take to end once the node is told to stop.
     #[serde(with = "humantime_serde")]
     pub drain_timeout: Duration,
@@ -147,6 +153,8 @@ impl Config {
             max_in_flight: raw.proxy.max_in_flight,
             proxy: proxy::Settings {
                 keepalive_timeout: raw.proxy.keepalive_timeout,
+                body_timeout: raw.proxy.body_timeout,
+                min_body_rate: raw.proxy.min_body_rate,
                 max_header_bytes: raw.proxy.max_header_bytes,
                 trusted: parse_trusted(loaded)?,
             },
@@ -170,6 +178,9 @@ fn check_proxy(loaded: &Loaded<RawConfig>) -> Result<(), ConfigError> {
     }
     if proxy.header_timeout.is_zero() {
         return refuse("header_timeout", "0s".into(), "must be longer than nothing, such as 10s");
+    }
+    if proxy.body_timeout.is_zero() {
+        return refuse("body_timeout", "0s".into(), "must be longer than nothing, such as 60s");
     }
     let least_header = 1024;
     if proxy.max_header_bytes < least_header {
@@ -270,6 +281,8 @@ impl Default for RawProxy {
             listen_tls: Vec::new(),
             header_timeout: Duration::from_secs(10),
             keepalive_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(60),
+            min_body_rate: 100,
             drain_timeout: Duration::from_secs(30),
             max_header_bytes: 64 * 1024,
             max_connections: 20_000,
@@ -324,6 +337,7 @@ mod tests {
             ("proxy.listen_tls", "0.0.0.0:8443"),
             ("proxy.header_timeout", "0s"),
             ("proxy.header_timeout", "soon"),
+            ("proxy.body_timeout", "0s"),
             ("proxy.max_header_bytes", "12"),
             ("proxy.max_in_flight", "0"),
             ("proxy.trusted_ips", "10.0.0.0/33"),

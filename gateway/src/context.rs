@@ -22,6 +22,8 @@ pub struct Context {
     pub request_id: HeaderValue,
     /// Its place among the requests in flight.
     pub permit: Option<Permit>,
+    /// Bytes of its body that have come.
+    pub received: u64,
     /// Its host and path.
     pub canonical: Canonical,
     /// Where it goes; `None` until it is matched, and when it is answered here.
@@ -65,6 +67,7 @@ impl Context {
             started: Instant::now(),
             request_id: request_id(),
             permit: None,
+            received: 0,
             canonical: Canonical::default(),
             target: None,
             failure: None,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::HeaderName;
+use http::Version;
 use http::header::CONNECTION;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -34,6 +35,10 @@ use crate::upstream::{self, Resolver};
 pub struct Settings {
     /// How long a connection may wait for its next request; zero: it is closed after each.
     pub keepalive_timeout: Duration,
+    /// The longest silence within a body, in either direction.
+    pub body_timeout: Duration,
+    /// Bytes in a second that a body must come at, once it has taken `body_timeout`.
+    pub min_body_rate: u32,
     /// The most bytes of header fields.
     pub max_header_bytes: usize,
     /// Peers whose `X-Forwarded-` headers are taken.
@@ -44,9 +49,6 @@ pub struct Settings {
 const MAX_TARGET: usize = 8 * 1024;
 /// The most header fields.
 const MAX_FIELDS: usize = 100;
-/// The longest silence within a body, in either direction.
-const BODY_PATIENCE: Duration = Duration::from_secs(60);
-
 /// How long the rest of a body is read that nobody wants, to keep the connection.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -137,11 +139,15 @@ impl ProxyHttp for Proxy {
 
     async fn request_body_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        _: &mut Context,
+        context: &mut Context,
     ) -> Result<()> {
+        context.received += body.as_ref().map_or(0, Bytes::len) as u64;
+        if !end && self.is_too_slow(session, context) {
+            return Err(fail(context, Failure::RequestTimeout));
+        }
         // Pingora's issue 935: an empty last chunk makes it end a chunked body twice.
         if end && body.as_ref().is_some_and(Bytes::is_empty) {
             *body = None;
@@ -262,8 +268,8 @@ impl ProxyHttp for Proxy {
 
 impl Proxy {
     fn set_timeouts(&self, session: &mut Session) {
-        session.set_read_timeout(Some(BODY_PATIENCE));
-        session.set_write_timeout(Some(BODY_PATIENCE));
+        session.set_read_timeout(Some(self.settings.body_timeout));
+        session.set_write_timeout(Some(self.settings.body_timeout));
         session.set_total_drain_timeout(Some(DRAIN_PATIENCE));
         // Only where the client did not ask to close.
         if session.get_keepalive().is_some() {
@@ -271,6 +277,15 @@ impl Proxy {
             let seconds = self.settings.keepalive_timeout.as_millis().div_ceil(1000);
             session.set_keepalive(u64::try_from(seconds).ok().filter(|seconds| *seconds > 0));
         }
+    }
+
+    /// Whether a body drips: each byte may come in time, and all of them never.
+    fn is_too_slow(&self, session: &Session, context: &Context) -> bool {
+        let took = context.started.elapsed();
+        took > self.settings.body_timeout
+            && session.req_header().version <= Version::HTTP_11
+            && !session.was_upgraded()
+            && context.received < took.as_secs().saturating_mul(self.settings.min_body_rate.into())
     }
 
     fn check_limits(&self, session: &Session, context: &Context) -> Result<(), Failure> {

@@ -137,3 +137,53 @@ async fn connections_and_requests_have_caps() {
     gateway.get("/").await.expect(200);
     wait::until(SOON, "no request", || gateway.metric("gibbon_http_requests_in_flight") == 0.0).await;
 }
+
+/// Each byte in time, and all of them never.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_drips_is_ended_and_one_that_flows_is_not() {
+    let keys = [("proxy.body_timeout", "1s"), ("proxy.min_body_rate", "10")];
+    let (gateway, origin) = (Gateway::with(&keys), Origin::start());
+    gateway.serve(service(1, &origin), route(1, "/"));
+    let started = Instant::now();
+    let send = async |piece: &[u8]| {
+        let mut connection = Connection::open(gateway.address()).await.unwrap();
+        connection.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 200\r\n\r\n").await.unwrap();
+        for _ in 0..200 / piece.len() {
+            connection.write(piece).await.unwrap();
+            // Until there is an answer.
+            if timeout(Duration::from_millis(200), connection.stream().readable()).await.is_ok() {
+                break;
+            }
+        }
+        connection.read_response(false).await
+    };
+    let (dripping, flowing) = tokio::join!(send(b"x"), send(b"ten bytes."));
+    dripping.unwrap().expect(408);
+    flowing.unwrap().expect(200);
+    assert!(started.elapsed() < SOON);
+    gateway.wait_metric("gibbon_http_errors_total{reason=\"request_timeout\"}", 1.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_stops_is_ended() {
+    let (gateway, origin) = (Gateway::with(&[("proxy.body_timeout", "500ms")]), Origin::start());
+    gateway.serve(service(1, &origin), route(1, "/"));
+    let mut connection = Connection::open(gateway.address()).await.unwrap();
+    connection.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbo").await.unwrap();
+    timeout(SOON, connection.read_response(false)).await.unwrap().unwrap().expect(408);
+}
+
+/// What it does not take is not kept for it: neither its connection nor that to the origin.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_is_left() {
+    let (gateway, origin) = (Gateway::with(&[("proxy.body_timeout", "500ms")]), Origin::start());
+    gateway.serve(service(1, &origin), route(1, "/"));
+    origin.answer(Answer::status(200).size(64 << 20));
+    let mut connection = Connection::open(gateway.address()).await.unwrap();
+    connection.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+    wait::until(SOON, "a request in flight", || gateway.shared.in_flight.used() == 1).await;
+    wait::until(SOON, "nothing in flight", || gateway.shared.in_flight.used() == 0).await;
+    gateway.wait_metric("gibbon_http_errors_total{reason=\"client_closed\"}", 1.0).await;
+    // It gets what was on its way, and not all.
+    assert!(connection.read_response(false).await.is_err());
+}
