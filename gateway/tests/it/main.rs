@@ -10,6 +10,7 @@ mod failures;
 mod limits;
 mod program;
 mod proxying;
+mod slowhttptest;
 mod stopping;
 mod support;
 mod swap;

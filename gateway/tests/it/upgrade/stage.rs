@@ -168,6 +168,16 @@ impl Stage {
         Client::new(self.status.address()).get("/status").await.unwrap().expect(200).json()
     }
 
+    /// Waits until the counters of `/status` are so.
+    pub(crate) async fn wait_status(&self, what: &str, holds: impl Fn(&Value) -> bool) {
+        wait::eventually(DEADLINE, || async {
+            let server = self.status().await["server"].take();
+            anyhow::ensure!(holds(&server), "not {what}: {server}");
+            Ok(())
+        })
+        .await;
+    }
+
     /// Waits until what is live is on disk, too.
     pub(crate) async fn disk_follows(&self) {
         let least = self.status().await["sync"]["revision"].as_u64();
