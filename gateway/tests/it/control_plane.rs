@@ -47,11 +47,14 @@ impl FakeControlPlane {
 
     /// Waits for a data plane and its hello.
     pub(crate) async fn hello(&self) -> Connected {
-        let (stream, _) = self.listener.accept().await.unwrap();
-        let (mut link, _) = link::accept(stream, Arc::clone(&self.tls)).await.unwrap();
-        let message = link.recv().await.unwrap().unwrap();
-        let Frame::Hello(hello) = Frame::decode(&message).unwrap() else { panic!("no hello") };
-        Connected { link, hello }
+        loop {
+            let (stream, _) = self.listener.accept().await.unwrap();
+            // A data plane that is told to stop may leave in the middle of it.
+            let Ok((mut link, _)) = link::accept(stream, Arc::clone(&self.tls)).await else { continue };
+            let Ok(Some(message)) = link.recv().await else { continue };
+            let Frame::Hello(hello) = Frame::decode(&message).unwrap() else { panic!("no hello") };
+            return Connected { link, hello };
+        }
     }
 
     /// Waits for a data plane and welcomes it.
