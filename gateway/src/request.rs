@@ -4,7 +4,6 @@
 mod canonical;
 mod forwarded;
 pub mod names;
-mod path;
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -63,7 +62,7 @@ fn set_target(upstream: &mut RequestHeader, target: &Target, canonical: &Canonic
         Some((path, query)) => (path, Some(query)),
         None => (old, None),
     };
-    let mut new = path::join(
+    let mut new = wire::upstream_path(
         target.route.path_handling,
         target.route.strip_path,
         &target.service.path,

@@ -9,7 +9,7 @@
 //!
 //! # Priority
 //!
-//! As Kong's `traditional_compatible` router: see `priority.rs`. Of routes equal in it, the oldest wins,
+//! As Kong's `traditional_compatible` router: see [`wire::Priority`]. Of routes equal in it, the oldest wins,
 //! then the one with the smallest id.
 
 mod builder;
@@ -19,7 +19,6 @@ mod entry;
 mod host;
 mod map;
 mod method;
-mod priority;
 mod service;
 mod slots;
 mod trie;

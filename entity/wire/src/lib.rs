@@ -71,21 +71,26 @@
 //! never changes, nor does the number of a [`Kind`] or a [`CloseCode`]. The files in `tests/golden` pin
 //! the bytes of each version: a new version adds files and leaves these as they are.
 
+mod authority;
 mod ca_certificate;
 mod certificate;
 mod digest;
 mod frame;
 mod key;
+mod matching;
 mod normalize;
 mod pattern;
+mod priority;
 mod record;
 mod route;
 mod service;
 mod sni;
 mod update;
+mod upstream_path;
 mod validate;
 mod violations;
 
+pub use authority::{normalize_host, split_authority};
 pub use ca_certificate::CaCertificate;
 pub use certificate::Certificate;
 pub use digest::{BUCKETS, BucketSet, Digest, EntityHash, Root, RootParseError, bucket_of};
@@ -94,8 +99,10 @@ pub use frame::{
     Versions, Welcome,
 };
 pub use key::{Key, Kind};
+pub use matching::{Criterion, Hit, MatchRequest, Matcher, decide};
 pub use normalize::normalize_path;
 pub use pattern::{HeaderPattern, PatternError, compile_path};
+pub use priority::Priority;
 pub use record::{Record, RecordError, Records};
 pub use route::{Endpoint, PathHandling, Route};
 pub use service::{Protocol, Service};
@@ -104,5 +111,6 @@ pub use update::{
     Assembly, EncodedUpdate, Encoding, MAX_DECODED, MAX_ENCODED, Mode, Update, UpdateError, UpdateHeader,
     split_repair,
 };
+pub use upstream_path::upstream_path;
 pub use validate::validate_tags;
 pub use violations::{FieldErrors, Violations};

@@ -6,12 +6,13 @@
 ///
 /// Slashes are merged before dots are removed, as nginx does: `/a//../b` is `/b`. A percent sign that
 /// begins no encoding becomes `%25`: were it left, `%%32e` would become `%2e`, which the next reader
-/// decodes to a dot. Normalising twice is therefore the same as normalising once.
+/// decodes to a dot. A backslash, which is no character of a URI and which some servers read as a slash,
+/// becomes `%5C`. Normalising twice is therefore the same as normalising once.
 pub fn normalize_path(path: &str) -> Option<String> {
     if !path.starts_with('/') || !may_differ(path.as_bytes()) {
         return None;
     }
-    let canonical = remove_dots(&decode(path));
+    let canonical = remove_dots(&decode(&path.replace('\\', "%5C")));
     (canonical != path).then_some(canonical)
 }
 
@@ -19,7 +20,7 @@ pub fn normalize_path(path: &str) -> Option<String> {
 fn may_differ(path: &[u8]) -> bool {
     let mut before = 0;
     path.iter().any(|&byte| {
-        let found = byte == b'%' || (before == b'/' && matches!(byte, b'/' | b'.'));
+        let found = matches!(byte, b'%' | b'\\') || (before == b'/' && matches!(byte, b'/' | b'.'));
         before = byte;
         found
     })
@@ -132,6 +133,7 @@ mod tests {
             ("/a%2fb", "/a%2Fb"),
             ("/a%2Fb%2f..", "/a%2Fb%2F.."),
             ("/%c3%bc", "/%C3%BC"),
+            ("/a\\..\\b", "/a%5C..%5Cb"),
             ("/%", "/%25"),
             ("/%4", "/%254"),
             ("/%zz", "/%25zz"),
@@ -145,7 +147,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn twice_is_once(path in "/[/.%a2e5fF\u{fc}]{0,24}") {
+        fn twice_is_once(path in "/[/.%a2e5fF\\\\\u{fc}]{0,24}") {
             let once = normalize_path(&path).unwrap_or(path);
             prop_assert_eq!(normalize_path(&once), None, "{}", once);
         }

@@ -8,6 +8,7 @@ mod route;
 mod service;
 mod text;
 
+pub(crate) use host::split_port;
 pub use text::validate_tags;
 
 use crate::{Protocol, Violations};

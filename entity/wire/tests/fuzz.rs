@@ -77,6 +77,22 @@ fn any_bytes_as_records() {
     check!().for_each(|input: &[u8]| records(input));
 }
 
+/// Of any path and host there is one canonical form, and it is its own.
+#[test]
+fn canonical_forms() {
+    check!().for_each(|input: &[u8]| {
+        let text = String::from_utf8_lossy(input);
+        let path = format!("/{text}");
+        let once = wire::normalize_path(&path).unwrap_or(path);
+        assert_eq!(wire::normalize_path(&once), None, "{once}");
+        assert!(!once.contains("//") && !once.contains('\\'), "{once}");
+        if let Some((host, _)) = wire::split_authority(&text) {
+            let once = wire::normalize_host(host).unwrap_or_else(|| host.to_owned());
+            assert_eq!(wire::normalize_host(&once), None, "{once}");
+        }
+    });
+}
+
 fn decode(message: Vec<u8>) {
     let message = Bytes::from(message);
     let Ok(frame) = Frame::decode(&message) else { return };

@@ -1,7 +1,5 @@
 //! One canonical form of host and path: made once, matched by, and forwarded.
 
-use std::borrow::Cow;
-
 use http::header::HOST;
 use http::{HeaderValue, Version};
 use pingora::http::RequestHeader;
@@ -24,20 +22,18 @@ impl Canonical {
     ///
     /// # Errors
     /// [`Failure::BadRequest`] for a target that is no path, for a path or host that is not UTF-8 (what
-    /// cannot be compared cannot be routed), and for HTTP/1.1 without a host (RFC 9112, section 3.2).
+    /// cannot be compared cannot be routed) or has a NUL (which ends the path for some), and for HTTP/1.1 without a host (RFC 9112, section 3.2).
     pub fn new(header: &RequestHeader) -> Result<Self, Failure> {
         let sent = sent_authority(header)?;
-        let (host, port) = split_port(sent)?;
+        let (host, port) = wire::split_authority(sent).ok_or(Failure::BadRequest)?;
         let path = header.uri.path();
-        if !path.starts_with('/') || !header.raw_path_is_utf8() {
+        let is_path = path.starts_with('/') && has_path(header.raw_path());
+        if !is_path || !header.raw_path_is_utf8() || path.contains("%00") {
             return Err(Failure::BadRequest);
         }
         Ok(Self {
             path: wire::normalize_path(path).map(Into::into),
-            host: match canonical_host(host) {
-                Cow::Borrowed(same) if same.len() == host.len() => None,
-                canonical => Some(canonical.into()),
-            },
+            host: wire::normalize_host(host).map(Into::into),
             port,
         })
     }
@@ -51,7 +47,7 @@ impl Canonical {
     pub fn host<'r>(&'r self, header: &'r RequestHeader) -> &'r str {
         self.host.as_deref().unwrap_or_else(|| {
             let sent = sent_authority(header).unwrap_or_default();
-            split_port(sent).map_or(sent, |(host, _)| host)
+            wire::split_authority(sent).map_or(sent, |(host, _)| host)
         })
     }
 
@@ -71,6 +67,18 @@ impl Canonical {
     }
 }
 
+/// Whether the target is a path or an absolute URI (RFC 9112, section 3.2): not `*`, nor `admin`, which
+/// Pingora takes for an authority with the path `/`.
+fn has_path(target: &[u8]) -> bool {
+    let is_absolute = || {
+        let colon = target.iter().position(|byte| *byte == b':').unwrap_or(0);
+        colon > 0
+            && target[..colon].iter().all(u8::is_ascii_alphabetic)
+            && target[colon..].starts_with(b"://")
+    };
+    target.starts_with(b"/") || is_absolute()
+}
+
 /// Of the target in HTTP/2, else the `Host` header: Pingora has refused a request in which they differ.
 fn sent_authority(header: &RequestHeader) -> Result<&str, Failure> {
     match header.uri.authority() {
@@ -80,27 +88,6 @@ fn sent_authority(header: &RequestHeader) -> Result<&str, Failure> {
             None if header.version == Version::HTTP_11 => Err(Failure::BadRequest),
             None => Ok(""),
         },
-    }
-}
-
-fn split_port(authority: &str) -> Result<(&str, Option<u16>), Failure> {
-    match authority.rsplit_once(':') {
-        // Without brackets, the last colon of an address is no port's.
-        Some((host, port)) if !authority.ends_with(']') => match port {
-            "" => Ok((host, None)),
-            port => port.parse().map(|port| (host, Some(port))).map_err(|_| Failure::BadRequest),
-        },
-        _ => Ok((authority, None)),
-    }
-}
-
-/// In lower case, without the dots of the root at the end.
-fn canonical_host(host: &str) -> Cow<'_, str> {
-    let host = host.trim_end_matches('.');
-    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        Cow::Owned(host.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(host)
     }
 }
 

@@ -3,10 +3,9 @@
 use http::{HeaderName, HeaderValue, Method};
 use regex::Regex;
 use uuid::Uuid;
-use wire::{HeaderPattern, PathHandling, Protocol};
+use wire::{HeaderPattern, PathHandling, Priority, Protocol};
 
 use super::host::HostPattern;
-use super::priority::Base;
 use super::{Refusal, Request, method};
 
 /// A route, compiled.
@@ -35,7 +34,7 @@ pub struct Entry {
     pub(super) methods: u16,
     pub(super) hosts: Box<[HostPattern]>,
     paths: Box<[Path]>,
-    base: Base,
+    base: Priority,
     regex_priority: i32,
     /// What few routes have; boxed, so that the others do not pay for it.
     extras: Option<Box<Extras>>,
@@ -73,9 +72,6 @@ impl Entry {
         let paths = some(route.paths.as_ref()).map(|paths| compile_paths(route, paths)).transpose()?;
         let headers = route.headers.as_ref().filter(|headers| !headers.is_empty());
         let snis = some(route.snis.as_ref());
-        let kinds = [methods.is_some(), hosts.is_some(), headers.is_some(), snis.is_some(), paths.is_some()];
-        let plain_hosts =
-            hosts.as_ref().is_some_and(|hosts| !hosts.iter().any(|pattern| pattern.is_wildcard()));
         let extras = Extras {
             methods: methods.map(other_methods).unwrap_or_default(),
             headers: headers.map(|_| compile_headers(route)).transpose()?.unwrap_or_default(),
@@ -94,11 +90,7 @@ impl Entry {
             service: route.service.map(|id| (id, u32::MAX)),
             for_http: has(Protocol::Http) || has(Protocol::Https),
             methods: methods.map_or(method::ANY, method_bits),
-            base: Base::new(
-                kinds.into_iter().filter(|kind| *kind).count(),
-                plain_hosts,
-                headers.map_or(0, |headers| headers.len()),
-            ),
+            base: Priority::of(route),
             hosts: hosts.unwrap_or_default(),
             paths: paths.unwrap_or_default(),
             regex_priority: route.regex_priority,
@@ -115,14 +107,14 @@ impl Entry {
     pub(super) fn places(&self) -> impl Iterator<Item = Place<'_>> {
         let everywhere = self.paths.is_empty().then(|| Place {
             prefix: b"",
-            priority: self.base.prefix(0),
+            priority: self.base.under_prefix(0),
             path: u32::MAX,
         });
         let paths = self.paths.iter().zip(0..).map(|(path, index)| Place {
             prefix: path.literal().as_bytes(),
             priority: match path {
-                Path::Prefix(prefix) => self.base.prefix(prefix.len()),
-                Path::Regex { .. } => self.base.regex(self.regex_priority),
+                Path::Prefix(prefix) => self.base.under_prefix(prefix.len()),
+                Path::Regex { .. } => self.base.under_regex(self.regex_priority),
             },
             path: index,
         });

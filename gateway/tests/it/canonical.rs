@@ -1,5 +1,7 @@
 //! One canonical form of host and path (goal G6): what a route keeps apart, no spelling brings together.
 
+mod spellings;
+
 use gateway::route::Change;
 use testkit::http::Request;
 use testkit::origin::Origin;

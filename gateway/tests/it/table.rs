@@ -1,7 +1,8 @@
-//! The table against a linear search over the same routes, for tables reached by random edits.
+//! The table against [`wire::decide`], a linear search over the same routes, for tables reached by random
+//! edits.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use gateway::route::{Builder, Change, Request, Table};
 use http::{HeaderMap, Method};
@@ -9,9 +10,9 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use uuid::Uuid;
-use wire::{Protocol, Route, Service};
+use wire::{MatchRequest, Matcher, Protocol, Route, Service};
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 200;
 const APPLIES: usize = 12;
 const REQUESTS: usize = 60;
 
@@ -30,49 +31,25 @@ const HOSTS: [&str; 12] = [
     "*.b.a.com:81",
 ];
 const REGEXES: [&str; 6] = ["~/a", r"~/a/\d+$", "~/(a|b)c", "~/ab?", "~/b/(?<x>[ab]+)", "~/|/b"];
+const SNIS: [&str; 4] = ["a.com", "*.a.com", "b.*", "B.A.com"];
 const METHODS: [&str; 5] = ["GET", "POST", "DELETE", "PURGE", "LOCK"];
 
-/// The configuration as plain maps, and what a reader of the contract would do with it.
+/// The configuration as plain maps.
 #[derive(Clone, Default)]
 struct Model {
     services: BTreeMap<Uuid, Service>,
-    routes: BTreeMap<Uuid, Route>,
+    routes: BTreeMap<Uuid, Arc<Matcher>>,
 }
 
 /// The route, and how much of the path it matched.
 type Answer = Option<(Uuid, usize)>;
 
 impl Model {
-    /// What the rules say, by trying every path of every route.
-    fn lookup(&self, request: &Request<'_>) -> Answer {
-        let routes = self.routes.values().filter(|route| self.may_match(route, request));
-        let all = routes.flat_map(|route| {
-            let paths = route.paths.clone().map_or(vec![None], |paths| paths.into_iter().map(Some).collect());
-            paths.into_iter().zip(0..).filter_map(move |(path, index)| {
-                let matched = match_path(path.as_deref(), request.path)?;
-                let order = Reverse((route.created_at, route.id, index));
-                Some(((priority(route, path.as_deref()), order), (route.id, matched)))
-            })
-        });
-        all.max_by_key(|(rank, _)| *rank).map(|(_, answer)| answer)
-    }
-
-    fn may_match(&self, route: &Route, request: &Request<'_>) -> bool {
-        let any = |list: &Option<Vec<String>>, test: &dyn Fn(&String) -> bool| {
-            list.as_ref().is_none_or(|list| list.iter().any(test))
-        };
-        route.protocols.iter().any(|protocol| matches!(protocol, Protocol::Http | Protocol::Https))
-            && route.service.is_none_or(|id| self.services[&id].enabled)
-            && any(&route.methods, &|method| method == request.method.as_str())
-            && any(&route.hosts, &|host| match_host(host, request))
-            && route.headers.iter().flatten().all(|(name, values)| {
-                request.headers.get_all(name).iter().any(|sent| {
-                    values.iter().any(|value| match value.strip_prefix("~*") {
-                        Some(pattern) => sent.to_str().unwrap().starts_with(pattern),
-                        None => sent.to_str().unwrap().eq_ignore_ascii_case(value),
-                    })
-                })
-            })
+    /// What the plain reading of the rules says.
+    fn lookup(&self, request: &MatchRequest<'_>) -> Answer {
+        let enabled = |route: &Route| route.service.is_none_or(|id| self.services[&id].enabled);
+        let routes = self.routes.values().map(|matcher| (&**matcher, enabled(matcher.route())));
+        wire::decide(routes, request).map(|(matcher, hit)| (matcher.route().id, hit.matched))
     }
 
     /// The state after `changes`; `None` when a route would name a service that is not there.
@@ -81,60 +58,18 @@ impl Model {
         for change in changes.iter().cloned() {
             match change {
                 Change::PutService(service) => drop(next.services.insert(service.id, service)),
-                Change::PutRoute(route) => drop(next.routes.insert(route.id, route)),
+                Change::PutRoute(route) => {
+                    next.routes.insert(route.id, Arc::new(Matcher::new(route).unwrap()));
+                }
                 Change::RemoveService(id) => drop(next.services.remove(&id)),
                 Change::RemoveRoute(id) => drop(next.routes.remove(&id)),
                 other => unreachable!("{other:?} is not made here"),
             }
         }
-        let compiles = |path: &String| path != "~(";
-        let good = next.routes.values().all(|route| {
-            route.service.is_none_or(|id| next.services.contains_key(&id))
-                && route.paths.iter().flatten().all(compiles)
-        });
+        let mut named = next.routes.values().filter_map(|matcher| matcher.route().service);
+        let good = named.all(|id| next.services.contains_key(&id));
         good.then_some(next)
     }
-}
-
-/// The columns of the contract's table of priorities, the weightiest first.
-fn priority(route: &Route, path: Option<&str>) -> impl Ord + Copy + use<> {
-    let kinds =
-        [route.methods.is_some(), route.hosts.is_some(), route.headers.is_some(), route.paths.is_some()];
-    let hosts = route.hosts.as_deref().unwrap_or_default();
-    let plain_hosts = !hosts.is_empty() && !hosts.iter().any(|host| host.contains('*'));
-    let headers = route.headers.as_ref().map_or(0, BTreeMap::len);
-    let regex = path.is_some_and(|path| path.starts_with('~'));
-    let within = if regex { i64::from(route.regex_priority) } else { path.map_or(0, str::len) as i64 };
-    (kinds.iter().filter(|kind| **kind).count(), plain_hosts, headers, regex, within)
-}
-
-fn match_path(pattern: Option<&str>, path: &str) -> Option<usize> {
-    match pattern {
-        None => Some(1),
-        Some(pattern) => match pattern.strip_prefix('~') {
-            None => path.starts_with(pattern).then_some(pattern.len()),
-            Some(regex) => REGEX_CACHE.with_borrow_mut(|cache| {
-                let regex =
-                    cache.entry(regex.to_owned()).or_insert_with(|| wire::compile_path(regex).unwrap());
-                regex.find(path).map(|found| found.end())
-            }),
-        },
-    }
-}
-
-thread_local! {
-    static REGEX_CACHE: std::cell::RefCell<BTreeMap<String, regex::Regex>> = const { std::cell::RefCell::new(BTreeMap::new()) };
-}
-
-fn match_host(pattern: &str, request: &Request<'_>) -> bool {
-    let pattern = pattern.to_ascii_lowercase();
-    let (host, port) = pattern.split_once(':').unwrap_or((&pattern, ""));
-    let host_fits = match (host.strip_prefix('*'), host.strip_suffix('*')) {
-        (Some(suffix), _) => request.host.ends_with(suffix),
-        (_, Some(prefix)) => request.host.starts_with(prefix),
-        _ => request.host == host,
-    };
-    host_fits && (port.is_empty() || port == request.port.to_string())
 }
 
 #[test]
@@ -155,7 +90,9 @@ fn the_table_answers_as_a_linear_search_does() {
             compare(&before, seed, random);
         }
         let all = now.1.services.values().cloned().map(Change::PutService);
-        let all = all.chain(now.1.routes.values().cloned().map(Change::PutRoute)).collect();
+        let all = all
+            .chain(now.1.routes.values().map(|matcher| Change::PutRoute(matcher.route().clone())))
+            .collect();
         let fresh = Builder::new().apply(all).unwrap();
         assert_eq!(fresh.len(), now.0.len(), "seed {seed}");
         compare(&(fresh, now.1), seed, random);
@@ -193,13 +130,18 @@ fn a_refused_apply_changes_nothing() {
 fn compare((table, model): &(Table, Model), seed: u64, random: &mut StdRng) {
     for _ in 0..REQUESTS {
         let headers = random_headers(random);
-        let method = METHODS.choose(random).unwrap().parse().unwrap();
+        let name = *METHODS.choose(random).unwrap();
+        let method = name.parse().unwrap();
         let path = random_path(random);
         let host = *["a.com", "b.a.com", "x.b.a.com", "b.com", "a.org", "b.a.x", "z"].choose(random).unwrap();
         let port = *[80, 81].choose(random).unwrap();
-        let request = Request { method: &method, host, port, path: &path, headers: &headers, sni: None };
+        let sni = *[None, Some("a.com"), Some("b.a.com"), Some("z")].choose(random).unwrap();
+        let request = Request { method: &method, host, port, path: &path, headers: &headers, sni };
         let found = table.lookup(&request).map(|found| (found.route.id, found.matched));
-        assert_eq!(found, model.lookup(&request), "seed {seed}: {request:?}");
+        let fields: Vec<_> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        let plain = MatchRequest { method: name, host, port, path: &path, headers: &fields, sni };
+        assert_eq!(found, model.lookup(&plain), "seed {seed}: {request:?}");
     }
 }
 
@@ -236,6 +178,8 @@ fn random_route(model: &Model, random: &mut StdRng) -> Route {
             methods: some(random, |random| METHODS.choose(random).unwrap().to_string()),
             hosts: some(random, |random| HOSTS.choose(random).unwrap().to_string()),
             paths: some(random, random_pattern),
+            snis: some(random, |random| SNIS.choose(random).unwrap().to_string())
+                .filter(|_| random.random_bool(0.3)),
             headers: random.random_bool(0.2).then(|| random_header_rules(random)),
             protocols: [&[Protocol::Http, Protocol::Https][..], &[Protocol::Https], &[Protocol::Tls]]
                 [random.random_range(0..20_usize).saturating_sub(17)]
@@ -276,7 +220,7 @@ fn random_path(random: &mut StdRng) -> String {
 }
 
 fn random_header_rules(random: &mut StdRng) -> BTreeMap<String, Vec<String>> {
-    let rules = [("x-a", vec!["1", "2"]), ("x-a", vec!["One"]), ("X-B", vec!["~*v", "w"])];
+    let rules = [("x-a", vec!["1", "2"]), ("x-a", vec!["One"]), ("X-B", vec!["~*^V+$", "w"])];
     let rules = rules
         .choose_multiple(random, 2)
         .map(|(name, values)| ((*name).to_owned(), values.iter().map(|value| (*value).to_owned()).collect()));

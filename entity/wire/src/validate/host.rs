@@ -95,7 +95,7 @@ fn is_label(label: &str) -> bool {
 }
 
 /// What stands before and behind the last colon, unless that is inside an IPv6 address.
-fn split_port(text: &str) -> Option<(&str, &str)> {
+pub(crate) fn split_port(text: &str) -> Option<(&str, &str)> {
     let (host, port) = text.rsplit_once(':')?;
     let bracketed = host.starts_with('[') && host.ends_with(']');
     (bracketed || !host.contains(':')).then_some((host, port))

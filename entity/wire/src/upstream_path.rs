@@ -1,10 +1,10 @@
 //! How the upstream path is put together of the service's path and the request's.
 
-use wire::PathHandling;
+use crate::PathHandling;
 
-/// The upstream path. `base` is the service's path, `/` if it has none; `matched` is how many bytes of
+/// The path that goes upstream. `base` is the service's path, `/` if it has none; `matched` is how many bytes of
 /// `path` the route matched, which are taken off if `strip`.
-pub(super) fn join(handling: PathHandling, strip: bool, base: &str, path: &str, matched: usize) -> String {
+pub fn upstream_path(handling: PathHandling, strip: bool, base: &str, path: &str, matched: usize) -> String {
     let rest = path.get(matched..).unwrap_or_default();
     match (handling, strip) {
         (PathHandling::V0, true) => strip_v0(base, path, without_dots(rest)),
@@ -92,7 +92,7 @@ mod tests {
             ("/srv", "/route", "/route../req", "/srv/req", "/srv/route../req"),
             ("/srv", "/route", "/route./req", "/srv/req", "/srv/route./req"),
         ] {
-            let join = |strip| join(PathHandling::V0, strip, base, path, route.len());
+            let join = |strip| upstream_path(PathHandling::V0, strip, base, path, route.len());
             assert_eq!(join(true), stripped, "{base} + {path} by {route}, stripped");
             assert_eq!(join(false), kept, "{base} + {path}");
         }
@@ -111,7 +111,7 @@ mod tests {
             ("/srv/", "/route", "/route/req", "/srv/req", "/srv/route/req"),
             ("/srv/", "/route/", "/route/req", "/srv/req", "/srv/route/req"),
         ] {
-            let join = |strip| join(PathHandling::V1, strip, base, path, route.len());
+            let join = |strip| upstream_path(PathHandling::V1, strip, base, path, route.len());
             assert_eq!(join(true), stripped, "{base} + {path} by {route}, stripped");
             assert_eq!(join(false), kept, "{base} + {path}");
         }

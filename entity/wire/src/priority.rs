@@ -1,0 +1,106 @@
+//! The order in which routes are tried: one integer for a route and one of its paths, the highest first.
+//! It is that of Kong's `traditional_compatible` router, which is not the longest prefix first.
+//!
+//! | bits | content |
+//! |---|---|
+//! | 63-61 | how many kinds of attributes the route has: methods, hosts, headers, snis, paths |
+//! | 60 | it has hosts, and none with a wildcard |
+//! | 59-52 | how many headers it asks for, at most 255 |
+//! | 51 | this path is a regular expression |
+//! | 50-19 | `regex_priority`, for a regular expression |
+//! | 18-0 | length of the path, for a prefix |
+
+use std::collections::BTreeMap;
+
+use crate::Route;
+
+/// The part of the priority that all paths of a route share.
+#[derive(Clone, Copy, Debug)]
+pub struct Priority(u64);
+
+impl Priority {
+    /// Of `route`; an empty list says no more than none.
+    pub fn of(route: &Route) -> Self {
+        let hosts = route.hosts.as_deref().unwrap_or_default();
+        let headers = route.headers.as_ref().map_or(0, BTreeMap::len);
+        let kinds = [
+            is_some(route.methods.as_ref()),
+            !hosts.is_empty(),
+            headers > 0,
+            is_some(route.snis.as_ref()),
+            is_some(route.paths.as_ref()),
+        ];
+        let kinds = kinds.into_iter().filter(|kind| *kind).count() as u64;
+        let plain_hosts = !hosts.is_empty() && !hosts.iter().any(|host| host.contains('*'));
+        Self(kinds << 61 | u64::from(plain_hosts) << 60 | (headers.min(255) as u64) << 52)
+    }
+
+    /// The priority under a prefix of `len` bytes; 0 for a route without paths.
+    pub fn under_prefix(self, len: usize) -> u64 {
+        self.0 | len.min((1 << 19) - 1) as u64
+    }
+
+    /// The priority under a regular expression.
+    pub fn under_regex(self, regex_priority: i32) -> u64 {
+        // The sign bit turned over: the order of signed numbers, as unsigned ones.
+        let order = regex_priority.cast_unsigned() ^ (1 << 31);
+        self.0 | 1 << 51 | u64::from(order) << 19
+    }
+}
+
+fn is_some(list: Option<&Vec<String>>) -> bool {
+    list.is_some_and(|list| !list.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Made = (bool, u8, usize, bool, Option<usize>, i32);
+
+    /// Methods; hosts (0: none, 1: plain, 2: with a wildcard); headers; whether the path is a regular
+    /// expression; the length of the path; `regex_priority`.
+    fn made() -> impl Strategy<Value = Made> {
+        let path = proptest::option::of(1_usize..40);
+        (any::<bool>(), 0_u8..3, 0_usize..4, any::<bool>(), path, any::<i32>())
+    }
+
+    fn route((methods, hosts, headers, _, path, regex_priority): Made) -> Route {
+        let one = |text: &str| Some(vec![text.to_owned()]);
+        let named = |n: usize| (format!("x-{n}"), vec!["v".to_owned()]);
+        Route {
+            methods: methods.then(|| vec!["GET".into()]),
+            hosts: [None, one("a.b"), one("*.b")][usize::from(hosts)].clone(),
+            headers: (headers > 0).then(|| (0..headers).map(named).collect()),
+            paths: path.and_then(|_| one("/")),
+            regex_priority,
+            ..Route::default()
+        }
+    }
+
+    fn priority(made: Made) -> u64 {
+        let base = Priority::of(&route(made));
+        match made {
+            (.., true, Some(_), regex_priority) => base.under_regex(regex_priority),
+            (.., path, _) => base.under_prefix(path.unwrap_or(0)),
+        }
+    }
+
+    /// The columns of the table, the weightiest first.
+    fn columns((methods, hosts, headers, regex, path, regex_priority): Made) -> impl Ord {
+        let kinds = [methods, hosts > 0, headers > 0, path.is_some()];
+        let kinds = kinds.into_iter().filter(|kind| *kind).count();
+        let regex = regex && path.is_some();
+        let within = if regex { i64::from(regex_priority) } else { path.unwrap_or(0) as i64 };
+        (kinds, hosts == 1, headers, regex, within)
+    }
+
+    proptest! {
+        #[test]
+        fn the_number_orders_as_the_columns_do(one in made(), other in made()) {
+            prop_assert_eq!(priority(one).cmp(&priority(other)), columns(one).cmp(&columns(other)));
+        }
+    }
+}
