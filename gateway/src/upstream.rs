@@ -2,6 +2,7 @@
 //! the service allows.
 
 mod resolver;
+mod trust;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::error::Failure;
 use crate::route::{Host, Service};
 
 pub use resolver::{Addresses, Resolver};
+pub use trust::{Trust, Unusable};
 
 /// How long an unused connection to an upstream is kept; Kong's default.
 const IDLE: Duration = Duration::from_secs(60);
@@ -47,8 +49,7 @@ pub fn may_retry(upstream: &Upstream, service: &Service) -> bool {
 }
 
 /// The reuse of connections is decided by address, scheme, server name and verification, all of which are
-/// the peer's own; nothing else about a connection differs between services, so the group key stays 0 and
-/// services of one upstream share its connections.
+/// the peer's own, and by the group of certificates; services that agree in all of it share connections.
 fn peer(service: &Service, address: IpAddr) -> HttpPeer {
     let address = SocketAddr::new(address, service.port);
     let mut peer = HttpPeer::new(address, service.tls, server_name(service));
@@ -61,6 +62,9 @@ fn peer(service: &Service, address: IpAddr) -> HttpPeer {
     options.idle_timeout = Some(IDLE);
     options.verify_cert = service.tls_verify;
     options.verify_hostname = service.tls_verify;
+    if let Some(trust) = &service.trust {
+        trust.set(&mut peer);
+    }
     peer
 }
 

@@ -79,6 +79,21 @@ impl Authority {
         self.issue_until(name, uris, usages, Duration::days(365))
     }
 
+    /// Gives a certificate to a server that clients know by these names, valid from yesterday for a year.
+    ///
+    /// # Panics
+    ///
+    /// As of [`Authority::new`].
+    pub fn issue_server(&self, name: &str, names: &[&str]) -> Pair {
+        let mut params = params(name, -Duration::DAY, Duration::days(365));
+        let names = names.iter().map(|name| SanType::DnsName((*name).try_into().expect("a name is ASCII")));
+        params.subject_alt_names = names.collect();
+        params.extended_key_usages = vec![Usage::ServerAuth];
+        let key = new_key();
+        let certificate = params.signed_by(&key, &self.issuer).expect("an authority signs");
+        write_pair(&self.folder, name, &certificate.pem(), &key)
+    }
+
     /// As [`Authority::issue`], valid from yesterday until some time from now.
     ///
     /// # Panics

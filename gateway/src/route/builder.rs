@@ -8,6 +8,7 @@ use wire::{Key, Violations};
 
 use super::entry::Entry;
 use super::{Certificates, Service, Table, certificates};
+use crate::upstream::{Trust, Unusable};
 
 /// Makes tables. It holds the newest one, and what lookups have no use for.
 #[derive(Debug, Default)]
@@ -105,6 +106,7 @@ impl Builder {
         self.check_references(&plan)?;
         let certificates = self.table.certificates.with(&plan.certificates)?;
         self.check_certificates(&plan, &certificates)?;
+        self.set_trust(&mut plan, &certificates)?;
         self.commit(plan);
         self.table.certificates = certificates;
         Ok(self.table.clone())
@@ -153,6 +155,28 @@ impl Builder {
                 let message = format!("is removed while the service {id} still names it");
                 return Err(Refusal::new(missing, None, message));
             }
+        }
+        Ok(())
+    }
+
+    /// What services go by in TLS is made of the certificates that they name; also for services that do not
+    /// change themselves, where one of theirs does. Services that name the same ones share it.
+    fn set_trust(&self, plan: &mut Plan, next: &Certificates) -> Result<(), Refusal> {
+        if plan.certificates.puts() {
+            let others = self.services.iter().filter(|(id, _)| !plan.services.contains_key(id));
+            let others = others.filter_map(|(_, held)| self.table.services.get(held.slot));
+            let touched: Vec<_> =
+                others.filter(|service| plan.certificates.touches(service)).cloned().collect();
+            plan.services
+                .extend(touched.into_iter().map(|service| (service.id, Some(Service::clone(&service)))));
+        }
+        let mut made = HashMap::new();
+        for service in plan.services.values_mut().flatten().filter(|service| service.tls) {
+            let names = (service.client_certificate, service.ca_certificates.clone());
+            service.trust = match made.get(&names) {
+                Some(trust) => Option::clone(trust),
+                None => made.entry(names).or_insert(trust(service, next)?).clone(),
+            };
         }
         Ok(())
     }
@@ -235,6 +259,7 @@ impl Plan {
             Change::PutCaCertificate(put) => {
                 let key = Key::ca_certificate(put.id);
                 put.validate().map_err(|violations| Refusal::invalid(key, &violations))?;
+                Trust::new(None, &[&put])?;
                 self.certificates.authorities.insert(put.id, Some(put));
             }
             Change::RemoveCertificate(id) => {
@@ -272,6 +297,12 @@ impl Refusal {
     }
 }
 
+impl From<Unusable> for Refusal {
+    fn from(unusable: Unusable) -> Self {
+        Self::new(unusable.key, Some(unusable.field), unusable.message)
+    }
+}
+
 fn check_service(service: &wire::Service) -> Result<Service, Refusal> {
     let key = Key::service(service.id);
     service.validate().map_err(|violations| Refusal::invalid(key, &violations))?;
@@ -286,6 +317,17 @@ fn missing(service: &Service, there: &Certificates) -> Option<(&'static str, Key
         Some(id) => Some(("client_certificate", Key::certificate(id))),
         None => authority().map(|id| ("ca_certificates", Key::ca_certificate(*id))),
     }
+}
+
+/// What `service` goes by in TLS, where it names what that takes.
+fn trust(service: &Service, there: &Certificates) -> Result<Option<Arc<Trust>>, Unusable> {
+    let shown = service.client_certificate.and_then(|id| there.certificate(id));
+    let believed: Vec<_> =
+        service.ca_certificates.iter().filter_map(|id| there.authority(*id)).map(|arc| &**arc).collect();
+    if shown.is_none() && believed.is_empty() {
+        return Ok(None);
+    }
+    Trust::new(shown.map(|arc| &**arc), &believed).map(|trust| Some(Arc::new(trust)))
 }
 
 fn check_route(route: &wire::Route) -> Result<Entry, Refusal> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 use wire::{CaCertificate, Certificate, Key, Sni};
 
+use super::Service;
 use super::builder::Refusal;
 use super::host::HostPattern;
 
@@ -91,6 +92,18 @@ impl Changes {
     /// Whether something is removed that a service could name.
     pub(super) fn removes(&self) -> bool {
         self.certificates.values().any(Option::is_none) || self.authorities.values().any(Option::is_none)
+    }
+
+    /// Whether a service could find another certificate under an id that it names.
+    pub(super) fn puts(&self) -> bool {
+        self.certificates.values().any(Option::is_some) || self.authorities.values().any(Option::is_some)
+    }
+
+    /// Whether one that `service` names changes.
+    pub(super) fn touches(&self, service: &Service) -> bool {
+        let named = |id| self.authorities.contains_key(id);
+        service.client_certificate.is_some_and(|id| self.certificates.contains_key(&id))
+            || service.ca_certificates.iter().any(named)
     }
 
     fn is_empty(&self) -> bool {

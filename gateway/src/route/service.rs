@@ -1,10 +1,13 @@
 //! A service as the data plane uses it: what a request would otherwise parse each time is parsed once.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
 use uuid::Uuid;
+
+use crate::upstream::Trust;
 
 /// Where the requests of a route go.
 #[derive(Clone, Debug)]
@@ -39,6 +42,8 @@ pub struct Service {
     pub client_certificate: Option<Uuid>,
     /// CA certificates that the upstream's is verified against; they are in the table.
     pub ca_certificates: Box<[Uuid]>,
+    /// What is made of both; `None` when it names neither, or speaks no TLS.
+    pub trust: Option<Arc<Trust>>,
 }
 
 /// The host of a service.
@@ -71,6 +76,7 @@ impl Service {
             tls_verify: service.tls_verify.unwrap_or(false),
             client_certificate: service.client_certificate,
             ca_certificates: service.ca_certificates.as_deref().unwrap_or_default().into(),
+            trust: None,
         })
     }
 }

@@ -18,4 +18,5 @@ mod sync;
 mod table;
 mod tunnels;
 mod upgrade;
+mod upstream_tls;
 mod varnishtest;

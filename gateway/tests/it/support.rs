@@ -11,11 +11,16 @@ use gateway::listener::Bound;
 use gateway::metrics::Metrics;
 use gateway::route::{Builder, Change};
 use pingora::apps::http_app::ServeHttp;
+use pingora::listeners::tls::TlsSettings;
 use pingora::protocols::http::ServerSession;
 use pingora::services::Service as _;
 use pingora::services::listening::Service as Listening;
 use prometheus::Registry;
-use testkit::certs::Pair;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::server::WebPkiClientVerifier;
+use testkit::certs::{Authority, Pair};
 use testkit::http::{Client, Response};
 use testkit::origin::Origin;
 use testkit::ports;
@@ -107,11 +112,26 @@ struct Hello;
 
 impl TlsUpstream {
     pub(crate) fn start(pair: &Pair) -> Self {
+        Self::with(pair, None)
+    }
+
+    /// One that only clients with a certificate of this authority get an answer from.
+    pub(crate) fn of_clients(pair: &Pair, authority: &Authority) -> Self {
+        Self::with(pair, Some(authority))
+    }
+
+    fn with(pair: &Pair, clients: Option<&Authority>) -> Self {
         node::install_tls_provider();
         let port = ports::reserve();
         let mut service = Listening::new("upstream".to_owned(), Hello);
         let (cert, key) = (pair.cert.to_str().unwrap(), pair.key.to_str().unwrap());
-        service.add_tls(&port.to_string(), cert, key).unwrap();
+        let mut settings = TlsSettings::intermediate(cert, key).unwrap();
+        if let Some(authority) = clients {
+            let mut roots = RootCertStore::empty();
+            roots.add(CertificateDer::from_pem_file(&authority.cert).unwrap()).unwrap();
+            settings.set_client_cert_verifier(WebPkiClientVerifier::builder(roots.into()).build().unwrap());
+        }
+        service.add_tls_with_settings(&port.to_string(), None, settings);
         let (address, mut tasks) = (port.address(), JoinSet::new());
         tasks.spawn(async move {
             let (_held, stop) = (port, Draining::new());

@@ -1,8 +1,14 @@
+use std::sync::LazyLock;
+
 use super::*;
 use crate::route::{Builder, Change, Table};
 
-const PEM: &str = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n";
-const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMQ==\n-----END PRIVATE KEY-----\n";
+/// A pair as PEM, the certificate first.
+static PAIR: LazyLock<[String; 2]> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = testkit::certs::valid(folder.path(), "pair");
+    [pair.cert, pair.key].map(|file| std::fs::read_to_string(file).unwrap())
+});
 
 const fn id(id: u128) -> Uuid {
     Uuid::from_u128(id)
@@ -11,8 +17,8 @@ const fn id(id: u128) -> Uuid {
 fn certificate(of: u128) -> Change {
     Change::PutCertificate(Certificate {
         id: id(of),
-        cert: PEM.into(),
-        key: KEY.into(),
+        cert: PAIR[0].clone(),
+        key: PAIR[1].clone(),
         ..Certificate::default()
     })
 }
@@ -22,7 +28,7 @@ fn sni(of: u128, name: &str, certificate: u128) -> Change {
 }
 
 fn authority(of: u128) -> Change {
-    Change::PutCaCertificate(CaCertificate { id: id(of), cert: PEM.into() })
+    Change::PutCaCertificate(CaCertificate { id: id(of), cert: PAIR[0].clone() })
 }
 
 fn service(certificate: Option<u128>, authority: Option<u128>) -> Change {
