@@ -10,7 +10,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 export RUN_BIN ?= $(TARGET)/release
 
-.PHONY: help run build test tools lint fmt clippy doc deny unit smoke deployed bench clean
+.PHONY: help run build test tools lint fmt clippy doc deny unit smoke deployed bench compare clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,13 @@ deployed: ## make run, the alerts and the dashboard, on the optimised programs
 
 bench: ## Benches; see benches/README.md
 	cargo bench -p benches --locked
+
+# The floor is a package of its own, so that it has Pingora as it is published.
+compare: build ## What a request costs, beside nginx, HAProxy, Envoy and a bare Pingora
+	@.ci/install compare
+	cargo build --release --locked --manifest-path benches/floor/Cargo.toml --target-dir $(TARGET)/floor
+	GIBBON_TEST_BIN_DIR=$(abspath $(TARGET)/release) GIBBON_BENCH_FLOOR=$(abspath $(TARGET)/floor/release/floor) \
+		cargo bench -p benches --profile outside --locked --bench compare
 
 clean: ## Removes what was built and installed under target; ./data stays
 	cargo clean

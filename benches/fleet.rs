@@ -28,7 +28,7 @@ async fn measure(count: usize, routes: usize, changes: usize) {
     let mut stage = Stage::start(Kind::Postgres).await;
     stage.preload(routes).await;
     stage.make_service().await;
-    let pid = stage.control_pid();
+    let pid = stage.planes.control.node.pid();
     let (alone, _) = cost(&stage, pid, None, changes).await;
     let memory = usage::memory(pid);
     let fleet = Fleet::start(count, &stage.planes.control.cluster().to_string(), &stage.planes.pair);

@@ -51,7 +51,7 @@ async fn measure(routes: usize) {
 }
 
 fn row(stage: &mut Stage, what: &str) {
-    let (gateway, control) = (stage.gateway_pid(), stage.control_pid());
+    let (gateway, control) = (stage.planes.gateway.node.pid(), stage.planes.control.node.pid());
     println!("  {what:42}{:9.1}{:15.1}", usage::memory(gateway) / 1e6, usage::memory(control) / 1e6);
 }
 

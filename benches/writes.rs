@@ -25,7 +25,7 @@ fn main() {
         runtime.block_on(async {
             let mut stage = Stage::start(kind).await;
             stage.make_service().await;
-            let pid = stage.control_pid();
+            let pid = stage.planes.control.node.pid();
             let (mut rates, mut costs) = (Samples::default(), Samples::default());
             for round in 0..rounds {
                 let before = usage::cpu_us(pid);

@@ -42,6 +42,14 @@ impl Stage {
     /// # Panics
     /// When something does not start.
     pub async fn start(kind: Kind) -> Self {
+        Self::start_with(kind, &[]).await
+    }
+
+    /// As [`Self::start`], with other settings of the data plane.
+    ///
+    /// # Panics
+    /// When something does not start.
+    pub async fn start_with(kind: Kind, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let pair = certs::valid(folder.path(), "cluster");
         let server = match kind {
@@ -59,6 +67,7 @@ impl Stage {
         control.node.start().await;
         let mut gateway = Gateway::new(&[&control], &pair);
         as_installed(&mut gateway.node);
+        settings.iter().for_each(|(key, value)| gateway.node.set(key, value));
         gateway.node.start().await;
         let planes = Planes { control, gateway, origin: Origin::start(), pair, folder };
         Self { planes, database_url, _server: server }
@@ -70,12 +79,20 @@ impl Stage {
     /// # Panics
     /// When the database refuses, or they do not arrive.
     pub async fn preload(&self, routes: usize) {
+        self.preload_to(routes, self.planes.origin.address().port()).await;
+    }
+
+    /// As [`Self::preload`], to an origin on another port of loopback.
+    ///
+    /// # Panics
+    /// When the database refuses, or they do not arrive.
+    pub async fn preload_to(&self, routes: usize, port: u16) {
         if routes == 0 {
             return;
         }
         let store = Store::open(&self.database_url).await.unwrap();
         let mut edit = store.edit().await.unwrap();
-        edit.put::<entity::service::Entity>(&[service(self.planes.origin.address().port())]).await.unwrap();
+        edit.put::<entity::service::Entity>(&[service(port)]).await.unwrap();
         let rows: Vec<_> = (0..routes).map(route).collect();
         edit.put::<entity::route::Entity>(&rows).await.unwrap();
         edit.commit().await.unwrap();
@@ -104,16 +121,6 @@ impl Stage {
     pub async fn make_service(&self) {
         let service = json!({ "name": "measured", "url": self.planes.origin.url() });
         self.planes.control.admin().post("/services", &service).await.unwrap().expect(201);
-    }
-
-    /// The control plane's process id.
-    pub fn control_pid(&mut self) -> u32 {
-        self.planes.control.node.process_mut().pid()
-    }
-
-    /// The data plane's process id.
-    pub fn gateway_pid(&mut self) -> u32 {
-        self.planes.gateway.node.process_mut().pid()
     }
 
     /// Where the control plane's configuration stands.

@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
 /// Processor time of all its threads, in microseconds: user and system, from the scheduler's own clock.
 ///
 /// # Panics
@@ -14,6 +17,20 @@ pub fn cpu_us(pid: u32) -> f64 {
         text.split(' ').next()?.parse().ok()
     };
     tasks.flatten().filter_map(ran).sum::<f64>() / 1e3
+}
+
+/// Keeps all threads of a process on one processor, and those that they start.
+///
+/// # Panics
+/// When there is no such process, or no such processor.
+pub fn pin(pid: u32, processor: usize) {
+    let mut set = CpuSet::new();
+    set.set(processor).expect("a processor's number");
+    for task in fs::read_dir(format!("/proc/{pid}/task")).expect("the process runs").flatten() {
+        let thread = task.file_name().to_string_lossy().parse().expect("threads have numbers");
+        // A thread that has just ended needs none.
+        sched_setaffinity(Pid::from_raw(thread), &set).ok();
+    }
 }
 
 /// Memory, in bytes, what is shared with others in part (PSS).

@@ -268,8 +268,10 @@ impl ProxyHttp for Proxy {
 
 impl Proxy {
     fn set_timeouts(&self, session: &mut Session) {
-        session.set_read_timeout(Some(self.settings.body_timeout));
-        session.set_write_timeout(Some(self.settings.body_timeout));
+        let patience = Some(self.settings.body_timeout);
+        session.set_read_timeout(patience);
+        session.h2_body_timeout = patience.filter(|_| session.is_http2());
+        session.set_write_timeout(patience);
         session.set_total_drain_timeout(Some(DRAIN_PATIENCE));
         // Only where the client did not ask to close.
         if session.get_keepalive().is_some() {
@@ -308,7 +310,7 @@ impl Proxy {
         let canonical = &context.canonical;
         let request = route::Request {
             method: &header.method,
-            host: canonical.host(header),
+            host: canonical.host(),
             port: canonical.port().or_else(|| listening_port(session)).unwrap_or(0),
             path: canonical.path(header),
             headers: &header.headers,
@@ -317,7 +319,7 @@ impl Proxy {
         let table = self.live.load();
         let table = table.as_ref().ok_or(Failure::NoConfiguration)?;
         let found = table.lookup(&request).ok_or(Failure::NoRoute)?;
-        if found.route.https_only {
+        if found.route.https_only && !request::is_https(session, &self.settings.trusted) {
             return Err(Failure::HttpsRequired(found.route.redirect_status));
         }
         let service = found.service.ok_or(Failure::NoService)?;

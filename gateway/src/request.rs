@@ -17,6 +17,7 @@ use crate::context::{Context, Target};
 
 pub use canonical::Canonical;
 pub use forwarded::Trusted;
+pub(crate) use forwarded::is_https;
 
 /// What is written into the `Via` header of requests and responses.
 pub const VIA: HeaderValue = HeaderValue::from_static(concat!("1.1 gibbon/", env!("CARGO_PKG_VERSION")));

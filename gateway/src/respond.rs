@@ -85,7 +85,7 @@ fn set_body(header: &mut ResponseHeader, body: &Body) -> Result<()> {
 /// The same address over HTTPS, at its own port.
 fn https_location(session: &Session, context: &Context) -> String {
     let header = session.req_header();
-    let host = context.canonical.host(header);
+    let host = context.canonical.host();
     let target = header.uri.path_and_query().map_or("/", |target| target.as_str());
     format!("https://{host}{target}")
 }

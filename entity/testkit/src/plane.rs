@@ -222,6 +222,11 @@ impl Gateway {
         Client::new(self.proxy.address())
     }
 
+    /// Where the proxy listens.
+    pub fn proxy_address(&self) -> std::net::SocketAddr {
+        self.proxy.address()
+    }
+
     /// The folder of its node id and its copy of the configuration.
     pub fn state(&self) -> &std::path::Path {
         self.state.path()

@@ -11,8 +11,10 @@ use crate::error::Failure;
 pub struct Canonical {
     /// The path, if it is another than the one sent.
     pub path: Option<Box<str>>,
-    /// The host, if it is written differently from the one sent.
-    host: Option<Box<str>>,
+    /// The host. Kept, since three look at it, and each would have to find it in the header again.
+    host: Box<str>,
+    /// Whether it is written differently from the one sent.
+    rewritten: bool,
     /// The port that was sent with the host.
     port: Option<u16>,
 }
@@ -31,9 +33,11 @@ impl Canonical {
         if !is_path || !header.raw_path_is_utf8() || path.contains("%00") {
             return Err(Failure::BadRequest);
         }
+        let normalized = wire::normalize_host(host);
         Ok(Self {
             path: wire::normalize_path(path).map(Into::into),
-            host: wire::normalize_host(host).map(Into::into),
+            rewritten: normalized.is_some(),
+            host: normalized.map_or_else(|| host.into(), Into::into),
             port,
         })
     }
@@ -44,11 +48,8 @@ impl Canonical {
     }
 
     /// The host, without its port.
-    pub fn host<'r>(&'r self, header: &'r RequestHeader) -> &'r str {
-        self.host.as_deref().unwrap_or_else(|| {
-            let sent = sent_authority(header).unwrap_or_default();
-            wire::split_authority(sent).map_or(sent, |(host, _)| host)
-        })
+    pub fn host(&self) -> &str {
+        &self.host
     }
 
     /// The port that the client named beside the host.
@@ -58,7 +59,7 @@ impl Canonical {
 
     /// The value of a `Host` header to be sent in place of the client's; `None`: the client's will do.
     pub fn authority(&self) -> Option<HeaderValue> {
-        let host = self.host.as_deref()?;
+        let host = self.rewritten.then_some(&*self.host)?;
         let authority = match self.port {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
@@ -110,7 +111,7 @@ mod tests {
             let mut header = RequestHeader::build("GET", b"/", None).unwrap();
             header.insert_header(HOST, sent).unwrap();
             let canonical = Canonical::new(&header).unwrap();
-            assert_eq!(canonical.host(&header), host, "{sent}");
+            assert_eq!(canonical.host(), host, "{sent}");
             assert_eq!(canonical.port(), port, "{sent}");
             let forwarded = forwarded.map(HeaderValue::from_static);
             assert_eq!(canonical.authority(), forwarded, "{sent}");

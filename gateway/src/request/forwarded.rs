@@ -23,6 +23,22 @@ impl Trusted {
     }
 }
 
+/// Whether the client speaks HTTPS: to us, or by the word of a trusted peer to that.
+pub(crate) fn is_https(session: &Session, trusted: &Trusted) -> bool {
+    let claimed = || session.req_header().headers.get(names::FORWARDED_PROTO.lower());
+    is_tls(session)
+        || peer(session).is_some_and(|peer| trusted.contains(peer))
+            && claimed().is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"))
+}
+
+fn is_tls(session: &Session) -> bool {
+    session.digest().is_some_and(|digest| digest.ssl_digest.is_some())
+}
+
+fn peer(session: &Session) -> Option<IpAddr> {
+    session.client_addr().and_then(SocketAddr::as_inet).map(|peer| peer.ip().to_canonical())
+}
+
 /// Sets `X-Real-IP`, the `X-Forwarded-` headers and the request's id. Those that came from a peer who is not
 /// trusted are overwritten, but for `X-Forwarded-For`, which grows.
 pub(super) fn set(
@@ -31,16 +47,16 @@ pub(super) fn set(
     context: &Context,
     trusted: &Trusted,
 ) -> Result<()> {
-    let peer = session.client_addr().and_then(SocketAddr::as_inet).map(|peer| peer.ip().to_canonical());
+    let peer = peer(session);
     let is_trusted = peer.is_some_and(|peer| trusted.contains(peer));
     let came = session.req_header();
     let mut fields = Fields::new(upstream, is_trusted);
     if let Some(peer) = peer {
         set_client(&mut fields, peer);
     }
-    // TLS listeners are to come; until then every request is plaintext.
-    fields.set(&names::FORWARDED_PROTO, || HeaderValue::from_static("http"));
-    fields.set(&names::FORWARDED_HOST, || value(context.canonical.host(came)));
+    let scheme = if is_tls(session) { "https" } else { "http" };
+    fields.set(&names::FORWARDED_PROTO, || HeaderValue::from_static(scheme));
+    fields.set(&names::FORWARDED_HOST, || value(context.canonical.host()));
     if let Some(listener) = session.server_addr().and_then(SocketAddr::as_inet) {
         fields.set(&names::FORWARDED_PORT, || HeaderValue::from(listener.port()));
     }
@@ -103,7 +119,7 @@ fn value(text: &str) -> HeaderValue {
 const EMPTY: HeaderValue = HeaderValue::from_static("");
 
 fn set_client(fields: &mut Fields<'_>, peer: IpAddr) {
-    let own = value(&peer.to_string());
+    let own = address(peer);
     let forwarded = match chain(fields, &own) {
         Some(chain) => HeaderValue::try_from(chain).unwrap_or_else(|_| own.clone()),
         None => own.clone(),
@@ -114,6 +130,23 @@ fn set_client(fields: &mut Fields<'_>, peer: IpAddr) {
     if !fields.is_trusted || claimed.is_none() {
         fields.overwrite(&names::REAL_IP, own);
     }
+}
+
+/// Without the machinery of formatting, which costs more than the look-up of a route.
+fn address(address: IpAddr) -> HeaderValue {
+    let IpAddr::V4(address) = address else { return value(&address.to_string()) };
+    let mut text = String::with_capacity("255.255.255.255".len());
+    for (at, byte) in address.octets().into_iter().enumerate() {
+        if at > 0 {
+            text.push('.');
+        }
+        for divisor in [100, 10, 1] {
+            if byte >= divisor || divisor == 1 {
+                text.push(char::from(b'0' + byte / divisor % 10));
+            }
+        }
+    }
+    value(&text)
 }
 
 /// What came, and the peer; `None` when nothing came.
@@ -127,4 +160,16 @@ fn chain(fields: &Fields<'_>, own: &HeaderValue) -> Option<Vec<u8>> {
 /// What is taken off the path, when it is more than a slash.
 fn prefix<'p>(target: &Target, path: &'p str) -> Option<&'p str> {
     path.get(..target.matched).filter(|prefix| target.route.strip_path && !matches!(*prefix, "" | "/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_everywhere() {
+        for text in ["0.0.0.0", "127.0.0.1", "9.10.99.100", "101.200.255.5", "::1", "2001:db8::a"] {
+            assert_eq!(address(text.parse().unwrap()), text);
+        }
+    }
 }

@@ -111,6 +111,15 @@ impl Node {
         self.process.as_mut().expect("the program runs")
     }
 
+    /// The id of its process.
+    ///
+    /// # Panics
+    ///
+    /// When it does not run.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("the program runs").pid()
+    }
+
     /// A client of the status listener.
     pub fn status(&self) -> Client {
         Client::new(self.status.address())

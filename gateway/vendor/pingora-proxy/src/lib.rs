@@ -605,6 +605,8 @@ pub struct Session {
     upstream_write_pending_time: Duration,
     /// Flag that is set when the shutdown process has begun.
     shutdown_flag: Arc<AtomicBool>,
+    /// Gibbon: how long the client of an HTTP/2 request may be silent within its body.
+    pub h2_body_timeout: Option<Duration>,
 }
 
 impl Session {
@@ -632,6 +634,7 @@ impl Session {
             downstream_task_seen_upgraded: false,
             upstream_write_pending_time: Duration::ZERO,
             shutdown_flag,
+            h2_body_timeout: None,
         }
     }
 

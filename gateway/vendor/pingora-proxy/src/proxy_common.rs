@@ -15,8 +15,27 @@
 use http::header::{self, HeaderName};
 use pingora_core::protocols::http::authority::{raw_target_authority, RawTargetAuthority};
 use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpUpstreamRequestPolicy};
-use pingora_error::{Error, ErrorType::InvalidHTTPHeader, OrErr, Result};
+use pingora_core::protocols::http::ServerSession as HttpSession;
+use pingora_error::{Error, ErrorType::InvalidHTTPHeader, ErrorType::ReadTimedout, OrErr, Result};
 use pingora_http::RequestHeader;
+
+/// Gibbon: reads the request's body, of which a client of HTTP/2 must send something within `patience`.
+/// Sessions of HTTP/1.1 have a timeout of their own, those of HTTP/2 have none.
+pub(crate) async fn read_body_within(
+    session: &mut HttpSession,
+    done: bool,
+    patience: Option<std::time::Duration>,
+) -> Result<Option<bytes::Bytes>> {
+    match patience.filter(|_| !done) {
+        None => session.read_body_or_idle(done).await,
+        Some(patience) => {
+            match tokio::time::timeout(patience, session.read_body_or_idle(done)).await {
+                Ok(read) => read,
+                Err(_) => Error::e_explain(ReadTimedout, "within a body of HTTP/2"),
+            }
+        }
+    }
+}
 
 const MAX_CONNECTION_NOMINATIONS: usize = 10;
 pub(crate) const KEEP_ALIVE: &str = "keep-alive";
