@@ -18,7 +18,7 @@ use crate::cluster::{self, Agent, AgentThread};
 use crate::config::Config;
 use crate::drain::{Draining, Stop};
 use crate::limit::Limit;
-use crate::listener::{Bound, Gate, Inherited, Limits, Listening};
+use crate::listener::{Bound, Gate, Handshake, Inherited, Limits, Listening, Secured};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
@@ -52,7 +52,8 @@ pub fn run(config: Config) -> Result<(), Failure> {
     let mut inherited = Inherited::take();
     let registry = Registry::new();
     let metrics = Metrics::new(&registry).map_err(Failure::internal)?;
-    let bound = Bound::inherit_or_bind(&config.listen, &mut inherited).map_err(Failure::unavailable)?;
+    let addresses = [&config.listen[..], &config.listen_tls].concat();
+    let bound = Bound::inherit_or_bind(&addresses, &mut inherited).map_err(Failure::unavailable)?;
     let status_bound =
         Bound::inherit_or_bind(&[config.status], &mut inherited).map_err(Failure::unavailable)?;
     let listeners = duplicates(&[&bound, &status_bound])?;
@@ -113,7 +114,8 @@ impl Shared {
     }
 }
 
-/// The proxy on its listeners, until `draining` begins.
+/// The proxy on its listeners, until `draining` begins: the plaintext ones of the configuration first, then
+/// those of TLS.
 pub fn proxy_service(
     config: &Config,
     conf: &Arc<ServerConf>,
@@ -129,9 +131,18 @@ pub fn proxy_service(
         settings: config.proxy.clone(),
         draining: draining.clone(),
     };
-    let limits = Limits { connections: shared.connections.clone(), header_timeout: config.header_timeout };
+    let limits = Limits {
+        connections: shared.connections.clone(),
+        header_timeout: config.header_timeout,
+        idle_timeout: config.proxy.keepalive_timeout,
+        max_header_bytes: config.proxy.max_header_bytes,
+    };
     let metrics = shared.metrics.connections.clone();
-    let gate = Gate::new(http_proxy(conf, proxy), limits, metrics, draining.clone());
+    let secured = Secured {
+        addresses: bound.addresses().split_off(config.listen.len()),
+        handshake: Handshake::new(shared.live.clone(), config.header_timeout, metrics.tls_failed.clone()),
+    };
+    let gate = Gate::new(http_proxy(conf, proxy), limits, secured, metrics, draining.clone());
     bound.serve("proxy", gate, draining)
 }
 

@@ -43,7 +43,7 @@ pub struct RawConfig {
 pub struct RawProxy {
     /// Addresses to listen on.
     pub listen: Vec<SocketAddr>,
-    /// Addresses to listen on with TLS; none can be given yet.
+    /// Addresses to listen on with TLS, by the certificates of the configuration.
     pub listen_tls: Vec<SocketAddr>,
     /// How long a whole request header may take.
     #[serde(with = "humantime_serde")]
@@ -109,6 +109,8 @@ pub struct Config {
     pub upgrade_timeout: Duration,
     /// Addresses to listen on.
     pub listen: Vec<SocketAddr>,
+    /// Addresses to listen on with TLS.
+    pub listen_tls: Vec<SocketAddr>,
     /// How long a whole request header may take.
     pub header_timeout: Duration,
     /// How long requests in flight may take to end.
@@ -147,13 +149,14 @@ impl Config {
             threads: threads(raw.threads),
             upgrade_timeout: raw.upgrade_timeout,
             listen: raw.proxy.listen.clone(),
+            listen_tls: raw.proxy.listen_tls.clone(),
             header_timeout: raw.proxy.header_timeout,
             drain_timeout: raw.proxy.drain_timeout,
             max_connections: raw.proxy.max_connections,
             max_in_flight: raw.proxy.max_in_flight,
             proxy: proxy::Settings {
-                keepalive_timeout: raw.proxy.keepalive_timeout,
                 body_timeout: raw.proxy.body_timeout,
+                keepalive_timeout: raw.proxy.keepalive_timeout,
                 min_body_rate: raw.proxy.min_body_rate,
                 max_header_bytes: raw.proxy.max_header_bytes,
                 trusted: parse_trusted(loaded)?,
@@ -169,18 +172,16 @@ fn check_proxy(loaded: &Loaded<RawConfig>) -> Result<(), ConfigError> {
     let proxy = &loaded.raw.proxy;
     let refuse =
         |key: &str, value: String, reason| Err(loaded.violation(&format!("proxy.{key}"), value, reason));
-    if proxy.listen.is_empty() {
-        return refuse("listen", "[]".into(), "must name at least one address");
+    if proxy.listen.is_empty() && proxy.listen_tls.is_empty() {
+        return refuse("listen", "[]".into(), "must name at least one address, or listen_tls must");
     }
-    if !proxy.listen_tls.is_empty() {
-        let value = format!("{:?}", proxy.listen_tls);
-        return refuse("listen_tls", value, "TLS listeners are not there yet: must be []");
+    if let Some(both) = proxy.listen_tls.iter().find(|address| proxy.listen.contains(address)) {
+        return refuse("listen_tls", both.to_string(), "is in listen as well: an address speaks TLS or not");
     }
-    if proxy.header_timeout.is_zero() {
-        return refuse("header_timeout", "0s".into(), "must be longer than nothing, such as 10s");
-    }
-    if proxy.body_timeout.is_zero() {
-        return refuse("body_timeout", "0s".into(), "must be longer than nothing, such as 60s");
+    for (key, value) in [("header_timeout", proxy.header_timeout), ("body_timeout", proxy.body_timeout)] {
+        if value.is_zero() {
+            return refuse(key, "0s".into(), "must be longer than nothing, such as 10s");
+        }
     }
     let least_header = 1024;
     if proxy.max_header_bytes < least_header {
@@ -280,8 +281,8 @@ impl Default for RawProxy {
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 8000))],
             listen_tls: Vec::new(),
             header_timeout: Duration::from_secs(10),
-            keepalive_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(60),
+            keepalive_timeout: Duration::from_secs(60),
             min_body_rate: 100,
             drain_timeout: Duration::from_secs(30),
             max_header_bytes: 64 * 1024,
@@ -334,7 +335,7 @@ mod tests {
         for (key, value) in [
             ("proxy.listen", "[]"),
             ("proxy.listen", "8000"),
-            ("proxy.listen_tls", "0.0.0.0:8443"),
+            ("proxy.listen_tls", "0.0.0.0:8000"),
             ("proxy.header_timeout", "0s"),
             ("proxy.header_timeout", "soon"),
             ("proxy.body_timeout", "0s"),

@@ -12,6 +12,7 @@ pub mod echo;
 pub mod error;
 pub mod framing;
 pub mod health;
+pub mod keys;
 pub mod limit;
 pub mod listener;
 pub mod live;

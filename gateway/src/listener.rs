@@ -4,9 +4,11 @@
 mod bound;
 mod deadline;
 mod gate;
+mod handshake;
 pub mod inherited;
 
 pub use bound::{BindError, Bound, Listening};
 pub use deadline::HeaderDeadline;
-pub use gate::{Gate, Limits};
+pub use gate::{Gate, Limits, Secured};
+pub use handshake::{Handshake, ServerName};
 pub use inherited::Inherited;

@@ -81,6 +81,8 @@ pub struct ConnectionMetrics {
     pub refused: IntCounter,
     /// Closed because a request's header did not come in time.
     pub header_timeout: IntCounter,
+    /// Closed because there was no TLS handshake, or not in time.
+    pub tls_failed: IntCounter,
 }
 
 /// How the configuration comes.
@@ -213,7 +215,7 @@ impl ConnectionMetrics {
         let total = counters(
             registry,
             "gibbon_connections_total",
-            "Clients' connections, by result; header_timeout are some of the accepted",
+            "Clients' connections, by result; header_timeout and tls_failed are some of the accepted",
             "result",
         )?;
         Ok(Self {
@@ -221,6 +223,7 @@ impl ConnectionMetrics {
             accepted: total.with_label_values(&["accepted"]),
             refused: total.with_label_values(&["refused"]),
             header_timeout: total.with_label_values(&["header_timeout"]),
+            tls_failed: total.with_label_values(&["tls_failed"]),
         })
     }
 }

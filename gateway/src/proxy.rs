@@ -22,7 +22,7 @@ use crate::drain::Draining;
 use crate::error::Failure;
 use crate::framing;
 use crate::limit::Limit;
-use crate::listener::HeaderDeadline;
+use crate::listener::{HeaderDeadline, ServerName};
 use crate::live::Live;
 use crate::metrics::{HttpMetrics, Source};
 use crate::request::{self, Canonical, Trusted, names};
@@ -314,7 +314,7 @@ impl Proxy {
             port: canonical.port().or_else(|| listening_port(session)).unwrap_or(0),
             path: canonical.path(header),
             headers: &header.headers,
-            sni: None,
+            sni: ServerName::of(session.digest().and_then(|digest| digest.ssl_digest.as_deref())),
         };
         let table = self.live.load();
         let table = table.as_ref().ok_or(Failure::NoConfiguration)?;

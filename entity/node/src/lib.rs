@@ -17,6 +17,7 @@ pub mod identity;
 pub mod link;
 pub mod logging;
 pub mod node_id;
+pub mod pair;
 
 /// Makes *ring* the TLS provider of this process; without effect when there is one already.
 pub fn install_tls_provider() {

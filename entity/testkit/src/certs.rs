@@ -32,6 +32,20 @@ pub fn valid(folder: &Path, name: &str) -> Pair {
     make(folder, name, -Duration::DAY, Duration::days(365))
 }
 
+/// As [`valid`], for a server that clients know by these names.
+///
+/// # Panics
+///
+/// When the files cannot be written.
+pub fn server(folder: &Path, name: &str, names: &[&str]) -> Pair {
+    let key = new_key();
+    let mut params = params(name, -Duration::DAY, Duration::days(365));
+    let names = names.iter().map(|name| SanType::DnsName((*name).try_into().expect("a name is ASCII")));
+    params.subject_alt_names = names.collect();
+    let certificate = params.self_signed(&key).expect("a key signs its own certificate");
+    write_pair(folder, name, &certificate.pem(), &key)
+}
+
 /// As [`valid`], but expired an hour ago.
 pub fn expired(folder: &Path, name: &str) -> Pair {
     make(folder, name, -Duration::days(30), -Duration::HOUR)

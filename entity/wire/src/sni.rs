@@ -10,8 +10,13 @@ pub struct Sni {
     /// Identity; taken from the record's key.
     #[serde(skip)]
     pub id: Uuid,
-    /// The name of the handshake, in lower case; its first or last label may be `*`.
+    /// The name of the handshake, in lower case; its first or last label may be `*`, or it [`Sni::ANY`].
     pub name: String,
     /// The certificate that is shown.
     pub certificate: Uuid,
+}
+
+impl Sni {
+    /// The name that stands for every other one, and for clients that name none.
+    pub const ANY: &str = "*";
 }

@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::{SslDigest, TlsRef};
@@ -22,7 +23,7 @@ use pingora::protocols::{
     TimingDigest, UniqueID, UniqueIDType,
 };
 use prometheus::IntCounter;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A client's connection, with a deadline for each header on it.
@@ -36,7 +37,12 @@ pub struct HeaderDeadline {
     deadline: Instant,
     timer: Option<Pin<Box<Sleep>>>,
     missed: IntCounter,
+    /// What was read to see which protocol comes, and not yet by the one who speaks it.
+    peeked: Bytes,
 }
+
+/// What a client of HTTP/2 sends first (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Between two requests: no byte of the next one has come.
 const IDLE: u8 = 0;
@@ -50,7 +56,15 @@ impl HeaderDeadline {
     /// byte on. `missed` counts the headers that did not make it.
     pub fn new(inner: Stream, allowed: Duration, missed: IntCounter) -> Self {
         let deadline = Instant::now() + allowed;
-        Self { inner, allowed, phase: AtomicU8::new(HEADER), deadline, timer: None, missed }
+        Self {
+            inner,
+            allowed,
+            phase: AtomicU8::new(HEADER),
+            deadline,
+            timer: None,
+            missed,
+            peeked: Bytes::new(),
+        }
     }
 
     /// The header on this session's stream is complete.
@@ -94,6 +108,11 @@ impl AsyncRead for HeaderDeadline {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let me = self.get_mut();
+        if !me.peeked.is_empty() {
+            let first = me.peeked.split_to(me.peeked.len().min(buffer.remaining()));
+            buffer.put_slice(&first);
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut me.inner).poll_read(context, buffer);
         match *me.phase.get_mut() {
@@ -144,8 +163,18 @@ impl Shutdown for HeaderDeadline {
 
 #[async_trait]
 impl Peek for HeaderDeadline {
+    /// Fills `buffer` as far as what comes can be the preface of HTTP/2. Pingora's own waits until it is full,
+    /// for ever where a short request of HTTP/1.0 is all that comes.
     async fn try_peek(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
-        self.inner.try_peek(buffer).await
+        let mut filled = 0;
+        while filled < buffer.len() && PREFACE.starts_with(&buffer[..filled]) {
+            match self.read(&mut buffer[filled..]).await? {
+                0 => break,
+                read => filled += read,
+            }
+        }
+        self.peeked = Bytes::copy_from_slice(&buffer[..filled]);
+        Ok(true)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a connection, and each request on it, passes before the proxy sees it.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +10,13 @@ use async_trait::async_trait;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use super::HeaderDeadline;
+use super::{Handshake, HeaderDeadline};
 use crate::drain::Draining;
 use crate::limit::Limit;
 use crate::metrics::ConnectionMetrics;
@@ -28,6 +30,9 @@ const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
 /// Requests on one connection. What a connection gathers in memory is given back now and then.
 const REQUESTS_PER_CONNECTION: u32 = 10_000;
 
+/// Bytes of a body that may be on their way on one stream of HTTP/2.
+const WINDOW: u32 = 1 << 20;
+
 /// What connections are held to.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -35,12 +40,26 @@ pub struct Limits {
     pub connections: Arc<Limit>,
     /// How long a whole header may take.
     pub header_timeout: Duration,
+    /// The most bytes of a header of HTTP/2.
+    pub max_header_bytes: usize,
+    /// How long a connection of HTTP/2 may be without a request.
+    pub idle_timeout: Duration,
+}
+
+/// The listeners that speak TLS.
+#[derive(Debug)]
+pub struct Secured {
+    /// Their addresses.
+    pub addresses: Vec<SocketAddr>,
+    /// What is done on a new connection.
+    pub handshake: Handshake,
 }
 
 /// The way in: counts connections and sends away those too many.
 pub struct Gate {
     limits: Limits,
     metrics: ConnectionMetrics,
+    secured: Secured,
     guard: Arc<Guard>,
 }
 
@@ -49,6 +68,7 @@ struct Guard {
     proxy: Arc<HttpProxy<Proxy>>,
     options: HttpServerOptions,
     draining: Draining,
+    max_header_bytes: usize,
 }
 
 impl Gate {
@@ -56,12 +76,22 @@ impl Gate {
     pub fn new(
         proxy: HttpProxy<Proxy>,
         limits: Limits,
+        secured: Secured,
         metrics: ConnectionMetrics,
         draining: Draining,
     ) -> Self {
         let mut options = HttpServerOptions::default();
         options.keepalive_request_limit = Some(REQUESTS_PER_CONNECTION);
-        Self { limits, metrics, guard: Arc::new(Guard { proxy: Arc::new(proxy), options, draining }) }
+        // By its preface, beside HTTP/1.1; over TLS the handshake decides.
+        options.h2c = true;
+        options.h2_idle_timeout = Some(limits.idle_timeout);
+        let max_header_bytes = limits.max_header_bytes;
+        let guard = Guard { proxy: Arc::new(proxy), options, draining, max_header_bytes };
+        Self { limits, metrics, secured, guard: Arc::new(guard) }
+    }
+
+    async fn secure(&self, stream: Stream) -> Option<Stream> {
+        if self.secured.has(&stream) { self.secured.handshake.accept(stream).await } else { Some(stream) }
     }
 
     async fn refuse(&self, mut stream: Stream) {
@@ -84,6 +114,7 @@ impl ServerApp for Gate {
             return None;
         };
         self.metrics.accepted.inc();
+        let stream = self.secure(stream).await?;
         let missed = self.metrics.header_timeout.clone();
         let stream = HeaderDeadline::new(stream, self.limits.header_timeout, missed);
         self.guard.process_new(Box::new(stream), shutdown).await
@@ -110,6 +141,14 @@ impl HttpServerApp for Guard {
         self.proxy.process_new_http(session, shutdown)
     }
 
+    fn h2_options(&self) -> Option<H2Options> {
+        let mut options = default_h2_options();
+        options.max_header_list_size(u32::try_from(self.max_header_bytes).unwrap_or(u32::MAX));
+        // The default of 64 KiB would hold up every larger upload for round trips.
+        options.initial_window_size(WINDOW).initial_connection_window_size(4 * WINDOW);
+        Some(options)
+    }
+
     fn server_options(&self) -> Option<&HttpServerOptions> {
         Some(&self.options)
     }
@@ -120,6 +159,19 @@ impl HttpServerApp for Guard {
         self.draining.idle_ended().await;
         self.proxy.http_cleanup().await;
     }
+}
+
+impl Secured {
+    fn has(&self, stream: &Stream) -> bool {
+        let local = stream.get_socket_digest().and_then(|digest| digest.local_addr()?.as_inet().copied());
+        local.is_some_and(|local| self.addresses.iter().any(|address| is_at(local, *address)))
+    }
+}
+
+/// Whether a connection to `local` came to the listener at `address`, which may be on any interface.
+fn is_at(local: SocketAddr, address: SocketAddr) -> bool {
+    let same_host = || local.ip().to_canonical() == address.ip().to_canonical();
+    local.port() == address.port() && (address.ip().is_unspecified() || same_host())
 }
 
 impl fmt::Debug for Gate {

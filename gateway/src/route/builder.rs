@@ -247,11 +247,7 @@ impl Plan {
             Change::PutRoute(route) => {
                 self.routes.insert(route.id, Some(Arc::new(check_route(&route)?)));
             }
-            Change::PutCertificate(put) => {
-                let key = Key::certificate(put.id);
-                put.validate().map_err(|violations| Refusal::invalid(key, &violations))?;
-                self.certificates.certificates.insert(put.id, Some(put));
-            }
+            Change::PutCertificate(put) => self.certificates.put_certificate(&put)?,
             Change::PutSni(put) => {
                 put.validate().map_err(|violations| Refusal::invalid(Key::sni(put.id), &violations))?;
                 self.certificates.snis.insert(put.id, Some(put));
@@ -262,9 +258,7 @@ impl Plan {
                 Trust::new(None, &[&put])?;
                 self.certificates.authorities.insert(put.id, Some(put));
             }
-            Change::RemoveCertificate(id) => {
-                self.certificates.certificates.insert(id, None);
-            }
+            Change::RemoveCertificate(id) => self.certificates.remove_certificate(id),
             Change::RemoveSni(id) => {
                 self.certificates.snis.insert(id, None);
             }
@@ -292,7 +286,7 @@ impl Refusal {
     }
 
     /// The first rule that is broken names the field; the message has them all.
-    fn invalid(key: Key, violations: &Violations) -> Self {
+    pub(super) fn invalid(key: Key, violations: &Violations) -> Self {
         Self::new(key, violations.fields.keys().next().map(String::as_str), violations)
     }
 }
@@ -327,7 +321,7 @@ fn trust(service: &Service, there: &Certificates) -> Result<Option<Arc<Trust>>, 
     if shown.is_none() && believed.is_empty() {
         return Ok(None);
     }
-    Trust::new(shown.map(|arc| &**arc), &believed).map(|trust| Some(Arc::new(trust)))
+    Trust::new(shown.map(|keys| &keys.published), &believed).map(|trust| Some(Arc::new(trust)))
 }
 
 fn check_route(route: &wire::Route) -> Result<Entry, Refusal> {

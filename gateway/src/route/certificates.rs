@@ -11,8 +11,9 @@ use wire::{CaCertificate, Certificate, Key, Sni};
 use super::Service;
 use super::builder::Refusal;
 use super::host::HostPattern;
+use crate::keys::Keys;
 
-/// The certificates of one configuration, as they are published. Cheap to clone.
+/// The certificates of one configuration, ready for handshakes. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Certificates {
     shared: Arc<Shared>,
@@ -20,34 +21,35 @@ pub struct Certificates {
 
 #[derive(Clone, Debug, Default)]
 struct Shared {
-    certificates: HashMap<Uuid, Arc<Certificate>>,
+    certificates: HashMap<Uuid, Arc<Keys>>,
     authorities: HashMap<Uuid, Arc<CaCertificate>>,
     snis: HashMap<Uuid, Sni>,
     /// The certificates of the server names, by the keys of [`HostPattern`].
-    names: HashMap<Box<str>, Arc<Certificate>>,
+    names: HashMap<Box<str>, Arc<Keys>>,
 }
 
 /// Changes, by what they are about: `None` is removed.
 #[derive(Default)]
 pub(super) struct Changes {
-    pub(super) certificates: HashMap<Uuid, Option<Certificate>>,
+    certificates: HashMap<Uuid, Option<Arc<Keys>>>,
     pub(super) snis: HashMap<Uuid, Option<Sni>>,
     pub(super) authorities: HashMap<Uuid, Option<CaCertificate>>,
 }
 
 impl Certificates {
     /// The certificate for a server name in lower case: that of the name itself, else of `*.` in place of its
-    /// first label, else of `.*` in place of its last one. A wildcard stands for one label, as in certificates
-    /// (RFC 9525, section 6.3).
-    pub fn by_name(&self, server_name: &str) -> Option<&Arc<Certificate>> {
+    /// first label, else of `.*` in place of its last one, else that of any name. A wildcard stands for one
+    /// label, as in certificates (RFC 9525, section 6.3).
+    pub fn by_name(&self, server_name: &str) -> Option<&Arc<Keys>> {
         let name = server_name.strip_suffix('.').unwrap_or(server_name);
         let suffix = || self.shared.names.get(&name[name.find('.')?..]);
         let prefix = || self.shared.names.get(&name[..=name.rfind('.')?]);
-        self.shared.names.get(name).or_else(suffix).or_else(prefix)
+        // Without its star nothing is left of the pattern for any name.
+        self.shared.names.get(name).or_else(suffix).or_else(prefix).or_else(|| self.shared.names.get(""))
     }
 
     /// The certificate `id`.
-    pub fn certificate(&self, id: Uuid) -> Option<&Arc<Certificate>> {
+    pub fn certificate(&self, id: Uuid) -> Option<&Arc<Keys>> {
         self.shared.certificates.get(&id)
     }
 
@@ -65,7 +67,7 @@ impl Certificates {
             return Ok(self.clone());
         }
         let mut next = Shared::clone(&self.shared);
-        merge(&mut next.certificates, &changes.certificates, |put| Arc::new(put.clone()));
+        merge(&mut next.certificates, &changes.certificates, Arc::clone);
         merge(&mut next.authorities, &changes.authorities, |put| Arc::new(put.clone()));
         merge(&mut next.snis, &changes.snis, Clone::clone);
         next.names = next.by_names(changes)?;
@@ -74,7 +76,7 @@ impl Certificates {
 }
 
 impl Shared {
-    fn by_names(&self, changes: &Changes) -> Result<HashMap<Box<str>, Arc<Certificate>>, Refusal> {
+    fn by_names(&self, changes: &Changes) -> Result<HashMap<Box<str>, Arc<Keys>>, Refusal> {
         let mut names = HashMap::with_capacity(self.snis.len());
         for sni in self.snis.values() {
             let certificate = self.certificates.get(&sni.certificate).ok_or_else(|| missing(sni, changes))?;
@@ -89,6 +91,18 @@ impl Shared {
 }
 
 impl Changes {
+    pub(super) fn put_certificate(&mut self, put: &Certificate) -> Result<(), Refusal> {
+        let key = Key::certificate(put.id);
+        put.validate().map_err(|violations| Refusal::invalid(key, &violations))?;
+        let keys = Keys::parse(put).map_err(|(field, error)| Refusal::new(key, Some(field), error))?;
+        self.certificates.insert(put.id, Some(Arc::new(keys)));
+        Ok(())
+    }
+
+    pub(super) fn remove_certificate(&mut self, id: Uuid) {
+        self.certificates.insert(id, None);
+    }
+
     /// Whether something is removed that a service could name.
     pub(super) fn removes(&self) -> bool {
         self.certificates.values().any(Option::is_none) || self.authorities.values().any(Option::is_none)

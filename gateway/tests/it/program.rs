@@ -96,7 +96,7 @@ fn bad_configuration_and_arguments_exit_64_and_name_the_key() {
     std::fs::write(&file, "[proxy]\ncolour = 1\n").unwrap();
     assert_exit(&run(&file), 64, &["proxy.colour"]);
     assert_exit(&run(Path::new("/nonexistent.toml")), 64, &["/nonexistent.toml"]);
-    let check = program().arg("check").env("GIBBON_PROXY__LISTEN_TLS", "0.0.0.0:8443").output().unwrap();
+    let check = program().arg("check").env("GIBBON_PROXY__LISTEN_TLS", "0.0.0.0:8000").output().unwrap();
     assert_exit(&check, 64, &["proxy.listen_tls", "env GIBBON_PROXY__LISTEN_TLS"]);
     assert_exit(&program().arg("walk").output().unwrap(), 64, &["walk"]);
 }

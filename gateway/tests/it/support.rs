@@ -28,9 +28,12 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 use wire::{Route, Service};
 
-/// A proxy on a port of its own. Ends when it is dropped.
+const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+/// A proxy on ports of its own. Ends when it is dropped.
 pub(crate) struct Gateway {
     pub(crate) client: Client,
+    pub(crate) tls_address: SocketAddr,
     pub(crate) shared: Shared,
     pub(crate) draining: Draining,
     pub(crate) registry: Registry,
@@ -54,8 +57,11 @@ impl Gateway {
 
         let registry = Registry::new();
         let shared = Shared::new(&config, Metrics::new(&registry).unwrap());
-        let bound = Bound::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
-        let address = bound.addresses()[0];
+        node::install_tls_provider();
+        // Those of the configuration would be the same for every test.
+        let config = Config { listen: vec![ANY_PORT], listen_tls: vec![ANY_PORT], ..config };
+        let bound = Bound::bind(&[ANY_PORT, ANY_PORT]).unwrap();
+        let [address, tls_address] = bound.addresses()[..] else { panic!("two listeners") };
         let draining = Draining::new();
         let conf = Arc::new(app::server_conf(1));
         let mut service = app::proxy_service(&config, &conf, &shared, bound, draining.clone());
@@ -63,7 +69,7 @@ impl Gateway {
         let pingoras_own = draining.watch();
         tasks.spawn(async move { service.start_service(None, pingoras_own, 1).await });
         let builder = Mutex::default();
-        Self { client: Client::new(address), shared, draining, registry, builder, _tasks: tasks }
+        Self { client: Client::new(address), tls_address, shared, draining, registry, builder, _tasks: tasks }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -145,6 +151,17 @@ impl TlsUpstream {
 impl ServeHttp for Hello {
     async fn response(&self, _: &mut ServerSession) -> http::Response<Vec<u8>> {
         http::Response::builder().header("Content-Length", "5").body(b"hello".to_vec()).unwrap()
+    }
+}
+
+/// The real client: its standard output, or what it says on failure.
+pub(crate) async fn curl(arguments: &[&str]) -> Result<String, String> {
+    let mut curl = tokio::process::Command::new("curl");
+    curl.args(["--silent", "--show-error", "--max-time", "20"]).args(arguments).kill_on_drop(true);
+    let output = curl.output().await.unwrap();
+    match output.status.success() {
+        true => Ok(String::from_utf8(output.stdout).unwrap()),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
     }
 }
 

@@ -36,7 +36,9 @@ impl Sni {
         let mut violations = Violations::default();
         if self.name.is_empty() {
             violations.field("name", MISSING);
-        } else if let Err(message) = host::sni(&self.name) {
+        } else if self.name != Self::ANY
+            && let Err(message) = host::sni(&self.name)
+        {
             violations.field("name", message);
         }
         if self.certificate.is_nil() {

@@ -1,0 +1,40 @@
+//! What is shown in a handshake: a certificate with its key, parsed when it comes and not when it is asked for.
+
+use std::sync::Arc;
+
+use node::pair::{self, PairError};
+use rustls::SignatureScheme;
+use rustls::sign::CertifiedKey;
+use uuid::Uuid;
+
+/// One identity: a certificate, and perhaps a second one with a key of another type.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// The certificate's id.
+    pub id: Uuid,
+    /// As it came: what is shown to upstreams is made of it.
+    pub published: wire::Certificate,
+    pairs: Vec<Arc<CertifiedKey>>,
+}
+
+impl Keys {
+    /// Parses both pairs of `certificate`.
+    ///
+    /// # Errors
+    /// The field that is wrong, and what about it.
+    pub fn parse(certificate: &wire::Certificate) -> Result<Self, (&'static str, PairError)> {
+        let first = pair::parse(&certificate.cert, &certificate.key).map_err(|error| ("cert", error))?;
+        let second = match (&certificate.cert_alt, &certificate.key_alt) {
+            (Some(cert), Some(key)) => Some(pair::parse(cert, key).map_err(|error| ("cert_alt", error))?),
+            _ => None,
+        };
+        let pairs = std::iter::once(first).chain(second).map(Arc::new).collect();
+        Ok(Self { id: certificate.id, published: certificate.clone(), pairs })
+    }
+
+    /// The first that a client can verify, by the signature schemes that it offers.
+    pub fn choose(&self, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let fits = |pair: &&Arc<CertifiedKey>| pair.key.choose_scheme(schemes).is_some();
+        self.pairs.iter().find(fits).cloned()
+    }
+}

@@ -1,0 +1,98 @@
+//! TLS with clients: the certificate is looked up in the live table at each handshake, so that one that
+//! was pushed is shown by the next.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::listeners::tls::{Acceptor, TlsSettings};
+use pingora::listeners::{ALPN, TlsAccept};
+use pingora::protocols::Stream;
+use pingora::protocols::l4::stream::Stream as Connection;
+use pingora::protocols::tls::{SslDigest, TlsRef};
+use prometheus::IntCounter;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio::time::timeout;
+use tracing::debug;
+
+use crate::live::Live;
+
+/// The server's side of handshakes.
+pub struct Handshake {
+    acceptor: Acceptor,
+    /// How long one may take.
+    patience: Duration,
+    failed: IntCounter,
+}
+
+/// The name that a client asked for, in lower case; empty if it named none.
+#[derive(Debug)]
+pub struct ServerName(Box<str>);
+
+impl Handshake {
+    /// Handshakes with the certificates of `live`, each of which may take `patience`; `failed` counts those
+    /// that came to nothing.
+    ///
+    /// # Panics
+    /// Where rustls' provider has not been installed, as `main` does first.
+    pub fn new(live: Arc<Live>, patience: Duration, failed: IntCounter) -> Self {
+        let settings = TlsSettings::with_callbacks(Box::new(NoteName));
+        let mut settings = settings.expect("of files alone it could be said that they cannot be read");
+        settings.set_cert_resolver(Arc::new(Resolver(live)));
+        settings.set_alpn(ALPN::H2H1);
+        Self { acceptor: settings.build(), patience, failed }
+    }
+
+    /// The connection within TLS; `None` when the client did not get so far.
+    pub async fn accept(&self, stream: Stream) -> Option<Stream> {
+        let connection = stream.into_any().downcast::<Connection>().ok()?;
+        match timeout(self.patience, self.acceptor.tls_handshake(*connection)).await {
+            Ok(Ok(secured)) => return Some(Box::new(secured)),
+            // A client's fault, or a name that nobody has a certificate for.
+            Ok(Err(error)) => debug!("a TLS handshake failed: {error}"),
+            Err(_) => debug!("a TLS handshake took longer than {:?}", self.patience),
+        }
+        self.failed.inc();
+        None
+    }
+}
+
+impl ServerName {
+    /// The name that the client of a connection asked for; `None` for a connection without TLS.
+    pub fn of(digest: Option<&SslDigest>) -> Option<&str> {
+        // Should the note be missing, TLS is still TLS.
+        digest.map(|digest| digest.extension.get::<Self>().map_or("", |name| &name.0))
+    }
+}
+
+/// Leaves the name where requests find it, those of HTTP/2, too.
+struct NoteName;
+
+#[async_trait]
+impl TlsAccept for NoteName {
+    async fn handshake_complete_callback(&self, tls: &TlsRef) -> Option<Arc<dyn Any + Send + Sync>> {
+        let name = tls.server_name().unwrap_or_default();
+        Some(Arc::new(ServerName(name.trim_end_matches('.').to_ascii_lowercase().into())))
+    }
+}
+
+#[derive(Debug)]
+struct Resolver(Arc<Live>);
+
+impl ResolvesServerCert for Resolver {
+    /// A client that names nobody gets what is for every name.
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
+        let table = self.0.load();
+        let keys = table.as_ref()?.certificates().by_name(name.trim_end_matches('.'))?;
+        keys.choose(hello.signature_schemes())
+    }
+}
+
+impl std::fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handshake").field("patience", &self.patience).finish_non_exhaustive()
+    }
+}

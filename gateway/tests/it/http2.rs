@@ -1,0 +1,85 @@
+//! Clients of HTTP/2 without TLS, beside those of HTTP/1.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use testkit::http::Connection;
+use testkit::origin::{Answer, Origin};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::support::{Gateway, curl, route, service};
+
+const PRIOR: &str = "--http2-prior-knowledge";
+
+fn url(gateway: &Gateway, path: &str) -> String {
+    format!("http://{}{path}", gateway.address())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_versions_are_served_on_one_port() {
+    let (gateway, origin) = (Gateway::start(), Origin::start());
+    gateway.serve(service(1, &origin), route(1, "/"));
+    origin.answer(Answer::echo());
+    let version = ["--write-out", "%{http_version}", "--output", "/dev/null"];
+    for (flag, expected) in [(PRIOR, "2"), ("--http1.1", "1.1"), ("--http1.0", "1.1")] {
+        let said = curl(&[&version[..], &[flag, &url(&gateway, "/a?b=c")]].concat()).await.unwrap();
+        assert_eq!(said, expected, "{flag}");
+        assert_eq!(origin.last().target, "/a?b=c");
+    }
+    // Shorter than the preface of HTTP/2 by which the version is told.
+    let mut short = Connection::open(gateway.address()).await.unwrap();
+    short.write(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
+    timeout(Duration::from_secs(5), short.read_response(false)).await.unwrap().unwrap().expect(200);
+}
+
+/// Of unknown length, which once ended in two last chunks and spoilt the upstream's connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_of_any_length_arrive_whole() {
+    let (gateway, origin) = (Gateway::start(), Origin::start());
+    gateway.serve(service(1, &origin), route(1, "/"));
+    origin.answer(Answer::echo());
+    let folder = tempfile::tempdir().unwrap();
+    for len in [0, 1, 70_000, 3_000_000] {
+        let file = folder.path().join(len.to_string());
+        std::fs::write(&file, vec![b'x'; len]).unwrap();
+        let (file, target) = (file.display().to_string(), url(&gateway, "/"));
+        let known = format!("@{file}");
+        curl(&[PRIOR, "--data-binary", &known, &target, "--fail", "-o", "/dev/null"]).await.unwrap();
+        assert_eq!(origin.last().body.len(), len);
+        let unknown = format!("curl -sS --fail {PRIOR} -X POST -T - {target} -o /dev/null < {file}");
+        let status = Command::new("sh").args(["-c", &unknown]).status().await.unwrap();
+        assert!(status.success(), "{len}");
+        assert_eq!(origin.last().body.len(), len);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_within_a_body_has_an_end() {
+    let (gateway, origin) = (Gateway::with(&[("proxy.body_timeout", "300ms")]), Origin::start());
+    gateway.serve(service(1, &origin), route(1, "/"));
+    let mut client = Command::new("curl")
+        .args(["-sS", PRIOR, "--fail", "-X", "POST", "-T", ".", &url(&gateway, "/")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut body = client.stdin.take().unwrap();
+    body.write_all(b"some").await.unwrap();
+    gateway.wait_metric("gibbon_http_errors_total{reason=\"request_timeout\"}", 1.0).await;
+    drop(body);
+    let ended = timeout(Duration::from_secs(10), client.wait()).await.expect("an end").unwrap();
+    assert!(!ended.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_connection_ends() {
+    let gateway = Gateway::with(&[("proxy.keepalive_timeout", "500ms")]);
+    gateway.apply(vec![]);
+    let mut idle = Connection::open(gateway.address()).await.unwrap();
+    idle.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    timeout(Duration::from_secs(10), idle.read_to_end()).await.expect("an end").unwrap();
+}

@@ -1,0 +1,131 @@
+//! TLS with clients: which certificate is shown, and what a request gets of it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gateway::route::Change;
+use tempfile::TempDir;
+use testkit::certs::{self, Pair};
+use testkit::http::Connection;
+use testkit::origin::{Answer, Origin};
+use tokio::time::timeout;
+use uuid::Uuid;
+use wire::{Certificate, Protocol, Route, Sni};
+
+use crate::support::{Gateway, curl, route, service};
+
+/// Certificates of servers, each its own authority.
+struct Pairs(TempDir);
+
+impl Pairs {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn make(&self, file: &str, names: &[&str]) -> Pair {
+        certs::server(self.0.path(), file, names)
+    }
+}
+
+fn put(id: u128, pair: &Pair) -> Change {
+    let read = |path: &PathBuf| fs::read_to_string(path).unwrap();
+    let certificate = Certificate { cert: read(&pair.cert), key: read(&pair.key), ..Certificate::default() };
+    Change::PutCertificate(Certificate { id: Uuid::from_u128(id), ..certificate })
+}
+
+fn name(id: u128, name: &str, certificate: u128) -> Change {
+    let certificate = Uuid::from_u128(certificate);
+    Change::PutSni(Sni { id: Uuid::from_u128(0x500 + id), name: name.into(), certificate })
+}
+
+/// Asks for `/` at a name, of which nobody but `pair` is believed.
+async fn ask(gateway: &Gateway, name: &str, pair: &Pair, more: &[&str]) -> Result<String, String> {
+    let port = gateway.tls_address.port();
+    let (at, url) = (format!("{name}:{port}:127.0.0.1"), format!("https://{name}:{port}/"));
+    let trusted = pair.cert.display().to_string();
+    curl(&[&["--resolve", &at, "--cacert", &trusted, &url], more].concat()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_name_that_is_asked_for_chooses_the_certificate() {
+    let (gateway, origin, pairs) = (Gateway::start(), Origin::start(), Pairs::new());
+    gateway.serve(service(1, &origin), route(1, "/"));
+    let exact = pairs.make("exact", &["a.example"]);
+    let left = pairs.make("left", &["*.a.example", "c.b.a.example"]);
+    let right = pairs.make("right", &["shop.test"]);
+    gateway.apply(vec![put(1, &exact), put(2, &left), put(3, &right)]);
+    gateway.apply(vec![name(1, "a.example", 1), name(2, "*.a.example", 2), name(3, "shop.*", 3)]);
+    for (host, pair) in [("a.example", &exact), ("A.Example", &exact), ("b.a.example", &left)] {
+        ask(&gateway, host, pair, &[]).await.unwrap();
+    }
+    ask(&gateway, "c.b.a.example", &left, &[]).await.unwrap();
+    ask(&gateway, "shop.test", &right, &[]).await.unwrap();
+    ask(&gateway, "other.test", &right, &[]).await.unwrap_err();
+    gateway.wait_metric("gibbon_connections_total{result=\"tls_failed\"}", 1.0).await;
+    let any = pairs.make("any", &["other.test"]);
+    gateway.apply(vec![put(4, &any), name(4, "*", 4)]);
+    ask(&gateway, "other.test", &any, &[]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_comes_is_shown_by_the_next_handshake() {
+    let (gateway, origin, pairs) = (Gateway::start(), Origin::start(), Pairs::new());
+    gateway.serve(service(1, &origin), route(1, "/"));
+    let (old, new) = (pairs.make("old", &["a.example"]), pairs.make("new", &["a.example"]));
+    gateway.apply(vec![put(1, &old), name(1, "a.example", 1)]);
+    ask(&gateway, "a.example", &old, &[]).await.unwrap();
+    gateway.apply(vec![put(1, &new)]);
+    ask(&gateway, "a.example", &new, &[]).await.unwrap();
+    ask(&gateway, "a.example", &old, &[]).await.unwrap_err();
+    gateway.apply(vec![Change::RemoveSni(Uuid::from_u128(0x501))]);
+    ask(&gateway, "a.example", &new, &[]).await.unwrap_err();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_knows_of_its_tls() {
+    let (gateway, origin, pairs) = (Gateway::start(), Origin::start(), Pairs::new());
+    let pair = pairs.make("pair", &["a.example", "b.example"]);
+    gateway.serve(service(1, &origin), Route { protocols: vec![Protocol::Https], ..route(1, "/") });
+    gateway.apply(vec![put(1, &pair), name(1, "a.example", 1), name(2, "b.example", 1)]);
+    let version = ["--write-out", "%{http_version}", "--output", "/dev/null"];
+    assert_eq!(ask(&gateway, "a.example", &pair, &version).await.unwrap(), "2");
+    let received = origin.last();
+    assert_eq!(received.header("x-forwarded-proto"), Some("https"));
+    assert_eq!(received.header("x-forwarded-port"), Some(&*gateway.tls_address.port().to_string()));
+    let one = [&version[..], &["--http1.1"]].concat();
+    assert_eq!(ask(&gateway, "a.example", &pair, &one).await.unwrap(), "1.1");
+    gateway.get("/").await.expect(426);
+
+    let for_b =
+        Route { snis: Some(vec!["b.example".into()]), protocols: vec![Protocol::Https], ..route(2, "/") };
+    gateway.apply(vec![Change::PutRoute(for_b)]);
+    ask(&gateway, "a.example", &pair, &["--fail"]).await.unwrap();
+    let refused = ask(&gateway, "b.example", &pair, &["--fail"]).await.unwrap_err();
+    assert!(refused.contains("503"), "the route for b has no service: {refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_has_a_deadline() {
+    let gateway = Gateway::with(&[("proxy.header_timeout", "300ms")]);
+    gateway.apply(vec![]);
+    let mut silent = Connection::open(gateway.tls_address).await.unwrap();
+    timeout(Duration::from_secs(10), silent.read_to_end()).await.unwrap().unwrap();
+    gateway.wait_metric("gibbon_connections_total{result=\"tls_failed\"}", 1.0).await;
+    gateway.wait_metric("gibbon_connections_active", 0.0).await;
+}
+
+/// Handshakes all the while that certificates change.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_handshake_fails_while_certificates_change() {
+    let (gateway, origin, pairs) = (Gateway::start(), Origin::start(), Pairs::new());
+    gateway.serve(service(1, &origin), route(1, "/"));
+    origin.answer(Answer::status(200));
+    let all: Vec<Pair> = (0..2).map(|at| pairs.make(&format!("pair{at}"), &["a.example"])).collect();
+    gateway.apply(vec![put(1, &all[0]), name(1, "a.example", 1)]);
+    for round in 0..40 {
+        let insecure = ask(&gateway, "a.example", &all[0], &["--insecure", "--fail"]);
+        let change = async { gateway.apply(vec![put(1, &all[round % 2])]) };
+        tokio::join!(insecure, change).0.unwrap();
+    }
+}
