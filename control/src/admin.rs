@@ -7,6 +7,7 @@
 mod absent;
 mod applied;
 mod body;
+mod certificate;
 mod clustering;
 mod fields;
 mod form;
@@ -17,6 +18,7 @@ mod page;
 mod resource;
 mod route;
 mod service;
+mod sni;
 mod tags;
 
 use std::sync::Arc;
@@ -80,6 +82,9 @@ pub fn router(state: AppState) -> Router {
     resource::routes::<service::Services>(&mut api);
     resource::routes::<route::Routes>(&mut api);
     nested::routes::<route::Routes>(&mut api);
+    resource::routes::<certificate::Certificates>(&mut api);
+    resource::routes::<sni::Snis>(&mut api);
+    nested::routes::<sni::Snis>(&mut api);
     tags::routes(&mut api);
     absent::routes(&mut api);
     clustering::routes(&mut api);

@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use wire::{PathHandling, Protocol, Route, Service};
+use wire::{Certificate, PathHandling, Protocol, Route, Service, Sni};
 
 /// A service as it is published.
 pub fn service(row: &entity::service::Model) -> Service {
@@ -50,6 +50,22 @@ pub fn route(row: &entity::route::Model) -> Route {
     }
 }
 
+/// A certificate as it is published.
+pub fn certificate(row: &entity::certificate::Model) -> Certificate {
+    Certificate {
+        id: row.id,
+        cert: row.cert.clone(),
+        key: row.key.clone(),
+        cert_alt: row.cert_alt.clone(),
+        key_alt: row.key_alt.clone(),
+    }
+}
+
+/// A server name as it is published.
+pub fn sni(row: &entity::sni::Model) -> Sni {
+    Sni { id: row.id, name: row.name.clone(), certificate: row.certificate_id }
+}
+
 /// The canonical bytes of a service.
 pub fn service_bytes(row: &entity::service::Model) -> Vec<u8> {
     bytes(&service(row))
@@ -58,6 +74,16 @@ pub fn service_bytes(row: &entity::service::Model) -> Vec<u8> {
 /// The canonical bytes of a route.
 pub fn route_bytes(row: &entity::route::Model) -> Vec<u8> {
     bytes(&route(row))
+}
+
+/// The canonical bytes of a certificate.
+pub fn certificate_bytes(row: &entity::certificate::Model) -> Vec<u8> {
+    bytes(&certificate(row))
+}
+
+/// The canonical bytes of a server name.
+pub fn sni_bytes(row: &entity::sni::Model) -> Vec<u8> {
+    bytes(&sni(row))
 }
 
 fn bytes(entity: &impl serde::Serialize) -> Vec<u8> {

@@ -4,6 +4,7 @@
 //! change rows, last before the commit. So the order of revisions is the order of commits, without a gap,
 //! and a write that fails leaves nothing.
 
+mod certificates;
 mod data_planes;
 mod edit;
 mod heard;
@@ -14,6 +15,7 @@ mod routes;
 mod rows;
 mod select;
 mod services;
+mod snis;
 mod tags;
 mod write;
 

@@ -1,10 +1,12 @@
 //! The rows: one SeaORM entity per table, columns and relations and nothing else. What they mean on the
 //! wire is decided in the control plane's `snapshot`.
 
+pub mod certificate;
 pub mod config_change;
 pub mod config_head;
 pub mod data_plane;
 pub mod revocation;
 pub mod route;
 pub mod service;
+pub mod sni;
 pub mod tag;

@@ -48,9 +48,7 @@ impl Fields {
 
     /// A string that must be there.
     pub(super) fn required_string(&mut self, name: &str) -> Option<String> {
-        if self.left.get(name).is_none_or(Value::is_null) {
-            self.violations.field(name, "required field missing");
-        }
+        self.require(name);
         self.string(name)
     }
 
@@ -175,6 +173,18 @@ impl Fields {
             },
         }
         None
+    }
+
+    /// A reference that must be there.
+    pub(super) fn required_reference(&mut self, name: &str) -> Option<Uuid> {
+        self.require(name);
+        self.reference(name)
+    }
+
+    fn require(&mut self, name: &str) {
+        if self.left.get(name).is_none_or(Value::is_null) {
+            self.violations.field(name, "required field missing");
+        }
     }
 
     fn list(&mut self, name: &str, otherwise: &str) -> Option<Vec<Value>> {

@@ -48,6 +48,11 @@ pub(super) trait Resource: 'static {
 
     /// As the API shows it.
     fn view(row: &Row<Self>) -> Value;
+
+    /// All of it, also what the API does not show.
+    fn stored(row: &Row<Self>) -> Value {
+        Self::view(row)
+    }
 }
 
 /// A row of a resource.
@@ -222,12 +227,12 @@ pub(super) async fn draft<R: Resource>(
     read::<R>(body, violations, target)
 }
 
-/// What `existing` becomes: the body's fields over those of the row as the API shows it.
+/// What `existing` becomes: the body's fields over those of the row.
 async fn changed<R: Resource>(store: &Store, existing: &Row<R>, mut body: Body) -> Result<Row<R>, ApiError> {
     let mut violations = Violations::default();
     R::expand(&mut body, &mut violations);
     R::resolve(store, &mut body).await?;
-    let mut fields = match R::view(existing) {
+    let mut fields = match R::stored(existing) {
         Value::Object(fields) => fields,
         _ => Map::new(),
     };

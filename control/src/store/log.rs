@@ -120,6 +120,8 @@ impl Store {
         let mut published = Vec::new();
         publish::<entity::service::Entity>(&read, &mut published).await?;
         publish::<entity::route::Entity>(&read, &mut published).await?;
+        publish::<entity::certificate::Entity>(&read, &mut published).await?;
+        publish::<entity::sni::Entity>(&read, &mut published).await?;
         within(read.commit()).await?;
         Ok((head, published))
     }

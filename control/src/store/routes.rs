@@ -13,7 +13,7 @@ impl Table for Entity {
     const KIND: Kind = Kind::ROUTE;
     const COLLECTION: &'static str = "routes";
     const ID: Column = Column::Id;
-    const NAME: Column = Column::Name;
+    const NAME: Option<Column> = Some(Column::Name);
 
     fn id(row: &Model) -> Uuid {
         row.id

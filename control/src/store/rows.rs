@@ -34,8 +34,8 @@ pub trait Table:
     const COLLECTION: &'static str;
     /// Its column of ids.
     const ID: Self::Column;
-    /// Its column of names.
-    const NAME: Self::Column;
+    /// Its column of names, if its rows have one.
+    const NAME: Option<Self::Column>;
 
     /// The row's id.
     fn id(row: &Self::Model) -> Uuid;
@@ -83,7 +83,10 @@ impl<'a, T: Table> Rows<'a, T> {
     pub async fn get(&self, which: &Selector) -> Result<Option<T::Model>, StoreError> {
         let select = match which {
             Selector::Id(id) => T::find().filter(T::ID.eq(*id)),
-            Selector::Name(name) => T::find().filter(T::NAME.eq(name)),
+            Selector::Name(name) => match T::NAME {
+                Some(column) => T::find().filter(column.eq(name)),
+                None => return Ok(None),
+            },
         };
         within(select.one(self.store.database())).await
     }

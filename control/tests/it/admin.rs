@@ -2,6 +2,7 @@
 
 mod bad;
 mod bodies;
+mod certificates;
 mod concurrent;
 mod crud;
 mod info;

@@ -9,4 +9,5 @@ mod publish;
 mod several;
 mod store;
 mod story;
+mod tls;
 mod trust;

@@ -8,6 +8,7 @@ use sea_orm_migration::prelude::*;
 mod m20261123_000001_configuration;
 mod m20261123_000002_revocation;
 mod m20261123_000003_stamps;
+mod m20261123_000004_certificates;
 
 /// All migrations.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000001_configuration::Migration),
             Box::new(m20261123_000002_revocation::Migration),
             Box::new(m20261123_000003_stamps::Migration),
+            Box::new(m20261123_000004_certificates::Migration),
         ]
     }
 }

@@ -14,6 +14,7 @@
 //! - [`wait`]: polling with a deadline.
 
 pub mod certs;
+pub mod curl;
 pub mod http;
 pub mod network;
 pub mod origin;

@@ -3,13 +3,14 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use testkit::curl::curl;
 use testkit::http::Connection;
 use testkit::origin::{Answer, Origin};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::support::{Gateway, curl, route, service};
+use crate::support::{Gateway, route, service};
 
 const PRIOR: &str = "--http2-prior-knowledge";
 

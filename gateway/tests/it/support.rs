@@ -154,17 +154,6 @@ impl ServeHttp for Hello {
     }
 }
 
-/// The real client: its standard output, or what it says on failure.
-pub(crate) async fn curl(arguments: &[&str]) -> Result<String, String> {
-    let mut curl = tokio::process::Command::new("curl");
-    curl.args(["--silent", "--show-error", "--max-time", "20"]).args(arguments).kill_on_drop(true);
-    let output = curl.output().await.unwrap();
-    match output.status.success() {
-        true => Ok(String::from_utf8(output.stdout).unwrap()),
-        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-    }
-}
-
 /// A service at the origin.
 pub(crate) fn service(id: u128, origin: &Origin) -> Service {
     at(id, origin.address())

@@ -7,13 +7,14 @@ use std::time::Duration;
 use gateway::route::Change;
 use tempfile::TempDir;
 use testkit::certs::{self, Pair};
+use testkit::curl;
 use testkit::http::Connection;
 use testkit::origin::{Answer, Origin};
 use tokio::time::timeout;
 use uuid::Uuid;
 use wire::{Certificate, Protocol, Route, Sni};
 
-use crate::support::{Gateway, curl, route, service};
+use crate::support::{Gateway, route, service};
 
 /// Certificates of servers, each its own authority.
 struct Pairs(TempDir);
@@ -39,12 +40,8 @@ fn name(id: u128, name: &str, certificate: u128) -> Change {
     Change::PutSni(Sni { id: Uuid::from_u128(0x500 + id), name: name.into(), certificate })
 }
 
-/// Asks for `/` at a name, of which nobody but `pair` is believed.
 async fn ask(gateway: &Gateway, name: &str, pair: &Pair, more: &[&str]) -> Result<String, String> {
-    let port = gateway.tls_address.port();
-    let (at, url) = (format!("{name}:{port}:127.0.0.1"), format!("https://{name}:{port}/"));
-    let trusted = pair.cert.display().to_string();
-    curl(&[&["--resolve", &at, "--cacert", &trusted, &url], more].concat()).await
+    curl::https(gateway.tls_address, name, pair, more).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,67 @@
+//! Server names.
+
+use entity::sni::{Entity, Model};
+use serde_json::{Value, json};
+use uuid::Uuid;
+use wire::{Violations, validate_tags};
+
+use super::certificate::Certificates;
+use super::fields::Fields;
+use super::nested::Child;
+use super::resource::{Identity, Resource};
+use crate::snapshot;
+
+/// The collection of server names.
+#[derive(Debug)]
+pub(super) struct Snis;
+
+impl Resource for Snis {
+    type Table = Entity;
+
+    fn identity(row: &Model) -> Identity {
+        Identity { id: row.id, created_at: row.created_at, updated_at: row.updated_at }
+    }
+
+    fn read(fields: &mut Fields, identity: Identity) -> Model {
+        let tags = fields.set("tags");
+        validate_tags(tags.as_deref().unwrap_or_default(), fields.violations());
+        Model {
+            id: identity.id,
+            // A name is one whatever its case: as rows, they could not be told apart by a handshake.
+            name: fields.required_string("name").unwrap_or_default().to_ascii_lowercase(),
+            certificate_id: fields.required_reference("certificate").unwrap_or_default(),
+            tags: tags.map(|tags| json!(tags)),
+            created_at: identity.created_at,
+            updated_at: identity.updated_at,
+        }
+    }
+
+    fn check(row: &Model) -> Result<(), Violations> {
+        snapshot::sni(row).validate()
+    }
+
+    fn view(row: &Model) -> Value {
+        json!({
+            "id": row.id,
+            "name": row.name,
+            "certificate": { "id": row.certificate_id },
+            "tags": row.tags,
+            "created_at": row.created_at,
+            "updated_at": row.updated_at,
+        })
+    }
+}
+
+impl Child for Snis {
+    type Parent = Certificates;
+
+    const FIELD: &'static str = "certificate";
+
+    fn parent(row: &Model) -> Option<Uuid> {
+        Some(row.certificate_id)
+    }
+
+    fn link(row: Model, parent: Uuid) -> Model {
+        Model { certificate_id: parent, ..row }
+    }
+}

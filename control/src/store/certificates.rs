@@ -1,0 +1,40 @@
+//! Certificates.
+
+use entity::certificate::{Column, Entity, Model};
+use sea_orm::JsonValue;
+use uuid::Uuid;
+use wire::Kind;
+
+use super::rows::Table;
+use super::{StoreError, is_foreign_key, unique_or};
+use crate::snapshot;
+
+impl Table for Entity {
+    const KIND: Kind = Kind::CERTIFICATE;
+    const COLLECTION: &'static str = "certificates";
+    const ID: Column = Column::Id;
+    const NAME: Option<Column> = None;
+
+    fn id(row: &Model) -> Uuid {
+        row.id
+    }
+
+    fn tags(row: &Model) -> Option<&JsonValue> {
+        row.tags.as_ref()
+    }
+
+    fn bytes(row: &Model) -> Vec<u8> {
+        snapshot::certificate_bytes(row)
+    }
+
+    fn not_put(row: &Model, error: StoreError) -> StoreError {
+        unique_or(error, row.id, None)
+    }
+
+    fn not_deleted(error: StoreError) -> StoreError {
+        match is_foreign_key(&error) {
+            true => StoreError::Referenced { entity: Self::COLLECTION, by: "snis" },
+            false => error,
+        }
+    }
+}

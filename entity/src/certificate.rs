@@ -1,0 +1,49 @@
+//! Certificates that data planes show to clients.
+
+use sea_orm::entity::prelude::*;
+
+/// A certificate with its private key. Dates are in seconds since 1970.
+#[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "certificate")]
+pub struct Model {
+    /// Identity.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    /// The certificate and those of its issuers, PEM.
+    pub cert: String,
+    /// Its private key, PEM.
+    pub key: String,
+    /// A second one, PEM.
+    pub cert_alt: Option<String>,
+    /// Its private key, PEM.
+    pub key_alt: Option<String>,
+    /// A list of strings.
+    pub tags: Option<Json>,
+    /// When it was made.
+    pub created_at: i64,
+    /// When it was last written.
+    pub updated_at: i64,
+}
+
+/// What a certificate relates to.
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {
+    /// The server names that it is for.
+    #[sea_orm(has_many = "super::sni::Entity")]
+    Sni,
+}
+
+impl Related<super::sni::Entity> for Entity {
+    fn to() -> RelationDef {
+        Relation::Sni.def()
+    }
+}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// Without the keys.
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model").field("id", &self.id).field("cert", &self.cert).finish_non_exhaustive()
+    }
+}
