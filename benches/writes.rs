@@ -23,7 +23,7 @@ fn main() {
     println!("database {HEADING}   control plane, us of processor a write");
     for kind in KINDS {
         runtime.block_on(async {
-            let mut stage = Stage::start(kind).await;
+            let stage = Stage::start(kind).await;
             stage.make_service().await;
             let pid = stage.planes.control.node.pid();
             let (mut rates, mut costs) = (Samples::default(), Samples::default());
