@@ -1,4 +1,4 @@
-//! The Admin API: Kong's, for services and routes, and what the control plane knows of its data planes.
+//! The Admin API: Kong's, for services, routes and certificates, and what the control plane knows of its data planes.
 //!
 //! One file per resource says what its fields are ([`resource::Resource`]); reading bodies, paging, upserts
 //! and nested collections are common to all. Knows no SQL, and leaves every failure's status to
@@ -7,6 +7,7 @@
 mod absent;
 mod applied;
 mod body;
+mod ca_certificate;
 mod certificate;
 mod clustering;
 mod fields;
@@ -82,9 +83,10 @@ pub fn router(state: AppState) -> Router {
     resource::routes::<service::Services>(&mut api);
     resource::routes::<route::Routes>(&mut api);
     nested::routes::<route::Routes>(&mut api);
-    resource::routes::<certificate::Certificates>(&mut api);
+    certificate::routes(&mut api);
     resource::routes::<sni::Snis>(&mut api);
     nested::routes::<sni::Snis>(&mut api);
+    resource::routes::<ca_certificate::CaCertificates>(&mut api);
     tags::routes(&mut api);
     absent::routes(&mut api);
     clustering::routes(&mut api);

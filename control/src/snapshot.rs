@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use wire::{Certificate, PathHandling, Protocol, Route, Service, Sni};
+use wire::{CaCertificate, Certificate, PathHandling, Protocol, Route, Service, Sni};
 
 /// A service as it is published.
 pub fn service(row: &entity::service::Model) -> Service {
@@ -66,6 +66,11 @@ pub fn sni(row: &entity::sni::Model) -> Sni {
     Sni { id: row.id, name: row.name.clone(), certificate: row.certificate_id }
 }
 
+/// A CA certificate as it is published.
+pub fn ca_certificate(row: &entity::ca_certificate::Model) -> CaCertificate {
+    CaCertificate { id: row.id, cert: row.cert.clone() }
+}
+
 /// The canonical bytes of a service.
 pub fn service_bytes(row: &entity::service::Model) -> Vec<u8> {
     bytes(&service(row))
@@ -84,6 +89,11 @@ pub fn certificate_bytes(row: &entity::certificate::Model) -> Vec<u8> {
 /// The canonical bytes of a server name.
 pub fn sni_bytes(row: &entity::sni::Model) -> Vec<u8> {
     bytes(&sni(row))
+}
+
+/// The canonical bytes of a CA certificate.
+pub fn ca_certificate_bytes(row: &entity::ca_certificate::Model) -> Vec<u8> {
+    bytes(&ca_certificate(row))
 }
 
 fn bytes(entity: &impl serde::Serialize) -> Vec<u8> {

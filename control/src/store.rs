@@ -4,12 +4,14 @@
 //! change rows, last before the commit. So the order of revisions is the order of commits, without a gap,
 //! and a write that fails leaves nothing.
 
+mod ca_certificates;
 mod certificates;
 mod data_planes;
 mod edit;
 mod heard;
 mod log;
 mod open;
+mod references;
 mod revocations;
 mod routes;
 mod rows;
@@ -30,6 +32,7 @@ pub use self::data_planes::DataPlanes;
 pub use self::edit::Edit;
 pub use self::log::{Change, Head};
 pub use self::open::OpenError;
+pub use self::references::Reference;
 pub use self::revocations::Revocations;
 pub use self::rows::{Child, Row, Rows, Table};
 pub use self::select::{Listed, Page, Selector, Tags};
@@ -198,12 +201,12 @@ fn is_passing(code: &str) -> bool {
     postgresql || matches!(code, "5" | "261" | "517" | "773")
 }
 
-/// Tells which unique key of a row was taken: `name`, if the database says so, else the id.
-fn unique_or(error: StoreError, id: Uuid, name: Option<&str>) -> StoreError {
+/// Tells which unique key of a row was taken: this one, by name and value, if the database says so, else the id.
+fn unique_or(error: StoreError, id: Uuid, key: Option<(&'static str, &str)>) -> StoreError {
     let StoreError::Database(database) = &error else { return error };
-    match (database.sql_err(), name) {
-        (Some(SqlErr::UniqueConstraintViolation(said)), Some(name)) if said.contains("name") => {
-            StoreError::Unique { fields: vec![("name", name.to_owned())] }
+    match (database.sql_err(), key) {
+        (Some(SqlErr::UniqueConstraintViolation(said)), Some((field, value))) if said.contains(field) => {
+            StoreError::Unique { fields: vec![(field, value.to_owned())] }
         }
         (Some(SqlErr::UniqueConstraintViolation(_)), _) => StoreError::Id { id },
         _ => error,

@@ -1,6 +1,7 @@
 //! The rows: one SeaORM entity per table, columns and relations and nothing else. What they mean on the
 //! wire is decided in the control plane's `snapshot`.
 
+pub mod ca_certificate;
 pub mod certificate;
 pub mod config_change;
 pub mod config_head;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Api;
 
-const COLLECTIONS: &[&str] = &["/plugins", "/upstreams", "/consumers", "/ca_certificates"];
+const COLLECTIONS: &[&str] = &["/plugins", "/upstreams", "/consumers"];
 
 pub(super) fn routes(api: &mut Api) {
     for path in COLLECTIONS {

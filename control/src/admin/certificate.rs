@@ -1,20 +1,92 @@
 //! Certificates. A private key comes in and never goes out again.
 
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
 use entity::certificate::{Entity, Model};
 use node::pair::{self, PairError};
+use rustls::SignatureAlgorithm;
 use serde_json::{Value, json};
+use uuid::Uuid;
 use wire::{Violations, validate_tags};
 
+use super::body::Body;
 use super::fields::Fields;
-use super::resource::{Identity, Resource};
+use super::resource::{self, Identity, Resource, Target};
+use super::sni::{Snis, canonical};
+use super::{Api, At, Shared};
+use crate::error::ApiError;
 use crate::snapshot;
+use crate::store::{Selector, Store, StoreError};
 
 /// The collection of certificates.
 #[derive(Debug)]
 pub(super) struct Certificates;
 
+/// The paths of the collection. They are its own: with a certificate its server names are written.
+pub(super) fn routes(api: &mut Api) {
+    api.route("/certificates", get(resource::list::<Certificates>).post(create));
+    let one = get(resource::show::<Certificates>).put(replace).patch(change);
+    api.route("/certificates/{certificates}", one.delete(resource::remove::<Certificates>));
+}
+
+async fn create(State(admin): State<Shared>, body: Body) -> Result<Response, ApiError> {
+    let (store, names) = (&admin.state.store, names(&body));
+    let row = resource::draft::<Certificates>(store, body, Target::New).await?;
+    let written = Certificates::rows(store).insert_named(row, names).await?;
+    Ok(resource::answer::<Certificates>(&admin, StatusCode::CREATED, &written).await)
+}
+
+/// A server name leads to its certificate; with one that is not there, a certificate of that name is made.
+async fn replace(State(admin): State<Shared>, At(key): At<String>, body: Body) -> Result<Response, ApiError> {
+    let attempt = || async {
+        let existing = resource::find::<Certificates>(&admin, &key).await?;
+        let (store, mut names) = (&admin.state.store, names(&body));
+        let target = resource::target::<Certificates>(existing.as_ref(), &key);
+        let row = resource::draft::<Certificates>(store, body.clone(), target).await?;
+        if let (None, Selector::Name(name)) = (&existing, Selector::parse(&key)) {
+            let made = names.get_or_insert_default();
+            if !made.contains(&canonical(&name)) {
+                made.push(canonical(&name));
+            }
+            check_name(&name)?;
+        }
+        let written = Certificates::rows(store).put_named(existing.as_ref(), row, names).await;
+        let written = written.map_err(|error| match existing {
+            None => resource::made_meanwhile(error, &canonical(&key)),
+            Some(_) => error,
+        })?;
+        Ok(resource::answer::<Certificates>(&admin, StatusCode::OK, &written).await)
+    };
+    admin.edit(attempt).await
+}
+
+async fn change(State(admin): State<Shared>, At(key): At<String>, body: Body) -> Result<Response, ApiError> {
+    let attempt = || async {
+        let existing = resource::found::<Certificates>(&admin, &key).await?;
+        let (store, names) = (&admin.state.store, names(&body));
+        let row = resource::changed::<Certificates>(store, &existing, body.clone()).await?;
+        let written = Certificates::rows(store).put_named(Some(&existing), row, names).await?;
+        Ok(resource::answer::<Certificates>(&admin, StatusCode::OK, &written).await)
+    };
+    admin.edit(attempt).await
+}
+
 impl Resource for Certificates {
     type Table = Entity;
+
+    /// By its id, or by one of its server names.
+    async fn find(store: &Store, which: Selector) -> Result<Option<Model>, StoreError> {
+        let id = match which {
+            Selector::Id(id) => id,
+            name @ Selector::Name(_) => match Snis::find(store, name).await? {
+                Some(sni) => sni.certificate_id,
+                None => return Ok(None),
+            },
+        };
+        Self::rows(store).get(&Selector::Id(id)).await
+    }
 
     fn identity(row: &Model) -> Identity {
         Identity { id: row.id, created_at: row.created_at, updated_at: row.updated_at }
@@ -23,6 +95,12 @@ impl Resource for Certificates {
     fn read(fields: &mut Fields, identity: Identity) -> Model {
         let tags = fields.set("tags");
         validate_tags(tags.as_deref().unwrap_or_default(), fields.violations());
+        // They are rows of their own; here they are only checked.
+        for (index, name) in fields.set("snis").unwrap_or_default().iter().enumerate() {
+            if let Err(message) = wire::Sni::check_name(name) {
+                fields.violations().element("snis", index, message);
+            }
+        }
         Model {
             id: identity.id,
             cert: fields.required_string("cert").unwrap_or_default(),
@@ -39,9 +117,12 @@ impl Resource for Certificates {
         let certificate = snapshot::certificate(row);
         certificate.validate()?;
         let mut violations = Violations::default();
-        check_pair(&mut violations, ["cert", "key"], &row.cert, &row.key);
+        let first = check_pair(&mut violations, ["cert", "key"], &row.cert, &row.key);
         if let (Some(cert), Some(key)) = (&row.cert_alt, &row.key_alt) {
-            check_pair(&mut violations, ["cert_alt", "key_alt"], cert, key);
+            let second = check_pair(&mut violations, ["cert_alt", "key_alt"], cert, key);
+            if first.is_some() && first == second {
+                violations.entity("'key' and 'key_alt' must be of different types, such as RSA and ECDSA");
+            }
         }
         violations.into_result()
     }
@@ -59,6 +140,15 @@ impl Resource for Certificates {
         })
     }
 
+    async fn complete(store: &Store, views: &mut [Value]) -> Result<(), StoreError> {
+        let ids: Vec<Uuid> = views.iter().filter_map(|view| view["id"].as_str()?.parse().ok()).collect();
+        let names = Self::rows(store).names(&ids).await?;
+        for (view, id) in views.iter_mut().zip(ids) {
+            view["snis"] = json!(names.get(&id).map(Vec::as_slice).unwrap_or_default());
+        }
+        Ok(())
+    }
+
     fn stored(row: &Model) -> Value {
         let mut fields = Self::view(row);
         fields["key"] = json!(row.key);
@@ -67,11 +157,37 @@ impl Resource for Certificates {
     }
 }
 
-fn check_pair(violations: &mut Violations, [cert_field, key_field]: [&str; 2], cert: &str, key: &str) {
+/// The server names that a body asks for, if it names any; what is wrong with them is found when it is read.
+fn names(body: &Body) -> Option<Vec<String>> {
+    let list = body.fields.get("snis").filter(|list| !list.is_null())?;
+    let list = list.as_array().map_or(std::slice::from_ref(list), Vec::as_slice);
+    let mut names: Vec<String> = list.iter().filter_map(Value::as_str).map(canonical).collect();
+    names.sort();
+    names.dedup();
+    Some(names)
+}
+
+/// The name of a path.
+fn check_name(name: &str) -> Result<(), ApiError> {
+    wire::Sni::check_name(name).map_err(|message| {
+        let mut violations = Violations::default();
+        violations.field("snis", message);
+        ApiError::Invalid(violations)
+    })
+}
+
+/// Answers with the type of the key.
+fn check_pair(
+    violations: &mut Violations,
+    [cert_field, key_field]: [&str; 2],
+    cert: &str,
+    key: &str,
+) -> Option<SignatureAlgorithm> {
     match pair::parse(cert, key) {
-        Ok(_) => {}
+        Ok(pair) => return Some(pair.key.algorithm()),
         Err(error @ PairError::Certificate(_)) => violations.field(cert_field, error.to_string()),
         Err(error @ PairError::Key(_)) => violations.field(key_field, error.to_string()),
         Err(error @ PairError::Mismatch) => violations.entity(error.to_string()),
     }
+    None
 }

@@ -48,7 +48,7 @@ async fn list<C: Child>(
 ) -> Result<Json<Value>, ApiError> {
     let parent = parent_id::<C>(&admin, &parent).await?;
     let listed = C::rows(&admin.state.store).list_of(parent, &listing.page()?).await?;
-    Ok(resource::page::<C>(&listing, &listed))
+    resource::page::<C>(&admin, &listing, &listed).await
 }
 
 async fn create<C: Child>(
@@ -66,7 +66,7 @@ async fn show<C: Child>(
 ) -> Result<Json<Value>, ApiError> {
     let parent = parent_id::<C>(&admin, &parent).await?;
     let row = child_of::<C>(&admin, parent, &child).await?;
-    Ok(Json(C::view(&row.ok_or(ApiError::NotFound)?)))
+    resource::shown::<C>(&admin, &row.ok_or(ApiError::NotFound)?).await
 }
 
 async fn replace<C: Child>(
@@ -115,7 +115,8 @@ async fn show_parent<C: Child>(
     At(child): At<String>,
 ) -> Result<Json<Value>, ApiError> {
     let row = resource::found::<C>(&admin, &child).await?;
-    Ok(Json(C::Parent::view(&parent_of::<C>(&admin, &row).await?.ok_or(ApiError::NotFound)?)))
+    let parent = parent_of::<C>(&admin, &row).await?.ok_or(ApiError::NotFound)?;
+    resource::shown::<C::Parent>(&admin, &parent).await
 }
 
 /// Replaces what the row belongs to, or makes it.
@@ -154,7 +155,7 @@ async fn make_parent<C: Child>(admin: &Shared, row: &Row<C>, body: Body) -> Resu
     let parent = resource::draft::<C::Parent>(store, body, Target::New).await?;
     let linked = C::link(row.clone(), C::Parent::identity(&parent).id);
     let written = C::rows(store).replace_under::<<C::Parent as Resource>::Table>(parent, row, linked).await?;
-    Ok(resource::answer::<C::Parent>(StatusCode::OK, &written.row, written.revision))
+    Ok(resource::answer::<C::Parent>(admin, StatusCode::OK, &written).await)
 }
 
 async fn parent_id<C: Child>(admin: &Shared, key: &str) -> Result<Uuid, ApiError> {

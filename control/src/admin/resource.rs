@@ -14,7 +14,7 @@ use super::fields::Fields;
 use super::page::Listing;
 use super::{Api, At, Shared};
 use crate::error::ApiError;
-use crate::store::{self, Listed, Rows, Selector, Store, StoreError, Table};
+use crate::store::{self, Listed, Rows, Selector, Store, StoreError, Table, Written};
 
 /// A kind of entity: its table, and what a body and a row of it mean.
 pub(super) trait Resource: 'static {
@@ -40,6 +40,14 @@ pub(super) trait Resource: 'static {
         async { Ok(()) }
     }
 
+    /// The row of a path.
+    fn find(
+        store: &Store,
+        which: Selector,
+    ) -> impl Future<Output = Result<Option<Row<Self>>, StoreError>> + Send {
+        async move { Self::rows(store).get(&which).await }
+    }
+
     /// The row that the fields describe; those that are not given get their default.
     fn read(fields: &mut Fields, identity: Identity) -> Row<Self>;
 
@@ -48,6 +56,11 @@ pub(super) trait Resource: 'static {
 
     /// As the API shows it.
     fn view(row: &Row<Self>) -> Value;
+
+    /// Adds to what is shown what rows of other tables tell.
+    fn complete(_store: &Store, _views: &mut [Value]) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async { Ok(()) }
+    }
 
     /// All of it, also what the API does not show.
     fn stored(row: &Row<Self>) -> Value {
@@ -85,20 +98,23 @@ pub(super) fn routes<R: Resource>(api: &mut Api) {
     api.route(&format!("/{collection}/{{{collection}}}"), one);
 }
 
-async fn list<R: Resource>(State(admin): State<Shared>, listing: Listing) -> Result<Json<Value>, ApiError> {
+pub(super) async fn list<R: Resource>(
+    State(admin): State<Shared>,
+    listing: Listing,
+) -> Result<Json<Value>, ApiError> {
     let listed = R::rows(&admin.state.store).list(&listing.page()?).await?;
-    Ok(page::<R>(&listing, &listed))
+    page::<R>(&admin, &listing, &listed).await
 }
 
 async fn create<R: Resource>(State(admin): State<Shared>, body: Body) -> Result<Response, ApiError> {
     create_in::<R>(&admin, body).await
 }
 
-async fn show<R: Resource>(
+pub(super) async fn show<R: Resource>(
     State(admin): State<Shared>,
     At(key): At<String>,
 ) -> Result<Json<Value>, ApiError> {
-    Ok(Json(R::view(&found::<R>(&admin, &key).await?)))
+    shown::<R>(&admin, &found::<R>(&admin, &key).await?).await
 }
 
 async fn replace<R: Resource>(
@@ -125,15 +141,30 @@ async fn change<R: Resource>(
     admin.edit(attempt).await
 }
 
-async fn remove<R: Resource>(State(admin): State<Shared>, At(key): At<String>) -> Result<Response, ApiError> {
+pub(super) async fn remove<R: Resource>(
+    State(admin): State<Shared>,
+    At(key): At<String>,
+) -> Result<Response, ApiError> {
     let existing = find::<R>(&admin, &key).await?;
     delete::<R>(&admin, existing.as_ref()).await
 }
 
 /// The page of a list.
-pub(super) fn page<R: Resource>(listing: &Listing, listed: &Listed<Row<R>>) -> Json<Value> {
-    let data = listed.rows.iter().map(R::view).collect();
-    listing.answer(data, listed.next.as_ref().map(|id| &id.as_bytes()[..]))
+pub(super) async fn page<R: Resource>(
+    admin: &Shared,
+    listing: &Listing,
+    listed: &Listed<Row<R>>,
+) -> Result<Json<Value>, ApiError> {
+    let mut data: Vec<Value> = listed.rows.iter().map(R::view).collect();
+    R::complete(&admin.state.store, &mut data).await?;
+    Ok(listing.answer(data, listed.next.as_ref().map(|id| &id.as_bytes()[..])))
+}
+
+/// A row, as the API shows it.
+pub(super) async fn shown<R: Resource>(admin: &Shared, row: &Row<R>) -> Result<Json<Value>, ApiError> {
+    let mut view = R::view(row);
+    R::complete(&admin.state.store, std::slice::from_mut(&mut view)).await?;
+    Ok(Json(view))
 }
 
 /// The row of a path, if it is there. No key holds a NUL, which PostgreSQL would not even compare.
@@ -141,7 +172,7 @@ pub(super) async fn find<R: Resource>(admin: &Shared, key: &str) -> Result<Optio
     if key.contains('\0') {
         return Ok(None);
     }
-    Ok(R::rows(&admin.state.store).get(&Selector::parse(key)).await?)
+    Ok(R::find(&admin.state.store, Selector::parse(key)).await?)
 }
 
 /// The row of a path, which must be there.
@@ -154,7 +185,7 @@ pub(super) async fn create_in<R: Resource>(admin: &Shared, body: Body) -> Result
     let store = &admin.state.store;
     let row = draft::<R>(store, body, Target::New).await?;
     let written = R::rows(store).insert(row).await?;
-    Ok(answer::<R>(StatusCode::CREATED, &written.row, written.revision))
+    Ok(answer::<R>(admin, StatusCode::CREATED, &written).await)
 }
 
 /// Makes the row of a path what the body says, whether it is there or not; an attempt of [`super::Admin::edit`].
@@ -164,25 +195,33 @@ pub(super) async fn put_over<R: Resource>(
     existing: Option<&Row<R>>,
     mut body: Body,
 ) -> Result<Response, ApiError> {
-    let target = match (existing, Selector::parse(key)) {
-        (Some(row), _) => Target::Existing(R::identity(row)),
-        (None, Selector::Id(id)) => Target::NewWithId(id),
-        (None, Selector::Name(_)) => Target::New,
-    };
     if let Selector::Name(name) = Selector::parse(key) {
+        if R::Table::NAME.is_none() {
+            return Err(ApiError::NotFound);
+        }
         body.fields.insert("name".into(), json!(name));
     }
+    let target = target::<R>(existing, key);
     let row = draft::<R>(&admin.state.store, body, target).await?;
     let rows = R::rows(&admin.state.store);
     let written = match existing {
         Some(before) => rows.replace(before, row).await?,
         None => rows.upsert(row).await.map_err(|error| made_meanwhile(error, key))?,
     };
-    Ok(answer::<R>(StatusCode::OK, &written.row, written.revision))
+    Ok(answer::<R>(admin, StatusCode::OK, &written).await)
+}
+
+/// Which row a body for the path is for.
+pub(super) fn target<R: Resource>(existing: Option<&Row<R>>, key: &str) -> Target {
+    match (existing, Selector::parse(key)) {
+        (Some(row), _) => Target::Existing(R::identity(row)),
+        (None, Selector::Id(id)) => Target::NewWithId(id),
+        (None, Selector::Name(_)) => Target::New,
+    }
 }
 
 /// That the name of the path is taken says that the row was made after it was not found.
-fn made_meanwhile(error: StoreError, key: &str) -> StoreError {
+pub(super) fn made_meanwhile(error: StoreError, key: &str) -> StoreError {
     match &error {
         StoreError::Unique { fields } if fields.iter().any(|(_, value)| value == key) => StoreError::Changed,
         _ => error,
@@ -197,7 +236,7 @@ pub(super) async fn patch<R: Resource>(
 ) -> Result<Response, ApiError> {
     let row = changed::<R>(&admin.state.store, existing, body).await?;
     let written = R::rows(&admin.state.store).replace(existing, row).await?;
-    Ok(answer::<R>(StatusCode::OK, &written.row, written.revision))
+    Ok(answer::<R>(admin, StatusCode::OK, &written).await)
 }
 
 /// Removes a row; that there was none is no failure.
@@ -228,7 +267,11 @@ pub(super) async fn draft<R: Resource>(
 }
 
 /// What `existing` becomes: the body's fields over those of the row.
-async fn changed<R: Resource>(store: &Store, existing: &Row<R>, mut body: Body) -> Result<Row<R>, ApiError> {
+pub(super) async fn changed<R: Resource>(
+    store: &Store,
+    existing: &Row<R>,
+    mut body: Body,
+) -> Result<Row<R>, ApiError> {
     let mut violations = Violations::default();
     R::expand(&mut body, &mut violations);
     R::resolve(store, &mut body).await?;
@@ -280,7 +323,12 @@ fn identity(fields: &mut Fields, target: Target) -> Identity {
 /// Tells which revision a write has made.
 pub(super) const REVISION: &str = "gibbon-revision";
 
-/// The answer to a write that made this row at this revision.
-pub(super) fn answer<R: Resource>(status: StatusCode, row: &Row<R>, revision: u64) -> Response {
-    (status, [(REVISION, revision.to_string())], Json(R::view(row))).into_response()
+/// The answer to a write. The write stands, also when it cannot be read any more what else is to be shown.
+pub(super) async fn answer<R: Resource>(
+    admin: &Shared,
+    status: StatusCode,
+    written: &Written<Row<R>>,
+) -> Response {
+    let shown = shown::<R>(admin, &written.row).await.unwrap_or_else(|_| Json(R::view(&written.row)));
+    (status, [(REVISION, written.revision.to_string())], shown).into_response()
 }

@@ -10,6 +10,7 @@ use super::fields::Fields;
 use super::nested::Child;
 use super::resource::{Identity, Resource};
 use crate::snapshot;
+use crate::store::{Selector, Store, StoreError};
 
 /// The collection of server names.
 #[derive(Debug)]
@@ -22,13 +23,20 @@ impl Resource for Snis {
         Identity { id: row.id, created_at: row.created_at, updated_at: row.updated_at }
     }
 
+    async fn find(store: &Store, which: Selector) -> Result<Option<Model>, StoreError> {
+        let which = match which {
+            Selector::Name(name) => Selector::Name(canonical(&name)),
+            id @ Selector::Id(_) => id,
+        };
+        Self::rows(store).get(&which).await
+    }
+
     fn read(fields: &mut Fields, identity: Identity) -> Model {
         let tags = fields.set("tags");
         validate_tags(tags.as_deref().unwrap_or_default(), fields.violations());
         Model {
             id: identity.id,
-            // A name is one whatever its case: as rows, they could not be told apart by a handshake.
-            name: fields.required_string("name").unwrap_or_default().to_ascii_lowercase(),
+            name: canonical(&fields.required_string("name").unwrap_or_default()),
             certificate_id: fields.required_reference("certificate").unwrap_or_default(),
             tags: tags.map(|tags| json!(tags)),
             created_at: identity.created_at,
@@ -50,6 +58,11 @@ impl Resource for Snis {
             "updated_at": row.updated_at,
         })
     }
+}
+
+/// A name is one whatever its case, and with a dot at its end: a handshake does not tell them apart.
+pub(super) fn canonical(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
 impl Child for Snis {

@@ -122,6 +122,7 @@ impl Store {
         publish::<entity::route::Entity>(&read, &mut published).await?;
         publish::<entity::certificate::Entity>(&read, &mut published).await?;
         publish::<entity::sni::Entity>(&read, &mut published).await?;
+        publish::<entity::ca_certificate::Entity>(&read, &mut published).await?;
         within(read.commit()).await?;
         Ok((head, published))
     }

@@ -32,7 +32,7 @@ impl Table for Entity {
             Some(id) if is_foreign_key(&error) => {
                 StoreError::ForeignKey { field: "service", entity: "services", id }
             }
-            _ => unique_or(error, row.id, row.name.as_deref()),
+            _ => unique_or(error, row.id, row.name.as_deref().map(|name| ("name", name))),
         }
     }
 }

@@ -10,6 +10,7 @@ use sea_orm::{
 use uuid::Uuid;
 use wire::{Key, Kind};
 
+use super::references::{self, Reference};
 use super::select::{self, Listed, Page, Selector};
 use super::write::{ROWS, Write, Written};
 use super::{Store, StoreError, tags, within};
@@ -46,6 +47,11 @@ pub trait Table:
     /// The canonical bytes of the entity.
     fn bytes(row: &Self::Model) -> Vec<u8>;
 
+    /// What the row names otherwise than by a foreign key of the database.
+    fn references(_row: &Self::Model) -> Vec<Reference> {
+        Vec::new()
+    }
+
     /// What it means that this row could not be put.
     fn not_put(row: &Self::Model, error: StoreError) -> StoreError;
 
@@ -74,6 +80,10 @@ pub struct Rows<'a, T> {
 impl<'a, T: Table> Rows<'a, T> {
     pub(super) const fn new(store: &'a Store) -> Self {
         Self { store, table: PhantomData }
+    }
+
+    pub(super) const fn store(&self) -> &'a Store {
+        self.store
     }
 
     /// One row.
@@ -179,6 +189,7 @@ pub(super) async fn put<T: Table>(
     rows: &[T::Model],
     replace: bool,
 ) -> Result<(), StoreError> {
+    references::exist(write, rows.iter().flat_map(T::references)).await?;
     for some in rows.chunks(ROWS) {
         // Every value is set, also those that a conversion would call unchanged.
         let insert = T::insert_many(some.iter().map(|row| row.clone().into_active_model().reset_all()));
@@ -203,6 +214,7 @@ pub(super) async fn delete<T: Table>(write: &mut Write<'_>, id: Uuid) -> Result<
     if deleted.rows_affected == 0 {
         return Ok(false);
     }
+    references::none_to(write, T::KIND, id).await?;
     within(tags::delete(write.rows(), vec![id])).await?;
     write.delete(Key { kind: T::KIND, id });
     Ok(true)
@@ -210,7 +222,7 @@ pub(super) async fn delete<T: Table>(write: &mut Write<'_>, id: Uuid) -> Result<
 
 /// That a row is as it was read, and stays so until the end of the write: another control plane may have
 /// changed it, or deleted it.
-async fn unchanged<T: Table>(write: &Write<'_>, before: &T::Model) -> Result<(), StoreError> {
+pub(super) async fn unchanged<T: Table>(write: &Write<'_>, before: &T::Model) -> Result<(), StoreError> {
     let now = within(T::find_by_id(T::id(before)).lock_exclusive().one(write.rows())).await?;
     if now.as_ref() == Some(before) { Ok(()) } else { Err(StoreError::Changed) }
 }

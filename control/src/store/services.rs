@@ -5,6 +5,7 @@ use sea_orm::JsonValue;
 use uuid::Uuid;
 use wire::Kind;
 
+use super::references::{self, Reference};
 use super::rows::Table;
 use super::{StoreError, is_foreign_key, unique_or};
 use crate::snapshot;
@@ -27,8 +28,12 @@ impl Table for Entity {
         snapshot::service_bytes(row)
     }
 
+    fn references(row: &Model) -> Vec<Reference> {
+        references::of_service(row)
+    }
+
     fn not_put(row: &Model, error: StoreError) -> StoreError {
-        unique_or(error, row.id, row.name.as_deref())
+        unique_or(error, row.id, row.name.as_deref().map(|name| ("name", name)))
     }
 
     fn not_deleted(error: StoreError) -> StoreError {

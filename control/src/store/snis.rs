@@ -32,7 +32,7 @@ impl Table for Entity {
             let id = row.certificate_id;
             return StoreError::ForeignKey { field: "certificate", entity: "certificates", id };
         }
-        unique_or(error, row.id, Some(&row.name))
+        unique_or(error, row.id, Some(("name", &row.name)))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The Admin API of the real program, on both databases.
 
+mod authorities;
 mod bad;
 mod bodies;
 mod certificates;
@@ -7,6 +8,7 @@ mod concurrent;
 mod crud;
 mod info;
 mod lists;
+mod named;
 mod outage;
 
 use serde_json::Value;

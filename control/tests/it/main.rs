@@ -6,6 +6,7 @@ mod faults;
 mod pki;
 mod program;
 mod publish;
+mod pushed;
 mod several;
 mod store;
 mod story;

@@ -9,6 +9,7 @@ mod m20261123_000001_configuration;
 mod m20261123_000002_revocation;
 mod m20261123_000003_stamps;
 mod m20261123_000004_certificates;
+mod m20261123_000005_ca_certificates;
 
 /// All migrations.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000002_revocation::Migration),
             Box::new(m20261123_000003_stamps::Migration),
             Box::new(m20261123_000004_certificates::Migration),
+            Box::new(m20261123_000005_ca_certificates::Migration),
         ]
     }
 }

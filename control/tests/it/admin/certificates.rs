@@ -14,14 +14,15 @@ on_both_databases!(
 );
 
 /// A pair as a body.
-fn pair(names: &[&str]) -> Value {
+pub(super) fn pair(names: &[&str]) -> Value {
     let folder = tempfile::tempdir().unwrap();
     let pair = certs::server(folder.path(), "pair", names);
     let read = |path| fs::read_to_string(path).unwrap();
     json!({ "cert": read(&pair.cert), "key": read(&pair.key) })
 }
 
-fn id(body: &Value) -> String {
+/// The id of a row.
+pub(super) fn id(body: &Value) -> String {
     body["id"].as_str().unwrap().to_owned()
 }
 

@@ -120,6 +120,15 @@ impl Node {
         self.process.as_ref().expect("the program runs").pid()
     }
 
+    /// What it has written to its log.
+    ///
+    /// # Panics
+    ///
+    /// When it does not run.
+    pub fn log(&self) -> String {
+        self.process.as_ref().expect("the program runs").stderr()
+    }
+
     /// A client of the status listener.
     pub fn status(&self) -> Client {
         Client::new(self.status.address())

@@ -28,6 +28,14 @@ impl Certificate {
 }
 
 impl Sni {
+    /// Checks a server name.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_name(name: &str) -> Result<(), String> {
+        if name == Self::ANY { Ok(()) } else { host::sni(name) }
+    }
+
     /// Checks every rule that can be checked on the name alone.
     ///
     /// # Errors
@@ -36,9 +44,7 @@ impl Sni {
         let mut violations = Violations::default();
         if self.name.is_empty() {
             violations.field("name", MISSING);
-        } else if self.name != Self::ANY
-            && let Err(message) = host::sni(&self.name)
-        {
+        } else if let Err(message) = Self::check_name(&self.name) {
             violations.field("name", message);
         }
         if self.certificate.is_nil() {

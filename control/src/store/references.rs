@@ -1,0 +1,82 @@
+//! What services name otherwise than by a foreign key of the database: their table is older than those of
+//! certificates, SQLite adds no foreign key to a table that is there, and none holds for a list.
+//!
+//! As with a foreign key, who names a row locks it against its removal, and who removes it looks for names
+//! after that: of two writes at the same time, the second waits for the first and sees what it did.
+
+use sea_orm::sea_query::{Alias, Expr, ExprTrait};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
+use uuid::Uuid;
+use wire::Kind;
+
+use super::write::Write;
+use super::{StoreError, within};
+use entity::{ca_certificate, certificate, service};
+
+/// That a row names one of another table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// The field that names it.
+    pub field: &'static str,
+    /// Of what kind it is.
+    pub kind: Kind,
+    /// Which one it is.
+    pub id: Uuid,
+}
+
+/// What a service names.
+pub(super) fn of_service(row: &service::Model) -> Vec<Reference> {
+    let client = row.client_certificate.map(|id| ("client_certificate", Kind::CERTIFICATE, id));
+    let listed = row.ca_certificates.as_ref().and_then(|list| list.as_array()).into_iter().flatten();
+    let listed = listed.filter_map(|id| id.as_str()?.parse().ok());
+    let listed = listed.map(|id| ("ca_certificates", Kind::CA_CERTIFICATE, id));
+    client.into_iter().chain(listed).map(|(field, kind, id)| Reference { field, kind, id }).collect()
+}
+
+/// That what rows name is there, and stays until the end of the write.
+pub(super) async fn exist(
+    write: &Write<'_>,
+    references: impl Iterator<Item = Reference>,
+) -> Result<(), StoreError> {
+    for Reference { field, kind, id } in references {
+        if !exists(write, kind, id).await? {
+            let entity = kind.collection().unwrap_or_default();
+            return Err(StoreError::ForeignKey { field, entity, id });
+        }
+    }
+    Ok(())
+}
+
+/// That nothing names a row that was removed.
+pub(super) async fn none_to(write: &Write<'_>, kind: Kind, id: Uuid) -> Result<(), StoreError> {
+    let services = match kind {
+        Kind::CERTIFICATE => service::Entity::find().filter(service::Column::ClientCertificate.eq(id)),
+        Kind::CA_CERTIFICATE => {
+            let list = Expr::col(service::Column::CaCertificates).cast_as(Alias::new("text"));
+            service::Entity::find().filter(list.like(format!("%{id}%")))
+        }
+        _ => return Ok(()),
+    };
+    match within(services.one(write.rows())).await? {
+        None => Ok(()),
+        Some(_) => {
+            let entity = kind.collection().unwrap_or_default();
+            Err(StoreError::Referenced { entity, by: "services" })
+        }
+    }
+}
+
+async fn exists(write: &Write<'_>, kind: Kind, id: Uuid) -> Result<bool, StoreError> {
+    let rows = write.rows();
+    match kind {
+        Kind::CERTIFICATE => {
+            let found = certificate::Entity::find_by_id(id).lock_shared().one(rows);
+            within(found).await.map(|row| row.is_some())
+        }
+        Kind::CA_CERTIFICATE => {
+            let found = ca_certificate::Entity::find_by_id(id).lock_shared().one(rows);
+            within(found).await.map(|row| row.is_some())
+        }
+        _ => Ok(true),
+    }
+}
