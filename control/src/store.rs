@@ -37,7 +37,7 @@ pub use self::revocations::Revocations;
 pub use self::rows::{Child, Row, Rows, Table};
 pub use self::select::{Listed, Page, Selector, Tags};
 pub use self::tags::TagRows;
-pub use self::write::{Commit, Written};
+pub use self::write::{Commit, Write, Written};
 
 /// How long the database may take for one write or read; then it counts as unreachable.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(5);

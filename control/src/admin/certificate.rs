@@ -7,7 +7,7 @@ use axum::routing::get;
 use entity::certificate::{Entity, Model};
 use node::pair::{self, PairError};
 use rustls::SignatureAlgorithm;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use wire::{Violations, validate_tags};
 
@@ -19,6 +19,9 @@ use super::{Api, At, Shared};
 use crate::error::ApiError;
 use crate::snapshot;
 use crate::store::{Selector, Store, StoreError};
+
+/// What is shown in place of a private key. Not null: decK takes a certificate without a key for broken.
+const HIDDEN: &str = "***";
 
 /// The collection of certificates.
 #[derive(Debug)]
@@ -44,7 +47,11 @@ async fn replace(State(admin): State<Shared>, At(key): At<String>, body: Body) -
         let existing = resource::find::<Certificates>(&admin, &key).await?;
         let (store, mut names) = (&admin.state.store, names(&body));
         let target = resource::target::<Certificates>(existing.as_ref(), &key);
-        let row = resource::draft::<Certificates>(store, body.clone(), target).await?;
+        let mut body = body.clone();
+        if let Some(row) = &existing {
+            Certificates::reveal(row, &mut body.fields);
+        }
+        let row = resource::draft::<Certificates>(store, body, target).await?;
         if let (None, Selector::Name(name)) = (&existing, Selector::parse(&key)) {
             let made = names.get_or_insert_default();
             if !made.contains(&canonical(&name)) {
@@ -131,9 +138,9 @@ impl Resource for Certificates {
         json!({
             "id": row.id,
             "cert": row.cert,
-            "key": null,
+            "key": HIDDEN,
             "cert_alt": row.cert_alt,
-            "key_alt": null,
+            "key_alt": row.key_alt.as_ref().map(|_| HIDDEN),
             "tags": row.tags,
             "created_at": row.created_at,
             "updated_at": row.updated_at,
@@ -149,11 +156,14 @@ impl Resource for Certificates {
         Ok(())
     }
 
-    fn stored(row: &Model) -> Value {
-        let mut fields = Self::view(row);
-        fields["key"] = json!(row.key);
-        fields["key_alt"] = json!(row.key_alt);
-        fields
+    fn reveal(row: &Model, fields: &mut Map<String, Value>) {
+        for (name, key) in [("key", Some(&row.key)), ("key_alt", row.key_alt.as_ref())] {
+            if let (Some(shown), Some(key)) = (fields.get_mut(name), key)
+                && shown == HIDDEN
+            {
+                *shown = json!(key);
+            }
+        }
     }
 }
 

@@ -62,10 +62,8 @@ pub(super) trait Resource: 'static {
         async { Ok(()) }
     }
 
-    /// All of it, also what the API does not show.
-    fn stored(row: &Row<Self>) -> Value {
-        Self::view(row)
-    }
+    /// Puts back what the view hides, where a client sends back what it was shown.
+    fn reveal(_existing: &Row<Self>, _fields: &mut Map<String, Value>) {}
 }
 
 /// A row of a resource.
@@ -202,6 +200,9 @@ pub(super) async fn put_over<R: Resource>(
         body.fields.insert("name".into(), json!(name));
     }
     let target = target::<R>(existing, key);
+    if let Some(row) = existing {
+        R::reveal(row, &mut body.fields);
+    }
     let row = draft::<R>(&admin.state.store, body, target).await?;
     let rows = R::rows(&admin.state.store);
     let written = match existing {
@@ -275,11 +276,12 @@ pub(super) async fn changed<R: Resource>(
     let mut violations = Violations::default();
     R::expand(&mut body, &mut violations);
     R::resolve(store, &mut body).await?;
-    let mut fields = match R::stored(existing) {
+    let mut fields = match R::view(existing) {
         Value::Object(fields) => fields,
         _ => Map::new(),
     };
     fields.extend(std::mem::take(&mut body.fields));
+    R::reveal(existing, &mut fields);
     read::<R>(Body { fields, ..body }, violations, Target::Existing(R::identity(existing)))
 }
 

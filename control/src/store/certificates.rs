@@ -35,6 +35,15 @@ impl Table for Entity {
         unique_or(error, row.id, None)
     }
 
+    /// Its server names go with it.
+    async fn release(write: &mut Write<'_>, id: Uuid) -> Result<(), StoreError> {
+        let names = sni::Entity::find().filter(sni::Column::CertificateId.eq(id));
+        for name in within(names.all(write.rows())).await? {
+            rows::delete::<sni::Entity>(write, name.id).await?;
+        }
+        Ok(())
+    }
+
     fn not_deleted(error: StoreError) -> StoreError {
         match is_foreign_key(&error) {
             true => StoreError::Referenced { entity: Self::COLLECTION, by: "snis" },
@@ -74,7 +83,11 @@ impl Rows<'_, Entity> {
         if let Some(before) = before {
             rows::unchanged::<Entity>(&write, before).await?;
         }
-        rows::put::<Entity>(&mut write, std::slice::from_ref(&row), true).await?;
+        let same = before.filter(|before| rows::says_the_same::<Entity>(before, &row)).cloned();
+        if same.is_none() {
+            rows::put::<Entity>(&mut write, std::slice::from_ref(&row), true).await?;
+        }
+        let row = same.unwrap_or(row);
         if let Some(names) = names {
             name(&mut write, &row, names).await?;
         }

@@ -55,6 +55,11 @@ pub trait Table:
     /// What it means that this row could not be put.
     fn not_put(row: &Self::Model, error: StoreError) -> StoreError;
 
+    /// Deletes what is for nothing without the row.
+    fn release(_write: &mut Write<'_>, _id: Uuid) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async { Ok(()) }
+    }
+
     /// What it means that a row could not be deleted.
     fn not_deleted(error: StoreError) -> StoreError {
         error
@@ -125,13 +130,17 @@ impl<'a, T: Table> Rows<'a, T> {
         self.put(row, true).await
     }
 
-    /// Puts a row in place of `before`, as it was read.
+    /// Puts a row in place of `before`, as it was read. One that says nothing new makes no revision: tools
+    /// that write what they want to be there, again and again, do not move the head.
     ///
     /// # Errors
     /// When it is not as it was read any more; else as of [`Rows::upsert`].
     pub async fn replace(&self, before: &T::Model, row: T::Model) -> Result<Written<T::Model>, StoreError> {
         let mut write = self.store.write().await?;
         unchanged::<T>(&write, before).await?;
+        if says_the_same::<T>(before, &row) {
+            return Ok(Written { revision: write.commit().await?, row: before.clone() });
+        }
         put::<T>(&mut write, std::slice::from_ref(&row), true).await?;
         Ok(Written { revision: write.commit().await?, row })
     }
@@ -210,6 +219,7 @@ pub(super) async fn put<T: Table>(
 
 /// Deletes a row, and answers whether there was one.
 pub(super) async fn delete<T: Table>(write: &mut Write<'_>, id: Uuid) -> Result<bool, StoreError> {
+    T::release(write, id).await?;
     let deleted = within(T::delete_by_id(id).exec(write.rows())).await.map_err(T::not_deleted)?;
     if deleted.rows_affected == 0 {
         return Ok(false);
@@ -225,6 +235,12 @@ pub(super) async fn delete<T: Table>(write: &mut Write<'_>, id: Uuid) -> Result<
 pub(super) async fn unchanged<T: Table>(write: &Write<'_>, before: &T::Model) -> Result<(), StoreError> {
     let now = within(T::find_by_id(T::id(before)).lock_exclusive().one(write.rows())).await?;
     if now.as_ref() == Some(before) { Ok(()) } else { Err(StoreError::Changed) }
+}
+
+/// Whether two rows differ in nothing but when they were written.
+pub(super) fn says_the_same<T: Table>(one: &T::Model, other: &T::Model) -> bool {
+    let mut columns = T::Column::iter().filter(|column| column.as_str() != "updated_at");
+    columns.all(|column| one.get(column) == other.get(column))
 }
 
 fn replacing<T: Table>() -> OnConflict {

@@ -36,11 +36,17 @@ pub struct Commit {
 }
 
 /// A write under way; dropped without [`Write::commit`], it leaves nothing.
-pub(super) struct Write<'a> {
+pub struct Write<'a> {
     store: &'a Store,
     transaction: DatabaseTransaction,
     changes: Vec<(Key, Option<Bytes>)>,
     _writer: Option<MutexGuard<'a, ()>>,
+}
+
+impl std::fmt::Debug for Write<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Write").finish_non_exhaustive()
+    }
 }
 
 impl Store {

@@ -2,6 +2,7 @@
 //! The control plane from the outside, alone and with a real data plane.
 
 mod admin;
+mod deck;
 mod faults;
 mod pki;
 mod program;

@@ -1,0 +1,123 @@
+//! decK, the declarative client that Kong's users have, against the Admin API.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use testkit::certs::{self, Authority};
+use testkit::http::Client;
+use testkit::plane::{Control, Database};
+use tokio::process::Command;
+
+#[tokio::test]
+async fn a_file_is_synced_dumped_and_reset_on_sqlite() {
+    tell(Database::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_file_is_synced_dumped_and_reset_on_postgresql() {
+    tell(Database::Postgres).await;
+}
+
+async fn tell(database: Database) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut control = Control::new(database, &certs::valid(folder.path(), "cluster"));
+    control.node.start().await;
+    let (admin, file) = (control.admin(), state_file(folder.path()));
+    let deck = Deck { url: format!("http://{}", admin.address()), folder: folder.path() };
+
+    assert!(deck.run(&["ping"]).await.contains("Successfully connected"));
+    let state = file.to_str().unwrap();
+    assert!(deck.run(&["sync", "--state", state]).await.contains("Created: 8"));
+    let synced = revision(&admin).await;
+    assert_eq!(names(&admin, "/services/orders/routes").await, ["list", "orders"]);
+    assert_eq!(names(&admin, "/snis").await, ["*.a.example", "a.example"]);
+
+    // The key is not shown, so that decK writes the certificate again: that makes no revision.
+    let again = deck.run(&["sync", "--state", state]).await;
+    assert!(again.contains("Created: 0") && again.contains("Deleted: 0"), "{again}");
+    assert_eq!(revision(&admin).await, synced);
+
+    let dumped = folder.path().join("dumped.yaml");
+    let dump = dumped.to_str().unwrap();
+    deck.run(&["dump", "--output-file", dump]).await;
+    assert!(!fs::read_to_string(&dumped).unwrap().contains("PRIVATE KEY"));
+    let nothing = "Created: 0\n  Updated: 0\n  Deleted: 0";
+    let diff = deck.run(&["diff", "--non-zero-exit-code", "--state", dump]).await;
+    assert!(diff.contains(nothing), "{diff}");
+    let sync = deck.run(&["sync", "--state", dump]).await;
+    assert!(sync.contains(nothing) && revision(&admin).await == synced, "{sync}");
+
+    deck.run(&["reset", "--force"]).await;
+    for collection in ["/services", "/routes", "/certificates", "/snis", "/ca_certificates"] {
+        let left = admin.get(collection).await.unwrap().expect(200).json();
+        assert_eq!(left["data"], serde_json::json!([]), "{collection}");
+    }
+    control.node.stop().await;
+}
+
+/// Two routes of a service and one of none, a certificate for two names, an authority.
+fn state_file(folder: &Path) -> PathBuf {
+    let (pair, authority) =
+        (certs::server(folder, "a", &["a.example", "*.a.example"]), Authority::new(folder, "authority"));
+    let text = |path: &Path| fs::read_to_string(path).unwrap();
+    let state = serde_json::json!({
+        "_format_version": "1.1",
+        "services": [{
+            "name": "orders",
+            "host": "orders.internal",
+            "port": 8080,
+            "tags": ["team-a"],
+            "routes": [
+                { "name": "orders", "paths": ["/orders"], "hosts": ["*.a.example"] },
+                { "name": "list", "paths": ["/list"], "methods": ["GET"], "strip_path": false },
+            ],
+        }],
+        "routes": [{ "name": "bare", "paths": ["/bare"], "protocols": ["https"] }],
+        "certificates": [{
+            "id": "00000000-0000-4000-8000-000000000001",
+            "cert": text(&pair.cert),
+            "key": text(&pair.key),
+            "snis": [{ "name": "a.example" }, { "name": "*.a.example" }],
+        }],
+        "ca_certificates": [{
+            "id": "00000000-0000-4000-8000-000000000002",
+            "cert": text(&authority.cert),
+        }],
+    });
+    let file = folder.join("state.yaml");
+    // JSON is YAML.
+    fs::write(&file, state.to_string()).unwrap();
+    file
+}
+
+struct Deck<'a> {
+    url: String,
+    folder: &'a Path,
+}
+
+impl Deck<'_> {
+    /// What it says; it must end well.
+    async fn run(&self, arguments: &[&str]) -> String {
+        let mut deck = Command::new("deck");
+        // It looks there for a configuration of its own.
+        deck.env("HOME", self.folder).args(["--kong-addr", &self.url]).args(arguments).kill_on_drop(true);
+        let output = deck.output().await.expect("deck is installed");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(output.status.success(), "deck {arguments:?}: {said}");
+        said
+    }
+}
+
+async fn revision(admin: &Client) -> u64 {
+    let config = admin.get("/clustering/config").await.unwrap().expect(200).json();
+    config["revision"].as_u64().unwrap()
+}
+
+async fn names(admin: &Client, collection: &str) -> Vec<String> {
+    let rows = admin.get(collection).await.unwrap().expect(200).json();
+    let name = |row: &serde_json::Value| row["name"].as_str().unwrap().to_owned();
+    let mut names: Vec<String> = rows["data"].as_array().unwrap().iter().map(name).collect();
+    names.sort();
+    names
+}
