@@ -18,6 +18,7 @@ mod nested;
 mod page;
 mod resource;
 mod route;
+mod route_match;
 mod service;
 mod sni;
 mod tags;
@@ -87,6 +88,7 @@ pub fn router(state: AppState) -> Router {
     resource::routes::<sni::Snis>(&mut api);
     nested::routes::<sni::Snis>(&mut api);
     resource::routes::<ca_certificate::CaCertificates>(&mut api);
+    route_match::routes(&mut api);
     tags::routes(&mut api);
     absent::routes(&mut api);
     clustering::routes(&mut api);

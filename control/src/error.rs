@@ -3,6 +3,8 @@
 //!
 //! A client reads what it can mend; what only an operator can mend is in the log, once.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -44,7 +46,7 @@ pub enum ApiError {
         /// Its name.
         name: &'static str,
         /// What is wrong.
-        message: &'static str,
+        message: Cow<'static, str>,
     },
     /// An entity that a name in the body should lead to is not there.
     Unresolved {
@@ -110,7 +112,7 @@ impl ApiError {
             Self::InvalidOffset => {
                 (BAD, coded(7, "invalid offset", "offset is not one from a `next` of this list", &json!({})))
             }
-            Self::InvalidOption { name, message } => (BAD, invalid_option(name, message)),
+            Self::InvalidOption { name, message } => (BAD, invalid_option(name, &message)),
             Self::Unresolved { field, collection, name } => {
                 (BAD, foreign_key(field, collection, "name", &name))
             }

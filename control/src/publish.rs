@@ -16,13 +16,14 @@ mod waiting;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
-use wire::{EncodedUpdate, Position, Root};
+use wire::{EncodedUpdate, Key, Position, Root};
 
 use self::chain::{Broken, follow};
 use self::encoder::Encoder;
@@ -39,6 +40,15 @@ const POLL: Duration = Duration::from_secs(1);
 const TRIM: Duration = Duration::from_secs(3600);
 /// Revisions that the log keeps: who is further behind is sent a snapshot.
 const LOG: u64 = 100_000;
+
+/// What is published, for who reads it.
+#[derive(Debug)]
+pub struct Published {
+    /// Its revision.
+    pub revision: u64,
+    /// Each entity's canonical bytes, which are shared.
+    pub entities: Vec<(Key, Bytes)>,
+}
 
 /// The publisher, shared by all sessions.
 #[derive(Clone, Debug)]
@@ -93,6 +103,12 @@ impl Publisher {
     /// Where the configuration stands; changes with each publication.
     pub fn head(&self) -> watch::Receiver<Position> {
         self.shared.head.subscribe()
+    }
+
+    /// What is published now.
+    pub fn published(&self) -> Published {
+        let state = self.shared.state.lock();
+        Published { revision: state.head().revision, entities: state.entities() }
     }
 
     /// Until all that this process has committed so far is published: what [`Publisher::head`] says then counts

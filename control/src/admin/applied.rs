@@ -4,6 +4,7 @@
 //! What is connected here is known at once; of those of other control planes the database tells, into which
 //! each control plane writes once a second.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
@@ -116,7 +117,7 @@ fn tell(data_plane: &Pending) -> String {
 }
 
 const fn invalid(name: &'static str, message: &'static str) -> ApiError {
-    ApiError::InvalidOption { name, message }
+    ApiError::InvalidOption { name, message: Cow::Borrowed(message) }
 }
 
 #[cfg(test)]

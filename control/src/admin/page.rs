@@ -97,7 +97,8 @@ fn parse_tags(text: &str) -> Result<Tags, ApiError> {
         (_, false) => (Some(Tags::All(split(','))), split(',')),
     };
     let valid = names.iter().all(|name| !name.is_empty() && !name.chars().any(char::is_control));
-    tags.filter(|_| valid).ok_or(ApiError::InvalidOption { name: "tags", message: "invalid filter syntax" })
+    tags.filter(|_| valid)
+        .ok_or(ApiError::InvalidOption { name: "tags", message: "invalid filter syntax".into() })
 }
 
 #[cfg(test)]

@@ -56,6 +56,11 @@ impl State {
         self.head
     }
 
+    /// A copy that shares the bytes.
+    pub(super) fn entities(&self) -> Vec<(Key, Bytes)> {
+        self.entities.iter().map(|(key, bytes)| (*key, bytes.clone())).collect()
+    }
+
     pub(super) const fn position(&self) -> Position {
         Position { epoch: self.head.epoch, revision: self.head.revision, root: self.root }
     }

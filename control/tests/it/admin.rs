@@ -10,6 +10,7 @@ mod info;
 mod lists;
 mod named;
 mod outage;
+mod route_match;
 
 use serde_json::Value;
 use tempfile::TempDir;
