@@ -9,18 +9,17 @@ use pingora::proxy::Session;
 
 use crate::error::Failure;
 
-/// Whether there are no two opinions on what this request is and where it ends.
+/// Whether there are no two opinions on where this request ends.
 ///
 /// # Errors
 /// [`Failure::BadRequest`] for a length that is not one number, also if it is the same number twice (RFC 9112,
 /// section 6.3, lets a recipient refuse that); for a coding that is not `chunked`, once (section 6.1: others are
-/// not taken off here, and would be lost on the way); for a target that is neither a path nor
-/// a URI (section 3.2).
+/// not taken off here, and would be lost on the way).
 pub fn check(request: &RequestHeader) -> Result<(), Failure> {
     let mut lengths = request.headers.get_all(CONTENT_LENGTH).iter();
     let length_is_clear = match (lengths.next(), lengths.next()) {
         (None, _) => true,
-        (Some(length), None) => length.as_bytes().iter().all(u8::is_ascii_digit),
+        (Some(length), None) => !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit),
         _ => false,
     };
     let mut codings = request.headers.get_all(TRANSFER_ENCODING).iter();
@@ -29,11 +28,7 @@ pub fn check(request: &RequestHeader) -> Result<(), Failure> {
         (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
         _ => false,
     };
-    // Of what is neither, Pingora makes the path `/`.
-    let target = request.raw_path();
-    let begins = |with: &[u8]| target.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with));
-    let target_is_path = begins(b"/") || begins(b"http://") || begins(b"https://");
-    if length_is_clear && coding_is_known && target_is_path { Ok(()) } else { Err(Failure::BadRequest) }
+    if length_is_clear && coding_is_known { Ok(()) } else { Err(Failure::BadRequest) }
 }
 
 /// Sees to it that the client can tell where the answer ends.

@@ -100,7 +100,7 @@ pub use frame::{
 };
 pub use key::{Key, Kind};
 pub use matching::{Criterion, Hit, MatchRequest, Matcher, decide};
-pub use normalize::normalize_path;
+pub use normalize::{has_hidden_segment, normalize_path};
 pub use pattern::{HeaderPattern, PatternError, compile_path};
 pub use priority::Priority;
 pub use record::{Record, RecordError, Records};

@@ -16,6 +16,30 @@ pub fn normalize_path(path: &str) -> Option<String> {
     (canonical != path).then_some(canonical)
 }
 
+/// Whether a canonical `path` hides a segment that an upstream may resolve though nobody here did: a dot segment
+/// behind an encoded slash or backslash (nginx decodes `/x/..%2Fadmin` to `/admin`), or one that is a dot segment, or
+/// nothing, once its parameters are cut off (Tomcat reads `/x/..;/admin` and `/;/admin` so). At the end of a path
+/// parameters may stand alone: `/;jsessionid=1` is the root.
+pub fn has_hidden_segment(path: &str) -> bool {
+    if !path.contains(['%', ';']) {
+        return false;
+    }
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        let mut parts = segment.split("%2F").flat_map(|part| part.split("%5C"));
+        if parts.any(is_dots) || (segment.starts_with(';') && !is_last) {
+            return true;
+        }
+    }
+    false
+}
+
+/// `.` or `..`, with parameters or without.
+fn is_dots(part: &str) -> bool {
+    matches!(part.split_once(';').map_or(part, |(name, _)| name), "." | "..")
+}
+
 /// Whether anything in it could be written otherwise: one look at each byte.
 fn may_differ(path: &[u8]) -> bool {
     let mut before = 0;
@@ -89,6 +113,40 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn segments_that_only_an_upstream_would_resolve() {
+        for path in [
+            "/x/..%2Fadmin",
+            "/x%2F..%2Fadmin",
+            "/x/..%5Cadmin",
+            "/x%5C..",
+            "/.%2Fadmin",
+            "/x/..;/admin",
+            "/x/..;a=1",
+            "/x%2F..;a%2Fadmin",
+            "/;/admin",
+            "/;x/admin",
+        ] {
+            assert!(has_hidden_segment(path), "{path}");
+        }
+        for path in [
+            "",
+            "/",
+            "/a/",
+            "/a%2Fb",
+            "/files/%2Fetc",
+            "/to/https%3A%2F%2Fa.b",
+            "/a%2F.hidden",
+            "/a%2F...",
+            "/a..%2Fb",
+            "/a;x/b",
+            "/;jsessionid=1",
+            "/%252e%252e%252fa",
+        ] {
+            assert!(!has_hidden_segment(path), "{path}");
+        }
+    }
 
     #[test]
     fn canonical_paths_are_left_alone() {

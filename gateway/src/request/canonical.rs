@@ -24,7 +24,9 @@ impl Canonical {
     ///
     /// # Errors
     /// [`Failure::BadRequest`] for a target that is no path, for a path or host that is not UTF-8 (what
-    /// cannot be compared cannot be routed) or has a NUL (which ends the path for some), and for HTTP/1.1 without a host (RFC 9112, section 3.2).
+    /// cannot be compared cannot be routed), for a path that has a NUL (which ends the path for some) or a
+    /// segment that only the upstream would resolve ([`wire::has_hidden_segment`]), and for HTTP/1.1 without a
+    /// host (RFC 9112, section 3.2).
     pub fn new(header: &RequestHeader) -> Result<Self, Failure> {
         let sent = sent_authority(header)?;
         let (host, port) = wire::split_authority(sent).ok_or(Failure::BadRequest)?;
@@ -33,9 +35,13 @@ impl Canonical {
         if !is_path || !header.raw_path_is_utf8() || path.contains("%00") {
             return Err(Failure::BadRequest);
         }
+        let canonical = wire::normalize_path(path);
+        if wire::has_hidden_segment(canonical.as_deref().unwrap_or(path)) {
+            return Err(Failure::BadRequest);
+        }
         let normalized = wire::normalize_host(host);
         Ok(Self {
-            path: wire::normalize_path(path).map(Into::into),
+            path: canonical.map(Into::into),
             rewritten: normalized.is_some(),
             host: normalized.map_or_else(|| host.into(), Into::into),
             port,
@@ -71,13 +77,8 @@ impl Canonical {
 /// Whether the target is a path or an absolute URI (RFC 9112, section 3.2): not `*`, nor `admin`, which
 /// Pingora takes for an authority with the path `/`.
 fn has_path(target: &[u8]) -> bool {
-    let is_absolute = || {
-        let colon = target.iter().position(|byte| *byte == b':').unwrap_or(0);
-        colon > 0
-            && target[..colon].iter().all(u8::is_ascii_alphabetic)
-            && target[colon..].starts_with(b"://")
-    };
-    target.starts_with(b"/") || is_absolute()
+    let begins = |with: &[u8]| target.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with));
+    begins(b"/") || begins(b"http://") || begins(b"https://")
 }
 
 /// Of the target in HTTP/2, else the `Host` header: Pingora has refused a request in which they differ.
