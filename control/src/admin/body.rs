@@ -35,6 +35,13 @@ enum Media {
     Multipart,
 }
 
+impl Body {
+    /// Of a form, or of a query, which is written like one.
+    pub(super) fn of_pairs(encoded: &[u8]) -> Result<Self, ApiError> {
+        of_form(form_urlencoded::parse(encoded).into_owned().collect())
+    }
+}
+
 impl<S: Sync> FromRequest<S> for Body {
     type Rejection = ApiError;
 
@@ -56,10 +63,7 @@ async fn parse(content_type: &str, bytes: Bytes) -> Result<Body, ApiError> {
             let fields = serde_json::from_slice(&bytes).map_err(|_| ApiError::BadJson)?;
             Ok(Body { fields, form: false })
         }
-        Media::Form => {
-            let pairs: Vec<_> = form_urlencoded::parse(&bytes).into_owned().collect();
-            of_form(pairs)
-        }
+        Media::Form => Body::of_pairs(&bytes),
         Media::Multipart => of_form(multipart(content_type, bytes).await.map_err(|_| ApiError::BadForm)?),
     }
 }

@@ -3,7 +3,9 @@
 
 mod ask;
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use axum::Json;
@@ -12,15 +14,13 @@ use axum::routing::get;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
-use wire::{Criterion, Hit, Kind, Matcher, Protocol, Route, Service};
+use wire::{Criterion, Hit, Kind, MatchRequest, Matcher, Protocol, Route, Service};
 
 use self::ask::Ask;
 use super::{Api, Shared};
 use crate::error::ApiError;
 use crate::publish::Published;
 
-/// How many routes that do not match are told of, unless all are asked for.
-const NEAREST: usize = 10;
 /// How long the last commits are waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -68,10 +68,26 @@ impl Model {
         self.services.get(&route.service?)
     }
 
+    /// Each route, and whether its service, if it has one, is served.
     fn judged(&self) -> impl Iterator<Item = (&Matcher, bool)> {
-        self.routes.iter().map(|route| {
-            let enabled = self.service(route.route()).is_none_or(|service| service.enabled);
-            (route, enabled)
+        self.routes.iter().map(|matcher| {
+            let served = self.service(matcher.route()).is_none_or(Service::is_served);
+            (matcher, served)
+        })
+    }
+
+    fn taken(&self, ask: &Ask, route: &Route, hit: Hit) -> Value {
+        let service = self.service(route);
+        let status = answered(ask, route, service);
+        let proxied = service.filter(|_| status.is_none());
+        json!({
+            "route": named(route),
+            "service": service.map(|service| json!({ "id": service.id, "name": service.name })),
+            "path": hit.path(route),
+            "matched": ask.path.get(..hit.matched),
+            "priority": hit.columns(),
+            "status": status,
+            "upstream_url": proxied.map(|service| upstream_url(ask, route, service, hit)),
         })
     }
 }
@@ -80,20 +96,11 @@ fn answer(ask: &Ask, published: &Published) -> Value {
     let model = Model::new(published);
     ask.with_request(|request| {
         let taken = wire::decide(model.judged(), request);
-        let taken_id = taken.map(|(matcher, _)| matcher.route().id);
-        let mut others: Vec<_> = model
-            .judged()
-            .filter(|(matcher, _)| Some(matcher.route().id) != taken_id)
-            .map(|(matcher, enabled)| (matcher.misses(request, enabled), matcher))
-            .collect();
-        let nearest = |(misses, matcher): &(Vec<Criterion>, &Matcher)| {
-            (misses.len(), matcher.route().created_at, matcher.route().id)
-        };
-        others.sort_by_key(nearest);
-        others.truncate(if ask.all { usize::MAX } else { NEAREST });
+        let others = others(&model, request, taken.map(|(matcher, _)| matcher.route().id));
         json!({
             "revision": published.revision,
             "request": {
+                "scheme": if ask.https { "https" } else { "http" },
                 "method": request.method,
                 "host": request.host,
                 "port": request.port,
@@ -101,32 +108,56 @@ fn answer(ask: &Ask, published: &Published) -> Value {
                 "sni": request.sni,
             },
             "match": taken.map(|(matcher, hit)| model.taken(ask, matcher.route(), hit)),
-            "others": others.iter().map(|(misses, matcher)| other(matcher.route(), misses)).collect::<Vec<_>>(),
+            "others": others.iter().take(ask.size).map(|other| other.view(taken)).collect::<Vec<_>>(),
+            "others_total": others.len(),
         })
     })
 }
 
-impl Model {
-    fn taken(&self, ask: &Ask, route: &Route, hit: Hit) -> Value {
-        let service = self.service(route);
-        json!({
-            "route": named(route),
-            "service": service.map(|service| json!({ "id": service.id, "name": service.name })),
-            "path": hit.path(route),
-            "priority": hit.priority,
-            "outcome": outcome(ask, route, service),
-            "upstream_url": service.map(|service| upstream_url(ask, route, service, hit)),
-        })
+/// A route that is not taken.
+struct Other<'m> {
+    route: &'m Route,
+    /// What the request does not meet.
+    misses: Vec<Criterion>,
+    /// How it matches, if it misses nothing.
+    hit: Option<Hit>,
+}
+
+/// The nearest first: those that match in the order in which they would be taken, then those that miss least.
+fn others<'m>(model: &'m Model, request: &MatchRequest<'_>, taken: Option<Uuid>) -> Vec<Other<'m>> {
+    let other = |(matcher, served): (&'m Matcher, bool)| Other {
+        route: matcher.route(),
+        misses: matcher.misses(request, served),
+        hit: matcher.hit(request, served),
+    };
+    let is_other = |(matcher, _): &(&Matcher, bool)| Some(matcher.route().id) != taken;
+    let mut others: Vec<_> = model.judged().filter(is_other).map(other).collect();
+    others.sort_by_key(|other| {
+        (other.misses.len(), Reverse(other.hit), other.route.created_at, other.route.id)
+    });
+    others
+}
+
+impl Other<'_> {
+    fn view(&self, taken: Option<(&Matcher, Hit)>) -> Value {
+        let ties = |hit: Hit| taken.is_some_and(|(_, taken)| taken.priority == hit.priority);
+        let why_not: Vec<_> = match self.hit {
+            Some(hit) if ties(hit) => vec!["age"],
+            Some(_) => vec!["priority"],
+            None => self.misses.iter().map(|criterion| criterion.as_str()).collect(),
+        };
+        let priority = self.hit.map(Hit::columns);
+        json!({ "route": named(self.route), "why_not": why_not, "priority": priority })
     }
 }
 
-/// What becomes of a request that takes the route.
-fn outcome(ask: &Ask, route: &Route, service: Option<&Service>) -> Value {
+/// The status that a data plane answers with by itself; `None`: it proxies.
+fn answered(ask: &Ask, route: &Route, service: Option<&Service>) -> Option<u16> {
     let https_only = route.protocols.contains(&Protocol::Https) && !route.protocols.contains(&Protocol::Http);
     match service {
-        _ if https_only && !ask.https => json!({ "status": route.https_redirect_status_code }),
-        None => json!({ "status": 503 }),
-        Some(_) => json!("proxied"),
+        _ if https_only && !ask.https => Some(route.https_redirect_status_code),
+        None => Some(503),
+        Some(_) => None,
     }
 }
 
@@ -134,14 +165,9 @@ fn upstream_url(ask: &Ask, route: &Route, service: &Service, hit: Hit) -> String
     let base = service.path.as_deref().unwrap_or("/");
     let path = wire::upstream_path(route.path_handling, route.strip_path, base, &ask.path, hit.matched);
     let query = ask.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
-    format!("{}://{}:{}{path}{query}", service.protocol, service.host, service.port)
-}
-
-/// Why another route is not taken: what the request does not meet, or a lower priority.
-fn other(route: &Route, misses: &[Criterion]) -> Value {
-    let names: Vec<_> = misses.iter().map(|criterion| criterion.as_str()).collect();
-    let why = if names.is_empty() { json!(["priority"]) } else { json!(names) };
-    json!({ "route": named(route), "why_not": why })
+    let host = &service.host;
+    let host = if host.parse::<Ipv6Addr>().is_ok() { format!("[{host}]") } else { host.clone() };
+    format!("{}://{host}:{}{path}{query}", service.protocol, service.port)
 }
 
 fn named(route: &Route) -> Value {

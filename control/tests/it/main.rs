@@ -3,6 +3,7 @@
 
 mod admin;
 mod deck;
+mod explained;
 mod faults;
 mod pki;
 mod program;

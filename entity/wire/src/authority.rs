@@ -1,17 +1,30 @@
 //! One canonical form of a request's host.
 
+use std::net::Ipv6Addr;
+
 /// Host and port of an authority apart; a colon inside the brackets of an IPv6 address does not split.
-/// `None` when what stands for a port is none.
+/// `None` when what stands for a port is none, or what stands for a host could be none.
 pub fn split_authority(authority: &str) -> Option<(&str, Option<u16>)> {
-    match authority.rsplit_once(':') {
+    let (host, port) = match authority.rsplit_once(':') {
         // Without brackets, the last colon of an address is no port's.
         Some((host, port)) if !authority.ends_with(']') => match port {
-            "" => Some((host, None)),
+            "" => (host, None),
             // A sign is none of a port's, though Rust reads it.
-            port if port.starts_with('+') => None,
-            port => port.parse().ok().map(|port| (host, Some(port))),
+            port if port.starts_with('+') => return None,
+            port => (host, Some(port.parse().ok()?)),
         },
-        _ => Some((authority, None)),
+        _ => (authority, None),
+    };
+    may_be_host(host).then_some((host, port))
+}
+
+/// Whether `host` has the characters of one (RFC 3986, section 3.2.2). Encoded ones are not among them: they would
+/// be a second spelling of a name. Nor is a slash, at which an upstream may take the host to end.
+fn may_be_host(host: &str) -> bool {
+    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte);
+    match host.strip_prefix('[') {
+        None => host.bytes().all(in_name),
+        Some(rest) => rest.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
     }
 }
 
@@ -38,6 +51,18 @@ mod tests {
             ("a:+80", None),
             ("a:65536", None),
             ("a:http", None),
+            ("", Some(("", None))),
+            ("a_b,c", Some(("a_b,c", None))),
+            ("a/b", None),
+            ("a/b:80", None),
+            ("u@a", None),
+            ("%61", None),
+            ("a b", None),
+            ("\u{fc}", None),
+            ("::1:80", None),
+            ("[::1", None),
+            ("[a]", None),
+            ("[::1]x:80", None),
         ] {
             assert_eq!(split_authority(authority), split, "{authority}");
         }

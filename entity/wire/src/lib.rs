@@ -100,9 +100,9 @@ pub use frame::{
 };
 pub use key::{Key, Kind};
 pub use matching::{Criterion, Hit, MatchRequest, Matcher, decide};
-pub use normalize::{has_hidden_segment, normalize_path};
+pub use normalize::{canonical_path, normalize_path};
 pub use pattern::{HeaderPattern, PatternError, compile_path};
-pub use priority::Priority;
+pub use priority::{Columns, Priority};
 pub use record::{Record, RecordError, Records};
 pub use route::{Endpoint, PathHandling, Route};
 pub use service::{Protocol, Service};

@@ -10,7 +10,7 @@ use regex::Regex;
 use uuid::Uuid;
 
 use crate::validate::split_port;
-use crate::{HeaderPattern, PatternError, Priority, Protocol, Route, compile_path};
+use crate::{Columns, HeaderPattern, PatternError, Priority, Protocol, Route, compile_path};
 
 /// What of a request decides on its route, in canonical form.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +55,7 @@ pub struct Hit {
     pub priority: u64,
     /// Of routes equal in it the oldest, then the smallest id, then the path named first.
     order: Reverse<(i64, Uuid, usize)>,
-    /// How many bytes of the path were matched; 1 when the route has no paths.
+    /// How many bytes of the path it matched; 1 when the route has no paths.
     pub matched: usize,
 }
 
@@ -96,6 +96,11 @@ impl Hit {
     /// Which of the route's paths it is by; `None` when the route has none.
     pub fn path(self, route: &Route) -> Option<&str> {
         route.paths.as_ref()?.get(self.order.0.2).map(String::as_str)
+    }
+
+    /// Its priority, taken apart.
+    pub fn columns(self) -> Columns {
+        Columns::of(self.priority)
     }
 }
 

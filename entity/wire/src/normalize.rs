@@ -1,5 +1,20 @@
 //! One canonical form of a request's path.
 
+use std::borrow::Cow;
+
+/// What is matched and forwarded in place of `path`: its [canonical form](normalize_path). `None` for a path that
+/// is refused, since others may read another out of it: it does not begin with a slash, has a NUL (which ends the
+/// path for some), or a segment that only the upstream would resolve: a dot segment behind an encoded slash or
+/// backslash (nginx decodes `/x/..%2Fadmin` to `/admin`), or one that is a dot segment, or nothing, once its
+/// parameters are cut off (Tomcat reads `/x/..;/admin` and `/;/admin` so).
+pub fn canonical_path(path: &str) -> Option<Cow<'_, str>> {
+    if !path.starts_with('/') || path.contains("%00") {
+        return None;
+    }
+    let canonical = normalize_path(path).map_or(Cow::Borrowed(path), Cow::Owned);
+    (!has_hidden_segment(&canonical)).then_some(canonical)
+}
+
 /// The canonical form of `path` (RFC 3986, section 6.2.2): unreserved percent-encodings decoded, the
 /// others in upper case, runs of slashes merged, dot segments removed. `None` when it is in that form
 /// already, so that the common case allocates nothing.
@@ -16,11 +31,9 @@ pub fn normalize_path(path: &str) -> Option<String> {
     (canonical != path).then_some(canonical)
 }
 
-/// Whether a canonical `path` hides a segment that an upstream may resolve though nobody here did: a dot segment
-/// behind an encoded slash or backslash (nginx decodes `/x/..%2Fadmin` to `/admin`), or one that is a dot segment, or
-/// nothing, once its parameters are cut off (Tomcat reads `/x/..;/admin` and `/;/admin` so). At the end of a path
-/// parameters may stand alone: `/;jsessionid=1` is the root.
-pub fn has_hidden_segment(path: &str) -> bool {
+/// Whether a canonical `path` hides a segment that an upstream may resolve though nobody here did. At the end of
+/// a path parameters may stand alone: `/;jsessionid=1` is the root.
+fn has_hidden_segment(path: &str) -> bool {
     if !path.contains(['%', ';']) {
         return false;
     }

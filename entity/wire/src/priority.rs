@@ -12,7 +12,44 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::Route;
+
+/// A priority taken apart: the columns of the table, the weightiest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Columns {
+    /// How many kinds of attributes the route has.
+    pub attributes: u8,
+    /// It has hosts, and none with a wildcard.
+    pub exact_hosts: bool,
+    /// How many headers it asks for.
+    pub headers: u8,
+    /// This path is a regular expression.
+    pub regex: bool,
+    /// Of a regular expression.
+    pub regex_priority: Option<i32>,
+    /// Length of a prefix.
+    pub prefix_length: Option<u32>,
+}
+
+impl Columns {
+    /// Of `priority`.
+    pub fn of(priority: u64) -> Self {
+        let bits = |from: u32, count: u32| (priority >> from) & ((1 << count) - 1);
+        let regex = bits(51, 1) == 1;
+        let byte = |value| u8::try_from(value).unwrap_or(u8::MAX);
+        let number = |value| u32::try_from(value).unwrap_or(u32::MAX);
+        Self {
+            attributes: byte(bits(61, 3)),
+            exact_hosts: bits(60, 1) == 1,
+            headers: byte(bits(52, 8)),
+            regex,
+            regex_priority: regex.then(|| (number(bits(19, 32)) ^ (1 << 31)).cast_signed()),
+            prefix_length: (!regex).then(|| number(bits(0, 19))),
+        }
+    }
+}
 
 /// The part of the priority that all paths of a route share.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +138,17 @@ mod tests {
         #[test]
         fn the_number_orders_as_the_columns_do(one in made(), other in made()) {
             prop_assert_eq!(priority(one).cmp(&priority(other)), columns(one).cmp(&columns(other)));
+        }
+
+        #[test]
+        fn the_number_is_taken_apart(made in made()) {
+            let (_, hosts, headers, regex, path, regex_priority) = made;
+            let columns = Columns::of(priority(made));
+            prop_assert_eq!((columns.exact_hosts, usize::from(columns.headers)), (hosts == 1, headers));
+            let regex = regex && path.is_some();
+            let length = path.map_or(0, |length| u32::try_from(length).unwrap());
+            prop_assert_eq!(columns.regex_priority, regex.then_some(regex_priority));
+            prop_assert_eq!(columns.prefix_length, (!regex).then_some(length));
         }
     }
 }

@@ -55,6 +55,14 @@ pub struct Service {
     pub enabled: bool,
 }
 
+impl Service {
+    /// Whether data planes take requests to it: it is enabled, and of a protocol that they speak. If not, its routes
+    /// match nothing.
+    pub fn is_served(&self) -> bool {
+        self.enabled && matches!(self.protocol, Protocol::Http | Protocol::Https)
+    }
+}
+
 impl Default for Service {
     fn default() -> Self {
         Self {

@@ -1,5 +1,7 @@
 //! One canonical form of host and path: made once, matched by, and forwarded.
 
+use std::borrow::Cow;
+
 use http::header::HOST;
 use http::{HeaderValue, Version};
 use pingora::http::RequestHeader;
@@ -24,24 +26,21 @@ impl Canonical {
     ///
     /// # Errors
     /// [`Failure::BadRequest`] for a target that is no path, for a path or host that is not UTF-8 (what
-    /// cannot be compared cannot be routed), for a path that has a NUL (which ends the path for some) or a
-    /// segment that only the upstream would resolve ([`wire::has_hidden_segment`]), and for HTTP/1.1 without a
-    /// host (RFC 9112, section 3.2).
+    /// cannot be compared cannot be routed), for one that [`wire::canonical_path`] or [`wire::split_authority`]
+    /// refuses, and for HTTP/1.1 without a host (RFC 9112, section 3.2).
     pub fn new(header: &RequestHeader) -> Result<Self, Failure> {
         let sent = sent_authority(header)?;
         let (host, port) = wire::split_authority(sent).ok_or(Failure::BadRequest)?;
-        let path = header.uri.path();
-        let is_path = path.starts_with('/') && has_path(header.raw_path());
-        if !is_path || !header.raw_path_is_utf8() || path.contains("%00") {
+        if !has_path(header.raw_path()) || !header.raw_path_is_utf8() {
             return Err(Failure::BadRequest);
         }
-        let canonical = wire::normalize_path(path);
-        if wire::has_hidden_segment(canonical.as_deref().unwrap_or(path)) {
-            return Err(Failure::BadRequest);
-        }
+        let path = wire::canonical_path(header.uri.path()).ok_or(Failure::BadRequest)?;
         let normalized = wire::normalize_host(host);
         Ok(Self {
-            path: canonical.map(Into::into),
+            path: match path {
+                Cow::Borrowed(_) => None,
+                Cow::Owned(path) => Some(path.into()),
+            },
             rewritten: normalized.is_some(),
             host: normalized.map_or_else(|| host.into(), Into::into),
             port,
@@ -121,9 +120,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_routed_is_refused() {
-        for (target, host) in
-            [(&b"*"[..], "a.com"), (b"/", "a.com:http"), (b"/", "a.com:70000"), (b"/\xff", "a.com")]
-        {
+        for (target, host) in [
+            (&b"*"[..], "a.com"),
+            (b"/", "a.com:http"),
+            (b"/", "a.com:70000"),
+            (b"/\xff", "a.com"),
+            (b"/", "a.com/b"),
+        ] {
             let mut header = RequestHeader::build("OPTIONS", target, None).unwrap();
             header.insert_header(HOST, host).unwrap();
             assert_eq!(Canonical::new(&header).unwrap_err(), Failure::BadRequest, "{target:?} {host}");

@@ -63,7 +63,7 @@ impl Service {
         Some(Self {
             id: service.id,
             name: service.name.as_deref().map(Into::into),
-            enabled: service.enabled && (tls || service.protocol == wire::Protocol::Http),
+            enabled: service.is_served(),
             tls,
             host: Host::new(&service.host),
             port: service.port,

@@ -1,27 +1,38 @@
 //! The request that is asked about, from a query or a body.
 
+use std::net::IpAddr;
+
 use axum::extract::{FromRequest, Request};
-use axum::http::Method;
-use http::Uri;
-use serde_json::{Map, Value};
-use wire::MatchRequest;
+use axum::http::{HeaderName, Method};
+use serde_json::{Map, Value, json};
+use wire::{MatchRequest, Violations};
 
 use super::super::body::Body;
+use super::super::fields::Fields;
 use crate::error::ApiError;
 
+/// How many routes that are not taken are told of, unless the question says otherwise.
+const SIZE: usize = 10;
+/// The most of them.
+const MOST: i64 = 1000;
+/// What data planes do with a request that they cannot, or will not, read.
+const REFUSED: &str = "data planes answer 400 to it";
+
 /// A request in canonical form.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Ask {
-    method: String,
-    host: String,
-    port: u16,
     pub(super) https: bool,
+    pub(super) method: String,
+    pub(super) host: String,
+    pub(super) port: u16,
     pub(super) path: String,
     pub(super) query: Option<String>,
+    /// One for each value.
     headers: Vec<(String, String)>,
-    sni: Option<String>,
-    /// Whether all routes are to be told of.
-    pub(super) all: bool,
+    /// Of the TLS handshake; empty when it names nobody, `None` for plaintext.
+    pub(super) sni: Option<String>,
+    /// How many routes that are not taken are to be told of.
+    pub(super) size: usize,
 }
 
 impl Ask {
@@ -39,50 +50,27 @@ impl Ask {
         })
     }
 
-    /// Of `method`, `url`, `sni`, `all` and `header.NAME`.
-    fn read(fields: &[(String, String)]) -> Result<Self, ApiError> {
-        let value =
-            |wanted: &str| fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
-        let headers = fields
-            .iter()
-            .filter_map(|(name, value)| Some((name.strip_prefix("header.")?.to_owned(), value.clone())));
-        let known =
-            |name: &str| matches!(name, "method" | "url" | "sni" | "all") || name.starts_with("header.");
-        if let Some((name, value)) = fields.iter().find(|(name, _)| !known(name)) {
-            return Err(bad(
-                "query",
-                format!("{name}={value}: expected method, url, header.NAME, sni or all"),
-            ));
-        }
-        let url = value("url").ok_or_else(|| bad("url", "required".to_owned()))?;
-        let wrong = |what: &str| bad("url", format!("{what}: {url}"));
-        // A fragment never leaves a browser.
-        let (sent, _) = url.split_once('#').unwrap_or((url, ""));
-        let uri: Uri = sent.parse().map_err(|_| wrong("not a URL"))?;
-        let https = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => return Err(wrong("expected http://host/path or https://host/path")),
-        };
-        let authority = uri.authority().map_or("", http::uri::Authority::as_str);
-        let (host, port) = wire::split_authority(authority).ok_or_else(|| wrong("not a port"))?;
-        if host.is_empty() || host.contains('@') || uri.path().contains("%00") {
-            return Err(wrong("no gateway takes it"));
-        }
-        let host = wire::normalize_host(host).unwrap_or_else(|| host.to_owned());
-        let sni = value("sni").map(|sni| wire::normalize_host(sni).unwrap_or_else(|| sni.to_owned()));
-        Ok(Self {
-            method: value("method").unwrap_or("GET").to_owned(),
-            port: port.unwrap_or(if https { 443 } else { 80 }),
-            path: wire::normalize_path(uri.path()).unwrap_or_else(|| uri.path().to_owned()),
-            query: uri.query().map(str::to_owned),
-            headers: headers.collect(),
-            // A client names the host that it asks for, unless that is an address.
-            sni: sni.or_else(|| Some(host.clone())).filter(|_| https),
-            all: matches!(value("all"), Some("1" | "true")),
-            host,
+    fn read(mut body: Body) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        expand_url(&mut body, &mut violations);
+        list_headers(&mut body);
+        let mut fields = Fields::new(body, violations);
+        let https = fields.one_of("scheme", &["http", "https"]).is_some_and(|scheme| scheme == "https");
+        let (host, port) = read_host(&mut fields);
+        let (path, query) = read_path(&mut fields);
+        let listening: Option<u16> = fields.integer("port", 1..=65_535);
+        let ask = Self {
+            method: read_method(&mut fields),
+            port: port.or(listening).unwrap_or(if https { 443 } else { 80 }),
+            headers: read_headers(&mut fields),
+            sni: read_sni(&mut fields, https, &host),
+            size: fields.integer::<u16>("size", 0..=MOST).map_or(SIZE, usize::from),
             https,
-        })
+            host,
+            path,
+            query,
+        };
+        fields.finish().into_result().map(|()| ask)
     }
 }
 
@@ -90,45 +78,100 @@ impl<S: Sync> FromRequest<S> for Ask {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let query = request.uri().query().unwrap_or_default().as_bytes();
-        let mut fields: Vec<_> = form_urlencoded::parse(query).into_owned().collect();
-        if request.method() == Method::POST {
-            fields.extend(flat(Body::from_request(request, state).await?.fields)?);
+        let body = if request.method() == Method::POST {
+            Body::from_request(request, state).await?
+        } else {
+            Body::of_pairs(request.uri().query().unwrap_or_default().as_bytes())?
+        };
+        Self::read(body).map_err(ApiError::Invalid)
+    }
+}
+
+/// Puts what a URL says in the place of `scheme`, `host` and `path`. Its fragment never leaves a browser.
+fn expand_url(body: &mut Body, violations: &mut Violations) {
+    let url = body.fields.remove("url").filter(|url| !url.is_null());
+    let parts = |url: &Value| {
+        let (scheme, rest) = url.as_str()?.split_once("://")?;
+        let (rest, _) = rest.split_once('#').unwrap_or((rest, ""));
+        let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        json!({ "scheme": scheme, "host": host, "path": format!("{slash}{path}") }).as_object().cloned()
+    };
+    match url.as_ref().map(parts) {
+        None => {}
+        Some(Some(parts)) => body.fields.extend(parts),
+        Some(None) => violations.field("url", "expected <scheme>://<host>[:<port>][/<path>][?<query>]"),
+    }
+}
+
+/// One value of a header need not stand in a list, in JSON neither.
+fn list_headers(body: &mut Body) {
+    let headers = body.fields.get_mut("headers").and_then(Value::as_object_mut);
+    let values = headers.into_iter().flat_map(Map::values_mut);
+    values.filter(|value| value.is_string()).for_each(|value| *value = json!([value.take()]));
+}
+
+fn read_method(fields: &mut Fields) -> String {
+    let method = fields.string("method").unwrap_or_else(|| "GET".to_owned());
+    match Method::from_bytes(method.as_bytes()) {
+        Ok(Method::CONNECT) => fields.violations().field("method", "data planes answer 405 to it"),
+        Ok(_) => {}
+        Err(_) => fields.violations().field("method", REFUSED),
+    }
+    method
+}
+
+fn read_host(fields: &mut Fields) -> (String, Option<u16>) {
+    let Some(sent) = fields.required_string("host") else { return Default::default() };
+    let Some((host, port)) = wire::split_authority(&sent) else {
+        fields.violations().field("host", REFUSED);
+        return Default::default();
+    };
+    (canonical_host(host), port)
+}
+
+fn read_path(fields: &mut Fields) -> (String, Option<String>) {
+    let sent = fields.string("path").unwrap_or_else(|| "/".to_owned());
+    let (path, query) = match sent.split_once('?') {
+        Some((path, query)) => (path, Some(query.to_owned())),
+        None => (sent.as_str(), None),
+    };
+    let is_sendable = sent.parse::<http::uri::PathAndQuery>().is_ok() && !path.contains('#');
+    let canonical = wire::canonical_path(path).filter(|_| is_sendable);
+    if canonical.is_none() {
+        fields.violations().field("path", REFUSED);
+    }
+    (canonical.unwrap_or_default().into_owned(), query)
+}
+
+fn read_headers(fields: &mut Fields) -> Vec<(String, String)> {
+    let mut headers = Vec::new();
+    for (name, values) in fields.map_of_lists("headers").unwrap_or_default() {
+        match HeaderName::from_bytes(name.as_bytes()) {
+            Ok(http::header::HOST) => fields.violations().field("headers", "host: is a field of its own"),
+            Ok(_) => {}
+            Err(_) => fields.violations().field("headers", format!("{name}: not a header's name")),
         }
-        Self::read(&fields)
+        let values = values.as_array().into_iter().flatten().filter_map(Value::as_str);
+        headers.extend(values.map(|value| (name.clone(), value.to_owned())));
     }
+    headers
 }
 
-/// The fields of a body as those of a query: `headers` becomes one `header.NAME` for each value.
-fn flat(fields: Map<String, Value>) -> Result<Vec<(String, String)>, ApiError> {
-    let mut flat = Vec::new();
-    for (name, value) in fields {
-        match (name.as_str(), value) {
-            ("headers", Value::Object(headers)) => {
-                for (name, value) in headers {
-                    let values = if let Value::Array(values) = value { values } else { vec![value] };
-                    for value in values {
-                        flat.push((format!("header.{name}"), text("headers", &value)?));
-                    }
-                }
-            }
-            (_, value) => {
-                let value = text("body", &value)?;
-                flat.push((name, value));
-            }
+/// A client names the host that it asks for, unless that is an address (RFC 6066, section 3).
+fn read_sni(fields: &mut Fields, https: bool, host: &str) -> Option<String> {
+    let named = fields.string("sni");
+    if !https {
+        if named.is_some() {
+            fields.violations().field("sni", "only with scheme https");
         }
+        return None;
     }
-    Ok(flat)
+    let is_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
+    let own = if is_address { String::new() } else { host.to_owned() };
+    Some(named.map_or(own, |name| canonical_host(&name)))
 }
 
-fn text(name: &'static str, value: &Value) -> Result<String, ApiError> {
-    match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Bool(_) | Value::Number(_) => Ok(value.to_string()),
-        _ => Err(bad(name, format!("expected a string: {value}"))),
-    }
-}
-
-fn bad(name: &'static str, message: String) -> ApiError {
-    ApiError::InvalidOption { name, message: message.into() }
+fn canonical_host(host: &str) -> String {
+    wire::normalize_host(host).unwrap_or_else(|| host.to_owned())
 }
