@@ -11,6 +11,8 @@ pub use body::{Body, Format};
 pub enum Failure {
     /// The target or the host cannot be understood.
     BadRequest,
+    /// The method asks for a tunnel, which is not made here.
+    MethodNotAllowed,
     /// The client sent nothing for too long in the middle of a body.
     RequestTimeout,
     /// The request target is too long.
@@ -58,8 +60,9 @@ pub struct Answer {
 
 impl Failure {
     /// Every failure, for the metrics: a counter that begins at 0 shows its first increase.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::BadRequest,
+        Self::MethodNotAllowed,
         Self::RequestTimeout,
         Self::UriTooLong,
         Self::HeaderTooLarge,
@@ -82,6 +85,7 @@ impl Failure {
         use Format::{Json, Text};
         let (status, reason, message, format) = match self {
             Self::BadRequest => (400, "bad_request", "Bad request", Text),
+            Self::MethodNotAllowed => (405, "method_not_allowed", "Method not allowed", Text),
             Self::RequestTimeout => (408, "request_timeout", "Request timeout", Text),
             Self::UriTooLong => (414, "uri_too_long", "URI too long", Text),
             Self::HeaderTooLarge => (431, "header_too_large", "Request header or cookie too large", Text),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::HeaderName;
-use http::Version;
-use http::header::CONNECTION;
+use http::header::{CONNECTION, UPGRADE};
+use http::{Method, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -90,7 +90,7 @@ impl ProxyHttp for Proxy {
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
         let Err(failure) = self.find_target(session, context) else { return Ok(false) };
         context.failure = Some(failure);
-        respond(session, context, failure).await?;
+        respond(session, context, failure, &self.settings.trusted).await?;
         Ok(true)
     }
 
@@ -225,7 +225,7 @@ impl ProxyHttp for Proxy {
         log_failure(session, context, failure, error);
         session.set_keepalive(None);
         // A client that cannot be written to is gone, whatever it was to be told.
-        respond(session, context, failure).await.ok();
+        respond(session, context, failure, &self.settings.trusted).await.ok();
         FailToProxy { error_code: failure.answer().status, can_reuse_downstream: false }
     }
 
@@ -294,6 +294,8 @@ impl Proxy {
         let header = session.req_header();
         if context.permit.is_none() {
             Err(Failure::Overloaded)
+        } else if header.method == Method::CONNECT {
+            Err(Failure::MethodNotAllowed)
         } else if header.raw_path().len() > MAX_TARGET {
             Err(Failure::UriTooLong)
         } else if header.headers.len() > MAX_FIELDS || header_bytes(header) > self.settings.max_header_bytes {
@@ -356,16 +358,20 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 
 /// Pingora strips them off requests, not off responses (RFC 9110, section 7.6.1). An upgrade needs them.
 fn strip_hop_by_hop(response: &mut ResponseHeader) {
-    if response.status == 101 {
+    if response.status == 101 || !response.headers.keys().any(is_hop_by_hop) {
         return;
     }
-    if let Some(nominated) = response.headers.get(CONNECTION).cloned() {
-        for name in nominated.to_str().unwrap_or_default().split(',') {
-            response.remove_header(name.trim());
-        }
+    let nominations = response.headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let nominated: Vec<_> =
+        nominations.flat_map(|list| list.split(',')).map(|name| name.trim().to_owned()).collect();
+    nominated.iter().for_each(|name| drop(response.remove_header(name.as_str())));
+    for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &UPGRADE] {
+        response.remove_header(name);
     }
-    response.remove_header(&KEEP_ALIVE);
-    response.remove_header(&PROXY_CONNECTION);
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, UPGRADE].contains(name)
 }
 
 /// An upstream that is a gateway itself has set them, too.

@@ -6,9 +6,9 @@ mod forwarded;
 pub mod names;
 
 use bytes::Bytes;
-use http::HeaderValue;
 use http::header::HOST;
 use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::{ErrorType, OrErr, Result};
@@ -17,10 +17,14 @@ use crate::context::{Context, Target};
 
 pub use canonical::Canonical;
 pub use forwarded::Trusted;
-pub(crate) use forwarded::is_https;
+pub(crate) use forwarded::{client_host, is_https};
 
 /// What is written into the `Via` header of requests and responses.
 pub const VIA: HeaderValue = HeaderValue::from_static(concat!("1.1 gibbon/", env!("CARGO_PKG_VERSION")));
+
+/// No field of HTTP, but one that CGI programs would find as `HTTP_PROXY`, and send their own requests to
+/// (CVE-2016-5385).
+const PROXY: HeaderName = HeaderName::from_static("proxy");
 
 /// Makes `upstream`, a copy of the client's request, the one that the route asks for.
 ///
@@ -35,6 +39,9 @@ pub fn rewrite(
     let target = context.target()?;
     forwarded::set(session, upstream, context, trusted)?;
     upstream.append_known(&names::VIA, VIA);
+    if upstream.headers.contains_key(PROXY) {
+        upstream.remove_header(&PROXY);
+    }
     set_host(upstream, target, &context.canonical)?;
     set_target(upstream, target, &context.canonical)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SERVER, UPGRADE};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SERVER, UPGRADE};
 use http::{HeaderValue, Method};
 use pingora::Result;
 use pingora::http::ResponseHeader;
@@ -13,20 +13,29 @@ use pingora::proxy::Session;
 use crate::context::Context;
 use crate::error::{Answer, Body, Failure, Format};
 use crate::metrics::Source;
+use crate::request::{self, Trusted, names};
 
 const SERVER_NAME: HeaderValue = HeaderValue::from_static(concat!("gibbon/", env!("CARGO_PKG_VERSION")));
+
+/// All but CONNECT go upstream, whatever they are; these are the ones that are known to all.
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE");
 
 /// Tells the client of `failure`, unless it is gone or has had the header of another answer.
 ///
 /// # Errors
 /// When the client cannot be written to.
-pub async fn respond(session: &mut Session, context: &mut Context, failure: Failure) -> Result<()> {
+pub async fn respond(
+    session: &mut Session,
+    context: &mut Context,
+    failure: Failure,
+    trusted: &Trusted,
+) -> Result<()> {
     let written = session.response_written();
     if failure == Failure::ClientClosed || written.is_some_and(|header| !header.status.is_informational()) {
         return Ok(());
     }
     context.answered_by = Source::Gateway;
-    let (header, body) = response(session, context, failure)?;
+    let (header, body) = response(session, context, failure, trusted)?;
     let body = body.filter(|_| session.req_header().method != Method::HEAD);
     session.write_response_header(Box::new(header), body.is_none()).await?;
     match body {
@@ -51,17 +60,24 @@ fn response(
     session: &Session,
     context: &Context,
     failure: Failure,
+    trusted: &Trusted,
 ) -> Result<(ResponseHeader, Option<Bytes>)> {
     let answer = failure.answer();
     let mut header = head(context, &answer)?;
-    if let Failure::HttpsRequired(status) = failure {
-        if status != 426 {
-            header.insert_header(LOCATION, https_location(session, context))?;
+    match failure {
+        Failure::HttpsRequired(426) if !session.is_http2() => {
+            header.insert_header(UPGRADE, HeaderValue::from_static("TLS/1.2, HTTP/1.1"))?;
+            // Behind the other fields, where Pingora does not put its own in place of it.
+            header.append_known(&names::CONNECTION, HeaderValue::from_static("Upgrade"));
+        }
+        Failure::HttpsRequired(426) => {}
+        Failure::HttpsRequired(_) => {
+            header.insert_header(LOCATION, https_location(session, context, trusted))?;
             header.insert_header(CONTENT_LENGTH, HeaderValue::from(0))?;
             return Ok((header, None));
         }
-        // The Connection header that belongs to it is Pingora's: it puts its own in place of ours.
-        header.insert_header(UPGRADE, HeaderValue::from_static("TLS/1.2, HTTP/1.1"))?;
+        Failure::MethodNotAllowed => header.insert_header(ALLOW, METHODS)?,
+        _ => {}
     }
     let format = Format::negotiate(&session.req_header().headers, answer.format);
     let body = Body::new(format, answer.message, context.request_id());
@@ -83,9 +99,9 @@ fn set_body(header: &mut ResponseHeader, body: &Body) -> Result<()> {
 }
 
 /// The same address over HTTPS, at its own port.
-fn https_location(session: &Session, context: &Context) -> String {
+fn https_location(session: &Session, context: &Context, trusted: &Trusted) -> String {
     let header = session.req_header();
-    let host = context.canonical.host();
+    let host = request::client_host(session, &context.canonical, trusted);
     let target = header.uri.path_and_query().map_or("/", |target| target.as_str());
     format!("https://{host}{target}")
 }

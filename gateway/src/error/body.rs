@@ -1,7 +1,7 @@
 //! The body of an error, in the form that the client takes.
 
+use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
 
 /// The form of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,11 +56,12 @@ impl Body {
 impl Format {
     /// The form that `Accept` prefers, else that of the request's own body, else `default`.
     pub fn negotiate(headers: &HeaderMap, default: Self) -> Self {
-        let text = |name| headers.get(name).map(HeaderValue::to_str).and_then(Result::ok);
-        match text(ACCEPT) {
-            Some(accept) => preferred(accept).unwrap_or(default),
-            None => text(CONTENT_TYPE).and_then(|own| Self::of_media_type(essence(own))).unwrap_or(default),
+        if headers.contains_key(ACCEPT) {
+            let lists = headers.get_all(ACCEPT).iter().filter_map(|list| list.to_str().ok());
+            return preferred(lists.flat_map(|list| list.split(','))).unwrap_or(default);
         }
+        let own = headers.get(CONTENT_TYPE).and_then(|own| own.to_str().ok());
+        own.and_then(|own| Self::of_media_type(essence(own))).unwrap_or(default)
     }
 
     fn of_media_type(media_type: &str) -> Option<Self> {
@@ -78,9 +79,9 @@ impl Format {
 }
 
 /// Of the types that we can make, the one with the greatest weight, the first of equals.
-fn preferred(accept: &str) -> Option<Format> {
+fn preferred<'a>(ranges: impl Iterator<Item = &'a str>) -> Option<Format> {
     let mut best: Option<(f32, Format)> = None;
-    for range in accept.split(',') {
+    for range in ranges {
         let Some(format) = Format::of_media_type(essence(range)) else { continue };
         let weight = weight(range);
         if weight > best.map_or(0.0, |(weight, _)| weight) {
@@ -96,12 +97,17 @@ fn essence(media_type: &str) -> &str {
 }
 
 fn weight(range: &str) -> f32 {
-    let weight = range.split(';').skip(1).find_map(|parameter| parameter.trim().strip_prefix("q="));
+    let weight = range
+        .split(';')
+        .skip(1)
+        .find_map(|parameter| parameter.trim().strip_prefix(['q', 'Q'])?.strip_prefix('='));
     weight.map_or(1.0, |weight| weight.parse().unwrap_or(0.0))
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -115,6 +121,8 @@ mod tests {
             (Some("text/html;q=0, image/png"), None, Format::Text),
             (Some("*/*"), Some("text/html"), Format::Json),
             (Some("text/plain"), None, Format::Text),
+            (Some("application/json;Q=0.2, application/xml;q=0.3"), None, Format::Xml),
+            (Some("text/*, application/json;q=0.9"), None, Format::Html),
             (Some(";;q=,,"), None, Format::Text),
         ] {
             let mut headers = HeaderMap::new();

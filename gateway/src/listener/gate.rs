@@ -66,7 +66,6 @@ pub struct Gate {
 /// Stands before each request of a connection.
 struct Guard {
     proxy: Arc<HttpProxy<Proxy>>,
-    options: HttpServerOptions,
     draining: Draining,
     max_header_bytes: usize,
 }
@@ -74,7 +73,7 @@ struct Guard {
 impl Gate {
     /// The way in to `proxy`. Connections without a request end when `draining` says so.
     pub fn new(
-        proxy: HttpProxy<Proxy>,
+        mut proxy: HttpProxy<Proxy>,
         limits: Limits,
         secured: Secured,
         metrics: ConnectionMetrics,
@@ -85,8 +84,11 @@ impl Gate {
         // By its preface, beside HTTP/1.1; over TLS the handshake decides.
         options.h2c = true;
         options.h2_idle_timeout = Some(limits.idle_timeout);
+        // Pingora's own refusal would have no body, and nobody would count it.
+        options.allow_connect_method_proxying = true;
+        proxy.server_options = Some(options);
         let max_header_bytes = limits.max_header_bytes;
-        let guard = Guard { proxy: Arc::new(proxy), options, draining, max_header_bytes };
+        let guard = Guard { proxy: Arc::new(proxy), draining, max_header_bytes };
         Self { limits, metrics, secured, guard: Arc::new(guard) }
     }
 
@@ -150,7 +152,7 @@ impl HttpServerApp for Guard {
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
-        Some(&self.options)
+        self.proxy.server_options()
     }
 
     /// Called as soon as nothing is accepted any more. Pingora's own would end the connections that wait for

@@ -9,7 +9,7 @@ use pingora::http::{KnownName, RequestHeader};
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::proxy::Session;
 
-use super::names;
+use super::{Canonical, names};
 use crate::context::{Context, Target};
 
 /// Peers whose own word on the client is taken: proxies of the operator's.
@@ -29,6 +29,14 @@ pub(crate) fn is_https(session: &Session, trusted: &Trusted) -> bool {
     is_tls(session)
         || peer(session).is_some_and(|peer| trusted.contains(peer))
             && claimed().is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"))
+}
+
+/// The host that the client has asked for, without a port: by the word of a trusted peer, else of the request.
+pub(crate) fn client_host<'r>(session: &'r Session, canonical: &'r Canonical, trusted: &Trusted) -> &'r str {
+    let is_trusted = peer(session).is_some_and(|peer| trusted.contains(peer));
+    let claimed = session.req_header().headers.get(names::FORWARDED_HOST.lower()).filter(|_| is_trusted);
+    let claimed = claimed.and_then(|host| wire::split_authority(host.to_str().ok()?));
+    claimed.map_or(canonical.host(), |(host, _)| host)
 }
 
 fn is_tls(session: &Session) -> bool {

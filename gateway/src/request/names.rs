@@ -11,6 +11,9 @@ pub static PROXY_LATENCY: KnownName = KnownName::new("X-Kong-Proxy-Latency", "x-
 /// What the upstream took, in milliseconds.
 pub static UPSTREAM_LATENCY: KnownName = KnownName::new("X-Kong-Upstream-Latency", "x-kong-upstream-latency");
 
+/// What concerns one connection only.
+pub static CONNECTION: KnownName = KnownName::new("Connection", "connection");
+
 pub(super) static FORWARDED_FOR: KnownName = KnownName::new("X-Forwarded-For", "x-forwarded-for");
 pub(super) static FORWARDED_HOST: KnownName = KnownName::new("X-Forwarded-Host", "x-forwarded-host");
 pub(super) static FORWARDED_PATH: KnownName = KnownName::new("X-Forwarded-Path", "x-forwarded-path");

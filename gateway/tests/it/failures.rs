@@ -1,5 +1,7 @@
 //! What a client is told when a request cannot be proxied, and what is tried before that.
 
+mod answers;
+
 use std::time::Duration;
 
 use gateway::route::Change;
@@ -7,7 +9,7 @@ use testkit::http::{Connection, Request, Response};
 use testkit::origin::{Answer, Origin};
 use testkit::ports;
 use tokio::time::Instant;
-use wire::{Protocol, Route, Service};
+use wire::Service;
 
 use crate::support::{Gateway, at, route, service};
 
@@ -50,39 +52,6 @@ async fn a_disabled_service_takes_its_routes_away() {
     gateway.get("/").await.expect(404);
     gateway.apply(vec![Change::PutService(service(1, &origin))]);
     gateway.get("/").await.expect(200);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_body_is_in_the_form_that_the_client_takes() {
-    let gateway = Gateway::start();
-    for (accept, content_type, begin) in [
-        ("application/json", "application/json; charset=utf-8", "{\"message\":\"no Route"),
-        ("text/html;q=0.9, text/plain;q=0.1", "text/html; charset=utf-8", "<!doctype html>"),
-        ("application/xml", "application/xml; charset=utf-8", "<?xml"),
-        ("text/plain", "text/plain; charset=utf-8", "no Route matched with those values\nrequest_id: "),
-    ] {
-        let response = gateway.client.send(&Request::new("GET", "/").header("Accept", accept)).await.unwrap();
-        assert_eq!(response.header("content-type"), Some(content_type));
-        assert!(response.text().starts_with(begin), "{}", response.text());
-    }
-    let head = gateway.client.send(&Request::new("HEAD", "/")).await.unwrap();
-    assert_eq!((head.status, head.body.len()), (404, 0));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn plaintext_for_an_https_route_is_told_so() {
-    let (gateway, origin) = (Gateway::start(), Origin::start());
-    let https = Route { protocols: vec![Protocol::Https], ..route(1, "/") };
-    gateway.serve(service(1, &origin), https.clone());
-    let response = gateway.get("/").await;
-    assert_ours(&response, 426, "Please use HTTPS protocol");
-    assert_eq!(response.header("upgrade"), Some("TLS/1.2, HTTP/1.1"));
-
-    gateway.serve(service(1, &origin), Route { https_redirect_status_code: 308, ..https });
-    let request = Request::new("GET", "/a?b=c").header("Host", "shop.example:8000");
-    let response = gateway.client.send(&request).await.unwrap().expect(308);
-    assert_eq!(response.header("location"), Some("https://shop.example/a?b=c"));
-    assert_eq!(origin.count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,6 +155,8 @@ async fn what_cannot_be_understood_is_400() {
         "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n",
         "GET / HTTP/1.1\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h:http\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h/evil\r\n\r\n",
+        "GET http://u@h/ HTTP/1.1\r\nHost: h\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         "nonsense\r\n\r\n",

@@ -9,6 +9,7 @@ use testkit::origin::{Answer, Origin};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::time::timeout;
+use wire::{Protocol, Route};
 
 use crate::support::{Gateway, route, service};
 
@@ -33,6 +34,21 @@ async fn both_versions_are_served_on_one_port() {
     let mut short = Connection::open(gateway.address()).await.unwrap();
     short.write(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
     timeout(Duration::from_secs(5), short.read_response(false)).await.unwrap().unwrap().expect(200);
+}
+
+/// Its host stands in the target, and what belongs to one connection is not there at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_host_goes_upstream_if_asked_for() {
+    let (gateway, origin) = (Gateway::start(), Origin::start());
+    let host = ["--header", "Host: Shop.Example:81", PRIOR];
+    for (preserve, received) in [(true, "shop.example:81"), (false, &*origin.address().to_string())] {
+        gateway.serve(service(1, &origin), Route { preserve_host: preserve, ..route(1, "/") });
+        curl(&[&host[..], &["--fail", &url(&gateway, "/")]].concat()).await.unwrap();
+        assert_eq!(origin.last().header_values("host").collect::<Vec<_>>(), [received]);
+    }
+    gateway.serve(service(1, &origin), Route { protocols: vec![Protocol::Https], ..route(1, "/") });
+    let head = curl(&["--head", PRIOR, &url(&gateway, "/")]).await.unwrap();
+    assert!(head.starts_with("HTTP/2 426") && !head.contains("\nconnection") && !head.contains("\nupgrade"));
 }
 
 /// Of unknown length, which once ended in two last chunks and spoilt the upstream's connection.
