@@ -1,15 +1,18 @@
 //! Connections that change their protocol.
 
+mod echo;
+mod frames;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use testkit::http::Connection;
 use testkit::origin::{Answer, Origin};
 use tokio::task::JoinSet;
 
-use crate::support::{Gateway, route, service};
+use self::echo::{Echo, upgraded};
+use crate::support::{Gateway, at, route, service};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upgraded_connection_is_a_tunnel() {
@@ -39,12 +42,41 @@ async fn no_tunnel_is_lost_under_load() {
     }
 }
 
+/// Each case of frames, good and bad, once with an echo server and once with the same through the gateway: what the
+/// server makes of it, what it answers and how the connection ends are the same, and what was expected.
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_fare_as_without_a_gateway() {
+    let (gateway, server) = (Gateway::start(), Echo::start().await);
+    gateway.serve(at(1, server.address), route(1, "/"));
+    let mut failures = Vec::new();
+    for case in frames::cases() {
+        let direct = server.play(server.address, &case).await;
+        let through = server.play(gateway.address(), &case).await;
+        if direct != through || !direct.is(case.expected) {
+            failures
+                .push(format!("{}: expected {:?}\n  {direct:?}\n  {through:?}", case.name, case.expected));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// An upstream that reads no frames sends back what came: bad ones pass towards the client, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_byte_of_a_tunnel_comes_back() {
+    let (gateway, origin) = (Gateway::start(), Origin::start());
+    gateway.serve(service(1, &origin), route(1, "/"));
+    origin.answer(Answer::upgrade("websocket"));
+    for case in frames::cases() {
+        let mut connection = upgraded(gateway.address()).await;
+        for piece in case.pieces.concat().chunks(16 * 1024) {
+            connection.write(piece).await.unwrap();
+            assert!(connection.read_exact(piece.len()).await.unwrap() == piece, "{}", case.name);
+        }
+    }
+}
+
 async fn echo_through_a_tunnel(gateway: SocketAddr, message: String) {
-    let mut connection = Connection::open(gateway).await.unwrap();
-    let upgrade = b"GET /chat HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
-    connection.write(upgrade).await.unwrap();
-    let response = connection.read_response(false).await.unwrap().expect(101);
-    assert_eq!(response.header("upgrade"), Some("websocket"));
+    let mut connection = upgraded(gateway).await;
     for _ in 0..2 {
         connection.write(message.as_bytes()).await.unwrap();
         assert_eq!(connection.read_exact(message.len()).await.unwrap(), message.as_bytes());

@@ -324,6 +324,14 @@ where
                 },
 
                 body = rx.recv(), if !request_done => {
+                    // Gibbon: a client that has ended its direction of a tunnel still reads (was: an upgraded
+                    // request is terminated when either side is done). `shutdown` ends one direction, too;
+                    // `finish_body` would end both.
+                    if matches!(body, Some(HttpTask::UpgradedBody(None, true))) {
+                        client_session.shutdown().await;
+                        request_done = true;
+                        continue;
+                    }
                     match send_body_to1(client_session, body).await {
                         Ok(send_done) => {
                             request_done = send_done;
@@ -507,6 +515,9 @@ where
 
         let mut next_upstream_task: Option<HttpTask> = None;
 
+        // Gibbon: whether the client has ended its direction of a tunnel.
+        let mut half_closed = false;
+
         /* duplex mode without caching
          * Read body from downstream while reading response from upstream
          * If response is done, only read body from downstream
@@ -555,7 +566,7 @@ where
                 // Otherwise deadlock could happen if both upstream and downstream are blocked
                 // on sending to their corresponding pipes which are both full.
                 body = read_body_within(&mut session.downstream_session, downstream_state.is_done(), session.h2_body_timeout),
-                    if downstream_state.can_poll() && send_permit.is_ok() => {
+                    if downstream_state.can_poll() && !half_closed && send_permit.is_ok() => {
 
                     debug!("downstream event");
                     let body = match body {
@@ -588,10 +599,8 @@ where
                         }
                     };
                     // If the request is websocket, `None` body means the request is closed.
-                    // Set the response to be done as well so that the request completes normally.
-                    if body.is_none() && session.was_upgraded() {
-                        response_state.maybe_set_upstream_done(true);
-                    }
+                    // Gibbon: the response goes on until the upstream ends it (was: it is done, too).
+                    half_closed = body.is_none() && session.was_upgraded();
                     // TODO: consider just drain this if serve_from_cache is set
                     let is_body_done = session.is_body_done();
                     let request_done = self.send_body_to_pipe(
