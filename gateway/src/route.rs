@@ -109,12 +109,15 @@ impl Table {
         self.routes == 0
     }
 
-    fn matched(&self, found: &Candidate, request: &Request<'_>) -> Match {
-        Match {
-            route: found.entry.clone(),
-            service: self.service(&found.entry).cloned(),
-            matched: found.entry.matched(found.path, request.path),
-        }
+    fn matched(&self, found: Found<'_>, request: &Request<'_>) -> Match {
+        let (candidate, entry) = (found.candidate, &found.candidate.entry);
+        let matched = match () {
+            () if candidate.is_regex => entry.matched_by_regex(candidate.path, request.path),
+            // As if it had matched the first slash.
+            () if found.depth == 0 => request.path.len().min(1),
+            () => found.depth,
+        };
+        Match { route: entry.clone(), service: self.service(entry).cloned(), matched }
     }
 
     fn service(&self, route: &Entry) -> Option<&Arc<Service>> {
@@ -123,8 +126,13 @@ impl Table {
 
     fn insert(&mut self, route: &Arc<Entry>) {
         for place in route.places() {
-            let candidate =
-                |port| Candidate { priority: place.priority, entry: route.clone(), port, path: place.path };
+            let candidate = |port| Candidate {
+                priority: place.priority,
+                entry: route.clone(),
+                port,
+                path: place.path,
+                is_regex: place.is_regex,
+            };
             if route.hosts.is_empty() {
                 Node::insert(&mut self.any_host, place.prefix, candidate(0));
             }
@@ -160,7 +168,15 @@ struct Search<'t, 'r> {
     table: &'t Table,
     request: &'r Request<'r>,
     method: u16,
-    best: Option<&'t Candidate>,
+    best: Option<Found<'t>>,
+}
+
+/// What a search has found.
+#[derive(Clone, Copy)]
+struct Found<'t> {
+    candidate: &'t Candidate,
+    /// How many bytes of the path led to it.
+    depth: usize,
 }
 
 impl<'t> Search<'t, '_> {
@@ -169,25 +185,25 @@ impl<'t> Search<'t, '_> {
         let mut rest = self.request.path.as_bytes();
         let mut next = Some(root);
         while let Some(node) = next {
-            if self.best.is_some_and(|best| best.priority > node.best) {
+            if self.best.is_some_and(|best| best.candidate.priority > node.best) {
                 return;
             }
             let Some(behind) = node.strip(rest) else { return };
             rest = behind;
-            self.consider(&node.candidates);
+            self.consider(&node.candidates, self.request.path.len() - rest.len());
             next = node.child(rest);
         }
     }
 
     /// Takes the first of `candidates`, which come best first, that is better than what was found and
     /// accepts the request.
-    fn consider(&mut self, candidates: &'t [Candidate]) {
+    fn consider(&mut self, candidates: &'t [Candidate], depth: usize) {
         for candidate in candidates {
-            if self.best.is_some_and(|best| !candidate.outranks(best)) {
+            if self.best.is_some_and(|best| !candidate.outranks(best.candidate)) {
                 return;
             }
             if self.accepts(candidate) {
-                self.best = Some(candidate);
+                self.best = Some(Found { candidate, depth });
                 return;
             }
         }
@@ -197,7 +213,8 @@ impl<'t> Search<'t, '_> {
         let entry = &candidate.entry;
         entry.methods & self.method != 0
             && (candidate.port == 0 || candidate.port == self.request.port)
-            && entry.accepts(self.request, candidate.path)
+            && (!candidate.is_regex || entry.regex_matches(candidate.path, self.request.path))
+            && entry.accepts(self.request)
             && self.table.service(entry).is_none_or(|service| service.enabled)
     }
 }

@@ -62,6 +62,7 @@ pub(super) struct Place<'e> {
     pub(super) prefix: &'e [u8],
     pub(super) priority: u64,
     pub(super) path: u32,
+    pub(super) is_regex: bool,
 }
 
 impl Entry {
@@ -109,6 +110,7 @@ impl Entry {
             prefix: b"",
             priority: self.base.under_prefix(0),
             path: u32::MAX,
+            is_regex: false,
         });
         let paths = self.paths.iter().zip(0..).map(|(path, index)| Place {
             prefix: path.literal().as_bytes(),
@@ -117,26 +119,30 @@ impl Entry {
                 Path::Regex { .. } => self.base.under_regex(self.regex_priority),
             },
             path: index,
+            is_regex: matches!(path, Path::Regex { .. }),
         });
         everywhere.into_iter().chain(paths).filter(|_| self.for_http)
     }
 
-    /// What is left to be checked of a request whose host, port, method bit and path prefix match.
-    pub(super) fn accepts(&self, request: &Request<'_>, path: u32) -> bool {
-        let regex = match self.paths.get(path as usize) {
-            Some(Path::Regex { regex, .. }) => regex.is_match(request.path),
-            Some(Path::Prefix(_)) | None => true,
-        };
-        regex && self.extras.as_ref().is_none_or(|extras| extras.accept(self.methods, request))
+    /// What is left to be checked of a request whose host, port, method bit and path match.
+    pub(super) fn accepts(&self, request: &Request<'_>) -> bool {
+        self.extras.as_ref().is_none_or(|extras| extras.accept(self.methods, request))
     }
 
-    /// How many bytes of `path` its path number `index` matches. A route without paths counts as if it
-    /// had matched the first slash.
-    pub(super) fn matched(&self, index: u32, path: &str) -> usize {
+    /// Whether `path` is matched by the regular expression that is path number `index`.
+    pub(super) fn regex_matches(&self, index: u32, path: &str) -> bool {
+        self.regex(index).is_some_and(|regex| regex.is_match(path))
+    }
+
+    /// How many bytes of `path` the regular expression that is path number `index` matches.
+    pub(super) fn matched_by_regex(&self, index: u32, path: &str) -> usize {
+        self.regex(index).and_then(|regex| regex.find(path)).map_or(0, |found| found.end())
+    }
+
+    fn regex(&self, index: u32) -> Option<&Regex> {
         match self.paths.get(index as usize) {
-            Some(Path::Prefix(prefix)) => prefix.len(),
-            Some(Path::Regex { regex, .. }) => regex.find(path).map_or(0, |found| found.end()),
-            None => path.len().min(1),
+            Some(Path::Regex { regex, .. }) => Some(regex),
+            Some(Path::Prefix(_)) | None => None,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
+use smallvec::SmallVec;
 
 use super::bytes;
 
@@ -31,15 +32,17 @@ enum Slot<V> {
     Leaf(Arc<Leaf<V>>),
 }
 
+/// With its counts and a host of 24 bytes it takes 64: one line of the cache.
 #[derive(Clone, Debug)]
 struct Leaf<V> {
     hash: u64,
-    key: Box<str>,
+    key: SmallVec<[u8; 24]>,
     value: V,
 }
 
 impl<V: Clone + Default> Map<V> {
     pub(super) fn get(&self, key: &str) -> Option<&V> {
+        let key = key.as_bytes();
         let hash = hash(key, 0);
         let mut branch = &self.root;
         let mut level = 0;
@@ -47,7 +50,7 @@ impl<V: Clone + Default> Map<V> {
             match branch.slot(digit(key, hash, level))? {
                 Slot::Branch(next) => branch = next,
                 Slot::Leaf(leaf) => {
-                    let same = leaf.hash == hash && bytes::same(leaf.key.as_bytes(), key.as_bytes());
+                    let same = leaf.hash == hash && bytes::same(&leaf.key, key);
                     return same.then_some(&leaf.value);
                 }
             }
@@ -57,11 +60,13 @@ impl<V: Clone + Default> Map<V> {
 
     /// The value under `key`, made when there is none, to be edited in place.
     pub(super) fn entry(&mut self, key: &str) -> &mut V {
+        let key = key.as_bytes();
         Arc::make_mut(&mut self.root).entry(key, hash(key, 0), 0)
     }
 
     pub(super) fn remove(&mut self, key: &str) {
         if self.get(key).is_some() {
+            let key = key.as_bytes();
             Arc::make_mut(&mut self.root).remove(key, hash(key, 0), 0);
         }
     }
@@ -94,7 +99,7 @@ impl<V> Branch<V> {
 }
 
 impl<V: Clone + Default> Branch<V> {
-    fn entry(&mut self, key: &str, hash: u64, level: u32) -> &mut V {
+    fn entry(&mut self, key: &[u8], hash: u64, level: u32) -> &mut V {
         let digit = digit(key, hash, level);
         let at = self.position(digit).unwrap_or_else(|_| {
             let leaf = Leaf { hash, key: key.into(), value: V::default() };
@@ -109,7 +114,7 @@ impl<V: Clone + Default> Branch<V> {
 
     /// Removes `key`, which is there; a branch left with one leaf becomes that leaf, so that a map's
     /// shape depends on its keys alone.
-    fn remove(&mut self, key: &str, hash: u64, level: u32) {
+    fn remove(&mut self, key: &[u8], hash: u64, level: u32) {
         let digit = digit(key, hash, level);
         let Ok(at) = self.position(digit) else { return };
         if let Slot::Branch(next) = &mut self.slots[at] {
@@ -127,7 +132,7 @@ impl<V: Clone + Default> Branch<V> {
 
 impl<V> Slot<V> {
     /// Puts a leaf of another key one level down, to make room for `key` beside it.
-    fn push_down_unless(&mut self, key: &str, level: u32) {
+    fn push_down_unless(&mut self, key: &[u8], level: u32) {
         if let Self::Leaf(leaf) = self
             && *leaf.key != *key
         {
@@ -162,13 +167,13 @@ impl<V> Clone for Slot<V> {
 
 /// The slot that `key` has in a branch of `level`. Keys of equal hash part at a level that is chosen by
 /// another hash.
-fn digit(key: &str, first: u64, level: u32) -> u32 {
+fn digit(key: &[u8], first: u64, level: u32) -> u32 {
     let hash = if level < LEVELS { first } else { hash(key, level / LEVELS) };
     (hash >> (BITS * (level % LEVELS))) as u32 & ((1 << BITS) - 1)
 }
 
 /// A fixed seed is safe: the shape depends on the keys put in, which are the operator's; clients only look up.
-fn hash(key: &str, seed: u32) -> u64 {
+fn hash(key: &[u8], seed: u32) -> u64 {
     FixedState::with_seed(seed.into()).hash_one(key)
 }
 

@@ -4,28 +4,29 @@
 
 use std::sync::Arc;
 
+use smallvec::{SmallVec, smallvec};
 use uuid::Uuid;
 
 use super::bytes;
 use super::entry::Entry;
 
-/// The routes under one prefix, and the longer prefixes below it.
+/// Bytes that lie within a node, as those of most labels and the first ones of most children do.
+type Bytes = SmallVec<[u8; 16]>;
+
+/// The routes under one prefix, and the longer prefixes below it. With its counts it takes 128 bytes, and most
+/// nodes no more: in a large table hardly a node is in a cache, and each further line is a wait for memory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Node {
     /// What this node adds to its parent's prefix; empty at the root alone.
-    label: Box<[u8]>,
+    label: Bytes,
     /// The highest priority here and below: a search that has found better does not go on.
     pub(super) best: u64,
     /// Sorted, the best first.
-    pub(super) candidates: Vec<Candidate>,
-    /// Sorted by the first byte of their labels.
-    children: Vec<Child>,
-}
-
-#[derive(Clone, Debug)]
-struct Child {
-    first: u8,
-    node: Arc<Node>,
+    pub(super) candidates: SmallVec<[Candidate; 1]>,
+    /// The first bytes of the children's labels, sorted.
+    firsts: Bytes,
+    /// In the order of `firsts`.
+    children: Vec<Arc<Self>>,
 }
 
 /// A route under one of its paths and one of its hosts.
@@ -37,6 +38,8 @@ pub(super) struct Candidate {
     pub(super) port: u16,
     /// Which of the entry's paths; past their end when the route has none.
     pub(super) path: u32,
+    /// Whether that path is a regular expression. Here too, since the entry's paths are further away.
+    pub(super) is_regex: bool,
 }
 
 impl Candidate {
@@ -64,7 +67,7 @@ impl Node {
     /// The node that goes on with `rest`, if any does.
     pub(super) fn child(&self, rest: &[u8]) -> Option<&Self> {
         let at = self.position(*rest.first()?).ok()?;
-        Some(&self.children[at].node)
+        Some(&self.children[at])
     }
 
     /// Puts `candidate` under `prefix`.
@@ -80,10 +83,10 @@ impl Node {
             rest = &rest[shared..];
             let Some(&first) = rest.first() else { return node.add(candidate) };
             match node.position(first) {
-                Ok(at) => node = Arc::make_mut(&mut node.children[at].node),
+                Ok(at) => node = Arc::make_mut(&mut node.children[at]),
                 Err(at) => {
-                    let node = &mut node.children;
-                    return node.insert(at, Child { first, node: Arc::new(Self::leaf(rest, candidate)) });
+                    node.firsts.insert(at, first);
+                    return node.children.insert(at, Arc::new(Self::leaf(rest, candidate)));
                 }
             }
         }
@@ -95,7 +98,7 @@ impl Node {
         let node = Arc::make_mut(node);
         if let Some(&first) = rest.first() {
             let Ok(at) = node.position(first) else { return };
-            Self::remove(&mut node.children[at].node, rest, id);
+            Self::remove(&mut node.children[at], rest, id);
             node.tidy(at);
         } else {
             node.candidates.retain(|candidate| candidate.entry.id != id);
@@ -105,11 +108,11 @@ impl Node {
 
     fn leaf(label: &[u8], candidate: Candidate) -> Self {
         let best = candidate.priority;
-        Self { label: label.into(), best, candidates: vec![candidate], children: Vec::new() }
+        Self { label: label.into(), best, candidates: smallvec![candidate], ..Self::default() }
     }
 
     fn position(&self, first: u8) -> Result<usize, usize> {
-        self.children.binary_search_by_key(&first, |child| child.first)
+        self.firsts.binary_search(&first)
     }
 
     fn add(&mut self, candidate: Candidate) {
@@ -124,14 +127,18 @@ impl Node {
         self.label = below.label[..len].into();
         self.best = below.best;
         below.label = below.label[len..].into();
-        self.children = vec![Child { first, node: Arc::new(below) }];
+        self.firsts = smallvec![first];
+        self.children = vec![Arc::new(below)];
     }
 
     /// Drops an emptied child, or joins one with its only child.
     fn tidy(&mut self, at: usize) {
-        let child = &mut self.children[at].node;
+        let child = &mut self.children[at];
         match (child.candidates.is_empty(), child.children.len()) {
-            (true, 0) => drop(self.children.remove(at)),
+            (true, 0) => {
+                self.firsts.remove(at);
+                self.children.remove(at);
+            }
             (true, 1) => Arc::make_mut(child).join(),
             _ => {}
         }
@@ -140,15 +147,15 @@ impl Node {
     /// Takes the place of the only child.
     fn join(&mut self) {
         if let Some(only) = self.children.pop() {
-            let below = Arc::unwrap_or_clone(only.node);
-            let label = [&*self.label, &*below.label].concat().into();
+            let below = Arc::unwrap_or_clone(only);
+            let label = self.label.iter().chain(&below.label).copied().collect();
             *self = Self { label, ..below };
         }
     }
 
     fn highest(&self) -> u64 {
         let here = self.candidates.first().map_or(0, |candidate| candidate.priority);
-        self.children.iter().map(|child| child.node.best).fold(here, u64::max)
+        self.children.iter().map(|child| child.best).fold(here, u64::max)
     }
 }
 
