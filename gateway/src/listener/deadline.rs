@@ -2,8 +2,7 @@
 //! a byte now and then holds its connection for days (its issue 447).
 //!
 //! The stream itself keeps the time: from its first byte on, a header must be complete when the time is
-//! up, or the next read fails. A header that comes in one piece, as nearly all do, costs a look at the
-//! clock and no timer.
+//! up, or the next read fails. A header that comes in one piece, as nearly all do, costs nothing.
 
 use std::future::Future;
 use std::io;
@@ -24,7 +23,7 @@ use pingora::protocols::{
 };
 use prometheus::IntCounter;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep};
 
 /// A client's connection, with a deadline for each header on it.
 #[derive(Debug)]
@@ -33,8 +32,7 @@ pub struct HeaderDeadline {
     allowed: Duration,
     /// One of the phases below. Atomic, since Pingora lends out its stream as a shared reference only.
     phase: AtomicU8,
-    /// When the header must be complete; has a meaning in the phase `HEADER`.
-    deadline: Instant,
+    /// Runs until the header must be complete, from the first time on that it is waited for.
     timer: Option<Pin<Box<Sleep>>>,
     missed: IntCounter,
     /// What was read to see which protocol comes, and not yet by the one who speaks it.
@@ -55,16 +53,7 @@ impl HeaderDeadline {
     /// Gives the first header on `inner` the time `allowed` from now on, each further one from its first
     /// byte on. `missed` counts the headers that did not make it.
     pub fn new(inner: Stream, allowed: Duration, missed: IntCounter) -> Self {
-        let deadline = Instant::now() + allowed;
-        Self {
-            inner,
-            allowed,
-            phase: AtomicU8::new(HEADER),
-            deadline,
-            timer: None,
-            missed,
-            peeked: Bytes::new(),
-        }
+        Self { inner, allowed, phase: AtomicU8::new(HEADER), timer: None, missed, peeked: Bytes::new() }
     }
 
     /// The header on this session's stream is complete.
@@ -86,14 +75,13 @@ impl HeaderDeadline {
 
     fn begin_header(&mut self) {
         *self.phase.get_mut() = HEADER;
-        self.deadline = Instant::now() + self.allowed;
         self.timer = None;
     }
 
     /// Pending until the deadline, then an error.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let deadline = self.deadline;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        let allowed = self.allowed;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(allowed)));
         timer.as_mut().poll(context).map(|()| {
             self.missed.inc();
             Err(io::Error::new(io::ErrorKind::TimedOut, "the header was not complete in time"))
