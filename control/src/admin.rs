@@ -36,7 +36,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use uuid::Uuid;
 use wire::Position;
 
@@ -59,6 +59,8 @@ pub struct AppState {
     pub registry: Registry,
     /// This control plane.
     pub node: NodeInfo,
+    /// Who may ask which route a request takes: one at a time, since each reads the whole configuration.
+    pub questions: Arc<Semaphore>,
     /// Between two heartbeats of data planes.
     pub heartbeat: Duration,
     /// The effective configuration, secrets masked.

@@ -12,6 +12,7 @@ use node::node_id;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -153,6 +154,7 @@ impl App {
                 hostname: hostname::get().unwrap_or_default().to_string_lossy().into_owned(),
                 version: crate::VERSION,
             },
+            questions: Arc::new(Semaphore::new(1)),
             heartbeat: self.config.heartbeat,
             configuration: self.config.shown.clone(),
             metrics: self.metrics.admin.clone(),

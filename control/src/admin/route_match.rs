@@ -31,8 +31,10 @@ pub(super) fn routes(api: &mut Api) {
 async fn explain(State(admin): State<Shared>, ask: Ask) -> Result<Json<Value>, ApiError> {
     // What this client has written counts, unless the database does not answer.
     tokio::time::timeout(PATIENCE, admin.state.publisher.caught_up()).await.ok();
+    let turn = admin.state.questions.clone().acquire_owned().await.map_err(|_| ApiError::Panicked)?;
     let published = admin.state.publisher.published();
-    let answer = spawn_blocking(move || answer(&ask, &published)).await;
+    // It keeps its turn to the end, also when nobody waits for the answer any more.
+    let answer = spawn_blocking(move || (answer(&ask, &published), turn).0).await;
     answer.map(Json).map_err(|_| ApiError::Panicked)
 }
 

@@ -21,6 +21,7 @@ fn routes() -> Vec<Value> {
         json!({ "name": "left", "hosts": ["*.shop.example"], "paths": ["/a"] }),
         json!({ "name": "right", "hosts": ["shop.*"], "paths": ["/a"] }),
         json!({ "name": "port", "hosts": ["shop.example:8443"], "paths": ["/a"], "methods": ["POST"] }),
+        json!({ "name": "address", "hosts": ["::1"], "paths": ["/a"] }),
         json!({ "name": "method", "methods": ["PURGE", "POST"], "hosts": ["other.example"] }),
         json!({ "name": "header", "headers": { "x-v": ["2", "~*^3"] }, "paths": ["/a"] }),
         json!({ "name": "headers", "headers": { "x-v": ["2"], "x-w": ["y"] }, "hosts": ["shop.example"] }),
@@ -30,10 +31,17 @@ fn routes() -> Vec<Value> {
     ]
 }
 
-const HOSTS: [&str; 6] =
-    ["shop.example", "SHOP.Example.", "www.shop.example", "shop.org", "shop.example:8443", "other.example"];
+const HOSTS: [&str; 7] = [
+    "[0:0::1]",
+    "shop.example",
+    "SHOP.Example.",
+    "www.shop.example",
+    "shop.org",
+    "shop.example:8443",
+    "other.example",
+];
 const PATHS: [&str; 9] =
-    ["/", "/a/b/c?q=%2e", "/a//b", "/%61/../a/b/", "/ab", "/a/12/x/y", "/a/12", "/tls/x", "/moved?x"];
+    ["/", "/a/b/c?q=%2e", "/a//b", "/%61/../a/b/", "/ab", "/a/12/x/y", "/a/12", "/tls/x", "/moved?x#y"];
 const HEADERS: [&[(&str, &str)]; 3] = [&[], &[("X-V", "2"), ("x-w", "Y")], &[("x-v", "31")]];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -22,18 +22,35 @@ pub fn split_authority(authority: &str) -> Option<(&str, Option<u16>)> {
 /// be a second spelling of a name. Nor is a slash, at which an upstream may take the host to end.
 fn may_be_host(host: &str) -> bool {
     let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte);
-    match host.strip_prefix('[') {
-        None => host.bytes().all(in_name),
-        Some(rest) => rest.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
+    match host.starts_with('[') {
+        false => host.bytes().all(in_name),
+        true => bracketed(host).is_some(),
     }
 }
 
-/// The canonical form of a host: in lower case, without the dots of the root at its end. `None` when it is
-/// in that form already, so that the common case allocates nothing.
+fn bracketed(host: &str) -> Option<Ipv6Addr> {
+    host.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+}
+
+/// The canonical form of a host: in lower case, without the dots of the root at its end; an address as RFC 5952
+/// writes it. `None` when it is in that form already, so that the common case allocates nothing.
 pub fn normalize_host(host: &str) -> Option<String> {
+    if let Some(address) = bracketed(host) {
+        let canonical = format!("[{address}]");
+        return (canonical != host).then_some(canonical);
+    }
     let relative = host.trim_end_matches('.');
     let differs = relative.len() < host.len() || relative.bytes().any(|byte| byte.is_ascii_uppercase());
     differs.then(|| relative.to_ascii_lowercase())
+}
+
+/// The form of a route's host, without its port, in which it is compared with canonical hosts: as
+/// [`normalize_host`], and an address with the brackets that it has in a request.
+pub fn normalize_pattern(pattern: &str) -> String {
+    match pattern.parse::<Ipv6Addr>() {
+        Ok(address) => format!("[{address}]"),
+        Err(_) => normalize_host(pattern).unwrap_or_else(|| pattern.to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -70,8 +87,21 @@ mod tests {
 
     #[test]
     fn hosts_have_one_form() {
-        for (host, canonical) in [("A.b.", Some("a.b")), ("a.b..", Some("a.b")), ("a.b", None), ("", None)] {
+        for (host, canonical) in [
+            ("A.b.", Some("a.b")),
+            ("a.b..", Some("a.b")),
+            ("a.b", None),
+            ("", None),
+            ("[::1]", None),
+            ("[0:0::0:1]", Some("[::1]")),
+            ("[2001:DB8::A]", Some("[2001:db8::a]")),
+            ("[a", None),
+        ] {
             assert_eq!(normalize_host(host).as_deref(), canonical, "{host}");
         }
+        for pattern in ["::1", "[::1]", "0::1"] {
+            assert_eq!(normalize_pattern(pattern), "[::1]");
+        }
+        assert_eq!(normalize_pattern("*.A.b."), "*.a.b");
     }
 }

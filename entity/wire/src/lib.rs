@@ -90,7 +90,7 @@ mod upstream_path;
 mod validate;
 mod violations;
 
-pub use authority::{normalize_host, split_authority};
+pub use authority::{normalize_host, normalize_pattern, split_authority};
 pub use ca_certificate::CaCertificate;
 pub use certificate::Certificate;
 pub use digest::{BUCKETS, BucketSet, Digest, EntityHash, Root, RootParseError, bucket_of};

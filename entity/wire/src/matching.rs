@@ -10,7 +10,9 @@ use regex::Regex;
 use uuid::Uuid;
 
 use crate::validate::split_port;
-use crate::{Columns, HeaderPattern, PatternError, Priority, Protocol, Route, compile_path};
+use crate::{
+    Columns, HeaderPattern, PatternError, Priority, Protocol, Route, compile_path, normalize_pattern,
+};
 
 /// What of a request decides on its route, in canonical form.
 #[derive(Clone, Copy, Debug)]
@@ -214,7 +216,7 @@ fn accepts_host(pattern: &str, request: &MatchRequest<'_>) -> bool {
 
 /// `*.suffix`, `prefix.*` or a name; patterns may be written in any case, and with the dot of the root.
 fn accepts_name(pattern: &str, name: &str) -> bool {
-    let pattern = pattern.strip_suffix('.').unwrap_or(pattern).to_ascii_lowercase();
+    let pattern = normalize_pattern(pattern);
     match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
         (Some(suffix), _) => name.ends_with(suffix),
         (_, Some(prefix)) => name.starts_with(prefix),

@@ -14,8 +14,8 @@ impl HostPattern {
     /// Parses an entry of a route's `hosts`, which has been validated.
     pub(super) fn new(pattern: &str) -> Self {
         let (host, port) = split_port(pattern);
-        let host = host.strip_suffix('.').unwrap_or(host);
-        let key = host.trim_start_matches('*').trim_end_matches('*').to_ascii_lowercase();
+        let key = wire::normalize_pattern(host);
+        let key = key.trim_start_matches('*').trim_end_matches('*');
         Self { key: key.into(), port: port.unwrap_or(0) }
     }
 

@@ -16,7 +16,7 @@ const SEEDS: u64 = 200;
 const APPLIES: usize = 12;
 const REQUESTS: usize = 60;
 
-const HOSTS: [&str; 12] = [
+const HOSTS: [&str; 14] = [
     "a.com",
     "b.a.com",
     "c.b.a.com",
@@ -29,6 +29,8 @@ const HOSTS: [&str; 12] = [
     "a.com:81",
     "A.Com:80",
     "*.b.a.com:81",
+    "::1",
+    "[0::1]:81",
 ];
 const REGEXES: [&str; 6] = ["~/a", r"~/a/\d+$", "~/(a|b)c", "~/ab?", "~/b/(?<x>[ab]+)", "~/|/b"];
 const SNIS: [&str; 4] = ["a.com", "*.a.com", "b.*", "B.A.com"];
@@ -133,7 +135,9 @@ fn compare((table, model): &(Table, Model), seed: u64, random: &mut StdRng) {
         let name = *METHODS.choose(random).unwrap();
         let method = name.parse().unwrap();
         let path = random_path(random);
-        let host = *["a.com", "b.a.com", "x.b.a.com", "b.com", "a.org", "b.a.x", "z"].choose(random).unwrap();
+        let host = *["a.com", "b.a.com", "x.b.a.com", "b.com", "a.org", "b.a.x", "z", "[::1]"]
+            .choose(random)
+            .unwrap();
         let port = *[80, 81].choose(random).unwrap();
         let sni = *[None, Some("a.com"), Some("b.a.com"), Some("z")].choose(random).unwrap();
         let request = Request { method: &method, host, port, path: &path, headers: &headers, sni };

@@ -87,15 +87,16 @@ impl<S: Sync> FromRequest<S> for Ask {
     }
 }
 
-/// Puts what a URL says in the place of `scheme`, `host` and `path`. Its fragment never leaves a browser.
+/// Puts what a URL says in the place of `scheme`, `host` and `path`.
 fn expand_url(body: &mut Body, violations: &mut Violations) {
     let url = body.fields.remove("url").filter(|url| !url.is_null());
     let parts = |url: &Value| {
         let (scheme, rest) = url.as_str()?.split_once("://")?;
-        let (rest, _) = rest.split_once('#').unwrap_or((rest, ""));
-        let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         let slash = if path.starts_with('/') { "" } else { "/" };
-        json!({ "scheme": scheme, "host": host, "path": format!("{slash}{path}") }).as_object().cloned()
+        json!({ "scheme": scheme.to_ascii_lowercase(), "host": host, "path": format!("{slash}{path}") })
+            .as_object()
+            .cloned()
     };
     match url.as_ref().map(parts) {
         None => {}
@@ -130,13 +131,15 @@ fn read_host(fields: &mut Fields) -> (String, Option<u16>) {
     (canonical_host(host), port)
 }
 
+/// Path and query; a fragment never leaves a browser, and data planes drop it.
 fn read_path(fields: &mut Fields) -> (String, Option<String>) {
-    let sent = fields.string("path").unwrap_or_else(|| "/".to_owned());
+    let given = fields.string("path").unwrap_or_else(|| "/".to_owned());
+    let (sent, _) = given.split_once('#').unwrap_or((&given, ""));
     let (path, query) = match sent.split_once('?') {
         Some((path, query)) => (path, Some(query.to_owned())),
-        None => (sent.as_str(), None),
+        None => (sent, None),
     };
-    let is_sendable = sent.parse::<http::uri::PathAndQuery>().is_ok() && !path.contains('#');
+    let is_sendable = sent.parse::<http::uri::PathAndQuery>().is_ok();
     let canonical = wire::canonical_path(path).filter(|_| is_sendable);
     if canonical.is_none() {
         fields.violations().field("path", REFUSED);
