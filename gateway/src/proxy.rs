@@ -371,7 +371,7 @@ fn strip_hop_by_hop(response: &mut ResponseHeader) {
 }
 
 fn is_hop_by_hop(name: &HeaderName) -> bool {
-    [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, UPGRADE].contains(name)
+    matches!(name.as_str(), "connection" | "keep-alive" | "proxy-connection" | "upgrade")
 }
 
 /// An upstream that is a gateway itself has set them, too.

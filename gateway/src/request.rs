@@ -24,7 +24,7 @@ pub const VIA: HeaderValue = HeaderValue::from_static(concat!("1.1 gibbon/", env
 
 /// No field of HTTP, but one that CGI programs would find as `HTTP_PROXY`, and send their own requests to
 /// (CVE-2016-5385).
-const PROXY: HeaderName = HeaderName::from_static("proxy");
+static PROXY: HeaderName = HeaderName::from_static("proxy");
 
 /// Makes `upstream`, a copy of the client's request, the one that the route asks for.
 ///
@@ -39,7 +39,7 @@ pub fn rewrite(
     let target = context.target()?;
     forwarded::set(session, upstream, context, trusted)?;
     upstream.append_known(&names::VIA, VIA);
-    if upstream.headers.contains_key(PROXY) {
+    if upstream.headers.contains_key(&PROXY) {
         upstream.remove_header(&PROXY);
     }
     set_host(upstream, target, &context.canonical)?;

@@ -21,7 +21,10 @@ pub fn split_authority(authority: &str) -> Option<(&str, Option<u16>)> {
 /// Whether `host` has the characters of one (RFC 3986, section 3.2.2). Encoded ones are not among them: they would
 /// be a second spelling of a name. Nor is a slash, at which an upstream may take the host to end.
 fn may_be_host(host: &str) -> bool {
-    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte);
+    let in_name = |byte: u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b',' | b';' | b'=')
+    };
     match host.starts_with('[') {
         false => host.bytes().all(in_name),
         true => bracketed(host).is_some(),

@@ -150,19 +150,26 @@ async fn a_truncated_body_is_not_presented_as_complete() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_understood_is_400() {
-    let gateway = Gateway::start();
+    let (gateway, origin) = (Gateway::start(), Origin::start());
+    gateway.serve(service(1, &origin), route(1, "/"));
     for request in [
         "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n",
         "GET / HTTP/1.1\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h:http\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h/evil\r\n\r\n",
         "GET http://u@h/ HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nConnection: host\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nConnection: X-Forwarded-For\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nConnection: \"close\"\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nConnection: a,b,c,d,e,f,g,h,i,j,k\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         "nonsense\r\n\r\n",
     ] {
-        gateway.client.raw(request.as_bytes()).await.unwrap().expect(400);
+        let response = gateway.client.raw(request.as_bytes()).await.unwrap();
+        assert_eq!(response.status, 400, "{request}");
     }
+    assert_eq!(origin.count(), 0);
 }
 
 /// Answered as any other failure, though there is no request yet whose answer it could be.
