@@ -5,6 +5,10 @@
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "a table is what this bench is run for")]
 
+#[path = "compare/client.rs"]
+mod client;
+#[path = "compare/identity.rs"]
+mod identity;
 #[path = "compare/load.rs"]
 mod load;
 #[path = "compare/peers.rs"]
@@ -15,21 +19,29 @@ use std::time::Duration;
 use benches::samples::{Samples, number, numbers};
 use benches::usage;
 
+use client::Protocol;
+use identity::Identity;
 use load::{Body, Load, Origin};
 use peers::Peer;
 
 fn main() {
     usage::pin(std::process::id(), 1);
+    rustls::crypto::ring::default_provider().install_default().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let origin = Origin::start();
+    let (origin, identity) = (Origin::start(), Identity::new());
     println!(
         "µs of processor time a request: median (min-max) of rounds that take turns; x the floor's median"
     );
     for routes in numbers("GIBBON_BENCH_SIZES", &[1, 10_000, 100_000]) {
-        let peers = runtime.block_on(peers::start(routes, origin.address()));
-        for body in [Body::Small, Body::Large] {
-            println!("\n{}, at random", Work { routes, body });
-            table(&measure(&peers, Work { routes, body }));
+        let peers = runtime.block_on(peers::start(routes, origin.address(), &identity));
+        // What the other protocols cost does not depend on the routes.
+        let protocols = [Protocol::Http, Protocol::Https, Protocol::Http2];
+        for protocol in protocols.into_iter().take(if routes == 1 { 3 } else { 1 }) {
+            for body in [Body::Small, Body::Large] {
+                let work = Work { routes, protocol, body };
+                println!("\n{work}");
+                table(&measure(&peers, &identity, work));
+            }
         }
     }
 }
@@ -38,26 +50,26 @@ fn main() {
 #[derive(Clone, Copy)]
 struct Work {
     routes: usize,
+    protocol: Protocol,
     body: Body,
 }
 
 impl std::fmt::Display for Work {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let routes = if self.routes == 1 { "1 route".to_owned() } else { format!("{} routes", self.routes) };
-        write!(f, "{routes}, answers of {}", self.body)
+        let Self { routes, protocol, body } = self;
+        let routes = if *routes == 1 { "1 route" } else { &format!("{routes} routes at random") };
+        write!(f, "{protocol}, {routes}, answers of {body}")
     }
 }
 
 /// The cost of a request with each of the proxies.
-fn measure(peers: &[Peer], work: Work) -> Vec<(&Peer, Samples)> {
+fn measure<'p>(peers: &'p [Peer], identity: &Identity, work: Work) -> Vec<(&'p Peer, Samples)> {
     let mut costs: Vec<_> = peers.iter().map(|peer| (peer, Samples::default())).collect();
     let time = Duration::from_secs(number("GIBBON_BENCH_SECONDS", 2) as u64);
     // The first is for the caches and the pools.
     for round in 0..=number("GIBBON_BENCH_ROUNDS", 7) {
         for (peer, samples) in &mut costs {
-            let before = usage::cpu_us(peer.pid());
-            let requests = Load { peer: peer.address(), routes: work.routes, body: work.body }.run(time);
-            let cost = (usage::cpu_us(peer.pid()) - before) / requests as f64;
+            let cost = Load { peer, identity, work }.run(time);
             if round > 0 {
                 samples.push(cost);
             }

@@ -6,15 +6,20 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use benches::stage;
+use benches::{stage, usage};
 use rand::Rng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-/// Connections that are kept open, each with one request at a time.
-const CONNECTIONS: usize = 64;
+use crate::Work;
+use crate::client::{self, Ask, Client};
+use crate::identity::Identity;
+use crate::peers::Peer;
+
+/// Requests at a time.
+const REQUESTS: usize = 64;
 
 /// The size of an answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -100,64 +105,43 @@ fn response(body: Body) -> Vec<u8> {
 
 /// Clients of one proxy.
 #[derive(Clone, Copy)]
-pub(crate) struct Load {
-    pub(crate) peer: SocketAddr,
-    pub(crate) routes: usize,
-    pub(crate) body: Body,
+pub(crate) struct Load<'a> {
+    pub(crate) peer: &'a Peer,
+    pub(crate) identity: &'a Identity,
+    pub(crate) work: Work,
 }
 
-impl Load {
-    /// Asks for so long; how many answers came.
-    pub(crate) fn run(self, time: Duration) -> usize {
+impl Load<'_> {
+    /// Asks for so long; the processor time of a request in microseconds. Connections are opened before.
+    pub(crate) fn run(self, time: Duration) -> f64 {
         runtime().block_on(async {
+            let Work { protocol, .. } = self.work;
+            let to = self.peer.address(protocol);
+            let mut drivers = JoinSet::new();
+            let connections = client::connect(protocol, to, self.identity, REQUESTS, &mut drivers).await;
+            let before = usage::cpu_us(self.peer.pid());
             let end = Instant::now() + time;
             let mut clients = JoinSet::new();
-            for _ in 0..CONNECTIONS {
-                clients.spawn(self.client(end));
+            for connection in connections {
+                clients.spawn(ask(connection, self.work, end));
             }
-            clients.join_all().await.into_iter().sum()
+            let requests: usize = clients.join_all().await.into_iter().sum();
+            (usage::cpu_us(self.peer.pid()) - before) / requests as f64
         })
     }
+}
 
-    async fn client(self, end: Instant) -> usize {
-        let mut stream = TcpStream::connect(self.peer).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        let mut buffer = vec![0; 64 << 10];
-        let mut answers = 0;
-        while Instant::now() < end {
-            stream.write_all(self.request().as_bytes()).await.unwrap();
-            // An answer that is under way at the end is waited for: its cost is in the sum.
-            timeout_at(end + Duration::from_secs(10), self.read_response(&mut stream, &mut buffer))
-                .await
-                .expect("an answer");
-            answers += 1;
-        }
-        answers
+async fn ask(mut client: Client, work: Work, end: Instant) -> usize {
+    let mut answers = 0;
+    while Instant::now() < end {
+        let number = rand::rng().random_range(0..work.routes);
+        let target = format!("{}/{}?a=b", stage::path(number), work.body.name());
+        let request = Ask { host: stage::host(number), target, answer: work.body.len() };
+        // An answer that is under way at the end is waited for: its cost is in the sum.
+        timeout_at(end + Duration::from_secs(10), client.ask(&request)).await.expect("an answer");
+        answers += 1;
     }
-
-    fn request(&self) -> String {
-        let number = rand::rng().random_range(0..self.routes);
-        let (host, path) = (stage::host(number), stage::path(number));
-        format!(
-            "GET {path}/{}?a=b HTTP/1.1\r\nHost: {host}\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n",
-            self.body.name()
-        )
-    }
-
-    async fn read_response(&self, stream: &mut TcpStream, buffer: &mut [u8]) {
-        let mut filled = 0;
-        let header = loop {
-            filled += stream.read(&mut buffer[filled..]).await.unwrap();
-            if let Some(end) = buffer[..filled].windows(4).position(|bytes| bytes == b"\r\n\r\n") {
-                break end + 4;
-            }
-        };
-        assert!(buffer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&buffer[..header]));
-        let mut body = filled - header;
-        while body < self.body.len() {
-            body += stream.read(buffer).await.unwrap();
-        }
-    }
+    answers
 }
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -5,14 +5,15 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use benches::stage::{self, Kind, Stage};
 use benches::usage;
+use serde_json::json;
 use tempfile::TempDir;
 use testkit::ports::{self, Port};
-use testkit::wait;
-use tokio::net::TcpStream;
+
+use crate::client::{self, Protocol};
+use crate::identity::Identity;
 
 /// The name of the proxy that is Pingora and nothing else.
 pub(crate) const FLOOR: &str = "floor";
@@ -20,77 +21,93 @@ pub(crate) const FLOOR: &str = "floor";
 const ENVOY_ROUTES: usize = 10_000;
 
 /// A running proxy.
-pub(crate) enum Peer {
-    Gibbon(Box<Stage>),
+pub(crate) struct Peer {
+    name: &'static str,
+    http: SocketAddr,
+    https: SocketAddr,
+    process: Process,
+}
+
+enum Process {
+    Gibbon { stage: Box<Stage>, _https: Port },
     Other(Other),
 }
 
 /// A program, ended when this is dropped.
-pub(crate) struct Other {
-    name: &'static str,
+struct Other {
     child: Child,
-    port: Port,
+    _ports: Ports,
     _folder: TempDir,
 }
 
+/// Where another proxy is told to listen.
+struct Ports {
+    http: Port,
+    https: Port,
+}
+
 /// Starts every proxy that is here, with so many routes to `origin`.
-pub(crate) async fn start(routes: usize, origin: SocketAddr) -> Vec<Peer> {
-    let mut peers = vec![gibbon(routes, origin).await];
+pub(crate) async fn start(routes: usize, origin: SocketAddr, identity: &Identity) -> Vec<Peer> {
+    let mut peers = vec![gibbon(routes, origin, identity).await];
     let floor = PathBuf::from(std::env::var("GIBBON_BENCH_FLOOR").unwrap_or_default());
     if routes == 1 && floor.exists() {
-        let origin = origin.to_string();
-        let start = |_: &Path, port: &Port| {
+        let start = |_: &Path, ports: &Ports| {
             let mut command = Command::new(&floor);
-            command.args([&port.to_string(), &origin]);
+            command.args([&ports.http.to_string(), &ports.https.to_string()]);
+            command.args([identity.cert(), identity.key()]).arg(origin.to_string());
             command
         };
-        peers.push(other(FLOOR, start).await);
+        peers.push(other(FLOOR, identity, start).await);
     }
     if is_here("nginx") {
-        let start = |folder: &Path, port: &Port| {
-            let config = write(folder, "nginx.conf", &nginx(folder, port, routes, origin));
+        let start = |folder: &Path, ports: &Ports| {
+            let config = write(folder, "nginx.conf", &nginx(folder, ports, identity, routes, origin));
             command("nginx", &["-p", &folder.display().to_string(), "-e", "stderr", "-c", &config])
         };
-        peers.push(other("nginx", start).await);
+        peers.push(other("nginx", identity, start).await);
     }
     if is_here("haproxy") {
-        let start = |folder: &Path, port: &Port| {
+        let start = |folder: &Path, ports: &Ports| {
             let map = write(folder, "routes.map", &haproxy_map(routes));
-            command("haproxy", &["-db", "-f", &write(folder, "haproxy.cfg", &haproxy(port, &map, origin))])
+            let config = haproxy(ports, identity, &map, origin);
+            command("haproxy", &["-db", "-f", &write(folder, "haproxy.cfg", &config)])
         };
-        peers.push(other("haproxy", start).await);
+        peers.push(other("haproxy", identity, start).await);
     }
     if is_here("envoy") && routes <= ENVOY_ROUTES {
-        let start = |folder: &Path, port: &Port| {
-            let config = write(folder, "envoy.json", &envoy(port, routes, origin));
-            let base = port.number().to_string();
+        let start = |folder: &Path, ports: &Ports| {
+            let config = write(folder, "envoy.json", &envoy(ports, identity, routes, origin));
+            let base = ports.http.number().to_string();
             command("envoy", &["--concurrency", "1", "-l", "error", "--base-id", &base, "-c", &config])
         };
-        peers.push(other("envoy", start).await);
+        peers.push(other("envoy", identity, start).await);
     }
     peers
 }
 
 impl Peer {
     pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Gibbon(_) => "gibbon",
-            Self::Other(other) => other.name,
-        }
+        self.name
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        match self {
-            Self::Gibbon(stage) => stage.planes.gateway.proxy_address(),
-            Self::Other(other) => other.port.address(),
-        }
+    pub(crate) fn address(&self, protocol: Protocol) -> SocketAddr {
+        if protocol.is_tls() { self.https } else { self.http }
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        match self {
-            Self::Gibbon(stage) => stage.planes.gateway.node.pid(),
-            Self::Other(other) => other.child.id(),
+        match &self.process {
+            Process::Gibbon { stage, .. } => stage.planes.gateway.node.pid(),
+            Process::Other(other) => other.child.id(),
         }
+    }
+
+    /// Gives it the first processor, as soon as it answers.
+    async fn ready(self, identity: &Identity) -> Self {
+        for protocol in [Protocol::Http, Protocol::Https] {
+            client::wait_until_open(protocol, self.address(protocol), identity).await;
+        }
+        usage::pin(self.pid(), 0);
+        self
     }
 }
 
@@ -101,23 +118,30 @@ impl Drop for Other {
     }
 }
 
-async fn gibbon(routes: usize, origin: SocketAddr) -> Peer {
-    let stage = Stage::start_with(Kind::Sqlite, &[("threads", "1")]).await;
+async fn gibbon(routes: usize, origin: SocketAddr, identity: &Identity) -> Peer {
+    let port = ports::reserve();
+    let settings = [("threads", "1"), ("proxy.listen_tls", &port.to_string())];
+    let stage = Stage::start_with(Kind::Sqlite, &settings).await;
     stage.preload_to(routes, origin.port()).await;
-    let peer = Peer::Gibbon(Box::new(stage));
-    usage::pin(peer.pid(), 0);
-    peer
+    let certificate = json!({ "cert": identity.cert_pem, "key": identity.key_pem, "snis": [stage::host(0)] });
+    stage.planes.control.admin().post("/certificates", &certificate).await.unwrap().expect(201);
+    let (http, https) = (stage.planes.gateway.proxy_address(), port.address());
+    let process = Process::Gibbon { stage: Box::new(stage), _https: port };
+    Peer { name: "gibbon", http, https, process }.ready(identity).await
 }
 
-async fn other(name: &'static str, start: impl FnOnce(&Path, &Port) -> Command) -> Peer {
-    let (folder, port) = (tempfile::tempdir().unwrap(), ports::reserve());
-    let mut command = start(folder.path(), &port);
+async fn other(
+    name: &'static str,
+    identity: &Identity,
+    start: impl FnOnce(&Path, &Ports) -> Command,
+) -> Peer {
+    let folder = tempfile::tempdir().unwrap();
+    let ports = Ports { http: ports::reserve(), https: ports::reserve() };
+    let mut command = start(folder.path(), &ports);
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-    let other = Other { name, child, port, _folder: folder };
-    let address = other.port.address();
-    wait::eventually(Duration::from_secs(60), || TcpStream::connect(address)).await;
-    usage::pin(other.child.id(), 0);
-    Peer::Other(other)
+    let (http, https) = (ports.http.address(), ports.https.address());
+    let process = Process::Other(Other { child, _ports: ports, _folder: folder });
+    Peer { name, http, https, process }.ready(identity).await
 }
 
 fn command(program: &str, arguments: &[&str]) -> Command {
@@ -137,8 +161,9 @@ fn is_here(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).exists())
 }
 
-fn nginx(folder: &Path, port: &Port, routes: usize, origin: SocketAddr) -> String {
+fn nginx(folder: &Path, ports: &Ports, identity: &Identity, routes: usize, origin: SocketAddr) -> String {
     let folder = folder.display();
+    let (Ports { http, https }, cert, key) = (ports, identity.cert(), identity.key());
     let mut text = format!(
         "daemon off; master_process off; pid {folder}/pid;\nevents {{ worker_connections 4096; }}\n\
          http {{\naccess_log off; client_body_temp_path {folder}/a; proxy_temp_path {folder}/b;\n\
@@ -147,10 +172,18 @@ fn nginx(folder: &Path, port: &Port, routes: usize, origin: SocketAddr) -> Strin
          proxy_set_header Connection \"\"; proxy_set_header Host $proxy_host; proxy_buffers 8 32k;\n\
          proxy_set_header X-Real-IP $remote_addr;\n\
          proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n\
-         upstream origin {{ server {origin}; keepalive 256; keepalive_requests 1000000; }}\n"
+         upstream origin {{ server {origin}; keepalive 256; keepalive_requests 1000000; }}\n\
+         ssl_certificate {cert}; ssl_certificate_key {key};\n",
+        cert = cert.display(),
+        key = key.display(),
     );
     for first in (0..routes).step_by(100) {
-        writeln!(text, "server {{ listen {port}; server_name {};", stage::host(first)).unwrap();
+        writeln!(
+            text,
+            "server {{ listen {http}; listen {https} ssl http2; server_name {};",
+            stage::host(first)
+        )
+        .unwrap();
         for number in first..routes.min(first + 100) {
             writeln!(text, "location {}/ {{ proxy_pass http://origin/; }}", stage::path(number)).unwrap();
         }
@@ -159,10 +192,13 @@ fn nginx(folder: &Path, port: &Port, routes: usize, origin: SocketAddr) -> Strin
     text + "}\n"
 }
 
-fn haproxy(port: &Port, map: &str, origin: SocketAddr) -> String {
+fn haproxy(ports: &Ports, identity: &Identity, map: &str, origin: SocketAddr) -> String {
+    let (Ports { http, https }, both) = (ports, identity.both());
+    let both = both.display();
     format!(
         "global\n nbthread 1\n maxconn 4096\ndefaults\n mode http\n timeout connect 5s\n timeout client 60s\n \
-         timeout server 60s\n option forwardfor\n http-reuse always\nfrontend in\n bind {port}\n \
+         timeout server 60s\n option forwardfor\n http-reuse always\nfrontend in\n bind {http}\n \
+         bind {https} ssl crt {both} alpn h2,http/1.1\n \
          use_backend %[base,map_beg({map})]\nbackend origin\n server origin {origin} pool-max-conn 256\n"
     )
 }
@@ -174,34 +210,49 @@ fn haproxy_map(routes: usize) -> String {
     })
 }
 
-fn envoy(port: &Port, routes: usize, origin: SocketAddr) -> String {
+fn envoy(ports: &Ports, identity: &Identity, routes: usize, origin: SocketAddr) -> String {
     let host = |first: usize| {
         let route = |number| {
-            serde_json::json!({
+            json!({
                 "match": { "prefix": format!("{}/", stage::path(number)) },
                 "route": { "cluster": "origin", "prefix_rewrite": "/" },
             })
         };
         let routes: Vec<_> = (first..routes.min(first + 100)).map(route).collect();
-        serde_json::json!({ "name": stage::host(first), "domains": [stage::host(first)], "routes": routes })
+        json!({ "name": stage::host(first), "domains": [stage::host(first)], "routes": routes })
     };
     let hosts: Vec<_> = (0..routes).step_by(100).map(host).collect();
-    let socket = |address: SocketAddr| serde_json::json!({ "socket_address": { "address": "127.0.0.1", "port_value": address.port() } });
-    let router = serde_json::json!({
+    let router = json!({
         "name": "envoy.filters.http.router",
         "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" },
     });
-    let manager = serde_json::json!({
+    let manager = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "in", "http_filters": [router], "route_config": { "virtual_hosts": hosts },
     });
-    let filter = serde_json::json!({ "name": "envoy.filters.network.http_connection_manager", "typed_config": manager });
-    let endpoint = serde_json::json!({ "endpoint": { "address": socket(origin) } });
-    serde_json::json!({ "static_resources": {
-        "listeners": [{ "address": socket(port.address()), "filter_chains": [{ "filters": [filter] }] }],
+    let filter = json!({ "name": "envoy.filters.network.http_connection_manager", "typed_config": manager });
+    let tls = json!({ "name": "envoy.transport_sockets.tls", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": { "alpn_protocols": ["h2", "http/1.1"], "tls_certificates": [{
+            "certificate_chain": { "filename": identity.cert() }, "private_key": { "filename": identity.key() },
+        }] },
+    } });
+    let endpoint = json!({ "endpoint": { "address": envoy_socket(origin) } });
+    json!({ "static_resources": {
+        "listeners": [
+            { "address": envoy_socket(ports.http.address()), "filter_chains": [{ "filters": [filter] }] },
+            {
+                "address": envoy_socket(ports.https.address()),
+                "filter_chains": [{ "filters": [filter], "transport_socket": tls }],
+            },
+        ],
         "clusters": [{ "name": "origin", "connect_timeout": "5s", "load_assignment": {
             "cluster_name": "origin", "endpoints": [{ "lb_endpoints": [endpoint] }],
         } }],
     } })
     .to_string()
+}
+
+fn envoy_socket(address: SocketAddr) -> serde_json::Value {
+    json!({ "socket_address": { "address": address.ip(), "port_value": address.port() } })
 }
