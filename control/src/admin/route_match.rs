@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::routing::get;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
@@ -38,119 +39,109 @@ async fn explain(State(admin): State<Shared>, ask: Ask) -> Result<Json<Value>, A
     answer.map(Json).map_err(|_| ApiError::Panicked)
 }
 
-/// The configuration, read.
-struct Model {
-    services: HashMap<Uuid, Service>,
-    routes: Vec<Matcher>,
-}
-
-impl Model {
-    /// What cannot be read or compiled is left out, as no data plane has taken it.
-    fn new(published: &Published) -> Self {
-        let (mut services, mut routes) = (HashMap::new(), Vec::new());
-        for (key, bytes) in &published.entities {
-            match key.kind {
-                Kind::SERVICE => {
-                    if let Ok(service) = serde_json::from_slice::<Service>(bytes) {
-                        services.insert(key.id, Service { id: key.id, ..service });
-                    }
-                }
-                Kind::ROUTE => {
-                    if let Ok(route) = serde_json::from_slice::<Route>(bytes) {
-                        routes.extend(Matcher::new(Route { id: key.id, ..route }));
-                    }
-                }
-                _ => {}
-            }
-        }
-        Self { services, routes }
-    }
-
-    fn service(&self, route: &Route) -> Option<&Service> {
-        self.services.get(&route.service?)
-    }
-
-    /// Each route, and whether its service, if it has one, is served.
-    fn judged(&self) -> impl Iterator<Item = (&Matcher, bool)> {
-        self.routes.iter().map(|matcher| {
-            let served = self.service(matcher.route()).is_none_or(Service::is_served);
-            (matcher, served)
-        })
-    }
-
-    fn taken(&self, ask: &Ask, route: &Route, hit: Hit) -> Value {
-        let service = self.service(route);
-        let status = answered(ask, route, service);
-        let proxied = service.filter(|_| status.is_none());
-        json!({
-            "route": named(route),
-            "service": service.map(|service| json!({ "id": service.id, "name": service.name })),
-            "path": hit.path(route),
-            "matched": ask.path.get(..hit.matched),
-            "priority": hit.columns(),
-            "status": status,
-            "upstream_url": proxied.map(|service| upstream_url(ask, route, service, hit)),
-        })
-    }
-}
-
-fn answer(ask: &Ask, published: &Published) -> Value {
-    let model = Model::new(published);
-    ask.with_request(|request| {
-        let taken = wire::decide(model.judged(), request);
-        let others = others(&model, request, taken.map(|(matcher, _)| matcher.route().id));
-        json!({
-            "revision": published.revision,
-            "request": {
-                "scheme": if ask.https { "https" } else { "http" },
-                "method": request.method,
-                "host": request.host,
-                "port": request.port,
-                "path": request.path,
-                "sni": request.sni,
-            },
-            "match": taken.map(|(matcher, hit)| model.taken(ask, matcher.route(), hit)),
-            "others": others.iter().take(ask.size).map(|other| other.view(taken)).collect::<Vec<_>>(),
-            "others_total": others.len(),
-        })
-    })
-}
-
-/// A route that is not taken.
-struct Other<'m> {
-    route: &'m Route,
+/// A route, and how the request fares with it.
+struct Judged {
+    matcher: Matcher,
     /// What the request does not meet.
     misses: Vec<Criterion>,
     /// How it matches, if it misses nothing.
     hit: Option<Hit>,
 }
 
-/// The nearest first: those that match in the order in which they would be taken, then those that miss least.
-fn others<'m>(model: &'m Model, request: &MatchRequest<'_>, taken: Option<Uuid>) -> Vec<Other<'m>> {
-    let other = |(matcher, served): (&'m Matcher, bool)| Other {
-        route: matcher.route(),
-        misses: matcher.misses(request, served),
-        hit: matcher.hit(request, served),
-    };
-    let is_other = |(matcher, _): &(&Matcher, bool)| Some(matcher.route().id) != taken;
-    let mut others: Vec<_> = model.judged().filter(is_other).map(other).collect();
-    others.sort_by_key(|other| {
-        (other.misses.len(), Reverse(other.hit), other.route.created_at, other.route.id)
-    });
-    others
+type Services = HashMap<Uuid, Service>;
+
+fn answer(ask: &Ask, published: &Published) -> Value {
+    let services: Services =
+        entities(published, Kind::SERVICE, |id, service: Service| (id, Service { id, ..service })).collect();
+    let (mut others, total) =
+        ask.with_request(|request| nearest(published, &services, request, ask.size + 1));
+    let is_taken = others.first().is_some_and(|first| first.hit.is_some());
+    let taken = is_taken.then(|| others.remove(0));
+    let taken_hit = taken.as_ref().and_then(|taken| taken.hit);
+    let others_shown: Vec<_> = others.iter().take(ask.size).map(|other| other.view(taken_hit)).collect();
+    json!({
+        "revision": published.revision,
+        "request": ask.view(),
+        "match": taken.and_then(|taken| Some(taken_view(ask, taken.matcher.route(), &services, taken.hit?))),
+        "others": others_shown,
+        "others_total": total - usize::from(is_taken),
+    })
 }
 
-impl Other<'_> {
-    fn view(&self, taken: Option<(&Matcher, Hit)>) -> Value {
-        let ties = |hit: Hit| taken.is_some_and(|(_, taken)| taken.priority == hit.priority);
+/// The nearest of all routes, and how many there are. First those that match, in the order in which they would be
+/// taken, then those that miss least. No more are held in memory.
+fn nearest(
+    published: &Published,
+    services: &Services,
+    request: &MatchRequest<'_>,
+    most: usize,
+) -> (Vec<Judged>, usize) {
+    let (mut nearest, mut total): (Vec<Judged>, usize) = (Vec::new(), 0);
+    // What does not compile is left out, as no data plane has taken it.
+    for matcher in
+        entities(published, Kind::ROUTE, |id, route: Route| Matcher::new(Route { id, ..route })).flatten()
+    {
+        total += 1;
+        let judged = Judged::new(matcher, services, request);
+        let at = nearest.partition_point(|other| other.rank() < judged.rank());
+        nearest.insert(at, judged);
+        nearest.truncate(most);
+    }
+    (nearest, total)
+}
+
+/// The entities of a kind; what cannot be read is left out, too.
+fn entities<'p, E: DeserializeOwned, T>(
+    published: &'p Published,
+    kind: Kind,
+    read: impl Fn(Uuid, E) -> T + 'p,
+) -> impl Iterator<Item = T> + 'p {
+    let of_kind = published.entities.iter().filter(move |(key, _)| key.kind == kind);
+    of_kind.filter_map(move |(key, bytes)| Some(read(key.id, serde_json::from_slice(bytes).ok()?)))
+}
+
+impl Judged {
+    fn new(matcher: Matcher, services: &Services, request: &MatchRequest<'_>) -> Self {
+        let served = service_of(matcher.route(), services).is_none_or(Service::is_served);
+        let (misses, hit) = (matcher.misses(request, served), matcher.hit(request, served));
+        Self { matcher, misses, hit }
+    }
+
+    fn rank(&self) -> impl Ord + use<> {
+        let route = self.matcher.route();
+        (self.misses.len(), Reverse(self.hit), route.created_at, route.id)
+    }
+
+    /// Why it is not taken: what the request does not meet, or a lower priority than that of who is, or its age.
+    fn view(&self, taken: Option<Hit>) -> Value {
+        let ties = |hit: Hit| taken.is_some_and(|taken| taken.priority == hit.priority);
         let why_not: Vec<_> = match self.hit {
             Some(hit) if ties(hit) => vec!["age"],
             Some(_) => vec!["priority"],
             None => self.misses.iter().map(|criterion| criterion.as_str()).collect(),
         };
         let priority = self.hit.map(Hit::columns);
-        json!({ "route": named(self.route), "why_not": why_not, "priority": priority })
+        json!({ "route": named(self.matcher.route()), "why_not": why_not, "priority": priority })
     }
+}
+
+fn taken_view(ask: &Ask, route: &Route, services: &Services, hit: Hit) -> Value {
+    let service = service_of(route, services);
+    let status = answered(ask, route, service);
+    let proxied = service.filter(|_| status.is_none());
+    json!({
+        "route": named(route),
+        "service": service.map(|service| json!({ "id": service.id, "name": service.name })),
+        "path": hit.path(route),
+        "matched": ask.path.get(..hit.matched),
+        "priority": hit.columns(),
+        "status": status,
+        "upstream_url": proxied.map(|service| upstream_url(ask, route, service, hit)),
+    })
+}
+
+fn service_of<'s>(route: &Route, services: &'s Services) -> Option<&'s Service> {
+    services.get(&route.service?)
 }
 
 /// The status that a data plane answers with by itself; `None`: it proxies.

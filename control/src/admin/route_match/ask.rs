@@ -22,15 +22,15 @@ const REFUSED: &str = "data planes answer 400 to it";
 #[derive(Debug, Default)]
 pub(super) struct Ask {
     pub(super) https: bool,
-    pub(super) method: String,
-    pub(super) host: String,
-    pub(super) port: u16,
+    method: String,
+    host: String,
+    port: u16,
     pub(super) path: String,
     pub(super) query: Option<String>,
     /// One for each value.
     headers: Vec<(String, String)>,
     /// Of the TLS handshake; empty when it names nobody, `None` for plaintext.
-    pub(super) sni: Option<String>,
+    sni: Option<String>,
     /// How many routes that are not taken are to be told of.
     pub(super) size: usize,
 }
@@ -47,6 +47,18 @@ impl Ask {
             path: &self.path,
             headers: &headers,
             sni: self.sni.as_deref(),
+        })
+    }
+
+    /// As it is shown.
+    pub(super) fn view(&self) -> Value {
+        json!({
+            "scheme": if self.https { "https" } else { "http" },
+            "method": self.method,
+            "host": self.host,
+            "port": self.port,
+            "path": self.path,
+            "sni": self.sni,
         })
     }
 
