@@ -25,6 +25,12 @@ pub enum Failure {
     NoRoute,
     /// The route wants HTTPS and says so by this status: 426, or a redirect.
     HttpsRequired(u16),
+    /// The route is for gRPC, which needs HTTP/2.
+    Http2Required,
+    /// The route is for gRPC, and the request is not.
+    NotGrpc,
+    /// The route is for gRPC over TLS.
+    GrpcsRequired,
     /// The route has no service.
     NoService,
     /// As many requests are in flight as are allowed.
@@ -60,7 +66,7 @@ pub struct Answer {
 
 impl Failure {
     /// Every failure, for the metrics: a counter that begins at 0 shows its first increase.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::BadRequest,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
@@ -69,6 +75,9 @@ impl Failure {
         Self::NoConfiguration,
         Self::NoRoute,
         Self::HttpsRequired(426),
+        Self::Http2Required,
+        Self::NotGrpc,
+        Self::GrpcsRequired,
         Self::NoService,
         Self::Overloaded,
         Self::NameResolution,
@@ -94,6 +103,10 @@ impl Failure {
             Self::NoConfiguration => (503, "no_configuration", "no configuration available yet", Json),
             Self::NoRoute => (404, "no_route", "no Route matched with those values", Json),
             Self::HttpsRequired(status) => (status, "https_required", "Please use HTTPS protocol", Json),
+            Self::Http2Required => (426, "http2_required", "Please use HTTP2 protocol", Json),
+            Self::NotGrpc => (415, "not_grpc", "Non-gRPC request matched gRPC route", Json),
+            // A failure of gRPC is told behind a success of HTTP.
+            Self::GrpcsRequired => (200, "grpcs_required", "gRPC request matched gRPCs route", Json),
             Self::NoService => (503, "no_service", "no Service found with those values", Json),
             Self::Overloaded => (503, "overloaded", "too many requests in flight", Json),
             Self::NameResolution => (503, "name_resolution", "name resolution failed", Json),

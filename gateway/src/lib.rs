@@ -11,6 +11,7 @@ pub mod drain;
 pub mod echo;
 pub mod error;
 pub mod framing;
+pub mod grpc;
 pub mod health;
 pub mod keys;
 pub mod limit;

@@ -14,13 +14,14 @@ use pingora::protocols::Digest;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType, Result};
+use pingora::{Error, ErrorType, Result, RetryType};
 use tracing::{debug, error, warn};
 
 use crate::context::{Context, Target};
 use crate::drain::Draining;
 use crate::error::Failure;
 use crate::framing;
+use crate::grpc;
 use crate::limit::Limit;
 use crate::listener::{HeaderDeadline, ServerName};
 use crate::live::Live;
@@ -202,9 +203,11 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
         reused: bool,
     ) -> Box<Error> {
-        // Sent again only if sending twice is as good as once (RFC 9110, section 9.2.2), the body is still
-        // at hand and the connection may have been closed before the request came.
-        let repeatable = session.req_header().method.is_idempotent()
+        // Sent again only if sending twice is as good as once (RFC 9110, section 9.2.2) or the upstream says
+        // that it did nothing, the body is still at hand and the connection may have been closed before the
+        // request came.
+        let harmless = session.req_header().method.is_idempotent() || was_not_processed(&error);
+        let repeatable = harmless
             && !session.as_downstream().retry_buffer_truncated()
             && session.response_written().is_none();
         if repeatable && context.may_retry() {
@@ -321,13 +324,26 @@ impl Proxy {
         let table = self.live.load();
         let table = table.as_ref().ok_or(Failure::NoConfiguration)?;
         let found = table.lookup(&request).ok_or(Failure::NoRoute)?;
-        if found.route.https_only && !request::is_https(session, &self.settings.trusted) {
-            return Err(Failure::HttpsRequired(found.route.redirect_status));
-        }
+        self.check_protocol(session, &found.route)?;
         let service = found.service.ok_or(Failure::NoService)?;
         context.target = Some(Target { route: found.route, service, matched: found.matched });
         Ok(())
     }
+
+    fn check_protocol(&self, session: &Session, route: &route::Entry) -> Result<(), Failure> {
+        let refused = route.tls_only && !request::is_https(session, &self.settings.trusted);
+        match refused {
+            _ if route.grpc => grpc::check(session.req_header(), refused),
+            true => Err(Failure::HttpsRequired(route.redirect_status)),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Whether an upstream of HTTP/2 says so, of a stream beyond the last that it goes into (GOAWAY) or of one that it
+/// refuses (RFC 9113, section 8.7): what Pingora lets be sent again among the errors of this type.
+fn was_not_processed(error: &Error) -> bool {
+    *error.etype() == ErrorType::H2Error && matches!(error.retry, RetryType::Decided(true))
 }
 
 /// Notes why, and makes the error that ends Pingora's phases.

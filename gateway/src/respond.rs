@@ -12,6 +12,7 @@ use pingora::proxy::Session;
 
 use crate::context::Context;
 use crate::error::{Answer, Body, Failure, Format};
+use crate::grpc;
 use crate::metrics::Source;
 use crate::request::{self, Trusted, names};
 
@@ -64,13 +65,13 @@ fn response(
 ) -> Result<(ResponseHeader, Option<Bytes>)> {
     let answer = failure.answer();
     let mut header = head(context, &answer)?;
+    if grpc::is_request(session.req_header()) {
+        grpc::tell(&mut header, &answer)?;
+        return Ok((header, None));
+    }
     match failure {
-        Failure::HttpsRequired(426) if !session.is_http2() => {
-            header.insert_header(UPGRADE, HeaderValue::from_static("TLS/1.2, HTTP/1.1"))?;
-            // Behind the other fields, where Pingora does not put its own in place of it.
-            header.append_known(&names::CONNECTION, HeaderValue::from_static("Upgrade"));
-        }
-        Failure::HttpsRequired(426) => {}
+        Failure::HttpsRequired(426) => offer(session, &mut header, "TLS/1.2, HTTP/1.1")?,
+        Failure::Http2Required => offer(session, &mut header, "HTTP/2")?,
         Failure::HttpsRequired(_) => {
             header.insert_header(LOCATION, https_location(session, context, trusted))?;
             header.insert_header(CONTENT_LENGTH, HeaderValue::from(0))?;
@@ -83,6 +84,16 @@ fn response(
     let body = Body::new(format, answer.message, context.request_id());
     set_body(&mut header, &body)?;
     Ok((header, Some(body.text.into())))
+}
+
+/// Names the protocol that is to be spoken, where the connection can go over to another at all.
+fn offer(session: &Session, header: &mut ResponseHeader, protocol: &'static str) -> Result<()> {
+    if !session.is_http2() {
+        header.insert_header(UPGRADE, HeaderValue::from_static(protocol))?;
+        // Behind the other fields, where Pingora does not put its own in place of it.
+        header.append_known(&names::CONNECTION, HeaderValue::from_static("Upgrade"));
+    }
+    Ok(())
 }
 
 fn head(context: &Context, answer: &Answer) -> Result<ResponseHeader> {

@@ -7,7 +7,7 @@ mod trust;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use pingora::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::{ALPN, HttpPeer};
 use tokio::time::Instant;
 
 use crate::context::{Target, Upstream};
@@ -19,6 +19,9 @@ pub use trust::{Trust, Unusable};
 
 /// How long an unused connection to an upstream is kept; Kong's default.
 const IDLE: Duration = Duration::from_secs(60);
+
+/// Streams on one connection of HTTP/2, if the upstream allows as many; what nginx takes at most.
+const STREAMS: usize = 128;
 
 /// The peer for the next attempt, which counts from now on.
 ///
@@ -60,6 +63,11 @@ fn peer(service: &Service, address: IpAddr) -> HttpPeer {
     options.read_timeout = Some(service.read_timeout);
     options.write_timeout = Some(service.write_timeout);
     options.idle_timeout = Some(IDLE);
+    if service.http2 {
+        // Without TLS, where nothing is negotiated, it is spoken at once.
+        options.alpn = ALPN::H2;
+        options.max_h2_streams = STREAMS;
+    }
     options.verify_cert = service.tls_verify;
     options.verify_hostname = service.tls_verify;
     if let Some(trust) = &service.trust {

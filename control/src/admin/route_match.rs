@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
-use wire::{Criterion, Hit, Kind, MatchRequest, Matcher, Protocol, Route, Service};
+use wire::{Criterion, Hit, Kind, MatchRequest, Matcher, Route, Service};
 
 use self::ask::Ask;
 use super::{Api, Shared};
@@ -146,9 +146,11 @@ fn service_of<'s>(route: &Route, services: &'s Services) -> Option<&'s Service> 
 
 /// The status that a data plane answers with by itself; `None`: it proxies.
 fn answered(ask: &Ask, route: &Route, service: Option<&Service>) -> Option<u16> {
-    let https_only = route.protocols.contains(&Protocol::Https) && !route.protocols.contains(&Protocol::Http);
+    let refused = route.is_tls_only() && !ask.https;
     match service {
-        _ if https_only && !ask.https => Some(route.https_redirect_status_code),
+        // In gRPC a failure is told behind a success of HTTP.
+        _ if refused && route.is_grpc() => Some(200),
+        _ if refused => Some(route.https_redirect_status_code),
         None => Some(503),
         Some(_) => None,
     }

@@ -10,9 +10,7 @@ use regex::Regex;
 use uuid::Uuid;
 
 use crate::validate::split_port;
-use crate::{
-    Columns, HeaderPattern, PatternError, Priority, Protocol, Route, compile_path, normalize_pattern,
-};
+use crate::{Columns, HeaderPattern, PatternError, Priority, Route, compile_path, normalize_pattern};
 
 /// What of a request decides on its route, in canonical form.
 #[derive(Clone, Copy, Debug)]
@@ -146,9 +144,7 @@ impl Matcher {
         let route = &self.route;
         match criterion {
             Criterion::Service => enabled,
-            Criterion::Protocol => {
-                [Protocol::Http, Protocol::Https].iter().any(|http| route.protocols.contains(http))
-            }
+            Criterion::Protocol => route.protocols.iter().any(|protocol| protocol.is_http()),
             Criterion::Method => any(route.methods.as_ref(), |method| method == request.method),
             Criterion::Host => any(route.hosts.as_ref(), |host| accepts_host(host, request)),
             Criterion::Path => self.best_path(request.path).is_some(),

@@ -70,6 +70,18 @@ pub struct Route {
     pub created_at: i64,
 }
 
+impl Route {
+    /// Whether plaintext requests that it matches are not proxied.
+    pub fn is_tls_only(&self) -> bool {
+        self.protocols.iter().all(|protocol| protocol.is_tls())
+    }
+
+    /// Whether it is for gRPC: a route's protocols are of one family.
+    pub fn is_grpc(&self) -> bool {
+        self.protocols.iter().any(|protocol| protocol.is_grpc())
+    }
+}
+
 impl Default for Route {
     fn default() -> Self {
         Self {

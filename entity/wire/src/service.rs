@@ -59,7 +59,7 @@ impl Service {
     /// Whether data planes take requests to it: it is enabled, and of a protocol that they speak. If not, its routes
     /// match nothing.
     pub fn is_served(&self) -> bool {
-        self.enabled && matches!(self.protocol, Protocol::Http | Protocol::Https)
+        self.enabled && self.protocol.is_http()
     }
 }
 
@@ -119,6 +119,21 @@ impl Protocol {
         Self::TlsPassthrough,
         Self::Udp,
     ];
+
+    /// Whether its messages are those of HTTP, as gRPC's are.
+    pub const fn is_http(self) -> bool {
+        matches!(self, Self::Http | Self::Https) || self.is_grpc()
+    }
+
+    /// Whether it is gRPC, and so HTTP/2.
+    pub const fn is_grpc(self) -> bool {
+        matches!(self, Self::Grpc | Self::Grpcs)
+    }
+
+    /// Whether it stands on TLS that is terminated here.
+    pub const fn is_tls(self) -> bool {
+        matches!(self, Self::Https | Self::Grpcs | Self::Tls)
+    }
 
     /// The name in the Admin API and on the wire.
     pub const fn as_str(self) -> &'static str {

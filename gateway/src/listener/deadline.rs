@@ -37,6 +37,9 @@ pub struct HeaderDeadline {
     missed: IntCounter,
     /// What was read to see which protocol comes, and not yet by the one who speaks it.
     peeked: Bytes,
+    /// Bytes that are still to come of the preface, where HTTP/2 was agreed upon. Behind it are frames, and what
+    /// is idle among them Pingora knows.
+    preface: Option<usize>,
 }
 
 /// What a client of HTTP/2 sends first (RFC 9113, section 3.4).
@@ -46,14 +49,16 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const IDLE: u8 = 0;
 /// Within a header.
 const HEADER: u8 = 1;
-/// Behind a header.
+/// Behind a header, or behind the preface of HTTP/2.
 const BODY: u8 = 2;
 
 impl HeaderDeadline {
     /// Gives the first header on `inner` the time `allowed` from now on, each further one from its first
     /// byte on. `missed` counts the headers that did not make it.
     pub fn new(inner: Stream, allowed: Duration, missed: IntCounter) -> Self {
-        Self { inner, allowed, phase: AtomicU8::new(HEADER), timer: None, missed, peeked: Bytes::new() }
+        let preface = (inner.selected_alpn_proto() == Some(ALPN::H2)).then_some(PREFACE.len());
+        let phase = AtomicU8::new(HEADER);
+        Self { inner, allowed, phase, timer: None, missed, peeked: Bytes::new(), preface }
     }
 
     /// The header on this session's stream is complete.
@@ -76,6 +81,16 @@ impl HeaderDeadline {
     fn begin_header(&mut self) {
         *self.phase.get_mut() = HEADER;
         self.timer = None;
+    }
+
+    /// So many bytes have come of the first header, or of the preface in its place.
+    fn advance(&mut self, read: usize) {
+        let Some(left) = &mut self.preface else { return };
+        *left = left.saturating_sub(read);
+        if *left == 0 {
+            *self.phase.get_mut() = BODY;
+            self.timer = None;
+        }
     }
 
     /// Pending until the deadline, then an error.
@@ -102,13 +117,15 @@ impl AsyncRead for HeaderDeadline {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        let read = Pin::new(&mut me.inner).poll_read(context, buffer);
+        let result = Pin::new(&mut me.inner).poll_read(context, buffer);
+        let read = buffer.filled().len() - before;
         match *me.phase.get_mut() {
-            IDLE if buffer.filled().len() > before => me.begin_header(),
-            HEADER if read.is_pending() => return me.poll_deadline(context),
+            IDLE if read > 0 => me.begin_header(),
+            HEADER if result.is_pending() => return me.poll_deadline(context),
+            HEADER => me.advance(read),
             _ => {}
         }
-        read
+        result
     }
 }
 
@@ -160,6 +177,10 @@ impl Peek for HeaderDeadline {
                 0 => break,
                 read => filled += read,
             }
+        }
+        if buffer[..filled] == *PREFACE {
+            self.preface = Some(0);
+            self.advance(0);
         }
         self.peeked = Bytes::copy_from_slice(&buffer[..filled]);
         Ok(true)

@@ -3,7 +3,7 @@
 use http::{HeaderName, HeaderValue, Method};
 use regex::Regex;
 use uuid::Uuid;
-use wire::{HeaderPattern, PathHandling, Priority, Protocol};
+use wire::{HeaderPattern, PathHandling, Priority};
 
 use super::host::HostPattern;
 use super::{Refusal, Request, method};
@@ -23,10 +23,12 @@ pub struct Entry {
     pub preserve_host: bool,
     /// How the upstream path is put together.
     pub path_handling: PathHandling,
-    /// Whether plaintext requests are answered with `redirect_status` instead of being proxied.
-    pub https_only: bool,
-    /// Status for plaintext requests where `https_only`.
+    /// Whether plaintext requests are answered instead of being proxied.
+    pub tls_only: bool,
+    /// Status for plaintext requests where `tls_only`, but for gRPC.
     pub redirect_status: u16,
+    /// Whether it is for gRPC; if so, for nothing else.
+    pub grpc: bool,
     /// The service: its id, and its slot in the table.
     pub(super) service: Option<(Uuid, u32)>,
     /// Whether it is for HTTP at all; if not, it never matches.
@@ -78,7 +80,6 @@ impl Entry {
             headers: headers.map(|_| compile_headers(route)).transpose()?.unwrap_or_default(),
             snis: snis.map(host_patterns).unwrap_or_default(),
         };
-        let has = |protocol| route.protocols.contains(&protocol);
         Ok(Self {
             id: route.id,
             name: route.name.as_deref().map(Into::into),
@@ -86,10 +87,11 @@ impl Entry {
             strip_path: route.strip_path,
             preserve_host: route.preserve_host,
             path_handling: route.path_handling,
-            https_only: has(Protocol::Https) && !has(Protocol::Http),
+            tls_only: route.is_tls_only(),
             redirect_status: route.https_redirect_status_code,
+            grpc: route.is_grpc(),
             service: route.service.map(|id| (id, u32::MAX)),
-            for_http: has(Protocol::Http) || has(Protocol::Https),
+            for_http: route.protocols.iter().any(|protocol| protocol.is_http()),
             methods: methods.map_or(method::ANY, method_bits),
             base: Priority::of(route),
             hosts: hosts.unwrap_or_default(),

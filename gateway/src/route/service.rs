@@ -20,6 +20,8 @@ pub struct Service {
     pub enabled: bool,
     /// Whether TLS is spoken to the upstream.
     pub tls: bool,
+    /// Whether HTTP/2 is spoken to the upstream, and not HTTP/1.1.
+    pub http2: bool,
     /// Where the upstream is.
     pub host: Host,
     /// Port of the upstream.
@@ -59,12 +61,13 @@ impl Service {
     /// The form in which requests use `service`; `None` when its host cannot stand in a `Host` header. A
     /// service of another protocol than HTTP is held as if it were disabled.
     pub(super) fn new(service: &wire::Service) -> Option<Self> {
-        let tls = service.protocol == wire::Protocol::Https;
+        let tls = service.protocol.is_tls();
         Some(Self {
             id: service.id,
             name: service.name.as_deref().map(Into::into),
             enabled: service.is_served(),
             tls,
+            http2: service.protocol.is_grpc(),
             host: Host::new(&service.host),
             port: service.port,
             authority: authority(&service.host, service.port, tls)?,

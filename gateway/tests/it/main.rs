@@ -7,6 +7,7 @@ mod control_plane;
 mod differential;
 mod disk;
 mod failures;
+mod grpc;
 mod headers;
 mod http2;
 mod limits;

@@ -17,25 +17,25 @@ use wire::{Certificate, Protocol, Route, Sni};
 use crate::support::{Gateway, route, service};
 
 /// Certificates of servers, each its own authority.
-struct Pairs(TempDir);
+pub(crate) struct Pairs(TempDir);
 
 impl Pairs {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn make(&self, file: &str, names: &[&str]) -> Pair {
+    pub(crate) fn make(&self, file: &str, names: &[&str]) -> Pair {
         certs::server(self.0.path(), file, names)
     }
 }
 
-fn put(id: u128, pair: &Pair) -> Change {
+pub(crate) fn put(id: u128, pair: &Pair) -> Change {
     let read = |path: &PathBuf| fs::read_to_string(path).unwrap();
     let certificate = Certificate { cert: read(&pair.cert), key: read(&pair.key), ..Certificate::default() };
     Change::PutCertificate(Certificate { id: Uuid::from_u128(id), ..certificate })
 }
 
-fn name(id: u128, name: &str, certificate: u128) -> Change {
+pub(crate) fn name(id: u128, name: &str, certificate: u128) -> Change {
     let certificate = Uuid::from_u128(certificate);
     Change::PutSni(Sni { id: Uuid::from_u128(0x500 + id), name: name.into(), certificate })
 }

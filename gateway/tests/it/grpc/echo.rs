@@ -1,0 +1,168 @@
+//! A real server of gRPC, whose methods are of every kind, and a client; messages are bytes.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BufMut};
+use futures_util::stream::{self, BoxStream, StreamExt};
+use testkit::certs::Pair;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tonic::body::Body;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codegen::Service;
+use tonic::server::{NamedService, StreamingService};
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{
+    Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Server as Transport, ServerTlsConfig,
+};
+use tonic::{Request, Response, Status, Streaming};
+
+pub(super) type Message = Vec<u8>;
+pub(super) type Client = tonic::client::Grpc<Channel>;
+type Messages = BoxStream<'static, Result<Message, Status>>;
+
+/// A server. Ends when it is dropped.
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    _tasks: JoinSet<()>,
+}
+
+impl Server {
+    /// Without TLS, or by a certificate.
+    pub(super) async fn start(pair: Option<&Pair>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut server = Transport::builder();
+        if let Some(pair) = pair {
+            let read = |path| std::fs::read_to_string(path).unwrap();
+            let identity = Identity::from_pem(read(&pair.cert), read(&pair.key));
+            server = server.tls_config(ServerTlsConfig::new().identity(identity)).unwrap();
+        }
+        let (router, incoming) = (server.add_service(Echo), TcpIncoming::from(listener));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { router.serve_with_incoming(incoming).await.unwrap() });
+        Self { address, _tasks: tasks }
+    }
+}
+
+/// A client of the server at an address; over TLS by a name, if it shows this certificate.
+pub(super) async fn client(to: SocketAddr, tls: Option<(&str, &Pair)>) -> Client {
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let mut endpoint = Endpoint::from_shared(format!("{scheme}://{to}")).unwrap();
+    if let Some((name, pair)) = tls {
+        let trusted = Certificate::from_pem(std::fs::read_to_string(&pair.cert).unwrap());
+        endpoint =
+            endpoint.tls_config(ClientTlsConfig::new().ca_certificate(trusted).domain_name(name)).unwrap();
+    }
+    let mut client = Client::new(endpoint.connect().await.unwrap()).max_decoding_message_size(64 << 20);
+    client.ready().await.unwrap();
+    client
+}
+
+#[derive(Clone)]
+struct Echo;
+
+impl NamedService for Echo {
+    const NAME: &'static str = "test.Echo";
+}
+
+impl Service<http::Request<Body>> for Echo {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        Box::pin(async move {
+            let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+            let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+            let te = request.headers().get("te").cloned();
+            let codec = tonic::server::Grpc::new(Raw).max_decoding_message_size(64 << 20);
+            let mut response = { codec }.streaming(Method(method), request).await;
+            // What came, so that a test can see it.
+            response.headers_mut().insert("seen-authority", authority.parse().unwrap());
+            te.map(|te| response.headers_mut().insert("seen-te", te));
+            Ok(response)
+        })
+    }
+}
+
+/// The method of a name. On the wire all kinds are streams both ways.
+struct Method(String);
+
+impl StreamingService<Message> for Method {
+    type Response = Message;
+    type ResponseStream = Messages;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Messages>, Status>> + Send>>;
+
+    fn call(&mut self, request: Request<Streaming<Message>>) -> Self::Future {
+        let name = self.0.clone();
+        Box::pin(async move { answer(&name, request.into_inner()).await.map(Response::new) })
+    }
+}
+
+async fn answer(method: &str, mut asked: Streaming<Message>) -> Result<Messages, Status> {
+    Ok(match method {
+        // One for each, as they come.
+        "Each" => asked.boxed(),
+        "Join" => {
+            let mut all = Vec::new();
+            while let Some(message) = asked.message().await? {
+                all.extend(message);
+            }
+            stream::iter([Ok(all)]).boxed()
+        }
+        "Repeat" => {
+            let count = asked.message().await?.unwrap_or_default().len();
+            stream::iter((0..count).map(|number| Ok(vec![b'x'; number]))).boxed()
+        }
+        // In the trailers, behind a message.
+        "Fail" => stream::iter([Ok(vec![1]), Err(Status::failed_precondition("not now"))]).boxed(),
+        "Silent" => stream::pending().boxed(),
+        _ => return Err(Status::permission_denied("not you")),
+    })
+}
+
+/// Messages as they are.
+#[derive(Clone, Copy)]
+pub(super) struct Raw;
+
+impl Codec for Raw {
+    type Encode = Message;
+    type Decode = Message;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        *self
+    }
+
+    fn decoder(&mut self) -> Self {
+        *self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Message;
+    type Error = Status;
+
+    fn encode(&mut self, message: Message, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put_slice(&message);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Message;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Message>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining()).to_vec()))
+    }
+}
