@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use node::exit::Failure;
+use parking_lot::Mutex;
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
@@ -16,7 +17,7 @@ use tracing::{info, warn};
 
 use crate::cluster::{self, Agent, AgentThread};
 use crate::config::Config;
-use crate::drain::{Draining, Stop};
+use crate::drain::{Draining, Signals, Stop};
 use crate::limit::Limit;
 use crate::listener::{Bound, Gate, Handshake, Inherited, Limits, Listening, Secured};
 use crate::live::Live;
@@ -86,7 +87,10 @@ pub fn run(config: Config) -> Result<(), Failure> {
     }
     let upgrade =
         Upgrade::new(listeners, status_draining, agent.clone(), shared.live.clone(), config.upgrade_timeout);
+    let signals = Signals::listen()
+        .map_err(|error| Failure::internal(format!("cannot listen for signals: {error}")))?;
     let shutdown = Stop {
+        signals: Mutex::new(Some(signals)),
         draining,
         in_flight: shared.in_flight,
         connections: shared.connections,

@@ -8,13 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use self::signals::{Signals, Told};
+pub use self::signals::Signals;
+use self::signals::Told;
 use crate::limit::Limit;
 use crate::notify;
 use crate::upgrade::{Attempt, Predecessor, Upgrade};
@@ -38,6 +40,8 @@ pub struct Draining {
 /// Waits for the signal to stop, and then for the requests in flight.
 #[derive(Debug)]
 pub struct Stop {
+    /// What it is told by; taken when it begins to wait.
+    pub signals: Mutex<Option<Signals>>,
     /// Told when it begins.
     pub draining: Draining,
     /// The requests that are waited for.
@@ -98,9 +102,9 @@ impl ShutdownSignalWatch for Stop {
     /// Ends when everything may end at once. Pingora would sleep through its whole period of grace, whether
     /// requests are in flight or not, so the waiting is done here.
     async fn recv(&self) -> ShutdownSignal {
-        match Signals::listen() {
-            Ok(signals) => self.wait(signals).await,
-            Err(error) => error!("cannot listen for signals: {error}"),
+        let signals = self.signals.lock().take();
+        if let Some(signals) = signals {
+            self.wait(signals).await;
         }
         ShutdownSignal::FastShutdown
     }

@@ -32,9 +32,11 @@ impl Keys {
         Ok(Self { id: certificate.id, published: certificate.clone(), pairs })
     }
 
-    /// The first that a client can verify, by the signature schemes that it offers.
+    /// The first that a client can verify, by the signature schemes that it offers; if it can verify none, the
+    /// first all the same: what is then missing rustls says (`handshake_failure`), and without any it would say
+    /// that the client is not let in (`access_denied`).
     pub fn choose(&self, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let fits = |pair: &&Arc<CertifiedKey>| pair.key.choose_scheme(schemes).is_some();
-        self.pairs.iter().find(fits).cloned()
+        self.pairs.iter().find(fits).or(self.pairs.first()).cloned()
     }
 }

@@ -1,8 +1,10 @@
 //! The signals that the program listens for.
 
-use std::io;
+use std::{io, thread};
 
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tracing::info;
 
 /// What an operator, or a service manager, asks for.
@@ -16,8 +18,14 @@ pub(super) enum Told {
     Upgrade,
 }
 
+/// What comes from now on.
 #[derive(Debug)]
-pub(super) struct Signals {
+pub struct Signals {
+    told: mpsc::UnboundedReceiver<Told>,
+}
+
+#[derive(Debug)]
+struct Handlers {
     hangup: Signal,
     terminate: Signal,
     quit: Signal,
@@ -26,7 +34,51 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    pub(super) fn listen() -> io::Result<Self> {
+    /// Listens, on a thread of its own: Pingora has a runtime for it only when the listeners are open, and a
+    /// signal in between would end the process.
+    ///
+    /// # Errors
+    /// When the system gives no thread, or none of what else that takes.
+    pub fn listen() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_io().build()?;
+        let mut handlers = {
+            let _entered = runtime.enter();
+            Handlers::install()?
+        };
+        let (tell, told) = mpsc::unbounded_channel();
+        let forward = async move {
+            loop {
+                let told = handlers.next().await;
+                if tell.send(told).is_err() {
+                    return;
+                }
+            }
+        };
+        thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(forward))?;
+        Ok(Self { told })
+    }
+
+    pub(super) async fn next(&mut self) -> Told {
+        match self.told.recv().await {
+            Some(told) => told,
+            // The thread lives as long as this does.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The next signal to stop.
+    pub(super) async fn stop(&mut self) -> Told {
+        loop {
+            match self.next().await {
+                Told::Upgrade => info!("SIGUSR2 ignored: this process is handing over, or stopping"),
+                told => return told,
+            }
+        }
+    }
+}
+
+impl Handlers {
+    fn install() -> io::Result<Self> {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
@@ -36,7 +88,7 @@ impl Signals {
         })
     }
 
-    pub(super) async fn next(&mut self) -> Told {
+    async fn next(&mut self) -> Told {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return Told::Stop,
@@ -47,16 +99,6 @@ impl Signals {
                 _ = self.hangup.recv() => info!(
                     "SIGHUP ignored: certificates are read again by themselves, for other keys send SIGUSR2"
                 ),
-            }
-        }
-    }
-
-    /// The next signal to stop.
-    pub(super) async fn stop(&mut self) -> Told {
-        loop {
-            match self.next().await {
-                Told::Upgrade => info!("SIGUSR2 ignored: this process is handing over, or stopping"),
-                told => return told,
             }
         }
     }

@@ -156,8 +156,8 @@ async fn others_are_told_what_a_route_for_grpc_takes() {
     let (gateway, origin) = (Gateway::start(), Origin::start());
     serve(&gateway, origin.address(), false);
     let url = format!("http://{}/test.Echo/Each", gateway.address());
-    let ask =
-        async |more: &[&str]| curl(&[&["--include", "--data", "x", &url], more].concat()).await.unwrap();
+    // Without a body: an answer that comes before it makes curl 7.88 fail now and then.
+    let ask = async |more: &[&str]| curl(&[&["--include", &url], more].concat()).await.unwrap();
     let grpc = "Content-Type: application/grpc";
 
     let old = ask(&["--http1.1", "--header", grpc]).await;

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use wire::{Protocol, Route};
 
 use crate::support::{Gateway, route, service};
+use crate::tls::{Pairs, name, put};
 
 const PRIOR: &str = "--http2-prior-knowledge";
 
@@ -90,6 +91,23 @@ async fn silence_within_a_body_has_an_end() {
     drop(body);
     let ended = timeout(Duration::from_secs(10), client.wait()).await.expect("an end").unwrap();
     assert!(!ended.success());
+}
+
+/// Many streams on few connections, without TLS and with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn h2load_counts_no_failure() {
+    let (gateway, origin, pairs) = (Gateway::start(), Origin::start(), Pairs::new());
+    gateway.serve(service(1, &origin), route(1, "/"));
+    gateway.apply(vec![put(1, &pairs.make("any", &["any.example"])), name(1, "*", 1)]);
+    for url in [url(&gateway, "/"), format!("https://{}/", gateway.tls_address)] {
+        let mut load = Command::new("h2load");
+        load.args(["-n", "2000", "-c", "5", "-m", "20", &url]).kill_on_drop(true);
+        let output = timeout(Duration::from_secs(60), load.output()).await.unwrap();
+        let output = output.expect("h2load is installed");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("2000 succeeded, 0 failed, 0 errored"), "{said}");
+        assert!(said.contains("status codes: 2000 2xx"), "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

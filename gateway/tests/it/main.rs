@@ -2,6 +2,7 @@
 //! The data plane from outside: its table against an oracle, its proxy over real sockets, its program as a
 //! process.
 
+mod abuse;
 mod canonical;
 mod control_plane;
 mod differential;

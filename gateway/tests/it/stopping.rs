@@ -1,5 +1,6 @@
 //! What becomes of requests, tunnels and connections when the program is told to stop.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -7,7 +8,8 @@ use testkit::http::{Client, Connection};
 use testkit::origin::Answer;
 use testkit::plane::DEADLINE;
 use testkit::wait;
-use tokio::time::Instant;
+use tokio::process::Command;
+use tokio::time::{Instant, timeout};
 
 use crate::upgrade::Stage;
 use crate::upgrade::load::REQUEST;
@@ -42,6 +44,24 @@ async fn a_hundred_slow_requests_end_well_and_nothing_new_begins() {
         let last = connection.read_response(false).await.unwrap().expect(200);
         assert_eq!(last.header("connection"), Some("close"));
     }
+    stage.exited_well().await;
+}
+
+/// Ten streams on each of ten connections, which are told that they take no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_slow_streams_end_well() {
+    let mut stage = Stage::start(&[]).await;
+    stage.origin.answer(Answer::echo().delay(Duration::from_secs(3)));
+    let mut load = Command::new("h2load");
+    load.args(["-n", "100", "-c", "10", "-m", "10"]).arg(format!("http://{}/kept", stage.proxy.address()));
+    let load = load.stdout(Stdio::piped()).kill_on_drop(true).spawn().expect("h2load is installed");
+    let origin = &stage.origin;
+    wait::until(DEADLINE, "all requests in flight", || origin.count() == REQUESTS).await;
+    stage.signal(Signal::SIGTERM);
+    stage.told("STOPPING=1").await;
+    let said = timeout(2 * DEADLINE, load.wait_with_output()).await.unwrap().unwrap().stdout;
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.contains("100 succeeded, 0 failed, 0 errored"), "{said}");
     stage.exited_well().await;
 }
 

@@ -10,6 +10,7 @@ use testkit::certs::{self, Pair};
 use testkit::curl;
 use testkit::http::Connection;
 use testkit::origin::{Answer, Origin};
+use tokio::process::Command;
 use tokio::time::timeout;
 use uuid::Uuid;
 use wire::{Certificate, Protocol, Route, Sni};
@@ -100,6 +101,24 @@ async fn a_request_knows_of_its_tls() {
     ask(&gateway, "a.example", &pair, &["--fail"]).await.unwrap();
     let refused = ask(&gateway, "b.example", &pair, &["--fail"]).await.unwrap_err();
     assert!(refused.contains("503"), "the route for b has no service: {refused}");
+}
+
+/// Versions, ciphers, curves and the rest, by a scanner.
+#[tokio::test(flavor = "multi_thread")]
+async fn its_settings_are_mozillas_intermediate() {
+    let (gateway, pairs) = (Gateway::start(), Pairs::new());
+    let pair = pairs.make("pair", &["a.example"]);
+    // Once it asks for no name.
+    gateway.apply(vec![put(1, &pair), name(1, "a.example", 1), name(2, "*", 1)]);
+    let mut scan = Command::new("sslyze");
+    scan.args(["--mozilla_config=intermediate", "--sni=a.example"]);
+    let output = scan.arg(gateway.tls_address.to_string()).kill_on_drop(true).output();
+    let output = timeout(Duration::from_secs(60), output).await.unwrap().expect("sslyze is installed");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let (_, verdict) = said.split_once("COMPLIANCE AGAINST").expect("a verdict");
+    let complaints: Vec<_> = verdict.lines().filter_map(|line| line.trim().strip_prefix("* ")).collect();
+    // That no public authority knows it.
+    assert!(matches!(complaints[..], [only] if only.starts_with("certificate_path_validation")), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,21 +3,28 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BufMut};
 use futures_util::stream::{self, BoxStream, StreamExt};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use testkit::certs::Pair;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tonic::body::Body;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::Service;
-use tonic::server::{NamedService, StreamingService};
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{
-    Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Server as Transport, ServerTlsConfig,
-};
+use tonic::server::StreamingService;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Response, Status, Streaming};
 
 pub(super) type Message = Vec<u8>;
@@ -35,17 +42,37 @@ impl Server {
     pub(super) async fn start(pair: Option<&Pair>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut server = Transport::builder();
-        if let Some(pair) = pair {
-            let read = |path| std::fs::read_to_string(path).unwrap();
-            let identity = Identity::from_pem(read(&pair.cert), read(&pair.key));
-            server = server.tls_config(ServerTlsConfig::new().identity(identity)).unwrap();
-        }
-        let (router, incoming) = (server.add_service(Echo), TcpIncoming::from(listener));
+        let acceptor = pair.map(acceptor);
         let mut tasks = JoinSet::new();
-        tasks.spawn(async move { router.serve_with_incoming(incoming).await.unwrap() });
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                connections.spawn(async move {
+                    match acceptor {
+                        Some(acceptor) => serve(acceptor.accept(stream).await.unwrap()).await,
+                        None => serve(stream).await,
+                    }
+                });
+            }
+        });
         Self { address, _tasks: tasks }
     }
+}
+
+fn acceptor(pair: &Pair) -> TlsAcceptor {
+    node::install_tls_provider();
+    let chain = vec![CertificateDer::from_pem_file(&pair.cert).unwrap()];
+    let key = PrivateKeyDer::from_pem_file(&pair.key).unwrap();
+    let mut config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// Until the connection ends, however it does.
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    let server = http2::Builder::new(TokioExecutor::new());
+    server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(Echo)).await.ok();
 }
 
 /// A client of the server at an address; over TLS by a name, if it shows this certificate.
@@ -65,11 +92,7 @@ pub(super) async fn client(to: SocketAddr, tls: Option<(&str, &Pair)>) -> Client
 #[derive(Clone)]
 struct Echo;
 
-impl NamedService for Echo {
-    const NAME: &'static str = "test.Echo";
-}
-
-impl Service<http::Request<Body>> for Echo {
+impl Service<http::Request<Incoming>> for Echo {
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -78,7 +101,7 @@ impl Service<http::Request<Body>> for Echo {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+    fn call(&mut self, request: http::Request<Incoming>) -> Self::Future {
         Box::pin(async move {
             let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
             let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
