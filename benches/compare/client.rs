@@ -1,12 +1,13 @@
 //! A client's connection, in each of the protocols that are compared.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use benches::stage;
 use bytes::Bytes;
+use h2::SendStream;
 use h2::client::SendRequest;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
@@ -54,8 +55,16 @@ impl fmt::Display for Protocol {
 pub(crate) struct Ask {
     pub(crate) host: String,
     pub(crate) target: String,
+    /// Sent with `POST`; without one it is a `GET`.
+    pub(crate) body: Option<Bytes>,
     /// Bytes of the answer's body.
     pub(crate) answer: usize,
+}
+
+impl Ask {
+    fn method(&self) -> &'static str {
+        if self.body.is_some() { "POST" } else { "GET" }
+    }
 }
 
 /// An open connection, or a stream's share of one.
@@ -158,10 +167,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
     }
 
     async fn ask(&mut self, ask: &Ask) {
-        let (host, target) = (&ask.host, &ask.target);
-        let request =
-            format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n");
+        let (method, host, target) = (ask.method(), &ask.host, &ask.target);
+        let mut request =
+            format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: bench\r\nAccept: */*\r\n");
+        if let Some(body) = &ask.body {
+            write!(request, "Content-Length: {}\r\n", body.len()).unwrap();
+        }
+        request.push_str("\r\n");
         self.stream.write_all(request.as_bytes()).await.unwrap();
+        if let Some(body) = &ask.body {
+            self.stream.write_all(body).await.unwrap();
+        }
         let mut filled = 0;
         let header = loop {
             filled += self.stream.read(&mut self.buffer[filled..]).await.unwrap();
@@ -180,9 +196,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
 
 async fn ask_http2(send: &mut SendRequest<Bytes>, ask: &Ask) {
     let uri = format!("https://{}{}", ask.host, ask.target);
-    let request = http::Request::get(uri).header("user-agent", "bench").header("accept", "*/*");
+    let mut request = http::Request::builder().method(ask.method()).uri(uri);
+    request = request.header("user-agent", "bench").header("accept", "*/*");
+    if let Some(body) = &ask.body {
+        request = request.header("content-length", body.len());
+    }
     std::future::poll_fn(|context| send.poll_ready(context)).await.unwrap();
-    let (response, _) = send.send_request(request.body(()).unwrap(), true).unwrap();
+    let (response, stream) = send.send_request(request.body(()).unwrap(), ask.body.is_none()).unwrap();
+    if let Some(body) = &ask.body {
+        send_body(stream, body.clone()).await;
+    }
     let response = response.await.unwrap();
     assert_eq!(response.status(), 200);
     let mut body = response.into_body();
@@ -193,4 +216,14 @@ async fn ask_http2(send: &mut SendRequest<Bytes>, ask: &Ask) {
         body.flow_control().release_capacity(data.len()).unwrap();
     }
     assert_eq!(read, ask.answer);
+}
+
+/// As the proxy's window allows.
+async fn send_body(mut stream: SendStream<Bytes>, mut body: Bytes) {
+    stream.reserve_capacity(body.len());
+    while !body.is_empty() {
+        let capacity = std::future::poll_fn(|context| stream.poll_capacity(context)).await.unwrap().unwrap();
+        let part = body.split_to(capacity.min(body.len()));
+        stream.send_data(part, body.is_empty()).unwrap();
+    }
 }

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use benches::{stage, usage};
+use bytes::Bytes;
 use rand::Rng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,21 +22,29 @@ use crate::peers::Peer;
 /// Requests at a time.
 const REQUESTS: usize = 64;
 
-/// The size of an answer.
+/// The bodies of a request and its answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Body {
-    /// 128 bytes.
+    /// An answer of 128 bytes.
     Small,
-    /// 1 MiB.
+    /// An answer of 1 MiB.
     Large,
+    /// A request of 64 KiB, and an answer of 128 bytes.
+    Upload,
 }
 
+/// All of them.
+pub(crate) const BODIES: [Body; 3] = [Body::Small, Body::Large, Body::Upload];
+
 impl Body {
-    fn len(self) -> usize {
-        match self {
-            Self::Small => 128,
-            Self::Large => 1 << 20,
-        }
+    /// Bytes of the request's, if it has one.
+    fn asked(self) -> Option<usize> {
+        (self == Self::Upload).then_some(64 << 10)
+    }
+
+    /// Bytes of the answer's.
+    fn answered(self) -> usize {
+        if self == Self::Large { 1 << 20 } else { 128 }
     }
 
     /// The end of the path by which the origin tells which is wanted.
@@ -43,6 +52,7 @@ impl Body {
         match self {
             Self::Small => "small",
             Self::Large => "large",
+            Self::Upload => "upload",
         }
     }
 }
@@ -50,8 +60,9 @@ impl Body {
 impl fmt::Display for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Small => "128 bytes",
-            Self::Large => "1 MiB",
+            Self::Small => "answers of 128 bytes",
+            Self::Large => "answers of 1 MiB",
+            Self::Upload => "requests of 64 KiB",
         })
     }
 }
@@ -75,7 +86,7 @@ impl Origin {
 
 async fn serve(listener: std::net::TcpListener) {
     let listener = TcpListener::from_std(listener).unwrap();
-    let responses: Arc<[Vec<u8>; 2]> = Arc::new([Body::Small, Body::Large].map(response));
+    let responses = Arc::new(BODIES.map(|body| (body, response(body))));
     let mut connections = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
@@ -85,22 +96,30 @@ async fn serve(listener: std::net::TcpListener) {
     }
 }
 
-async fn answer(mut stream: TcpStream, responses: Arc<[Vec<u8>; 2]>) {
-    let mut buffer = vec![0; 4096];
-    // Requests are small and come one at a time: one read is one request.
-    while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+async fn answer(mut stream: TcpStream, responses: Arc<[(Body, Vec<u8>); BODIES.len()]>) {
+    let mut buffer = vec![0; 128 << 10];
+    // Requests come one at a time, their header in one read.
+    while let Ok(mut read @ 1..) = stream.read(&mut buffer).await {
         let line = buffer[..read].split(|byte| *byte == b'\r').next().unwrap_or_default();
-        let is_large = line.windows(5).any(|part| part == b"large");
-        if stream.write_all(&responses[usize::from(is_large)]).await.is_err() {
+        let is_for = |body: Body| line.windows(body.name().len()).any(|part| part == body.name().as_bytes());
+        let (body, response) = responses.iter().find(|(body, _)| is_for(*body)).unwrap_or(&responses[0]);
+        let header = buffer[..read].windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a header") + 4;
+        while read < header + body.asked().unwrap_or_default() {
+            match stream.read(&mut buffer[read..]).await {
+                Ok(more @ 1..) => read += more,
+                _ => return,
+            }
+        }
+        if stream.write_all(response).await.is_err() {
             return;
         }
     }
 }
 
 fn response(body: Body) -> Vec<u8> {
-    let header =
-        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nContent-Type: text/plain\r\n\r\n", body.len());
-    [header.into_bytes(), vec![b'x'; body.len()]].concat()
+    let length = body.answered();
+    let header = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nContent-Type: text/plain\r\n\r\n");
+    [header.into_bytes(), vec![b'x'; length]].concat()
 }
 
 /// Clients of one proxy.
@@ -133,10 +152,12 @@ impl Load<'_> {
 
 async fn ask(mut client: Client, work: Work, end: Instant) -> usize {
     let mut answers = 0;
+    let body = work.body.asked().map(|length| Bytes::from(vec![b'x'; length]));
     while Instant::now() < end {
         let number = rand::rng().random_range(0..work.routes);
         let target = format!("{}/{}?a=b", stage::path(number), work.body.name());
-        let request = Ask { host: stage::host(number), target, answer: work.body.len() };
+        let request =
+            Ask { host: stage::host(number), target, body: body.clone(), answer: work.body.answered() };
         // An answer that is under way at the end is waited for: its cost is in the sum.
         timeout_at(end + Duration::from_secs(10), client.ask(&request)).await.expect("an answer");
         answers += 1;

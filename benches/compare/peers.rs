@@ -49,6 +49,9 @@ struct Ports {
 /// Starts every proxy that is here, with so many routes to `origin`.
 pub(crate) async fn start(routes: usize, origin: SocketAddr, identity: &Identity) -> Vec<Peer> {
     let mut peers = vec![gibbon(routes, origin, identity).await];
+    if std::env::var_os("GIBBON_BENCH_ALONE").is_some() {
+        return peers;
+    }
     let floor = PathBuf::from(std::env::var("GIBBON_BENCH_FLOOR").unwrap_or_default());
     if routes == 1 && floor.exists() {
         let start = |_: &Path, ports: &Ports| {
@@ -83,6 +86,15 @@ pub(crate) async fn start(routes: usize, origin: SocketAddr, identity: &Identity
         peers.push(other("envoy", identity, start).await);
     }
     peers
+}
+
+/// Ends them all. Gibbon is asked to: a program that is being profiled writes what it counted at its end.
+pub(crate) async fn stop(peers: Vec<Peer>) {
+    for mut peer in peers {
+        if let Process::Gibbon { stage, .. } = &mut peer.process {
+            stage.planes.gateway.node.stop().await;
+        }
+    }
 }
 
 impl Peer {
