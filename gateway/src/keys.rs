@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use node::pair::{self, PairError};
 use rustls::SignatureScheme;
+use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 use uuid::Uuid;
 
@@ -12,8 +13,6 @@ use uuid::Uuid;
 pub struct Keys {
     /// The certificate's id.
     pub id: Uuid,
-    /// As it came: what is shown to upstreams is made of it.
-    pub published: wire::Certificate,
     pairs: Vec<Arc<CertifiedKey>>,
 }
 
@@ -29,7 +28,12 @@ impl Keys {
             _ => None,
         };
         let pairs = std::iter::once(first).chain(second).map(Arc::new).collect();
-        Ok(Self { id: certificate.id, published: certificate.clone(), pairs })
+        Ok(Self { id: certificate.id, pairs })
+    }
+
+    /// All that may be shown, those of authorities between included.
+    pub fn certificates(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
+        self.pairs.iter().flat_map(|pair| &pair.cert)
     }
 
     /// The first that a client can verify, by the signature schemes that it offers; if it can verify none, the

@@ -1,6 +1,7 @@
 //! Where a request is sent: an address of its service's host, with the service's timeouts, as often as
 //! the service allows.
 
+mod depth;
 mod resolver;
 mod trust;
 

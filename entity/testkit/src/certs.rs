@@ -25,6 +25,8 @@ pub struct Authority {
     pub cert: PathBuf,
     folder: PathBuf,
     issuer: CertifiedIssuer<'static, KeyPair>,
+    /// What servers show behind their own certificates: its own and those above, but for the first.
+    chain: String,
 }
 
 /// Makes `<name>.crt` and `<name>.key` in a folder: EC P-384, valid from yesterday for a year.
@@ -74,14 +76,26 @@ impl Authority {
     ///
     /// When the file cannot be written.
     pub fn new(folder: &Path, name: &str) -> Self {
-        let mut params = params(name, -Duration::DAY, Duration::days(3650));
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-        let issuer =
-            CertifiedIssuer::self_signed(params, new_key()).expect("a key signs its own certificate");
+        let issuer = CertifiedIssuer::self_signed(authority_params(name), new_key());
+        Self::of(folder, name, issuer.expect("a key signs its own certificate"), String::new())
+    }
+
+    /// Makes one that this one vouches for.
+    ///
+    /// # Panics
+    ///
+    /// As of [`Authority::new`].
+    pub fn below(&self, name: &str) -> Self {
+        let issuer = CertifiedIssuer::signed_by(authority_params(name), new_key(), &self.issuer);
+        let issuer = issuer.expect("an authority signs");
+        let chain = issuer.pem() + &self.chain;
+        Self::of(&self.folder, name, issuer, chain)
+    }
+
+    fn of(folder: &Path, name: &str, issuer: CertifiedIssuer<'static, KeyPair>, chain: String) -> Self {
         let cert = folder.join(format!("{name}.crt"));
         write(&cert, &issuer.pem());
-        Self { cert, folder: folder.to_owned(), issuer }
+        Self { cert, folder: folder.to_owned(), issuer, chain }
     }
 
     /// Gives a certificate for these names (URIs) and usages, valid from yesterday for a year.
@@ -105,7 +119,7 @@ impl Authority {
         params.extended_key_usages = vec![Usage::ServerAuth];
         let key = new_key();
         let certificate = params.signed_by(&key, &self.issuer).expect("an authority signs");
-        write_pair(&self.folder, name, &certificate.pem(), &key)
+        write_pair(&self.folder, name, &(certificate.pem() + &self.chain), &key)
     }
 
     /// As [`Authority::issue`], valid from yesterday until some time from now.
@@ -122,6 +136,13 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer).expect("an authority signs");
         write_pair(&self.folder, name, &certificate.pem(), &key)
     }
+}
+
+fn authority_params(name: &str) -> CertificateParams {
+    let mut params = params(name, -Duration::DAY, Duration::days(3650));
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+    params
 }
 
 fn params(name: &str, from: Duration, to: Duration) -> CertificateParams {

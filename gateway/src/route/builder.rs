@@ -172,7 +172,8 @@ impl Builder {
         }
         let mut made = HashMap::new();
         for service in plan.services.values_mut().flatten().filter(|service| service.tls) {
-            let names = (service.client_certificate, service.ca_certificates.clone());
+            let names =
+                (service.client_certificate, service.ca_certificates.clone(), service.tls_verify_depth);
             service.trust = match made.get(&names) {
                 Some(trust) => Option::clone(trust),
                 None => made.entry(names).or_insert(trust(service, next)?).clone(),
@@ -255,7 +256,7 @@ impl Plan {
             Change::PutCaCertificate(put) => {
                 let key = Key::ca_certificate(put.id);
                 put.validate().map_err(|violations| Refusal::invalid(key, &violations))?;
-                Trust::new(None, &[&put])?;
+                Trust::new(None, &[&put], None)?;
                 self.certificates.authorities.insert(put.id, Some(put));
             }
             Change::RemoveCertificate(id) => self.certificates.remove_certificate(id),
@@ -318,10 +319,10 @@ fn trust(service: &Service, there: &Certificates) -> Result<Option<Arc<Trust>>, 
     let shown = service.client_certificate.and_then(|id| there.certificate(id));
     let believed: Vec<_> =
         service.ca_certificates.iter().filter_map(|id| there.authority(*id)).map(|arc| &**arc).collect();
-    if shown.is_none() && believed.is_empty() {
+    if shown.is_none() && believed.is_empty() && service.tls_verify_depth.is_none() {
         return Ok(None);
     }
-    Trust::new(shown.map(|keys| &keys.published), &believed).map(|trust| Some(Arc::new(trust)))
+    Trust::new(shown, &believed, service.tls_verify_depth).map(|trust| Some(Arc::new(trust)))
 }
 
 fn check_route(route: &wire::Route) -> Result<Entry, Refusal> {

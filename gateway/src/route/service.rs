@@ -44,7 +44,9 @@ pub struct Service {
     pub client_certificate: Option<Uuid>,
     /// CA certificates that the upstream's is verified against; they are in the table.
     pub ca_certificates: Box<[Uuid]>,
-    /// What is made of both; `None` when it names neither, or speaks no TLS.
+    /// The most certificates between an authority's and the upstream's.
+    pub tls_verify_depth: Option<u8>,
+    /// What is made of all three; `None` when it names none of them, or speaks no TLS.
     pub trust: Option<Arc<Trust>>,
 }
 
@@ -77,6 +79,7 @@ impl Service {
             write_timeout: Duration::from_millis(service.write_timeout.into()),
             read_timeout: Duration::from_millis(service.read_timeout.into()),
             tls_verify: service.tls_verify.unwrap_or(false),
+            tls_verify_depth: service.tls_verify_depth,
             client_certificate: service.client_certificate,
             ca_certificates: service.ca_certificates.as_deref().unwrap_or_default().into(),
             trust: None,

@@ -1,28 +1,29 @@
-//! TLS with an upstream: whose certificates are believed, and which one is shown. Parsed once, when the
+//! TLS with an upstream: whose certificates are believed, and which one is shown. Made once, when the
 //! configuration comes.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use pingora::protocols::tls::CaType;
+use pingora::tls::load_platform_certs_incl_env_into_store;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
-use rustls::RootCertStore;
-use rustls::crypto::ring;
+use rustls::client::ResolvesClientCert;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use wire::{CaCertificate, Certificate, Key};
+use rustls::{ClientConfig, RootCertStore, SignatureScheme};
+use tracing::error;
+use wire::{CaCertificate, Key};
+
+use super::depth::DepthLimit;
+use crate::keys::Keys;
 
 /// What a service's connections go by, other than the name that is verified.
 pub struct Trust {
-    /// `None`: those of the system.
-    authorities: Option<Arc<CaType>>,
-    identity: Option<Arc<CertKey>>,
+    config: Arc<ClientConfig>,
     group: u64,
 }
 
-/// Why there is no TLS by these certificates. It repeats nothing of a key.
+/// Why there is no TLS by this authority.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {message}")]
 pub struct Unusable {
@@ -34,76 +35,92 @@ pub struct Unusable {
     pub message: String,
 }
 
+/// Those of the system, read when they are first needed.
+static SYSTEM: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
+    let mut roots = RootCertStore::empty();
+    if let Err(error) = load_platform_certs_incl_env_into_store(&mut roots) {
+        error!("cannot read the system's certificate authorities: {error}");
+    }
+    Arc::new(roots)
+});
+
 impl Trust {
-    /// Shows `identity`, and believes `authorities` alone; the system's, if there are none.
+    /// Shows `identity`, and believes `authorities` alone (the system's, if there are none) over at most `depth`
+    /// certificates between theirs and the upstream's.
     ///
     /// # Errors
-    /// The first certificate or key that cannot be used.
-    pub fn new(identity: Option<&Certificate>, authorities: &[&CaCertificate]) -> Result<Self, Unusable> {
+    /// The first authority that cannot be used.
+    pub fn new(
+        identity: Option<&Arc<Keys>>,
+        authorities: &[&CaCertificate],
+        depth: Option<u8>,
+    ) -> Result<Self, Unusable> {
         let mut hash = blake3::Hasher::new();
-        let identity = identity.map(|shown| parse_identity(shown, &mut hash)).transpose()?;
+        identity.into_iter().flat_map(|keys| keys.certificates()).for_each(|shown| part(&mut hash, shown));
         hash.update(b"authorities");
-        let mut roots = Vec::new();
+        let mut roots = RootCertStore::empty();
         for authority in authorities {
             for root in parse_roots(authority)? {
                 part(&mut hash, &root);
-                roots.push(WrappedX509::new(root.to_vec(), parse_x509));
+                roots.add(root).map_err(|error| unusable(authority, error))?;
             }
         }
-        let authorities = (!roots.is_empty()).then(|| roots.into());
+        hash.update(b"depth").update(&depth.map_or([0, 0], |depth| [1, depth]));
+        let roots = if roots.is_empty() { SYSTEM.clone() } else { Arc::new(roots) };
         let digest = hash.finalize();
         let group = digest.as_bytes().first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
-        Ok(Self { authorities, identity: identity.map(Arc::new), group })
+        Ok(Self { config: Arc::new(config(identity, roots, depth)), group })
     }
 
-    /// Whether connections may be shared: the same for the same certificates and keys, and for no others.
+    /// Whether connections may be shared: the same for the same certificates and depth, and for no others.
     pub fn group(&self) -> u64 {
         self.group
     }
 
-    /// Makes `peer` go by this. Pingora tells connections apart by the serial number of the certificate shown,
-    /// and not at all by the authorities believed; the group tells all of it.
+    /// Makes `peer` go by this. Pingora does not look at a configuration when it tells connections apart; the
+    /// group does.
     pub(super) fn set(&self, peer: &mut HttpPeer) {
-        peer.options.ca.clone_from(&self.authorities);
-        peer.client_cert_key.clone_from(&self.identity);
+        peer.options.tls_config = Some(self.config.clone());
         peer.group_key = self.group;
     }
 }
 
-fn parse_identity(shown: &Certificate, hash: &mut blake3::Hasher) -> Result<CertKey, Unusable> {
-    let unusable = |field, message| Unusable { key: Key::certificate(shown.id), field, message };
-    let chain = parse_chain(&shown.cert).map_err(|message| unusable("cert", message))?;
-    let invalid = || unusable("key", "invalid key: no private key that TLS knows in PEM".to_owned());
-    let key = PrivateKeyDer::from_pem_slice(shown.key.as_bytes()).map_err(|_| invalid())?;
-    let bytes = key.secret_der().to_vec();
-    // What Pingora makes of the bytes for each connection, and takes for granted.
-    PrivateKeyDer::try_from(bytes.clone()).map_err(|_| invalid())?;
-    CertifiedKey::from_der(chain.clone(), key, &ring::default_provider())
-        .map_err(|error| unusable("cert", format!("cannot be used with its key: {error}")))?;
-    chain.iter().for_each(|certificate| part(hash, certificate));
-    part(hash, &bytes);
-    Ok(CertKey::new(chain.iter().map(|certificate| certificate.to_vec()).collect(), bytes))
+/// Sessions that it resumes are its own: rustls keeps them within a configuration, and with the verifier that they
+/// were begun by.
+fn config(identity: Option<&Arc<Keys>>, roots: Arc<RootCertStore>, depth: Option<u8>) -> ClientConfig {
+    let builder = ClientConfig::builder();
+    let builder = match depth {
+        Some(depth) => {
+            let verifier = DepthLimit::new(roots, builder.crypto_provider(), depth);
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+        }
+        None => builder.with_root_certificates(roots),
+    };
+    match identity {
+        Some(keys) => builder.with_client_cert_resolver(keys.clone()),
+        None => builder.with_no_client_auth(),
+    }
+}
+
+impl ResolvesClientCert for Keys {
+    fn resolve(&self, _: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.choose(schemes)
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
 }
 
 fn parse_roots(authority: &CaCertificate) -> Result<Vec<CertificateDer<'static>>, Unusable> {
-    let unusable = |message| Unusable { key: Key::ca_certificate(authority.id), field: "cert", message };
-    let chain = parse_chain(&authority.cert).map_err(unusable)?;
-    for root in &chain {
-        let added = RootCertStore::empty().add(root.clone());
-        added.map_err(|error| unusable(format!("invalid certificate: {error}")))?;
-    }
-    Ok(chain)
+    let roots = CertificateDer::pem_slice_iter(authority.cert.as_bytes()).collect::<Result<Vec<_>, _>>();
+    let roots = roots.map_err(|error| unusable(authority, error))?;
+    if roots.is_empty() { Err(unusable(authority, "none in PEM")) } else { Ok(roots) }
 }
 
-fn parse_chain(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let chain = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
-    let chain = chain.map_err(|error| format!("invalid certificate: {error}"))?;
-    for certificate in &chain {
-        // By the parser that Pingora trusts to succeed.
-        x509_parser::parse_x509_certificate(certificate)
-            .map_err(|error| format!("invalid certificate: not X.509: {error}"))?;
-    }
-    if chain.is_empty() { Err("invalid certificate: none in PEM".to_owned()) } else { Ok(chain) }
+fn unusable(authority: &CaCertificate, why: impl fmt::Display) -> Unusable {
+    let message = format!("invalid certificate: {why}");
+    Unusable { key: Key::ca_certificate(authority.id), field: "cert", message }
 }
 
 /// With its length, so that the end of one part is not the beginning of the next.
@@ -111,7 +128,7 @@ fn part(hash: &mut blake3::Hasher, bytes: &[u8]) {
     hash.update(&bytes.len().to_le_bytes()).update(bytes);
 }
 
-/// Without the certificates, and of course without the key.
+/// Without the configuration, which has the key.
 impl fmt::Debug for Trust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Trust").field("group", &self.group).finish_non_exhaustive()
@@ -122,54 +139,54 @@ impl fmt::Debug for Trust {
 mod tests {
     use super::*;
     use testkit::certs;
+    use wire::Certificate;
 
     fn read(path: &std::path::Path) -> String {
         std::fs::read_to_string(path).unwrap()
     }
 
-    fn certificate(pair: &certs::Pair) -> Certificate {
-        Certificate { cert: read(&pair.cert), key: read(&pair.key), ..Certificate::default() }
+    fn keys(pair: &certs::Pair) -> Arc<Keys> {
+        let (cert, key) = (read(&pair.cert), read(&pair.key));
+        Arc::new(Keys::parse(&Certificate { cert, key, ..Certificate::default() }).unwrap())
+    }
+
+    fn authority(pair: &certs::Pair) -> CaCertificate {
+        CaCertificate { cert: read(&pair.cert), ..CaCertificate::default() }
     }
 
     #[test]
-    fn other_certificates_are_another_group_and_the_same_ones_are_not() {
+    fn other_terms_are_another_group_and_the_same_ones_are_not() {
         let folder = tempfile::tempdir().unwrap();
-        let [a, b] = ["a", "b"].map(|name| certificate(&certs::valid(folder.path(), name)));
-        let ca = |of: &Certificate| CaCertificate { cert: of.cert.clone(), ..CaCertificate::default() };
-        let (ca_a, ca_b) = (ca(&a), ca(&b));
-        let group =
-            |identity, authorities: &[&CaCertificate]| Trust::new(identity, authorities).unwrap().group();
+        let [pair_a, pair_b] = ["a", "b"].map(|name| certs::valid(folder.path(), name));
+        let [a, b] = [&pair_a, &pair_b].map(keys);
+        let [ca_a, ca_b] = [&pair_a, &pair_b].map(authority);
+        let group = |identity, authorities: &[&CaCertificate], depth| {
+            Trust::new(identity, authorities, depth).unwrap().group()
+        };
         let all = [
-            group(None, &[]),
-            group(Some(&a), &[]),
-            group(Some(&b), &[]),
-            group(None, &[&ca_a]),
-            group(None, &[&ca_b]),
-            group(None, &[&ca_a, &ca_b]),
-            group(Some(&a), &[&ca_a]),
+            group(None, &[], None),
+            group(None, &[], Some(0)),
+            group(None, &[], Some(1)),
+            group(Some(&a), &[], None),
+            group(Some(&b), &[], None),
+            group(None, &[&ca_a], None),
+            group(None, &[&ca_a], Some(1)),
+            group(None, &[&ca_b], None),
+            group(None, &[&ca_a, &ca_b], None),
+            group(Some(&a), &[&ca_a], None),
         ];
         for (index, one) in all.iter().enumerate() {
             assert!(!all[..index].contains(one), "{index}");
         }
-        assert_eq!(group(Some(&a), &[&ca_a]), all[6]);
+        assert_eq!(group(Some(&a), &[&ca_a], None), all[9]);
     }
 
     #[test]
-    fn what_is_no_certificate_and_what_is_not_its_key_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let [a, b] = ["a", "b"].map(|name| certificate(&certs::valid(folder.path(), name)));
-        let garbage = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n";
-        let no_key = "-----BEGIN PRIVATE KEY-----\nMQ==\n-----END PRIVATE KEY-----\n";
-        for (cert, key, field) in [
-            (garbage, &*a.key, "cert"),
-            ("", &a.key, "cert"),
-            (&a.cert, no_key, "key"),
-            (&a.cert, &b.key, "cert"),
-        ] {
-            let bad = Certificate { cert: cert.into(), key: key.into(), ..Certificate::default() };
-            assert_eq!(Trust::new(Some(&bad), &[]).unwrap_err().field, field, "{cert}");
+    fn what_is_no_certificate_is_refused() {
+        for garbage in ["", "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"] {
+            let bad = CaCertificate { cert: garbage.into(), ..CaCertificate::default() };
+            let unusable = Trust::new(None, &[&bad], None).unwrap_err();
+            assert_eq!((unusable.key, unusable.field), (Key::ca_certificate(bad.id), "cert"));
         }
-        let bad = CaCertificate { cert: garbage.into(), ..CaCertificate::default() };
-        assert_eq!(Trust::new(None, &[&bad]).unwrap_err().key, Key::ca_certificate(bad.id));
     }
 }

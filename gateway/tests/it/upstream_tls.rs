@@ -1,10 +1,20 @@
 //! TLS with upstreams: whose certificates are believed, which one is shown, and that connections made under
 //! other terms are not used.
 
+use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use gateway::route::{Builder, Change};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{HandshakeKind, ServerConfig};
 use testkit::certs::{Authority, Pair, Usage};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use uuid::Uuid;
 use wire::{CaCertificate, Certificate, Key, Protocol, Service};
 
@@ -111,6 +121,65 @@ async fn a_certificate_is_shown_to_an_upstream_that_asks_for_one() {
     gateway.get("/shown").await.expect(502);
 }
 
+/// Certificates between that of the server and that of the authority are counted, as OpenSSL does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_is_no_longer_than_the_service_says() {
+    let (gateway, authorities) = (Gateway::start(), Authorities::new());
+    let (one, two) = (authorities.good.below("one"), authorities.good.below("one").below("two"));
+    let servers = [
+        authorities.server.clone(),
+        one.issue_server("a", &["localhost"]),
+        two.issue_server("b", &["localhost"]),
+    ];
+    let upstreams = servers.each_ref().map(TlsUpstream::start);
+    gateway.apply(authorities.put());
+    for (between, upstream) in upstreams.iter().enumerate() {
+        for depth in [None, Some(0), Some(1), Some(2)] {
+            let id = 10 * (between + 1) + depth.map_or(9, usize::from);
+            let service = Service { tls_verify_depth: depth, ..verified(id as u128, upstream, &[GOOD]) };
+            let path = format!("/{id}");
+            gateway.serve(service, route(id as u128, &path));
+            let is_deep = depth.is_some_and(|depth| between > depth.into());
+            gateway.get(&path).await.expect(if is_deep { 502 } else { 200 });
+        }
+    }
+    // It says nothing of what is not verified.
+    let unverified = Service {
+        tls_verify: Some(false),
+        tls_verify_depth: Some(0),
+        ..verified(1, &upstreams[2], &[OTHER])
+    };
+    gateway.serve(unverified, route(1, "/any"));
+    gateway.get("/any").await.expect(200);
+}
+
+/// A session is begun once, and taken up again by those who believe the same; never by those who would not have
+/// begun it.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_resumed_under_the_same_terms_and_under_no_others() {
+    let (gateway, authorities) = (Gateway::start(), Authorities::new());
+    let mut upstream = ClosingUpstream::start(&authorities.server).await;
+    gateway.apply(authorities.put());
+    let of = |id, authority| verified_at(id, upstream.address, &[authority]);
+    gateway.serve(of(1, GOOD), route(1, "/good"));
+    gateway.serve(Service { tls_verify: Some(false), ..of(2, OTHER) }, route(2, "/any"));
+    gateway.serve(of(3, OTHER), route(3, "/other"));
+    for (path, status, handshake) in [
+        ("/any", 200, Some(HandshakeKind::Full)),
+        ("/any", 200, Some(HandshakeKind::Full)),
+        ("/other", 502, None),
+        ("/good", 200, Some(HandshakeKind::Full)),
+        ("/good", 200, Some(HandshakeKind::Resumed)),
+        ("/good", 200, Some(HandshakeKind::Resumed)),
+        ("/other", 502, None),
+    ] {
+        gateway.get(path).await.expect(status);
+        if let Some(handshake) = handshake {
+            assert_eq!(upstream.handshakes.recv().await, Some(handshake), "{path}");
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_used_is_refused_with_the_entity_and_the_field() {
     let authorities = Authorities::new();
@@ -138,14 +207,51 @@ fn what_cannot_be_used_is_refused_with_the_entity_and_the_field() {
     assert_eq!((refusal.key, refusal.field.as_deref()), (Key::ca_certificate(GOOD), Some("cert")));
 }
 
+/// A server that answers one request on each connection, and tells how it was begun.
+struct ClosingUpstream {
+    address: SocketAddr,
+    handshakes: mpsc::UnboundedReceiver<HandshakeKind>,
+    _tasks: JoinSet<()>,
+}
+
+impl ClosingUpstream {
+    async fn start(pair: &Pair) -> Self {
+        node::install_tls_provider();
+        let chain = CertificateDer::pem_file_iter(&pair.cert).unwrap().collect::<Result<_, _>>().unwrap();
+        let key = PrivateKeyDer::from_pem_file(&pair.key).unwrap();
+        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, (told, handshakes)) = (listener.local_addr().unwrap(), mpsc::unbounded_channel());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // One whose client does not believe it fails.
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                told.send(stream.get_ref().1.handshake_kind().unwrap()).ok();
+                let (mut request, answer) =
+                    ([0; 4096], b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                if stream.read(&mut request).await.is_ok() && stream.write_all(answer).await.is_ok() {
+                    stream.shutdown().await.ok();
+                }
+            }
+        });
+        Self { address, handshakes, _tasks: tasks }
+    }
+}
+
 fn verified(id: u128, upstream: &TlsUpstream, authorities: &[Uuid]) -> Service {
+    verified_at(id, upstream.address, authorities)
+}
+
+fn verified_at(id: u128, address: SocketAddr, authorities: &[Uuid]) -> Service {
     Service {
         protocol: Protocol::Https,
         host: "localhost".into(),
         tls_verify: Some(true),
         retries: 0,
         ca_certificates: (!authorities.is_empty()).then(|| authorities.to_vec()),
-        ..at(id, upstream.address)
+        ..at(id, address)
     }
 }
 

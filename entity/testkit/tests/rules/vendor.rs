@@ -7,7 +7,7 @@ use crate::root;
 
 #[test]
 fn vendored_crates_are_the_published_ones_and_a_patch() {
-    for name in ["pingora-http", "pingora-proxy", "pingora-timeout"] {
+    for name in ["pingora-core", "pingora-http", "pingora-proxy", "pingora-timeout"] {
         let vendored = root().join("gateway/vendor").join(name);
         let folder = tempfile::tempdir().unwrap();
         run(Command::new("cp").arg("-r").arg(vendored.join("src")).arg(folder.path()));
