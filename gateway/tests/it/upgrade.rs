@@ -37,7 +37,9 @@ async fn no_request_is_lost_and_changes_go_on() {
     let served = load.end().await;
     assert!(served.requests > 100 * upgrades(), "{served:?}");
     assert_eq!(served.failures, Vec::<String>::new(), "of {} requests", served.requests);
+    assert_eq!(stage.origin.count(), served.requests as usize, "each was sent upstream once");
     assert!(served.closed > 0, "an old process says with its last answers that it closes");
+    assert!(served.goaways > 0, "and by HTTP/2 that it takes no more streams");
 
     let view = stage.status().await;
     assert_eq!(stage.node_ids(), 1, "all of them were the same node");
