@@ -87,8 +87,7 @@ pub fn run(config: Config) -> Result<(), Failure> {
     }
     let upgrade =
         Upgrade::new(listeners, status_draining, agent.clone(), shared.live.clone(), config.upgrade_timeout);
-    let signals = Signals::listen()
-        .map_err(|error| Failure::internal(format!("cannot listen for signals: {error}")))?;
+    let signals = Signals::listen()?;
     let shutdown = Stop {
         signals: Mutex::new(Some(signals)),
         draining,

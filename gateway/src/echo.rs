@@ -5,30 +5,54 @@ use std::net::SocketAddr;
 use async_trait::async_trait;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response};
+use node::exit::Failure;
+use parking_lot::Mutex;
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
-use pingora::server::{RunArgs, Server};
+use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use serde_json::{Map, Value, json};
 
 use crate::app;
-use crate::drain::Draining;
-use crate::listener::{BindError, Bound};
+use crate::drain::{Draining, Signals, Told};
+use crate::listener::Bound;
 
 /// Answers 200 with method, path, headers and size of the body, as JSON.
 #[derive(Debug)]
 struct Echo;
 
+/// Pingora would listen for signals only after it answers.
+struct Stop(Mutex<Option<Signals>>);
+
 /// Serves on `address` until the process is told to stop.
 ///
 /// # Errors
-/// When the address cannot be listened on.
-pub fn run(address: SocketAddr) -> Result<(), BindError> {
-    let bound = Bound::bind(&[address])?;
+/// When it cannot listen on the address, or for signals.
+pub fn run(address: SocketAddr) -> Result<(), Failure> {
+    let signals = Signals::listen()?;
+    let bound = Bound::bind(&[address]).map_err(Failure::unavailable)?;
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut server = Server::new_with_opt_and_conf(None, app::server_conf(threads));
     server.add_service(bound.serve("echo", Echo, Draining::new()));
-    server.run(RunArgs::default());
+    server.run(RunArgs { shutdown_signal: Box::new(Stop(Mutex::new(Some(signals)))) });
     Ok(())
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Stop {
+    async fn recv(&self) -> ShutdownSignal {
+        let signals = self.0.lock().take();
+        if let Some(mut signals) = signals {
+            loop {
+                match signals.next().await {
+                    Told::Stop => return ShutdownSignal::GracefulTerminate,
+                    Told::StopNow => break,
+                    // There is nothing to hand over.
+                    Told::Upgrade => {}
+                }
+            }
+        }
+        ShutdownSignal::FastShutdown
+    }
 }
 
 #[async_trait]

@@ -57,7 +57,7 @@ fn main() -> ExitCode {
             healthy.set(health.is_ok());
             say(&health.unwrap_or_else(|reason| reason))
         }
-        Command::Echo { listen } => echo::run(listen).map_err(Failure::unavailable),
+        Command::Echo { listen } => echo::run(listen),
     });
     if healthy.get() { code } else { ExitCode::from(1) }
 }

@@ -2,6 +2,7 @@
 
 use std::{io, thread};
 
+use node::exit::Failure;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -9,7 +10,7 @@ use tracing::info;
 
 /// What an operator, or a service manager, asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(crate) enum Told {
     /// `SIGTERM`, `SIGQUIT`: stop once the requests in flight have ended.
     Stop,
     /// `SIGINT`: stop now.
@@ -39,7 +40,11 @@ impl Signals {
     ///
     /// # Errors
     /// When the system gives no thread, or none of what else that takes.
-    pub fn listen() -> io::Result<Self> {
+    pub fn listen() -> Result<Self, Failure> {
+        Self::try_listen().map_err(|error| Failure::internal(format!("cannot listen for signals: {error}")))
+    }
+
+    fn try_listen() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_io().build()?;
         let mut handlers = {
             let _entered = runtime.enter();
@@ -58,7 +63,7 @@ impl Signals {
         Ok(Self { told })
     }
 
-    pub(super) async fn next(&mut self) -> Told {
+    pub(crate) async fn next(&mut self) -> Told {
         match self.told.recv().await {
             Some(told) => told,
             // The thread lives as long as this does.
