@@ -2,16 +2,24 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::route::Change;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 use testkit::certs::{self, Pair};
 use testkit::curl;
 use testkit::http::Connection;
 use testkit::origin::{Answer, Origin};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use uuid::Uuid;
 use wire::{Certificate, Protocol, Route, Sni};
 
@@ -129,6 +137,34 @@ async fn a_handshake_has_a_deadline() {
     timeout(Duration::from_secs(10), silent.read_to_end()).await.unwrap().unwrap();
     gateway.wait_metric("gibbon_connections_total{result=\"tls_failed\"}", 1.0).await;
     gateway.wait_metric("gibbon_connections_active", 0.0).await;
+}
+
+/// In either protocol.
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_after_the_handshake_has_a_deadline() {
+    let (gateway, pairs) = (Gateway::with(&[("proxy.header_timeout", "300ms")]), Pairs::new());
+    let pair = pairs.make("pair", &["a.example"]);
+    gateway.apply(vec![put(1, &pair), name(1, "a.example", 1)]);
+    for protocol in ["h2", "http/1.1"] {
+        let mut silent = connect(&gateway, "a.example", &pair, protocol).await;
+        assert_eq!(silent.get_ref().1.alpn_protocol(), Some(protocol.as_bytes()));
+        let end = timeout(Duration::from_secs(10), silent.read_to_end(&mut Vec::new())).await;
+        // Whether TLS was ended first does not matter.
+        end.expect("the connection ends").ok();
+    }
+    gateway.wait_metric("gibbon_connections_total{result=\"header_timeout\"}", 2.0).await;
+    gateway.wait_metric("gibbon_connections_active", 0.0).await;
+}
+
+/// With the handshake done, and nothing said.
+async fn connect(gateway: &Gateway, name: &str, pair: &Pair, protocol: &str) -> TlsStream<TcpStream> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(&pair.cert).unwrap()).unwrap();
+    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![protocol.into()];
+    let stream = TcpStream::connect(gateway.tls_address).await.unwrap();
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
 }
 
 /// Handshakes all the while that certificates change.
