@@ -25,7 +25,7 @@ build: ## The two programs, optimised
 	cargo build --release --locked -p gateway
 
 # Three builds and a training load; `target/profiled` is used like `target/release`.
-profiled: build ## The two programs, the data plane optimised by a profile: some 15 % less work for a request
+profiled: build ## The two programs, the data plane optimised by a profile: some tenth less work for a small request
 	deploy/build-profiled.sh
 
 # The quick to fail come first; the last line is that of the test runner.

@@ -32,7 +32,7 @@ fn main() {
     println!(
         "µs of processor time a request: median (min-max) of rounds that take turns; x the floor's median"
     );
-    for routes in numbers("GIBBON_BENCH_SIZES", &[1, 10_000, 100_000]) {
+    for routes in numbers("GIBBON_BENCH_SIZES", &[1, 1_000, 10_000, 100_000]) {
         let peers = runtime.block_on(peers::start(routes, origin.address(), &identity));
         // What the other protocols cost does not depend on the routes.
         let protocols = [Protocol::Http, Protocol::Https, Protocol::Http2];
