@@ -8,11 +8,14 @@
 //! - [`plane`]: a whole installation: control plane, data planes, an origin;
 //! - [`http`]: a client that sends exactly the bytes it is told to;
 //! - [`origin`]: a server that answers, stalls, truncates or resets as scripted, and remembers;
+//! - [`relay`]: a TCP relay that can be slow, stall, or cut its connections;
+//! - [`unreachable`]: a UDP server that is silent, an address that neither accepts nor refuses;
 //! - [`network`]: two sides with a link between them that can be cut;
 //! - [`postgres`]: a private PostgreSQL, one database per test;
 //! - [`certs`]: key pairs, also expired or not yet valid ones;
 //! - [`wait`]: polling with a deadline.
 
+mod background;
 pub mod certs;
 pub mod curl;
 pub mod http;
@@ -22,4 +25,6 @@ pub mod plane;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod relay;
+pub mod unreachable;
 pub mod wait;

@@ -12,11 +12,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::JoinHandle;
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::background::Background;
 use crate::ports::{self, Port};
 
 pub use answer::Answer;
@@ -24,9 +23,10 @@ pub use answer::Answer;
 /// A running origin.
 #[derive(Debug)]
 pub struct Origin {
+    /// Ends before the port is given to another.
+    thread: Option<Background>,
     port: Arc<Port>,
     shared: Arc<Shared>,
-    thread: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
 /// A request that the origin received.
@@ -56,7 +56,7 @@ impl Origin {
         let port = Arc::new(ports::reserve());
         let shared = Arc::new(Shared::default());
         let thread = Some(spawn(port.address(), shared.clone()));
-        Self { port, shared, thread }
+        Self { thread, port, shared }
     }
 
     /// Where it listens.
@@ -115,11 +115,7 @@ impl Origin {
 
     /// Stops listening and resets all connections; connecting is refused from now on.
     pub fn stop(&mut self) {
-        if let Some((stop, thread)) = self.thread.take() {
-            // An error means that it has ended already.
-            stop.send(()).ok();
-            thread.join().ok();
-        }
+        drop(self.thread.take());
     }
 
     /// Listens again, at the same address.
@@ -138,12 +134,6 @@ impl Received {
     /// All header fields of this name, in any case.
     pub fn header_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.headers.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
-    }
-}
-
-impl Drop for Origin {
-    fn drop(&mut self) {
-        self.stop();
     }
 }
 
@@ -193,21 +183,11 @@ impl fmt::Debug for Script {
     }
 }
 
-fn spawn(address: SocketAddr, shared: Arc<Shared>) -> (oneshot::Sender<()>, JoinHandle<()>) {
-    let (stop, stopped) = oneshot::channel();
+fn spawn(address: SocketAddr, shared: Arc<Shared>) -> Background {
     // Bound here, so that a client may connect as soon as this returns.
     let listener = std::net::TcpListener::bind(address)
         .unwrap_or_else(|error| panic!("the origin cannot listen on {address}: {error}"));
-    let thread = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.expect("a runtime can be made").block_on(async {
-            tokio::select! {
-                () = serve::listen(listener, shared) => {}
-                _ = stopped => {}
-            }
-        });
-    });
-    (stop, thread)
+    Background::run(move || serve::listen(listener, shared))
 }
 
 #[cfg(test)]
