@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs a k6 scenario against a Gibbon of its own: the programs in RUN_BIN (target/release) and a demo origin,
-# on ports of their own, with a data folder that is thrown away. Ends with k6's exit code (99: a threshold
+# on free ports, with a data folder that is thrown away. Ends with k6's exit code (99: a threshold
 # was crossed).
 #
 #   load-tests/run.sh load-tests/smoke.js [k6 options]
@@ -11,9 +11,30 @@ scenario=${1:?usage: load-tests/run.sh SCENARIO [k6 options]}
 shift
 k6=$(PATH=$root/target/tools/bin:$PATH type -P k6) || { echo "there is no k6; .ci/install installs it" >&2; exit 1; }
 
-# Below the kernel's range for outgoing connections, and not those of `make run`.
-export RUN_ADMIN_PORT=18001 RUN_CLUSTER_PORT=18005 RUN_CONTROL_STATUS_PORT=18008
-export RUN_PROXY_PORT=18000 RUN_GATEWAY_STATUS_PORT=18007 RUN_ORIGIN_PORT=19000
+# Reserves a port for as long as this script runs and puts its number into the variable $1. As for the tests
+# (entity/testkit/src/ports.rs), a lock keeps it from others that reserve, and it lies outside of the kernel's range for
+# outgoing connections.
+reserve() {
+    local first last number lock locks=${TMPDIR:-/tmp}/gibbon-test-ports
+    mkdir --mode=1777 "$locks" 2>/dev/null || [[ -d $locks ]]
+    read -r first last </proc/sys/net/ipv4/ip_local_port_range
+    for number in $(shuf --input-range=20000-29999); do
+        ((number < first || number > last)) || continue
+        # A lock file that cannot be opened is that of another user.
+        { exec {lock}>>"$locks/$number"; } 2>/dev/null || continue
+        if flock --nonblock "$lock" && ! (exec 3<>"/dev/tcp/127.0.0.1/$number") 2>/dev/null; then
+            export "$1=$number"
+            return
+        fi
+        exec {lock}>&-
+    done
+    echo "there is no free port" >&2
+    return 1
+}
+
+for variable in RUN_{ADMIN,CLUSTER,CONTROL_STATUS,PROXY,GATEWAY_STATUS,ORIGIN}_PORT; do
+    reserve "$variable"
+done
 export RUN_BIN=${RUN_BIN:-$root/target/release}
 RUN_DATA=$(mktemp -d)
 export RUN_DATA
