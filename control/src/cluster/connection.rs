@@ -16,6 +16,9 @@ use super::session::{Action, Identity, Input, Need, Report, Session, Timing};
 use crate::metrics::ClusterMetrics;
 use crate::publish::Publisher;
 
+/// The session is asked again after this, whatever it says: a clock cannot add [`Duration::MAX`].
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
 /// What every connection needs; cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Context {
@@ -102,7 +105,7 @@ impl Connection {
     /// Waits for the next thing to happen and does what follows from it.
     async fn turn(&mut self, stop: &CancellationToken) -> Result<(), Ended> {
         let replaced = self.membership.as_ref().map(|membership| membership.replaced.clone());
-        let deadline = self.opened + self.session.deadline().min(Duration::from_secs(3600));
+        let wait = self.session.deadline().saturating_sub(self.opened.elapsed()).min(LONGEST_WAIT);
         let input = tokio::select! {
             message = self.link.recv() => match message? {
                 Some(message) => Input::Frame(self.decode(&message)?),
@@ -116,7 +119,7 @@ impl Connection {
                 self.fetching = None;
                 fetched
             }
-            () = tokio::time::sleep_until(deadline) => Input::Tick,
+            () = tokio::time::sleep(wait) => Input::Tick,
             reason = self.permit.withdrawn() => return Err(Ended::ByUs(CloseCode::Forbidden, reason)),
             () = stop.cancelled() => {
                 return Err(Ended::ByUs(CloseCode::ShuttingDown, "the control plane ends".into()));
@@ -218,3 +221,6 @@ async fn cancelled(token: Option<CancellationToken>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

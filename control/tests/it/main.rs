@@ -5,6 +5,7 @@ mod admin;
 mod deck;
 mod explained;
 mod faults;
+mod idle;
 mod pki;
 mod program;
 mod publish;

@@ -6,6 +6,7 @@
 
 mod count;
 mod error;
+mod pair;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -18,7 +19,7 @@ use http::{StatusCode, Uri};
 use rustls::{ClientConfig, ServerConfig};
 use rustls_pki_types::{CertificateDer, ServerName};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream, server};
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
@@ -30,6 +31,7 @@ use crate::identity::{Leaf, SERVER_NAME};
 
 use count::{Counted, Traffic};
 pub use error::LinkError;
+pub use pair::pair;
 
 /// The path of the cluster's endpoint. Any other is answered 404.
 pub const PATH: &str = "/v1/gibbon";
@@ -84,7 +86,12 @@ pub enum Closing {
     NoCode,
 }
 
-type Socket = WebSocketStream<Counted<TlsStream<TcpStream>>>;
+type Socket = WebSocketStream<Counted<Box<dyn Stream>>>;
+
+/// A connection's bytes: those of TLS, or of memory in tests.
+trait Stream: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
+
+impl Stream for TlsStream<TcpStream> {}
 
 /// Connects to `host:port`, within the default [`Limits`].
 ///
@@ -113,7 +120,7 @@ pub async fn connect_with(
         let stream = connecting.await.map_err(|_elapsed| LinkError::Timeout)?.map_err(LinkError::Tcp)?;
         prepare(&stream, limits)?;
         let tls = TlsConnector::from(config).connect(name, stream).await.map_err(LinkError::from_tls)?;
-        let (stream, traffic) = Counted::new(tls.into());
+        let (stream, traffic) = Counted::new(boxed(tls.into()));
         let (socket, _) = client_async_with_config(uri, stream, Some(websocket(limits)))
             .await
             .map_err(LinkError::from_websocket)?;
@@ -146,7 +153,7 @@ pub async fn accept_with(
         let address = stream.peer_addr().map_err(LinkError::Tcp)?;
         let tls = TlsAcceptor::from(config).accept(stream).await.map_err(LinkError::from_tls)?;
         let certificate = peer_leaf(&tls)?;
-        let (stream, traffic) = Counted::new(tls.into());
+        let (stream, traffic) = Counted::new(boxed(tls.into()));
         let mut uri = Uri::default();
         let socket = accept_hdr_async_with_config(stream, at_path(&mut uri), Some(websocket(limits)))
             .await
@@ -263,6 +270,10 @@ impl fmt::Display for Closing {
             Self::Open | Self::NoCode => Ok(()),
         }
     }
+}
+
+fn boxed(stream: TlsStream<TcpStream>) -> Box<dyn Stream> {
+    Box::new(stream)
 }
 
 async fn within<T>(

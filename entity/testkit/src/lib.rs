@@ -13,6 +13,7 @@
 //! - [`network`]: two sides with a link between them that can be cut;
 //! - [`postgres`]: a private PostgreSQL, one database per test;
 //! - [`certs`]: key pairs, also expired or not yet valid ones;
+//! - [`turns`]: how often a loop turns, under a paused clock;
 //! - [`wait`]: polling with a deadline.
 
 mod background;
@@ -27,4 +28,5 @@ pub mod postgres;
 pub mod process;
 pub mod relay;
 pub mod unreachable;
+pub mod turns;
 pub mod wait;

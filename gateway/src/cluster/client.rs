@@ -1,10 +1,12 @@
 //! Dials the control planes in turn and carries out what a session decides.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use node::identity::POLL;
 use node::link::{self, Closing, Link, LinkError};
+use rustls::ClientConfig;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -19,6 +21,9 @@ use super::session::{Action, Input, Session, Timing};
 const WELCOME: Duration = Duration::from_secs(10);
 /// A control plane that takes no bytes for this long is left.
 const SEND: Duration = Duration::from_secs(30);
+
+/// The session is asked again after this, whatever it says: a clock cannot add [`Duration::MAX`].
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// How a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -41,12 +46,20 @@ enum Ended {
 
 /// Keeps a connection to one of the control planes until `stop`.
 pub(super) async fn run(agent: &mut Agent, stop: &CancellationToken) {
+    run_over(link::connect, agent, stop).await;
+}
+
+/// [`run`], with the means to connect to an address.
+async fn run_over<D>(dial: D, agent: &mut Agent, stop: &CancellationToken)
+where
+    D: AsyncFn(&str, Arc<ClientConfig>) -> Result<Link, LinkError>,
+{
     let mut backoff = Backoff::default();
     for attempt in 0_usize.. {
         let address = agent.settings.control_planes[attempt % agent.settings.control_planes.len()].clone();
         let begun = Instant::now();
         let ended = tokio::select! {
-            ended = connect(agent, &address, stop) => ended,
+            ended = connect(&dial, agent, &address, stop) => ended,
             () = stop.cancelled() => return,
         };
         if stop.is_cancelled() {
@@ -75,13 +88,16 @@ async fn pause(agent: &mut Agent, delay: Duration) {
     }
 }
 
-async fn connect(agent: &mut Agent, address: &str, stop: &CancellationToken) -> Ended {
+async fn connect<D>(dial: &D, agent: &mut Agent, address: &str, stop: &CancellationToken) -> Ended
+where
+    D: AsyncFn(&str, Arc<ClientConfig>) -> Result<Link, LinkError>,
+{
     agent.reload_identity();
     let tls = match agent.keeper.client_config() {
         Ok(tls) => tls,
         Err(error) => return error.into(),
     };
-    match link::connect(address, tls).await {
+    match dial(address, tls).await {
         Ok(link) => Connection::new(agent, address, link).run(stop).await,
         Err(error) => error.into(),
     }
@@ -129,7 +145,7 @@ impl<'a> Connection<'a> {
     }
 
     async fn turn(&mut self, stop: &CancellationToken) -> Result<(), Ended> {
-        let deadline = self.opened + self.session.deadline().min(Duration::from_secs(3600));
+        let wait = self.session.deadline().saturating_sub(self.opened.elapsed()).min(LONGEST_WAIT);
         let input = tokio::select! {
             message = self.link.recv() => match message? {
                 Some(message) => Input::Frame(self.decode(&message)?),
@@ -139,7 +155,7 @@ impl<'a> Connection<'a> {
                 self.agent.reload_identity();
                 return Ok(());
             }
-            () = tokio::time::sleep_until(deadline) => Input::Tick,
+            () = tokio::time::sleep(wait) => Input::Tick,
             () = self.agent.writer.snapshot_wanted() => {
                 // The hello of the next connection says that nothing is held.
                 let reason = "the data plane needs a snapshot for its disk";
@@ -263,3 +279,6 @@ impl Agent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,11 +40,6 @@ impl<S> Counted<S> {
         (Self { inner, traffic: traffic.clone() }, traffic)
     }
 
-    #[cfg(test)]
-    pub(super) fn into_inner(self) -> S {
-        self.inner
-    }
-
     fn count_sent(&self, written: usize) {
         self.traffic.sent.fetch_add(written as u64, Ordering::Relaxed);
     }

@@ -252,9 +252,17 @@ async fn every_connection_is_a_full_handshake() {
     let cluster = Cluster::new();
     let (server, client) = (cluster.server(), cluster.client());
     for _ in 0..3 {
-        let (accepted, connected) = meet(server.clone(), client.clone()).await;
+        let (listener, address) = listen().await;
+        let serve =
+            async { TlsAcceptor::from(server.clone()).accept(listener.accept().await.unwrap().0).await };
+        let connect = async {
+            let tcp = TcpStream::connect(&address).await.unwrap();
+            let name = ServerName::try_from(SERVER_NAME).unwrap();
+            TlsConnector::from(client.clone()).connect(name, tcp).await
+        };
+        let (accepted, connected) = tokio::join!(serve, connect);
         drop(accepted.unwrap());
-        let tls = connected.unwrap().socket.into_inner().into_inner();
+        let tls = connected.unwrap();
         assert_eq!(tls.get_ref().1.handshake_kind(), Some(rustls::HandshakeKind::Full));
     }
 }

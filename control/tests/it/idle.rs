@@ -1,0 +1,54 @@
+//! What both programs cost while nothing happens. `GIBBON_TEST_IDLE_SECONDS` says for how long: 3900 outlasts
+//! an hour of one connection, after which both once spun.
+
+use std::time::Duration;
+
+use testkit::plane::{Database, Node, Planes};
+
+/// The greatest part of one core.
+const MOST: f64 = 0.005;
+/// The kernel counts in ticks of 10 ms, and a window may begin and end within one.
+const TICKS: u64 = 5;
+const TICKS_PER_SECOND: u64 = 100;
+const WINDOW: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_programs_take_under_half_a_percent_of_a_core() {
+    let seconds = std::env::var("GIBBON_TEST_IDLE_SECONDS").map_or(5, |text| text.parse().unwrap());
+    let mut left = Duration::from_secs(seconds);
+    let mut planes = Planes::new(Database::Sqlite);
+    planes.control.node.set("cluster.heartbeat_interval", "30s");
+    planes.gateway.node.set("cluster.heartbeat_interval", "30s");
+    planes.control.node.start().await;
+    planes.gateway.node.start().await;
+    planes.serve("/").await;
+    // What the start leaves to be done is not idling.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    while !left.is_zero() {
+        let window = left.min(WINDOW);
+        left -= window;
+        let before = [ticks(&planes.control.node), ticks(&planes.gateway.node)];
+        tokio::time::sleep(window).await;
+        let used = [ticks(&planes.control.node) - before[0], ticks(&planes.gateway.node) - before[1]];
+        let core = |ticks: u64| ticks as f64 / (window.as_secs_f64() * TICKS_PER_SECOND as f64);
+        println!(
+            "{:>5} s: control plane {:.4}, data plane {:.4} of a core",
+            seconds - left.as_secs(),
+            core(used[0]),
+            core(used[1])
+        );
+        assert!(used.iter().all(|ticks| core(ticks.saturating_sub(TICKS)) <= MOST), "{used:?} ticks");
+    }
+    assert_eq!(planes.gateway.node.status_view().await["connected"], true);
+    planes.gateway.node.stop().await;
+    planes.control.node.stop().await;
+}
+
+/// User and system time so far, of all threads, in ticks.
+fn ticks(node: &Node) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", node.pid())).unwrap();
+    // The name, which may hold blanks, ends with the last bracket; then field 3 follows (proc(5)).
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let number = |field: usize| fields[field - 3].parse::<u64>().unwrap();
+    number(14) + number(15)
+}

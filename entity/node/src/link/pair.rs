@@ -1,0 +1,27 @@
+//! Two links in memory.
+
+use tokio::io::DuplexStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+use super::count::Counted;
+use super::{Closing, Limits, Link, Stream, websocket};
+
+/// Bytes that one end may send before the other has received them.
+const BUFFER: usize = 64 * 1024;
+
+impl Stream for DuplexStream {}
+
+/// Both ends of a connection within this process, the dialler's first: without TLS, for tests that pause the
+/// clock, which a socket of the kernel knows nothing of.
+pub async fn pair() -> (Link, Link) {
+    let (dialler, listener) = tokio::io::duplex(BUFFER);
+    (over(dialler, Role::Client).await, over(listener, Role::Server).await)
+}
+
+async fn over(stream: DuplexStream, role: Role) -> Link {
+    let stream: Box<dyn Stream> = Box::new(stream);
+    let (stream, traffic) = Counted::new(stream);
+    let socket = WebSocketStream::from_raw_socket(stream, role, Some(websocket(&Limits::default()))).await;
+    Link { socket, traffic, closing: Closing::Open }
+}
