@@ -1,6 +1,7 @@
 //! A data plane in this process, with a table that the test makes.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::IntoRawFd;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -13,6 +14,7 @@ use gateway::route::{Builder, Change};
 use pingora::apps::http_app::ServeHttp;
 use pingora::listeners::tls::TlsSettings;
 use pingora::protocols::http::ServerSession;
+use pingora::server::Fds;
 use pingora::services::Service as _;
 use pingora::services::listening::Service as Listening;
 use prometheus::Registry;
@@ -23,7 +25,6 @@ use rustls::server::WebPkiClientVerifier;
 use testkit::certs::{Authority, Pair};
 use testkit::http::{Client, Response};
 use testkit::origin::Origin;
-use testkit::ports;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 use wire::{Route, Service};
@@ -128,7 +129,10 @@ impl TlsUpstream {
 
     fn with(pair: &Pair, clients: Option<&Authority>) -> Self {
         node::install_tls_provider();
-        let port = ports::reserve();
+        // Bound before this returns: a request that came first would be refused, and answered 502.
+        let listener = TcpListener::bind(ANY_PORT).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
         let mut service = Listening::new("upstream".to_owned(), Hello);
         let (cert, key) = (pair.cert.to_str().unwrap(), pair.key.to_str().unwrap());
         let mut settings = TlsSettings::intermediate(cert, key).unwrap();
@@ -137,11 +141,13 @@ impl TlsUpstream {
             roots.add(CertificateDer::from_pem_file(&authority.cert).unwrap()).unwrap();
             settings.set_client_cert_verifier(WebPkiClientVerifier::builder(roots.into()).build().unwrap());
         }
-        service.add_tls_with_settings(&port.to_string(), None, settings);
-        let (address, mut tasks) = (port.address(), JoinSet::new());
+        // Pingora finds a listener that is bound by the text of its address.
+        service.add_tls_with_settings(&address.to_string(), None, settings);
+        let (mut fds, mut tasks) = (Fds::new(), JoinSet::new());
+        fds.add(address.to_string(), listener.into_raw_fd());
         tasks.spawn(async move {
-            let (_held, stop) = (port, Draining::new());
-            service.start_service(None, stop.watch(), 1).await;
+            let (fds, stop) = (Some(Arc::new(parking_lot::Mutex::new(fds))), Draining::new());
+            service.start_service(fds, stop.watch(), 1).await;
         });
         Self { address, _tasks: tasks }
     }
