@@ -5,9 +5,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod circles;
 mod deploy;
 mod graph;
+mod imports;
 mod layers;
+mod ports;
 mod source;
 mod tree;
 mod vendor;

@@ -57,6 +57,11 @@ impl Source {
         found
     }
 
+    /// All tokens with their lines; a literal is an empty one.
+    pub(crate) fn words(&self) -> Vec<(usize, &str)> {
+        (0..self.tokens.len()).map(|i| (self.tokens[i].line, self.text(i))).collect()
+    }
+
     /// Where this sequence of tokens stands.
     pub(crate) fn says(&self, sequence: &[&str]) -> Vec<String> {
         let starts = (0..self.tokens.len()).filter(|&i| self.is_at(sequence, i));
@@ -113,13 +118,25 @@ impl Source {
 
 /// The sources of a module and of those below it: of `a/b`, the files `a/b.rs` and `a/b/**.rs`.
 pub(crate) fn module(path: &str) -> Vec<Source> {
-    let inside = format!("{path}/");
-    let file = format!("{path}.rs");
-    let top = path.split('/').next().expect("a path has a first part");
-    let sources: Vec<_> =
-        below(top).into_iter().filter(|s| s.path == file || s.path.starts_with(&inside)).collect();
-    assert!(!sources.is_empty(), "there is no module {path}: a rule is about it");
-    sources
+    let (file, folder) = (root().join(format!("{path}.rs")), root().join(path));
+    let mut paths = Vec::new();
+    if folder.is_dir() {
+        collect(&folder, &mut paths);
+    }
+    paths.extend(file.is_file().then_some(file));
+    paths.sort();
+    assert!(!paths.is_empty(), "there is no module {path}: a rule is about it");
+    paths.iter().map(|path| read(path)).collect()
+}
+
+/// Whether a file is that of the module, or of one below it.
+pub(crate) fn is_within(file: &str, module: &str) -> bool {
+    file.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+}
+
+/// One source.
+pub(crate) fn file(path: &str) -> Source {
+    read(&root().join(path))
 }
 
 /// All sources of these folders, but none of what stands beside them for tests.

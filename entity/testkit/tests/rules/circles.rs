@@ -1,0 +1,155 @@
+//! Modules that use each other can be understood only together: none of a package's modules do, but those that are
+//! listed with a reason.
+//!
+//! Modules are compared with the others of the same parent, with all that lies below them counted as theirs. That a
+//! module and its parent use each other is usual: the parent is the face of its children.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::assert_none;
+use crate::imports::{Modules, Path, Reached, made_up};
+
+/// A module, one that it uses though that one uses it, and what would open the circle.
+type Exception = (&'static str, &'static str, &'static str);
+
+/// An exception whose circle has gone goes from here.
+const KNOWN: &[Exception] = &[
+    ("control::metrics", "control::cluster", "the list of reasons for refusals belongs to the metrics"),
+    ("control::admin::certificate", "control::admin::sni", "nested names; a generic resource needs neither"),
+    ("control::pki::revoke", "control::pki::show", "`moment` belongs to their parent"),
+    ("control::store::log", "control::store::write", "`ROWS` belongs to their parent"),
+    ("control::store::rows", "control::store::write", "`ROWS` belongs to their parent"),
+    ("control::store::tags", "control::store::write", "`ROWS` belongs to their parent"),
+    ("control::store::references", "control::store::write", "needs its transaction only, not `Write`"),
+    ("entity::certificate", "entity::sni", "SeaORM: a relation is declared on both sides"),
+    ("entity::service", "entity::route", "SeaORM: a relation is declared on both sides"),
+    ("gateway::drain", "gateway::upgrade", "`Draining` alone is what the others need: a module of its own"),
+    ("gateway::listener", "gateway::proxy", "the gate could be generic over what serves a connection"),
+    ("gateway::request", "gateway::context", "needs parts of the context, not all of it"),
+    ("gateway::upstream", "gateway::context", "its own part of the context belongs to it"),
+    ("gateway::route", "gateway::upstream", "the terms of TLS could be a module of their own"),
+    ("gateway::route::certificates", "gateway::route::builder", "`Refusal` belongs into a module of its own"),
+    ("gateway::route::entry", "gateway::route::builder", "`Refusal` belongs into a module of its own"),
+    ("wire::update", "wire::frame", "an update could return messages instead of frames"),
+];
+
+const PACKAGES: [&str; 6] = ["control", "entity", "gateway", "migration", "node", "wire"];
+
+/// Which modules use which of their siblings, and a place where they do.
+type Uses = BTreeMap<Path, BTreeMap<Path, String>>;
+
+#[test]
+fn modules_of_a_package_do_not_use_each_other_in_a_circle() {
+    let modules = Modules::of_workspace();
+    let all: Uses = PACKAGES.iter().flat_map(|package| uses(&modules, package)).collect();
+    let circles = circles(&without(all.clone(), KNOWN));
+    assert_none("no circle between modules", &circles.iter().map(Circle::to_string).collect::<Vec<_>>());
+    for (i, (from, to, _)) in KNOWN.iter().enumerate() {
+        let others = [&KNOWN[..i], &KNOWN[i + 1..]].concat();
+        let needed = !self::circles(&without(all.clone(), &others)).is_empty();
+        assert!(needed, "{from} and {to} are in no circle any more: the exception is no longer needed");
+    }
+}
+
+#[test]
+fn circle_over_a_re_export_is_found() {
+    let modules = made_up(&[
+        ("gateway/src/lib.rs", "pub mod a; pub mod b; pub mod c; pub mod face; pub use a::A;"),
+        ("gateway/src/a.rs", "pub mod below; pub struct A; use crate::c::C;"),
+        ("gateway/src/a/below.rs", "use super::A; use crate::face::B;"),
+        ("gateway/src/b.rs", "pub struct B; fn f(a: crate::A) {}"),
+        ("gateway/src/c.rs", "pub struct C;"),
+        ("gateway/src/face.rs", "pub use crate::b::B;"),
+    ]);
+    let uses = uses(&modules, "gateway");
+    let found: Vec<_> = circles(&uses).into_iter().map(|circle| circle.name).collect();
+    assert_eq!(found, ["gateway: a, b"]);
+    assert!(circles(&without(uses, &[("gateway::a", "gateway::b", "a reason")])).is_empty());
+}
+
+/// Modules of one parent, each of which reaches each.
+struct Circle {
+    name: String,
+    uses: Vec<String>,
+}
+
+impl std::fmt::Display for Circle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:\n    {}", self.name, self.uses.join("\n    "))
+    }
+}
+
+fn uses(modules: &Modules, package: &str) -> Uses {
+    let mut uses = Uses::new();
+    for from in modules.of_package(package) {
+        for reached in modules.reached(from) {
+            let Some(to) = &reached.module else { continue };
+            if let Some((user, used)) = siblings(from, to) {
+                let place = || describe(from, &reached);
+                uses.entry(user).or_default().entry(used).or_insert_with(place);
+            }
+        }
+    }
+    uses
+}
+
+fn without(mut uses: Uses, exceptions: &[Exception]) -> Uses {
+    let path = |text: &str| text.split("::").map(str::to_owned).collect::<Path>();
+    for (from, to, _) in exceptions {
+        if let Some(used) = uses.get_mut(&path(from)) {
+            used.remove(&path(to));
+        }
+    }
+    uses
+}
+
+/// The ancestors of both that have the same parent; `None` if one is the other's ancestor.
+fn siblings(from: &Path, to: &Path) -> Option<(Path, Path)> {
+    let common = from.iter().zip(to).take_while(|(a, b)| a == b).count();
+    let both = common > 0 && common < from.len().min(to.len());
+    both.then(|| (from[..=common].to_vec(), to[..=common].to_vec()))
+}
+
+fn describe(from: &Path, reached: &Reached) -> String {
+    format!(
+        "{}, line {}: {} is {}",
+        from.join("::"),
+        reached.line,
+        reached.said.join("::"),
+        reached.path.join("::")
+    )
+}
+
+fn circles(uses: &Uses) -> Vec<Circle> {
+    let mut seen = BTreeSet::new();
+    let mut circles = Vec::new();
+    for start in uses.keys() {
+        let members: BTreeSet<_> =
+            reach(uses, start).into_iter().filter(|other| reach(uses, other).contains(start)).collect();
+        if members.len() > 1 && seen.insert(members.clone()) {
+            circles.push(circle(uses, &members));
+        }
+    }
+    circles
+}
+
+fn reach<'a>(uses: &'a Uses, start: &Path) -> BTreeSet<&'a Path> {
+    let mut reached = BTreeSet::new();
+    let mut todo = vec![start];
+    while let Some(next) = todo.pop() {
+        for used in uses.get(next).into_iter().flat_map(BTreeMap::keys) {
+            if reached.insert(used) {
+                todo.push(used);
+            }
+        }
+    }
+    reached
+}
+
+fn circle(uses: &Uses, members: &BTreeSet<&Path>) -> Circle {
+    let parent = members.first().map(|first| first[..first.len() - 1].join("::")).unwrap_or_default();
+    let names: Vec<_> = members.iter().filter_map(|member| member.last().map(String::as_str)).collect();
+    let within = members.iter().filter_map(|member| uses.get(*member)).flatten();
+    let within = within.filter(|(used, _)| members.contains(used)).map(|(_, place)| place.clone());
+    Circle { name: format!("{parent}: {}", names.join(", ")), uses: within.collect() }
+}
