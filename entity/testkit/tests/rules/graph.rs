@@ -1,6 +1,7 @@
 //! What the packages may depend on, read from cargo's metadata.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
@@ -29,6 +30,9 @@ const NEVER: &[(&str, &str, &[&str])] = &[
     ),
 ];
 
+/// Packages of the workspace that may know everything: what tests and measures the others.
+const FREE: [&str; 2] = ["benches", "testkit"];
+
 /// Beginnings of file paths are not enough here: a dependency is one of normal, development or build.
 #[derive(Debug, Default)]
 struct Graph {
@@ -40,13 +44,7 @@ struct Graph {
 
 impl Graph {
     fn of_workspace() -> Self {
-        let output = Command::new(env!("CARGO"))
-            .args(["metadata", "--format-version", "1", "--locked"])
-            .current_dir(root())
-            .output()
-            .expect("cargo can be run");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Self::parse(&serde_json::from_slice(&output.stdout).expect("cargo writes JSON"))
+        Self::parse(&metadata(&[]))
     }
 
     fn parse(metadata: &Value) -> Self {
@@ -103,6 +101,33 @@ impl Graph {
             .map(|name| format!("{package} -> {name}"))
             .collect()
     }
+}
+
+/// The packages of the workspace, each with its manifest.
+pub(crate) fn members() -> BTreeMap<String, PathBuf> {
+    let metadata = metadata(&["--no-deps"]);
+    let packages = list(&metadata["packages"]).iter();
+    packages
+        .map(|package| (text(&package["name"]).to_owned(), text(&package["manifest_path"]).into()))
+        .collect()
+}
+
+fn metadata(more: &[&str]) -> Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .args(more)
+        .current_dir(root())
+        .output()
+        .expect("cargo can be run");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("cargo writes JSON")
+}
+
+#[test]
+fn every_package_has_its_rule() {
+    let ruled = |name: &str| FREE.contains(&name) || NEVER.iter().any(|(package, ..)| *package == name);
+    let without: Vec<_> = members().into_keys().filter(|name| !ruled(name)).collect();
+    assert_none("a package says in NEVER what it must not know", &without);
 }
 
 #[test]

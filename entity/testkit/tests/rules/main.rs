@@ -12,6 +12,7 @@ mod imports;
 mod layers;
 mod ports;
 mod source;
+mod text;
 mod tree;
 mod vendor;
 
