@@ -84,7 +84,7 @@ impl Authority {
     ///
     /// # Panics
     ///
-    /// As of [`Authority::new`].
+    /// Those of [`Authority::new`].
     pub fn below(&self, name: &str) -> Self {
         let issuer = CertifiedIssuer::signed_by(authority_params(name), new_key(), &self.issuer);
         let issuer = issuer.expect("an authority signs");
@@ -102,7 +102,7 @@ impl Authority {
     ///
     /// # Panics
     ///
-    /// As of [`Authority::new`].
+    /// Those of [`Authority::new`].
     pub fn issue(&self, name: &str, uris: &[&str], usages: &[Usage]) -> Pair {
         self.issue_until(name, uris, usages, Duration::days(365))
     }
@@ -111,7 +111,7 @@ impl Authority {
     ///
     /// # Panics
     ///
-    /// As of [`Authority::new`].
+    /// Those of [`Authority::new`].
     pub fn issue_server(&self, name: &str, names: &[&str]) -> Pair {
         let mut params = params(name, -Duration::DAY, Duration::days(365));
         let names = names.iter().map(|name| SanType::DnsName((*name).try_into().expect("a name is ASCII")));
@@ -126,7 +126,7 @@ impl Authority {
     ///
     /// # Panics
     ///
-    /// As of [`Authority::new`].
+    /// Those of [`Authority::new`].
     pub fn issue_until(&self, name: &str, uris: &[&str], usages: &[Usage], to: Duration) -> Pair {
         let mut params = params(name, -Duration::DAY, to);
         let uris = uris.iter().map(|uri| SanType::URI((*uri).try_into().expect("a URI is ASCII")));

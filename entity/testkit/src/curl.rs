@@ -29,11 +29,11 @@ pub async fn curl(arguments: &[&str]) -> Result<String, String> {
 ///
 /// # Errors
 ///
-/// As of [`curl`].
+/// Those of [`curl`].
 ///
 /// # Panics
 ///
-/// As of [`curl`].
+/// Those of [`curl`].
 pub async fn https(at: SocketAddr, name: &str, pair: &Pair, more: &[&str]) -> Result<String, String> {
     let (resolved, url) =
         (format!("{name}:{}:{}", at.port(), at.ip()), format!("https://{name}:{}/", at.port()));

@@ -1,4 +1,4 @@
-//! An HTTP/1.1 client that sends exactly what it is told to: a library would repair what a test wants to
+//! An HTTP/1.1 client that sends exactly the bytes of the test: a library would repair what a test wants to
 //! send broken. Connections are kept alive and reused; nothing is ever sent twice.
 
 mod connection;
@@ -47,7 +47,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As of [`Client::send`].
+    /// Those of [`Client::send`].
     pub async fn get(&self, target: &str) -> Result<Response> {
         self.send(&Request::new("GET", target)).await
     }
@@ -56,7 +56,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As of [`Client::send`].
+    /// Those of [`Client::send`].
     pub async fn delete(&self, target: &str) -> Result<Response> {
         self.send(&Request::new("DELETE", target)).await
     }
@@ -65,7 +65,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As of [`Client::send`].
+    /// Those of [`Client::send`].
     pub async fn post(&self, target: &str, body: &Value) -> Result<Response> {
         self.send(&Request::new("POST", target).json(body)).await
     }
@@ -74,7 +74,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As of [`Client::send`].
+    /// Those of [`Client::send`].
     pub async fn put(&self, target: &str, body: &Value) -> Result<Response> {
         self.send(&Request::new("PUT", target).json(body)).await
     }
@@ -83,7 +83,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As of [`Client::send`].
+    /// Those of [`Client::send`].
     pub async fn patch(&self, target: &str, body: &Value) -> Result<Response> {
         self.send(&Request::new("PATCH", target).json(body)).await
     }
@@ -92,7 +92,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As of [`Client::send`].
+    /// Those of [`Client::send`].
     pub async fn post_form(&self, target: &str, fields: &[(&str, &str)]) -> Result<Response> {
         self.send(&Request::new("POST", target).form(fields)).await
     }
@@ -113,7 +113,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As of [`Client::send`].
+    /// Those of [`Client::send`].
     pub async fn raw(&self, bytes: &[u8]) -> Result<Response> {
         let mut connection = Connection::open(self.address).await?;
         let exchange = async {

@@ -6,7 +6,7 @@
 //! - [`ports`]: ports that no other test, and no outgoing connection, is given;
 //! - [`process`]: our two programs as processes, built when they are stale, killed when dropped;
 //! - [`plane`]: a whole installation: control plane, data planes, an origin;
-//! - [`http`]: a client that sends exactly the bytes it is told to;
+//! - [`http`]: a client that sends exactly the bytes of the test;
 //! - [`origin`]: a server that answers, stalls, truncates or resets as scripted, and remembers;
 //! - [`relay`]: a TCP relay that can be slow, stall, or cut its connections;
 //! - [`unreachable`]: a UDP server that is silent, an address that neither accepts nor refuses;

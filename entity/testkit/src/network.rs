@@ -1,8 +1,8 @@
 //! A network of two sides that can be cut, in network namespaces: links and addresses that nobody else
 //! sees, and that are gone with the test, however it ends.
 //!
-//! A direction is cut by a wrong hardware address for the other side: what is sent is dropped on arrival,
-//! and nobody is told, as by a network that fails. No packet filter needs to be installed for that.
+//! A direction is cut by a wrong hardware address for the other side: packets are dropped on arrival
+//! without an error, as by a network that fails. No packet filter needs to be installed for that.
 
 use std::fs::File;
 use std::process::Command;

@@ -86,7 +86,7 @@ impl Planes {
     ///
     /// # Panics
     ///
-    /// As of [`Control::new`].
+    /// Those of [`Control::new`].
     pub fn new(database: Database) -> Self {
         let folder = folder();
         let pair = certs::valid(folder.path(), "cluster");
@@ -99,7 +99,7 @@ impl Planes {
     ///
     /// # Panics
     ///
-    /// As of [`Planes::start`].
+    /// Those of [`Planes::start`].
     pub async fn another_gateway(&self) -> Gateway {
         let mut gateway = Gateway::new(&[&self.control], &self.pair);
         gateway.node.start().await;
@@ -130,7 +130,7 @@ impl Control {
     ///
     /// # Panics
     ///
-    /// When a port or a folder cannot be had, or PostgreSQL does not start.
+    /// When no port or folder is free, or PostgreSQL does not start.
     pub fn new(database: Database, pair: &Pair) -> Self {
         Self::on((database == Database::Postgres).then(|| postgres::shared().database()), pair)
     }
@@ -196,7 +196,7 @@ impl Gateway {
     ///
     /// # Panics
     ///
-    /// When a port or a folder cannot be had.
+    /// When a port or a folder is not free.
     pub fn new(controls: &[&Control], pair: &Pair) -> Self {
         let addresses: Vec<_> = controls.iter().map(|control| control.cluster.to_string()).collect();
         Self::at(&addresses.join(","), pair)
@@ -206,7 +206,7 @@ impl Gateway {
     ///
     /// # Panics
     ///
-    /// As of [`Gateway::new`].
+    /// Those of [`Gateway::new`].
     pub fn at(control_planes: &str, pair: &Pair) -> Self {
         let (proxy, state) = (ports::reserve(), folder());
         let mut node = Node::new("the data plane", Program::gateway);

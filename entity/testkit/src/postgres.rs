@@ -39,7 +39,7 @@ pub struct Postgres {
 ///
 /// # Panics
 ///
-/// As of [`Postgres::start`].
+/// Those of [`Postgres::start`].
 pub fn shared() -> &'static Postgres {
     static SHARED: OnceLock<Postgres> = OnceLock::new();
     SHARED.get_or_init(Postgres::start)
@@ -59,7 +59,7 @@ impl Postgres {
     ///
     /// # Panics
     ///
-    /// As of [`Postgres::start`].
+    /// Those of [`Postgres::start`].
     pub fn start_durable() -> Self {
         Self::make(true)
     }
@@ -107,7 +107,7 @@ impl Postgres {
     ///
     /// # Panics
     ///
-    /// As of [`Postgres::stop`].
+    /// Those of [`Postgres::stop`].
     pub fn kill9(&mut self) {
         self.end(Signal::SIGKILL);
     }
@@ -117,7 +117,7 @@ impl Postgres {
     ///
     /// # Panics
     ///
-    /// As of [`Postgres::stop`].
+    /// Those of [`Postgres::stop`].
     pub fn crash(&mut self) {
         self.end(Signal::SIGQUIT);
     }
@@ -136,7 +136,7 @@ impl Postgres {
     ///
     /// # Panics
     ///
-    /// As of [`Postgres::stop`] and [`Postgres::start_again`].
+    /// Those of [`Postgres::stop`] and [`Postgres::start_again`].
     pub fn restart(&mut self) {
         self.stop();
         self.start_again();
@@ -155,7 +155,7 @@ impl Postgres {
     ///
     /// # Panics
     ///
-    /// As of [`Postgres::freeze`].
+    /// Those of [`Postgres::freeze`].
     pub fn thaw(&self) {
         self.signal_group(Signal::SIGCONT);
     }
