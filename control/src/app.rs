@@ -13,7 +13,7 @@ use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -114,14 +114,14 @@ impl App {
         let last = CancellationToken::new();
         // Before anything listens: who sees it ready may tell it to stop.
         let signals = Signals::new()?;
-        let mut tasks = JoinSet::new();
+        let (mut tasks, mut followers) = (JoinSet::new(), JoinSet::new());
         let (admin, status) = (self.admin(), self.status(&stop));
         info!(
             admin = %self.config.admin, cluster = %self.config.cluster, status = %self.config.status,
             node_id = %self.node_id, "the control plane is running"
         );
         tasks.spawn(http("admin", self.listeners.admin, admin, stop.clone()));
-        tasks.spawn(http("status", self.listeners.status, status, last.clone()));
+        followers.spawn(http("status", self.listeners.status, status, last.clone()));
         let settings = cluster::Settings {
             node_id: self.node_id,
             version: crate::VERSION.to_owned(),
@@ -138,9 +138,9 @@ impl App {
         );
         tasks.spawn(named("cluster", listening));
         tasks.spawn(named("guard", self.watch.follow(stop.clone())));
-        tasks.spawn(named("publisher", self.publisher.follow(last.clone())));
-        tasks.spawn(named("registry", self.data_planes.follow(self.store, last.clone())));
-        watch(tasks, signals, &stop, &last).await
+        followers.spawn(named("publisher", self.publisher.follow(last.clone())));
+        followers.spawn(named("registry", self.data_planes.follow(self.store, last.clone())));
+        watch((tasks, &stop), (followers, &last), signals).await
     }
 
     fn admin(&self) -> Router {
@@ -197,43 +197,44 @@ impl Signals {
     }
 }
 
-/// Waits for a signal, or for a task that ends by itself; then ends all of them.
+/// Tasks by their names.
+type Tasks = JoinSet<&'static str>;
+
+/// Waits for a signal, or for a task that ends by itself; then ends all of them, and after them those that follow
+/// what they do.
 async fn watch(
-    mut tasks: JoinSet<&'static str>,
+    (mut tasks, stop): (Tasks, &CancellationToken),
+    (mut followers, last): (Tasks, &CancellationToken),
     mut signals: Signals,
-    stop: &CancellationToken,
-    last: &CancellationToken,
 ) -> Result<(), Failure> {
     let outcome = tokio::select! {
         () = signals.recv() => Ok(()),
-        ended = tasks.join_next() => Err(Failure::internal(match ended {
-            Some(Ok(name)) => format!("the {name} task ended by itself"),
-            Some(Err(error)) => format!("a task failed: {error}"),
-            None => "there is nothing to run".to_owned(),
-        })),
+        ended = tasks.join_next() => Err(ended_by_itself(ended)),
+        ended = followers.join_next() => Err(ended_by_itself(ended)),
     };
     info!("stopping");
     stop.cancel();
-    drain(&mut tasks, LAST).await;
+    drain(&mut tasks).await;
     last.cancel();
-    drain(&mut tasks, 0).await;
+    drain(&mut followers).await;
     outcome
 }
 
-/// Waits until no more than `left` tasks run.
-async fn drain(tasks: &mut JoinSet<&'static str>, left: usize) {
-    let ended = async {
-        while tasks.len() > left {
-            tasks.join_next().await;
-        }
-    };
+fn ended_by_itself(ended: Option<Result<&'static str, JoinError>>) -> Failure {
+    Failure::internal(match ended {
+        Some(Ok(name)) => format!("the {name} task ended by itself"),
+        Some(Err(error)) => format!("a task failed: {error}"),
+        None => "there is nothing to run".to_owned(),
+    })
+}
+
+/// Waits until none of them runs.
+async fn drain(tasks: &mut Tasks) {
+    let ended = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(GRACE, ended).await.is_err() {
         warn!(still_running = tasks.len(), "not everything has ended in time; going on without");
     }
 }
-
-/// The tasks that end last: status, publisher, registry.
-const LAST: usize = 3;
 
 async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
     task.await;
