@@ -208,6 +208,7 @@ impl Connection<'_> {
             kinds: vec![1, 2],
             labels: [("zone".to_owned(), "a".to_owned())].into(),
             held: *self.held,
+            instance: None,
         }
     }
 }

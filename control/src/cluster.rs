@@ -3,16 +3,17 @@
 
 mod connection;
 pub(crate) mod guard;
+mod places;
 mod registry;
 mod session;
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use node::link::{self, LinkError};
+use node::link::{self, Limits, LinkError};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
@@ -20,17 +21,25 @@ use wire::CloseCode;
 
 use self::connection::Context;
 pub use self::guard::{Guard, GuardError, Watch};
+use self::places::{Place, Places};
 pub use self::registry::{KEPT, Pending, Registry};
 use self::session::{Identity, Timing};
 use crate::metrics::ClusterMetrics;
 use crate::publish::Publisher;
 
-/// From the last frame of an update until its ack: building a table of a million routes fits in.
-const ACK: Duration = Duration::from_secs(60);
+/// From the last frame of an update until its ack, of a data plane that is alive: it may build a large table, and
+/// what the kernel has taken may be on its way to a slow one.
+const ACK: Duration = Duration::from_secs(600);
 /// From the upgrade until the hello.
 const HELLO: Duration = Duration::from_secs(10);
-/// Connections on which data planes have not shown a certificate yet; further ones wait in the backlog.
-const HANDSHAKES: usize = 256;
+/// From the first packet until a data plane has shown its certificate and asked for the upgrade.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// Connections at once, of data planes and of those who have not shown yet that they are one.
+const CONNECTIONS: usize = 10_000;
+/// After an error of the listener.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Between two lines of the log about one trouble of the listener.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// What the listener needs.
 #[derive(Clone, Debug)]
@@ -61,54 +70,89 @@ pub async fn listen(
         registry,
         metrics,
     };
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+    let places = Places::default();
+    let (mut failing, mut crowded) = (Complaint::default(), Complaint::default());
     let mut connections = JoinSet::new();
     loop {
-        // Never closed, so there is always a permit to be had in the end.
-        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { break };
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
+        while connections.try_join_next().is_some() {}
         match accepted {
-            Ok((stream, _)) => {
-                let greeting = greet(stream, settings.guard.clone(), permit, context.clone(), stop.clone());
-                connections.spawn(greeting);
+            Ok((stream, address)) => {
+                let place = (connections.len() < CONNECTIONS).then(|| places.take(address.ip())).flatten();
+                let Some(place) = place else {
+                    context.metrics.handshakes_refused.with_label_values(&[guard::CROWDED]).inc();
+                    if crowded.is_due() {
+                        warn!(%address, "a connection to the cluster listener was refused: there are too many");
+                    }
+                    continue;
+                };
+                let guard = settings.guard.clone();
+                connections.spawn(greet(stream, address, guard, place, context.clone(), stop.clone()));
             }
             // Out of descriptors, or a connection that is gone already: the next may fare better.
             Err(error) => {
-                warn!(%error, "cannot accept a data plane");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                if failing.is_due() {
+                    warn!(%error, "cannot accept a data plane");
+                }
+                places.shed_oldest();
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(PAUSE) => {}
+                }
             }
         }
-        while connections.try_join_next().is_some() {}
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
 }
 
+/// A trouble that comes again with each connection, and is not to fill the log.
+#[derive(Debug, Default)]
+struct Complaint(Option<Instant>);
+
+impl Complaint {
+    fn is_due(&mut self) -> bool {
+        let due = self.0.is_none_or(|last| last.elapsed() >= QUIET);
+        if due {
+            self.0 = Some(Instant::now());
+        }
+        due
+    }
+}
+
 /// Lets a data plane in, or refuses it before a byte of configuration has left.
 async fn greet(
     stream: TcpStream,
+    address: SocketAddr,
     guard: Guard,
-    permit: OwnedSemaphorePermit,
+    place: Place,
     context: Context,
     stop: CancellationToken,
 ) {
-    let address = stream.peer_addr();
-    let accepted = link::accept(stream, guard.tls()).await;
-    drop(permit);
+    let limits = Limits { handshake: HANDSHAKE, ..Limits::default() };
+    let accepted = tokio::select! {
+        () = stop.cancelled() => return,
+        () = place.shed.cancelled() => {
+            context.metrics.handshakes_refused.with_label_values(&[guard::CROWDED]).inc();
+            return;
+        }
+        accepted = link::accept_with(&limits, stream, guard.tls()) => accepted,
+    };
+    drop(place);
     match accepted {
         Ok((mut link, peer)) => match guard.admit(&peer.certificate) {
             Ok(permit) => connection::serve(link, peer, permit, context, stop).await,
             Err(reason) => {
-                warn!(?address, "a connection to the cluster listener was refused: {reason}");
+                warn!(%address, "a connection to the cluster listener was refused: {reason}");
                 link.close(CloseCode::Forbidden.number(), &reason).await;
             }
         },
         Err(error) => {
             refused(&error, &context.metrics);
-            warn!(?address, "a connection to the cluster listener was refused: {error}");
+            warn!(%address, "a connection to the cluster listener was refused: {error}");
         }
     }
 }

@@ -9,6 +9,9 @@ use node::identity::{Files, Mode, Role};
 use node::logging;
 use serde::{Deserialize, Serialize};
 
+/// Between two heartbeats. Longer than an hour nobody would know whether the other is there.
+const HEARTBEATS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+
 /// The configuration as it is written.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -159,9 +162,9 @@ fn check_cluster(loaded: &Loaded<RawConfig>) -> Result<(), ConfigError> {
         let reason = "needs cluster.ca, the file of the authorities' certificates";
         return Err(loaded.violation("cluster.mtls", "pki", reason));
     }
-    if raw.heartbeat_interval < Duration::from_secs(1) {
+    if !HEARTBEATS.contains(&raw.heartbeat_interval) {
         let value = format!("{:?}", raw.heartbeat_interval);
-        return Err(loaded.violation("cluster.heartbeat_interval", value, "expected at least 1s"));
+        return Err(loaded.violation("cluster.heartbeat_interval", value, "expected 1s to 1h"));
     }
     Ok(())
 }

@@ -55,6 +55,8 @@ pub struct ClusterMetrics {
     pub drifts: IntCounter,
     /// Connections that were refused before a byte of configuration had left.
     pub handshakes_refused: IntCounterVec,
+    /// Messages of data planes that could not be read.
+    pub unreadable_frames: IntCounter,
     /// Bytes to data planes.
     pub sent_bytes: IntCounter,
     /// Bytes from data planes.
@@ -146,6 +148,10 @@ impl ClusterMetrics {
                 "gibbon_cluster_handshakes_refused_total",
                 "Connections refused before any configuration was sent",
                 "reason",
+            )?,
+            unreadable_frames: make.counter(
+                "gibbon_cluster_unreadable_frames_total",
+                "Messages of data planes that could not be read, or were too long",
             )?,
             sent_bytes: make.counter("gibbon_cluster_sent_bytes_total", "Bytes sent to data planes")?,
             received_bytes: make

@@ -21,7 +21,7 @@ pub struct Model {
     pub applied_revision: Option<i64>,
     /// The history that the revision belongs to.
     pub applied_epoch: Option<Uuid>,
-    /// `syncing`, `synced`, `rejected` or `disconnected`.
+    /// `syncing`, `synced`, `rejected`, `disconnected`, `incompatible` or `conflict`.
     pub state: String,
     /// The same for older clients: `unknown`, `normal`, ….
     pub sync_status: String,

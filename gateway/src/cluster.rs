@@ -4,6 +4,7 @@
 //! from a traffic worker. Nothing on the request path waits for anything in here.
 
 mod apply;
+mod applying;
 mod backoff;
 mod cache;
 mod client;
@@ -22,12 +23,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use node::identity::{Files, IdentityError, Keeper};
 use node::node_id::{self, NodeIdError};
+use node::text::one_line;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 use wire::{Ack, Nack, NackReason, Position, Update};
 
 pub use self::apply::Applier;
+use self::applying::{Applied, Applying};
 use self::cache::Cache;
 pub use self::cache::CacheError;
 use self::lock::FolderLock;
@@ -81,6 +84,8 @@ pub struct Agent {
     /// None while another process may have the folder.
     lock: Option<FolderLock>,
     node_id: Uuid,
+    /// Which process this is, of those that may use the node id.
+    instance: Uuid,
     keeper: Keeper,
     applier: Applier,
     writer: Writer,
@@ -112,6 +117,7 @@ impl Agent {
             settings,
             lock,
             node_id,
+            instance: Uuid::from_u128(rand::random()),
             keeper,
             applier: Applier::new(live),
             writer: Writer::idle(metrics.cache_errors.clone(), status.clone()),
@@ -146,9 +152,19 @@ impl Agent {
         }
     }
 
-    /// Makes an update live and hands it to the disk.
-    fn apply(&mut self, update: Update) -> Result<Ack, Nack> {
-        let result = self.apply_marked(&update);
+    /// Begins to make an update live, under the mark that outlives the process. [`Agent::applied`] takes what
+    /// comes of it; until then nothing is held.
+    fn begin(&mut self, update: Update) -> Result<Applying, Nack> {
+        self.mark(update.header.position()).inspect_err(|nack| self.refused(nack))?;
+        let idle = Applier::new(Arc::new(Live::new()));
+        Ok(Applying::begin(std::mem::replace(&mut self.applier, idle), update))
+    }
+
+    /// Notes what came of an update, and hands one that is live to the disk.
+    fn applied(&mut self, applied: Applied) -> Result<Ack, Nack> {
+        let Applied { applier, update, result } = applied;
+        self.applier = applier;
+        self.unmark(update.header.position(), result.is_ok());
         match &result {
             Ok(ack) => {
                 let mode = update.header.mode.as_str();
@@ -160,35 +176,52 @@ impl Agent {
                     "configuration is live"
                 );
                 self.metrics.applies.with_label_values(&[mode]).inc();
+                let took = Duration::from_micros(ack.decode_us.saturating_add(ack.apply_us));
+                self.metrics.apply_duration.observe(took.as_secs_f64());
                 self.went_live(ack.held, Source::ControlPlane);
                 self.confirmed();
                 self.writer.store(update);
             }
-            Err(nack) => {
-                error!(
-                    revision = nack.revision, reason = nack.reason.as_str(), collection = nack.collection,
-                    id = ?nack.id, field = nack.field, "configuration refused, the one before it stays: {}", nack.message
-                );
-                self.metrics.rejections.with_label_values(&[nack.reason.as_str()]).inc();
-                self.fail(format!("revision {} refused: {}", nack.revision, nack.message));
-            }
+            Err(nack) => self.refused(nack),
         }
         result
+    }
+
+    /// Tells of an update that is refused.
+    fn refused(&self, nack: &Nack) {
+        let message = one_line(&nack.message);
+        error!(
+            revision = nack.revision, reason = nack.reason.as_str(), collection = nack.collection,
+            id = ?nack.id, field = nack.field, "configuration refused, the one before it stays: {message}"
+        );
+        self.metrics.rejections.with_label_values(&[nack.reason.as_str()]).inc();
+        self.fail(format!("revision {} refused: {message}", nack.revision));
     }
 
     /// Makes an update live under the mark that outlives the process.
     fn apply_marked(&mut self, update: &Update) -> Result<Ack, Nack> {
         let to = update.header.position();
-        if let Some(message) = self.marker.refusal(to) {
-            return Err(nack(to, message));
-        }
-        self.watch_marker(self.marker.begin(to));
+        self.mark(to)?;
         let timer = self.metrics.apply_duration.start_timer();
         let result = self.applier.apply(update);
         timer.observe_duration();
-        let ended = self.marker.end(result.is_ok().then_some(to));
-        self.watch_marker(ended);
+        self.unmark(to, result.is_ok());
         result
+    }
+
+    /// Notes on disk what is about to be applied, unless it has ended this program before.
+    fn mark(&mut self, to: Position) -> Result<(), Nack> {
+        if let Some(message) = self.marker.refusal(to) {
+            return Err(nack(to, message));
+        }
+        let begun = self.marker.begin(to);
+        self.watch_marker(begun);
+        Ok(())
+    }
+
+    fn unmark(&mut self, to: Position, live: bool) {
+        let ended = self.marker.end(live.then_some(to));
+        self.watch_marker(ended);
     }
 
     /// A mark that cannot be written protects from nothing, and is no reason to apply nothing.

@@ -16,6 +16,9 @@ use crate::cluster;
 use crate::proxy;
 use crate::request::Trusted;
 
+/// Between two heartbeats. Longer than an hour nobody would know whether the other is there.
+const HEARTBEATS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+
 /// The configuration as it is written.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -216,9 +219,9 @@ fn parse_cluster(loaded: &Loaded<RawConfig>) -> Result<cluster::Settings, Config
         let reason = "must be host:port, such as control.example.com:8005";
         return Err(loaded.violation("cluster.control_planes", wrong, reason));
     }
-    if raw.heartbeat_interval < Duration::from_secs(1) {
+    if !HEARTBEATS.contains(&raw.heartbeat_interval) {
         let value = humantime_serde::re::humantime::format_duration(raw.heartbeat_interval);
-        return Err(loaded.violation("cluster.heartbeat_interval", value, "must be at least 1s"));
+        return Err(loaded.violation("cluster.heartbeat_interval", value, "must be from 1s to 1h"));
     }
     Ok(cluster::Settings {
         control_planes: raw.control_planes.clone(),

@@ -1,6 +1,7 @@
 //! Data planes: who has been seen, what each holds and refused, and what all of them should hold.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -67,8 +68,7 @@ async fn show(State(admin): State<Shared>, At(id): At<Uuid>) -> Result<Json<Valu
 
 /// One that is connected loses its connection, and comes back when it reconnects.
 async fn forget(State(admin): State<Shared>, At(id): At<Uuid>) -> Result<StatusCode, ApiError> {
-    admin.state.registry.forget(id);
-    admin.state.store.data_planes().delete(id).await?;
+    admin.state.registry.forget(id, &admin.state.store).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -94,8 +94,9 @@ pub(super) async fn elsewhere(admin: &Admin) -> Result<Vec<Model>, ApiError> {
 /// A row of another control plane, which may have ended without a word: what it has not touched for two
 /// heartbeats is not connected there any more.
 fn believed(admin: &Admin, row: Model) -> Model {
-    let silent = i64::try_from(2 * admin.state.heartbeat.as_secs() + 1).unwrap_or(i64::MAX);
-    if row.connected && row.last_seen < store::now().saturating_sub(silent) {
+    let silence = 2 * admin.state.heartbeat + Duration::from_secs(1);
+    let elsewhere = row.control_plane != Some(admin.state.node.id);
+    if elsewhere && row.connected && !admin.state.registry.is_moving(&row, silence) {
         return Model { connected: false, state: "disconnected".to_owned(), ..row };
     }
     row

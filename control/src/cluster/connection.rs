@@ -1,10 +1,12 @@
 //! Carries out what a session decides, on one data plane's connection.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use node::link::{Link, LinkError, Peer};
-use tokio::sync::watch;
+use node::link::{Event, Link, LinkError, Peer};
+use node::text::one_line;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -18,6 +20,11 @@ use crate::publish::Publisher;
 
 /// The session is asked again after this, whatever it says: a clock cannot add [`Duration::MAX`].
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// A data plane that takes no byte for this long is left, though it may be alive: what waits for it costs memory.
+const STUCK: Duration = Duration::from_secs(60);
+/// A data plane that is asked for a sign of life gives one within this.
+const PROBE: Duration = Duration::from_secs(5);
 
 /// What every connection needs; cheap to clone.
 #[derive(Clone, Debug)]
@@ -47,13 +54,20 @@ pub(super) async fn serve(link: Link, peer: Peer, permit: Permit, context: Conte
     let ended = connection.run(&stop).await;
     match &ended {
         Ended::ByPeer => debug!(%address, "{ended}"),
-        Ended::ByUs(CloseCode::ShuttingDown | CloseCode::Replaced, _) => debug!(%address, "{ended}"),
+        Ended::ByUs(CloseCode::ShuttingDown | CloseCode::Replaced, _) => {
+            debug!(%address, "{ended}")
+        }
         Ended::ByUs(..) | Ended::Link(_) => warn!(%address, "{ended}"),
     }
     // It is gone for everybody else, also while it is still being told.
     connection.membership = None;
-    if let Ended::ByUs(code, reason) = &ended {
-        connection.link.close(code.number(), reason).await;
+    match &ended {
+        Ended::ByUs(code, reason) => connection.link.close(code.number(), reason).await,
+        Ended::Link(LinkError::Protocol(reason)) => {
+            connection.context.metrics.unreadable_frames.inc();
+            connection.link.close(CloseCode::Protocol.number(), reason).await;
+        }
+        Ended::Link(_) | Ended::ByPeer => {}
     }
     connection.count();
 }
@@ -70,6 +84,8 @@ struct Connection {
     fetching: Option<BoxFuture<'static, Input>>,
     head: watch::Receiver<Position>,
     opened: Instant,
+    /// When it was asked for a sign of life, because another process uses its id.
+    probed: Option<Instant>,
     counted: (u64, u64),
 }
 
@@ -89,6 +105,7 @@ impl Connection {
             fetching: None,
             head,
             opened,
+            probed: None,
             counted: (0, 0),
         }
     }
@@ -104,12 +121,16 @@ impl Connection {
 
     /// Waits for the next thing to happen and does what follows from it.
     async fn turn(&mut self, stop: &CancellationToken) -> Result<(), Ended> {
-        let replaced = self.membership.as_ref().map(|membership| membership.replaced.clone());
-        let wait = self.session.deadline().saturating_sub(self.opened.elapsed()).min(LONGEST_WAIT);
+        let (replaced, probe) = self.membership.as_ref().map(Membership::signals).unzip();
+        let wait = self.wait();
         let input = tokio::select! {
-            message = self.link.recv() => match message? {
-                Some(message) => Input::Frame(self.decode(&message)?),
-                None => return Err(Ended::ByPeer),
+            event = self.link.next() => match event? {
+                Event::Message(message) => Input::Frame(self.decode(&message)?),
+                Event::Sent => {
+                    self.session.sent(self.opened.elapsed());
+                    return Ok(());
+                }
+                Event::Closed => return Err(Ended::ByPeer),
             },
             changed = self.head.changed() => match changed {
                 Ok(()) => Input::Head(*self.head.borrow_and_update()),
@@ -120,6 +141,11 @@ impl Connection {
                 fetched
             }
             () = tokio::time::sleep(wait) => Input::Tick,
+            () = notified(probe) => {
+                self.probed.get_or_insert_with(Instant::now);
+                self.link.ping();
+                return Ok(());
+            }
             reason = self.permit.withdrawn() => return Err(Ended::ByUs(CloseCode::Forbidden, reason)),
             () = stop.cancelled() => {
                 return Err(Ended::ByUs(CloseCode::ShuttingDown, "the control plane ends".into()));
@@ -128,34 +154,65 @@ impl Connection {
                 return Err(Ended::ByUs(CloseCode::Replaced, "this node id has connected anew or was removed".into()));
             }
         };
-        self.step(input).await?;
+        self.step(input)?;
         self.count();
         Ok(())
     }
 
-    async fn step(&mut self, input: Input) -> Result<(), Ended> {
+    /// How long nothing is to be done, unless something happens.
+    fn wait(&mut self) -> Duration {
+        self.session.heard(self.link.last_heard().saturating_duration_since(self.opened));
+        let stuck = self.link.stuck_since().map(|since| since + STUCK);
+        let probe = self.unanswered_probe().map(|since| since + PROBE);
+        let due = self.session.deadline().saturating_sub(self.opened.elapsed()).min(LONGEST_WAIT);
+        let sooner = [stuck, probe].into_iter().flatten().min();
+        sooner.map_or(due, |at| due.min(at.saturating_duration_since(Instant::now())))
+    }
+
+    fn unanswered_probe(&mut self) -> Option<Instant> {
+        self.probed.take_if(|probed| self.link.last_heard() >= *probed);
+        self.probed
+    }
+
+    fn step(&mut self, input: Input) -> Result<(), Ended> {
+        self.check_alive()?;
         if let Input::Frame(Frame::Hello(hello)) = &input {
             let named = self.permit.check_name(hello.node_id);
             named.map_err(|reason| Ended::ByUs(CloseCode::Forbidden, reason))?;
             self.session.remember_refusal(self.context.registry.refused(hello));
         }
+        self.session.heard(self.link.last_heard().saturating_duration_since(self.opened));
         for action in self.session.step(input, self.opened.elapsed()) {
-            self.act(action).await?;
+            self.act(action)?;
         }
         Ok(())
     }
 
-    async fn act(&mut self, action: Action) -> Result<(), Ended> {
+    fn check_alive(&mut self) -> Result<(), Ended> {
+        if self.link.stuck_since().is_some_and(|since| since.elapsed() >= STUCK) {
+            return Err(Ended::ByUs(CloseCode::Silent, "the data plane takes no bytes".into()));
+        }
+        if self.unanswered_probe().is_some_and(|since| since.elapsed() >= PROBE) {
+            return Err(Ended::ByUs(CloseCode::Silent, "no answer to a ping in time".into()));
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, action: Action) -> Result<(), Ended> {
         match action {
-            Action::Send(frame) => self.send(frame.encode()).await?,
+            // While there is something to send, its bytes say as much.
+            Action::Send(Frame::Heartbeat(_)) if self.link.stuck_since().is_some() => {}
+            Action::Send(frame) => self.link.queue(frame.encode()),
             Action::SendUpdate(update) => {
-                for frame in &update.0.frames {
-                    self.send(frame.clone()).await?;
-                }
-                self.session.sent(self.opened.elapsed());
+                update.0.frames.iter().for_each(|frame| self.link.queue(frame.clone()));
             }
             Action::Report(Report::Joined(hello)) => {
-                self.membership = Some(self.context.registry.join(&hello, &self.peer));
+                let joined = self.context.registry.join(&hello, &self.peer);
+                let joined = joined.map_err(|reason| Ended::ByUs(CloseCode::InUse, reason))?;
+                self.membership = Some(joined);
+            }
+            Action::Report(Report::Incompatible(hello, reason)) => {
+                self.context.registry.incompatible(&hello, &self.peer, &reason);
             }
             Action::Report(report) => {
                 if let Some(membership) = &self.membership {
@@ -170,21 +227,11 @@ impl Connection {
         Ok(())
     }
 
-    /// A data plane that takes nothing is ended as one that answers nothing is; one that takes its time does
-    /// not by that outlast its permit.
-    async fn send(&mut self, message: bytes::Bytes) -> Result<(), Ended> {
-        let sent = tokio::time::timeout(self.context.timing.ack, self.link.send(message));
-        tokio::select! {
-            sent = sent => match sent {
-                Ok(sent) => Ok(sent?),
-                Err(_) => Err(Ended::ByUs(CloseCode::AckTimeout, "the data plane takes no bytes".into())),
-            },
-            reason = self.permit.withdrawn() => Err(Ended::ByUs(CloseCode::Forbidden, reason)),
-        }
-    }
-
     fn decode(&self, message: &bytes::Bytes) -> Result<Frame, Ended> {
-        Frame::decode(message).map_err(|error| Ended::ByUs(CloseCode::Protocol, error.to_string()))
+        Frame::decode(message).map_err(|error| {
+            self.context.metrics.unreadable_frames.inc();
+            Ended::ByUs(CloseCode::Protocol, one_line(&error.to_string()))
+        })
     }
 
     fn count(&mut self) {
@@ -211,6 +258,13 @@ async fn fetch(publisher: Publisher, need: Need) -> Input {
 async fn pending<T>(under_way: &mut Option<BoxFuture<'static, T>>) -> T {
     match under_way {
         Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn notified(notify: Option<Arc<Notify>>) {
+    match notify {
+        Some(notify) => notify.notified().await,
         None => std::future::pending().await,
     }
 }

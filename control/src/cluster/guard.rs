@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use node::identity::{Keeper, Leaf, POLL};
+use node::text::one_line;
 use rustls::ServerConfig;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
@@ -20,10 +21,16 @@ use crate::revocation::Revoked;
 use crate::store::{Store, StoreError, now};
 
 /// Reasons why a data plane is refused after the handshake of TLS, as labels of a metric.
-pub(crate) const REASONS: [&str; 2] = [REVOKED, NODE_ID];
+pub(crate) const REASONS: [&str; 5] = [REVOKED, NODE_ID, IN_USE, VERSIONS, CROWDED];
 
 const REVOKED: &str = "revoked";
 const NODE_ID: &str = "node_id";
+/// Another process with the same node id is connected.
+pub(super) const IN_USE: &str = "node_id_in_use";
+/// No version of the protocol in common.
+pub(super) const VERSIONS: &str = "versions";
+/// Too many connections at once, or from one address.
+pub(super) const CROWDED: &str = "crowded";
 
 /// Clocks are set, and machines sleep: how far away an expiry is, is looked at again after this.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -201,7 +208,7 @@ impl Permit {
 
     fn refusal(&self) -> Option<String> {
         if let Some(why) = self.revoked.borrow().find(&self.certificate) {
-            return Some(format!("the certificate is revoked{why}"));
+            return Some(one_line(&format!("the certificate is revoked{why}")));
         }
         (now() > self.certificate.not_after).then(|| "the certificate has expired".to_owned())
     }

@@ -3,6 +3,9 @@
 //! Kept in memory for those connected here, and written to the database, where other control planes and
 //! the Admin API read it: who comes and goes at once, the rest once a second.
 
+mod known;
+mod membership;
+mod rival;
 mod row;
 
 use std::collections::{HashMap, HashSet};
@@ -11,16 +14,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use entity::data_plane;
 use node::link::Peer;
+use node::text::one_line;
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
-use wire::{Ack, Hello, Nack, NackReason, Position};
+use wire::{Hello, Position};
 
-use self::row::{hold, row, stored};
-use super::session::Report;
+use self::known::Node;
+pub(super) use self::membership::Membership;
+use self::rival::Rival;
+use self::row::row;
+use super::guard;
 use crate::metrics::ClusterMetrics;
 use crate::store::{Store, StoreError};
 
@@ -48,6 +56,10 @@ struct Shared {
     changes: watch::Sender<u64>,
     /// One has come or gone.
     came_or_went: Notify,
+    /// Held by who writes rows, so that one that is forgotten meanwhile does not come back.
+    writing: tokio::sync::Mutex<()>,
+    /// When rows of other control planes were last seen to move.
+    moved: Mutex<HashMap<Uuid, (i64, Instant)>>,
 }
 
 /// A data plane that is connected and does not hold a revision.
@@ -65,67 +77,91 @@ struct Nodes {
     changed: HashSet<Uuid>,
 }
 
-#[derive(Debug)]
-struct Node {
-    row: data_plane::Model,
-    /// What its last refused update led to; outlives the connection, so that a reconnect does not bring the
-    /// refused revision back.
-    refused: Option<Refusal>,
-    /// Ends its session; replaced with each connection.
-    session: CancellationToken,
-}
-
-/// A refusal that no later update has mended.
-#[derive(Clone, Copy, Debug)]
-struct Refusal {
-    to: Position,
-    reason: NackReason,
-}
-
-/// What a session holds while its data plane is connected; dropping it says that it is gone.
-#[derive(Debug)]
-pub(super) struct Membership {
-    registry: Registry,
-    node_id: Uuid,
-    /// Cancelled when the same node id connects anew.
-    pub(super) replaced: CancellationToken,
-}
-
 impl Registry {
     /// An empty registry of the control plane `control_plane`.
     pub fn new(control_plane: Uuid, metrics: ClusterMetrics, head: watch::Receiver<Position>) -> Self {
-        let (nodes, changes) = (Mutex::default(), watch::Sender::new(0));
-        let came_or_went = Notify::new();
-        Self { shared: Arc::new(Shared { control_plane, metrics, head, nodes, changes, came_or_went }) }
+        let shared = Shared {
+            control_plane,
+            metrics,
+            head,
+            nodes: Mutex::default(),
+            changes: watch::Sender::new(0),
+            came_or_went: Notify::new(),
+            writing: tokio::sync::Mutex::default(),
+            moved: Mutex::default(),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
-    /// Takes in a data plane that has introduced itself. A session of the same node id ends.
-    pub(super) fn join(&self, hello: &Hello, peer: &Peer) -> Membership {
-        let replaced = CancellationToken::new();
+    /// Takes in a data plane that has introduced itself. A session of the same process ends.
+    ///
+    /// # Errors
+    /// Another process with its id is connected: the reason, for the close.
+    pub(super) fn join(&self, hello: &Hello, peer: &Peer) -> Result<Membership, String> {
         let mut nodes = self.shared.nodes.lock();
-        let row = row(self.shared.control_plane, hello, peer);
+        if let Some(first) = nodes.by_id.get_mut(&hello.node_id).filter(|node| node.is_another(hello, peer)) {
+            let reason = self.refuse_second(first, hello, peer);
+            drop(nodes);
+            self.shared.changes.send_modify(|count| *count += 1);
+            return Err(reason);
+        }
         let before = nodes.by_id.remove(&hello.node_id);
         if let Some(before) = &before {
             before.session.cancel();
         }
         let refused = before.as_ref().and_then(|before| before.refused_still(hello));
-        let mut row = match before {
-            Some(before) => {
-                let created_at = before.row.created_at;
-                data_plane::Model { last_error: before.row.last_error, created_at, ..row }
-            }
-            None => row,
-        };
+        let mut row = row(self.shared.control_plane, hello, peer);
         row.state = match refused {
             Some(_) => "rejected".into(),
             None => self.state_of(hello.held.unwrap_or_default()).into(),
         };
-        nodes.by_id.insert(hello.node_id, Node { row, refused, session: replaced.clone() });
+        let node = Node::new(row, before, refused, hello);
+        let (replaced, probe) = (node.session.clone(), Arc::clone(&node.probe));
+        nodes.by_id.insert(hello.node_id, node);
         nodes.changed.insert(hello.node_id);
         drop(nodes);
         self.shared.came_or_went.notify_one();
-        info!(node_id = %hello.node_id, hostname = hello.hostname, "data plane connected");
-        Membership { registry: self.clone(), node_id: hello.node_id, replaced }
+        info!(node_id = %hello.node_id, hostname = one_line(&hello.hostname), "data plane connected");
+        Ok(Membership { registry: self.clone(), node_id: hello.node_id, replaced, probe })
+    }
+
+    /// Notes a second process with the id of a data plane that is connected, and asks the first whether it is
+    /// alive: if not, its session ends, and the second is let in when it comes again.
+    fn refuse_second(&self, first: &mut Node, hello: &Hello, peer: &Peer) -> String {
+        self.shared.metrics.handshakes_refused.with_label_values(&[guard::IN_USE]).inc();
+        first.probe.notify_one();
+        if Rival::note(&mut first.rival, hello, peer) {
+            warn!(
+                node_id = %hello.node_id, first = first.row.ip, second = %peer.address.ip(),
+                hostname = one_line(&hello.hostname),
+                "two data planes use one node id, the second is refused: each needs a state_dir of its own"
+            );
+        }
+        format!("node id {} is used by another process, at {}", hello.node_id, first.row.ip)
+    }
+
+    /// Notes a data plane that speaks no version of the protocol that this control plane does.
+    pub(super) fn incompatible(&self, hello: &Hello, peer: &Peer, reason: &str) {
+        self.shared.metrics.handshakes_refused.with_label_values(&[guard::VERSIONS]).inc();
+        let mut nodes = self.shared.nodes.lock();
+        if nodes.by_id.get(&hello.node_id).is_some_and(|node| node.row.connected) {
+            return;
+        }
+        let mut row = row(self.shared.control_plane, hello, peer);
+        (row.connected, row.state) = (false, "incompatible".into());
+        let before = nodes.by_id.remove(&hello.node_id);
+        let known = before.as_ref().is_some_and(|before| before.row.state == row.state);
+        let mut node = Node::new(row, before, None, hello);
+        node.row.last_error =
+            Some(json!({ "reason": guard::VERSIONS, "message": reason, "at": seconds_now() }));
+        nodes.by_id.insert(hello.node_id, node);
+        nodes.changed.insert(hello.node_id);
+        drop(nodes);
+        self.shared.came_or_went.notify_one();
+        // It comes again every few seconds.
+        if !known {
+            warn!(node_id = %hello.node_id, address = %peer.address, "a data plane is incompatible: {reason}");
+        }
     }
 
     /// What a data plane that introduces itself has refused and would refuse again.
@@ -136,7 +172,7 @@ impl Registry {
 
     /// The rows of those that are or were connected here, as they are now.
     pub fn rows(&self) -> Vec<data_plane::Model> {
-        self.shared.nodes.lock().by_id.values().map(|node| node.row.clone()).collect()
+        self.shared.nodes.lock().by_id.values().map(Node::shown).collect()
     }
 
     /// Those connected here that do not hold `revision` of the history that is published.
@@ -144,7 +180,9 @@ impl Registry {
         let epoch = self.shared.head.borrow().epoch;
         let nodes = self.shared.nodes.lock();
         let connected = nodes.by_id.values().filter(|node| node.row.connected);
-        connected.filter_map(|node| Pending::of(&node.row, epoch, revision)).collect()
+        connected
+            .filter_map(|node| Pending::of(&node.row, epoch, revision).or_else(|| node.rival_lacks()))
+            .collect()
     }
 
     /// Changes whenever one of them does.
@@ -152,8 +190,39 @@ impl Registry {
         self.shared.changes.subscribe()
     }
 
-    /// Forgets a data plane and ends its session, if it has one.
-    pub fn forget(&self, node_id: Uuid) {
+    /// Forgets a data plane, here and in the database, and ends its session, if it has one.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn forget(&self, node_id: Uuid, store: &Store) -> Result<(), StoreError> {
+        let _alone = self.shared.writing.lock().await;
+        self.drop_node(node_id);
+        store.data_planes().delete(node_id).await.map(drop)
+    }
+
+    /// Whether a row of another control plane has moved within the last `silence`, by this program's clock: that
+    /// of the other may be wrong, and one that is set must not part any data plane from its control plane.
+    pub fn is_moving(&self, row: &data_plane::Model, silence: Duration) -> bool {
+        let now = Instant::now();
+        let mut moved = self.shared.moved.lock();
+        match moved.get(&row.id) {
+            Some((seen, at)) if *seen == row.last_seen => now - *at <= silence,
+            Some(_) => {
+                moved.insert(row.id, (row.last_seen, now));
+                true
+            }
+            // Not seen before: there is nothing but what it says.
+            None => {
+                let age = u64::try_from(seconds_now().saturating_sub(row.last_seen)).unwrap_or(0);
+                let fresh = Duration::from_secs(age) <= silence;
+                let at = if fresh { Some(now) } else { now.checked_sub(silence + Duration::from_secs(1)) };
+                moved.insert(row.id, (row.last_seen, at.unwrap_or(now)));
+                fresh
+            }
+        }
+    }
+
+    fn drop_node(&self, node_id: Uuid) {
         let mut nodes = self.shared.nodes.lock();
         nodes.changed.remove(&node_id);
         if let Some(node) = nodes.by_id.remove(&node_id) {
@@ -161,6 +230,7 @@ impl Registry {
             self.shared.metrics.forget_node(node_id);
         }
         drop(nodes);
+        self.shared.moved.lock().remove(&node_id);
         self.shared.changes.send_modify(|count| *count += 1);
     }
 
@@ -186,17 +256,18 @@ impl Registry {
             let nodes = self.shared.nodes.lock();
             nodes.by_id.iter().filter(|(_, node)| is_gone(node)).map(|(id, _)| *id).collect()
         };
-        gone.into_iter().for_each(|node_id| self.forget(node_id));
+        gone.into_iter().for_each(|node_id| self.drop_node(node_id));
         if let Err(error) = store.data_planes().purge(oldest).await {
             warn!(%error, "cannot forget data planes that are gone for long; will try again");
         }
     }
 
     async fn flush(&self, store: &Store) {
+        let _alone = self.shared.writing.lock().await;
         let rows: Vec<_> = {
             let mut nodes = self.shared.nodes.lock();
             let changed = std::mem::take(&mut nodes.changed);
-            changed.iter().filter_map(|id| nodes.by_id.get(id)).map(|node| node.row.clone()).collect()
+            changed.iter().filter_map(|id| nodes.by_id.get(id)).map(Node::shown).collect()
         };
         self.measure();
         if let Err(error) = write(store, &rows).await {
@@ -236,15 +307,6 @@ impl Registry {
     }
 }
 
-impl Node {
-    /// What it refused, unless there is a reason to try it again: it is another program now, it holds nothing, or
-    /// the fault was its own.
-    fn refused_still(&self, hello: &Hello) -> Option<Refusal> {
-        let same = self.row.version == stored(&hello.version) && hello.held.is_some();
-        self.refused.filter(|refusal| same && refusal.reason != NackReason::Internal)
-    }
-}
-
 impl Pending {
     /// What a data plane lacks of `revision` in the history `epoch`; `None` when it holds it.
     pub fn of(row: &data_plane::Model, epoch: Uuid, revision: u64) -> Option<Self> {
@@ -255,90 +317,6 @@ impl Pending {
             .filter(|error| error["epoch"] == json!(epoch) && reaches(error["revision"].as_u64()))
             .map(|error| error["message"].as_str().unwrap_or_default().to_owned());
         (!holds).then_some(Self { node_id: row.id, refused })
-    }
-}
-
-impl Membership {
-    /// Takes in what the session reports.
-    pub(super) fn report(&self, report: &Report) {
-        if self.replaced.is_cancelled() {
-            // What it says is older than what its successor said.
-            return;
-        }
-        match report {
-            Report::Joined(_) => {}
-            Report::Heard(held) => self.heard(*held),
-            Report::Acked(ack) => self.acked(ack),
-            Report::Nacked(nack) => self.nacked(nack),
-            Report::Drifted(held) => {
-                self.registry.shared.metrics.drifts.inc();
-                warn!(
-                    node_id = %self.node_id, revision = held.revision, root = %held.root,
-                    "a data plane holds something else than this control plane at the same revision; repairing"
-                );
-            }
-        }
-    }
-
-    fn heard(&self, held: Position) {
-        self.registry.edit(self.node_id, |node| {
-            node.row.last_seen = seconds_now();
-            hold(&mut node.row, held);
-            if node.row.state == "syncing" {
-                node.row.state = self.registry.state_of(held).into();
-            }
-        });
-    }
-
-    fn acked(&self, ack: &Ack) {
-        let metrics = &self.registry.shared.metrics;
-        metrics.acks.inc();
-        metrics.apply_duration.observe(Duration::from_micros(ack.decode_us + ack.apply_us).as_secs_f64());
-        self.registry.edit(self.node_id, |node| {
-            node.refused = None;
-            node.row.last_seen = seconds_now();
-            node.row.last_error = None;
-            node.row.state = self.registry.state_of(ack.held).into();
-            hold(&mut node.row, ack.held);
-        });
-    }
-
-    fn nacked(&self, nack: &Nack) {
-        warn!(
-            node_id = %self.node_id, revision = nack.revision, reason = nack.reason.as_str(),
-            entity = ?nack.id, field = ?nack.field, "a data plane has refused a configuration: {}", nack.message
-        );
-        self.registry.shared.metrics.nacks.with_label_values(&[nack.reason.as_str()]).inc();
-        self.registry.edit(self.node_id, |node| {
-            let to = Position { epoch: nack.epoch, revision: nack.revision, ..Position::default() };
-            node.refused = Some(Refusal { to, reason: nack.reason });
-            node.row.last_seen = seconds_now();
-            node.row.state = "rejected".into();
-            node.row.last_error = Some(json!({
-                "epoch": nack.epoch,
-                "revision": nack.revision,
-                "reason": nack.reason.as_str(),
-                "message": stored(&nack.message),
-                "entity": nack.collection.as_deref().map(stored),
-                "id": nack.id,
-                "field": nack.field.as_deref().map(stored),
-                "at": seconds_now(),
-            }));
-        });
-    }
-}
-
-impl Drop for Membership {
-    fn drop(&mut self) {
-        info!(node_id = %self.node_id, "data plane disconnected");
-        // A session that was replaced must not mark its successor as gone.
-        if !self.replaced.is_cancelled() {
-            self.registry.edit(self.node_id, |node| {
-                node.row.connected = false;
-                node.row.state = "disconnected".into();
-            });
-            self.registry.shared.came_or_went.notify_one();
-        }
     }
 }
 

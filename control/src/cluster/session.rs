@@ -13,9 +13,9 @@ use wire::{
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timing {
-    /// Between two heartbeats; nothing heard for 1.5 times this ends the session.
+    /// Between two heartbeats; no byte from the data plane for 1.5 times this ends the session, whatever it does.
     pub heartbeat: Duration,
-    /// From the last frame of an update until its ack or nack.
+    /// From the last frame of an update until the ack or nack of a data plane that is alive.
     pub ack: Duration,
     /// From the upgrade until the hello.
     pub hello: Duration,
@@ -86,6 +86,8 @@ pub(super) enum Need {
 pub(super) enum Report {
     /// The data plane has introduced itself.
     Joined(Hello),
+    /// It has, and speaks no version in common, for this reason.
+    Incompatible(Hello, String),
     /// It is alive and holds this.
     Heard(Position),
     /// It has made an update live.
@@ -116,8 +118,14 @@ enum State {
     AwaitHello,
     Idle,
     Fetching,
-    InFlight { to: Position, since: Duration },
-    AwaitBuckets { since: Duration },
+    /// An update is on its way; `since` its last frame has gone.
+    InFlight {
+        to: Position,
+        since: Option<Duration>,
+    },
+    AwaitBuckets {
+        since: Duration,
+    },
     Closed,
 }
 
@@ -144,19 +152,22 @@ impl Session {
 
     /// When [`Input::Tick`] is next wanted, at the latest.
     pub(super) fn deadline(&self) -> Duration {
-        let state = match self.state {
-            State::AwaitHello => return self.opened + self.timing.hello,
-            State::InFlight { since, .. } | State::AwaitBuckets { since } => since + self.timing.ack,
-            State::Idle | State::Fetching => self.heard + self.silence(),
+        match self.state {
+            State::AwaitHello => self.opened + self.timing.hello,
             State::Closed => Duration::MAX,
-        };
-        state.min(self.next_heartbeat)
+            _ => self.next_heartbeat.min(self.heard + self.silence()).min(self.answer_due()),
+        }
+    }
+
+    /// Notes when the data plane gave its last sign of life: a byte, of whatever.
+    pub(super) fn heard(&mut self, at: Duration) {
+        self.heard = self.heard.max(at);
     }
 
     /// Notes that the last frame of an update has gone: from here on its ack is waited for.
     pub(super) const fn sent(&mut self, now: Duration) {
-        if let State::InFlight { since, .. } = &mut self.state {
-            *since = now;
+        if let State::InFlight { since: since @ None, .. } = &mut self.state {
+            *since = Some(now);
         }
     }
 
@@ -172,14 +183,14 @@ impl Session {
     fn take(&mut self, input: Input, now: Duration, actions: &mut Vec<Action>) {
         match input {
             Input::Frame(frame) => {
-                self.heard = now;
+                self.heard(now);
                 self.frame(frame, now, actions);
             }
             Input::Head(head) => {
                 self.head = head;
                 self.advance(now, actions);
             }
-            Input::Update(update) => self.update(update, now, actions),
+            Input::Update(update) => self.update(update, actions),
             Input::Level(head) => {
                 self.head = head;
                 self.state = State::Idle;
@@ -229,6 +240,7 @@ impl Session {
                 "this control plane speaks protocol versions {} to {}, the data plane {} to {}",
                 ours.min, ours.max, theirs.min, theirs.max
             );
+            actions.push(Action::Report(Report::Incompatible(hello, reason.clone())));
             return self.close(CloseCode::Versions, reason, actions);
         };
         self.held = hello.held;
@@ -269,13 +281,13 @@ impl Session {
         }
     }
 
-    fn update(&mut self, update: Arc<EncodedUpdate>, now: Duration, actions: &mut Vec<Action>) {
+    fn update(&mut self, update: Arc<EncodedUpdate>, actions: &mut Vec<Action>) {
         let to = update.header.position();
         // The head may have moved while it was fetched, and this may be told of it here first, or last.
         if to.epoch == self.head.epoch && to.revision > self.head.revision {
             self.head = to;
         }
-        self.state = State::InFlight { to, since: now };
+        self.state = State::InFlight { to, since: None };
         actions.push(Action::SendUpdate(Sent(update)));
     }
 
@@ -314,35 +326,33 @@ impl Session {
         actions.push(Action::Fetch(need));
     }
 
+    /// One clock says whether a data plane is alive: that of its last byte. It beats also while it receives or
+    /// applies an update.
     fn watch(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        match self.state {
+        let late = match self.state {
             State::Closed => return,
-            State::AwaitHello => {
-                if now >= self.opened + self.timing.hello {
-                    self.close(CloseCode::Silent, "no hello in time".into(), actions);
-                }
-                return;
-            }
-            State::InFlight { since, .. } | State::AwaitBuckets { since } => {
-                if now >= since + self.timing.ack {
-                    return self.close(
-                        CloseCode::AckTimeout,
-                        "no answer to an update in time".into(),
-                        actions,
-                    );
-                }
-            }
-            // A data plane that builds a large table may be late with a heartbeat: while an update is in
-            // flight the deadline of its ack is the one that counts.
-            State::Idle | State::Fetching => {
-                if now >= self.heard + self.silence() {
-                    return self.close(CloseCode::Silent, "no heartbeat in time".into(), actions);
-                }
-            }
+            State::AwaitHello if now < self.opened + self.timing.hello => return,
+            State::AwaitHello => Some((CloseCode::Silent, "no hello in time")),
+            _ if now >= self.heard + self.silence() => Some((CloseCode::Silent, "no heartbeat in time")),
+            _ if now >= self.answer_due() => Some((CloseCode::AckTimeout, "no answer to an update in time")),
+            _ => None,
+        };
+        if let Some((code, reason)) = late {
+            return self.close(code, reason.into(), actions);
         }
         if now >= self.next_heartbeat {
             self.next_heartbeat = now + self.timing.heartbeat;
             actions.push(Action::Send(Frame::Heartbeat(self.head)));
+        }
+    }
+
+    /// Until when an answer may take.
+    fn answer_due(&self) -> Duration {
+        match self.state {
+            State::InFlight { since: Some(since), .. } | State::AwaitBuckets { since } => {
+                since + self.timing.ack
+            }
+            _ => Duration::MAX,
         }
     }
 

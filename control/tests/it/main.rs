@@ -6,6 +6,7 @@ mod deck;
 mod explained;
 mod faults;
 mod idle;
+mod peers;
 mod pki;
 mod program;
 mod publish;

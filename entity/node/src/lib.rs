@@ -6,7 +6,8 @@
 //! - [`identity`]: a node's key pair, and whom it trusts;
 //! - [`link`]: a WebSocket over mutual TLS, bytes in and bytes out;
 //! - [`logging`]: one subscriber, text or JSON, on the standard error stream;
-//! - [`node_id`]: the id of a node, kept on its disk.
+//! - [`node_id`]: the id of a node, kept on its disk;
+//! - [`text`]: what peers write, made fit for a line of a log.
 //!
 //! Nothing here knows a service, a route or a frame of the wire, and nothing here knows a database or a
 //! proxy.
@@ -18,6 +19,7 @@ pub mod link;
 pub mod logging;
 pub mod node_id;
 pub mod pair;
+pub mod text;
 
 /// Makes *ring* the TLS provider of this process; without effect when there is one already.
 pub fn install_tls_provider() {

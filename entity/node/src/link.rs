@@ -1,16 +1,19 @@
 //! The connection under the wire: a WebSocket over mutual TLS, dialled by a data plane. Bytes in, bytes out;
 //! what they mean is not known here.
 //!
-//! Each message is one binary frame of the protocol. Pings are answered while [`Link::recv`] is being awaited.
-//! Nothing is queued: [`Link::send`] returns when the kernel has taken the message.
+//! Each message is one binary frame of the protocol. Pings are answered while [`Link::next`] is being awaited,
+//! which also sends what [`Link::queue`] was given: a link that sends for long receives meanwhile.
 
 mod count;
 mod error;
 mod pair;
+mod pulse;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +24,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream, server};
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
@@ -28,16 +32,22 @@ use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config, client_async_with_config};
 
 use crate::identity::{Leaf, SERVER_NAME};
+use crate::text::one_line;
 
 use count::{Counted, Traffic};
 pub use error::LinkError;
 pub use pair::pair;
+use pulse::{Pulse, Watched};
 
 /// The path of the cluster's endpoint. Any other is answered 404.
 pub const PATH: &str = "/v1/gibbon";
 
 /// How long a peer may take to answer a close before it is left alone.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
+/// Bytes of ours that may wait in the kernel before they are on their way. With more, a slow peer takes them in
+/// lumps, and what has been sent says little about what has arrived.
+const UNSENT: u32 = 128 * 1024;
 
 /// Greatest length of a close reason in bytes: that of a control frame (RFC 6455 section 5.5), less the code.
 const MAX_REASON: usize = 123;
@@ -47,7 +57,23 @@ const MAX_REASON: usize = 123;
 pub struct Link {
     socket: Socket,
     traffic: Arc<Traffic>,
+    pulse: Arc<Pulse>,
     closing: Closing,
+    /// Messages that the socket has not taken yet.
+    queue: VecDeque<Message>,
+    /// Since when there has been something to send.
+    busy: Option<Instant>,
+}
+
+/// What happens on a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A message has come.
+    Message(Bytes),
+    /// The kernel has taken all that was queued.
+    Sent,
+    /// The peer has closed: [`Link::closing`] says how.
+    Closed,
 }
 
 /// Who is at the other end of a link.
@@ -87,11 +113,12 @@ pub enum Closing {
 }
 
 type Socket = WebSocketStream<Counted<Box<dyn Stream>>>;
+type Tls = TlsStream<Watched<TcpStream>>;
 
 /// A connection's bytes: those of TLS, or of memory in tests.
 trait Stream: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
 
-impl Stream for TlsStream<TcpStream> {}
+impl Stream for Tls {}
 
 /// Connects to `host:port`, within the default [`Limits`].
 ///
@@ -119,12 +146,13 @@ pub async fn connect_with(
         let connecting = tokio::time::timeout(limits.connect, TcpStream::connect(address));
         let stream = connecting.await.map_err(|_elapsed| LinkError::Timeout)?.map_err(LinkError::Tcp)?;
         prepare(&stream, limits)?;
+        let (stream, pulse) = Watched::new(stream);
         let tls = TlsConnector::from(config).connect(name, stream).await.map_err(LinkError::from_tls)?;
         let (stream, traffic) = Counted::new(boxed(tls.into()));
         let (socket, _) = client_async_with_config(uri, stream, Some(websocket(limits)))
             .await
             .map_err(LinkError::from_websocket)?;
-        Ok(Link { socket, traffic, closing: Closing::Open })
+        Ok(Link::new(socket, traffic, pulse))
     })
     .await
 }
@@ -151,6 +179,7 @@ pub async fn accept_with(
     within(limits, async {
         prepare(&stream, limits)?;
         let address = stream.peer_addr().map_err(LinkError::Tcp)?;
+        let (stream, pulse) = Watched::new(stream);
         let tls = TlsAcceptor::from(config).accept(stream).await.map_err(LinkError::from_tls)?;
         let certificate = peer_leaf(&tls)?;
         let (stream, traffic) = Counted::new(boxed(tls.into()));
@@ -158,7 +187,7 @@ pub async fn accept_with(
         let socket = accept_hdr_async_with_config(stream, at_path(&mut uri), Some(websocket(limits)))
             .await
             .map_err(LinkError::from_websocket)?;
-        let link = Link { socket, traffic, closing: Closing::Open };
+        let link = Link::new(socket, traffic, pulse);
         Ok((link, Peer { address, certificate, uri }))
     })
     .await
@@ -178,16 +207,45 @@ impl Default for Limits {
 }
 
 impl Link {
-    /// Sends one message, and waits until the kernel has taken all of it.
+    fn new(socket: Socket, traffic: Arc<Traffic>, pulse: Arc<Pulse>) -> Self {
+        Self { socket, traffic, pulse, closing: Closing::Open, queue: VecDeque::new(), busy: None }
+    }
+
+    /// Takes a message that [`Link::next`] is to send, after those before it.
+    pub fn queue(&mut self, message: Bytes) {
+        self.queue.push_back(Message::Binary(message));
+        self.busy.get_or_insert_with(Instant::now);
+    }
+
+    /// Asks the peer for a sign of life, whatever it is doing; [`Link::next`] sends it.
+    pub fn ping(&mut self) {
+        self.queue.push_front(Message::Ping(Bytes::new()));
+        self.busy.get_or_insert_with(Instant::now);
+    }
+
+    /// Sends what is queued and receives, until something has happened.
     ///
-    /// Not cancel safe: of a message that was given up half way a part may be there, so only a close makes
-    /// sense after that.
+    /// Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// The link is lost without a close, or the peer breaks the protocol, by a text message for one.
+    pub async fn next(&mut self) -> Result<Event, LinkError> {
+        let event = std::future::poll_fn(|cx| self.poll_event(cx)).await?;
+        if event == Event::Closed {
+            self.finish().await;
+        }
+        Ok(event)
+    }
+
+    /// Sends one message, and waits until the kernel has taken all of it; receives nothing meanwhile.
     ///
     /// # Errors
     ///
     /// The link is closed or lost.
     pub async fn send(&mut self, message: Bytes) -> Result<(), LinkError> {
-        self.socket.send(Message::Binary(message)).await.map_err(LinkError::from_websocket)
+        self.queue(message);
+        std::future::poll_fn(|cx| self.poll_send(cx)).await
     }
 
     /// The next message, or `None` when the peer has closed: [`Link::closing`] then says how.
@@ -196,30 +254,65 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// The link is lost without a close, or the peer breaks the protocol, by a text message for one.
+    /// As of [`Link::next`].
     pub async fn recv(&mut self) -> Result<Option<Bytes>, LinkError> {
         loop {
-            let message = self.socket.next().await.transpose().map_err(LinkError::from_websocket);
-            match message {
-                Ok(Some(Message::Binary(message))) => return Ok(Some(message)),
-                Ok(Some(Message::Text(_))) => return Err(LinkError::Protocol("a text message".to_owned())),
-                Ok(Some(Message::Close(frame))) => {
-                    self.closing = Closing::of(frame);
-                    self.finish().await;
-                    return Ok(None);
-                }
-                // Tungstenite answers pings by itself.
-                Ok(Some(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-                Ok(None) => return Ok(None),
-                Err(error) => return Err(error),
+            match self.next().await? {
+                Event::Message(message) => return Ok(Some(message)),
+                Event::Sent => {}
+                Event::Closed => return Ok(None),
             }
         }
+    }
+
+    /// When the peer last gave a sign of life: a byte came, of whatever, or it made room for one of ours.
+    pub fn last_heard(&self) -> Instant {
+        self.pulse.heard()
+    }
+
+    /// Since when the peer has taken nothing, though there is something to send.
+    pub fn stuck_since(&self) -> Option<Instant> {
+        self.busy.map(|busy| busy.max(self.pulse.taken()))
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, LinkError>> {
+        if self.busy.is_some() && self.poll_send(cx)?.is_ready() {
+            return Poll::Ready(Ok(Event::Sent));
+        }
+        loop {
+            let message = ready!(self.socket.poll_next_unpin(cx)).transpose();
+            return Poll::Ready(match message.map_err(LinkError::from_websocket)? {
+                Some(Message::Binary(message)) => Ok(Event::Message(message)),
+                Some(Message::Text(_)) => Err(LinkError::Protocol("a text message".to_owned())),
+                Some(Message::Close(frame)) => {
+                    self.closing = Closing::of(frame);
+                    Ok(Event::Closed)
+                }
+                // Tungstenite answers pings by itself.
+                Some(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => continue,
+                None => Ok(Event::Closed),
+            });
+        }
+    }
+
+    /// Hands what is queued to the socket, and that to the kernel. A message that was begun stays with the socket.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        while !self.queue.is_empty() {
+            ready!(self.socket.poll_ready_unpin(cx)).map_err(LinkError::from_websocket)?;
+            if let Some(message) = self.queue.pop_front() {
+                self.socket.start_send_unpin(message).map_err(LinkError::from_websocket)?;
+            }
+        }
+        ready!(self.socket.poll_flush_unpin(cx)).map_err(LinkError::from_websocket)?;
+        self.busy = None;
+        Poll::Ready(Ok(()))
     }
 
     /// Says why the link ends, and waits for a moment until the peer has taken note.
     ///
     /// Whatever goes wrong on the way, the link is over; messages that still come are dropped.
     pub async fn close(&mut self, code: u16, reason: &str) {
+        self.queue.clear();
         let reason = &reason[..reason.floor_char_boundary(MAX_REASON)];
         let frame = CloseFrame { code: code.into(), reason: reason.into() };
         let closing = self.socket.send(Message::Close(Some(frame)));
@@ -257,7 +350,7 @@ impl Link {
 
 impl Closing {
     fn of(frame: Option<CloseFrame>) -> Self {
-        frame.map_or(Self::NoCode, |frame| Self::Code(frame.code.into(), frame.reason.to_string()))
+        frame.map_or(Self::NoCode, |frame| Self::Code(frame.code.into(), one_line(&frame.reason)))
     }
 }
 
@@ -272,7 +365,7 @@ impl fmt::Display for Closing {
     }
 }
 
-fn boxed(stream: TlsStream<TcpStream>) -> Box<dyn Stream> {
+fn boxed(stream: Tls) -> Box<dyn Stream> {
     Box::new(stream)
 }
 
@@ -286,6 +379,7 @@ async fn within<T>(
 fn prepare(stream: &TcpStream, limits: &Limits) -> Result<(), LinkError> {
     let keepalive = TcpKeepalive::new().with_time(limits.keepalive).with_interval(limits.keepalive);
     SockRef::from(stream).set_tcp_keepalive(&keepalive).map_err(LinkError::Tcp)?;
+    SockRef::from(stream).set_tcp_notsent_lowat(UNSENT).map_err(LinkError::Tcp)?;
     stream.set_nodelay(true).map_err(LinkError::Tcp)
 }
 
@@ -300,7 +394,7 @@ fn websocket(limits: &Limits) -> WebSocketConfig {
         .max_frame_size(Some(limits.message))
 }
 
-fn peer_leaf(stream: &server::TlsStream<TcpStream>) -> Result<Leaf, LinkError> {
+fn peer_leaf(stream: &server::TlsStream<Watched<TcpStream>>) -> Result<Leaf, LinkError> {
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[CertificateDer<'_>]>::first);
     let certificate = certificate.ok_or(LinkError::Tls(rustls::Error::NoCertificatesPresented))?;
     Leaf::of(certificate).map_err(LinkError::Protocol)

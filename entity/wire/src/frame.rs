@@ -106,6 +106,9 @@ pub struct Hello {
     /// What it holds; `None` when it holds nothing.
     #[serde(default)]
     pub held: Option<Position>,
+    /// Made at random when the process starts: tells two processes with one node id from one that reconnects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<Uuid>,
 }
 
 /// Body of [`Frame::Welcome`].
@@ -222,6 +225,8 @@ pub enum CloseCode {
     ShuttingDown = 4005,
     /// The certificate is not, or no longer, allowed.
     Forbidden = 4006,
+    /// Another process with the same node id is connected.
+    InUse = 4007,
 }
 
 impl CloseCode {

@@ -34,6 +34,9 @@
 //!     | <--- update (repair: differing buckets) -- |
 //! ```
 //!
+//! Both send heartbeats whatever they are doing: a data plane also while it receives or applies an update. Bytes
+//! are signs of life, of whichever message they are a part.
+//!
 //! There is at most one update in flight, and nothing is queued for a data plane: when it acks, it is sent
 //! what then leads to the head, so that one that is slow skips what others saw.
 //!
@@ -48,12 +51,15 @@
 //!
 //! | what | the data plane | the control plane |
 //! |---|---|---|
-//! | no version in common | backs off, tries the next address | closes with [`CloseCode::Versions`] |
-//! | unreadable frame, or one out of place | closes with [`CloseCode::Protocol`] | the same |
+//! | no version in common | backs off for at most 30 s, tries the next address | closes with [`CloseCode::Versions`], shows it as `incompatible` |
+//! | unreadable frame or message, or one out of place | closes with [`CloseCode::Protocol`] | the same |
+//! | another process (`instance`) with the same node id is connected | serves on, asks again at most every 30 s | closes with [`CloseCode::InUse`], shows the node as `conflict`, pings the first: one that is gone does not answer, and makes place |
+//! | a snapshot of the same epoch that is older than what is held | nacks it as `out_of_order` | as of every nack |
 //! | an update is refused | nacks, keeps what it has | keeps and shows the reason; sends nothing until the head has moved past the refused revision, then a delta from what is held; after `out_of_order` and `root_mismatch` a snapshot at once |
 //! | the process has ended twice in a row in a revision | does not start from it, nacks it as `internal` | as of every nack |
-//! | no ack and no nack in time | | closes with [`CloseCode::AckTimeout`] |
-//! | nothing heard for 1.5 heartbeats | closes with [`CloseCode::Silent`], reconnects | the same |
+//! | alive, but no ack and no nack for 10 minutes | | closes with [`CloseCode::AckTimeout`] |
+//! | no byte received for 1.5 heartbeats, whatever is under way | closes with [`CloseCode::Silent`], reconnects | the same |
+//! | the peer takes no byte for 60 s | closes with [`CloseCode::Silent`], reconnects | the same |
 //! | the connection is lost | serves on; reconnects with exponential backoff and full jitter | shows it as disconnected |
 //! | same revision, other root, in a hello or a heartbeat | sends its bucket hashes when asked | counts it (it is a bug), sends a repair of the buckets that differ |
 //! | held is beyond the head | | reads the database: another control plane was faster, or the database was put back; then a snapshot |

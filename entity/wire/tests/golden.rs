@@ -99,6 +99,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         kinds: vec![1, 2],
         labels: BTreeMap::from([("rack".into(), "b7".into())]),
         held: Some(position()),
+        instance: None,
     };
     let welcome =
         Welcome { version: 1, node_id: ID, program: "0.1.0".into(), head: position(), heartbeat_ms: 30_000 };

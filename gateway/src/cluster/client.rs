@@ -5,22 +5,24 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use node::identity::POLL;
-use node::link::{self, Closing, Link, LinkError};
+use node::link::{self, Closing, Event, Link, LinkError};
+use node::text::one_line;
 use rustls::ClientConfig;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use wire::{CloseCode, Frame, FrameError, Hello, VERSIONS};
+use wire::{CloseCode, Frame, FrameError, Hello, NackReason, VERSIONS};
 
 use super::Agent;
 use super::apply::KINDS;
+use super::applying::{Applied, Applying};
 use super::backoff::Backoff;
 use super::session::{Action, Input, Session, Timing};
 
 /// From the upgrade until the welcome.
 const WELCOME: Duration = Duration::from_secs(10);
 /// A control plane that takes no bytes for this long is left.
-const SEND: Duration = Duration::from_secs(30);
+const STUCK: Duration = Duration::from_secs(60);
 
 /// The session is asked again after this, whatever it says: a clock cannot add [`Duration::MAX`].
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -30,16 +32,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 enum Ended {
     #[error(transparent)]
     Link(#[from] LinkError),
-    #[error("an unreadable frame: {0}")]
-    Frame(#[from] FrameError),
     #[error("the control plane closed the connection{0}")]
     ByPeer(String),
     #[error("the control plane refuses this node: {0}")]
     Forbidden(String),
     #[error("closed: {1}")]
     ByUs(CloseCode, String),
-    #[error("the control plane takes no bytes")]
-    Stuck,
     #[error("cannot use the cluster's certificate: {0}")]
     Identity(#[from] rustls::Error),
 }
@@ -58,10 +56,7 @@ where
     for attempt in 0_usize.. {
         let address = agent.settings.control_planes[attempt % agent.settings.control_planes.len()].clone();
         let begun = Instant::now();
-        let ended = tokio::select! {
-            ended = connect(&dial, agent, &address, stop) => ended,
-            () = stop.cancelled() => return,
-        };
+        let ended = connect(&dial, agent, &address, stop).await;
         if stop.is_cancelled() {
             return;
         }
@@ -97,7 +92,11 @@ where
         Ok(tls) => tls,
         Err(error) => return error.into(),
     };
-    match dial(address, tls).await {
+    let dialled = tokio::select! {
+        dialled = dial(address, tls) => dialled,
+        () = stop.cancelled() => return Ended::stopping(),
+    };
+    match dialled {
         Ok(link) => Connection::new(agent, address, link).run(stop).await,
         Err(error) => error.into(),
     }
@@ -110,6 +109,8 @@ struct Connection<'a> {
     session: Session,
     /// When to look whether the files of the certificates have changed.
     looks: Interval,
+    /// The update that is being applied. The connection stays alive meanwhile.
+    applying: Option<Applying>,
     opened: Instant,
     counted: (u64, u64),
 }
@@ -120,20 +121,30 @@ impl<'a> Connection<'a> {
         let session = Session::new(agent.held(), timing, Duration::ZERO);
         let mut looks = tokio::time::interval(POLL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { agent, address, link, session, looks, opened: Instant::now(), counted: (0, 0) }
+        let (opened, applying) = (Instant::now(), None);
+        Self { agent, address, link, session, looks, applying, opened, counted: (0, 0) }
     }
 
     async fn run(mut self, stop: &CancellationToken) -> Ended {
-        let hello = Frame::Hello(self.agent.hello());
-        let ended = match self.send(hello.encode()).await {
-            Ok(()) => self.serve(stop).await,
-            Err(ended) => ended,
-        };
-        if let Ended::ByUs(code, reason) = &ended {
-            self.link.close(code.number(), reason).await;
+        self.link.queue(Frame::Hello(self.agent.hello()).encode());
+        let ended = self.serve(stop).await;
+        self.say_why(&ended).await;
+        if let Some(applying) = self.applying.take() {
+            // Begun, so it may be live: what it led to is what the next connection builds upon.
+            self.agent.applied(applying.await).ok();
         }
         self.count();
         ended
+    }
+
+    async fn say_why(&mut self, ended: &Ended) {
+        match ended {
+            Ended::ByUs(code, reason) => self.link.close(code.number(), reason).await,
+            Ended::Link(LinkError::Protocol(reason)) => {
+                self.link.close(CloseCode::Protocol.number(), reason).await;
+            }
+            _ => {}
+        }
     }
 
     async fn serve(&mut self, stop: &CancellationToken) -> Ended {
@@ -145,12 +156,17 @@ impl<'a> Connection<'a> {
     }
 
     async fn turn(&mut self, stop: &CancellationToken) -> Result<(), Ended> {
-        let wait = self.session.deadline().saturating_sub(self.opened.elapsed()).min(LONGEST_WAIT);
+        let wait = self.wait();
         let input = tokio::select! {
-            message = self.link.recv() => match message? {
-                Some(message) => Input::Frame(self.decode(&message)?),
-                None => return Err(self.closed()),
+            event = self.link.next() => match event? {
+                Event::Message(message) => Input::Frame(self.decode(&message)?),
+                Event::Sent => return Ok(()),
+                Event::Closed => return Err(self.closed()),
             },
+            applied = under_way(&mut self.applying) => {
+                self.applying = None;
+                Input::Applied(self.agent.applied(applied))
+            }
             _ = self.looks.tick() => {
                 self.agent.reload_identity();
                 return Ok(());
@@ -161,61 +177,76 @@ impl<'a> Connection<'a> {
                 let reason = "the data plane needs a snapshot for its disk";
                 return Err(Ended::ByUs(CloseCode::ShuttingDown, reason.into()));
             }
-            () = stop.cancelled() => {
-                return Err(Ended::ByUs(CloseCode::ShuttingDown, "the data plane ends".into()));
-            }
+            () = stop.cancelled() => return Err(Ended::stopping()),
         };
-        let actions = self.session.step(input, self.opened.elapsed());
-        for action in actions {
-            self.act(action).await?;
-        }
+        self.step(input)?;
         self.count();
         Ok(())
     }
 
-    async fn act(&mut self, action: Action) -> Result<(), Ended> {
-        let answer = match action {
-            Action::Send(frame) => return self.send(frame.encode()).await,
-            Action::Apply(update) => Input::Applied(self.agent.apply(update)),
+    /// How long nothing is to be done, unless something happens.
+    fn wait(&mut self) -> Duration {
+        self.hear();
+        let due = self.session.deadline().saturating_sub(self.opened.elapsed()).min(LONGEST_WAIT);
+        let stuck = self.link.stuck_since().map(|since| STUCK.saturating_sub(since.elapsed()));
+        stuck.map_or(due, |stuck| due.min(stuck))
+    }
+
+    /// Tells the session when the last byte came, of whichever message.
+    fn hear(&mut self) {
+        self.session.heard(self.link.last_heard().saturating_duration_since(self.opened));
+    }
+
+    fn step(&mut self, input: Input) -> Result<(), Ended> {
+        if self.link.stuck_since().is_some_and(|since| since.elapsed() >= STUCK) {
+            return Err(Ended::ByUs(CloseCode::Silent, "the control plane takes no bytes".into()));
+        }
+        self.hear();
+        for action in self.session.step(input, self.opened.elapsed()) {
+            self.act(action)?;
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, action: Action) -> Result<(), Ended> {
+        match action {
+            // While there is something to send, its bytes say as much.
+            Action::Send(Frame::Heartbeat(_)) if self.link.stuck_since().is_some() => {}
+            Action::Send(frame) => self.link.queue(frame.encode()),
+            Action::Apply(update) => match self.agent.begin(update) {
+                Ok(applying) => self.applying = Some(applying),
+                Err(nack) => self.step(Input::Applied(Err(nack)))?,
+            },
+            Action::Refuse(nack) => {
+                self.agent.refused(&nack);
+                self.link.queue(Frame::Nack(nack).encode());
+            }
             Action::Hash => {
                 let revision = self.agent.applier.held().unwrap_or_default().revision;
-                Input::Hashed(revision, self.agent.applier.buckets())
+                let hashes = self.agent.applier.buckets();
+                self.step(Input::Hashed(revision, hashes))?;
             }
-            Action::Head(head) => {
-                self.agent.head_is(head);
-                return Ok(());
-            }
-            Action::Welcomed => {
-                self.agent.welcomed(self.address);
-                return Ok(());
-            }
+            Action::Head(head) => self.agent.head_is(head),
+            Action::Welcomed => self.agent.welcomed(self.address),
             Action::Close(code, reason) => return Err(Ended::ByUs(code, reason)),
-        };
-        for action in self.session.step(answer, self.opened.elapsed()) {
-            Box::pin(self.act(action)).await?;
         }
         Ok(())
     }
 
     fn closed(&self) -> Ended {
+        let refusals = [CloseCode::Forbidden, CloseCode::Versions, CloseCode::InUse].map(CloseCode::number);
         match self.link.closing() {
-            Closing::Code(code, reason) if *code == CloseCode::Forbidden.number() => {
-                Ended::Forbidden(reason.clone())
-            }
+            Closing::Code(code, reason) if refusals.contains(code) => Ended::Forbidden(reason.clone()),
             _ => Ended::ByPeer(self.link.closed_because()),
         }
     }
 
     fn decode(&self, message: &Bytes) -> Result<Frame, Ended> {
         self.agent.heard();
-        Ok(Frame::decode(message)?)
-    }
-
-    async fn send(&mut self, message: Bytes) -> Result<(), Ended> {
-        match tokio::time::timeout(SEND, self.link.send(message)).await {
-            Ok(sent) => Ok(sent?),
-            Err(_) => Err(Ended::Stuck),
-        }
+        Frame::decode(message).map_err(|error| {
+            self.agent.metrics.rejections.with_label_values(&[unreadable(&error).as_str()]).inc();
+            Ended::ByUs(CloseCode::Protocol, one_line(&error.to_string()))
+        })
     }
 
     fn count(&mut self) {
@@ -223,6 +254,28 @@ impl<'a> Connection<'a> {
         let before = std::mem::replace(&mut self.counted, now);
         self.agent.metrics.received_bytes.inc_by(now.0 - before.0);
         self.agent.metrics.sent_bytes.inc_by(now.1 - before.1);
+    }
+}
+
+impl Ended {
+    fn stopping() -> Self {
+        Self::ByUs(CloseCode::ShuttingDown, "the data plane ends".into())
+    }
+}
+
+/// What an unreadable frame counts as.
+const fn unreadable(error: &FrameError) -> NackReason {
+    match error {
+        FrameError::TooLong(_) => NackReason::TooLarge,
+        FrameError::Empty | FrameError::Unknown(_) | FrameError::Body { .. } => NackReason::Malformed,
+    }
+}
+
+/// What has been applied, once it has.
+async fn under_way(applying: &mut Option<Applying>) -> Applied {
+    match applying {
+        Some(applying) => applying.await,
+        None => std::future::pending().await,
     }
 }
 
@@ -236,6 +289,7 @@ impl Agent {
             kinds: KINDS.iter().map(|kind| kind.0).collect(),
             labels: self.settings.labels.clone(),
             held: self.held(),
+            instance: Some(self.instance),
         }
     }
 

@@ -6,17 +6,20 @@
 use std::time::Duration;
 
 use wire::{
-    Ack, Assembly, CloseCode, Frame, Nack, NackReason, Position, Root, Update, UpdateError, VERSIONS,
+    Ack, Assembly, CloseCode, Frame, Mode, Nack, NackReason, Position, Root, Update, UpdateError,
+    UpdateHeader, VERSIONS,
 };
 
 /// Between two heartbeats at least, whatever a control plane says: the least that can be configured.
 const MOST_OFTEN: Duration = Duration::from_secs(1);
+/// Between two of a control plane at most, whatever it says: a longer silence is none that is announced.
+const LEAST_OFTEN: Duration = Duration::from_secs(3600);
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timing {
-    /// Between two heartbeats, unless the control plane beats more often; nothing heard for 1.5 times the longer of
-    /// this and the control plane's own ends the session.
+    /// Between two heartbeats, unless the control plane beats more often; no byte received for 1.5 times the longer
+    /// of this and the control plane's own ends the session.
     pub heartbeat: Duration,
     /// From the upgrade until the welcome.
     pub welcome: Duration,
@@ -42,6 +45,8 @@ pub(super) enum Action {
     Send(Frame),
     /// Apply an update and put the result in as [`Input::Applied`].
     Apply(Update),
+    /// Refuse an update that was not tried: count it and send the refusal.
+    Refuse(Nack),
     /// Hash the buckets of what is held and put the result in as [`Input::Hashed`].
     Hash,
     /// The control plane's head is known to be here.
@@ -101,6 +106,11 @@ impl Session {
         }
     }
 
+    /// Notes when the control plane gave its last sign of life: a byte, of whatever.
+    pub(super) fn heard(&mut self, at: Duration) {
+        self.heard = self.heard.max(at);
+    }
+
     /// Takes one input.
     pub(super) fn step(&mut self, input: Input, now: Duration) -> Vec<Action> {
         let mut actions = Vec::new();
@@ -113,10 +123,10 @@ impl Session {
     fn take(&mut self, input: Input, now: Duration, actions: &mut Vec<Action>) {
         match input {
             Input::Frame(frame) => {
-                self.heard = now;
+                self.heard(now);
                 self.frame(frame, now, actions);
             }
-            Input::Applied(result) => self.applied(result, now, actions),
+            Input::Applied(result) => self.applied(result, actions),
             Input::Hashed(revision, hashes) => actions.push(Action::Send(Frame::Buckets(revision, hashes))),
             Input::Tick => {}
         }
@@ -131,7 +141,7 @@ impl Session {
                     return self.close(CloseCode::Versions, reason, actions);
                 }
                 self.state = State::Live;
-                let theirs = Duration::from_millis(welcome.heartbeat_ms);
+                let theirs = Duration::from_millis(welcome.heartbeat_ms).min(LEAST_OFTEN);
                 // Whoever of the two beats less often sets how long silence is normal.
                 self.silence = self.timing.heartbeat.max(theirs) * 3 / 2;
                 // A control plane takes 1.5 times its own interval for the end.
@@ -168,12 +178,26 @@ impl Session {
     }
 
     fn assembled(&mut self, assembly: Assembly, actions: &mut Vec<Action>) {
-        if assembly.is_complete() {
+        if !assembly.is_complete() {
+            self.assembly = Some(assembly);
+        } else if let Some(nack) = self.goes_back(assembly.header()) {
+            actions.push(Action::Refuse(nack));
+        } else {
             self.state = State::Applying;
             actions.push(Action::Apply(assembly.finish()));
-        } else {
-            self.assembly = Some(assembly);
         }
+    }
+
+    /// The refusal of a snapshot that leads back in the history that it belongs to. A database that was restored
+    /// begins a new one, so this comes of a control plane that does not know the newest commits.
+    fn goes_back(&self, header: &UpdateHeader) -> Option<Nack> {
+        let held = self.held.filter(|held| held.epoch == header.epoch && held.revision > header.to)?;
+        let goes_back = header.mode == Mode::Snapshot;
+        let message = format!(
+            "the snapshot leads to revision {}, held is {} of the same epoch",
+            header.to, held.revision
+        );
+        goes_back.then(|| refusal(header.position(), NackReason::OutOfOrder, message))
     }
 
     /// An update whose lengths are wrong: what follows cannot be told apart from it any more, so the
@@ -183,19 +207,11 @@ impl Session {
             UpdateError::TooLarge { .. } => NackReason::TooLarge,
             _ => NackReason::Malformed,
         };
-        actions.push(Action::Send(Frame::Nack(Nack {
-            epoch: to.epoch,
-            revision: to.revision,
-            reason,
-            message: error.to_string(),
-            collection: None,
-            id: None,
-            field: None,
-        })));
+        actions.push(Action::Refuse(refusal(to, reason, error.to_string())));
         self.close(CloseCode::Protocol, error.to_string(), actions);
     }
 
-    fn applied(&mut self, result: Result<Ack, Nack>, now: Duration, actions: &mut Vec<Action>) {
+    fn applied(&mut self, result: Result<Ack, Nack>, actions: &mut Vec<Action>) {
         self.state = State::Live;
         match result {
             Ok(ack) => {
@@ -204,8 +220,6 @@ impl Session {
             }
             Err(nack) => actions.push(Action::Send(Frame::Nack(nack))),
         }
-        // Building may have taken longer than a heartbeat; the control plane was not silent, we were.
-        self.heard = now;
     }
 
     fn watch(&mut self, now: Duration, actions: &mut Vec<Action>) {
@@ -232,6 +246,11 @@ impl Session {
         self.assembly = None;
         actions.push(Action::Close(code, reason));
     }
+}
+
+fn refusal(to: Position, reason: NackReason, message: String) -> Nack {
+    let (epoch, revision) = (to.epoch, to.revision);
+    Nack { epoch, revision, reason, message, collection: None, id: None, field: None }
 }
 
 #[cfg(test)]

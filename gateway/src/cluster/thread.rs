@@ -92,7 +92,11 @@ fn late(patience: Duration) {
 }
 
 fn spawn(mut agent: Agent, fault: CancellationToken) -> io::Result<State> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        // Updates are applied on one of its threads, and trees of any depth freed.
+        .thread_stack_size(live::STACK)
+        .build()?;
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let run = move || {

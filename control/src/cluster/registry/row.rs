@@ -2,14 +2,15 @@
 
 use entity::data_plane;
 use node::link::Peer;
+use node::text::one_line;
 use serde_json::json;
 use uuid::Uuid;
 use wire::{Hello, Position};
 
 use super::seconds_now;
 
-/// The longest text of a data plane that is kept, in characters.
-const LONGEST_TEXT: usize = 1000;
+/// Labels of a data plane that are kept.
+const MAX_LABELS: usize = 64;
 
 /// The row of a data plane that has just introduced itself.
 pub(super) fn row(control_plane: Uuid, hello: &Hello, peer: &Peer) -> data_plane::Model {
@@ -24,7 +25,12 @@ pub(super) fn row(control_plane: Uuid, hello: &Hello, peer: &Peer) -> data_plane
         applied_epoch: None,
         state: "syncing".into(),
         sync_status: "normal".into(),
-        labels: hello.labels.iter().map(|(name, value)| (stored(name), json!(stored(value)))).collect(),
+        labels: hello
+            .labels
+            .iter()
+            .take(MAX_LABELS)
+            .map(|(name, value)| (stored(name), json!(stored(value))))
+            .collect(),
         cert_expiry: Some(peer.certificate.not_after),
         last_error: None,
         connected: true,
@@ -45,7 +51,7 @@ pub(super) fn hold(row: &mut data_plane::Model, held: Position) {
     row.applied_epoch = holds.then_some(held.epoch);
 }
 
-/// A text of a data plane as the database takes it: PostgreSQL stores no NUL, and nobody needs all of a long one.
+/// A text of a data plane as it is logged, shown and stored: one line, without NUL, which PostgreSQL stores not.
 pub(super) fn stored(text: &str) -> String {
-    text.chars().filter(|c| *c != '\0').take(LONGEST_TEXT).collect()
+    one_line(text)
 }

@@ -1,9 +1,10 @@
 //! What is remembered of a data plane, from one connection to the next.
 
 use node::identity::Identity;
-use wire::{Root, VERSIONS};
+use wire::{Nack, NackReason, Root, VERSIONS};
 
 use super::*;
+use crate::cluster::session::Report;
 
 fn at(revision: u64) -> Position {
     Position { epoch: Uuid::from_u128(1), revision, root: Root::default() }
@@ -30,6 +31,7 @@ fn hello(held: Option<Position>) -> Hello {
         kinds: Vec::new(),
         labels: Default::default(),
         held,
+        instance: None,
     }
 }
 
@@ -43,7 +45,7 @@ fn refuse(registry: &Registry, reason: NackReason) {
         id: None,
         field: None,
     };
-    registry.join(&hello(Some(at(8))), &peer()).report(&Report::Nacked(nack));
+    registry.join(&hello(Some(at(8))), &peer()).unwrap().report(&Report::Nacked(nack));
 }
 
 #[test]
@@ -55,7 +57,7 @@ fn a_refusal_outlives_the_connection_until_there_is_a_reason_to_try_again() {
     let other_program = Hello { version: "0.2.0".into(), ..again.clone() };
     assert_eq!(registry.refused(&other_program), None);
     assert_eq!(registry.refused(&hello(None)), None, "a new disk");
-    registry.join(&other_program, &peer());
+    registry.join(&other_program, &peer()).unwrap();
     assert_eq!(registry.refused(&other_program), None, "it was forgotten");
     assert_eq!(registry.refused(&again), None);
 
@@ -72,17 +74,17 @@ fn what_a_data_plane_says_of_itself_can_be_stored() {
         labels: [("a\0".to_owned(), "\0b".to_owned())].into(),
         ..hello(None)
     };
-    registry.join(&strange, &peer());
+    registry.join(&strange, &peer()).unwrap();
     let row = registry.rows().remove(0);
-    assert_eq!((row.hostname.as_str(), row.version.len()), ("edge", 1000));
-    assert_eq!(row.labels, json!({ "a": "b" }));
+    assert_eq!((row.hostname.as_str(), row.version.chars().count()), (r"ed\u{0}ge", 1001));
+    assert_eq!(row.labels, json!({ r"a\u{0}": r"\u{0}b" }));
 }
 
 #[test]
 fn who_was_replaced_has_nothing_to_say() {
     let registry = registry();
-    let old = registry.join(&hello(Some(at(8))), &peer());
-    let new = registry.join(&hello(Some(at(9))), &peer());
+    let old = registry.join(&hello(Some(at(8))), &peer()).unwrap();
+    let new = registry.join(&hello(Some(at(9))), &peer()).unwrap();
     old.report(&Report::Heard(at(7)));
     drop(old);
     let row = &registry.rows()[0];
@@ -95,9 +97,73 @@ fn who_was_replaced_has_nothing_to_say() {
 fn a_higher_revision_of_another_history_is_not_what_is_waited_for() {
     let registry = registry();
     let left = Position { epoch: Uuid::from_u128(7), ..at(100) };
-    let one = registry.join(&hello(Some(left)), &peer());
+    let one = registry.join(&hello(Some(left)), &peer()).unwrap();
     assert_eq!(registry.pending(5).len(), 1);
     one.report(&Report::Heard(at(5)));
     assert!(registry.pending(5).is_empty());
     assert_eq!(registry.pending(6).len(), 1);
+}
+
+fn process(instance: u128) -> Hello {
+    Hello { instance: Some(Uuid::from_u128(instance)), ..hello(Some(at(9))) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn second_process_with_one_node_id_is_refused_and_shown() {
+    let registry = registry();
+    let first = registry.join(&process(1), &peer()).unwrap();
+    assert!(registry.pending(9).is_empty());
+    let refused = registry.join(&process(2), &peer()).unwrap_err();
+    assert!(refused.contains("127.0.0.1") && refused.len() <= 123, "{refused}");
+    let (replaced, probe) = first.signals();
+    assert!(!replaced.is_cancelled());
+    probe.notified().await;
+    let row = &registry.rows()[0];
+    assert_eq!((row.state.as_str(), row.connected), ("conflict", true));
+    assert_eq!(row.last_error.as_ref().unwrap()["reason"], guard::IN_USE);
+    assert!(registry.pending(9)[0].refused.is_some(), "it lacks what comes");
+
+    tokio::time::advance(Duration::from_secs(61)).await;
+    assert_eq!(registry.rows()[0].state, "synced", "the second has not come again");
+    assert!(registry.pending(9).is_empty());
+    registry.join(&process(2), &peer()).unwrap_err();
+    drop(first);
+    let _second = registry.join(&process(2), &peer()).unwrap();
+    assert_eq!(registry.rows()[0].state, "synced");
+}
+
+#[test]
+fn process_that_reconnects_replaces_its_own_session() {
+    let registry = registry();
+    let first = registry.join(&process(1), &peer()).unwrap();
+    registry.join(&process(1), &peer()).unwrap();
+    assert!(first.signals().0.is_cancelled());
+}
+
+#[test]
+fn incompatible_data_plane_is_shown_until_it_is_replaced() {
+    let registry = registry();
+    registry.incompatible(&hello(Some(at(8))), &peer(), "versions 7 to 9");
+    let row = &registry.rows()[0];
+    assert_eq!((row.state.as_str(), row.connected), ("incompatible", false));
+    assert_eq!(row.last_error.as_ref().unwrap()["message"], "versions 7 to 9");
+    let _membership = registry.join(&hello(Some(at(9))), &peer()).unwrap();
+    let row = &registry.rows()[0];
+    assert_eq!((row.state.as_str(), row.last_error.as_ref()), ("synced", None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_of_another_control_plane_is_believed_by_its_moves_not_by_its_clock() {
+    let (registry, other) = (registry(), registry());
+    let _membership = other.join(&hello(Some(at(9))), &peer()).unwrap();
+    let mut row = other.rows().remove(0);
+    let silence = Duration::from_secs(61);
+    assert!(registry.is_moving(&row, silence));
+    // Its clock is set back by a day, and goes on.
+    row.last_seen -= 86_400;
+    assert!(registry.is_moving(&row, silence));
+    tokio::time::advance(silence).await;
+    assert!(registry.is_moving(&row, silence));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(!registry.is_moving(&row, silence));
 }

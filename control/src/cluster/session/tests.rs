@@ -33,6 +33,7 @@ fn hello(held: Option<Position>) -> Input {
         kinds: vec![1, 2],
         labels: std::collections::BTreeMap::new(),
         held,
+        instance: None,
     }))
 }
 
@@ -181,14 +182,6 @@ fn a_data_plane_at_the_head_is_sent_nothing() {
 }
 
 #[test]
-fn no_version_in_common_is_refused_by_name() {
-    let Input::Frame(Frame::Hello(mut theirs)) = hello(None) else { unreachable!() };
-    theirs.versions = Versions { min: 900, max: 901 };
-    let actions = session(1).step(Input::Frame(Frame::Hello(theirs)), Duration::ZERO);
-    assert!(matches!(&actions[..], [Action::Close(CloseCode::Versions, why)] if why.contains("900 to 901")));
-}
-
-#[test]
 fn a_refused_revision_waits_for_the_next_and_a_reconnect_does_not_bring_it_back() {
     let mut refusing = session(5);
     refusing.step(hello(Some(position(4))), Duration::ZERO);
@@ -295,15 +288,38 @@ fn a_silent_data_plane_is_closed() {
 }
 
 #[test]
-fn no_ack_in_time_ends_the_session() {
+fn silent_data_plane_is_closed_whatever_is_under_way() {
+    let mut fetching = session(5);
+    fetching.step(hello(None), Duration::ZERO);
+    let mut in_flight = session(5);
+    in_flight.step(hello(None), Duration::ZERO);
+    in_flight.step(Input::Update(update(Mode::Snapshot, 0, position(5))), Duration::ZERO);
+    let mut sent = session(5);
+    sent.step(hello(None), Duration::ZERO);
+    sent.step(Input::Update(update(Mode::Snapshot, 0, position(5))), Duration::ZERO);
+    sent.sent(seconds(40));
+    let mut hashing = session(5);
+    hashing.step(hello(Some(Position { root: Root::default(), ..position(5) })), Duration::ZERO);
+    for mut silent in [fetching, in_flight, sent, hashing] {
+        let actions = silent.step(Input::Tick, seconds(44));
+        assert!(!actions.iter().any(|action| matches!(action, Action::Close(..))), "{actions:?}");
+        assert_eq!(silent.deadline(), seconds(45));
+        let actions = silent.step(Input::Tick, seconds(45));
+        assert!(matches!(&actions[..], [Action::Close(CloseCode::Silent, _)]), "{actions:?}");
+        assert!(silent.step(Input::Head(position(6)), seconds(61)).is_empty(), "closed is closed");
+    }
+}
+
+#[test]
+fn data_plane_that_sends_bytes_is_alive_however_long_a_snapshot_takes() {
     let mut session = session(5);
     session.step(hello(None), Duration::ZERO);
     session.step(Input::Update(update(Mode::Snapshot, 0, position(5))), Duration::ZERO);
-    let actions = session.step(Input::Tick, seconds(59));
-    assert!(!actions.iter().any(|action| matches!(action, Action::Close(..))), "an update is in flight");
-    let actions = session.step(Input::Tick, seconds(60));
-    assert!(matches!(&actions[..], [Action::Close(CloseCode::AckTimeout, _)]), "{actions:?}");
-    assert!(session.step(Input::Head(position(6)), seconds(61)).is_empty(), "closed is closed");
+    for now in (40..4000).step_by(40).map(seconds) {
+        session.heard(now);
+        let actions = session.step(Input::Tick, now);
+        assert!(!actions.iter().any(|action| matches!(action, Action::Close(..))), "{now:?} {actions:?}");
+    }
 }
 
 #[test]
@@ -312,9 +328,25 @@ fn an_ack_is_waited_for_from_the_last_frame_on() {
     session.step(hello(None), Duration::ZERO);
     session.step(Input::Update(update(Mode::Snapshot, 0, position(5))), Duration::ZERO);
     // A slow reader took so long for the frames.
+    session.heard(seconds(50));
     session.sent(seconds(50));
+    session.heard(seconds(90));
     let actions = session.step(Input::Tick, seconds(109));
     assert!(!actions.iter().any(|action| matches!(action, Action::Close(..))), "{actions:?}");
     let actions = session.step(Input::Tick, seconds(110));
     assert!(matches!(&actions[..], [Action::Close(CloseCode::AckTimeout, _)]), "{actions:?}");
+}
+
+#[test]
+fn data_plane_without_a_common_version_is_reported() {
+    let mut session = session(5);
+    let Input::Frame(Frame::Hello(mut later)) = hello(None) else { unreachable!() };
+    later.versions = Versions { min: 7, max: 9 };
+    let actions = session.step(Input::Frame(Frame::Hello(later.clone())), Duration::ZERO);
+    let [Action::Report(Report::Incompatible(told, _)), Action::Close(CloseCode::Versions, reason)] =
+        &actions[..]
+    else {
+        panic!("{actions:?}")
+    };
+    assert_eq!((told, reason.contains("7 to 9")), (&later, true), "{reason}");
 }

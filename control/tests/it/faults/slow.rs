@@ -129,6 +129,7 @@ async fn connect(planes: &Planes) -> Link {
         kinds: Vec::new(),
         labels: Default::default(),
         held: None,
+        instance: None,
     };
     link.send(Frame::Hello(hello).encode()).await.unwrap();
     link

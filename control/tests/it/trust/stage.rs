@@ -161,5 +161,6 @@ fn hello(node_id: Uuid) -> Hello {
         kinds: Vec::new(),
         labels: Default::default(),
         held: None,
+        instance: None,
     }
 }

@@ -5,12 +5,13 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::count::Counted;
-use super::{Closing, Limits, Link, Stream, websocket};
+use super::pulse::Watched;
+use super::{Limits, Link, Stream, websocket};
 
 /// Bytes that one end may send before the other has received them.
 const BUFFER: usize = 64 * 1024;
 
-impl Stream for DuplexStream {}
+impl Stream for Watched<DuplexStream> {}
 
 /// Both ends of a connection within this process, the dialler's first: without TLS, for tests that pause the
 /// clock, which a socket of the kernel knows nothing of.
@@ -20,8 +21,9 @@ pub async fn pair() -> (Link, Link) {
 }
 
 async fn over(stream: DuplexStream, role: Role) -> Link {
+    let (stream, pulse) = Watched::new(stream);
     let stream: Box<dyn Stream> = Box::new(stream);
     let (stream, traffic) = Counted::new(stream);
     let socket = WebSocketStream::from_raw_socket(stream, role, Some(websocket(&Limits::default()))).await;
-    Link { socket, traffic, closing: Closing::Open }
+    Link::new(socket, traffic, pulse)
 }

@@ -105,3 +105,57 @@ async fn control_planes_that_are_away_are_dialled_in_turn_with_pauses() {
     assert!(times.iter().all(|times| (380..620).contains(times)), "{times:?}");
     assert!(times.iter().max().unwrap() - times.iter().min().unwrap() <= 1, "{times:?}");
 }
+
+#[tokio::test]
+async fn control_plane_that_says_nothing_is_left_after_one_and_a_half_heartbeats() {
+    let mut stage = Stage::new();
+    tokio::time::pause();
+    let (dialled, mut accepted) = mpsc::unbounded_channel();
+    let dial = async |_: &str, _| {
+        let (link, theirs) = pair().await;
+        dialled.send(theirs).unwrap();
+        Ok(link)
+    };
+    let control_plane = async {
+        let mut link: Link = accepted.recv().await.unwrap();
+        let heartbeat_ms = u64::try_from(HEARTBEAT.as_millis()).unwrap();
+        let welcome = Welcome {
+            version: 1,
+            node_id: Uuid::from_u128(2),
+            program: "fake".into(),
+            head: Position::default(),
+            heartbeat_ms,
+        };
+        link.send(Frame::Welcome(welcome).encode()).await.unwrap();
+        let begun = Instant::now();
+        while let Ok(Some(_)) = link.recv().await {}
+        (link, begun.elapsed())
+    };
+    let (link, silent) = tokio::select! {
+        () = run_over(dial, &mut stage.agent, &stage.stop) => unreachable!("nobody stops it"),
+        ended = control_plane => ended,
+    };
+    assert!((HEARTBEAT * 3 / 2..HEARTBEAT * 8 / 5).contains(&silent), "{silent:?}");
+    assert!(matches!(link.closing(), Closing::Code(4004, _)), "{:?}", link.closing());
+}
+
+#[tokio::test]
+async fn stop_says_goodbye() {
+    let mut stage = Stage::new();
+    let (dialled, mut accepted) = mpsc::unbounded_channel();
+    let dial = async |_: &str, _| {
+        let (link, theirs) = pair().await;
+        dialled.send(theirs).unwrap();
+        Ok(link)
+    };
+    let stop = stage.stop.clone();
+    let control_plane = async {
+        let mut link: Link = accepted.recv().await.unwrap();
+        link.recv().await.unwrap().expect("a hello");
+        stop.cancel();
+        link.recv().await.unwrap();
+        link
+    };
+    let ((), link) = tokio::join!(run_over(dial, &mut stage.agent, &stage.stop), control_plane);
+    assert!(matches!(link.closing(), Closing::Code(4005, _)), "{:?}", link.closing());
+}

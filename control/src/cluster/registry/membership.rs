@@ -1,0 +1,117 @@
+//! A session's place in the registry.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use node::text::one_line;
+use serde_json::json;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use uuid::Uuid;
+use wire::{Ack, Nack, Position};
+
+use super::known::Refusal;
+use super::row::{hold, stored};
+use super::{Registry, seconds_now};
+use crate::cluster::session::Report;
+
+/// What a session holds while its data plane is connected; dropping it says that it is gone.
+#[derive(Debug)]
+pub(in crate::cluster) struct Membership {
+    pub(super) registry: Registry,
+    pub(super) node_id: Uuid,
+    /// Cancelled when the same node id connects anew.
+    pub(super) replaced: CancellationToken,
+    pub(super) probe: Arc<Notify>,
+}
+
+impl Membership {
+    /// What ends the session, and what asks it for a sign of life.
+    pub(in crate::cluster) fn signals(&self) -> (CancellationToken, Arc<Notify>) {
+        (self.replaced.clone(), Arc::clone(&self.probe))
+    }
+
+    /// Takes in what the session reports.
+    pub(in crate::cluster) fn report(&self, report: &Report) {
+        if self.replaced.is_cancelled() {
+            // What it says is older than what its successor said.
+            return;
+        }
+        match report {
+            Report::Joined(_) | Report::Incompatible(..) => {}
+            Report::Heard(held) => self.heard(*held),
+            Report::Acked(ack) => self.acked(ack),
+            Report::Nacked(nack) => self.nacked(nack),
+            Report::Drifted(held) => {
+                self.registry.shared.metrics.drifts.inc();
+                warn!(
+                    node_id = %self.node_id, revision = held.revision, root = %held.root,
+                    "a data plane holds something else than this control plane at the same revision; repairing"
+                );
+            }
+        }
+    }
+
+    fn heard(&self, held: Position) {
+        self.registry.edit(self.node_id, |node| {
+            node.row.last_seen = seconds_now();
+            hold(&mut node.row, held);
+            if node.row.state == "syncing" {
+                node.row.state = self.registry.state_of(held).into();
+            }
+        });
+    }
+
+    fn acked(&self, ack: &Ack) {
+        let metrics = &self.registry.shared.metrics;
+        metrics.acks.inc();
+        metrics.apply_duration.observe(Duration::from_micros(ack.decode_us + ack.apply_us).as_secs_f64());
+        self.registry.edit(self.node_id, |node| {
+            node.refused = None;
+            node.row.last_seen = seconds_now();
+            node.row.last_error = None;
+            node.row.state = self.registry.state_of(ack.held).into();
+            hold(&mut node.row, ack.held);
+        });
+    }
+
+    fn nacked(&self, nack: &Nack) {
+        warn!(
+            node_id = %self.node_id, revision = nack.revision, reason = nack.reason.as_str(),
+            entity = ?nack.id, field = nack.field.as_deref().map(one_line),
+            "a data plane has refused a configuration: {}", one_line(&nack.message)
+        );
+        self.registry.shared.metrics.nacks.with_label_values(&[nack.reason.as_str()]).inc();
+        self.registry.edit(self.node_id, |node| {
+            let to = Position { epoch: nack.epoch, revision: nack.revision, ..Position::default() };
+            node.refused = Some(Refusal { to, reason: nack.reason });
+            node.row.last_seen = seconds_now();
+            node.row.state = "rejected".into();
+            node.row.last_error = Some(json!({
+                "epoch": nack.epoch,
+                "revision": nack.revision,
+                "reason": nack.reason.as_str(),
+                "message": stored(&nack.message),
+                "entity": nack.collection.as_deref().map(stored),
+                "id": nack.id,
+                "field": nack.field.as_deref().map(stored),
+                "at": seconds_now(),
+            }));
+        });
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        info!(node_id = %self.node_id, "data plane disconnected");
+        // A session that was replaced must not mark its successor as gone.
+        if !self.replaced.is_cancelled() {
+            self.registry.edit(self.node_id, |node| {
+                node.row.connected = false;
+                node.row.state = "disconnected".into();
+            });
+            self.registry.shared.came_or_went.notify_one();
+        }
+    }
+}
