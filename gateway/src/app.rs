@@ -19,7 +19,7 @@ use crate::cluster::{self, Agent, AgentThread};
 use crate::config::Config;
 use crate::drain::{Draining, Signals, Stop};
 use crate::limit::Limit;
-use crate::listener::{Bound, Gate, Handshake, Inherited, Limits, Listening, Secured};
+use crate::listener::{Bound, Gate, Handshake, HeaderLimits, Inherited, Limits, Listening, Secured};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
@@ -108,6 +108,9 @@ pub fn run(config: Config) -> Result<(), Failure> {
     }
 }
 
+/// Bytes of a header that are neither fields nor target: the rest of the request line, and blanks around values.
+const HEADER_SLACK: usize = 4096;
+
 impl Shared {
     /// Without a table yet.
     pub fn new(config: &Config, metrics: Metrics) -> Self {
@@ -136,9 +139,14 @@ pub fn proxy_service(
     };
     let limits = Limits {
         connections: shared.connections.clone(),
-        header_timeout: config.header_timeout,
+        header: HeaderLimits {
+            time: config.header_timeout,
+            target_bytes: config.proxy.max_uri_bytes,
+            bytes: config.proxy.max_header_bytes + config.proxy.max_uri_bytes + HEADER_SLACK,
+        },
         idle_timeout: config.proxy.keepalive_timeout,
         max_header_bytes: config.proxy.max_header_bytes,
+        http2: config.http2,
     };
     let metrics = shared.metrics.connections.clone();
     let secured = Secured {

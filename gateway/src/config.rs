@@ -13,7 +13,8 @@ use node::logging;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster;
-use crate::proxy;
+use crate::listener::Http2Limits;
+use crate::proxy::{self, AmbiguousPaths, AnswerLimits};
 use crate::request::Trusted;
 
 /// Between two heartbeats. Longer than an hour nobody would know whether the other is there.
@@ -32,6 +33,8 @@ pub struct RawConfig {
     pub upgrade_timeout: Duration,
     /// Clients' side.
     pub proxy: RawProxy,
+    /// Upstreams' side.
+    pub upstream: RawUpstream,
     /// Control planes' side.
     pub cluster: RawCluster,
     /// The status listener.
@@ -58,19 +61,43 @@ pub struct RawProxy {
     #[serde(with = "humantime_serde")]
     pub body_timeout: Duration,
     /// Bytes in a second that a request's body must come at on the average, once it has taken `body_timeout`;
-    /// 0: it may be as slow as it likes. HTTP/1 only: a stream of HTTP/2 may be a conversation.
+    /// 0: it may be as slow as it likes. Not for gRPC, where a body may be one side of a conversation.
     pub min_body_rate: u32,
     /// How long requests in flight may take to end once the node is told to stop.
     #[serde(with = "humantime_serde")]
     pub drain_timeout: Duration,
     /// The most bytes of header fields of one request.
     pub max_header_bytes: usize,
+    /// The most header fields of one request.
+    pub max_header_fields: usize,
+    /// The most bytes of a request target.
+    pub max_uri_bytes: usize,
+    /// `refuse` or `keep`: what becomes of a path in which an upstream that decodes slashes or cuts off parameters
+    /// would read one of another route.
+    pub ambiguous_paths: AmbiguousPaths,
+    /// The most streams at once of one connection of HTTP/2.
+    pub http2_max_streams: u32,
+    /// The most bytes of bodies on their way on one stream of HTTP/2; a connection may have four times as many.
+    pub http2_window_bytes: u32,
+    /// Bytes of bodies that all connections of HTTP/2 together may have on their way: windows shrink, down to
+    /// 64 KiB a connection, as connections become many.
+    pub http2_buffer_bytes: usize,
     /// The most open connections.
     pub max_connections: usize,
     /// The most requests in flight.
     pub max_in_flight: usize,
     /// Peers whose `X-Forwarded-` headers are taken: addresses and networks.
     pub trusted_ips: Vec<String>,
+}
+
+/// The section `upstream`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawUpstream {
+    /// The most bytes of header fields of one answer.
+    pub max_header_bytes: usize,
+    /// The most header fields of one answer.
+    pub max_header_fields: usize,
 }
 
 /// The section `cluster`.
@@ -124,6 +151,8 @@ pub struct Config {
     pub max_in_flight: usize,
     /// What a request may be and take.
     pub proxy: proxy::Settings,
+    /// What connections of HTTP/2 are held to.
+    pub http2: Http2Limits,
     /// Control planes' side.
     pub cluster: cluster::Settings,
     /// The status listener.
@@ -148,6 +177,7 @@ impl Config {
     pub fn parse(loaded: &Loaded<RawConfig>) -> Result<Self, ConfigError> {
         let raw = &loaded.raw;
         check_proxy(loaded)?;
+        check_sizes(loaded)?;
         Ok(Self {
             threads: threads(raw.threads),
             upgrade_timeout: raw.upgrade_timeout,
@@ -162,7 +192,19 @@ impl Config {
                 keepalive_timeout: raw.proxy.keepalive_timeout,
                 min_body_rate: raw.proxy.min_body_rate,
                 max_header_bytes: raw.proxy.max_header_bytes,
+                max_header_fields: raw.proxy.max_header_fields,
+                max_uri_bytes: raw.proxy.max_uri_bytes,
+                ambiguous_paths: raw.proxy.ambiguous_paths,
+                answers: AnswerLimits {
+                    header_bytes: raw.upstream.max_header_bytes,
+                    header_fields: raw.upstream.max_header_fields,
+                },
                 trusted: parse_trusted(loaded)?,
+            },
+            http2: Http2Limits {
+                max_streams: raw.proxy.http2_max_streams,
+                window: raw.proxy.http2_window_bytes,
+                buffer: raw.proxy.http2_buffer_bytes,
             },
             cluster: parse_cluster(loaded)?,
             status: raw.status.listen,
@@ -186,13 +228,33 @@ fn check_proxy(loaded: &Loaded<RawConfig>) -> Result<(), ConfigError> {
             return refuse(key, "0s".into(), "must be longer than nothing, such as 10s");
         }
     }
-    let least_header = 1024;
-    if proxy.max_header_bytes < least_header {
-        return refuse("max_header_bytes", proxy.max_header_bytes.to_string(), "must be at least 1024");
-    }
     for (key, value) in [("max_connections", proxy.max_connections), ("max_in_flight", proxy.max_in_flight)] {
         if value == 0 {
             return refuse(key, "0".into(), "must be at least 1");
+        }
+    }
+    Ok(())
+}
+
+/// The parser of headers has places for so many fields.
+const MOST_FIELDS: usize = 256;
+
+fn check_sizes(loaded: &Loaded<RawConfig>) -> Result<(), ConfigError> {
+    let (proxy, upstream) = (&loaded.raw.proxy, &loaded.raw.upstream);
+    // A target is held in a type that counts it with 16 bits, a header in a buffer of 1 MiB.
+    for (key, value, least, most) in [
+        ("proxy.max_header_bytes", proxy.max_header_bytes, 1024, 512 * 1024),
+        ("proxy.max_header_fields", proxy.max_header_fields, 1, MOST_FIELDS),
+        ("proxy.max_uri_bytes", proxy.max_uri_bytes, 256, 32 * 1024),
+        ("proxy.http2_max_streams", proxy.http2_max_streams as usize, 1, 10_000),
+        ("proxy.http2_window_bytes", proxy.http2_window_bytes as usize, 65_535, 64 << 20),
+        ("proxy.http2_buffer_bytes", proxy.http2_buffer_bytes, 1 << 20, 1 << 40),
+        ("upstream.max_header_bytes", upstream.max_header_bytes, 1024, 512 * 1024),
+        ("upstream.max_header_fields", upstream.max_header_fields, 1, MOST_FIELDS),
+    ] {
+        if !(least..=most).contains(&value) {
+            let reason = format!("must be between {least} and {most}");
+            return Err(loaded.violation(key, value.to_string(), &reason));
         }
     }
     Ok(())
@@ -271,6 +333,7 @@ impl Default for RawConfig {
             threads: 0,
             upgrade_timeout: Duration::from_secs(60),
             proxy: RawProxy::default(),
+            upstream: RawUpstream::default(),
             cluster: RawCluster::default(),
             status: RawStatus::default(),
             log: logging::RawLog::default(),
@@ -289,10 +352,23 @@ impl Default for RawProxy {
             min_body_rate: 100,
             drain_timeout: Duration::from_secs(30),
             max_header_bytes: 64 * 1024,
+            max_header_fields: 100,
+            // nginx's, and so Kong's, default.
+            max_uri_bytes: 8 * 1024,
+            ambiguous_paths: AmbiguousPaths::Refuse,
+            http2_max_streams: 100,
+            http2_window_bytes: 1 << 20,
+            http2_buffer_bytes: 1 << 30,
             max_connections: 20_000,
             max_in_flight: 10_000,
             trusted_ips: Vec::new(),
         }
+    }
+}
+
+impl Default for RawUpstream {
+    fn default() -> Self {
+        Self { max_header_bytes: 64 * 1024, max_header_fields: MOST_FIELDS }
     }
 }
 
@@ -343,6 +419,13 @@ mod tests {
             ("proxy.header_timeout", "soon"),
             ("proxy.body_timeout", "0s"),
             ("proxy.max_header_bytes", "12"),
+            ("proxy.max_header_fields", "257"),
+            ("proxy.max_uri_bytes", "65536"),
+            ("proxy.ambiguous_paths", "guess"),
+            ("proxy.http2_max_streams", "0"),
+            ("proxy.http2_window_bytes", "1000"),
+            ("upstream.max_header_fields", "0"),
+            ("upstream.max_header_bytes", "1000000"),
             ("proxy.max_in_flight", "0"),
             ("proxy.trusted_ips", "10.0.0.0/33"),
             ("proxy.colour", "red"),

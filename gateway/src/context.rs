@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::error::Failure;
 use crate::limit::Permit;
 use crate::metrics::Source;
-use crate::request::Canonical;
+use crate::request::{Canonical, Replaced};
 use crate::route::{Entry, Service};
 use crate::upstream::{self, Addresses};
 
@@ -24,6 +24,8 @@ pub struct Context {
     pub permit: Option<Permit>,
     /// Bytes of its body that have come.
     pub received: u64,
+    /// Bytes of its target that were replaced before the header was parsed.
+    pub replaced: Replaced,
     /// Its host and path.
     pub canonical: Canonical,
     /// Where it goes; `None` until it is matched, and when it is answered here.
@@ -68,6 +70,7 @@ impl Context {
             request_id: request_id(),
             permit: None,
             received: 0,
+            replaced: Replaced::new(),
             canonical: Canonical::default(),
             target: None,
             failure: None,

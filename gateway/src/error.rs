@@ -11,6 +11,8 @@ pub use body::{Body, Format};
 pub enum Failure {
     /// The target or the host cannot be understood.
     BadRequest,
+    /// What an upstream may decode or cut off in the path would lead to another route.
+    AmbiguousPath,
     /// The method asks for a tunnel, which is not made here.
     MethodNotAllowed,
     /// The client sent nothing for too long in the middle of a body.
@@ -43,6 +45,8 @@ pub enum Failure {
     UpstreamTls,
     /// The upstream broke off, or spoke no HTTP.
     UpstreamInvalid,
+    /// The header of the upstream's answer has too many fields or bytes.
+    UpstreamHeaderTooLarge,
     /// The upstream took too long to connect, to read or to answer.
     UpstreamTimeout,
     /// The client went away; nobody is told anything.
@@ -66,8 +70,9 @@ pub struct Answer {
 
 impl Failure {
     /// Every failure, for the metrics: a counter that begins at 0 shows its first increase.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::BadRequest,
+        Self::AmbiguousPath,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
         Self::UriTooLong,
@@ -84,6 +89,7 @@ impl Failure {
         Self::UpstreamConnect,
         Self::UpstreamTls,
         Self::UpstreamInvalid,
+        Self::UpstreamHeaderTooLarge,
         Self::UpstreamTimeout,
         Self::ClientClosed,
         Self::Internal,
@@ -94,6 +100,7 @@ impl Failure {
         use Format::{Json, Text};
         let (status, reason, message, format) = match self {
             Self::BadRequest => (400, "bad_request", "Bad request", Text),
+            Self::AmbiguousPath => (400, "ambiguous_path", "Ambiguous path", Text),
             Self::MethodNotAllowed => (405, "method_not_allowed", "Method not allowed", Text),
             Self::RequestTimeout => (408, "request_timeout", "Request timeout", Text),
             Self::UriTooLong => (414, "uri_too_long", "URI too long", Text),
@@ -113,6 +120,7 @@ impl Failure {
             Self::UpstreamConnect => (502, "upstream_connect", INVALID_RESPONSE, Text),
             Self::UpstreamTls => (502, "upstream_tls", INVALID_RESPONSE, Text),
             Self::UpstreamInvalid => (502, "upstream_invalid", INVALID_RESPONSE, Text),
+            Self::UpstreamHeaderTooLarge => (502, "upstream_header_too_large", INVALID_RESPONSE, Text),
             Self::UpstreamTimeout => (504, "upstream_timeout", "The upstream server is timing out", Text),
             Self::ClientClosed => (499, "client_closed", "", Text),
             Self::Internal => (500, "internal", "An unexpected error occurred", Text),

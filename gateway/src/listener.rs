@@ -1,14 +1,18 @@
 //! What stands between the operating system's sockets and Pingora's proxy: listeners bound by us or handed
-//! over, the cap on connections, the deadline of the whole header.
+//! over, the cap on connections, the deadline of the whole header, and a look at the bytes of HTTP/1 before they
+//! are parsed.
 
+mod absolute;
 mod bound;
+mod chunks;
 mod deadline;
 mod gate;
 mod handshake;
+mod head;
 pub mod inherited;
 
 pub use bound::{BindError, Bound, Listening};
-pub use deadline::HeaderDeadline;
-pub use gate::{Gate, Limits, Secured};
+pub use deadline::{HeaderDeadline, HeaderLimits};
+pub use gate::{Gate, Http2Limits, Limits, Secured};
 pub use handshake::{Handshake, ServerName};
 pub use inherited::Inherited;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::HeaderName;
 use http::header::{CONNECTION, UPGRADE};
-use http::{Method, Version};
+use http::{HeaderMap, Method};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -15,6 +15,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result, RetryType};
+use serde::{Deserialize, Serialize};
 use tracing::{debug, error, warn};
 
 use crate::context::{Context, Target};
@@ -42,14 +43,37 @@ pub struct Settings {
     pub min_body_rate: u32,
     /// The most bytes of header fields.
     pub max_header_bytes: usize,
+    /// The most header fields.
+    pub max_header_fields: usize,
+    /// The most bytes of a request target.
+    pub max_uri_bytes: usize,
+    /// What becomes of a path in which an upstream may read another route's.
+    pub ambiguous_paths: AmbiguousPaths,
+    /// What an answer's header may be.
+    pub answers: AnswerLimits,
     /// Peers whose `X-Forwarded-` headers are taken.
     pub trusted: Trusted,
 }
 
-/// The most bytes of a request target: nginx's, and so Kong's, default.
-const MAX_TARGET: usize = 8 * 1024;
-/// The most header fields.
-const MAX_FIELDS: usize = 100;
+/// What becomes of a path in which an upstream may read another route's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AmbiguousPaths {
+    /// It is refused.
+    Refuse,
+    /// It is matched as it is written.
+    Keep,
+}
+
+/// What the header of an upstream's answer may be.
+#[derive(Clone, Copy, Debug)]
+pub struct AnswerLimits {
+    /// The most bytes of header fields.
+    pub header_bytes: usize,
+    /// The most header fields.
+    pub header_fields: usize,
+}
+
 /// How long the rest of a body is read that nobody wants, to keep the connection.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -82,10 +106,15 @@ impl ProxyHttp for Proxy {
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Result<()> {
-        HeaderDeadline::met(session);
+        let met = HeaderDeadline::met(session);
         self.set_timeouts(session);
         context.permit = self.in_flight.acquire();
-        self.check_limits(session, context).map_err(|failure| fail(context, failure))
+        request::join_cookies(session.req_header_mut());
+        let checked = met.and_then(|replaced| {
+            context.replaced = replaced;
+            self.check_limits(session, context)
+        });
+        checked.map_err(|failure| fail(context, failure))
     }
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
@@ -168,6 +197,9 @@ impl ProxyHttp for Proxy {
         if self.draining.has_begun() {
             session.set_keepalive(None);
         }
+        if !self.settings.answers.allow(response) {
+            return Err(fail(context, Failure::UpstreamHeaderTooLarge));
+        }
         context.upstream.answered = context.upstream.started.map(|started| started.elapsed());
         strip_hop_by_hop(response);
         framing::frame(session, response)?;
@@ -233,7 +265,8 @@ impl ProxyHttp for Proxy {
     }
 
     async fn fail_to_read_request(&self, session: &mut ServerSession, error: &Error) {
-        let failure = Failure::from_unreadable(error);
+        let refusal = HeaderDeadline::refusal(session);
+        let failure = refusal.unwrap_or_else(|| Failure::from_unreadable(error));
         let answer = failure.answer();
         // Without the error itself, which quotes what was read.
         debug!(reason = answer.reason, "a request's header cannot be read");
@@ -269,6 +302,12 @@ impl ProxyHttp for Proxy {
     }
 }
 
+impl AnswerLimits {
+    fn allow(&self, response: &ResponseHeader) -> bool {
+        response.headers.len() <= self.header_fields && header_bytes(&response.headers) <= self.header_bytes
+    }
+}
+
 impl Proxy {
     fn set_timeouts(&self, session: &mut Session) {
         let patience = Some(self.settings.body_timeout);
@@ -284,12 +323,13 @@ impl Proxy {
         }
     }
 
-    /// Whether a body drips: each byte may come in time, and all of them never.
+    /// Whether a body drips: each byte may come in time, and all of them never. In gRPC a body may be one side of a
+    /// conversation.
     fn is_too_slow(&self, session: &Session, context: &Context) -> bool {
         let took = context.started.elapsed();
         took > self.settings.body_timeout
-            && session.req_header().version <= Version::HTTP_11
             && !session.was_upgraded()
+            && context.target.as_ref().is_none_or(|target| !target.route.grpc)
             && context.received < took.as_secs().saturating_mul(self.settings.min_body_rate.into())
     }
 
@@ -299,9 +339,11 @@ impl Proxy {
             Err(Failure::Overloaded)
         } else if header.method == Method::CONNECT {
             Err(Failure::MethodNotAllowed)
-        } else if header.raw_path().len() > MAX_TARGET {
+        } else if header.raw_path().len() > self.settings.max_uri_bytes {
             Err(Failure::UriTooLong)
-        } else if header.headers.len() > MAX_FIELDS || header_bytes(header) > self.settings.max_header_bytes {
+        } else if header.headers.len() > self.settings.max_header_fields
+            || header_bytes(&header.headers) > self.settings.max_header_bytes
+        {
             Err(Failure::HeaderTooLarge)
         } else {
             framing::check(header)
@@ -311,7 +353,7 @@ impl Proxy {
     /// Finds the route. The table is let go before this returns.
     fn find_target(&self, session: &Session, context: &mut Context) -> Result<(), Failure> {
         let header = session.req_header();
-        context.canonical = Canonical::new(header)?;
+        context.canonical = Canonical::new(header, &context.replaced)?;
         let canonical = &context.canonical;
         let request = route::Request {
             method: &header.method,
@@ -324,6 +366,11 @@ impl Proxy {
         let table = self.live.load();
         let table = table.as_ref().ok_or(Failure::NoConfiguration)?;
         let found = table.lookup(&request).ok_or(Failure::NoRoute)?;
+        if self.settings.ambiguous_paths == AmbiguousPaths::Refuse
+            && table.has_another_reading(&request, &found)
+        {
+            return Err(Failure::AmbiguousPath);
+        }
         self.check_protocol(session, &found.route)?;
         let service = found.service.ok_or(Failure::NoService)?;
         context.target = Some(Target { route: found.route, service, matched: found.matched });
@@ -400,8 +447,8 @@ fn remove_ours(response: &mut ResponseHeader) {
 }
 
 /// The bytes of the header fields, as they stand on the wire.
-fn header_bytes(header: &RequestHeader) -> usize {
-    header.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+fn header_bytes(fields: &HeaderMap) -> usize {
+    fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
 
 fn listening_port(session: &Session) -> Option<u16> {

@@ -2,6 +2,7 @@
 //! also decided on the route.
 
 mod canonical;
+mod cookies;
 mod forwarded;
 pub mod names;
 
@@ -9,13 +10,14 @@ use bytes::Bytes;
 use http::header::HOST;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue};
+use pingora::Result;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
-use pingora::{ErrorType, OrErr, Result};
 
 use crate::context::{Context, Target};
 
-pub use canonical::Canonical;
+pub use canonical::{Canonical, Replaced};
+pub use cookies::join_cookies;
 pub use forwarded::Trusted;
 pub(crate) use forwarded::{client_host, is_https};
 
@@ -52,6 +54,10 @@ fn set_host(upstream: &mut RequestHeader, target: &Target, canonical: &Canonical
     }
     match canonical.authority() {
         Some(host) => replace_host(upstream, host),
+        // HTTP/1.0 may come without, and goes on as HTTP/1.1, which may not.
+        None if canonical.host().is_empty() && !upstream.headers.contains_key(HOST) => {
+            replace_host(upstream, target.service.authority.clone())
+        }
         None => Ok(()),
     }
 }
@@ -65,28 +71,34 @@ fn replace_host(upstream: &mut RequestHeader, host: HeaderValue) -> Result<()> {
 
 /// The canonical path, joined with the service's; the query as it came.
 fn set_target(upstream: &mut RequestHeader, target: &Target, canonical: &Canonical) -> Result<()> {
-    let old = upstream.uri.path_and_query().map_or("/", |target| target.as_str());
-    let (path, query) = match old.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (old, None),
-    };
+    let (path, query) = canonical.path_and_query(upstream);
     let mut new = wire::upstream_path(
         target.route.path_handling,
         target.route.strip_path,
         &target.service.path,
-        canonical.path.as_deref().unwrap_or(path),
+        path,
         target.matched,
-    );
+    )
+    .into_bytes();
     if let Some(query) = query {
         new.reserve_exact(1 + query.len());
-        new.push('?');
-        new.push_str(query);
+        new.push(b'?');
+        new.extend_from_slice(query);
     }
-    if new.as_bytes() == upstream.raw_path() {
+    if new == upstream.raw_path() {
         return Ok(());
     }
-    let new = PathAndQuery::from_maybe_shared(Bytes::from(new));
-    let new = new.or_err(ErrorType::InternalError, "a canonical path is not one of a URI")?;
-    upstream.set_uri(new.into());
-    Ok(())
+    let new = Bytes::from(new);
+    match PathAndQuery::from_maybe_shared(new.clone()) {
+        Ok(new) => {
+            upstream.set_uri(new.into());
+            Ok(())
+        }
+        Err(_) => set_odd_target(upstream, &new),
+    }
+}
+
+/// A query that Pingora's type has no place for. It goes out as it came where that can be said at all.
+fn set_odd_target(upstream: &mut RequestHeader, target: &[u8]) -> Result<()> {
+    upstream.set_raw_path(target).or_else(|_| upstream.set_raw_path(wire::encode_uri(target).as_bytes()))
 }

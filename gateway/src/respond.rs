@@ -113,7 +113,7 @@ fn set_body(header: &mut ResponseHeader, body: &Body) -> Result<()> {
 fn https_location(session: &Session, context: &Context, trusted: &Trusted) -> String {
     let header = session.req_header();
     let host = request::client_host(session, &context.canonical, trusted);
-    let target = header.uri.path_and_query().map_or("/", |target| target.as_str());
+    let target = wire::encode_uri(context.canonical.sent_target(header));
     format!("https://{host}{target}")
 }
 

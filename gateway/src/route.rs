@@ -94,6 +94,16 @@ impl Table {
         search.best.map(|found| self.matched(found, request))
     }
 
+    /// Whether an upstream may read a path out of the request's that leads to another route than `found`, which
+    /// the request leads to.
+    pub fn has_another_reading(&self, request: &Request<'_>, found: &Match) -> bool {
+        let leads_elsewhere = |path: &String| {
+            let other = self.lookup(&Request { path, ..*request });
+            other.is_none_or(|other| other.route.id != found.route.id)
+        };
+        wire::other_readings(request.path).iter().any(leads_elsewhere)
+    }
+
     /// The certificates of TLS handshakes, of listeners and to upstreams.
     pub const fn certificates(&self) -> &Certificates {
         &self.certificates

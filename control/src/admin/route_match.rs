@@ -58,14 +58,50 @@ fn answer(ask: &Ask, published: &Published) -> Value {
     let is_taken = others.first().is_some_and(|first| first.hit.is_some());
     let taken = is_taken.then(|| others.remove(0));
     let taken_hit = taken.as_ref().and_then(|taken| taken.hit);
+    let readings = taken.as_ref().map(|taken| elsewhere(ask, published, &services, taken.matcher.route()));
+    let readings = readings.unwrap_or_default();
     let others_shown: Vec<_> = others.iter().take(ask.size).map(|other| other.view(taken_hit)).collect();
     json!({
         "revision": published.revision,
         "request": ask.view(),
         "match": taken.and_then(|taken| Some(taken_view(ask, taken.matcher.route(), &services, taken.hit?))),
+        "ambiguous": ambiguous_view(&readings),
         "others": others_shown,
         "others_total": total - usize::from(is_taken),
     })
+}
+
+/// The readings of the path that lead to another route than `taken`, and the route of each; `None`: to none. Data
+/// planes answer 400 where there is one, unless they keep ambiguous paths.
+fn elsewhere(
+    ask: &Ask,
+    published: &Published,
+    services: &Services,
+    taken: &Route,
+) -> Vec<(String, Option<Route>)> {
+    let route_of = |path: &String| {
+        let (nearest, _) = ask.with_path(path, |request| nearest(published, services, request, 1));
+        nearest.into_iter().find(|first| first.hit.is_some()).map(|first| first.matcher.route().clone())
+    };
+    let readings = wire::other_readings(&ask.path).into_iter().map(|path| {
+        let route = route_of(&path);
+        (path, route)
+    });
+    readings.filter(|(_, route)| route.as_ref().map(|route| route.id) != Some(taken.id)).collect()
+}
+
+/// `null` for a path that leads to one route however it is read.
+fn ambiguous_view(readings: &[(String, Option<Route>)]) -> Value {
+    let view =
+        |(path, route): &(String, Option<Route>)| json!({ "path": path, "route": route.as_ref().map(named) });
+    match readings {
+        [] => Value::Null,
+        readings => json!({
+            "status": 400,
+            "unless": "proxy.ambiguous_paths = keep",
+            "readings": readings.iter().map(view).collect::<Vec<_>>(),
+        }),
+    }
 }
 
 /// The nearest of all routes, and how many there are. First those that match, in the order in which they would be

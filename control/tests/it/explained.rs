@@ -44,6 +44,30 @@ const PATHS: [&str; 9] =
     ["/", "/a/b/c?q=%2e", "/a//b", "/%61/../a/b/", "/ab", "/a/12/x/y", "/a/12", "/tls/x", "/moved?x#y"];
 const HEADERS: [&[(&str, &str)]; 3] = [&[], &[("X-V", "2"), ("x-w", "Y")], &[("x-v", "31")]];
 
+/// The answer names the other readings of a path, and the data plane refuses the request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ambiguous_path_is_explained_and_refused() {
+    let planes = configured(Planes::start(Database::Sqlite).await).await;
+    let (admin, proxy) = (planes.control.admin(), planes.gateway.proxy());
+    for (path, readings) in [
+        ("/a%2fb", json!(null)),
+        ("/%2fa/b", json!([{ "path": "/a/b", "route": "deep" }])),
+        ("/moved;x/y", json!(null)),
+        ("/x%2f..%3b/a", json!([{ "path": "/a", "route": "deep" }])),
+    ] {
+        let question = json!({ "host": "h", "path": path, "port": proxy.address().port() });
+        let said = admin.post("/routes/match", &question).await.unwrap().expect(200).json();
+        let told = said["ambiguous"]["readings"].as_array().map(|readings| {
+            let name =
+                |reading: &Value| json!({ "path": reading["path"], "route": reading["route"]["name"] });
+            readings.iter().map(name).collect::<Vec<_>>()
+        });
+        assert_eq!(json!(told), readings, "{path}: {said}");
+        let answer = proxy.send(&Request::new("GET", path).header("Host", "h")).await.unwrap();
+        assert_eq!(answer.status == 400, told.is_some(), "{path}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_data_plane_does_what_was_said() {
     let planes = configured(Planes::start(Database::Sqlite).await).await;

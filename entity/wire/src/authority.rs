@@ -2,8 +2,13 @@
 
 use std::net::Ipv6Addr;
 
+/// The most bytes of a host: the longest name (RFC 1035, section 2.3.4) with the dot of the root. What is looked up
+/// for a host grows with its labels.
+pub const MAX_HOST: usize = 254;
+
 /// Host and port of an authority apart; a colon inside the brackets of an IPv6 address does not split.
-/// `None` when what stands for a port is none, or what stands for a host could be none.
+/// `None` when what stands for a port is none, or what stands for a host could be none or is longer than
+/// [`MAX_HOST`].
 pub fn split_authority(authority: &str) -> Option<(&str, Option<u16>)> {
     let (host, port) = match authority.rsplit_once(':') {
         // Without brackets, the last colon of an address is no port's.
@@ -21,6 +26,9 @@ pub fn split_authority(authority: &str) -> Option<(&str, Option<u16>)> {
 /// Whether `host` has the characters of one (RFC 3986, section 3.2.2). Encoded ones are not among them: they would
 /// be a second spelling of a name. Nor is a slash, at which an upstream may take the host to end.
 fn may_be_host(host: &str) -> bool {
+    if host.len() > MAX_HOST {
+        return false;
+    }
     let in_name = |byte: u8| {
         byte.is_ascii_alphanumeric()
             || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b',' | b';' | b'=')
@@ -85,6 +93,15 @@ mod tests {
             ("[::1]x:80", None),
         ] {
             assert_eq!(split_authority(authority), split, "{authority}");
+        }
+    }
+
+    #[test]
+    fn hosts_have_a_greatest_length() {
+        let longest = "a.".repeat(MAX_HOST / 2);
+        for port in ["", ":80", ":"] {
+            assert!(split_authority(&format!("{longest}{port}")).is_some());
+            assert_eq!(split_authority(&format!("a{longest}{port}")), None);
         }
     }
 

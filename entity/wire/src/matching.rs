@@ -111,7 +111,7 @@ impl Matcher {
     /// When one of its regular expressions does not compile.
     pub fn new(route: Route) -> Result<Self, PatternError> {
         let path = |path: &String| match path.strip_prefix('~') {
-            Some(pattern) => compile_path(pattern).map(PathPattern::Regex),
+            Some(pattern) => compile_path(pattern).map(|path| PathPattern::Regex(path.regex)),
             None => Ok(PathPattern::Prefix(path.clone())),
         };
         let paths = route.paths.iter().flatten().map(path).collect::<Result<_, _>>()?;

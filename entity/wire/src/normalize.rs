@@ -2,32 +2,36 @@
 
 use std::borrow::Cow;
 
-/// What is matched and forwarded in place of `path`: its [canonical form](normalize_path). `None` for a path that
-/// is refused, since others may read another out of it: it does not begin with a slash, has a NUL (which ends the
-/// path for some), or a segment that only the upstream would resolve: a dot segment behind an encoded slash or
-/// backslash (nginx decodes `/x/..%2Fadmin` to `/admin`), or one that is a dot segment, or nothing, once its
-/// parameters are cut off (Tomcat reads `/x/..;/admin` and `/;/admin` so).
-pub fn canonical_path(path: &str) -> Option<Cow<'_, str>> {
-    if !path.starts_with('/') || path.contains("%00") {
+use crate::percent::{is_plain, recode};
+
+/// What is matched and forwarded in place of `path`: its [canonical form](normalize_path), which is ASCII whatever
+/// the bytes were. `None` for a path that is refused, since others may read another out of it: it does not begin
+/// with a slash, has a NUL (which ends the path for some), or a segment that only the upstream would resolve: a dot
+/// segment behind an encoded slash or backslash (nginx decodes `/x/..%2Fadmin` to `/admin`), or one that is a dot
+/// segment, or nothing, once its parameters are cut off (Tomcat reads `/x/..;/admin` and `/;/admin` so).
+pub fn canonical_path(path: &[u8]) -> Option<Cow<'_, str>> {
+    if !path.starts_with(b"/") {
         return None;
     }
-    let canonical = normalize_path(path).map_or(Cow::Borrowed(path), Cow::Owned);
-    (!has_hidden_segment(&canonical)).then_some(canonical)
+    let canonical = match std::str::from_utf8(path) {
+        Ok(path) => normalize_path(path).map_or(Cow::Borrowed(path), Cow::Owned),
+        Err(_) => Cow::Owned(remove_dots(&recode(path))),
+    };
+    (!canonical.contains("%00") && !has_hidden_segment(&canonical)).then_some(canonical)
 }
 
-/// The canonical form of `path` (RFC 3986, section 6.2.2): unreserved percent-encodings decoded, the
-/// others in upper case, runs of slashes merged, dot segments removed. `None` when it is in that form
-/// already, so that the common case allocates nothing.
+/// The canonical form of `path` (RFC 3986, section 6.2.2): unreserved percent-encodings decoded, the others in
+/// upper case, everything encoded that may not stand in a path, runs of slashes merged, dot segments removed. `None`
+/// when it is in that form already, so that the common case allocates nothing.
 ///
-/// Slashes are merged before dots are removed, as nginx does: `/a//../b` is `/b`. A percent sign that
-/// begins no encoding becomes `%25`: were it left, `%%32e` would become `%2e`, which the next reader
-/// decodes to a dot. A backslash, which is no character of a URI and which some servers read as a slash,
-/// becomes `%5C`. Normalising twice is therefore the same as normalising once.
+/// Slashes are merged before dots are removed, as nginx does: `/a//../b` is `/b`. A percent sign that begins no
+/// encoding becomes `%25`. A backslash, which some servers read as a slash, becomes `%5C`. Normalising twice is the
+/// same as normalising once.
 pub fn normalize_path(path: &str) -> Option<String> {
     if !path.starts_with('/') || !may_differ(path.as_bytes()) {
         return None;
     }
-    let canonical = remove_dots(&decode(&path.replace('\\', "%5C")));
+    let canonical = remove_dots(&recode(path.as_bytes()));
     (canonical != path).then_some(canonical)
 }
 
@@ -57,36 +61,14 @@ fn is_dots(part: &str) -> bool {
 fn may_differ(path: &[u8]) -> bool {
     let mut before = 0;
     path.iter().any(|&byte| {
-        let found = matches!(byte, b'%' | b'\\') || (before == b'/' && matches!(byte, b'/' | b'.'));
+        let found = !is_plain(byte) || (before == b'/' && matches!(byte, b'/' | b'.'));
         before = byte;
         found
     })
 }
 
-fn decode(path: &str) -> String {
-    let mut decoded = String::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((plain, encoded)) = rest.split_once('%') {
-        decoded.push_str(plain);
-        rest = encoded;
-        match hex_byte(encoded.as_bytes()) {
-            Some(byte) if is_unreserved(byte) => decoded.push(char::from(byte)),
-            Some(_) => {
-                decoded.push('%');
-                decoded.push_str(&encoded[..2].to_ascii_uppercase());
-            }
-            None => {
-                decoded.push_str("%25");
-                continue;
-            }
-        }
-        rest = &encoded[2..];
-    }
-    decoded + rest
-}
-
-/// Of a decoded path that starts with a slash.
-fn remove_dots(path: &str) -> String {
+/// Merges runs of slashes and removes dot segments, of a path that starts with a slash and whose dots are decoded.
+pub(crate) fn remove_dots(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let mut ends_open = false;
     for segment in path.split('/') {
@@ -108,17 +90,6 @@ fn remove_dots(path: &str) -> String {
         canonical.push('/');
     }
     canonical
-}
-
-/// The byte that two hexadecimal digits at the start stand for.
-pub(crate) fn hex_byte(digits: &[u8]) -> Option<u8> {
-    let digit = |at: usize| char::from(*digits.get(at)?).to_digit(16);
-    u8::try_from(digit(0)? * 16 + digit(1)?).ok()
-}
-
-/// RFC 3986, section 2.3.
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 #[cfg(test)]
@@ -163,20 +134,9 @@ mod tests {
 
     #[test]
     fn canonical_paths_are_left_alone() {
-        for path in [
-            "",
-            "/",
-            "/a",
-            "/a/",
-            "/a.b/c..d",
-            "/a/...",
-            "/%2F",
-            "/a%20b",
-            "/.well-known/x",
-            "/\u{fc}",
-            "*",
-            "a/../b",
-        ] {
+        for path in
+            ["", "/", "/a", "/a/", "/a.b/c..d", "/a/...", "/%2F", "/a%20b", "/.well-known/x", "*", "a/../b"]
+        {
             assert_eq!(normalize_path(path), None, "{path}");
         }
     }
@@ -204,23 +164,57 @@ mod tests {
             ("/a%2fb", "/a%2Fb"),
             ("/a%2Fb%2f..", "/a%2Fb%2F.."),
             ("/%c3%bc", "/%C3%BC"),
+            ("/\u{fc}/x", "/%C3%BC/x"),
+            ("/a|b^[c]\"{d}`<e> f", "/a%7Cb%5E%5Bc%5D%22%7Bd%7D%60%3Ce%3E%20f"),
+            ("/\u{fc}/../%7c", "/%7C"),
             ("/a\\..\\b", "/a%5C..%5Cb"),
             ("/%", "/%25"),
             ("/%4", "/%254"),
             ("/%zz", "/%25zz"),
             ("/%%32e", "/%252e"),
-            ("/%\u{fc}%41", "/%25\u{fc}A"),
+            ("/%\u{fc}%41", "/%25%C3%BCA"),
         ] {
             let expected = (path != canonical).then(|| canonical.to_owned());
             assert_eq!(normalize_path(path), expected, "{path}");
         }
     }
 
+    /// `path`, each byte of which is encoded where `encoded` says so.
+    fn spell(path: &[u8], encoded: &[bool]) -> Vec<u8> {
+        let spell = |(byte, encoded): (&u8, &bool)| match encoded {
+            // Encoded, these would mean something else.
+            true if !matches!(byte, b'/' | b'!' | b'$' | b'&'..=b',' | b';' | b'=' | b':' | b'@') => {
+                format!("%{byte:02x}").into_bytes()
+            }
+            _ => vec![*byte],
+        };
+        path.iter().zip(encoded).flat_map(spell).collect()
+    }
+
     proptest! {
         #[test]
-        fn twice_is_once(path in "/[/.%a2e5fF\\\\\u{fc}]{0,24}") {
+        fn twice_is_once(path in "/[/.%a2e5fF|;\"\\\\\u{fc}]{0,24}") {
             let once = normalize_path(&path).unwrap_or(path);
             prop_assert_eq!(normalize_path(&once), None, "{}", once);
+        }
+
+        #[test]
+        fn all_spellings_of_a_path_have_one_form(
+            rest in proptest::collection::vec(1_u8.., 0..24),
+            one in proptest::collection::vec(any::<bool>(), 24),
+            other in proptest::collection::vec(any::<bool>(), 24),
+        ) {
+            // Unencoded, it would not stand for itself.
+            let rest: Vec<u8> = rest.into_iter().filter(|byte| *byte != b'%').collect();
+            let path = [b"/", &rest[..]].concat();
+            let flags = |flags: &[bool]| [&[false], flags].concat();
+            let (one, other) = (spell(&path, &flags(&one)), spell(&path, &flags(&other)));
+            let form = canonical_path(&one);
+            prop_assert_eq!(&form, &canonical_path(&other));
+            if let Some(form) = form {
+                prop_assert!(form.is_ascii());
+                prop_assert!(matches!(canonical_path(form.as_bytes()), Some(Cow::Borrowed(_))), "{}", form);
+            }
         }
     }
 }

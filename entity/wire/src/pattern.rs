@@ -1,8 +1,11 @@
 //! Regular expressions of routes: compiled by the same code where they are accepted and where they are
 //! used, with the same limits.
 
+mod spelling;
+
 use regex::{Regex, RegexBuilder};
 use regex_syntax::ast::parse::Parser;
+use regex_syntax::hir::literal::Extractor;
 
 /// A pattern was refused.
 #[derive(Debug, thiserror::Error)]
@@ -11,15 +14,36 @@ pub struct PatternError(#[from] regex::Error);
 
 /// Upper bound of a compiled expression in bytes: one route must not take the memory of thousands.
 const SIZE_LIMIT: usize = 1 << 20;
+/// Upper bound of the compiled expression of a path. What a match takes at worst is in proportion to this and to the
+/// length of the path.
+const PATH_SIZE_LIMIT: usize = 1 << 17;
 
-/// Compiles the regular expression of a route's path (without its leading `~`), anchored at its start.
+/// The regular expression of a route's path.
+#[derive(Clone, Debug)]
+pub struct PathRegex {
+    /// Anchored at its start.
+    pub regex: Regex,
+    /// What every match begins with; shorter than it could be where that is not plain to see.
+    pub literal: String,
+}
+
+/// Compiles the regular expression of a route's path (without its leading `~`), anchored at its start. Characters
+/// that are encoded in canonical paths may be written as they are, and encodings in any spelling: `~/ü|` and
+/// `~/%c3%bc%7c` are the same.
 ///
 /// # Errors
 /// When it does not parse or would be larger than the limit once compiled.
-pub fn compile_path(pattern: &str) -> Result<Regex, PatternError> {
+pub fn compile_path(pattern: &str) -> Result<PathRegex, PatternError> {
+    let syntax = |error: String| PatternError(regex::Error::Syntax(error));
     // Alone, before it is put in a group: `/a)|(/b` would leave the group, and its anchor with it.
-    Parser::new().parse(pattern).map_err(|error| regex::Error::Syntax(error.to_string()))?;
-    compile(&format!("^(?:{pattern})"))
+    Parser::new().parse(pattern).map_err(|error| syntax(error.to_string()))?;
+    let anchored = format!("^(?:{pattern})");
+    let written = regex_syntax::parse(&anchored).map_err(|error| syntax(error.to_string()))?;
+    let canonical = spelling::canonical(&written);
+    let text = if canonical == written { anchored } else { canonical.to_string() };
+    let prefixes = Extractor::new().extract(&canonical);
+    let literal = prefixes.longest_common_prefix().and_then(|literal| std::str::from_utf8(literal).ok());
+    Ok(PathRegex { regex: compile(&text, PATH_SIZE_LIMIT)?, literal: literal.unwrap_or_default().to_owned() })
 }
 
 /// What a route asks of the values of one request header.
@@ -38,7 +62,7 @@ impl HeaderPattern {
     /// As [`compile_path`].
     pub fn parse(value: &str) -> Result<Self, PatternError> {
         match value.strip_prefix("~*") {
-            Some(pattern) => compile(&format!("(?i){pattern}")).map(Self::Regex),
+            Some(pattern) => compile(&format!("(?i){pattern}"), SIZE_LIMIT).map(Self::Regex),
             None => Ok(Self::Value(value.to_ascii_lowercase())),
         }
     }
@@ -53,8 +77,8 @@ impl PatternError {
     }
 }
 
-fn compile(pattern: &str) -> Result<Regex, PatternError> {
-    Ok(RegexBuilder::new(pattern).size_limit(SIZE_LIMIT).dfa_size_limit(SIZE_LIMIT).build()?)
+fn compile(pattern: &str, size_limit: usize) -> Result<Regex, PatternError> {
+    Ok(RegexBuilder::new(pattern).size_limit(size_limit).dfa_size_limit(SIZE_LIMIT).build()?)
 }
 
 #[cfg(test)]
@@ -63,9 +87,56 @@ mod tests {
 
     #[test]
     fn paths_are_anchored_at_their_start_alone() {
-        let regex = compile_path(r"/a|/b(?<rest>\d+)").unwrap();
+        let regex = compile_path(r"/a|/b(?<rest>\d+)").unwrap().regex;
         for (path, matches) in [("/a", true), ("/ax", true), ("/x/a", false), ("/b1", true), ("/b", false)] {
             assert_eq!(regex.is_match(path), matches, "{path}");
+        }
+    }
+
+    #[test]
+    fn literals_are_what_every_match_begins_with() {
+        for (pattern, literal) in [
+            (r"/users/\d+$", "/users/"),
+            ("/users?", "/user"),
+            ("/users*", "/user"),
+            ("/a{0,2}", "/"),
+            ("/users+", "/users"),
+            ("/a|/b", "/"),
+            ("(?i)/a", "/"),
+            ("(?<id>/a)", "/a"),
+            ("/a.b", "/a"),
+            ("/plain", "/plain"),
+            ("/%c3%bc/x+", "/%C3%BC/x"),
+            ("/\u{fc}\"", "/%C3%BC%22"),
+            ("/%c[3]", "/%C3"),
+            ("", ""),
+        ] {
+            assert_eq!(compile_path(pattern).unwrap().literal, literal, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn spellings_of_a_pattern_match_the_canonical_path() {
+        for (pattern, path, matches) in [
+            ("/\u{fc}/$", "/%C3%BC/", true),
+            ("/%c3%bc/$", "/%C3%BC/", true),
+            ("(?i)/\u{fc}$", "/%C3%9C", true),
+            ("/[\u{e4}\u{fc}]+$", "/%C3%BC%C3%A4", true),
+            ("/[\u{e4}\u{fc}]$", "/%C3%B6", false),
+            (r"/a\|b$", "/a%7Cb", true),
+            (r#"/\{"x"\}$"#, "/%7B%22x%22%7D", true),
+            (r"/a\\b$", "/a%5Cb", true),
+            ("/%61dmin$", "/admin", true),
+            ("/%[0-9A-F]{2}$", "/%7C", true),
+            (r"/a\sb$", "/a%20b", true),
+            ("/[^/]+$", "/%C3%BC", true),
+            (r"/\d+/\w+/.+$", "/12/a_b/%C3%BC", true),
+            (r"/\d+$", "/12x", false),
+            (r"/\w{1,200}$", "/abc", true),
+            ("/(\u{fc})+x$", "/%C3%BC%C3%BCx", true),
+            ("/a%2fb$", "/a%2Fb", true),
+        ] {
+            assert_eq!(compile_path(pattern).unwrap().regex.is_match(path), matches, "{pattern} {path}");
         }
     }
 

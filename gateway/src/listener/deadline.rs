@@ -1,8 +1,8 @@
-//! The deadline of the whole header. Pingora has a timeout for each read only, so that a client that sends
-//! a byte now and then holds its connection for days (its issue 447).
+//! A client's connection: the deadline of the whole header, and a look at what comes before Pingora's parser does.
 //!
-//! The stream itself keeps the time: from its first byte on, a header must be complete when the time is
-//! up, or the next read fails. A header that comes in one piece, as nearly all do, costs nothing.
+//! Pingora has a timeout for each read only, so that a client that sends a byte now and then holds its connection
+//! for days (its issue 447). The stream itself keeps the time: from its first byte on, a header must be complete
+//! when the time is up, or the next read fails. A header that comes in one piece, as nearly all do, costs nothing.
 
 use std::future::Future;
 use std::io;
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::header::TRANSFER_ENCODING;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::{SslDigest, TlsRef};
@@ -25,21 +26,41 @@ use prometheus::IntCounter;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::chunks::{self, Chunks};
+use super::head::Head;
+use crate::error::Failure;
+use crate::request::Replaced;
+
 /// A client's connection, with a deadline for each header on it.
 #[derive(Debug)]
 pub struct HeaderDeadline {
     inner: Stream,
-    allowed: Duration,
+    allowed: HeaderLimits,
     /// One of the phases below. Atomic, since Pingora lends out its stream as a shared reference only.
     phase: AtomicU8,
     /// Runs until the header must be complete, from the first time on that it is waited for.
     timer: Option<Pin<Box<Sleep>>>,
     missed: IntCounter,
-    /// What was read to see which protocol comes, and not yet by the one who speaks it.
-    peeked: Bytes,
+    /// What was read, and not yet by the one who parses it.
+    ready: Bytes,
     /// Bytes that are still to come of the preface, where HTTP/2 was agreed upon. Behind it are frames, and what
     /// is idle among them Pingora knows.
     preface: Option<usize>,
+    /// Bytes of the header so far.
+    header_bytes: usize,
+    head: Head,
+    chunks: Chunks,
+}
+
+/// What a header may be and take.
+#[derive(Clone, Copy, Debug)]
+pub struct HeaderLimits {
+    /// How long it may take.
+    pub time: Duration,
+    /// The most bytes of its target.
+    pub target_bytes: usize,
+    /// The most bytes of all of it.
+    pub bytes: usize,
 }
 
 /// What a client of HTTP/2 sends first (RFC 9113, section 3.4).
@@ -51,56 +72,146 @@ const IDLE: u8 = 0;
 const HEADER: u8 = 1;
 /// Behind a header, or behind the preface of HTTP/2.
 const BODY: u8 = 2;
+/// Behind a header that announces a chunked body.
+const CHUNKED: u8 = 3;
 
 impl HeaderDeadline {
-    /// Gives the first header on `inner` the time `allowed` from now on, each further one from its first
+    /// Gives the first header on `inner` the time allowed from now on, each further one from its first
     /// byte on. `missed` counts the headers that did not make it.
-    pub fn new(inner: Stream, allowed: Duration, missed: IntCounter) -> Self {
+    pub fn new(inner: Stream, allowed: HeaderLimits, missed: IntCounter) -> Self {
         let preface = (inner.selected_alpn_proto() == Some(ALPN::H2)).then_some(PREFACE.len());
-        let phase = AtomicU8::new(HEADER);
-        Self { inner, allowed, phase, timer: None, missed, peeked: Bytes::new(), preface }
+        Self {
+            inner,
+            allowed,
+            phase: AtomicU8::new(HEADER),
+            timer: None,
+            missed,
+            ready: Bytes::new(),
+            preface,
+            header_bytes: 0,
+            head: Head::default(),
+            chunks: Chunks::default(),
+        }
     }
 
-    /// The header on this session's stream is complete.
-    pub fn met(session: &ServerSession) {
-        Self::set_phase(session, |_| BODY);
+    /// The header on this session's stream is complete. Which bytes of its target were replaced, before Pingora
+    /// saw them.
+    ///
+    /// # Errors
+    /// [`Failure::BadRequest`] when the part of its body that came with it is framed wrongly.
+    pub fn met(session: &ServerSession) -> Result<Replaced, Failure> {
+        let Some(stream) = Self::of(session) else { return Ok(Replaced::new()) };
+        if !session.req_header().headers.contains_key(TRANSFER_ENCODING) {
+            stream.phase.store(BODY, Ordering::Relaxed);
+        } else if Chunks::default().read(stream.head.behind()).is_ok() {
+            stream.phase.store(CHUNKED, Ordering::Relaxed);
+        } else {
+            return Err(Failure::BadRequest);
+        }
+        Ok(stream.head.replaced().clone())
     }
 
     /// The next read on this session's stream is of its next header.
     pub fn next(session: &ServerSession) {
-        Self::set_phase(session, |phase| if phase == BODY { IDLE } else { phase });
+        if let Some(stream) = Self::of(session)
+            && matches!(stream.phase.load(Ordering::Relaxed), BODY | CHUNKED)
+        {
+            stream.phase.store(IDLE, Ordering::Relaxed);
+        }
     }
 
-    fn set_phase(session: &ServerSession, change: impl Fn(u8) -> u8) {
-        // Streams of HTTP/2 are none of their own, and their headers come whole.
-        if let Some(stream) = session.stream().and_then(|stream| (**stream).as_any().downcast_ref::<Self>()) {
-            stream.phase.store(change(stream.phase.load(Ordering::Relaxed)), Ordering::Relaxed);
-        }
+    /// Why the header on this session's stream was refused before Pingora could parse it.
+    pub fn refusal(session: &ServerSession) -> Option<Failure> {
+        Self::of(session)?.head.refusal()
+    }
+
+    /// Streams of HTTP/2 are none of their own, and their headers come whole.
+    fn of(session: &ServerSession) -> Option<&Self> {
+        session.stream().and_then(|stream| (**stream).as_any().downcast_ref())
     }
 
     fn begin_header(&mut self) {
         *self.phase.get_mut() = HEADER;
         self.timer = None;
+        self.header_bytes = 0;
+        self.head = Head::default();
+        self.chunks = Chunks::default();
     }
 
-    /// So many bytes have come of the first header, or of the preface in its place.
+    /// So many bytes have come of the preface.
     fn advance(&mut self, read: usize) {
         let Some(left) = &mut self.preface else { return };
         *left = left.saturating_sub(read);
         if *left == 0 {
             *self.phase.get_mut() = BODY;
             self.timer = None;
+            self.head = Head::default();
         }
     }
 
     /// Pending until the deadline, then an error.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let allowed = self.allowed;
+        let allowed = self.allowed.time;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(allowed)));
         timer.as_mut().poll(context).map(|()| {
             self.missed.inc();
             Err(io::Error::new(io::ErrorKind::TimedOut, "the header was not complete in time"))
         })
+    }
+
+    /// Hands out what was read before.
+    fn give(&mut self, buffer: &mut ReadBuf<'_>) {
+        let first = self.ready.split_to(self.ready.len().min(buffer.remaining()));
+        buffer.put_slice(&first);
+    }
+
+    /// Looks at what was read into `buffer` behind `before`. Whether there is anything for the parser, or nothing
+    /// will come any more.
+    fn look(&mut self, buffer: &mut ReadBuf<'_>, before: usize) -> bool {
+        let read = buffer.filled().len() - before;
+        match *self.phase.get_mut() {
+            HEADER if self.preface.is_some() => self.advance(read),
+            HEADER => {
+                self.look_at_header(buffer, before);
+                self.give(buffer);
+                return read == 0 || buffer.filled().len() > before;
+            }
+            CHUNKED => self.look_at_chunks(buffer, before),
+            _ => {}
+        }
+        true
+    }
+
+    fn look_at_header(&mut self, buffer: &mut ReadBuf<'_>, before: usize) {
+        let mut out = Vec::new();
+        let bytes = &mut buffer.filled_mut()[before..];
+        // What has come before was not all of it.
+        if self.header_bytes > self.allowed.bytes {
+            self.head.refuse_length(&mut out);
+            buffer.set_filled(before);
+        } else if bytes.is_empty() {
+            self.head.end(&mut out);
+        } else {
+            self.header_bytes += bytes.len();
+            let kept = self.head.read(bytes, self.allowed.target_bytes, &mut out);
+            buffer.set_filled(before + kept);
+        }
+        if !out.is_empty() {
+            self.ready = out.into();
+        }
+    }
+
+    fn look_at_chunks(&mut self, buffer: &mut ReadBuf<'_>, before: usize) {
+        if !self.head.behind().is_empty() {
+            // It is right: it was looked at when the header was complete.
+            self.chunks.read(self.head.behind()).ok();
+            self.head.forget_behind();
+        }
+        if let Err(wrong) = self.chunks.read(&buffer.filled()[before..]) {
+            buffer.set_filled(before + wrong);
+            self.ready = Bytes::from_static(chunks::POISON);
+            self.give(buffer);
+        }
     }
 }
 
@@ -111,21 +222,23 @@ impl AsyncRead for HeaderDeadline {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let me = self.get_mut();
-        if !me.peeked.is_empty() {
-            let first = me.peeked.split_to(me.peeked.len().min(buffer.remaining()));
-            buffer.put_slice(&first);
+        if !me.ready.is_empty() {
+            me.give(buffer);
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        let result = Pin::new(&mut me.inner).poll_read(context, buffer);
-        let read = buffer.filled().len() - before;
-        match *me.phase.get_mut() {
-            IDLE if read > 0 => me.begin_header(),
-            HEADER if result.is_pending() => return me.poll_deadline(context),
-            HEADER => me.advance(read),
-            _ => {}
+        loop {
+            let result = Pin::new(&mut me.inner).poll_read(context, buffer);
+            let came = buffer.filled().len() > before;
+            match *me.phase.get_mut() {
+                IDLE if came => me.begin_header(),
+                HEADER if result.is_pending() => return me.poll_deadline(context),
+                _ => {}
+            }
+            if !matches!(result, Poll::Ready(Ok(()))) || me.look(buffer, before) {
+                return result;
+            }
         }
-        result
     }
 }
 
@@ -182,7 +295,7 @@ impl Peek for HeaderDeadline {
             self.preface = Some(0);
             self.advance(0);
         }
-        self.peeked = Bytes::copy_from_slice(&buffer[..filled]);
+        self.ready = [&buffer[..filled], &self.ready].concat().into();
         Ok(true)
     }
 }

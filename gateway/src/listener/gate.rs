@@ -16,7 +16,7 @@ use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use super::{Handshake, HeaderDeadline};
+use super::{Handshake, HeaderDeadline, HeaderLimits};
 use crate::drain::Draining;
 use crate::limit::Limit;
 use crate::metrics::ConnectionMetrics;
@@ -30,20 +30,37 @@ const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
 /// Requests on one connection. What a connection gathers in memory is given back now and then.
 const REQUESTS_PER_CONNECTION: u32 = 10_000;
 
-/// Bytes of a body that may be on their way on one stream of HTTP/2.
-const WINDOW: u32 = 1 << 20;
+/// The least window: what HTTP/2 has by itself (RFC 9113, section 6.9.2).
+const LEAST_WINDOW: u32 = 65_535;
+/// The greatest window (RFC 9113, section 6.9.1).
+const MAX_WINDOW: u32 = (1 << 31) - 1;
+/// A connection's window, in windows of its streams.
+const WINDOWS_PER_CONNECTION: u32 = 4;
 
 /// What connections are held to.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// The cap on open connections.
     pub connections: Arc<Limit>,
-    /// How long a whole header may take.
-    pub header_timeout: Duration,
-    /// The most bytes of a header of HTTP/2.
+    /// What a header may be and take.
+    pub header: HeaderLimits,
+    /// The most bytes of the header fields of HTTP/2.
     pub max_header_bytes: usize,
+    /// What HTTP/2 may take.
+    pub http2: Http2Limits,
     /// How long a connection of HTTP/2 may be without a request.
     pub idle_timeout: Duration,
+}
+
+/// What connections of HTTP/2 are held to.
+#[derive(Clone, Copy, Debug)]
+pub struct Http2Limits {
+    /// The most streams of a connection at once.
+    pub max_streams: u32,
+    /// The most bytes of bodies on their way on one stream.
+    pub window: u32,
+    /// The bytes of bodies that all connections together may have on their way, about.
+    pub buffer: usize,
 }
 
 /// The listeners that speak TLS.
@@ -67,7 +84,9 @@ pub struct Gate {
 struct Guard {
     proxy: Arc<HttpProxy<Proxy>>,
     draining: Draining,
+    connections: Arc<Limit>,
     max_header_bytes: usize,
+    http2: Http2Limits,
 }
 
 impl Gate {
@@ -87,8 +106,13 @@ impl Gate {
         // Pingora's own refusal would have no body, and nobody would count it.
         options.allow_connect_method_proxying = true;
         proxy.server_options = Some(options);
-        let max_header_bytes = limits.max_header_bytes;
-        let guard = Guard { proxy: Arc::new(proxy), draining, max_header_bytes };
+        let guard = Guard {
+            proxy: Arc::new(proxy),
+            draining,
+            connections: limits.connections.clone(),
+            max_header_bytes: limits.max_header_bytes,
+            http2: limits.http2,
+        };
         Self { limits, metrics, secured, guard: Arc::new(guard) }
     }
 
@@ -118,7 +142,7 @@ impl ServerApp for Gate {
         self.metrics.accepted.inc();
         let stream = self.secure(stream).await?;
         let missed = self.metrics.header_timeout.clone();
-        let stream = HeaderDeadline::new(stream, self.limits.header_timeout, missed);
+        let stream = HeaderDeadline::new(stream, self.limits.header, missed);
         self.guard.process_new(Box::new(stream), shutdown).await
     }
 
@@ -146,8 +170,9 @@ impl HttpServerApp for Guard {
     fn h2_options(&self) -> Option<H2Options> {
         let mut options = default_h2_options();
         options.max_header_list_size(u32::try_from(self.max_header_bytes).unwrap_or(u32::MAX));
-        // The default of 64 KiB would hold up every larger upload for round trips.
-        options.initial_window_size(WINDOW).initial_connection_window_size(4 * WINDOW);
+        let (stream, connection) = self.http2.windows(self.connections.used());
+        options.max_concurrent_streams(self.http2.max_streams);
+        options.initial_window_size(stream).initial_connection_window_size(connection);
         Some(options)
     }
 
@@ -160,6 +185,17 @@ impl HttpServerApp for Guard {
     async fn http_cleanup(&self) {
         self.draining.idle_ended().await;
         self.proxy.http_cleanup().await;
+    }
+}
+
+impl Http2Limits {
+    /// The windows of a stream and of its connection, which is one of so many. The default of 64 KiB would hold up
+    /// every larger upload for round trips; large windows for many connections could take all memory.
+    fn windows(&self, connections: usize) -> (u32, u32) {
+        let share = u32::try_from(self.buffer / connections.max(1)).unwrap_or(u32::MAX);
+        let most = self.window.saturating_mul(WINDOWS_PER_CONNECTION).min(MAX_WINDOW);
+        let connection = share.clamp(LEAST_WINDOW, most);
+        (self.window.min(connection), connection)
     }
 }
 
@@ -179,5 +215,23 @@ fn is_at(local: SocketAddr, address: SocketAddr) -> bool {
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gate").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_shrink_with_the_number_of_connections() {
+        let limits = Http2Limits { max_streams: 100, window: 1 << 20, buffer: 1 << 30 };
+        for (connections, windows) in [
+            (0, (1 << 20, 4 << 20)),
+            (256, (1 << 20, 4 << 20)),
+            (2048, (1 << 19, 1 << 19)),
+            (1_000_000, (LEAST_WINDOW, LEAST_WINDOW)),
+        ] {
+            assert_eq!(limits.windows(connections), windows, "{connections}");
+        }
     }
 }

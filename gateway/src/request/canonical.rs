@@ -8,11 +8,17 @@ use pingora::http::RequestHeader;
 
 use crate::error::Failure;
 
+/// Bytes of a target that others stand for in the parsed one, since the type of targets has no place for them; and
+/// where they stood.
+pub type Replaced = Vec<(usize, u8)>;
+
 /// The canonical form of a request's host and path, where it differs from what was sent.
 #[derive(Clone, Debug, Default)]
 pub struct Canonical {
+    /// The target as it was sent, if the header's has bytes in place of others.
+    sent: Option<Box<[u8]>>,
     /// The path, if it is another than the one sent.
-    pub path: Option<Box<str>>,
+    path: Option<Box<str>>,
     /// The host. Kept, since three look at it, and each would have to find it in the header again.
     host: Box<str>,
     /// Whether it is written differently from the one sent.
@@ -22,25 +28,29 @@ pub struct Canonical {
 }
 
 impl Canonical {
-    /// The canonical form of what `header` asks for.
+    /// The canonical form of what `header` asks for, some bytes of whose target were `replaced`.
     ///
     /// # Errors
-    /// [`Failure::BadRequest`] for a target that is no path, for a path or host that is not UTF-8 (what
-    /// cannot be compared cannot be routed), for one that [`wire::canonical_path`] or [`wire::split_authority`]
-    /// refuses, and for HTTP/1.1 without a host (RFC 9112, section 3.2).
-    pub fn new(header: &RequestHeader) -> Result<Self, Failure> {
-        let sent = sent_authority(header)?;
-        let (host, port) = wire::split_authority(sent).ok_or(Failure::BadRequest)?;
+    /// [`Failure::BadRequest`] for a target that is no path, for a host that is not UTF-8 (what cannot be compared
+    /// cannot be routed), for one that [`wire::canonical_path`] or [`wire::split_authority`] refuses, and for
+    /// HTTP/1.1 without a host (RFC 9112, section 3.2).
+    pub fn new(header: &RequestHeader, replaced: &Replaced) -> Result<Self, Failure> {
+        let authority = sent_authority(header)?;
+        let (host, port) = wire::split_authority(authority).ok_or(Failure::BadRequest)?;
         if !has_path(header.raw_path()) || !header.raw_path_is_utf8() {
             return Err(Failure::BadRequest);
         }
-        let path = wire::canonical_path(header.uri.path()).ok_or(Failure::BadRequest)?;
+        let sent = (!replaced.is_empty()).then(|| restore(header.raw_path(), replaced));
+        let path = sent.as_deref().map_or(header.uri.path().as_bytes(), |sent| split_query(sent).0);
+        let path = match wire::canonical_path(path).ok_or(Failure::BadRequest)? {
+            // What is in canonical form had nothing replaced.
+            Cow::Borrowed(_) => None,
+            Cow::Owned(path) => Some(path.into()),
+        };
         let normalized = wire::normalize_host(host);
         Ok(Self {
-            path: match path {
-                Cow::Borrowed(_) => None,
-                Cow::Owned(path) => Some(path.into()),
-            },
+            sent,
+            path,
             rewritten: normalized.is_some(),
             host: normalized.map_or_else(|| host.into(), Into::into),
             port,
@@ -50,6 +60,26 @@ impl Canonical {
     /// The path.
     pub fn path<'r>(&'r self, header: &'r RequestHeader) -> &'r str {
         self.path.as_deref().unwrap_or_else(|| header.uri.path())
+    }
+
+    /// The canonical path, and the query as it was sent.
+    pub fn path_and_query<'r>(&'r self, header: &'r RequestHeader) -> (&'r str, Option<&'r [u8]>) {
+        let query = match &self.sent {
+            Some(sent) => split_query(sent).1,
+            None => header.uri.query().map(str::as_bytes),
+        };
+        (self.path(header), query)
+    }
+
+    /// The target as it was sent, without the host.
+    pub fn sent_target<'r>(&'r self, header: &'r RequestHeader) -> &'r [u8] {
+        let parsed = || header.uri.path_and_query().map_or(&b"/"[..], |target| target.as_str().as_bytes());
+        self.sent.as_deref().unwrap_or_else(parsed)
+    }
+
+    /// The path as it was sent.
+    pub fn sent_path<'r>(&'r self, header: &'r RequestHeader) -> &'r [u8] {
+        self.sent.as_deref().map_or(header.uri.path().as_bytes(), |sent| split_query(sent).0)
     }
 
     /// The host, without its port.
@@ -70,6 +100,24 @@ impl Canonical {
             None => host.to_owned(),
         };
         HeaderValue::try_from(authority).ok()
+    }
+}
+
+/// `target` with the bytes that were replaced in it. Those of a fragment, which is no part of it, are gone.
+fn restore(target: &[u8], replaced: &Replaced) -> Box<[u8]> {
+    let mut sent: Box<[u8]> = target.into();
+    for (at, byte) in replaced {
+        if let Some(place) = sent.get_mut(*at) {
+            *place = *byte;
+        }
+    }
+    sent
+}
+
+fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match target.iter().position(|byte| *byte == b'?') {
+        Some(at) => (&target[..at], Some(&target[at + 1..])),
+        None => (target, None),
     }
 }
 
@@ -110,12 +158,26 @@ mod tests {
         ] {
             let mut header = RequestHeader::build("GET", b"/", None).unwrap();
             header.insert_header(HOST, sent).unwrap();
-            let canonical = Canonical::new(&header).unwrap();
+            let canonical = Canonical::new(&header, &Vec::new()).unwrap();
             assert_eq!(canonical.host(), host, "{sent}");
             assert_eq!(canonical.port(), port, "{sent}");
             let forwarded = forwarded.map(HeaderValue::from_static);
             assert_eq!(canonical.authority(), forwarded, "{sent}");
         }
+    }
+
+    #[test]
+    fn what_was_replaced_is_restored() {
+        let header = RequestHeader::build("GET", b"/_/_?a=_", None).unwrap();
+        let replaced = vec![(1, 0xfc), (3, b'<'), (7, b'"'), (100, b'x')];
+        let header = {
+            let mut header = header;
+            header.insert_header(HOST, "h").unwrap();
+            header
+        };
+        let canonical = Canonical::new(&header, &replaced).unwrap();
+        assert_eq!(canonical.path_and_query(&header), ("/%FC/%3C", Some(&b"a=\""[..])));
+        assert_eq!(canonical.sent_path(&header), b"/\xfc/<");
     }
 
     #[test]
@@ -129,7 +191,11 @@ mod tests {
         ] {
             let mut header = RequestHeader::build("OPTIONS", target, None).unwrap();
             header.insert_header(HOST, host).unwrap();
-            assert_eq!(Canonical::new(&header).unwrap_err(), Failure::BadRequest, "{target:?} {host}");
+            assert_eq!(
+                Canonical::new(&header, &Vec::new()).unwrap_err(),
+                Failure::BadRequest,
+                "{target:?} {host}"
+            );
         }
     }
 }

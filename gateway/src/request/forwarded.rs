@@ -68,7 +68,9 @@ pub(super) fn set(
     if let Some(listener) = session.server_addr().and_then(SocketAddr::as_inet) {
         fields.set(&names::FORWARDED_PORT, || HeaderValue::from(listener.port()));
     }
-    fields.set(&names::FORWARDED_PATH, || value(came.uri.path()));
+    fields.set(&names::FORWARDED_PATH, || {
+        HeaderValue::from_bytes(context.canonical.sent_path(came)).unwrap_or(EMPTY)
+    });
     match prefix(context.target()?, context.canonical.path(came)) {
         Some(prefix) => fields.set(&names::FORWARDED_PREFIX, || value(prefix)),
         None => fields.remove(&names::FORWARDED_PREFIX),

@@ -221,7 +221,7 @@ fn compile_paths(route: &wire::Route, paths: &[String]) -> Result<Box<[Path]>, R
     let compile = |path: &String| match path.strip_prefix('~') {
         None => Ok(Path::Prefix(path.as_str().into())),
         Some(pattern) => match wire::compile_path(pattern) {
-            Ok(regex) => Ok(Path::Regex { regex, literal: literal_prefix(pattern).into() }),
+            Ok(path) => Ok(Path::Regex { regex: path.regex, literal: path.literal.into() }),
             Err(error) => Err(Refusal::route(route, "paths", error)),
         },
     };
@@ -237,42 +237,4 @@ fn compile_headers(route: &wire::Route) -> Result<Box<[HeaderRule]>, Refusal> {
         Ok((name, patterns))
     };
     route.headers.iter().flatten().map(compile).collect()
-}
-
-/// The literal that every match of `pattern` begins with: under it the expression stands in the trie, so
-/// that it is tried on few paths. Where that is not plain to see it is shorter than it could be.
-fn literal_prefix(pattern: &str) -> &str {
-    if pattern.contains('|') {
-        return "";
-    }
-    let literal = |c: char| c.is_ascii_alphanumeric() || "/_-%~!@=&,;:'\"".contains(c);
-    let end = pattern.find(|c| !literal(c)).unwrap_or(pattern.len());
-    // A quantifier may take the character before it away.
-    let optional = pattern[end..].starts_with(['?', '*', '{']);
-    &pattern[..end - usize::from(optional && end > 0)]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::literal_prefix;
-
-    #[test]
-    fn literal_prefixes_are_what_every_match_begins_with() {
-        for (pattern, literal) in [
-            (r"/users/\d+$", "/users/"),
-            ("/users?", "/user"),
-            ("/users*", "/user"),
-            ("/a{0,2}", "/"),
-            ("/users+", "/users"),
-            ("/a|/b", ""),
-            ("(?i)/a", ""),
-            ("(?<id>/a)", ""),
-            ("/a.b", "/a"),
-            ("/plain", "/plain"),
-            ("?", ""),
-            ("", ""),
-        ] {
-            assert_eq!(literal_prefix(pattern), literal, "{pattern}");
-        }
-    }
 }

@@ -1,6 +1,8 @@
 //! One canonical form of host and path (goal G6): what a route keeps apart, no spelling brings together.
 
+mod readings;
 mod spellings;
+mod targets;
 
 use gateway::route::Change;
 use testkit::http::Request;

@@ -64,7 +64,7 @@ async fn outcomes(proxy: SocketAddr, recorder: &Recorder) -> Vec<String> {
     let mut outcomes = Vec::new();
     for case in CASES {
         let status = send(proxy, case).await;
-        let forwarded = recorder.take().join(" then ");
+        let forwarded = recorder.take().join(" then ").replace(&recorder.address().to_string(), "upstream");
         outcomes.push(match status {
             Status::Is(200) => forwarded,
             // What a proxy has sent on before it saw the mistake is not what it stands for.

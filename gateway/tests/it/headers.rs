@@ -170,6 +170,7 @@ async fn the_host_is_the_services_or_the_clients() {
     for (preserve, request, host) in [
         (false, "GET / HTTP/1.1\r\nHost: shop.example:81\r\n\r\n", &*own),
         (false, "GET / HTTP/1.0\r\n\r\n", &own),
+        (true, "GET / HTTP/1.0\r\n\r\n", &own),
         (true, "GET / HTTP/1.1\r\nHost: shop.example:81\r\n\r\n", "shop.example:81"),
         (true, "GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n", "shop.example"),
         (true, "GET / HTTP/1.1\r\nHost: SHOP.example.:81\r\n\r\n", "shop.example:81"),

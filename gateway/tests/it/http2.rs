@@ -7,8 +7,9 @@ use testkit::curl::curl;
 use testkit::http::Connection;
 use testkit::origin::{Answer, Origin};
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::process::Command;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use wire::{Protocol, Route};
 
 use crate::support::{Gateway, route, service};
@@ -91,6 +92,51 @@ async fn silence_within_a_body_has_an_end() {
     drop(body);
     let ended = timeout(Duration::from_secs(10), client.wait()).await.expect("an end").unwrap();
     assert!(!ended.success());
+}
+
+/// A browser sends a field for each cookie.
+#[tokio::test(flavor = "multi_thread")]
+async fn crumbs_of_cookies_are_one_field() {
+    let (gateway, origin) = (Gateway::start(), Origin::start());
+    let headers = [("cookie".to_owned(), vec!["~*c0=0; c1=1; .*c119=119$".to_owned()])];
+    gateway.serve(service(1, &origin), Route { headers: Some(headers.into()), ..route(1, "/") });
+    let socket = TcpStream::connect(gateway.address()).await.unwrap();
+    let (mut client, connection) = h2::client::handshake(socket).await.unwrap();
+    let driver = tokio::spawn(connection);
+    let mut request = http::Request::get("http://h/").body(()).unwrap();
+    for n in 0..120 {
+        request.headers_mut().append("cookie", format!("c{n}={n}").parse().unwrap());
+    }
+    let (answer, _) = client.send_request(request, true).unwrap();
+    assert_eq!(answer.await.unwrap().status(), 200);
+    let all: Vec<_> = (0..120).map(|n| format!("c{n}={n}")).collect();
+    assert_eq!(origin.last().header_values("cookie").collect::<Vec<_>>(), [all.join("; ")]);
+    driver.abort();
+}
+
+/// Each byte in time, and all of them never.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_drips_is_ended() {
+    let keys = [("proxy.body_timeout", "1s"), ("proxy.min_body_rate", "100")];
+    let (gateway, origin) = (Gateway::with(&keys), Origin::start());
+    gateway.serve(service(1, &origin), route(1, "/"));
+    let socket = TcpStream::connect(gateway.address()).await.unwrap();
+    let (mut client, connection) = h2::client::handshake(socket).await.unwrap();
+    let driver = tokio::spawn(connection);
+    let request = http::Request::post("http://h/").body(()).unwrap();
+    let (answer, mut body) = client.send_request(request, false).unwrap();
+    let drip = async {
+        while body.send_data("x".into(), false).is_ok() {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let answer = timeout(Duration::from_secs(20), async {
+        tokio::select! { answer = answer => Some(answer), () = drip => None }
+    });
+    let ended = answer.await.expect("an end");
+    assert!(ended.is_none_or(|answer| answer.is_err() || answer.is_ok_and(|answer| answer.status() == 408)));
+    gateway.wait_metric("gibbon_http_errors_total{reason=\"request_timeout\"}", 1.0).await;
+    driver.abort();
 }
 
 /// Many streams on few connections, without TLS and with it.

@@ -6,6 +6,7 @@ use testkit::http::{Connection, Request};
 use testkit::origin::{Answer, Origin};
 use testkit::wait;
 use tokio::time::{Instant, sleep, timeout};
+use wire::Route;
 
 use crate::support::{Gateway, route, service};
 
@@ -104,6 +105,54 @@ async fn a_header_has_a_size() {
     let response = gateway.get(&format!("/{}", "x".repeat(9000))).await.expect(414);
     assert!(response.text().starts_with("URI too long"));
     assert_eq!(origin.count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_are_held_to_the_keys() {
+    let keys = [("proxy.max_header_fields", "10"), ("proxy.max_uri_bytes", "1000")];
+    let (gateway, origin) = (Gateway::with(&keys), Origin::start());
+    gateway.serve(service(1, &origin), route(1, "/"));
+    let with_fields = |number| {
+        (0..number).fold(Request::new("GET", "/"), |request, n| request.header(&format!("X-{n}"), "1"))
+    };
+    gateway.client.send(&with_fields(9)).await.unwrap().expect(200);
+    gateway.client.send(&with_fields(10)).await.unwrap().expect(431);
+    gateway.get(&format!("/{}", "x".repeat(999))).await.expect(200);
+    gateway.get(&format!("/{}", "x".repeat(1000))).await.expect(414);
+    // Longer than Pingora's type has place for.
+    let response = gateway.get(&format!("/{}", "x".repeat(70_000))).await.expect(414);
+    assert!(response.text().starts_with("URI too long"), "{}", response.text());
+    assert_eq!(origin.count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_held_to_the_keys() {
+    let keys = [("upstream.max_header_fields", "20"), ("upstream.max_header_bytes", "2000")];
+    let (gateway, origin) = (Gateway::with(&keys), Origin::start());
+    gateway.serve(service(1, &origin), route(1, "/"));
+    let with_fields =
+        |number| (0..number).fold(Answer::status(200), |answer, n| answer.header(&format!("X-{n}"), "1"));
+    let large = |bytes: usize| Answer::status(200).header("X-Large", &"x".repeat(bytes));
+    for (answer, status) in
+        [(with_fields(15), 200), (with_fields(21), 502), (large(1500), 200), (large(2000), 502)]
+    {
+        origin.answer(answer);
+        gateway.get("/").await.expect(status);
+    }
+    gateway.wait_metric("gibbon_http_errors_total{reason=\"upstream_header_too_large\"}", 2.0).await;
+}
+
+/// Each label of a host costs look-ups where a route has a wildcard.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_has_a_length() {
+    let (gateway, origin) = (Gateway::start(), Origin::start());
+    let hosts = Some(vec!["*.example".to_owned()]);
+    gateway.serve(service(1, &origin), Route { hosts, ..route(1, "/") });
+    for (labels, status) in [(123, 200), (124, 400), (30_000, 400)] {
+        let host = format!("{}example", "a.".repeat(labels));
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        gateway.client.raw(request.as_bytes()).await.unwrap().expect(status);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

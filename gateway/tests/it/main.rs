@@ -25,3 +25,4 @@ mod tunnels;
 mod upgrade;
 mod upstream_tls;
 mod varnishtest;
+mod worst;

@@ -38,13 +38,18 @@ pub(super) struct Ask {
 impl Ask {
     /// Calls `then` with the request.
     pub(super) fn with_request<T>(&self, then: impl FnOnce(&MatchRequest<'_>) -> T) -> T {
+        self.with_path(&self.path, then)
+    }
+
+    /// Calls `then` with the request, under another path.
+    pub(super) fn with_path<T>(&self, path: &str, then: impl FnOnce(&MatchRequest<'_>) -> T) -> T {
         let headers: Vec<_> =
             self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         then(&MatchRequest {
             method: &self.method,
             host: &self.host,
             port: self.port,
-            path: &self.path,
+            path,
             headers: &headers,
             sni: self.sni.as_deref(),
         })
@@ -151,8 +156,7 @@ fn read_path(fields: &mut Fields) -> (String, Option<String>) {
         Some((path, query)) => (path, Some(query.to_owned())),
         None => (sent, None),
     };
-    let is_sendable = sent.parse::<http::uri::PathAndQuery>().is_ok();
-    let canonical = wire::canonical_path(path).filter(|_| is_sendable);
+    let canonical = wire::canonical_path(path.as_bytes()).filter(|_| wire::is_target(sent.as_bytes()));
     if canonical.is_none() {
         fields.violations().field("path", REFUSED);
     }

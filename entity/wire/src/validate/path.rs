@@ -1,6 +1,6 @@
 //! Paths of services and of routes.
 
-use crate::normalize::hex_byte;
+use crate::percent::hex_byte;
 use crate::{compile_path, normalize_path};
 
 /// Greatest length in bytes: no request's path is longer than a request's header, and a data plane's table

@@ -161,6 +161,21 @@ pub(super) const CASES: &[Case] = &[
         "refused 400",
         "RFC 9112, 2.2 lets a bare LF end the lines of a header only",
     ),
+    case(
+        "chunk size without digits",
+        "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n\r\n\r\n",
+        "refused 400",
+    ),
+    case(
+        "chunk size without digits, but an extension",
+        "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n;\r\n\r\n",
+        "refused 400",
+    ),
+    case(
+        "a bare LF within an extension",
+        "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n5;a\nb\r\nhello\r\n0\r\n\r\n",
+        "refused 400",
+    ),
     case("no host", "GET / HTTP/1.1\r\nConnection: close\r\n\r\n", "refused 400"),
     case(
         "host empty",
@@ -180,24 +195,37 @@ pub(super) const CASES: &[Case] = &[
         "refused 400",
         "RFC 9110, 4.2.4: user information in an authority is an error",
     ),
-    case("no host in HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", "GET / host=- test=- no body \"\""),
+    alone(
+        "no host in HTTP/1.0",
+        "GET / HTTP/1.0\r\n\r\n",
+        "GET / host=upstream test=- no body \"\"",
+        "it goes on as HTTP/1.1, which may not be without (RFC 9112, 3.2)",
+    ),
     case(
         "absolute form, its host in Host",
         "GET http://h/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
         "GET / host=h test=- no body \"\"",
     ),
-    case(
+    alone(
         "absolute form, another host",
         "GET http://other/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
-        "refused 400",
+        "GET / host=other test=- no body \"\"",
+        "RFC 9112, 3.2.2: a proxy must ignore Host and replace it with the host of the target",
     ),
+    case(
+        "absolute form, the host in capitals",
+        "GET http://H/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+        "GET / host=h test=- no body \"\"",
+    ),
+    case("absolute form without Host", "GET http://h/ HTTP/1.1\r\nConnection: close\r\n\r\n", "refused 400"),
     case("asterisk form of GET", "GET * HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "refused 400"),
     case("target without a slash", "GET x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "refused 400"),
-    alone(
-        "target with a space",
-        "GET /a b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
-        "GET /a%20b host=h test=- no body \"\"",
-        "what may not stand in a target is escaped before it is matched, and forwarded so: one form, no way around a route",
+    case("target with a space", "GET /a b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "refused 400"),
+    case("target with a tab", "GET /a\tb HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "refused 400"),
+    case(
+        "target with a bare CR",
+        "GET /a\rb HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+        "refused 400",
     ),
     alone(
         "target with a fragment",

@@ -1,0 +1,331 @@
+//! The header of a request of HTTP/1 as its bytes pass, before Pingora parses them: Pingora escapes a request line
+//! that is wrong and sends it on, and its type for targets refuses bytes that a query may hold.
+//!
+//! Only the request line is looked at byte by byte. Of the fields no more is looked for than their end.
+
+use memchr::memchr;
+
+use super::absolute;
+use crate::error::Failure;
+use crate::request::Replaced;
+
+/// What no parser takes for a part of a header: Pingora refuses the request, and what it answers is our refusal.
+const POISON: &[u8] = b"\0";
+/// Stands in a target in place of a byte that Pingora's type has no place for.
+const PLACEHOLDER: u8 = b'_';
+/// A version; a digit is any digit.
+const VERSION: &[u8] = b"HTTP/0.0";
+
+/// One header, as far as it has come.
+#[derive(Debug, Default)]
+pub(super) struct Head {
+    part: Part,
+    /// Bytes of the target so far.
+    target: usize,
+    replaced: Replaced,
+    refusal: Option<Failure>,
+    /// Everything from the target on, where the target must be rewritten when the header is complete.
+    held: Option<Vec<u8>>,
+    /// What came in one piece with the end of the header.
+    behind: Vec<u8>,
+}
+
+/// Which part the next byte belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Part {
+    /// Empty lines before a request (RFC 9112, section 2.2).
+    #[default]
+    Before,
+    Method,
+    Target,
+    /// So many bytes of the version, or of the end of the line, have come.
+    Version(usize),
+    Fields(LineStart),
+    Complete,
+}
+
+/// How far an empty line has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LineStart {
+    Within,
+    AtStart,
+    BehindReturn,
+}
+
+impl Head {
+    /// Looks at the next `bytes`, and at what becomes of them: so many of them are for the parser as they are now
+    /// in `bytes`, and behind those what is put into `out`.
+    pub(super) fn read(&mut self, bytes: &mut [u8], longest_target: usize, out: &mut Vec<u8>) -> usize {
+        let (mut at, was_complete) = (0, self.part == Part::Complete);
+        // From here on nothing is passed on as it is.
+        let mut passed = if self.is_withheld() { Some(0) } else { None };
+        while at < bytes.len() && self.part != Part::Complete {
+            at += self.step(&mut bytes[at..], longest_target);
+            if passed.is_none() && self.is_withheld() {
+                // With the byte that was looked at last.
+                passed = Some(at - 1);
+            }
+        }
+        if self.part == Part::Complete && !was_complete {
+            self.behind = bytes[at..].to_vec();
+        }
+        let Some(passed) = passed else { return bytes.len() };
+        self.withhold(&bytes[passed..], bytes.len() - at, out);
+        passed
+    }
+
+    /// Why the request is refused, if it is.
+    pub(super) fn refusal(&self) -> Option<Failure> {
+        self.refusal
+    }
+
+    /// Notes that the header is longer than it may be.
+    pub(super) fn refuse_length(&mut self, out: &mut Vec<u8>) {
+        self.refusal.get_or_insert(Failure::HeaderTooLarge);
+        out.extend_from_slice(POISON);
+    }
+
+    /// The end of the connection has come.
+    pub(super) fn end(&mut self, out: &mut Vec<u8>) {
+        if self.refusal.is_some() && self.part != Part::Complete {
+            self.part = Part::Complete;
+            out.extend_from_slice(POISON);
+        }
+    }
+
+    /// What stands in the target in place of which bytes.
+    pub(super) fn replaced(&self) -> &Replaced {
+        &self.replaced
+    }
+
+    /// The bytes of the body that came with the header.
+    pub(super) fn behind(&self) -> &[u8] {
+        &self.behind
+    }
+
+    /// Forgets the bytes of the body that came with the header.
+    pub(super) fn forget_behind(&mut self) {
+        self.behind = Vec::new();
+    }
+
+    fn is_withheld(&self) -> bool {
+        self.held.is_some() || self.refusal.is_some_and(|refusal| refusal == Failure::BadRequest)
+    }
+
+    /// Keeps what must not pass until the header is complete, and then puts what is to pass into `out`.
+    fn withhold(&mut self, bytes: &[u8], behind: usize, out: &mut Vec<u8>) {
+        if let Some(held) = &mut self.held {
+            held.extend_from_slice(bytes);
+        }
+        if self.part != Part::Complete {
+            return;
+        }
+        let rewritten = self.held.take().filter(|_| self.refusal.is_none()).map(|held| {
+            let (head, body) = held.split_at(held.len() - behind);
+            absolute::to_origin_form(head, &mut self.replaced).map(|head| [&head, body].concat())
+        });
+        match rewritten {
+            Some(Ok(rewritten)) => out.extend_from_slice(&rewritten),
+            Some(Err(failure)) => self.refuse(failure, out),
+            None => out.extend_from_slice(POISON),
+        }
+    }
+
+    fn refuse(&mut self, failure: Failure, out: &mut Vec<u8>) {
+        self.refusal = Some(failure);
+        out.extend_from_slice(POISON);
+    }
+
+    /// Takes at least one of `bytes`, and says how many.
+    fn step(&mut self, bytes: &mut [u8], longest_target: usize) -> usize {
+        match self.part {
+            Part::Before => self.before(bytes[0]),
+            Part::Method => self.method(bytes),
+            Part::Target => self.target(bytes, longest_target),
+            Part::Version(at) => self.version(bytes[0], at),
+            Part::Fields(start) => self.fields(bytes, start),
+            Part::Complete => bytes.len(),
+        }
+    }
+
+    fn before(&mut self, byte: u8) -> usize {
+        if !matches!(byte, b'\r' | b'\n') {
+            self.part = Part::Method;
+        }
+        1
+    }
+
+    fn method(&mut self, bytes: &[u8]) -> usize {
+        match bytes.iter().position(|byte| matches!(byte, b' ' | b'\n')) {
+            None => bytes.len(),
+            Some(at) => {
+                // A line without a target is the parser's to refuse.
+                let ends_line = bytes[at] == b'\n';
+                self.part = if ends_line { Part::Fields(LineStart::AtStart) } else { Part::Target };
+                at + 1
+            }
+        }
+    }
+
+    fn target(&mut self, bytes: &mut [u8], longest: usize) -> usize {
+        // Alone, so that what is withheld begins with it.
+        if self.target == 0 && self.held.is_none() && bytes[0].is_ascii_alphabetic() {
+            self.held = Some(Vec::new());
+            self.target = 1;
+            return 1;
+        }
+        let plain = bytes.iter().position(|byte| !is_plain(*byte)).unwrap_or(bytes.len());
+        self.target += plain;
+        if self.target > longest {
+            self.refusal.get_or_insert(Failure::UriTooLong);
+        }
+        let Some(byte) = bytes.get_mut(plain) else { return plain };
+        match *byte {
+            b' ' => self.part = Part::Version(0),
+            // The line ends without a version: perhaps nothing follows.
+            b'\r' | b'\n' => {
+                self.refusal = Some(Failure::BadRequest);
+                self.part = Part::Complete;
+            }
+            control if control < b' ' || control == 0x7f => self.reject(control),
+            other => {
+                // Beyond the longest, nobody asks for them.
+                if self.target < longest {
+                    self.replaced.push((self.target, other));
+                }
+                *byte = PLACEHOLDER;
+                self.target += 1;
+            }
+        }
+        plain + 1
+    }
+
+    fn version(&mut self, byte: u8, at: usize) -> usize {
+        let is_right = match VERSION.get(at) {
+            Some(b'0') => byte.is_ascii_digit(),
+            Some(wanted) => byte == *wanted,
+            None if at == VERSION.len() => matches!(byte, b'\r' | b'\n'),
+            None => byte == b'\n',
+        };
+        match byte {
+            _ if !is_right => self.reject(byte),
+            b'\n' => self.part = Part::Fields(LineStart::AtStart),
+            _ => self.part = Part::Version(at + 1),
+        }
+        1
+    }
+
+    /// A wrong `byte` in the request line: what follows is read to the end of the header, and not passed on.
+    fn reject(&mut self, byte: u8) {
+        self.refusal = Some(Failure::BadRequest);
+        self.part = Part::Fields(if byte == b'\n' { LineStart::AtStart } else { LineStart::Within });
+    }
+
+    fn fields(&mut self, bytes: &[u8], start: LineStart) -> usize {
+        let (next, read) = match (start, bytes[0]) {
+            (LineStart::AtStart | LineStart::BehindReturn, b'\n') => (Part::Complete, 1),
+            (LineStart::AtStart, b'\r') => (Part::Fields(LineStart::BehindReturn), 1),
+            _ => match memchr(b'\n', bytes) {
+                Some(at) => (Part::Fields(LineStart::AtStart), at + 1),
+                None => (Part::Fields(LineStart::Within), bytes.len()),
+            },
+        };
+        self.part = next;
+        read
+    }
+}
+
+/// Whether Pingora's type for targets takes `byte` wherever it stands.
+fn is_plain(byte: u8) -> bool {
+    (b'!'..=b'~').contains(&byte) && !matches!(byte, b'"' | b'<' | b'>' | b'`')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the parser gets of `sent` when it comes in pieces of `size` bytes, and the head.
+    fn read(sent: &[u8], size: usize) -> (Vec<u8>, Head) {
+        let (mut head, mut passed) = (Head::default(), Vec::new());
+        for piece in sent.chunks(size) {
+            let (mut piece, mut out) = (piece.to_vec(), Vec::new());
+            let kept = head.read(&mut piece, 100, &mut out);
+            passed.extend_from_slice(&piece[..kept]);
+            passed.extend_from_slice(&out);
+        }
+        (passed, head)
+    }
+
+    #[test]
+    fn good_headers_pass_as_they_are() {
+        for sent in [
+            "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+            "\r\n\r\nGET /a?b HTTP/1.0\r\n\r\n",
+            "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello",
+            "GET /a HTTP/1.1\nHost: h\n\n",
+            "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n",
+        ] {
+            for size in 1..=sent.len() {
+                let (passed, head) = read(sent.as_bytes(), size);
+                assert_eq!(passed, sent.as_bytes(), "{sent} {size}");
+                assert_eq!(head.refusal(), None);
+                let (_, body) = sent.split_once("\r\n\r\n").unwrap_or_default();
+                let body = if sent.starts_with('P') { body } else { "" };
+                assert!(body.as_bytes().ends_with(head.behind()), "{sent} {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_request_lines_are_refused_when_the_header_is_complete() {
+        for line in [
+            "GET /a b HTTP/1.1",
+            "GET /a\tb HTTP/1.1",
+            "GET /a\rb HTTP/1.1",
+            "GET /a\x7f HTTP/1.1",
+            "GET /a  HTTP/1.1",
+            "GET  /a HTTP/1.1",
+            "GET /a HTTP/1.1 ",
+            "GET /a HTTP/1.1\r",
+            "GET /a HTTP/11",
+            "GET /a http/1.1",
+            "GET /a\0 HTTP/1.1",
+            "GET /a",
+        ] {
+            let sent = format!("{line}\r\nHost: h\r\n\r\n");
+            for size in 1..=sent.len() {
+                let (passed, head) = read(sent.as_bytes(), size);
+                assert_eq!(head.refusal(), Some(Failure::BadRequest), "{line:?} {size}");
+                assert!(passed.ends_with(POISON) && !passed.ends_with(b"\n\0"), "{line:?} {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_the_type_refuses_are_replaced_and_noted() {
+        let sent = b"GET /\xff?\"<>\xc3\xbc` HTTP/1.1\r\nHost: h\r\n\r\n";
+        for size in 1..=sent.len() {
+            let (passed, head) = read(sent, size);
+            assert_eq!(passed, b"GET /_?______ HTTP/1.1\r\nHost: h\r\n\r\n");
+            let replaced = [(1, 0xff), (3, b'"'), (4, b'<'), (5, b'>'), (6, 0xc3), (7, 0xbc), (8, b'`')];
+            assert_eq!(head.replaced()[..], replaced);
+        }
+    }
+
+    #[test]
+    fn the_absolute_form_becomes_the_origin_form() {
+        let sent = b"POST http://H:80/\xff?q HTTP/1.1\r\nA: b\r\nhost: other\r\n\r\nbody";
+        for size in 1..=sent.len() {
+            let (passed, head) = read(sent, size);
+            assert_eq!(passed, b"POST /_?q HTTP/1.1\r\nHost: H:80\r\nA: b\r\n\r\nbody", "{size}");
+            assert_eq!(head.replaced()[..], [(1, 0xff)]);
+        }
+    }
+
+    #[test]
+    fn long_targets_pass_and_are_noted() {
+        let sent = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(100));
+        let (passed, head) = read(sent.as_bytes(), 7);
+        assert_eq!((passed, head.refusal()), (sent.into_bytes(), Some(Failure::UriTooLong)));
+    }
+}

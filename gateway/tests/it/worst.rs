@@ -1,0 +1,72 @@
+//! The worst that one request can ask of a look-up. The figures are printed; the bounds are for a busy machine and a
+//! build without optimisation.
+
+use std::time::{Duration, Instant};
+
+use gateway::route::{Builder, Change, Match, Request, Table};
+use http::{HeaderMap, HeaderValue, Method};
+use uuid::Uuid;
+use wire::Route;
+
+const BOUND: Duration = Duration::from_secs(2);
+
+fn table(routes: impl IntoIterator<Item = Route>) -> Table {
+    let numbered = routes.into_iter().zip(1..).map(|(route, id)| Route { id: Uuid::from_u128(id), ..route });
+    Builder::default().apply(numbered.map(Change::PutRoute).collect()).unwrap()
+}
+
+fn path(path: String) -> Route {
+    Route { paths: Some(vec![path]), ..Route::default() }
+}
+
+#[track_caller]
+fn measure(what: &str, table: &Table, host: &str, path: &str, headers: &HeaderMap) -> Option<Match> {
+    let method = Method::GET;
+    let request = Request { method: &method, host, port: 80, path, headers, sni: None };
+    // What is made at the first use is not the request's.
+    let found = table.lookup(&request);
+    let started = Instant::now();
+    std::hint::black_box(table.lookup(&request));
+    let took = started.elapsed();
+    println!("{what}: {took:?}");
+    assert!(took < BOUND, "{what}: {took:?}");
+    found
+}
+
+#[test]
+fn the_worst_request_takes_bounded_time() {
+    let (none, slash) = (HeaderMap::new(), "/");
+
+    let wildcards =
+        ["*.example", "example.*"].map(|host| Route { hosts: Some(vec![host.into()]), ..Route::default() });
+    let longest = "a.".repeat(wire::MAX_HOST / 2);
+    measure("host of 127 labels, two wildcards", &table(wildcards), &longest, slash, &none);
+
+    let deep = (1..=2000).map(|depth| path("/a".repeat(depth)));
+    measure("path of 4,096 segments, 2,000 nested prefixes", &table(deep), "h", &"/a".repeat(4096), &none);
+
+    let regex = table([path(r"~/.*[ab].{500}x".into())]);
+    let random: String =
+        (0..8190_u32).map(|n| if n.wrapping_mul(2_654_435_761) >> 31 == 0 { 'a' } else { 'b' }).collect();
+    measure("path of 8 KiB, an expression of 500 states alive", &regex, "h", &format!("/{random}"), &none);
+
+    let wanted = vec![r"~*[ab].{500}x".to_owned()];
+    let by_header = Route { headers: Some([("x".to_owned(), wanted)].into()), ..Route::default() };
+    let mut values = HeaderMap::new();
+    for _ in 0..7 {
+        values.append("x", HeaderValue::from_str(&random).unwrap());
+    }
+    measure(
+        "64 KiB of header values, an expression of 500 states alive",
+        &table([by_header]),
+        "h",
+        slash,
+        &values,
+    );
+
+    let ambiguous = "/;a%2F%5C%3B".repeat(680);
+    let started = Instant::now();
+    let readings = wire::other_readings(&ambiguous).len();
+    println!("{readings} readings of a path of 8 KiB: {:?}", started.elapsed());
+    assert!(started.elapsed() < BOUND);
+}
