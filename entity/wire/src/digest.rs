@@ -67,6 +67,14 @@ impl BucketSet {
         set
     }
 
+    /// The buckets that are in either set.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        let mut both = *self;
+        both.0.iter_mut().zip(other.0).for_each(|(byte, more)| *byte |= more);
+        both
+    }
+
     /// Whether a bucket is in the set.
     pub const fn contains(&self, bucket: usize) -> bool {
         self.0[bucket / 8] & (1 << (bucket % 8)) != 0
@@ -116,6 +124,19 @@ impl Digest {
     /// Whether the entity is held.
     pub fn contains(&self, key: Key) -> bool {
         self.buckets[bucket_of(key)].entities.contains_key(&key)
+    }
+
+    /// The hash of an entity, if it is held.
+    pub fn get(&self, key: Key) -> Option<EntityHash> {
+        self.buckets[bucket_of(key)].entities.get(&key).copied()
+    }
+
+    /// Whether an entity that may hold a secret is held here, and not in the same form in `next`.
+    pub fn has_secrets_beyond(&self, next: &Self) -> bool {
+        let entities = self.buckets.iter().flat_map(|bucket| &bucket.entities);
+        entities
+            .filter(|(key, _)| key.kind.may_hold_secrets())
+            .any(|(key, hash)| next.get(*key) != Some(*hash))
     }
 
     /// The keys that are held, bucket by bucket.

@@ -34,6 +34,12 @@ impl Kind {
             _ => None,
         }
     }
+
+    /// Whether entities of this kind may hold a secret, such as a private key. A kind that this version does not
+    /// know may.
+    pub const fn may_hold_secrets(self) -> bool {
+        !matches!(self, Self::SERVICE | Self::ROUTE | Self::SNI | Self::CA_CERTIFICATE)
+    }
 }
 
 impl std::fmt::Display for Kind {

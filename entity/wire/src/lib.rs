@@ -118,8 +118,8 @@ pub use route::{Endpoint, PathHandling, Route};
 pub use service::{Protocol, Service};
 pub use sni::Sni;
 pub use update::{
-    Assembly, EncodedUpdate, Encoding, MAX_DECODED, MAX_ENCODED, Mode, Update, UpdateError, UpdateHeader,
-    split_repair,
+    Assembly, EncodedUpdate, Encoding, MAX_DECODED, MAX_ENCODED, MAX_RECORD, Mode, RecordReader, Update,
+    UpdateError, UpdateHeader, UpdateWriter, split_repair,
 };
 pub use upstream_path::upstream_path;
 pub use validate::validate_tags;

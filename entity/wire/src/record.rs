@@ -10,7 +10,8 @@ use crate::{Key, Kind};
 
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
-const HEADER: usize = 1 + 1 + 16 + 4;
+/// Length of what stands before the value.
+pub(crate) const HEADER: usize = 1 + 1 + 16 + 4;
 
 /// One entity put (`value` holds its canonical bytes) or deleted (`None`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,14 @@ pub enum RecordError {
     /// A delete with a value.
     #[error("a delete carries a value at byte {0}")]
     ValueOnDelete(usize),
+    /// A value over [`crate::MAX_RECORD`].
+    #[error("a record of {len} bytes at byte {at} is over the limit of {}", crate::MAX_RECORD)]
+    TooLong {
+        /// Its length in bytes.
+        len: u32,
+        /// Where.
+        at: usize,
+    },
 }
 
 impl Record<'_> {
@@ -55,6 +64,16 @@ impl Record<'_> {
         to.put_slice(self.key.id.as_bytes());
         to.put_u32(u32::try_from(value.len()).expect("the Admin API takes bodies of 10 MB at most"));
         to.put_slice(value);
+    }
+}
+
+/// Whether a record with this operation and a value of `len` bytes puts an entity, or deletes it.
+pub(crate) const fn is_put(op: u8, len: u32, at: usize) -> Result<bool, RecordError> {
+    match op {
+        PUT => Ok(true),
+        DELETE if len == 0 => Ok(false),
+        DELETE => Err(RecordError::ValueOnDelete(at)),
+        op => Err(RecordError::Operation { op, at }),
     }
 }
 
@@ -85,12 +104,7 @@ impl<'a> Records<'a> {
         let id = Uuid::from_slice(&header[2..18]).map_err(|_| RecordError::Truncated(start))?;
         let len = u32::from_be_bytes([header[18], header[19], header[20], header[21]]);
         let value = self.take(len as usize)?;
-        let value = match op {
-            PUT => Some(value),
-            DELETE if value.is_empty() => None,
-            DELETE => return Err(RecordError::ValueOnDelete(start)),
-            op => return Err(RecordError::Operation { op, at: start }),
-        };
+        let value = is_put(op, len, start)?.then_some(value);
         Ok(Record { key: Key { kind, id }, value })
     }
 }

@@ -1,8 +1,12 @@
 //! An update: what takes a data plane from what it holds to a later revision, in one step.
 //!
 //! The control plane encodes it once, for every data plane that needs it: a header and a payload of
-//! records, cut into frames of at most [`MAX_FRAME`] bytes. The data plane puts the parts together, reads
-//! the payload within the bounds that the header announces, and applies all of it or nothing.
+//! records, cut into frames of at most [`MAX_FRAME`] bytes. The data plane keeps the parts as they
+//! come, reads the records out of the decompressor within the bounds that the header announces, and applies
+//! all of it or nothing.
+
+mod reader;
+mod writer;
 
 use std::io::Read;
 
@@ -11,6 +15,10 @@ use uuid::Uuid;
 
 use crate::digest::{BUCKETS, BucketSet, Root};
 use crate::frame::{Frame, MAX_FRAME, Position};
+use crate::record::RecordError;
+
+pub use self::reader::{MAX_RECORD, RecordReader};
+pub use self::writer::UpdateWriter;
 
 /// Greatest length of a payload in bytes, as it is sent.
 pub const MAX_ENCODED: u64 = 256 << 20;
@@ -110,6 +118,9 @@ pub enum UpdateError {
     /// The payload does not decode to what the header announced.
     #[error("the payload of an update cannot be decoded: {0}")]
     Payload(String),
+    /// The payload holds what is no record.
+    #[error(transparent)]
+    Record(#[from] RecordError),
 }
 
 impl UpdateHeader {
@@ -185,7 +196,10 @@ pub struct EncodedUpdate {
 impl EncodedUpdate {
     /// Cuts an update into frames.
     pub fn new(update: &Update) -> Self {
-        let mut payload = update.encoded.clone();
+        let mut payload = match &update.parts[..] {
+            [only] => only.clone(),
+            parts => parts.concat().into(),
+        };
         let first = payload.split_to(payload.len().min(MAX_FRAME - 1 - 2 - HEADER));
         let mut frames = vec![Frame::Update(update.header, first).encode()];
         while !payload.is_empty() {
@@ -245,13 +259,9 @@ impl Assembly {
         &self.header
     }
 
-    /// The complete update; its payload is not decoded yet.
+    /// The complete update; its payload is not decoded yet, and stays in the parts that it came in.
     pub fn finish(self) -> Update {
-        let encoded = match &self.parts[..] {
-            [only] => only.clone(),
-            parts => parts.concat().into(),
-        };
-        Update { header: self.header, encoded }
+        Update { header: self.header, parts: self.parts }
     }
 }
 
@@ -260,7 +270,7 @@ impl Assembly {
 pub struct Update {
     /// What it is.
     pub header: UpdateHeader,
-    encoded: Bytes,
+    parts: Vec<Bytes>,
 }
 
 impl Update {
@@ -278,15 +288,26 @@ impl Update {
             decoded_len,
             encoded_len: encoded.len() as u64,
         };
-        Self { header, encoded }
+        Self { header, parts: vec![encoded] }
     }
 
-    /// The update in one piece, as it stands on disk.
+    /// The update as it stands on disk, in one piece.
     pub fn to_bytes(&self) -> Bytes {
-        let mut bytes = BytesMut::with_capacity(2 + HEADER + self.encoded.len());
-        self.header.encode(&mut bytes);
-        bytes.put_slice(&self.encoded);
+        let mut bytes = BytesMut::with_capacity(self.stored_len());
+        self.chunks().for_each(|chunk| bytes.put_slice(&chunk));
         bytes.freeze()
+    }
+
+    /// The update as it stands on disk, in pieces that are not copied.
+    pub fn chunks(&self) -> impl Iterator<Item = Bytes> {
+        let mut header = BytesMut::with_capacity(2 + HEADER);
+        self.header.encode(&mut header);
+        std::iter::once(header.freeze()).chain(self.parts.iter().cloned())
+    }
+
+    /// Length of all [`Update::chunks`] in bytes.
+    pub fn stored_len(&self) -> usize {
+        2 + HEADER + self.parts.iter().map(Bytes::len).sum::<usize>()
     }
 
     /// Reads what [`Update::to_bytes`] made.
@@ -308,18 +329,20 @@ impl Update {
         self.header.encoded_len
     }
 
-    /// Decodes the payload, never reading more than the header announced.
+    /// Decodes the payload as a whole, never reading more than the header announced. [`Update::records`] takes
+    /// less memory.
     ///
     /// # Errors
     /// When it is not what the header announced.
     pub fn payload(&self) -> Result<Bytes, UpdateError> {
         let wanted = self.header.decoded_len;
-        let payload = match self.header.encoding {
-            Encoding::Plain => self.encoded.clone(),
-            Encoding::Zstd => decompress(&self.encoded, wanted)?,
-        };
+        let mut payload = Vec::new();
+        self.decoded()?
+            .take(wanted + 1)
+            .read_to_end(&mut payload)
+            .map_err(|error| UpdateError::Payload(error.to_string()))?;
         if payload.len() as u64 == wanted {
-            Ok(payload)
+            Ok(payload.into())
         } else {
             Err(UpdateError::Payload(format!("{} bytes instead of {wanted}", payload.len())))
         }
@@ -345,15 +368,6 @@ fn compress(payload: Bytes) -> (Encoding, Bytes) {
         Ok(smaller) if smaller.len() < payload.len() => (Encoding::Zstd, smaller.into()),
         _ => (Encoding::Plain, payload),
     }
-}
-
-fn decompress(encoded: &[u8], wanted: u64) -> Result<Bytes, UpdateError> {
-    let failed = |error: std::io::Error| UpdateError::Payload(error.to_string());
-    let mut payload = Vec::new();
-    zstd::stream::read::Decoder::new(encoded)
-        .and_then(|decoder| decoder.take(wanted + 1).read_to_end(&mut payload))
-        .map_err(failed)?;
-    Ok(payload.into())
 }
 
 #[cfg(test)]

@@ -11,9 +11,12 @@ use std::sync::LazyLock;
 use bolero::{TypeGenerator, check};
 use bytes::Bytes;
 use wire::{
-    Assembly, Digest, EntityHash, Frame, MAX_FRAME, Mode, Record, Records, Route, Service, Update,
-    split_repair,
+    Assembly, Digest, EntityHash, Frame, Key, MAX_FRAME, Mode, Record, Records, Route, Service, Update,
+    UpdateError, split_repair,
 };
+
+/// A record that owns its value.
+type Owned = (Key, Option<Vec<u8>>);
 
 /// The golden frames, by which a target gets past the first check.
 static FRAMES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
@@ -121,17 +124,41 @@ fn assemble(header: wire::UpdateHeader, first: Bytes, more: &Bytes) {
 }
 
 fn read(update: &Update) {
-    let Ok(payload) = update.payload() else { return };
+    let streamed = stream(update);
+    let Ok(payload) = update.payload() else {
+        assert!(streamed.is_err(), "a payload that cannot be decoded was read to its end");
+        return;
+    };
     assert_eq!(payload.len() as u64, update.header.decoded_len);
     match update.header.mode {
         Mode::Repair => {
             if let Ok((buckets, rest)) = split_repair(&payload) {
                 assert!(buckets.iter().all(|bucket| buckets.contains(bucket)));
+                assert_eq!(streamed.ok(), all(&rest));
                 records(&rest);
             }
         }
-        Mode::Snapshot | Mode::Delta => records(&payload),
+        Mode::Snapshot | Mode::Delta => {
+            assert_eq!(streamed.ok(), all(&payload));
+            records(&payload);
+        }
     }
+}
+
+/// The records as they come out of the decompressor.
+fn stream(update: &Update) -> Result<Vec<Owned>, UpdateError> {
+    let mut reader = update.records()?;
+    let mut all = Vec::new();
+    while let Some(record) = reader.next_record()? {
+        all.push((record.key, record.value.map(<[u8]>::to_vec)));
+    }
+    Ok(all)
+}
+
+/// The records of a decoded payload, if it holds nothing else.
+fn all(payload: &[u8]) -> Option<Vec<Owned>> {
+    let own = |record: Record<'_>| (record.key, record.value.map(<[u8]>::to_vec));
+    Records::new(payload).map(|record| record.map(own).ok()).collect()
 }
 
 /// Reads records as a data plane does: hashes of all, rules of those that it understands.
