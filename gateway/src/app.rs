@@ -25,7 +25,7 @@ use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::status::Status;
 use crate::upgrade::{Predecessor, Upgrade};
-use crate::upstream::Resolver;
+use crate::upstream::{Policy, Resolver};
 
 /// Connections kept open to upstreams, for each worker. Too few would be made anew all the time.
 const POOL: usize = 1024;
@@ -132,6 +132,7 @@ pub fn proxy_service(
     let proxy = Proxy {
         live: shared.live.clone(),
         resolver: Arc::new(Resolver::default()),
+        policy: Arc::new(Policy::new(config.upstream.clone())),
         metrics: shared.metrics.http.clone(),
         in_flight: shared.in_flight.clone(),
         settings: config.proxy.clone(),

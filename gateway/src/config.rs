@@ -16,6 +16,10 @@ use crate::cluster;
 use crate::listener::Http2Limits;
 use crate::proxy::{self, AmbiguousPaths, AnswerLimits};
 use crate::request::Trusted;
+use crate::upstream;
+
+/// The most networks in one list.
+const MAX_NETWORKS: usize = 1000;
 
 /// Between two heartbeats. Longer than an hour nobody would know whether the other is there.
 const HEARTBEATS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
@@ -90,7 +94,7 @@ pub struct RawProxy {
     pub trusted_ips: Vec<String>,
 }
 
-/// The section `upstream`.
+/// The section `upstream`. Each list has at most [`MAX_NETWORKS`] addresses and networks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawUpstream {
@@ -98,6 +102,10 @@ pub struct RawUpstream {
     pub max_header_bytes: usize,
     /// The most header fields of one answer.
     pub max_header_fields: usize,
+    /// May be dialed, whatever `deny` says of them; also this node's status listener and cluster addresses.
+    pub allow: Vec<String>,
+    /// May not be dialed.
+    pub deny: Vec<String>,
 }
 
 /// The section `cluster`.
@@ -153,6 +161,8 @@ pub struct Config {
     pub proxy: proxy::Settings,
     /// What connections of HTTP/2 are held to.
     pub http2: Http2Limits,
+    /// Which addresses may be dialed.
+    pub upstream: upstream::Rules,
     /// Control planes' side.
     pub cluster: cluster::Settings,
     /// The status listener.
@@ -206,6 +216,7 @@ impl Config {
                 window: raw.proxy.http2_window_bytes,
                 buffer: raw.proxy.http2_buffer_bytes,
             },
+            upstream: parse_upstream(loaded)?,
             cluster: parse_cluster(loaded)?,
             status: raw.status.listen,
             log: logging::Settings::parse(loaded, &raw.log)?,
@@ -261,14 +272,44 @@ fn check_sizes(loaded: &Loaded<RawConfig>) -> Result<(), ConfigError> {
 }
 
 fn parse_trusted(loaded: &Loaded<RawConfig>) -> Result<Trusted, ConfigError> {
+    parse_networks(loaded, "proxy.trusted_ips", &loaded.raw.proxy.trusted_ips).map(Trusted)
+}
+
+fn parse_upstream(loaded: &Loaded<RawConfig>) -> Result<upstream::Rules, ConfigError> {
+    let raw = &loaded.raw;
+    let control_planes = raw.cluster.control_planes.iter().filter_map(|address| address.rsplit_once(':'));
+    let control_planes = control_planes.filter_map(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+    let mut rules = upstream::Rules {
+        allow: parse_networks(loaded, "upstream.allow", &raw.upstream.allow)?,
+        deny: parse_networks(loaded, "upstream.deny", &raw.upstream.deny)?,
+        own: vec![raw.status.listen],
+        own_names: Vec::new(),
+    };
+    for (host, port) in control_planes {
+        match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            Ok(address) => rules.own.push(SocketAddr::new(address, port)),
+            Err(_) => rules.own_names.push((host.to_ascii_lowercase(), port)),
+        }
+    }
+    Ok(rules)
+}
+
+fn parse_networks(
+    loaded: &Loaded<RawConfig>,
+    key: &str,
+    texts: &[String],
+) -> Result<Vec<IpNet>, ConfigError> {
+    if texts.len() > MAX_NETWORKS {
+        return Err(loaded.violation(key, format!("{} networks", texts.len()), "must name at most 1000"));
+    }
     let parse = |text: &String| {
         let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         net.map_err(|_| {
             let reason = "must be an address or a network, such as 10.0.0.1 or 10.0.0.0/8";
-            loaded.violation("proxy.trusted_ips", text, reason)
+            loaded.violation(key, text, reason)
         })
     };
-    loaded.raw.proxy.trusted_ips.iter().map(parse).collect::<Result<_, _>>().map(Trusted)
+    texts.iter().map(parse).collect()
 }
 
 fn parse_cluster(loaded: &Loaded<RawConfig>) -> Result<cluster::Settings, ConfigError> {
@@ -368,7 +409,12 @@ impl Default for RawProxy {
 
 impl Default for RawUpstream {
     fn default() -> Self {
-        Self { max_header_bytes: 64 * 1024, max_header_fields: MOST_FIELDS }
+        Self {
+            max_header_bytes: 64 * 1024,
+            max_header_fields: MOST_FIELDS,
+            allow: Vec::new(),
+            deny: upstream::DENIED.map(str::to_owned).into(),
+        }
     }
 }
 
@@ -428,6 +474,8 @@ mod tests {
             ("upstream.max_header_bytes", "1000000"),
             ("proxy.max_in_flight", "0"),
             ("proxy.trusted_ips", "10.0.0.0/33"),
+            ("upstream.deny", "metadata"),
+            ("upstream.allow", "10.0.0.0/33"),
             ("proxy.colour", "red"),
             ("cluster.control_planes", "control.example.com"),
             ("cluster.control_planes", "[]"),
@@ -444,5 +492,13 @@ mod tests {
         let config = parse("proxy.trusted_ips", "10.0.0.0/8,::1").unwrap();
         assert!(config.proxy.trusted.contains("10.1.2.3".parse().unwrap()));
         assert!(!config.proxy.trusted.contains("11.1.2.3".parse().unwrap()));
+    }
+
+    #[test]
+    fn listeners_of_this_node_are_no_upstreams() {
+        let config = parse("cluster.control_planes", "10.0.0.1:8005,[::1]:8005,Control.test:8005").unwrap();
+        let own: Vec<_> = config.upstream.own.iter().map(ToString::to_string).collect();
+        assert_eq!(own, ["127.0.0.1:8007", "10.0.0.1:8005", "[::1]:8005"]);
+        assert_eq!(config.upstream.own_names, [("control.test".to_owned(), 8005)]);
     }
 }

@@ -39,6 +39,8 @@ pub enum Failure {
     Overloaded,
     /// The upstream's name has no address.
     NameResolution,
+    /// The upstream has addresses only that the configuration of this node forbids.
+    UpstreamDenied,
     /// No address of the upstream accepts a connection.
     UpstreamConnect,
     /// The TLS handshake with the upstream failed.
@@ -70,7 +72,7 @@ pub struct Answer {
 
 impl Failure {
     /// Every failure, for the metrics: a counter that begins at 0 shows its first increase.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::BadRequest,
         Self::AmbiguousPath,
         Self::MethodNotAllowed,
@@ -86,6 +88,7 @@ impl Failure {
         Self::NoService,
         Self::Overloaded,
         Self::NameResolution,
+        Self::UpstreamDenied,
         Self::UpstreamConnect,
         Self::UpstreamTls,
         Self::UpstreamInvalid,
@@ -117,6 +120,7 @@ impl Failure {
             Self::NoService => (503, "no_service", "no Service found with those values", Json),
             Self::Overloaded => (503, "overloaded", "too many requests in flight", Json),
             Self::NameResolution => (503, "name_resolution", "name resolution failed", Json),
+            Self::UpstreamDenied => (502, "upstream_denied", "upstream address not allowed", Json),
             Self::UpstreamConnect => (502, "upstream_connect", INVALID_RESPONSE, Text),
             Self::UpstreamTls => (502, "upstream_tls", INVALID_RESPONSE, Text),
             Self::UpstreamInvalid => (502, "upstream_invalid", INVALID_RESPONSE, Text),

@@ -30,7 +30,7 @@ use crate::metrics::{HttpMetrics, Source};
 use crate::request::{self, Canonical, Trusted, names};
 use crate::respond::{milliseconds, refuse, respond};
 use crate::route;
-use crate::upstream::{self, Resolver};
+use crate::upstream::{self, Policy, Resolver};
 
 /// What a request may be and take.
 #[derive(Clone, Debug)]
@@ -84,6 +84,8 @@ pub struct Proxy {
     pub live: Arc<Live>,
     /// Names to addresses.
     pub resolver: Arc<Resolver>,
+    /// Which addresses may be dialed.
+    pub policy: Arc<Policy>,
     /// What requests do.
     pub metrics: HttpMetrics,
     /// The cap on requests in flight.
@@ -128,7 +130,7 @@ impl ProxyHttp for Proxy {
         let Context { target: Some(target), upstream, .. } = context else {
             return Err(fail(context, Failure::Internal));
         };
-        let peer = upstream::next_peer(upstream, target, &self.resolver).await;
+        let peer = upstream::next_peer(upstream, target, &self.resolver, &self.policy).await;
         peer.map_err(|failure| fail(context, failure))
     }
 

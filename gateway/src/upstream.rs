@@ -2,6 +2,7 @@
 //! the service allows.
 
 mod depth;
+mod policy;
 mod resolver;
 mod trust;
 
@@ -15,6 +16,7 @@ use crate::context::{Target, Upstream};
 use crate::error::Failure;
 use crate::route::{Host, Service};
 
+pub use policy::{DENIED, Policy, Rules};
 pub use resolver::{Addresses, Resolver};
 pub use trust::{Trust, Unusable};
 
@@ -27,19 +29,24 @@ const STREAMS: usize = 128;
 /// The peer for the next attempt, which counts from now on.
 ///
 /// # Errors
-/// [`Failure::NameResolution`] when the service's host has no address.
+/// [`Failure::NameResolution`] when the service's host has no address, [`Failure::UpstreamDenied`] when it has none
+/// that may be dialed.
 pub async fn next_peer(
     upstream: &mut Upstream,
     target: &Target,
     resolver: &Resolver,
+    policy: &Policy,
 ) -> Result<Box<HttpPeer>, Failure> {
     upstream.started.get_or_insert_with(Instant::now);
     let service = &*target.service;
     if upstream.addresses.is_none() {
-        upstream.addresses = Some(match &service.host {
-            Host::Address(address) => Addresses::one(*address),
-            Host::Name(name) => resolver.resolve(name).await.ok_or(Failure::NameResolution)?,
-        });
+        let (name, addresses) = match &service.host {
+            Host::Address(address) => (None, Addresses::one(*address)),
+            Host::Name(name) => (Some(&**name), resolver.resolve(name).await.ok_or(Failure::NameResolution)?),
+        };
+        // Every attempt takes one of these: nothing else is dialed.
+        let may_dial = |address| policy.allows(service.id, name, SocketAddr::new(address, service.port));
+        upstream.addresses = Some(addresses.only(may_dial).ok_or(Failure::UpstreamDenied)?);
     }
     let addresses = upstream.addresses.as_ref().ok_or(Failure::Internal)?;
     let address = addresses.nth(upstream.attempts.into());

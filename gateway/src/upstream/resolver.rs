@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use parking_lot::RwLock;
+use smallvec::SmallVec;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
@@ -96,6 +97,16 @@ impl Resolver {
 impl Addresses {
     pub(super) fn one(address: IpAddr) -> Self {
         Self { all: Arc::new([address]), first: 0 }
+    }
+
+    /// Those of them that are allowed; `None` when none is.
+    pub(super) fn only(self, is_allowed: impl Fn(IpAddr) -> bool) -> Option<Self> {
+        let allowed: SmallVec<[IpAddr; 8]> = self.all.iter().copied().filter(|ip| is_allowed(*ip)).collect();
+        match allowed.len() {
+            0 => None,
+            all if all == self.all.len() => Some(self),
+            _ => Some(Self { all: allowed.as_slice().into(), first: self.first }),
+        }
     }
 
     /// The address for the attempt `number`, counted from 0.
@@ -187,6 +198,15 @@ mod tests {
         }
         assert!(resolver.resolve("no-such-name.invalid").await.is_none());
         assert_eq!(resolver.names.read().len(), 2);
+    }
+
+    #[test]
+    fn denied_addresses_are_never_taken() {
+        let all: Vec<IpAddr> = ["10.0.0.1", "169.254.0.1", "10.0.0.2"].map(|ip| ip.parse().unwrap()).into();
+        let addresses = Addresses { all: all.clone().into(), first: 1 };
+        let allowed = addresses.clone().only(|ip| ip != all[1]).unwrap();
+        assert_eq!([0, 1, 2].map(|n| allowed.nth(n)), [all[2], all[0], all[2]]);
+        assert!(addresses.only(|_| false).is_none());
     }
 
     #[test]

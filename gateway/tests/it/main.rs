@@ -23,6 +23,7 @@ mod table;
 mod tls;
 mod tunnels;
 mod upgrade;
+mod upstream_policy;
 mod upstream_tls;
 mod varnishtest;
 mod worst;
