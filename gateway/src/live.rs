@@ -3,6 +3,7 @@
 //! A replaced table is freed on a thread of its own, once no request holds it: with 100,000 routes that
 //! takes tens of milliseconds, which no request is to wait for.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
@@ -24,7 +25,15 @@ pub(crate) const STACK: usize = 16 << 20;
 #[derive(Debug)]
 pub struct Live {
     table: ArcSwapOption<Table>,
-    retired: Sender<Arc<Table>>,
+    retired: Sender<Retired>,
+}
+
+/// What the janitor frees.
+enum Retired {
+    /// Once no request holds it.
+    Table(Arc<Table>),
+    /// At once.
+    Other(Box<dyn Any + Send>),
 }
 
 impl Live {
@@ -52,8 +61,13 @@ impl Live {
     pub fn publish(&self, table: Table) {
         if let Some(old) = self.table.swap(Some(Arc::new(table))) {
             // Should the janitor be gone, it is freed here: by the updater, still not by a request.
-            self.retired.send(old).ok();
+            self.retired.send(Retired::Table(old)).ok();
         }
+    }
+
+    /// Frees something large where neither a request nor the updater waits for it.
+    pub fn discard(&self, large: impl Send + 'static) {
+        self.retired.send(Retired::Other(Box::new(large))).ok();
     }
 }
 
@@ -65,7 +79,7 @@ impl Default for Live {
 
 /// The janitor. A request that took a table before the swap counts among its holders by the time the swap
 /// returns, and nobody can take it afterwards, so a count of one stays one.
-fn free_when_unheld(arrivals: &Receiver<Arc<Table>>) {
+fn free_when_unheld(arrivals: &Receiver<Retired>) {
     let mut held = Vec::new();
     loop {
         let arrival = if held.is_empty() {
@@ -74,7 +88,8 @@ fn free_when_unheld(arrivals: &Receiver<Arc<Table>>) {
             arrivals.recv_timeout(PATIENCE)
         };
         match arrival {
-            Ok(table) => held.push(table),
+            Ok(Retired::Table(table)) => held.push(table),
+            Ok(Retired::Other(large)) => drop(large),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }

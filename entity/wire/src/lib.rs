@@ -43,9 +43,14 @@
 //! # Applying
 //!
 //! An update is applied whole or not at all. The data plane checks, in this order: the lengths
-//! ([`UpdateError`]), `epoch` and `from` against what it holds, each record, each entity's rules
-//! ([`Service::validate`], [`Route::validate`], …: the Admin API refuses by the same code), references
-//! between entities, and the root of the result against the header's. Only then it swaps.
+//! ([`UpdateError`]), `epoch` and `from` against what it holds, each record and its entity's rules
+//! ([`Service::validate`], [`Route::validate`], …: the Admin API refuses by the same code), the root of the result
+//! against the header's, and references between entities. Only then it swaps. It reads the records out of the
+//! decompressor ([`RecordReader`]): the payload is never in memory as a whole.
+//!
+//! Within an epoch no snapshot leads back: one with a lower revision than what is live is refused as `out_of_order`.
+//! The revision that is live may come again, as a snapshot for a disk that has lost it or as a repair. A control
+//! plane whose database went back begins a new epoch.
 //!
 //! # When something fails
 //!
@@ -54,9 +59,9 @@
 //! | no version in common | backs off for at most 30 s, tries the next address | closes with [`CloseCode::Versions`], shows it as `incompatible` |
 //! | unreadable frame or message, or one out of place | closes with [`CloseCode::Protocol`] | the same |
 //! | another process (`instance`) with the same node id is connected | serves on, asks again at most every 30 s | closes with [`CloseCode::InUse`], shows the node as `conflict`, pings the first: one that is gone does not answer, and makes place |
-//! | a snapshot of the same epoch that is older than what is held | nacks it as `out_of_order` | as of every nack |
+//! | a snapshot of the same epoch is older than what is held | nacks it as `out_of_order`, keeps what it has | sends one more snapshot, then as of every nack |
 //! | an update is refused | nacks, keeps what it has | keeps and shows the reason; sends nothing until the head has moved past the refused revision, then a delta from what is held; after `out_of_order` and `root_mismatch` a snapshot at once |
-//! | the process has ended twice in a row in a revision | does not start from it, nacks it as `internal` | as of every nack |
+//! | the process has ended twice in a row in a revision | does not start from it, nacks it as `internal`; another build of the program tries it again, and so does a node that holds nothing, after a pause | as of every nack |
 //! | alive, but no ack and no nack for 10 minutes | | closes with [`CloseCode::AckTimeout`] |
 //! | no byte received for 1.5 heartbeats, whatever is under way | closes with [`CloseCode::Silent`], reconnects | the same |
 //! | the peer takes no byte for 60 s | closes with [`CloseCode::Silent`], reconnects | the same |

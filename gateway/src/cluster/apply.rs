@@ -3,18 +3,19 @@
 //! Everything is checked before anything is swapped; an update that is refused leaves the digest, the
 //! builder and the live table as they were.
 
-use std::collections::HashSet;
+mod changes;
+
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 use wire::{
-    Ack, Digest, EntityHash, Key, Kind, Mode, Nack, NackReason, Position, Record, RecordError, Records, Root,
-    Update, UpdateError, split_repair,
+    Ack, Digest, EntityHash, Key, Kind, Mode, Nack, NackReason, Position, Root, Update, UpdateError,
+    UpdateHeader,
 };
 
+use self::changes::Changes;
 use crate::live::Live;
-use crate::route::{Builder, Change, Refusal, Table};
+use crate::route::{Builder, Refusal, Table};
 
 /// Kinds of entities that this program understands; of others it keeps the hashes alone.
 pub(super) const KINDS: [Kind; 5] =
@@ -26,6 +27,9 @@ pub struct Applier {
     live: Arc<Live>,
     state: State,
     held: Option<Position>,
+    /// The last position that went live. It stays when a panic has spoiled what is held.
+    reached: Option<Position>,
+    superseded_secrets: bool,
 }
 
 /// All that an update changes.
@@ -33,15 +37,6 @@ pub struct Applier {
 struct State {
     builder: Builder,
     digest: Digest,
-}
-
-/// What an update does: hashes for every kind of entity, and the records, which are read a second time, one
-/// by one, when the hashes have been found right.
-struct Plan {
-    hashes: Vec<(Key, Option<EntityHash>)>,
-    records: Bytes,
-    /// What a repair does not name in a bucket that it replaces.
-    removed: Vec<Key>,
 }
 
 /// Why an update is refused; becomes a [`Nack`].
@@ -54,7 +49,7 @@ struct Refused {
 impl Applier {
     /// Holds nothing yet; will publish to `live`.
     pub fn new(live: Arc<Live>) -> Self {
-        Self { live, state: State::default(), held: None }
+        Self { live, state: State::default(), held: None, reached: None, superseded_secrets: false }
     }
 
     /// What is held and live.
@@ -85,37 +80,58 @@ impl Applier {
         }
     }
 
+    /// Whether an update since the last call replaced or deleted an entity that may hold a secret.
+    pub fn take_superseded_secrets(&mut self) -> bool {
+        std::mem::take(&mut self.superseded_secrets)
+    }
+
     fn try_apply(&mut self, update: &Update, decoded: &mut Instant) -> Result<(), Refused> {
         self.check_order(update)?;
-        let plan = guarded(|| self.plan(update))?;
-        *decoded = Instant::now();
-        let table = match update.header.mode {
-            Mode::Snapshot => {
-                let mut state = State::default();
-                let table = guarded(|| state.apply(&plan, update.header.root))?;
-                self.state = state;
-                table
-            }
-            Mode::Delta | Mode::Repair => {
-                let state = &mut self.state;
-                guarded(|| state.apply(&plan, update.header.root)).inspect_err(|refused| {
-                    if matches!(refused.reason, NackReason::Internal) {
-                        // What a panic left behind cannot be built upon. The next delta will be out of
-                        // order, and the control plane answers that with a snapshot.
-                        self.held = None;
-                    }
-                })?
-            }
-        };
+        match update.header.mode {
+            Mode::Snapshot => self.replace(update, decoded)?,
+            Mode::Delta | Mode::Repair => self.change(update, decoded)?,
+        }
         self.held = Some(update.header.position());
-        self.live.publish(table);
+        self.reached = self.held;
         Ok(())
+    }
+
+    /// Builds all of it beside what is live, which a thread of its own frees.
+    fn replace(&mut self, update: &Update, decoded: &mut Instant) -> Result<(), Refused> {
+        let mut state = State::default();
+        let table = guarded(|| state.apply(update, None, decoded))?;
+        let old = std::mem::replace(&mut self.state, state);
+        self.live.publish(table);
+        self.superseded_secrets |= old.digest.has_secrets_beyond(&self.state.digest);
+        self.live.discard(old);
+        Ok(())
+    }
+
+    fn change(&mut self, update: &Update, decoded: &mut Instant) -> Result<(), Refused> {
+        let (state, mut undo) = (&mut self.state, Vec::new());
+        match guarded(|| state.apply(update, Some(&mut undo), decoded)) {
+            Ok(table) => {
+                self.live.publish(table);
+                self.superseded_secrets |= undo.iter().any(|(key, before)| {
+                    key.kind.may_hold_secrets() && before.is_some() && *before != state.digest.get(*key)
+                });
+                Ok(())
+            }
+            Err(refused) => {
+                if matches!(refused.reason, NackReason::Internal) {
+                    // What a panic left behind cannot be built upon. The next delta will be out of
+                    // order, and the control plane answers that with a snapshot.
+                    self.held = None;
+                }
+                Err(refused)
+            }
+        }
     }
 
     fn check_order(&self, update: &Update) -> Result<(), Refused> {
         let header = &update.header;
         let from = match header.mode {
-            Mode::Snapshot => return Ok(()),
+            Mode::Snapshot => return self.check_snapshot(header),
             Mode::Delta => header.from,
             Mode::Repair => header.to,
         };
@@ -140,92 +156,60 @@ impl Applier {
         }
     }
 
-    fn plan(&self, update: &Update) -> Result<Plan, Refused> {
-        let malformed = |error: UpdateError| Refused::new(NackReason::Malformed, error.to_string());
-        let payload = update.payload().map_err(malformed)?;
-        if update.header.mode != Mode::Repair {
-            return Plan::read(payload);
+    /// Within an epoch nothing goes back: a control plane whose database was restored begins a new one.
+    fn check_snapshot(&self, header: &UpdateHeader) -> Result<(), Refused> {
+        match self.reached {
+            Some(live) if live.epoch == header.epoch && header.to < live.revision => Err(Refused::new(
+                NackReason::OutOfOrder,
+                format!(
+                    "the snapshot leads back to revision {} of epoch {}, revision {} of which is live",
+                    header.to, header.epoch, live.revision
+                ),
+            )),
+            _ => Ok(()),
         }
-        let (buckets, records) = split_repair(&payload).map_err(malformed)?;
-        let mut plan = Plan::read(records)?;
-        let kept: HashSet<Key> = plan.hashes.iter().map(|(key, _)| *key).collect();
-        let replaced = buckets.iter().flat_map(|bucket| self.state.digest.bucket_keys(bucket));
-        plan.removed.extend(replaced.filter(|key| !kept.contains(key)));
-        plan.hashes.extend(plan.removed.iter().map(|key| (*key, None)));
-        Ok(plan)
     }
 }
 
+/// The hashes that were there before a change, in the order of the changes.
+type Undo = Vec<(Key, Option<EntityHash>)>;
+
 impl State {
-    fn apply(&mut self, plan: &Plan, root: Root) -> Result<Table, Refused> {
-        let undo: Vec<_> =
-            plan.hashes.iter().map(|(key, hash)| (*key, self.digest.set(*key, *hash))).collect();
-        let result = self.build(plan, root);
-        if result.is_err() {
-            for (key, hash) in undo.into_iter().rev() {
+    /// Applies an update, or nothing of it: what it changed until then is in `undo`, if that is there.
+    fn apply(
+        &mut self,
+        update: &Update,
+        mut undo: Option<&mut Undo>,
+        decoded: &mut Instant,
+    ) -> Result<Table, Refused> {
+        let result = self.build(update, undo.as_deref_mut(), decoded);
+        if let (Err(_), Some(undo)) = (&result, undo) {
+            for (key, hash) in undo.drain(..).rev() {
                 self.digest.set(key, hash);
             }
         }
         result
     }
 
-    fn build(&mut self, plan: &Plan, root: Root) -> Result<Table, Refused> {
-        let ours = self.digest.root();
-        if ours != root {
-            return Err(Refused::new(
-                NackReason::RootMismatch,
-                format!("the update announces the root {root} and leads to {ours}"),
-            ));
-        }
-        self.builder.apply_each(plan.changes())
+    fn build(
+        &mut self,
+        update: &Update,
+        undo: Option<&mut Undo>,
+        decoded: &mut Instant,
+    ) -> Result<Table, Refused> {
+        let changes = Changes::new(update, &mut self.digest, undo, decoded)?;
+        self.builder.apply_each(changes)
     }
-}
-
-impl Plan {
-    fn read(records: Bytes) -> Result<Self, Refused> {
-        let mut hashes = Vec::new();
-        for record in Records::new(&records) {
-            let Record { key, value } = record?;
-            hashes.push((key, value.map(|bytes| EntityHash::of(key, bytes))));
-        }
-        Ok(Self { hashes, records, removed: Vec::new() })
-    }
-
-    /// Those of the kinds that are understood.
-    fn changes(&self) -> impl Iterator<Item = Result<Change, Refused>> {
-        let removed = self.removed.iter().map(|key| Ok(Record { key: *key, value: None }));
-        let records = Records::new(&self.records).map(|record| record.map_err(Refused::from));
-        records.chain(removed).filter_map(|record| record.and_then(|record| change(&record)).transpose())
-    }
-}
-
-/// `None` for one of a kind that is not understood.
-fn change(record: &Record<'_>) -> Result<Option<Change>, Refused> {
-    let key = record.key;
-    Ok(Some(match (key.kind, record.value) {
-        (Kind::SERVICE, Some(bytes)) => {
-            Change::PutService(wire::Service { id: key.id, ..entity(key, bytes)? })
-        }
-        (Kind::SERVICE, None) => Change::RemoveService(key.id),
-        (Kind::ROUTE, Some(bytes)) => Change::PutRoute(wire::Route { id: key.id, ..entity(key, bytes)? }),
-        (Kind::ROUTE, None) => Change::RemoveRoute(key.id),
-        (Kind::CERTIFICATE, Some(bytes)) => {
-            Change::PutCertificate(wire::Certificate { id: key.id, ..entity(key, bytes)? })
-        }
-        (Kind::CERTIFICATE, None) => Change::RemoveCertificate(key.id),
-        (Kind::SNI, Some(bytes)) => Change::PutSni(wire::Sni { id: key.id, ..entity(key, bytes)? }),
-        (Kind::SNI, None) => Change::RemoveSni(key.id),
-        (Kind::CA_CERTIFICATE, Some(bytes)) => {
-            Change::PutCaCertificate(wire::CaCertificate { id: key.id, ..entity(key, bytes)? })
-        }
-        (Kind::CA_CERTIFICATE, None) => Change::RemoveCaCertificate(key.id),
-        _ => return Ok(None),
-    }))
 }
 
 impl Refused {
     fn new(reason: NackReason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), entity: None }
+    }
+
+    fn root_mismatch(announced: Root, ours: Root) -> Self {
+        let message = format!("the update announces the root {announced} and leads to {ours}");
+        Self::new(NackReason::RootMismatch, message)
     }
 
     fn into_nack(self, to: Position) -> Nack {
@@ -242,8 +226,8 @@ impl Refused {
     }
 }
 
-impl From<RecordError> for Refused {
-    fn from(error: RecordError) -> Self {
+impl From<UpdateError> for Refused {
+    fn from(error: UpdateError) -> Self {
         Self::new(NackReason::Malformed, error.to_string())
     }
 }
@@ -256,14 +240,6 @@ impl From<Refusal> for Refused {
             entity: Some((refusal.key, refusal.field)),
         }
     }
-}
-
-fn entity<T: serde::de::DeserializeOwned>(key: Key, bytes: &[u8]) -> Result<T, Refused> {
-    serde_json::from_slice(bytes).map_err(|error| Refused {
-        reason: NackReason::Invalid,
-        message: format!("its bytes cannot be read: {error}"),
-        entity: Some((key, None)),
-    })
 }
 
 /// A panic while an update is read or a table is built is a refusal, not the end of the sync agent.

@@ -164,3 +164,28 @@ async fn it_starts_from_its_disk_and_a_damaged_copy_is_set_aside() {
     let control = FakeControlPlane::listen(stage.port.address(), &stage.pair).await;
     control.hello().await;
 }
+
+/// A control plane that is behind, or whose database was restored without a new epoch, takes nothing back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn older_snapshot_of_the_same_epoch_is_refused_and_the_newer_serves() {
+    let mut stage = stage().await;
+    let older = stage.control.history.clone();
+    let newer = stage.control.history.update(Mode::Delta, &[route(3, 1, "/second")]);
+    stage.connected.update(&newer).await.unwrap();
+    let mut restored = older;
+    restored.position.revision -= 1;
+    let snapshot =
+        restored.update(Mode::Snapshot, &[service(1, stage.origin.address()), route(9, 1, "/new")]);
+    assert_eq!(snapshot.header.to, 1);
+    let nack = stage.connected.update(&snapshot).await.unwrap_err();
+    assert_eq!((nack.reason, nack.revision), (NackReason::OutOfOrder, 1));
+    assert!(nack.message.contains("back to revision 1"), "{}", nack.message);
+    stage.gateway.proxy().get("/second").await.unwrap().expect(200);
+    // The new epoch of a control plane that has noticed is followed.
+    restored.position.epoch = Uuid::from_u128(77);
+    let snapshot =
+        restored.update(Mode::Snapshot, &[service(1, stage.origin.address()), route(9, 1, "/new")]);
+    stage.connected.update(&snapshot).await.unwrap();
+    stage.gateway.wait_for("/new", 200).await;
+    stage.gateway.proxy().get("/second").await.unwrap().expect(404);
+}

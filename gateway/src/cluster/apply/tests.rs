@@ -2,7 +2,7 @@ mod model;
 
 use http::{HeaderMap, Method};
 use uuid::Uuid;
-use wire::{BucketSet, bucket_of};
+use wire::{BucketSet, Record, bucket_of};
 
 use super::*;
 use crate::route::Request;
@@ -91,6 +91,58 @@ fn what_is_out_of_order_is_refused() {
     let mut other = update(Mode::Delta, 1, 2, Root::default(), payload(&[]));
     other.header.epoch = Uuid::from_u128(9);
     assert_eq!(refused(&mut applier, &live, &other).reason, NackReason::OutOfOrder);
+}
+
+#[test]
+fn older_snapshot_of_the_same_epoch_is_refused() {
+    let (mut applier, live) = applier();
+    let second = [service(1), route(2, "/old"), route(4, "/second")];
+    applier.apply(&update(Mode::Delta, 1, 2, root(&second), payload(&second[2..]))).unwrap();
+    let first = [service(1), route(3, "/new")];
+    let older = update(Mode::Snapshot, 0, 1, root(&first), payload(&first));
+    let nack = refused(&mut applier, &live, &older);
+    assert_eq!(nack.reason, NackReason::OutOfOrder);
+    assert!(
+        nack.message.contains("back to revision 1") && nack.message.contains("revision 2"),
+        "{}",
+        nack.message
+    );
+    // The revision that is live may come again: a disk may need it, or a root that has drifted.
+    let again = [service(1), route(2, "/old")];
+    applier.apply(&update(Mode::Snapshot, 0, 2, root(&again), payload(&again))).unwrap();
+    assert!(matches(&live, "/old"));
+}
+
+#[test]
+fn snapshot_of_a_new_epoch_may_have_a_lower_revision() {
+    let (mut applier, live) = applier();
+    let records = [service(1), route(3, "/new")];
+    let restored = Position { epoch: Uuid::from_u128(9), revision: 0, root: root(&records) };
+    applier.apply(&Update::new(Mode::Snapshot, 0, restored, payload(&records).freeze())).unwrap();
+    assert!(matches(&live, "/new") && !matches(&live, "/old"));
+    assert_eq!(applier.held(), Some(restored));
+}
+
+/// A private key counts as superseded when it is replaced or deleted, and not when it comes or stays.
+#[test]
+fn superseded_secrets_are_noticed_in_every_mode() {
+    let live = Arc::new(Live::new());
+    let mut applier = Applier::new(live);
+    // Of a kind that this version does not know, which may hold a secret.
+    let secret =
+        |id: u128, value: &[u8]| (Key { kind: Kind(99), id: Uuid::from_u128(id) }, Some(value.to_vec()));
+    let steps: [(Mode, Vec<_>, Vec<_>, bool); 6] = [
+        (Mode::Snapshot, vec![secret(1, b"a")], vec![secret(1, b"a")], false),
+        (Mode::Delta, vec![secret(2, b"b")], vec![secret(1, b"a"), secret(2, b"b")], false),
+        (Mode::Delta, vec![secret(2, b"c")], vec![secret(1, b"a"), secret(2, b"c")], true),
+        (Mode::Delta, vec![(secret(1, b"").0, None)], vec![secret(2, b"c")], true),
+        (Mode::Snapshot, vec![secret(2, b"c")], vec![secret(2, b"c")], false),
+        (Mode::Snapshot, vec![secret(2, b"d")], vec![secret(2, b"d")], true),
+    ];
+    for (to, (mode, changes, after, superseded)) in (1..).zip(steps) {
+        applier.apply(&update(mode, to - 1, to, root(&after), payload(&changes))).unwrap();
+        assert_eq!(applier.take_superseded_secrets(), superseded, "revision {to}");
+    }
 }
 
 #[test]

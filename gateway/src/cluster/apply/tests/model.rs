@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use uuid::Uuid;
-use wire::{BUCKETS, BucketSet, bucket_of};
+use wire::{BUCKETS, BucketSet, Record, bucket_of};
 
 use super::super::*;
 use super::{matches, service};
@@ -108,7 +108,9 @@ impl Stage {
             Fault::From | Fault::Epoch | Fault::Backwards => Fault::None,
             fault => fault,
         };
-        let to = Position { epoch, revision: self.rng.random_range(1..100), root: Root::default() };
+        let least = self.held.filter(|held| held.epoch == epoch).map_or(1, |held| held.revision);
+        let revision = least + self.rng.random_range(0..100);
+        let to = Position { epoch, revision, root: Root::default() };
         self.apply(Mode::Snapshot, 0, to, Entities::new(), records, fault);
     }
 

@@ -1,0 +1,112 @@
+//! What an update changes, record by record out of the decompressor: each is hashed, read and handed on before
+//! the next one is decoded, so that neither the payload nor the records are in memory as a whole.
+
+use tokio::time::Instant;
+use wire::{Digest, EntityHash, Key, Kind, NackReason, Record, RecordReader, Root, Update};
+
+use super::{Refused, Undo};
+use crate::route::Change;
+
+/// The changes of one update. The digest follows them, and the last item is an error when it does not lead to
+/// the root that the update announces.
+pub(super) struct Changes<'a> {
+    /// What stands in the buckets that a repair replaces; most of it comes again.
+    removed: std::vec::IntoIter<Key>,
+    records: RecordReader<'a>,
+    digest: &'a mut Digest,
+    undo: Option<&'a mut Undo>,
+    root: Root,
+    /// When the last record was read.
+    decoded: &'a mut Instant,
+    ended: bool,
+}
+
+impl<'a> Changes<'a> {
+    pub(super) fn new(
+        update: &'a Update,
+        digest: &'a mut Digest,
+        undo: Option<&'a mut Undo>,
+        decoded: &'a mut Instant,
+    ) -> Result<Self, Refused> {
+        let records = update.records()?;
+        let removed: Vec<_> =
+            records.replaced().iter().flat_map(|bucket| digest.bucket_keys(bucket)).collect();
+        let (removed, root) = (removed.into_iter(), update.header.root);
+        Ok(Self { removed, records, digest, undo, root, decoded, ended: false })
+    }
+
+    /// The next change of a kind that is understood.
+    fn advance(&mut self) -> Result<Option<Change>, Refused> {
+        for key in self.removed.by_ref() {
+            set(self.digest, &mut self.undo, key, None);
+            if let Some(change) = change(&Record { key, value: None })? {
+                return Ok(Some(change));
+            }
+        }
+        while let Some(record) = self.records.next_record()? {
+            let hash = record.value.map(|bytes| EntityHash::of(record.key, bytes));
+            set(self.digest, &mut self.undo, record.key, hash);
+            if let Some(change) = change(&record)? {
+                return Ok(Some(change));
+            }
+        }
+        self.ended = true;
+        *self.decoded = Instant::now();
+        match self.digest.root() {
+            ours if ours == self.root => Ok(None),
+            ours => Err(Refused::root_mismatch(self.root, ours)),
+        }
+    }
+}
+
+impl Iterator for Changes<'_> {
+    type Item = Result<Change, Refused>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let next = self.advance();
+        self.ended |= next.is_err();
+        next.transpose()
+    }
+}
+
+fn set(digest: &mut Digest, undo: &mut Option<&mut Undo>, key: Key, hash: Option<EntityHash>) {
+    let before = digest.set(key, hash);
+    if let Some(undo) = undo {
+        undo.push((key, before));
+    }
+}
+
+/// `None` for one of a kind that is not understood.
+fn change(record: &Record<'_>) -> Result<Option<Change>, Refused> {
+    let key = record.key;
+    Ok(Some(match (key.kind, record.value) {
+        (Kind::SERVICE, Some(bytes)) => {
+            Change::PutService(wire::Service { id: key.id, ..entity(key, bytes)? })
+        }
+        (Kind::SERVICE, None) => Change::RemoveService(key.id),
+        (Kind::ROUTE, Some(bytes)) => Change::PutRoute(wire::Route { id: key.id, ..entity(key, bytes)? }),
+        (Kind::ROUTE, None) => Change::RemoveRoute(key.id),
+        (Kind::CERTIFICATE, Some(bytes)) => {
+            Change::PutCertificate(wire::Certificate { id: key.id, ..entity(key, bytes)? })
+        }
+        (Kind::CERTIFICATE, None) => Change::RemoveCertificate(key.id),
+        (Kind::SNI, Some(bytes)) => Change::PutSni(wire::Sni { id: key.id, ..entity(key, bytes)? }),
+        (Kind::SNI, None) => Change::RemoveSni(key.id),
+        (Kind::CA_CERTIFICATE, Some(bytes)) => {
+            Change::PutCaCertificate(wire::CaCertificate { id: key.id, ..entity(key, bytes)? })
+        }
+        (Kind::CA_CERTIFICATE, None) => Change::RemoveCaCertificate(key.id),
+        _ => return Ok(None),
+    }))
+}
+
+fn entity<T: serde::de::DeserializeOwned>(key: Key, bytes: &[u8]) -> Result<T, Refused> {
+    serde_json::from_slice(bytes).map_err(|error| Refused {
+        reason: NackReason::Invalid,
+        message: format!("its bytes cannot be read: {error}"),
+        entity: Some((key, None)),
+    })
+}
