@@ -33,7 +33,6 @@ pub use self::apply::Applier;
 use self::applying::{Applied, Applying};
 use self::cache::Cache;
 pub use self::cache::CacheError;
-use self::lock::FolderLock;
 use self::marker::Marker;
 pub use self::status::{Source, Status, StatusView};
 use self::store::Writer;
@@ -72,17 +71,12 @@ pub enum OpenError {
     /// The certificate pair.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// The folder is another process's.
-    #[error("{} is used by another process: each data plane needs a state_dir of its own", .0.display())]
-    InUse(PathBuf),
 }
 
 /// The sync agent.
 #[derive(Debug)]
 pub struct Agent {
     settings: Settings,
-    /// None while another process may have the folder.
-    lock: Option<FolderLock>,
     node_id: Uuid,
     /// Which process this is, of those that may use the node id.
     instance: Uuid,
@@ -90,6 +84,8 @@ pub struct Agent {
     applier: Applier,
     writer: Writer,
     marker: Marker,
+    /// The last mark could not be written, which was logged.
+    mark_failing: bool,
     metrics: SyncMetrics,
     status: Arc<Status>,
 }
@@ -108,20 +104,20 @@ impl Agent {
     ) -> Result<Self, OpenError> {
         let keeper = Keeper::open(settings.identity.clone())?;
         metrics.certificate_expiry.set(keeper.identity().not_after());
-        let cache = Cache::open(&settings.state_dir)?;
-        let lock = Some(FolderLock::take(&settings.state_dir)?);
+        let mut cache = Cache::open(&settings.state_dir)?;
         let (marker, complaint) = Marker::open(&settings.state_dir);
         let node_id = node_id::keep(&settings.state_dir, keeper.certified_id())?;
+        cache.keep_node_id(node_id);
         status.edit(|view| view.node_id = node_id);
         let mut agent = Self {
             settings,
-            lock,
             node_id,
             instance: Uuid::from_u128(rand::random()),
             keeper,
             applier: Applier::new(live),
-            writer: Writer::idle(metrics.cache_errors.clone(), status.clone()),
+            writer: Writer::idle(metrics.clone(), status.clone()),
             marker,
+            mark_failing: false,
             metrics,
             status,
         };
@@ -138,7 +134,11 @@ impl Agent {
         self.writer.finish();
         self.metrics.connected.set(0);
         self.status.edit(|view| view.connected = false);
-        self.lock = None;
+    }
+
+    /// Whether another process may have the folder.
+    fn has_left_folder(&self) -> bool {
+        self.writer.has_ended()
     }
 
     /// Serves what it has for a while, after deaths in a row; whether to go on then.
@@ -155,7 +155,11 @@ impl Agent {
     /// Begins to make an update live, under the mark that outlives the process. [`Agent::applied`] takes what
     /// comes of it; until then nothing is held.
     fn begin(&mut self, update: Update) -> Result<Applying, Nack> {
-        self.mark(update.header.position()).inspect_err(|nack| self.refused(nack))?;
+        if let Some(nack) = self.refusal(&update) {
+            self.refused(&nack);
+            return Err(nack);
+        }
+        self.mark(update.header.position());
         let idle = Applier::new(Arc::new(Live::new()));
         Ok(Applying::begin(std::mem::replace(&mut self.applier, idle), update))
     }
@@ -180,7 +184,7 @@ impl Agent {
                 self.metrics.apply_duration.observe(took.as_secs_f64());
                 self.went_live(ack.held, Source::ControlPlane);
                 self.confirmed();
-                self.writer.store(update);
+                self.writer.store(update, self.applier.take_superseded_secrets());
             }
             Err(nack) => self.refused(nack),
         }
@@ -198,10 +202,21 @@ impl Agent {
         self.fail(format!("revision {} refused: {message}", nack.revision));
     }
 
+    /// Why an update from a control plane is not tried. A node that holds nothing tries it, after a pause at its
+    /// start (see [`Marker::pause`]).
+    fn refusal(&self, update: &Update) -> Option<Nack> {
+        self.applier.held().and_then(|_| self.marked(update))
+    }
+
+    fn marked(&self, update: &Update) -> Option<Nack> {
+        let to = update.header.position();
+        self.marker.refusal(to).map(|message| nack(to, message))
+    }
+
     /// Makes an update live under the mark that outlives the process.
     fn apply_marked(&mut self, update: &Update) -> Result<Ack, Nack> {
         let to = update.header.position();
-        self.mark(to)?;
+        self.mark(to);
         let timer = self.metrics.apply_duration.start_timer();
         let result = self.applier.apply(update);
         timer.observe_duration();
@@ -209,14 +224,10 @@ impl Agent {
         result
     }
 
-    /// Notes on disk what is about to be applied, unless it has ended this program before.
-    fn mark(&mut self, to: Position) -> Result<(), Nack> {
-        if let Some(message) = self.marker.refusal(to) {
-            return Err(nack(to, message));
-        }
+    /// Notes on disk what is about to be applied.
+    fn mark(&mut self, to: Position) {
         let begun = self.marker.begin(to);
         self.watch_marker(begun);
-        Ok(())
     }
 
     fn unmark(&mut self, to: Position, live: bool) {
@@ -225,10 +236,13 @@ impl Agent {
     }
 
     /// A mark that cannot be written protects from nothing, and is no reason to apply nothing.
-    fn watch_marker(&self, written: Result<(), CacheError>) {
+    fn watch_marker(&mut self, written: Result<(), CacheError>) {
+        let failed_before = std::mem::replace(&mut self.mark_failing, written.is_err());
         if let Err(error) = written {
             self.metrics.cache_errors.inc();
-            warn!(%error, "a configuration that ends this program would be applied again");
+            if !failed_before {
+                warn!(%error, "a configuration that ends this program would be applied again");
+            }
         }
         let suspect = self.marker.suspect();
         self.metrics.crashes.set(suspect.map_or(0, |suspect| suspect.deaths.into()));

@@ -118,6 +118,14 @@ pub struct SyncMetrics {
     pub certificate_reloads: IntCounterVec,
     /// Reads and writes of the copy on disk that failed.
     pub cache_errors: IntCounter,
+    /// 1 while the copy on disk cannot be kept up to date.
+    pub cache_failing: IntGauge,
+    /// 1 while the disk does not answer, and changes are acknowledged before they are on it.
+    pub cache_stalled: IntGauge,
+    /// Times that somebody else had removed, replaced or cut the copy on disk.
+    pub cache_changes: IntCounter,
+    /// New copies that were written because secrets were replaced or deleted.
+    pub cache_purges: IntCounter,
     /// How often in a row the program ended while it applied one revision.
     pub crashes: IntGauge,
 }
@@ -291,6 +299,22 @@ impl SyncMetrics {
             cache_errors: counter(
                 "gibbon_config_cache_errors_total",
                 "Failed reads and writes of the copy on disk",
+            )?,
+            cache_failing: gauge(
+                "gibbon_config_cache_failing",
+                "1 while the copy on disk cannot be kept up to date",
+            )?,
+            cache_stalled: gauge(
+                "gibbon_config_cache_stalled",
+                "1 while the disk does not answer, and changes are acknowledged before they are on it",
+            )?,
+            cache_changes: counter(
+                "gibbon_config_cache_changes_total",
+                "Times that somebody else had removed, replaced or cut the copy on disk",
+            )?,
+            cache_purges: counter(
+                "gibbon_config_cache_purges_total",
+                "New copies on disk that were written because secrets were replaced or deleted",
             )?,
             crashes: gauge(
                 "gibbon_config_crashes",

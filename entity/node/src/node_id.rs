@@ -44,6 +44,16 @@ pub fn keep(folder: &Path, certified: Option<Uuid>) -> Result<Uuid, NodeIdError>
     Ok(id)
 }
 
+/// Writes the id again if the folder has lost it.
+///
+/// # Errors
+///
+/// The file cannot be written.
+pub fn restore(folder: &Path, id: Uuid) -> io::Result<()> {
+    let path = folder.join(FILE);
+    if path.try_exists()? { Ok(()) } else { write(folder, &path, id) }
+}
+
 fn read(path: &Path) -> Result<Option<Uuid>, NodeIdError> {
     match fs::read_to_string(path) {
         Ok(text) => {

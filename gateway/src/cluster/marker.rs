@@ -1,36 +1,38 @@
 //! The mark that stands on disk while an update is applied, so that a configuration that ends the process
 //! (a stack overflow, an abort, memory that runs out) is not applied for ever.
 //!
-//! The file `applying` holds two lines: what is being applied now, if anything, and the suspect: what was
-//! being applied when the process last ended, and how often in a row. One death proves nothing, for
+//! The file `applying` holds three lines: what is being applied now, if anything; the suspect: what was
+//! being applied when the process last ended, and how often in a row; and the build of the program. One death proves nothing, for
 //! somebody may have killed the process in just that moment: the revision is tried once more. After
 //! the second death in a row it is refused, from disk and from the wire alike, until a later revision
-//! has gone live. Removing the file has it tried again.
+//! has gone live, or another build of the program starts. Removing the file has it tried again.
+//!
+//! A node that holds nothing has nothing to lose: it takes such a revision from the wire all the same, after
+//! a pause that grows with each death to [`LONGEST_PAUSE`].
 //!
 //! # What it costs
 //!
-//! Two writes of 150 bytes to the first page of an open file for each update, a few microseconds, and no
+//! Two writes of 180 bytes to the first page of an open file for each update, some tens of microseconds, and no
 //! sync: what a process has written outlives the process. A cut of power may lose it, or bring back an
 //! older one; that adds one death at most to a revision that was not to blame, and one alone refuses
 //! nothing.
 
-use std::fs::{File, OpenOptions};
-use std::io::Read;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+mod file;
+
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use uuid::Uuid;
 use wire::Position;
 
+use self::file::MarkFile;
 use super::cache::CacheError;
 use super::io_error;
 
 const FILE: &str = "applying";
 /// So many deaths in a row condemn a revision.
 const ENOUGH: u32 = 2;
-/// The longest file that is read: ours has two lines.
-const LONGEST: u64 = 4096;
 /// From so many deaths in a row on, whatever the revisions were, the node serves what it has for a while
 /// before it asks for more: where writes go on, each start finds another revision to die of.
 const PAUSE_FROM: u32 = 3;
@@ -41,8 +43,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub(super) struct Marker {
     path: PathBuf,
-    file: Option<File>,
+    file: Option<MarkFile>,
     suspect: Option<Suspect>,
+    build: String,
 }
 
 /// The revision in which the process last ended.
@@ -72,8 +75,12 @@ impl Marker {
     /// Reads the mark in `dir` and opens it for writing, making it (mode 0600) if it is missing. A mark
     /// that cannot be used is a complaint: the node works without it.
     pub(super) fn open(dir: &Path) -> (Self, Option<CacheError>) {
+        Self::open_as(dir, this_build())
+    }
+
+    fn open_as(dir: &Path, build: String) -> (Self, Option<CacheError>) {
         let path = dir.join(FILE);
-        let mut marker = Self { path, file: None, suspect: None };
+        let mut marker = Self { path, file: None, suspect: None, build };
         let complaint = marker.read().err();
         (marker, complaint)
     }
@@ -120,21 +127,12 @@ impl Marker {
     }
 
     fn read(&mut self) -> Result<(), CacheError> {
-        let mut text = String::new();
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&self.path)
-            .and_then(|file| {
-                (&file).take(LONGEST).read_to_string(&mut text)?;
-                self.file = Some(file);
-                Ok(())
-            })
-            .map_err(|source| io_error("use", &self.path, source))?;
-        let (applying, suspect) = parse(&text);
+        let opened = MarkFile::open(&self.path).map_err(|source| io_error("use", &self.path, source));
+        let (file, text) = opened?;
+        self.file = Some(file);
+        // What ended another build says nothing of this one.
+        let (applying, suspect) =
+            if is_of_other_build(&text, &self.build) { (None, None) } else { parse(&text) };
         self.suspect = match (applying, suspect) {
             (None, suspect) => suspect,
             (Some(at), None) => Some(Suspect { at, deaths: 1, in_a_row: 1 }),
@@ -147,13 +145,24 @@ impl Marker {
         self.write(None)
     }
 
-    /// One write over what is there, always of the same length, to a file that never grows: a disk that
-    /// is full takes it, too.
     fn write(&self, applying: Option<Place>) -> Result<(), CacheError> {
         let Some(file) = &self.file else { return Ok(()) };
-        let text = render(applying, self.suspect);
-        file.write_all_at(text.as_bytes(), 0).map_err(|source| io_error("write", &self.path, source))
+        let text = render(applying, self.suspect, &self.build);
+        file.write(text).map_err(|source| io_error("write", &self.path, source))
     }
+}
+
+/// Tells this program from others that were or will be installed in its place: 16 digits of the hash of its version,
+/// and of its file's length and time.
+fn this_build() -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(crate::VERSION.as_bytes());
+    if let Ok(file) = std::env::current_exe().and_then(std::fs::metadata) {
+        for part in [i64::try_from(file.len()).unwrap_or_default(), file.mtime(), file.mtime_nsec()] {
+            hasher.update(&part.to_be_bytes());
+        }
+    }
+    hasher.finalize().to_hex()[..16].to_owned()
 }
 
 impl From<Position> for Place {
@@ -162,14 +171,20 @@ impl From<Position> for Place {
     }
 }
 
-fn render(applying: Option<Place>, suspect: Option<Suspect>) -> String {
+fn render(applying: Option<Place>, suspect: Option<Suspect>, build: &str) -> String {
     let none = Place { epoch: Uuid::nil(), revision: 0 };
     let (state, at) = applying.map_or(("idle", none), |at| ("applying", at));
     let suspect = suspect.unwrap_or(Suspect { at: none, deaths: 0, in_a_row: 0 });
     format!(
-        "{state:<8} {} {:020}\nsuspect  {} {:020} {:010} {:010}\n",
+        "{state:<8} {} {:020}\nsuspect  {} {:020} {:010} {:010}\nbuild    {build}\n",
         at.epoch, at.revision, suspect.at.epoch, suspect.at.revision, suspect.deaths, suspect.in_a_row
     )
+}
+
+/// A mark without a build may be of this one.
+fn is_of_other_build(text: &str, build: &str) -> bool {
+    let line = text.lines().nth(2).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    matches!(line.as_deref(), Some(["build", other]) if *other != build)
 }
 
 /// What stands there, as far as it makes sense: a mark that cannot be read marks nothing.
@@ -244,6 +259,30 @@ mod tests {
             die_in(&dir, revision);
         }
         assert_eq!(open(&dir).pause(), Some(LONGEST_PAUSE));
+    }
+
+    #[test]
+    fn another_build_tries_again_what_ended_this_one() {
+        let dir = tempfile::tempdir().unwrap();
+        die_in(&dir, 7);
+        assert!(die_in(&dir, 7).refusal(at(7)).is_some());
+        let open_as = |build: &str| Marker::open_as(dir.path(), format!("{build:0>16}")).0;
+        let upgraded = open_as("1");
+        assert_eq!((upgraded.suspect(), upgraded.refusal(at(7)), upgraded.pause()), (None, None, None));
+        for _ in 0..2 {
+            open_as("1").begin(at(7)).unwrap();
+        }
+        assert!(open_as("1").refusal(at(7)).is_some(), "it counts its own deaths");
+    }
+
+    #[test]
+    fn removed_mark_is_written_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let marker = open(&dir);
+        std::fs::remove_file(dir.path().join(FILE)).unwrap();
+        marker.begin(at(7)).unwrap();
+        drop(marker);
+        assert_eq!(open(&dir).suspect().map(|suspect| suspect.deaths), Some(1));
     }
 
     #[test]

@@ -4,7 +4,6 @@ use tracing::{error, info, warn};
 use wire::{Mode, Position, Update};
 
 use super::cache::{Cache, Complaint, Found, Generation, merge_deltas};
-use super::lock::FolderLock;
 use super::store::{Begin, Writer};
 use super::{Agent, Source};
 
@@ -29,12 +28,14 @@ impl Agent {
 
     /// Takes up the folder again, which another process may have written to meanwhile. What is live stays.
     pub(super) fn reopen(&mut self) {
-        self.writer = Writer::idle(self.metrics.cache_errors.clone(), self.status.clone());
-        let opened = FolderLock::take(&self.settings.state_dir)
-            .and_then(|lock| Ok((lock, Cache::open(&self.settings.state_dir)?)));
-        match opened {
-            Ok((lock, cache)) => {
-                self.lock = Some(lock);
+        if self.writer.resume() {
+            // The disk hangs: the folder was never left.
+            return;
+        }
+        self.writer = Writer::idle(self.metrics.clone(), self.status.clone());
+        match Cache::open(&self.settings.state_dir) {
+            Ok(mut cache) => {
+                cache.keep_node_id(self.node_id);
                 // What ended the other process in the middle of a change says nothing of this one.
                 let unmarked = self.marker.end(None);
                 self.watch_marker(unmarked);
@@ -85,7 +86,8 @@ impl Agent {
             return (updates.len(), None);
         }
         for (live, update) in updates.iter().enumerate() {
-            if let Err(nack) = self.apply_marked(update) {
+            let refused = self.marked(update).map_or_else(|| self.apply_marked(update), Err);
+            if let Err(nack) = refused {
                 return (live, Some(format!("revision {} is refused: {}", nack.revision, nack.message)));
             }
         }
@@ -135,7 +137,7 @@ fn go_on(cache: &Cache, found: &Found, held: Position) -> Begin {
     match cache.go_on(found, held) {
         Ok(log) => Begin::Whole(log),
         Err(error) => {
-            warn!(%error, "the copy of the configuration on disk is written anew");
+            warn!(%error, "a new copy of the configuration is written to the disk");
             Begin::Stale(held)
         }
     }

@@ -1,13 +1,30 @@
 //! What is known of the sync, for the status listener.
 
-use parking_lot::RwLock;
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
+use tokio::time::Instant;
 use uuid::Uuid;
 use wire::Position;
 
 /// The state of the sync: written by the agent alone, read by the status listener, never by a request.
 #[derive(Debug, Default)]
-pub struct Status(RwLock<StatusView>);
+pub struct Status {
+    view: RwLock<StatusView>,
+    /// What the disk was asked for and has not answered.
+    disk: Mutex<Vec<Operation>>,
+}
+
+/// An operation on the disk takes longer than this when something is wrong with it.
+const SLOW: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+struct Operation {
+    what: &'static str,
+    began: Instant,
+    token: u64,
+}
 
 /// The state of the sync, as `/status` shows it. Times are in seconds since 1970.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -59,11 +76,35 @@ pub enum Source {
 impl Status {
     /// A copy of what is known.
     pub fn view(&self) -> StatusView {
-        self.0.read().clone()
+        let mut view = self.view.read().clone();
+        if view.disk_error.is_none() {
+            view.disk_error = self.disk_hangs(Instant::now());
+        }
+        view
+    }
+
+    /// Notes that the disk is asked for something; the token is for [`Status::disk_ends`].
+    pub(super) fn disk_begins(&self, what: &'static str) -> u64 {
+        let mut disk = self.disk.lock();
+        let token = disk.last().map_or(0, |last| last.token + 1);
+        disk.push(Operation { what, began: Instant::now(), token });
+        token
+    }
+
+    /// Notes that the disk has answered.
+    pub(super) fn disk_ends(&self, token: u64) {
+        self.disk.lock().retain(|operation| operation.token != token);
+    }
+
+    fn disk_hangs(&self, now: Instant) -> Option<String> {
+        let disk = self.disk.lock();
+        let oldest = disk.first().filter(|oldest| now.duration_since(oldest.began) > SLOW)?;
+        let seconds = now.duration_since(oldest.began).as_secs();
+        Some(format!("the attempt to {} the copy on disk has not returned for {seconds} s", oldest.what))
     }
 
     pub(super) fn edit(&self, edit: impl FnOnce(&mut StatusView)) {
-        edit(&mut self.0.write());
+        edit(&mut self.view.write());
     }
 
     pub(super) fn holds(&self, held: Position, source: Source, now: i64) {
@@ -74,5 +115,24 @@ impl Status {
             view.source = Some(source);
             view.applied_at = Some(now);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn operation_that_does_not_return_shows_until_it_does() {
+        let status = Status::default();
+        let token = status.disk_begins("sync");
+        let other = status.disk_begins("append to");
+        assert_eq!(status.view().disk_error, None);
+        tokio::time::advance(SLOW * 2).await;
+        status.disk_ends(other);
+        let error = status.view().disk_error.unwrap();
+        assert!(error.contains("sync") && error.contains("10 s"), "{error}");
+        status.disk_ends(token);
+        assert_eq!(status.view().disk_error, None);
     }
 }

@@ -1,9 +1,14 @@
 //! Keeps the copy on disk up to date behind the live table.
 //!
-//! A delta is written (not synced) before it is acknowledged, where the file takes it: a few microseconds,
-//! after which it outlives the process. Everything that may take long is done on a thread of its own, so
-//! that a slow disk delays no ack: the sync, which a cut of power asks for, snapshots, merging, and
+//! A delta is written (not synced) before it is acknowledged, where the file takes it: some tens of microseconds,
+//! after which it outlives the process. Two threads do it, so that no disk holds up an ack for long: `config-append`
+//! appends, `config-cache` does what may take long: the sync, which a cut of power asks for, snapshots, merging, and
 //! whatever the disk refused, which is tried again until the disk takes it.
+//!
+//! # A disk that hangs
+//!
+//! An ack waits for its append for [`ACK_WAITS`] at most; while an append has not returned, later acks do not wait at
+//! all. The changes are live, and wait in memory to be written.
 //!
 //! # What waits
 //!
@@ -12,37 +17,53 @@
 //! held. What is live does not depend on any of this.
 
 mod desk;
+mod retry;
 mod waiting;
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use prometheus::IntCounter;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use tracing::{error, info};
+use tracing::{debug, error, info, warn};
 use wire::{Position, Update};
 
-use self::desk::{Desk, Job};
+use self::desk::{Desk, Done, Job, Next};
 use super::cache::{Cache, CacheError, Generation, Log};
 use super::status::Status;
+use crate::metrics::SyncMetrics;
+
+/// How long an ack waits for the disk.
+const ACK_WAITS: Duration = Duration::from_secs(1);
+/// How long the disk may take at the end; less than the program gives its sync agent.
+const END_WAITS: Duration = Duration::from_secs(4);
 
 /// Hands updates to the disk.
 #[derive(Debug)]
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
-/// What the agent and the thread share.
+/// What the agent and the threads share.
 #[derive(Debug)]
 struct Shared {
     desk: Mutex<Desk>,
+    /// Something has changed at the desk.
     wake: Condvar,
+    health: Mutex<Health>,
     snapshot_wanted: Notify,
-    errors: IntCounter,
+    metrics: SyncMetrics,
     status: Arc<Status>,
+}
+
+/// What the log has been told of the disk, so that it is told once.
+#[derive(Debug, Default)]
+struct Health {
+    failing: Option<String>,
+    stalled: bool,
 }
 
 /// What is on disk when the writer begins.
@@ -52,46 +73,36 @@ pub(super) enum Begin {
     Empty,
     /// All that is live, in a file that can be appended to.
     Whole(Log),
-    /// All that is live, up to this position, but it must be written anew.
+    /// All that is live, up to this position, but a new file must be written.
     Stale(Position),
 }
 
 impl Writer {
-    /// A writer without its thread.
-    pub(super) fn idle(errors: IntCounter, status: Arc<Status>) -> Self {
+    /// A writer without its threads.
+    pub(super) fn idle(metrics: SyncMetrics, status: Arc<Status>) -> Self {
         let shared = Shared {
             desk: Mutex::default(),
             wake: Condvar::new(),
+            health: Mutex::default(),
             snapshot_wanted: Notify::new(),
-            errors,
+            metrics,
             status,
         };
-        Self { shared: Arc::new(shared), thread: None }
+        Self { shared: Arc::new(shared), threads: Vec::new() }
     }
 
-    /// Starts the thread.
+    /// Starts the threads.
     pub(super) fn start(&mut self, cache: Cache, begin: Begin) {
         self.shared.desk.lock().begin(begin);
         let shared = Arc::clone(&self.shared);
-        let spawned =
-            std::thread::Builder::new().name("config-cache".into()).spawn(move || shared.work(cache));
-        match spawned {
-            Ok(thread) => self.thread = Some(thread),
-            Err(error) => {
-                self.shared.errors.inc();
-                error!(%error, "cannot start the thread that keeps the copy on disk; there will be none");
-            }
-        }
+        self.spawn("config-cache", move || shared.work(cache));
+        self.spawn_appending();
     }
 
-    /// Writes an update that is live, now or later.
-    pub(super) fn store(&self, update: Update) {
-        if self.thread.is_some() {
-            let written = self.shared.desk.lock().store(update);
-            if let Err(error) = written {
-                self.shared.failed(&error);
-            }
-            self.shared.wake.notify_one();
+    /// Writes an update that is live, now or later; `purge` when it replaces or deletes a secret.
+    pub(super) fn store(&self, update: Update, purge: bool) {
+        if !self.threads.is_empty() {
+            self.shared.store(update, purge);
         }
     }
 
@@ -105,45 +116,130 @@ impl Writer {
         self.shared.snapshot_wanted.notified().await;
     }
 
-    /// Waits until all that was handed over is synced, or was refused by the disk.
+    /// Waits until all that was handed over is synced, or was refused by the disk, and the folder is free. After
+    /// [`END_WAITS`] it is not waited for any longer: the threads then end when the disk lets them.
     pub(super) fn finish(&mut self) {
-        if let Some(thread) = self.thread.take() {
-            self.shared.desk.lock().end();
-            self.shared.wake.notify_one();
+        self.shared.desk.lock().end();
+        self.shared.wake.notify_all();
+        let deadline = Instant::now() + END_WAITS;
+        while !self.has_ended() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(2));
+        }
+        if self.has_ended() {
+            self.join();
+        } else {
+            warn!("the disk has not taken the copy of the configuration within {END_WAITS:?}");
+        }
+    }
+
+    /// Whether nothing of it uses the folder.
+    pub(super) fn has_ended(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Goes on after [`Writer::finish`] with the threads that the disk has not let go of; `false` when they have
+    /// ended.
+    pub(super) fn resume(&mut self) -> bool {
+        if self.has_ended() || !self.shared.desk.lock().resume() {
+            return false;
+        }
+        self.spawn_appending();
+        true
+    }
+
+    fn join(&mut self) {
+        for thread in self.threads.drain(..) {
             if thread.join().is_err() {
-                error!("the thread that keeps the copy on disk panicked");
+                error!("a thread that keeps the copy on disk panicked");
             }
+        }
+    }
+
+    fn spawn_appending(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        self.spawn("config-append", move || shared.append());
+    }
+
+    fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) {
+        match thread::Builder::new().name(name.to_owned()).spawn(run) {
+            Ok(thread) => self.threads.push(thread),
+            Err(error) => self.shared.failed(&CacheError::Io {
+                what: "start a thread for",
+                path: "the copy on disk".into(),
+                source: error,
+            }),
         }
     }
 }
 
 impl Shared {
+    fn store(&self, update: Update, purge: bool) {
+        let mut desk = self.desk.lock();
+        desk.store(update, purge, Instant::now());
+        self.wake.notify_all();
+        if self.health.lock().stalled {
+            return;
+        }
+        let appending = |desk: &mut Desk| desk.is_appending(Instant::now());
+        if self.wake.wait_while_for(&mut desk, appending, ACK_WAITS).timed_out() {
+            drop(desk);
+            self.stalled(true);
+        }
+    }
+
+    /// The thread that appends.
+    fn append(&self) {
+        while let Some((mut log, updates)) = self.next_append() {
+            let result = self.busy("append to", || log.append(&updates));
+            self.settle(|desk, now| desk.appended(result, log, updates, now));
+            self.stalled(false);
+        }
+    }
+
+    /// The thread that does everything else.
     fn work(&self, mut cache: Cache) {
         while let Some(job) = self.next() {
-            match job {
-                Job::Append => {
-                    self.settle(self.desk.lock().append());
+            self.wake.notify_all();
+            self.carry_out(job, &mut cache);
+            self.wake.notify_all();
+        }
+    }
+
+    fn carry_out(&self, job: Job, cache: &mut Cache) {
+        match job {
+            Job::Append(mut log, updates) => {
+                let result = self.busy("append to", || log.append(&updates));
+                self.settle(|desk, now| desk.appended(result, log, updates, now));
+            }
+            Job::Sync(file, end) => {
+                let path = cache.path_of(Generation::Current);
+                let synced = self.busy("sync", || file.sync_data());
+                let synced = synced.map_err(|source| CacheError::Io { what: "sync", path, source });
+                self.settle(|desk, now| desk.synced(synced, end, now));
+            }
+            Job::Rewrite(mut from) => {
+                let written = self.busy("write", || cache.rewrite(&mut from));
+                if from.purge && written.is_ok() {
+                    self.metrics.cache_purges.inc();
                 }
-                Job::Sync(file, end) => {
-                    let synced = file.sync_data().map_err(|source| CacheError::Io {
-                        what: "sync",
-                        path: cache.path_of(Generation::Current),
-                        source,
-                    });
-                    self.settle(self.desk.lock().synced(synced, end));
-                }
-                Job::Rewrite(updates, end) => {
-                    let written = cache.rewrite(&updates, end);
-                    self.settle(self.desk.lock().rewritten(written, updates));
-                }
-                Job::Probe => {
-                    let probed = cache.probe();
-                    if self.settle(self.desk.lock().probed(probed)) {
-                        info!("the disk takes writes again; asking for a snapshot");
-                        self.snapshot_wanted.notify_one();
-                    }
+                self.settle(|desk, now| desk.rewritten(written, from, now));
+            }
+            Job::Probe => {
+                let probed = self.busy("write to", || cache.probe());
+                if self.settle(|desk, now| desk.probed(probed, now)) {
+                    info!("the disk takes writes again; asking for a snapshot");
+                    self.snapshot_wanted.notify_one();
                 }
             }
+            Job::Check(footprint) => {
+                let checked = self.busy("look at", || cache.check(footprint.as_ref()));
+                self.settle(|desk, now| desk.checked(checked, footprint.as_ref(), now));
+            }
+            Job::Audit => {
+                let found = self.busy("read", || cache.has_superseded_secrets());
+                self.desk.lock().audited(found, Instant::now());
+            }
+            Job::Tidy => self.busy("tidy", || cache.remove_expired()),
         }
     }
 
@@ -152,29 +248,43 @@ impl Shared {
         let mut desk = self.desk.lock();
         loop {
             match desk.next(Instant::now()) {
-                desk::Next::Do(job) => return Some(job),
-                desk::Next::End => return None,
-                desk::Next::Wait(None) => self.wake.wait(&mut desk),
-                desk::Next::Wait(Some(time)) => {
-                    self.wake.wait_for(&mut desk, time);
-                }
+                Next::Do(job) => return Some(job),
+                Next::End => return None,
+                Next::Wait(time) => drop(self.wake.wait_for(&mut desk, time)),
             }
         }
     }
 
-    /// Tells what became of a job; whether it was done.
-    fn settle(&self, result: Result<desk::Done, CacheError>) -> bool {
-        match result {
+    fn next_append(&self) -> Option<(Log, Vec<Update>)> {
+        let mut desk = self.desk.lock();
+        while !desk.is_ending() {
+            let now = Instant::now();
+            if let Some(job) = desk.next_append(now) {
+                return Some(job);
+            }
+            match desk.append_again(now) {
+                Some(time) => drop(self.wake.wait_for(&mut desk, time)),
+                None => self.wake.wait(&mut desk),
+            }
+        }
+        None
+    }
+
+    /// Makes it known while an operation has not returned.
+    fn busy<T>(&self, what: &'static str, operation: impl FnOnce() -> T) -> T {
+        let token = self.status.disk_begins(what);
+        let result = operation();
+        self.status.disk_ends(token);
+        result
+    }
+
+    /// Tells the desk, the status and the log what became of a job; whether it was done.
+    fn settle(&self, settle: impl FnOnce(&mut Desk, Instant) -> Result<Done, CacheError>) -> bool {
+        let settled = settle(&mut self.desk.lock(), Instant::now());
+        self.wake.notify_all();
+        match settled {
             Ok(done) => {
-                if let Some(end) = done.on_disk {
-                    self.status.edit(|view| {
-                        view.disk_revision = Some(end.revision);
-                        view.disk_error = None;
-                    });
-                }
-                if done.after_failures {
-                    info!(revision = done.on_disk.map(|end| end.revision), "the disk takes the copy again");
-                }
+                self.done(&done);
                 true
             }
             Err(error) => {
@@ -184,10 +294,52 @@ impl Shared {
         }
     }
 
+    fn done(&self, done: &Done) {
+        self.status.edit(|view| {
+            if let Some(end) = done.on_disk {
+                view.disk_revision = Some(end.revision);
+            }
+            if done.healthy {
+                view.disk_error = None;
+            }
+        });
+        if done.healthy && self.health.lock().failing.take().is_some() {
+            self.metrics.cache_failing.set(0);
+            info!(revision = done.on_disk.map(|end| end.revision), "the copy on disk is good again");
+        }
+    }
+
+    /// Logs it once: until the disk is well again, or fails in another way.
     fn failed(&self, error: &CacheError) {
-        self.errors.inc();
-        self.status.edit(|view| view.disk_error = Some(error.to_string()));
-        error!(%error, "what is live stays so, but its copy on disk is an older one");
+        let text = error.to_string();
+        self.metrics.cache_errors.inc();
+        self.metrics.cache_failing.set(1);
+        self.status.edit(|view| view.disk_error = Some(text.clone()));
+        if matches!(error, CacheError::Changed { .. }) {
+            self.metrics.cache_changes.inc();
+        }
+        let mut health = self.health.lock();
+        if health.failing.as_ref() == Some(&text) {
+            debug!(%error, "the copy on disk still fails");
+        } else {
+            error!(%error, "what is live stays so, but its copy on disk is an older one");
+            health.failing = Some(text);
+        }
+    }
+
+    /// Notes whether an append has not returned in time.
+    fn stalled(&self, stalled: bool) {
+        if std::mem::replace(&mut self.health.lock().stalled, stalled) == stalled {
+            return;
+        }
+        self.metrics.cache_stalled.set(stalled.into());
+        if stalled {
+            warn!(
+                "the disk has not answered within {ACK_WAITS:?}: changes are acknowledged before they are on it"
+            );
+        } else {
+            info!("the disk answers again");
+        }
     }
 }
 

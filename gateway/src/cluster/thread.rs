@@ -49,7 +49,7 @@ impl AgentThread {
             }
             other => other,
         };
-        matches!(*state, State::Paused(_))
+        matches!(&*state, State::Paused(agent) if agent.has_left_folder())
     }
 
     /// Lets a paused agent go on where it stopped.

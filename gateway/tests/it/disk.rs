@@ -3,7 +3,10 @@
 mod copies;
 mod crashes;
 mod faults;
+mod folder;
+mod hanging;
 mod kills;
+mod secrets;
 mod tracer;
 
 use std::path::PathBuf;
@@ -88,6 +91,16 @@ impl Stage {
             changes.push(service(1, address));
         }
         let update = history.update(mode, &changes);
+        let position = history.position;
+        self.positions.push(position);
+        update
+    }
+
+    /// The next revision, a delta: one more route, and these changes.
+    pub(crate) fn next_of(&mut self, changes: &[(wire::Key, Option<bytes::Bytes>)]) -> Update {
+        let history = self.history();
+        let route = numbered(history.position.revision + 1);
+        let update = history.update(Mode::Delta, &[&[route], changes].concat());
         let position = history.position;
         self.positions.push(position);
         update

@@ -12,6 +12,7 @@ mod grpc;
 mod headers;
 mod http2;
 mod limits;
+mod memory;
 mod program;
 mod proxying;
 mod slowhttptest;

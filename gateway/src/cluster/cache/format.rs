@@ -4,7 +4,9 @@
 //! checksum (the first 128 bits of BLAKE3 over the body), body ([`Update::to_bytes`]). The first entry is
 //! a snapshot, each further one starts where the one before it ends.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use std::io::{self, Write};
+
+use bytes::Bytes;
 use wire::{Mode, Position, Update, UpdateHeader};
 
 /// What every version's file begins with.
@@ -61,24 +63,41 @@ impl Found {
     }
 }
 
-/// A whole file with one snapshot.
-pub(super) fn file(snapshot: &Update) -> BytesMut {
-    let mut bytes = BytesMut::from(&NAME[..]);
-    bytes.put_u8(VERSION);
-    bytes.extend_from_slice(&entries(std::slice::from_ref(snapshot)));
+/// Writes a whole file with one snapshot; its length in bytes. Nothing of the snapshot is copied.
+///
+/// # Errors
+/// When the disk refuses.
+pub(super) fn write_file(snapshot: &Update, mut to: impl Write) -> io::Result<u64> {
+    to.write_all(&NAME)?;
+    to.write_all(&[VERSION])?;
+    write_entry(snapshot, &mut to)?;
+    to.flush()?;
+    Ok((NAME.len() + 1 + ENTRY_HEAD + snapshot.stored_len()) as u64)
+}
+
+/// Updates as they are appended to a file: in one piece, for one write.
+pub(super) fn entries(updates: &[Update]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(entries_len(updates));
+    for update in updates {
+        write_entry(update, &mut bytes).expect("memory takes what is written to it");
+    }
     bytes
 }
 
-/// Updates as they are appended to a file.
-pub(super) fn entries(updates: &[Update]) -> BytesMut {
-    let mut bytes = BytesMut::new();
-    for update in updates {
-        let body = update.to_bytes();
-        bytes.put_u32(u32::try_from(body.len()).expect("an update is at most 256 MiB"));
-        bytes.put_slice(&checksum(&body));
-        bytes.put_slice(&body);
+/// Length of [`entries`] in bytes.
+pub(in super::super) fn entries_len(updates: &[Update]) -> usize {
+    updates.iter().map(|update| ENTRY_HEAD + update.stored_len()).sum()
+}
+
+fn write_entry(update: &Update, to: &mut impl Write) -> io::Result<()> {
+    let len = u32::try_from(update.stored_len()).expect("an update is at most 256 MiB");
+    let mut hasher = blake3::Hasher::new();
+    for chunk in update.chunks() {
+        hasher.update(&chunk);
     }
-    bytes
+    to.write_all(&len.to_be_bytes())?;
+    to.write_all(&hasher.finalize().as_bytes()[..CHECKSUM])?;
+    update.chunks().try_for_each(|chunk| to.write_all(&chunk))
 }
 
 /// Reads a file as far as it is good.

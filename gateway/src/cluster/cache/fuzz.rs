@@ -30,7 +30,8 @@ impl Mutated {
     fn bytes(&self) -> Vec<u8> {
         let mut source = Source::default();
         let first = source.update(Mode::Snapshot, b"{}");
-        let mut bytes = format::file(&first);
+        let mut bytes = Vec::new();
+        format::write_file(&first, &mut bytes).unwrap();
         for entry in &self.entries {
             let mode = if entry.repairs { Mode::Repair } else { Mode::Delta };
             let mut body = source.update(mode, &noise(usize::from(entry.len) % 700)).to_bytes().to_vec();
@@ -39,7 +40,6 @@ impl Mutated {
             bytes.put_slice(&blake3::hash(&body).as_bytes()[..16]);
             bytes.put_slice(&body);
         }
-        let mut bytes = bytes.to_vec();
         change(&mut bytes, &self.changes);
         bytes.extend_from_slice(&self.added);
         bytes
@@ -60,7 +60,9 @@ fn read(bytes: Vec<u8>) {
     let found = format::parse(&Bytes::from(bytes));
     assert!(found.complaint.is_some() || !found.updates.is_empty());
     if let Ok(merged) = merge::merge(&found.updates) {
-        let again = format::parse(&format::file(&merged).freeze());
+        let mut file = Vec::new();
+        format::write_file(&merged, &mut file).unwrap();
+        let again = format::parse(&file.into());
         assert_eq!(again.updates.len(), 1);
         assert_eq!(again.updates[0].header, merged.header);
     }

@@ -1,41 +1,34 @@
 //! Merges updates by their bytes alone: a snapshot and the deltas after it into one snapshot, deltas into one
-//! delta.
+//! delta. The snapshot, which may be large, is neither decoded nor encoded as a whole.
 
 use std::collections::BTreeMap;
 
-use bytes::{Bytes, BytesMut};
-use wire::{BucketSet, Key, Mode, Record, Records, Update, bucket_of, split_repair};
+use wire::{BucketSet, Key, Mode, Record, Update, UpdateError, UpdateHeader, UpdateWriter, bucket_of};
 
 use super::format::follows;
 
-/// What one update does to what is there.
-struct Step {
-    /// The buckets that it empties first.
+/// What updates do to what was there before them.
+#[derive(Default)]
+struct Changes {
+    /// The buckets that they empty.
     replaced: BucketSet,
-    records: Bytes,
+    /// What they put (`Some`) or delete, after that.
+    entities: BTreeMap<Key, Option<Vec<u8>>>,
 }
 
 /// One snapshot of what `updates` lead to, the first of which is a snapshot and each further one of which
 /// starts where the one before it ends. The root is the last update's: it was compared when that went live.
 pub(super) fn merge(updates: &[Update]) -> Result<Update, String> {
     check_order(updates)?;
-    if let [only] = updates {
-        return Ok(only.clone());
-    }
-    let last = updates.last().ok_or("there is nothing to merge")?;
-    let steps: Vec<Step> = updates.iter().map(Step::read).collect::<Result<_, _>>()?;
-    let mut entities: BTreeMap<Key, &[u8]> = BTreeMap::new();
-    for step in &steps {
-        if step.replaced != BucketSet::default() {
-            entities.retain(|key, _| !step.replaced.contains(bucket_of(*key)));
+    match updates {
+        [] => Err("there is nothing to merge".to_owned()),
+        [only] => Ok(only.clone()),
+        [snapshot, changes @ .., last] => {
+            let changes = Changes::read(changes.iter().chain([last]));
+            let merged = changes.and_then(|changes| changes.apply_to(snapshot, &last.header));
+            merged.map_err(|error| error.to_string())
         }
-        put(&mut entities, &step.records)?;
     }
-    let mut payload = BytesMut::new();
-    for (key, bytes) in entities {
-        Record { key, value: Some(bytes) }.encode(&mut payload);
-    }
-    Ok(Update::new(Mode::Snapshot, 0, last.header.position(), payload.freeze()))
 }
 
 /// One delta that leads from where the first of these deltas starts to where the last one ends. Of several changes
@@ -52,17 +45,14 @@ pub(in crate::cluster) fn merge_deltas(deltas: &[Update]) -> Result<Update, Stri
     if first.header.mode != Mode::Delta || !deltas.windows(2).all(is_next) {
         return Err("these are not deltas of which each starts where the one before it ends".to_owned());
     }
-    let steps: Vec<Step> = deltas.iter().map(Step::read).collect::<Result<_, _>>()?;
-    let mut changes: BTreeMap<Key, Option<&[u8]>> = BTreeMap::new();
-    for record in steps.iter().flat_map(|step| Records::new(&step.records)) {
-        let Record { key, value } = record.map_err(|error| error.to_string())?;
-        changes.insert(key, value);
+    let changes = Changes::read(deltas.iter()).map_err(|error| error.to_string())?;
+    let mut writer = UpdateWriter::new();
+    for (key, value) in &changes.entities {
+        let record = Record { key: *key, value: value.as_deref() };
+        writer.push(&record).map_err(|error| error.to_string())?;
     }
-    let mut payload = BytesMut::new();
-    for (key, value) in changes {
-        Record { key, value }.encode(&mut payload);
-    }
-    Ok(Update::new(Mode::Delta, first.header.from, last.header.position(), payload.freeze()))
+    let merged = writer.finish(Mode::Delta, first.header.from, last.header.position());
+    merged.map_err(|error| error.to_string())
 }
 
 fn check_order(updates: &[Update]) -> Result<(), String> {
@@ -76,24 +66,37 @@ fn check_order(updates: &[Update]) -> Result<(), String> {
     Ok(())
 }
 
-fn put<'a>(entities: &mut BTreeMap<Key, &'a [u8]>, records: &'a [u8]) -> Result<(), String> {
-    for record in Records::new(records) {
-        let record = record.map_err(|error| error.to_string())?;
-        match record.value {
-            Some(bytes) => entities.insert(record.key, bytes),
-            None => entities.remove(&record.key),
-        };
+impl Changes {
+    fn read<'a>(updates: impl Iterator<Item = &'a Update>) -> Result<Self, UpdateError> {
+        let mut changes = Self::default();
+        for update in updates {
+            let mut records = update.records()?;
+            let replaced = *records.replaced();
+            if replaced != BucketSet::default() {
+                changes.entities.retain(|key, _| !replaced.contains(bucket_of(*key)));
+                changes.replaced = changes.replaced.union(&replaced);
+            }
+            while let Some(Record { key, value }) = records.next_record()? {
+                changes.entities.insert(key, value.map(<[u8]>::to_vec));
+            }
+        }
+        Ok(changes)
     }
-    Ok(())
-}
 
-impl Step {
-    fn read(update: &Update) -> Result<Self, String> {
-        let payload = update.payload().map_err(|error| error.to_string())?;
-        let (replaced, records) = match update.header.mode {
-            Mode::Repair => split_repair(&payload).map_err(|error| error.to_string())?,
-            Mode::Snapshot | Mode::Delta => (BucketSet::default(), payload),
-        };
-        Ok(Self { replaced, records })
+    /// The snapshot's records that stay, then those that are put.
+    fn apply_to(&self, snapshot: &Update, last: &UpdateHeader) -> Result<Update, UpdateError> {
+        let mut writer = UpdateWriter::new();
+        let mut records = snapshot.records()?;
+        while let Some(record) = records.next_record()? {
+            let goes =
+                self.entities.contains_key(&record.key) || self.replaced.contains(bucket_of(record.key));
+            if record.value.is_some() && !goes {
+                writer.push(&record)?;
+            }
+        }
+        for (key, value) in self.entities.iter().filter(|(_, value)| value.is_some()) {
+            writer.push(&Record { key: *key, value: value.as_deref() })?;
+        }
+        writer.finish(Mode::Snapshot, 0, last.position())
     }
 }

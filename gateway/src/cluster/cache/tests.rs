@@ -16,14 +16,19 @@ pub(in crate::cluster) struct Source {
 
 impl Source {
     pub(in crate::cluster) fn update(&mut self, mode: Mode, value: &[u8]) -> Update {
+        let key = Key::route(Uuid::from_u128(u128::from(self.revision + 1)));
+        self.put(mode, key, Some(value))
+    }
+
+    /// The next revision, which puts or deletes this.
+    pub(in crate::cluster) fn put(&mut self, mode: Mode, key: Key, value: Option<&[u8]>) -> Update {
         self.revision += 1;
-        let key = Key::route(Uuid::from_u128(u128::from(self.revision)));
         if mode == Mode::Snapshot {
             self.digest = Digest::new();
         }
-        self.digest.set(key, Some(EntityHash::of(key, value)));
+        self.digest.set(key, value.map(|value| EntityHash::of(key, value)));
         let mut payload = BytesMut::new();
-        Record { key, value: Some(value) }.encode(&mut payload);
+        Record { key, value }.encode(&mut payload);
         Update::new(mode, self.revision - 1, self.position(), payload.freeze())
     }
 
@@ -46,13 +51,20 @@ fn positions(updates: &[Update]) -> Vec<u64> {
     updates.iter().map(|update| update.header.to).collect()
 }
 
+impl Cache {
+    /// A new file of what the folder holds and these updates.
+    pub(in crate::cluster) fn write(&mut self, updates: &[Update], end: Position) -> Result<Log, CacheError> {
+        self.rewrite(&mut Rewrite { log: None, updates: updates.to_vec(), end, purge: false })
+    }
+}
+
 /// A file with a snapshot and two deltas, its folder, what it holds, and what comes next.
 fn filled() -> (tempfile::TempDir, Cache, Log, Source) {
     let dir = tempfile::tempdir().unwrap();
     let mut source = Source::default();
     let mut cache = Cache::open(&dir.path().join("state")).unwrap();
     let snapshot = source.update(Mode::Snapshot, b"{}");
-    let mut log = cache.rewrite(&[snapshot], source.position()).unwrap();
+    let mut log = cache.write(&[snapshot], source.position()).unwrap();
     log.append(&[source.update(Mode::Delta, b"{}"), source.update(Mode::Delta, b"{}")]).unwrap();
     (dir, cache, log, source)
 }
@@ -76,7 +88,7 @@ fn nobody_else_may_read_it() {
     let (_dir, mut cache, _, mut source) = filled();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&cache.dir), 0o700);
-    cache.rewrite(&[source.update(Mode::Snapshot, b"{}")], source.position()).unwrap();
+    cache.write(&[source.update(Mode::Snapshot, b"{}")], source.position()).unwrap();
     for generation in Generation::ALL {
         assert_eq!(mode(&cache.path_of(generation)), 0o600, "{generation:?}");
     }
@@ -119,7 +131,7 @@ fn what_a_later_program_wrote_is_kept_under_a_name_of_its_own() {
     assert_eq!(found.complaint, Some(Complaint::Newer(2)));
     let aside = cache.set_aside(Generation::Current, &Complaint::Newer(2)).unwrap();
     cache.build_upon(Generation::Current, 0);
-    cache.rewrite(&[source.update(Mode::Snapshot, b"{}")], source.position()).unwrap();
+    cache.write(&[source.update(Mode::Snapshot, b"{}")], source.position()).unwrap();
     assert_eq!(aside, cache.path("config.log.v2"));
     assert_eq!(fs::read(aside).unwrap(), later);
     assert_eq!(on_disk(&cache), [4]);
@@ -129,13 +141,13 @@ fn what_a_later_program_wrote_is_kept_under_a_name_of_its_own() {
 #[test]
 fn a_good_beginning_is_written_anew_and_the_file_before_it_stays() {
     let (_dir, mut cache, _, mut source) = filled();
-    let mut log = cache.rewrite(&[source.update(Mode::Snapshot, b"{}")], source.position()).unwrap();
+    let mut log = cache.write(&[source.update(Mode::Snapshot, b"{}")], source.position()).unwrap();
     let held = source.position();
     log.append(&[source.update(Mode::Delta, b"{}")]).unwrap();
     cache.set_aside(Generation::Current, &Complaint::Damaged("a test".into())).unwrap();
     assert_eq!(on_disk(&cache), [4, 5], "until it is written anew");
     cache.build_upon(Generation::Current, 1);
-    cache.rewrite(&[], held).unwrap();
+    cache.write(&[], held).unwrap();
     assert_eq!(on_disk(&cache), [4]);
     assert_eq!(positions(&cache.read(Generation::Previous).unwrap().updates), [1, 2, 3]);
     assert_eq!(positions(&read(&cache.path("config.log.damaged")).unwrap().updates), [4, 5]);
@@ -146,20 +158,20 @@ fn what_does_not_lead_to_what_is_live_is_not_written() {
     let (_dir, mut cache, _, mut source) = filled();
     let whole = fs::read(cache.path(CURRENT)).unwrap();
     source.update(Mode::Delta, b"lost");
-    assert!(matches!(cache.rewrite(&[], source.position()), Err(CacheError::Lost { .. })));
+    assert!(matches!(cache.write(&[], source.position()), Err(CacheError::Lost { .. })));
     let next = source.update(Mode::Delta, b"{}");
-    assert!(matches!(cache.rewrite(&[next], source.position()), Err(CacheError::Lost { .. })));
+    assert!(matches!(cache.write(&[next], source.position()), Err(CacheError::Lost { .. })));
     assert_eq!(fs::read(cache.path(CURRENT)).unwrap(), whole);
 }
 
 #[test]
 fn deltas_that_outgrow_the_snapshot_are_merged() {
     let (_dir, mut cache, mut log, mut source) = filled();
-    assert!(log.takes_more());
+    assert!(log.is_compact());
     log.append(&[source.update(Mode::Delta, &noise(log::MERGE_FROM as usize))]).unwrap();
-    assert!(!log.takes_more());
+    assert!(!log.is_compact());
     let next = source.update(Mode::Delta, b"{}");
-    assert!(cache.rewrite(&[next], source.position()).unwrap().takes_more());
+    assert!(cache.write(&[next], source.position()).unwrap().is_compact());
     let found = cache.read(Generation::Current).unwrap();
     assert_eq!(positions(&found.updates), [5]);
     let payload = found.updates[0].payload().unwrap();
@@ -183,6 +195,96 @@ fn a_folder_in_the_way_is_set_aside_and_never_removed() {
         let aside = cache.set_aside(Generation::Current, &found.complaint.unwrap()).unwrap();
         assert_eq!(aside, cache.path(expected));
         assert!(aside.join("of somebody").exists());
+    }
+}
+
+#[test]
+fn deleted_file_is_written_again_from_the_one_that_is_open() {
+    let (_dir, mut cache, log, mut source) = filled();
+    fs::remove_dir_all(&cache.dir).unwrap();
+    let mut from = Rewrite {
+        log: Some(log),
+        updates: vec![source.update(Mode::Delta, b"{}")],
+        end: source.position(),
+        purge: false,
+    };
+    let error = from.log.as_ref().unwrap().footprint().check().unwrap_err().to_string();
+    assert!(error.contains("removed"), "{error}");
+    cache.keep_node_id(Uuid::from_u128(7));
+    cache.rewrite(&mut from).unwrap();
+    assert_eq!(on_disk(&cache), [4]);
+    assert_eq!(node_id::keep(&cache.dir, None).unwrap(), Uuid::from_u128(7));
+    assert_eq!(fs::metadata(&cache.dir).unwrap().permissions().mode() & 0o777, 0o700);
+    assert!(matches!(Cache::open(&cache.dir), Err(CacheError::InUse(_))), "the new folder is locked");
+}
+
+#[test]
+fn append_to_a_file_that_somebody_changed_is_refused() {
+    let changes: [(&str, fn(&Path)); 3] = [
+        ("removed", |path| fs::remove_file(path).unwrap()),
+        ("replaced", |path| {
+            let other = path.with_extension("other");
+            fs::copy(path, &other).unwrap();
+            fs::rename(other, path).unwrap();
+        }),
+        ("cut", |path| File::options().write(true).open(path).unwrap().set_len(9).unwrap()),
+    ];
+    for (how, change) in changes {
+        let (_dir, mut cache, mut log, mut source) = filled();
+        change(&cache.path(CURRENT));
+        let next = [source.update(Mode::Delta, b"{}")];
+        assert!(log.append(&next).unwrap_err().to_string().contains(how), "{how}");
+        assert!(!log.is_whole(), "{how}");
+        let mut from = Rewrite { log: Some(log), updates: next.into(), end: source.position(), purge: false };
+        let written = cache.rewrite(&mut from);
+        // What was cut off is nowhere else.
+        assert_eq!(matches!(written, Err(CacheError::Lost { .. })), how == "cut", "{written:?}");
+        if how != "cut" {
+            assert_eq!(on_disk(&cache), [4], "{how}");
+        }
+    }
+}
+
+/// A private key that was replaced is in no file, and the one that replaced it is in two.
+#[test]
+fn purge_leaves_no_file_with_what_was_superseded() {
+    let (_dir, mut cache, log, mut source) = filled();
+    drop(log);
+    // Of a kind that may hold secrets: first put, then deleted.
+    let key = Key { kind: wire::Kind(99), id: Uuid::from_u128(1) };
+    let mut log =
+        cache.write(&[source.put(Mode::Snapshot, key, Some(b"SECRET"))], source.position()).unwrap();
+    log.append(&[source.put(Mode::Delta, key, Some(b"SECOND"))]).unwrap();
+    cache.set_aside(Generation::Current, &Complaint::Damaged("a test".into())).unwrap();
+    cache.set_aside(Generation::Current, &Complaint::Newer(9)).unwrap();
+    assert!(cache.has_superseded_secrets());
+    let mut from = Rewrite { log: Some(log), updates: Vec::new(), end: source.position(), purge: true };
+    cache.rewrite(&mut from).unwrap();
+    let files: Vec<_> = fs::read_dir(&cache.dir).unwrap().flatten().collect();
+    let holding = |text: &[u8]| {
+        let holds = |bytes: Vec<u8>| bytes.windows(text.len()).any(|window| window == text);
+        files.iter().filter(|file| holds(fs::read(file.path()).unwrap())).count()
+    };
+    assert_eq!((holding(b"SECRET"), holding(b"SECOND")), (0, 2), "{files:?}");
+    assert!(!cache.has_superseded_secrets());
+    assert!(files.iter().all(|file| file.metadata().unwrap().permissions().mode() & 0o777 == 0o600));
+}
+
+#[test]
+fn names_of_files_that_were_set_aside_are_known() {
+    for name in [
+        "config.log.damaged",
+        "config.log.1.damaged",
+        "config.log.v2",
+        "config.log.1.v12.3",
+        "config.log.damaged.2",
+    ] {
+        assert!(is_set_aside(name), "{name}");
+    }
+    for name in
+        ["config.log", "config.log.1", "config.log.new", "config.log.version", "node_id", "config.log.v"]
+    {
+        assert!(!is_set_aside(name), "{name}");
     }
 }
 
@@ -265,7 +367,8 @@ proptest! {
             .enumerate()
             .map(|(at, size)| source.update(if at == 0 { Mode::Snapshot } else { Mode::Delta }, &noise(*size)))
             .collect();
-        let mut bytes = format::file(&updates[0]).to_vec();
+        let mut bytes = Vec::new();
+        format::write_file(&updates[0], &mut bytes).unwrap();
         bytes.extend_from_slice(&format::entries(&updates[1..]));
         let whole = bytes.clone();
         damages.iter().for_each(|damage| damage.to(&mut bytes));

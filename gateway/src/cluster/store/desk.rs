@@ -1,5 +1,9 @@
-//! What is to be done for the copy on disk, and when. No thread in here: `store.rs` holds the lock and
-//! carries the jobs out.
+//! What is to be done for the copy on disk, and when. No thread and no disk in here: `store.rs` holds the lock,
+//! and its threads carry the jobs out without it.
+//!
+//! There are two ways to write what waits: to append it to the file, or to write a new file. Each fails by
+//! itself: an append that does not fit may fit once the file is merged, and a new file needs space or an inode
+//! that an append does not. So each has its own time to be tried again, and the other is tried meanwhile.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -9,48 +13,62 @@ use tokio::time::Instant;
 use wire::{Position, Update};
 
 use super::Begin;
+use super::retry::Retry;
 use super::waiting::Waiting;
-use crate::cluster::cache::{CacheError, Log};
+use crate::cluster::cache::{CacheError, Footprint, Log, Rewrite, entries_len};
 
-/// After a failure; doubled after each further one.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// Between two looks whether the file is still there.
+const CHECK: Duration = Duration::from_secs(5);
+/// From a change that replaces or deletes a secret to the file without it: more of them may come.
+const PURGE: Duration = Duration::from_secs(2);
+/// Between two looks for files that were kept long enough.
+const TIDY: Duration = Duration::from_secs(3600);
 
 /// The state of the copy.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Desk {
     waiting: Waiting,
     /// Where all leads to that was ever handed over.
     live: Option<Position>,
-    /// The file, when deltas can be appended to it.
+    /// The file in use, unless a job has it.
     log: Option<Log>,
-    /// The file must be written anew.
+    /// A thread appends to the log.
+    appending: bool,
+    /// A new file must be written, whatever waits.
     stale: bool,
+    /// When a new file must be written because secrets were replaced or deleted.
+    purge: Option<Instant>,
     /// Something in `log` is not synced.
     unsynced: bool,
-    retry: Option<Retry>,
+    append: Retry,
+    rewrite: Retry,
+    check: Retry,
+    next_check: Instant,
+    next_tidy: Instant,
+    audited: bool,
     /// The control plane was asked for a snapshot.
     asked: bool,
     ending: bool,
+    ended: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Retry {
-    at: Instant,
-    delay: Duration,
-}
-
-/// What the thread does without the lock.
+/// What a thread does without the lock.
 #[derive(Debug)]
 pub(super) enum Job {
-    /// Call [`Desk::append`] again.
-    Append,
+    /// Append these, and give them with the log to [`Desk::appended`].
+    Append(Log, Vec<Update>),
     /// Sync this file, which ends there.
     Sync(Arc<File>, Position),
-    /// Write a new file of what is on disk and these, which ends there.
-    Rewrite(Vec<Update>, Position),
+    /// Write a new file.
+    Rewrite(Rewrite),
     /// See whether the disk takes anything.
     Probe,
+    /// See whether the file is still there.
+    Check(Option<Footprint>),
+    /// See whether the files hold secrets that were replaced or deleted before this process began.
+    Audit,
+    /// Remove files that were kept long enough.
+    Tidy,
 }
 
 /// What the thread does next.
@@ -58,7 +76,7 @@ pub(super) enum Job {
 pub(super) enum Next {
     Do(Job),
     /// Look again when something was stored, or after so long.
-    Wait(Option<Duration>),
+    Wait(Duration),
     End,
 }
 
@@ -67,8 +85,32 @@ pub(super) enum Next {
 pub(super) struct Done {
     /// What is on disk now, synced.
     pub on_disk: Option<Position>,
-    /// Whether the ones before it had failed.
-    pub after_failures: bool,
+    /// Whether nothing waits to be tried again.
+    pub healthy: bool,
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        let now = Instant::now();
+        Self {
+            waiting: Waiting::default(),
+            live: None,
+            log: None,
+            appending: false,
+            stale: false,
+            purge: None,
+            unsynced: false,
+            append: Retry::default(),
+            rewrite: Retry::default(),
+            check: Retry::default(),
+            next_check: now + CHECK,
+            next_tidy: now,
+            audited: false,
+            asked: false,
+            ending: false,
+            ended: false,
+        }
+    }
 }
 
 impl Desk {
@@ -88,68 +130,121 @@ impl Desk {
         self.unsynced = self.log.is_some();
     }
 
-    /// Takes an update that is live, and writes it if that costs no more than a write.
-    ///
-    /// # Errors
-    /// When the disk refuses; it is tried again later.
-    pub(super) fn store(&mut self, update: Update) -> Result<(), CacheError> {
+    /// Takes an update that is live; `purge` when it replaces or deletes a secret.
+    pub(super) fn store(&mut self, update: Update, purge: bool, now: Instant) {
         self.live = Some(update.header.position());
         self.waiting.push(update);
+        if purge {
+            self.purge.get_or_insert(now + PURGE);
+        }
         if self.waiting.begins_anew() {
             self.asked = false;
         }
-        if self.retry.is_none() && self.may_append() { self.append().map(drop) } else { Ok(()) }
     }
 
-    /// Appends what waits to the file.
-    ///
-    /// # Errors
-    /// When the disk refuses; it is tried again later.
-    pub(super) fn append(&mut self) -> Result<Done, CacheError> {
-        let written = match &mut self.log {
-            Some(log) => log.append(self.waiting.updates()).map(|()| true),
-            None => Ok(false),
-        };
-        if matches!(written, Ok(true)) {
-            self.waiting.take();
-            self.unsynced = true;
-        }
-        self.settle(written.map(|_| None))
+    /// Whether what waits is being appended, or will be at once.
+    pub(super) fn is_appending(&self, now: Instant) -> bool {
+        self.appending || (self.may_append() && self.append.is_due(now) && self.is_append_first(now))
     }
 
     pub(super) fn end(&mut self) {
         self.ending = true;
         // One more try, at once.
-        self.retry = None;
+        (self.append, self.rewrite, self.check) = Default::default();
+    }
+
+    /// Takes [`Desk::end`] back; `false` when it is too late.
+    pub(super) const fn resume(&mut self) -> bool {
+        self.ending = self.ended;
+        !self.ended
+    }
+
+    pub(super) const fn is_ending(&self) -> bool {
+        self.ending
     }
 
     pub(super) const fn wants_snapshot(&self) -> bool {
         self.asked
     }
 
+    /// For the thread that does everything but appending.
     pub(super) fn next(&mut self, now: Instant) -> Next {
-        if let Some(retry) = self.retry
-            && (self.ending || now < retry.at)
+        if self.ending
+            && let Some((log, updates)) = self.next_append(now)
         {
-            return if self.ending { Next::End } else { Next::Wait(Some(retry.at - now)) };
+            return Next::Do(Job::Append(log, updates));
         }
-        match self.job() {
+        match self.job(now) {
             Some(job) => Next::Do(job),
-            None if self.ending => Next::End,
-            None => Next::Wait(None),
+            None if self.ending && !self.appending => {
+                self.ended = true;
+                Next::End
+            }
+            None => Next::Wait(self.wake_at(now).saturating_duration_since(now)),
         }
+    }
+
+    /// For the thread that appends.
+    pub(super) fn next_append(&mut self, now: Instant) -> Option<(Log, Vec<Update>)> {
+        if self.appending || !self.is_appending(now) {
+            return None;
+        }
+        let log = self.log.take()?;
+        self.appending = true;
+        Some((log, self.waiting.take()))
+    }
+
+    /// When a failed append is tried again.
+    pub(super) fn append_again(&self, now: Instant) -> Option<Duration> {
+        self.append.waits_until(now).map(|again| again - now)
+    }
+
+    pub(super) fn appended(
+        &mut self,
+        result: Result<(), CacheError>,
+        log: Log,
+        updates: Vec<Update>,
+        now: Instant,
+    ) -> Result<Done, CacheError> {
+        self.appending = false;
+        let mut log = log;
+        if self.stale {
+            // A sync has failed meanwhile.
+            log.condemn();
+        }
+        match &result {
+            Ok(()) => {
+                self.unsynced = true;
+                self.append.clear();
+            }
+            Err(error) => {
+                self.waiting.put_back(updates);
+                self.append.fail(now);
+                self.stale |= matches!(error, CacheError::Changed { .. });
+            }
+        }
+        if result.is_ok() && log.is_compact() && self.purge.is_none() && !self.stale {
+            // A new file is not needed any more.
+            self.rewrite.clear();
+        }
+        self.log = Some(log);
+        self.settle(result.map(|()| None))
     }
 
     pub(super) fn synced(
         &mut self,
         result: Result<(), CacheError>,
         end: Position,
+        now: Instant,
     ) -> Result<Done, CacheError> {
         if result.is_err() {
             // What a failed sync has left on disk is not known, and the next one would succeed without
             // it: the system has marked its pages as clean. Only a new file is to be trusted.
-            self.log = None;
+            if let Some(log) = &mut self.log {
+                log.condemn();
+            }
             self.stale = true;
+            self.rewrite.fail(now);
         }
         self.settle(result.map(|()| Some(end)))
     }
@@ -157,58 +252,159 @@ impl Desk {
     pub(super) fn rewritten(
         &mut self,
         result: Result<Log, CacheError>,
-        updates: Vec<Update>,
+        from: Rewrite,
+        now: Instant,
     ) -> Result<Done, CacheError> {
-        let result = result.map(|log| {
-            let end = log.end();
-            self.log = Some(log);
-            Some(end)
-        });
-        match &result {
-            Ok(_) => {}
-            Err(CacheError::Lost { .. }) => self.waiting.cut(),
-            Err(_) => {
-                self.stale = true;
-                self.waiting.put_back(updates);
+        let result = match result {
+            Ok(log) => {
+                let end = log.end();
+                self.log = Some(log);
+                (self.append, self.rewrite) = Default::default();
+                Ok(Some(end))
             }
-        }
+            Err(error) => {
+                self.rewrite.fail(now);
+                self.purge = from.purge.then_some(now);
+                match error {
+                    CacheError::Lost { .. } => self.waiting.cut(),
+                    _ => self.take_back(from),
+                }
+                Err(error)
+            }
+        };
         self.settle(result)
     }
 
-    pub(super) fn probed(&mut self, result: Result<(), CacheError>) -> Result<Done, CacheError> {
+    pub(super) fn probed(
+        &mut self,
+        result: Result<(), CacheError>,
+        now: Instant,
+    ) -> Result<Done, CacheError> {
         self.asked = result.is_ok() && self.waiting.is_cut();
+        match result {
+            Ok(()) => self.rewrite.clear(),
+            Err(_) => self.rewrite.fail(now),
+        }
         self.settle(result.map(|()| None))
     }
 
-    fn settle(&mut self, result: Result<Option<Position>, CacheError>) -> Result<Done, CacheError> {
-        match result {
-            Ok(on_disk) => Ok(Done { on_disk, after_failures: self.retry.take().is_some() }),
-            Err(error) => {
-                let delay = self.retry.map_or(FIRST_RETRY, |retry| (retry.delay * 2).min(LONGEST_RETRY));
-                self.retry = Some(Retry { at: Instant::now() + delay, delay });
-                Err(error)
+    pub(super) fn checked(
+        &mut self,
+        result: Result<(), CacheError>,
+        footprint: Option<&Footprint>,
+        now: Instant,
+    ) -> Result<Done, CacheError> {
+        match &result {
+            Ok(()) => self.check.clear(),
+            Err(CacheError::Changed { .. }) => {
+                // Unless a new file was written meanwhile.
+                if let Some(log) = self.log.as_mut().filter(|log| footprint.is_some_and(|seen| log.is(seen)))
+                {
+                    log.condemn();
+                    self.stale = true;
+                }
             }
+            Err(_) => self.check.fail(now),
+        }
+        self.settle(result.map(|()| None))
+    }
+
+    pub(super) fn audited(&mut self, has_superseded_secrets: bool, now: Instant) {
+        if has_superseded_secrets {
+            self.purge.get_or_insert(now);
         }
     }
 
-    fn job(&mut self) -> Option<Job> {
+    /// What a failed rewrite was made of.
+    fn take_back(&mut self, from: Rewrite) {
+        self.waiting.put_back(from.updates);
+        self.log = from.log;
+        let is_whole = self.log.as_ref().is_some_and(Log::is_whole);
+        // Of what was appended to it before, nobody knows whether it was synced.
+        (self.stale, self.unsynced) = (!is_whole, is_whole);
+    }
+
+    fn settle(&self, result: Result<Option<Position>, CacheError>) -> Result<Done, CacheError> {
+        let failed = [self.append, self.rewrite, self.check].into_iter().any(Retry::has_failed);
+        let healthy = !failed && !self.stale && !self.unsynced && !self.waiting.is_cut();
+        result.map(|on_disk| Done { on_disk, healthy })
+    }
+
+    fn job(&mut self, now: Instant) -> Option<Job> {
+        if self.appending {
+            return None;
+        }
         if self.waiting.is_cut() {
-            return (!self.asked).then_some(Job::Probe);
+            if !self.asked && self.rewrite.is_due(now) {
+                return Some(Job::Probe);
+            }
+        } else if self.wants_rewrite(now) && self.rewrite.is_due(now) {
+            return self.take_rewrite().map(Job::Rewrite);
         }
-        if self.may_append() {
-            return Some(Job::Append);
+        if let Some(log) = self.log.as_ref().filter(|log| self.unsynced && log.is_whole()) {
+            self.unsynced = false;
+            return Some(Job::Sync(log.file(), log.end()));
         }
-        if let Some(live) = self.live.filter(|_| self.stale || !self.waiting.is_empty()) {
-            (self.log, self.stale, self.unsynced) = (None, false, false);
-            return Some(Job::Rewrite(self.waiting.take(), live));
-        }
-        let log = self.log.as_ref().filter(|_| self.unsynced)?;
-        self.unsynced = false;
-        Some(Job::Sync(log.file(), log.end()))
+        (!self.ending).then(|| self.chore(now)).flatten()
     }
 
+    /// What is done when nothing else is to be done.
+    fn chore(&mut self, now: Instant) -> Option<Job> {
+        if !self.audited && self.live.is_some() {
+            self.audited = true;
+            return Some(Job::Audit);
+        }
+        if self.next_tidy <= now {
+            self.next_tidy = now + TIDY;
+            return Some(Job::Tidy);
+        }
+        if self.next_check <= now && self.live.is_some() && self.check.is_due(now) {
+            self.next_check = now + CHECK;
+            return Some(Job::Check(self.log.as_ref().filter(|log| log.is_whole()).map(Log::footprint)));
+        }
+        None
+    }
+
+    /// Whether there is something that an append does not do.
+    fn wants_rewrite(&self, now: Instant) -> bool {
+        let waits = !self.waiting.is_empty() && !(self.may_append() && self.is_append_first(now));
+        let purge = self.purge.is_some_and(|at| self.ending || at <= now);
+        // An append that failed is no reason to wait for its next time.
+        self.stale || waits || purge || (!self.waiting.is_empty() && !self.append.is_due(now))
+    }
+
+    fn take_rewrite(&mut self) -> Option<Rewrite> {
+        let end = self.live?;
+        (self.stale, self.unsynced) = (false, false);
+        let purge = self.purge.take().is_some();
+        Some(Rewrite { log: self.log.take(), updates: self.waiting.take(), end, purge })
+    }
+
+    /// Whether what waits leads on from a file that can be read at a start when it has grown.
     fn may_append(&self) -> bool {
         let waiting = self.waiting.updates();
-        !waiting.is_empty() && self.log.as_ref().is_some_and(|log| log.takes_more() && log.leads_to(waiting))
+        !waiting.is_empty()
+            && self.log.as_ref().is_some_and(|log| {
+                log.is_whole() && log.leads_to(waiting) && log.has_room_for(entries_len(waiting) as u64)
+            })
+    }
+
+    /// Whether appending comes before a new file: not once the deltas have outgrown the snapshot, unless the disk
+    /// has just refused the new file.
+    fn is_append_first(&self, now: Instant) -> bool {
+        !self.rewrite.is_due(now) || self.log.as_ref().is_some_and(Log::is_compact)
+    }
+
+    /// When there may be something to do, though nothing is stored.
+    fn wake_at(&self, now: Instant) -> Instant {
+        if self.appending {
+            // Its end wakes earlier.
+            return now + CHECK;
+        }
+        let retries = [self.append, self.rewrite].into_iter().filter_map(|retry| retry.waits_until(now));
+        let check = self.check.waits_until(now).unwrap_or(self.next_check).max(self.next_check);
+        let check = self.live.map(|_| check);
+        let purge = self.purge.filter(|at| now < *at);
+        retries.chain(check).chain(purge).fold(self.next_tidy, Instant::min)
     }
 }

@@ -3,18 +3,24 @@ use std::time::Duration;
 
 use wire::Mode;
 
-use super::desk::Next;
 use super::waiting::LIMIT;
 use super::*;
 use crate::cluster::cache::tests::{Source, noise};
 
-/// A desk whose thread is the test, and whose disk can be made to refuse.
+mod days;
+mod hanging;
+
+/// A desk whose threads are the test, and whose disk can be made to refuse.
 struct Disk {
     desk: Desk,
     cache: Cache,
     source: Source,
     now: Instant,
     errors: usize,
+    /// Jobs done.
+    turns: usize,
+    /// Jobs that fail without being tried.
+    refuses: fn(&Job) -> bool,
     dir: tempfile::TempDir,
 }
 
@@ -22,8 +28,8 @@ impl Disk {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::open(dir.path()).unwrap();
-        let (desk, source) = (Desk::default(), Source::default());
-        let mut disk = Self { desk, cache, source, now: Instant::now(), errors: 0, dir };
+        let (desk, source, now) = (Desk::default(), Source::default(), Instant::now());
+        let mut disk = Self { desk, cache, source, now, errors: 0, turns: 0, refuses: |_| false, dir };
         disk.store(Mode::Snapshot, 10);
         disk.work();
         assert_eq!(disk.on_disk(), [1]);
@@ -32,37 +38,82 @@ impl Disk {
 
     fn store(&mut self, mode: Mode, len: usize) {
         let update = self.source.update(mode, &noise(len));
-        self.errors += usize::from(self.desk.store(update).is_err());
+        self.hand_over(update, false);
+    }
+
+    fn hand_over(&mut self, update: Update, purge: bool) {
+        self.desk.store(update, purge, self.now);
+        self.append();
+    }
+
+    /// What the appending thread does.
+    fn append(&mut self) {
+        while let Some((log, updates)) = self.desk.next_append(self.now) {
+            self.carry_out(Job::Append(log, updates));
+        }
     }
 
     /// Does what there is to do now.
     fn work(&mut self) {
+        self.append();
         while let Next::Do(job) = self.desk.next(self.now) {
-            let done = match job {
-                Job::Append => self.desk.append(),
-                Job::Sync(file, end) => {
-                    file.sync_data().unwrap();
-                    self.desk.synced(Ok(()), end)
-                }
-                Job::Rewrite(updates, end) => {
-                    let written = self.cache.rewrite(&updates, end);
-                    self.desk.rewritten(written, updates)
-                }
-                Job::Probe => {
-                    let probed = self.cache.probe();
-                    self.desk.probed(probed)
-                }
-            };
-            if done.is_err() {
-                self.errors += 1;
-                self.now = Instant::now();
-            }
+            self.carry_out(job);
+            self.append();
         }
+    }
+
+    fn carry_out(&mut self, job: Job) {
+        self.turns += 1;
+        assert!(self.turns < 100_000, "it spins: {job:?}");
+        let (now, refused) = (self.now, (self.refuses)(&job));
+        let refusal = || {
+            let source = std::io::ErrorKind::StorageFull.into();
+            CacheError::Io { what: "write", path: PathBuf::new(), source }
+        };
+        let allowed = || if refused { Err(refusal()) } else { Ok(()) };
+        let done = match job {
+            Job::Append(mut log, updates) => {
+                let appended = allowed().and_then(|()| log.append(&updates));
+                self.desk.appended(appended, log, updates, now)
+            }
+            Job::Sync(_, end) => self.desk.synced(allowed(), end, now),
+            Job::Rewrite(mut from) => {
+                let written = allowed().and_then(|()| self.cache.rewrite(&mut from));
+                self.desk.rewritten(written, from, now)
+            }
+            Job::Probe => {
+                let probed = allowed().and_then(|()| self.cache.probe());
+                self.desk.probed(probed, now)
+            }
+            Job::Check(footprint) => {
+                let checked = allowed().and_then(|()| self.cache.check(footprint.as_ref()));
+                self.desk.checked(checked, footprint.as_ref(), now)
+            }
+            Job::Audit => return self.desk.audited(self.cache.has_superseded_secrets(), now),
+            Job::Tidy => return self.cache.remove_expired(),
+        };
+        self.errors += usize::from(done.is_err());
+    }
+
+    /// So long later, with all that is due until then.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            self.work();
+            let Next::Wait(wait) = self.desk.next(self.now) else { panic!("there is more to do") };
+            if self.now + wait >= end {
+                break;
+            }
+            assert!(!wait.is_zero(), "it spins");
+            self.now += wait;
+        }
+        self.now = end;
+        self.work();
     }
 
     /// Long enough after the last failure.
     fn later(&mut self) {
-        self.now = Instant::now() + Duration::from_secs(60);
+        self.now += Duration::from_secs(60);
         self.work();
     }
 
@@ -71,7 +122,7 @@ impl Disk {
         let Next::Do(Job::Sync(_, end)) = self.desk.next(self.now) else { panic!("nothing to sync") };
         let source = std::io::Error::other("made up");
         let failed = CacheError::Io { what: "sync", path: PathBuf::new(), source };
-        assert!(self.desk.synced(Err(failed), end).is_err());
+        assert!(self.desk.synced(Err(failed), end, self.now).is_err());
     }
 
     /// A folder in the way of the temporary file is a refusal that root meets, too.
@@ -97,7 +148,7 @@ fn a_delta_is_written_at_once_and_synced_by_the_thread() {
     assert_eq!(disk.on_disk(), [1, 2], "before anything else is done");
     let Next::Do(Job::Sync(_, end)) = disk.desk.next(disk.now) else { panic!("not synced") };
     assert_eq!(end, disk.source.position());
-    assert!(matches!(disk.desk.next(disk.now), Next::Wait(None)));
+    assert!(matches!(disk.desk.next(disk.now), Next::Wait(_)));
 }
 
 #[test]
@@ -105,7 +156,7 @@ fn a_failed_sync_is_followed_by_a_new_file_without_a_further_change() {
     let mut disk = Disk::new();
     disk.store(Mode::Delta, 10);
     disk.fail_sync();
-    assert!(matches!(disk.desk.next(disk.now), Next::Wait(Some(_))), "not at once");
+    assert!(matches!(disk.desk.next(disk.now), Next::Wait(_)), "not at once");
     disk.store(Mode::Delta, 10);
     assert_eq!(disk.on_disk(), [1, 2], "nothing is appended to a file that is not trusted");
     disk.later();
@@ -147,7 +198,7 @@ fn what_waits_is_bounded_and_a_snapshot_mends_what_was_dropped() {
     disk.take_again();
     disk.later();
     assert!(disk.desk.wants_snapshot());
-    assert!(matches!(disk.desk.next(disk.now), Next::Wait(None)), "asked once");
+    assert!(matches!(disk.desk.next(disk.now), Next::Wait(_)), "asked once");
     disk.store(Mode::Delta, 10);
     disk.later();
     assert_eq!(disk.on_disk(), [1], "a delta does not lead there");
@@ -157,19 +208,108 @@ fn what_waits_is_bounded_and_a_snapshot_mends_what_was_dropped() {
     assert_eq!(disk.on_disk(), [disk.source.position().revision]);
 }
 
+/// Nothing is lost: the file is still open.
 #[test]
-fn a_file_that_somebody_removed_is_made_again_from_a_snapshot() {
+fn deleted_folder_is_noticed_without_a_change_and_made_again() {
     let mut disk = Disk::new();
-    std::fs::remove_file(disk.dir.path().join("config.log")).unwrap();
-    disk.store(Mode::Delta, 2 << 20);
-    disk.work();
     disk.store(Mode::Delta, 10);
     disk.work();
-    disk.later();
+    std::fs::remove_dir_all(disk.dir.path()).unwrap();
+    disk.pass(Duration::from_secs(10));
+    assert_eq!((disk.on_disk(), disk.errors), (vec![2], 1));
+    assert!(!disk.desk.wants_snapshot());
+    disk.store(Mode::Delta, 10);
+    assert_eq!(disk.on_disk(), [2, 3]);
+}
+
+#[test]
+fn deleted_file_is_noticed_by_the_next_append() {
+    let mut disk = Disk::new();
+    std::fs::remove_file(disk.dir.path().join("config.log")).unwrap();
+    disk.store(Mode::Delta, 10);
+    assert_eq!(disk.errors, 1);
+    disk.work();
+    assert_eq!(disk.on_disk(), [2]);
+}
+
+#[test]
+fn file_that_was_cut_is_made_again_from_a_snapshot() {
+    let mut disk = Disk::new();
+    std::fs::write(disk.dir.path().join("config.log"), "").unwrap();
+    disk.pass(Duration::from_secs(20));
     assert!(disk.desk.wants_snapshot());
     disk.store(Mode::Snapshot, 10);
     disk.work();
-    assert_eq!(disk.on_disk(), [4]);
+    assert_eq!(disk.on_disk(), [2]);
+}
+
+#[test]
+fn append_that_fails_is_followed_at_once_by_a_new_file() {
+    let mut disk = Disk::new();
+    disk.refuses = |job| matches!(job, Job::Append(..));
+    disk.store(Mode::Delta, 10);
+    assert_eq!(disk.errors, 1);
+    disk.work();
+    assert_eq!(disk.on_disk(), [2], "merged");
+    disk.refuses = |_| false;
+    disk.store(Mode::Delta, 10);
+    assert_eq!(disk.on_disk(), [2, 3]);
+}
+
+/// Deltas that have outgrown the snapshot are appended as long as there is no room to merge them, and merged when
+/// there is.
+#[test]
+fn new_file_that_fails_is_followed_by_appends_until_it_succeeds() {
+    let mut disk = Disk::new();
+    disk.refuses = |job| matches!(job, Job::Rewrite(_));
+    disk.store(Mode::Delta, 2 << 20);
+    for _ in 0..3 {
+        disk.store(Mode::Delta, 10);
+        disk.work();
+    }
+    assert_eq!(disk.on_disk(), [1, 2, 3, 4, 5]);
+    disk.later();
+    disk.store(Mode::Delta, 10);
+    disk.work();
+    assert_eq!(disk.on_disk().len(), 6, "tried again, and appended");
+    disk.refuses = |_| false;
+    disk.later();
+    disk.store(Mode::Delta, 10);
+    disk.work();
+    assert_eq!(disk.on_disk(), [7]);
+}
+
+#[test]
+fn superseded_secret_leaves_the_disk_without_a_further_change() {
+    let mut disk = Disk::new();
+    let key = wire::Key { kind: wire::Kind(99), id: uuid::Uuid::from_u128(1) };
+    for (value, purge) in [(b"a", false), (b"b", true)] {
+        let update = disk.source.put(Mode::Delta, key, Some(value));
+        disk.hand_over(update, purge);
+    }
+    disk.work();
+    assert_eq!(disk.on_disk(), [1, 2, 3]);
+    disk.pass(Duration::from_secs(3));
+    assert_eq!(disk.on_disk(), [3]);
+    assert!(!disk.cache.has_superseded_secrets());
+}
+
+/// The process ended before it came to it.
+#[test]
+fn superseded_secret_leaves_the_disk_after_a_start() {
+    let mut disk = Disk::new();
+    let key = wire::Key { kind: wire::Kind(99), id: uuid::Uuid::from_u128(1) };
+    for value in [b"a", b"b"] {
+        let update = disk.source.put(Mode::Delta, key, Some(value));
+        disk.hand_over(update, false);
+    }
+    disk.work();
+    let found = disk.cache.read(Generation::Current).unwrap();
+    let log = disk.cache.go_on(&found, disk.source.position()).unwrap();
+    disk.desk = Desk::default();
+    disk.desk.begin(Begin::Whole(log));
+    disk.work();
+    assert_eq!(disk.on_disk(), [3]);
 }
 
 #[test]
@@ -190,15 +330,20 @@ fn at_the_end_all_that_waits_is_tried_once_more() {
 #[test]
 fn the_thread_does_all_of_it_and_ends() {
     let dir = tempfile::tempdir().unwrap();
-    let errors = IntCounter::new("errors", "of this test").unwrap();
-    let mut writer = Writer::idle(errors.clone(), Arc::default());
+    let mut writer = writer();
     writer.start(Cache::open(dir.path()).unwrap(), Begin::Empty);
     let mut source = Source::default();
     for mode in [Mode::Snapshot, Mode::Delta, Mode::Snapshot, Mode::Delta, Mode::Delta] {
-        writer.store(source.update(mode, b"{}"));
+        writer.store(source.update(mode, b"{}"), false);
     }
     writer.finish();
     let found = Cache::open(dir.path()).unwrap().read(Generation::Current).unwrap();
     assert_eq!(found.updates.last().map(|last| last.header.position()), Some(source.position()));
-    assert_eq!((writer.shared.status.view().disk_revision, errors.get()), (Some(5), 0));
+    let errors = writer.shared.metrics.cache_errors.get();
+    assert_eq!((writer.shared.status.view().disk_revision, errors), (Some(5), 0));
+}
+
+fn writer() -> Writer {
+    let metrics = crate::metrics::Metrics::new(&prometheus::Registry::new()).unwrap();
+    Writer::idle(metrics.sync, Arc::default())
 }

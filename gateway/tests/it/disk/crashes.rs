@@ -57,6 +57,25 @@ async fn killed_once_in_a_good_revision_it_takes_it_the_next_time() {
     assert_eq!(stage.gateway.node.metric("gibbon_config_crashes").await, 0.0);
 }
 
+/// With nothing older to serve, a refusal would leave it empty until somebody writes: it tries again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn node_that_holds_nothing_tries_again_what_ended_it() {
+    let mut stage = Stage::new().await;
+    let first = stage.next(Mode::Snapshot);
+    for _ in 0..2 {
+        stage.gateway.node.spawn();
+        let mut connected = stage.welcome().await;
+        die_in(&mut stage, &mut connected, &first).await;
+    }
+    stage.gateway.node.spawn();
+    let mut connected = stage.welcome().await;
+    assert_eq!(connected.hello.held, None);
+    connected.update(&first).await.unwrap();
+    stage.gateway.node.wait_ready().await;
+    stage.serves(1, "the third try").await;
+    assert_eq!(stage.sync().await["crashes"], 0);
+}
+
 /// It ends while it applies what is on its own disk: the second start leaves that out, and what came before
 /// it serves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -80,9 +80,10 @@ async fn on_a_full_disk_the_change_is_live_the_file_whole_and_the_copy_follows_w
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_dropped_while_the_disk_refused_comes_as_a_snapshot() {
     let (mut stage, mut connected) = Stage::started().await;
-    // In the way of the file that is to be written anew, which the first of these asks for.
+    // Nothing can be appended, and this is in the way of a new file.
     let obstacle = stage.file("config.log.new");
     fs::create_dir(&obstacle).unwrap();
+    fs::remove_file(stage.file("config.log")).unwrap();
     for _ in 0..6 {
         let update = stage.next_heavy(2 << 20);
         connected.update(&update).await.unwrap();

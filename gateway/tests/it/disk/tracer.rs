@@ -1,6 +1,7 @@
 //! Makes system calls of a running program fail, or kill it, by `strace`.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -16,10 +17,17 @@ pub(crate) struct Tracer {
 impl Tracer {
     /// Has the system calls named first answered as said, for example `fsync:error=EIO`.
     pub(crate) async fn inject(pid: u32, inject: &str) -> Self {
+        Self::inject_at(pid, inject, None).await
+    }
+
+    /// The same for calls that touch one file alone.
+    pub(crate) async fn inject_at(pid: u32, inject: &str, file: Option<&Path>) -> Self {
         let (calls, _) = inject.split_once(':').unwrap();
+        let only = file.map(|file| format!("--trace-path={}", file.display()));
         let child = Command::new("strace")
             .args(["--quiet=all", "--follow-forks", "--attach", &pid.to_string()])
             .args(["--trace", calls, "--inject", inject, "--output", "/dev/null"])
+            .args(only)
             .stdin(Stdio::null())
             .spawn()
             .expect("strace is installed (.ci/install does it)");
