@@ -84,6 +84,7 @@ impl Metrics {
     /// # Errors
     /// When one of their names is registered already.
     pub fn new(registry: &Registry) -> Result<Self> {
+        registry.register(Box::new(node::logging::dropped_lines()))?;
         let make = Maker(registry);
         let info =
             make.gauges("gibbon_build_info", "Always 1; the label tells the program's version", "version")?;

@@ -141,6 +141,7 @@ impl Metrics {
             connections: ConnectionMetrics::new(registry)?,
             sync: SyncMetrics::new(registry)?,
         };
+        registry.register(Box::new(node::logging::dropped_lines()))?;
         let opts = Opts::new("gibbon_build_info", "Always 1; the version of this program is the label");
         let info = register(registry, IntGaugeVec::new(opts, &["version"]))?;
         info.with_label_values(&[crate::VERSION]).set(1);

@@ -1,12 +1,17 @@
 //! How a program ends: the exit codes, and a `main` that keeps to them.
 
 use std::fmt;
-use std::io::Write;
+use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
 use crate::config::ConfigError;
+use crate::logging;
+
+/// How long the last lines of the log may take to be written.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why a program ended, as a number for scripts and service managers (those of BSD's `sysexits.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,17 +37,29 @@ pub struct Failure {
 /// The `main` of a program: parses the arguments, runs, and turns a [`Failure`] into its exit code.
 ///
 /// Before anything else it makes *ring* the TLS provider of the process: rustls refuses to guess where it
-/// finds features for none or several. Wrong arguments exit with [`Code::Config`], help and version with 0.
+/// finds features for none or several. Wrong arguments exit with [`Code::Config`], help and version with 0,
+/// a panic with [`Code::Internal`].
 pub fn main<Arguments: Parser>(run: impl FnOnce(Arguments) -> Result<(), Failure>) -> ExitCode {
     crate::install_tls_provider();
-    match parse().and_then(run) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) if failure.message.is_empty() => failure.code.into(),
-        Err(failure) => {
-            say(&format!("error: {}", failure.message));
-            failure.code.into()
-        }
-    }
+    logging::log_panics();
+    // Nothing of what was unwound is used any more.
+    let outcome = panic::catch_unwind(AssertUnwindSafe(|| parse().and_then(run)));
+    let code = match outcome {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => report(&failure),
+        // The log has it.
+        Err(_panic) => Code::Internal.into(),
+    };
+    logging::flush(FLUSH_TIMEOUT);
+    code
+}
+
+/// Ends the process well, from any thread. Only for a program that has not begun to serve: nothing is
+/// waited for but the log.
+#[expect(clippy::disallowed_methods, reason = "its main thread may be busy with a slow step of the start")]
+pub fn end_at_once() -> ! {
+    logging::flush(FLUSH_TIMEOUT);
+    std::process::exit(0)
 }
 
 impl Failure {
@@ -103,15 +120,17 @@ fn parse<Arguments: Parser>() -> Result<Arguments, Failure> {
             // Help and version are what was asked for, on the standard output.
             error.exit()
         }
-        say(error.render().to_string().trim_end());
+        logging::print_line(error.render().to_string().trim_end());
         // Said already, over several lines and without the "error: " that it begins with.
         Failure { code: Code::Config, message: String::new() }
     })
 }
 
-/// The logger may not be there yet, and a closed standard error stream is no reason to panic.
-fn say(message: &str) {
-    writeln!(std::io::stderr(), "{message}").ok();
+fn report(failure: &Failure) -> ExitCode {
+    if !failure.message.is_empty() {
+        logging::print_line(&format!("error: {}", failure.message));
+    }
+    failure.code.into()
 }
 
 #[cfg(test)]

@@ -1,23 +1,50 @@
 //! The log: one subscriber on the standard error stream, text or JSON, which also takes the records of
 //! libraries that use the `log` crate.
+//!
+//! Nothing else of a program writes to that stream. A thread that logs appends to a bounded queue, and one
+//! thread writes: a pipe that nobody reads, or a full disk, costs lines and no request. Lost lines are
+//! counted, and the log tells of them once its sink takes lines again.
 
+mod panics;
+mod queue;
+mod rate;
+mod sink;
+
+use std::io::{self, Write};
 use std::str::FromStr;
+use std::sync::LazyLock;
+use std::thread;
+use std::time::Duration;
 
+use prometheus::{IntCounterVec, Opts};
 use serde::{Deserialize, Serialize};
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
+use self::queue::LineQueue;
+use self::rate::{RateLimit, RateLimiter};
+use self::sink::LineWriter;
 use crate::config::{ConfigError, Loaded};
 
+pub(crate) use self::panics::log_panics;
+
+/// Bytes of lines that wait for the sink. Twice as many may be in memory: the sink has the others.
+const CAPACITY: usize = 1 << 20;
+/// The log of this process. `tracing` has one subscriber for all of it, and a process one such stream.
+static LOG: LazyLock<Log> = LazyLock::new(Log::start);
+
 /// The most that a library may say, unless the operator names it.
-const QUIET: [(&str, LevelFilter); 7] = [
+const QUIET: [(&str, LevelFilter); 8] = [
     // An error for each request that fails, through a fault of the client or of the upstream, so that under
     // a flood of those nothing else would be seen; who answers the request counts it and logs what matters.
     ("pingora_proxy", LevelFilter::OFF),
     ("pingora_core", LevelFilter::WARN),
     ("pingora_pool", LevelFilter::WARN),
+    ("hickory", LevelFilter::WARN),
     ("rustls", LevelFilter::WARN),
     ("tungstenite", LevelFilter::WARN),
     ("sqlx", LevelFilter::WARN),
@@ -78,18 +105,112 @@ impl Settings {
     }
 }
 
+/// What every thread shares.
+struct Log {
+    queue: LineQueue,
+    rates: RateLimiter,
+    dropped: IntCounterVec,
+}
+
+/// Makes writers that append to the queue.
+struct Lines;
+
 /// Starts the log of this process. A second call changes nothing: tests in one process share the first.
 pub fn init(settings: &Settings) {
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::builder().parse_lossy(&settings.directives))
-        .with_writer(std::io::stderr)
-        .with_ansi(false);
-    // Also installs the bridge for `log` records.
-    let result = match settings.format {
-        Format::Text => subscriber.finish().try_init(),
-        Format::Json => subscriber.json().flatten_event(true).finish().try_init(),
+    let lines = fmt::layer().with_writer(Lines).with_ansi(false).log_internal_errors(false);
+    let lines = match settings.format {
+        Format::Text => lines.boxed(),
+        Format::Json => lines.json().flatten_event(true).boxed(),
     };
-    result.ok();
+    let limit = RateLimit { limiter: &LOG.rates, on_first: || LOG.queue.wake() };
+    let filter = EnvFilter::builder().parse_lossy(&settings.directives);
+    // Also installs the bridge for `log` records.
+    tracing_subscriber::registry().with(lines).with(limit).with(filter).try_init().ok();
+}
+
+/// Lines that are not in the log, by reason: `sink`, nobody read the log or its disk was full; `rate`, more
+/// than 100 warnings or errors in a second came from one place in the code.
+pub fn dropped_lines() -> IntCounterVec {
+    LOG.dropped.clone()
+}
+
+/// Writes a line that is no event, such as the error that ends the program. It waits for nothing either.
+pub fn print_line(text: &str) {
+    LOG.queue.push(format!("{text}\n").as_bytes());
+}
+
+/// Waits until everything is written, but for `timeout` at most. To be called when the program ends.
+pub fn flush(timeout: Duration) {
+    LOG.queue.flush(timeout);
+}
+
+impl Log {
+    fn start() -> Self {
+        let dropped = dropped_counters();
+        let queue = LineQueue::new(CAPACITY, dropped.with_label_values(&["sink"]));
+        let rates = RateLimiter::new(dropped.with_label_values(&["rate"]));
+        let writer = thread::Builder::new().name("log".to_owned());
+        // Without the thread lines are dropped and counted: there is nowhere to tell of it.
+        writer.spawn(write_lines).ok();
+        Self { queue, rates, dropped }
+    }
+}
+
+fn write_lines() {
+    let log = &*LOG;
+    let writer = LineWriter::new(io::stderr(), log.dropped.with_label_values(&["sink"]));
+    writer.run(&log.queue, &log.rates);
+}
+
+fn dropped_counters() -> IntCounterVec {
+    let opts = Opts::new(
+        "gibbon_log_lines_dropped_total",
+        "Lines that are not in the log: nobody read it (sink), or too many came from one place (rate)",
+    );
+    let dropped = IntCounterVec::new(opts, &["reason"]);
+    dropped.expect("the name and the label are such as Prometheus takes")
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        Self
+    }
+}
+
+impl Write for Lines {
+    /// Takes one event: the subscriber writes each as a whole.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        match one_line(event) {
+            Some(line) => LOG.queue.push(&line),
+            None => LOG.queue.push(event),
+        }
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An event with control characters escaped, if it holds any: what a client, an upstream or a peer sends
+/// must not look like a line of its own. `None` when nothing is to be done.
+fn one_line(event: &[u8]) -> Option<Vec<u8>> {
+    let text = event.strip_suffix(b"\n").unwrap_or(event);
+    let is_control = |byte: &u8| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f;
+    if !text.iter().any(is_control) {
+        return None;
+    }
+    let mut line = Vec::with_capacity(event.len() + 16);
+    for byte in text {
+        match byte {
+            byte if is_control(byte) => line.extend(byte.escape_ascii()),
+            byte => line.push(*byte),
+        }
+    }
+    line.push(b'\n');
+    Some(line)
 }
 
 impl Default for RawLog {
@@ -111,8 +232,18 @@ fn with_quiet(directives: &str) -> String {
 }
 
 #[cfg(test)]
+mod sink_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_cannot_forge_a_line() {
+        assert_eq!(one_line(b"a b\tc\n"), None);
+        let forged = one_line(b"INFO said: x\n2026 ERROR y\r\x1b[31m\n").unwrap();
+        assert_eq!(forged, b"INFO said: x\\n2026 ERROR y\\r\\x1b[31m\n");
+    }
 
     fn parse(level: &str) -> Result<String, String> {
         Settings::from_raw(&RawLog { level: level.into(), format: Format::Text }).map(|s| s.directives)

@@ -14,6 +14,7 @@ mod http2;
 mod limits;
 mod memory;
 mod program;
+mod log_sink;
 mod proxying;
 mod slowhttptest;
 mod stopping;

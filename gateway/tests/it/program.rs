@@ -13,7 +13,7 @@ use testkit::http::{Client, Request};
 use testkit::ports::{self, Port};
 use testkit::{certs, wait};
 
-const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gibbon-gateway"));
@@ -31,14 +31,14 @@ fn assert_exit(output: &Output, code: i32, says: &[&str]) {
 }
 
 /// A running program, killed when dropped.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.0.id().try_into().unwrap()), signal).unwrap();
     }
 
-    async fn exit_code(&mut self) -> Option<i32> {
+    pub(crate) async fn exit_code(&mut self) -> Option<i32> {
         wait::eventually(SOON, || std::future::ready(self.0.try_wait().unwrap().ok_or("still running")))
             .await
             .code()
@@ -53,21 +53,21 @@ impl Drop for Running {
 }
 
 /// A data plane's folder, ports and environment. There is no control plane at its address.
-struct Node {
+pub(crate) struct Node {
     folder: TempDir,
-    proxy: Port,
-    status: Port,
+    pub(crate) proxy: Port,
+    pub(crate) status: Port,
     nobody: Port,
 }
 
 impl Node {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         certs::valid(folder.path(), "cluster");
         Self { folder, proxy: ports::reserve(), status: ports::reserve(), nobody: ports::reserve() }
     }
 
-    fn command(&self, name: &str) -> Command {
+    pub(crate) fn command(&self, name: &str) -> Command {
         let mut command = program();
         command
             .arg(name)
