@@ -11,7 +11,6 @@ use node::identity::Keeper;
 use node::node_id;
 use prometheus::Registry;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -23,18 +22,37 @@ use crate::cluster::{self, Guard, Registry as DataPlanes, Watch};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::publish::Publisher;
+use crate::signals::Signals;
 use crate::status;
 use crate::store::Store;
 
 /// How long what is under way may take to end once the program is told to stop.
 const GRACE: Duration = Duration::from_secs(4);
 
-/// Runs the control plane until a signal.
+/// How long a step of the start that cannot be cancelled, such as the look-up of a name, may go on after a
+/// signal.
+const ABANDON: Duration = Duration::from_secs(1);
+
+/// Loads the configuration and runs the control plane until a signal.
 ///
 /// # Errors
 /// What is not there that must be: the database, the pair, a port. Or a task that ended by itself.
-pub fn run(config: Config) -> Result<(), Failure> {
-    runtime()?.block_on(async { App::build(config).await?.serve().await })
+pub fn run(load: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let config = load()?;
+        let app = tokio::select! {
+            app = App::build(config) => app?,
+            () = signals.stop() => {
+                info!("stopping: this process has not begun to serve");
+                return Ok(());
+            }
+        };
+        app.serve(signals).await
+    });
+    runtime.shutdown_timeout(ABANDON);
+    outcome
 }
 
 /// Brings the database's schema up to date.
@@ -108,12 +126,10 @@ impl App {
         })
     }
 
-    async fn serve(self) -> Result<(), Failure> {
+    async fn serve(self, signals: Signals) -> Result<(), Failure> {
         let stop = CancellationToken::new();
         // What follows the others ends after them, so that their last words are written.
         let last = CancellationToken::new();
-        // Before anything listens: who sees it ready may tell it to stop.
-        let signals = Signals::new()?;
         let (mut tasks, mut followers) = (JoinSet::new(), JoinSet::new());
         let (admin, status) = (self.admin(), self.status(&stop));
         info!(
@@ -171,32 +187,6 @@ impl App {
     }
 }
 
-/// The signals that tell the program to stop.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    /// Changed files are noticed without it, and its default would be the end.
-    _hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(Failure::internal);
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            _hangup: listen(SignalKind::hangup())?,
-        })
-    }
-
-    async fn recv(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
 /// Tasks by their names.
 type Tasks = JoinSet<&'static str>;
 
@@ -208,7 +198,7 @@ async fn watch(
     mut signals: Signals,
 ) -> Result<(), Failure> {
     let outcome = tokio::select! {
-        () = signals.recv() => Ok(()),
+        () = signals.stop() => Ok(()),
         ended = tasks.join_next() => Err(ended_by_itself(ended)),
         ended = followers.join_next() => Err(ended_by_itself(ended)),
     };

@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod pki;
 pub mod publish;
 pub mod revocation;
+mod signals;
 pub mod snapshot;
 pub mod status;
 pub mod store;

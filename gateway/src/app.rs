@@ -13,10 +13,11 @@ use pingora::server::{RunArgs, Server};
 use prometheus::Registry;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::cluster::{self, Agent, AgentThread};
 use crate::config::Config;
+use crate::descriptors::Budget;
 use crate::drain::{Draining, Signals, Stop};
 use crate::limit::Limit;
 use crate::listener::{Bound, Gate, Handshake, HeaderLimits, Inherited, Limits, Listening, Secured};
@@ -45,11 +46,15 @@ pub struct Shared {
     pub connections: Arc<Limit>,
 }
 
-/// Runs the data plane until it is told to stop.
+/// Runs the data plane until one of `signals` stops it.
 ///
 /// # Errors
 /// A port in use, a certificate or a folder that cannot be read; a part that ended by itself.
-pub fn run(config: Config) -> Result<(), Failure> {
+pub fn run(mut config: Config, signals: Signals) -> Result<(), Failure> {
+    let budget = Budget::of_process();
+    if let Some(budget) = budget {
+        budget.clamp(&mut config);
+    }
     let mut inherited = Inherited::take();
     let registry = Registry::new();
     let metrics = Metrics::new(&registry).map_err(Failure::internal)?;
@@ -60,7 +65,6 @@ pub fn run(config: Config) -> Result<(), Failure> {
     let listeners = duplicates(&[&bound, &status_bound])?;
     let predecessor = inherited.predecessor().map(Predecessor::new);
     inherited.close_rest();
-    raise_descriptor_limit();
 
     let needs_table = predecessor.as_ref().is_some_and(Predecessor::wait_for_folder);
     let shared = Shared::new(&config, metrics.clone());
@@ -69,7 +73,10 @@ pub fn run(config: Config) -> Result<(), Failure> {
         .map_err(Failure::unavailable)?;
     info!(version = crate::VERSION, proxy = ?bound.addresses(), status = ?status_bound.addresses(), "gateway starts");
 
-    let conf = server_conf(config.threads);
+    let mut conf = server_conf(config.threads);
+    if let Some(budget) = budget {
+        conf.upstream_keepalive_pool_size = POOL.min((budget.idle / config.threads).max(1));
+    }
     let status = Status { registry, metrics, sync, live: shared.live.clone(), draining: draining.clone() };
     // Until the end: whoever asks while requests end is told that the node is draining. A successor tells
     // of itself.
@@ -85,9 +92,10 @@ pub fn run(config: Config) -> Result<(), Failure> {
     if needs_table {
         wait_for_table(&shared.live, &fault, config.upgrade_timeout);
     }
+    let live = shared.live.clone();
     let upgrade =
-        Upgrade::new(listeners, status_draining, agent.clone(), shared.live.clone(), config.upgrade_timeout);
-    let signals = Signals::listen()?;
+        Upgrade::new(listeners, status_draining, agent.clone(), live, config.upgrade_timeout);
+    signals.started();
     let shutdown = Stop {
         signals: Mutex::new(Some(signals)),
         draining,
@@ -152,7 +160,11 @@ pub fn proxy_service(
     let metrics = shared.metrics.connections.clone();
     let secured = Secured {
         addresses: bound.addresses().split_off(config.listen.len()),
-        handshake: Handshake::new(shared.live.clone(), config.header_timeout, metrics.tls_failed.clone()),
+        handshake: Handshake::new(
+            shared.live.clone(),
+            config.header_timeout,
+            metrics.tls_failed.clone(),
+        ),
     };
     let gate = Gate::new(http_proxy(conf, proxy), limits, secured, metrics, draining.clone());
     bound.serve("proxy", gate, draining)
@@ -184,16 +196,5 @@ fn wait_for_table(live: &Live, fault: &CancellationToken, patience: Duration) {
     let deadline = Instant::now() + patience;
     while live.load().is_none() && !fault.is_cancelled() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// Connections cost descriptors, and the limit that shells give is 1,024.
-fn raise_descriptor_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
-        if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) }
-    });
-    if let Err(error) = raised {
-        warn!("cannot raise the limit of open files: {error}");
     }
 }

@@ -7,6 +7,7 @@ pub mod app;
 pub mod cluster;
 pub mod config;
 pub mod context;
+pub mod descriptors;
 pub mod drain;
 pub mod echo;
 pub mod error;

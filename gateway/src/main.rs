@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use gateway::config::{Config, RawConfig};
+use gateway::drain::Signals;
 use gateway::{app, echo, health};
 use node::exit::Failure;
 use node::{config, logging};
@@ -63,9 +64,10 @@ fn main() -> ExitCode {
 }
 
 fn run(file: Option<&Path>) -> Result<(), Failure> {
+    let signals = Signals::listen()?;
     let config = Config::load(file)?;
     logging::init(&config.log);
-    app::run(config)
+    app::run(config, signals)
 }
 
 fn check(file: Option<&Path>) -> Result<(), Failure> {

@@ -1,12 +1,15 @@
 //! The program: what it does with bad configuration, and with what is not there.
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
-use testkit::plane::{Control, Database};
-use testkit::{certs, ports};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use testkit::http::Client;
+use testkit::plane::{Control, DEADLINE, Database};
+use testkit::ports::{self, Port};
+use testkit::{certs, wait};
 
 /// Runs the program in `folder`, where there is a valid pair, with these variables set, to its end.
 fn run(folder: &Path, command: &str, variables: &[(&str, &str)]) -> Output {
@@ -111,14 +114,83 @@ fn check_prints_every_key_with_its_place() {
 
 #[tokio::test]
 async fn told_to_stop_it_ends_well_and_soon() {
-    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT] {
         let folder = folder();
         let pair = certs::valid(folder.path(), "cluster");
         let mut control = Control::new(Database::Sqlite, &pair);
         control.node.start().await;
         let process = control.node.process_mut();
-        process.signal(Signal::SIGHUP);
+        for ignored in [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM, Signal::SIGPIPE] {
+            process.signal(ignored);
+        }
+        control.node.status_view().await;
+        let process = control.node.process_mut();
         process.signal(signal);
         assert!(process.wait_exit(Duration::from_secs(10)).await.success());
     }
+}
+
+/// A running program, killed when dropped.
+struct Running(Child);
+
+impl Running {
+    async fn ends_well_by(&mut self, signal: Signal) {
+        kill(Pid::from_raw(self.0.id().try_into().unwrap()), signal).unwrap();
+        let ended = || std::future::ready(self.0.try_wait().unwrap().ok_or("still running"));
+        assert_eq!(wait::eventually(DEADLINE, ended).await.code(), Some(0));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+fn start(folder: &Path, ports: &[Port; 3], change: impl FnOnce(&mut Command)) -> Running {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gibbon-control"));
+    command.arg("run").current_dir(folder).env("GIBBON_DATA_DIR", folder).stdin(Stdio::null());
+    for (key, port) in ["ADMIN", "CLUSTER", "STATUS"].iter().zip(ports) {
+        command.env(format!("GIBBON_{key}__LISTEN"), port.to_string());
+    }
+    change(&mut command);
+    Running(command.spawn().unwrap())
+}
+
+#[tokio::test]
+async fn a_signal_to_stop_ends_a_start_that_waits_for_the_database() {
+    let (folder, ports) = (folder(), [ports::reserve(), ports::reserve(), ports::reserve()]);
+    // Accepts, and says nothing.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgres://gibbon:secret@{}/gibbon", silent.local_addr().unwrap());
+    let mut running = start(folder.path(), &ports, |command| {
+        command.env("GIBBON_DATABASE__URL", url);
+    });
+    let _connected = tokio::time::timeout(DEADLINE, silent.accept()).await.unwrap().unwrap();
+    running.ends_well_by(Signal::SIGTERM).await;
+}
+
+#[tokio::test]
+async fn a_full_pipe_for_a_log_holds_up_no_answer() {
+    let (folder, ports) = (folder(), [ports::reserve(), ports::reserve(), ports::reserve()]);
+    let mut running = start(folder.path(), &ports, |command| {
+        command.env("GIBBON_LOG__LEVEL", "trace").stderr(Stdio::piped());
+    });
+    let [admin, _, status] = ports.each_ref().map(|port| Client::new(port.address()));
+    wait::eventually(DEADLINE, || status.get("/status/ready")).await;
+    let dropped = async || {
+        let metrics = status.get("/metrics").await.unwrap().text();
+        let series = "gibbon_log_lines_dropped_total{reason=\"sink\"} ";
+        metrics.lines().find_map(|line| line.strip_prefix(series)).unwrap().parse::<f64>().unwrap()
+    };
+    wait::eventually(3 * DEADLINE, || async {
+        for _ in 0..100 {
+            admin.get("/services").await.unwrap().expect(200);
+        }
+        if dropped().await > 0.0 { Ok(()) } else { Err("no line is lost") }
+    })
+    .await;
+    admin.get("/services").await.unwrap().expect(200);
+    running.ends_well_by(Signal::SIGTERM).await;
 }

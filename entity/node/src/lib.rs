@@ -2,6 +2,7 @@
 //!
 //! - [`config`]: a typed configuration out of defaults, a TOML file and the environment, which knows for
 //!   each key where its value came from;
+//! - [`descriptors`]: how many files and sockets a process may have open;
 //! - [`exit`]: the exit codes, and the `main` of both programs;
 //! - [`identity`]: a node's key pair, and whom it trusts;
 //! - [`link`]: a WebSocket over mutual TLS, bytes in and bytes out;
@@ -15,6 +16,7 @@
 //! proxy.
 
 pub mod config;
+pub mod descriptors;
 pub mod exit;
 pub mod identity;
 pub mod link;

@@ -1,8 +1,10 @@
 //! The signals that the program listens for.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{io, thread};
 
-use node::exit::Failure;
+use node::exit::{self, Failure};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -23,6 +25,7 @@ pub(crate) enum Told {
 #[derive(Debug)]
 pub struct Signals {
     told: mpsc::UnboundedReceiver<Told>,
+    started: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -32,11 +35,13 @@ struct Handlers {
     quit: Signal,
     interrupt: Signal,
     upgrade: Signal,
+    user: Signal,
+    alarm: Signal,
 }
 
 impl Signals {
     /// Listens, on a thread of its own: Pingora has a runtime for it only when the listeners are open, and a
-    /// signal in between would end the process.
+    /// signal in between would end the process with an error. To be called before anything else is started.
     ///
     /// # Errors
     /// When the system gives no thread, or none of what else that takes.
@@ -51,16 +56,28 @@ impl Signals {
             Handlers::install()?
         };
         let (tell, told) = mpsc::unbounded_channel();
+        let started = Arc::new(AtomicBool::new(false));
+        let serves = started.clone();
         let forward = async move {
             loop {
                 let told = handlers.next().await;
+                if told != Told::Upgrade && !serves.load(Ordering::Acquire) {
+                    info!("stopping: this process has not begun to serve");
+                    exit::end_at_once();
+                }
                 if tell.send(told).is_err() {
                     return;
                 }
             }
         };
         thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(forward))?;
-        Ok(Self { told })
+        Ok(Self { told, started })
+    }
+
+    /// From now on this process serves: a signal to stop waits for requests. Before, it ends the process at
+    /// once, whatever step of the start is under way.
+    pub fn started(&self) {
+        self.started.store(true, Ordering::Release);
     }
 
     pub(crate) async fn next(&mut self) -> Told {
@@ -90,6 +107,8 @@ impl Handlers {
             quit: signal(SignalKind::quit())?,
             interrupt: signal(SignalKind::interrupt())?,
             upgrade: signal(SignalKind::user_defined2())?,
+            user: signal(SignalKind::user_defined1())?,
+            alarm: signal(SignalKind::alarm())?,
         })
     }
 
@@ -100,10 +119,12 @@ impl Handlers {
                 _ = self.quit.recv() => return Told::Stop,
                 _ = self.interrupt.recv() => return Told::StopNow,
                 _ = self.upgrade.recv() => return Told::Upgrade,
-                // Its default would be the end of the process.
+                // The default of these would be the end of the process.
                 _ = self.hangup.recv() => info!(
                     "SIGHUP ignored: certificates are read again by themselves, for other keys send SIGUSR2"
                 ),
+                _ = self.user.recv() => info!("SIGUSR1 ignored: the log is a stream, there is no file to reopen"),
+                _ = self.alarm.recv() => info!("SIGALRM ignored"),
             }
         }
     }

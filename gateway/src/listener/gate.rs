@@ -14,6 +14,7 @@ use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::{Handshake, HeaderDeadline, HeaderLimits};
@@ -27,6 +28,8 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/
     Content-Length: 21\r\nRetry-After: 1\r\nConnection: close\r\n\r\ntoo many connections\n";
 /// How long a client that is sent away may take to be told so.
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
+/// How many are told so at once; others are closed without a word. Each takes a descriptor of the reserve.
+const REFUSALS: usize = 64;
 /// Requests on one connection. What a connection gathers in memory is given back now and then.
 const REQUESTS_PER_CONNECTION: u32 = 10_000;
 
@@ -77,6 +80,7 @@ pub struct Gate {
     limits: Limits,
     metrics: ConnectionMetrics,
     secured: Secured,
+    refusals: Semaphore,
     guard: Arc<Guard>,
 }
 
@@ -113,7 +117,7 @@ impl Gate {
             max_header_bytes: limits.max_header_bytes,
             http2: limits.http2,
         };
-        Self { limits, metrics, secured, guard: Arc::new(guard) }
+        Self { limits, metrics, secured, refusals: Semaphore::new(REFUSALS), guard: Arc::new(guard) }
     }
 
     async fn secure(&self, stream: Stream) -> Option<Stream> {
@@ -122,6 +126,7 @@ impl Gate {
 
     async fn refuse(&self, mut stream: Stream) {
         self.metrics.refused.inc();
+        let Ok(_place) = self.refusals.try_acquire() else { return };
         let told = async {
             stream.write_all(REFUSAL).await?;
             stream.flush().await

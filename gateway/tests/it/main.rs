@@ -5,6 +5,7 @@
 mod abuse;
 mod canonical;
 mod control_plane;
+mod descriptors;
 mod differential;
 mod disk;
 mod failures;
@@ -16,6 +17,7 @@ mod memory;
 mod program;
 mod log_sink;
 mod proxying;
+mod signals;
 mod slowhttptest;
 mod stopping;
 mod support;

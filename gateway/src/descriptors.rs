@@ -1,0 +1,71 @@
+//! The descriptors of this process, shared out: clients never take those that the rest of it needs.
+
+use node::descriptors;
+use tracing::warn;
+
+use crate::config::Config;
+
+/// Descriptors for everything but clients and upstreams: listeners, the status listener, the disk, the
+/// cluster link, name servers, connections that are being refused. At most a quarter of all.
+const RESERVE: usize = 512;
+
+/// How many descriptors each use may take. A connection of a client takes one, and so does a connection to
+/// an upstream, whether a request uses it or it waits for the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Connections of clients.
+    pub connections: usize,
+    /// Requests, each of which may have a connection to an upstream.
+    pub in_flight: usize,
+    /// Connections to upstreams that wait for a request.
+    pub idle: usize,
+}
+
+impl Budget {
+    /// Shares out `limit` descriptors.
+    pub fn of(limit: usize) -> Self {
+        let shared = limit - RESERVE.min(limit / 4);
+        let part = |eighths: usize| (shared / 8 * eighths).max(1);
+        Self { connections: part(4), in_flight: part(3), idle: part(1) }
+    }
+
+    /// Raises the limit of this process and shares it out; `None` when the system does not tell it.
+    pub fn of_process() -> Option<Self> {
+        match descriptors::raise_limit() {
+            Ok(limit) => Some(Self::of(limit)),
+            Err(error) => {
+                warn!("cannot raise the limit of open files: {error}");
+                None
+            }
+        }
+    }
+
+    /// Lowers the caps of a configuration to this budget.
+    pub fn clamp(self, config: &mut Config) {
+        clamp("proxy.max_connections", &mut config.max_connections, self.connections);
+        clamp("proxy.max_in_flight", &mut config.max_in_flight, self.in_flight);
+    }
+}
+
+fn clamp(key: &str, value: &mut usize, most: usize) {
+    if *value > most {
+        warn!("{key} is {most} and not {value}: the limit of open files of this process allows no more");
+        *value = most;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_leaves_a_reserve_whatever_the_limit() {
+        for limit in [1, 64, 256, 1024, 65_536, 1 << 20] {
+            let budget = Budget::of(limit);
+            let sum = budget.connections + budget.in_flight + budget.idle;
+            let reserve = RESERVE.min(limit / 4);
+            assert!(sum <= (limit - reserve).max(3), "{limit}: {budget:?}");
+        }
+        assert_eq!(Budget::of(1024), Budget { connections: 384, in_flight: 288, idle: 96 });
+    }
+}
