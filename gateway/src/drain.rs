@@ -1,6 +1,7 @@
 //! How the program is told to stop or to hand over, and how it ends: listeners first, then the requests in
 //! flight, with a deadline.
 
+mod load;
 mod signals;
 
 use std::sync::Arc;
@@ -11,23 +12,19 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::error;
 
+use self::load::Load;
 pub use self::signals::Signals;
 pub(crate) use self::signals::Told;
 use crate::limit::Limit;
 use crate::notify;
 use crate::upgrade::{Attempt, Predecessor, Upgrade};
 
-/// How often it is looked whether something is still open.
-const PACE: Duration = Duration::from_millis(10);
 /// How long a connection without a request stays open once the program stops. A request that is on its way
 /// to it arrives meanwhile, and its answer says that the connection ends.
 const IDLE_GRACE: Duration = Duration::from_secs(1);
-/// How long connections may take to close after the last request.
-const CLOSING: Duration = Duration::from_secs(1);
 
 /// Whether the program is stopping. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -143,28 +140,11 @@ impl Stop {
     }
 
     async fn drain(&self, signals: &mut Signals, idle_grace: Duration) {
-        let patience = self.patience;
-        info!("stopping: up to {patience:?} for {} requests in flight", self.in_flight.used());
-        self.draining.begin();
-        let done = async {
-            timeout(idle_grace, none_left(&self.connections)).await.ok();
-            self.draining.end_idle();
-            none_left(&self.in_flight).await;
-            timeout(CLOSING, none_left(&self.connections)).await.ok();
+        let load = Load {
+            draining: self.draining.clone(),
+            in_flight: self.in_flight.clone(),
+            connections: self.connections.clone(),
         };
-        tokio::select! {
-            ended = timeout(patience + CLOSING, done) => {
-                if ended.is_err() {
-                    warn!("{} requests are cut off after {patience:?}", self.in_flight.used());
-                }
-            }
-            _ = signals.stop() => warn!("told to stop again: {} requests are cut off", self.in_flight.used()),
-        }
-    }
-}
-
-async fn none_left(limit: &Limit) {
-    while limit.used() > 0 {
-        sleep(PACE).await;
+        load.drain(self.patience, idle_grace, signals.stop()).await;
     }
 }
