@@ -20,7 +20,9 @@ use crate::config::Config;
 use crate::descriptors::Budget;
 use crate::drain::{Draining, Signals, Stop};
 use crate::limit::Limit;
-use crate::listener::{Bound, Gate, Handshake, HeaderLimits, Inherited, Limits, Listening, Secured};
+use crate::listener::{
+    Bound, Gate, Handshake, HeaderLimits, Inherited, Limits, Listening, Secured, Tickets,
+};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
@@ -44,6 +46,8 @@ pub struct Shared {
     pub in_flight: Arc<Limit>,
     /// The cap on connections.
     pub connections: Arc<Limit>,
+    /// The keys of TLS sessions.
+    pub tickets: Arc<Tickets>,
 }
 
 /// Runs the data plane until one of `signals` stops it.
@@ -64,10 +68,11 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), Failure> {
         Bound::inherit_or_bind(&[config.status], &mut inherited).map_err(Failure::unavailable)?;
     let listeners = duplicates(&[&bound, &status_bound])?;
     let predecessor = inherited.predecessor().map(Predecessor::new);
+    let tickets = Tickets::read(inherited.tickets());
     inherited.close_rest();
 
     let needs_table = predecessor.as_ref().is_some_and(Predecessor::wait_for_folder);
-    let shared = Shared::new(&config, metrics.clone());
+    let shared = Shared { tickets: tickets.clone(), ..Shared::new(&config, metrics.clone()) };
     let (sync, draining) = (Arc::new(cluster::Status::default()), Draining::new());
     let agent = Agent::open(config.cluster.clone(), shared.live.clone(), metrics.sync.clone(), sync.clone())
         .map_err(Failure::unavailable)?;
@@ -94,7 +99,7 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), Failure> {
     }
     let live = shared.live.clone();
     let upgrade =
-        Upgrade::new(listeners, status_draining, agent.clone(), live, config.upgrade_timeout);
+        Upgrade::new(listeners, tickets, status_draining, agent.clone(), live, config.upgrade_timeout);
     signals.started();
     let shutdown = Stop {
         signals: Mutex::new(Some(signals)),
@@ -124,7 +129,8 @@ impl Shared {
     pub fn new(config: &Config, metrics: Metrics) -> Self {
         let in_flight = Arc::new(Limit::new(config.max_in_flight, metrics.http.in_flight.clone()));
         let connections = Arc::new(Limit::new(config.max_connections, metrics.connections.active.clone()));
-        Self { live: Arc::new(Live::new()), metrics, in_flight, connections }
+        let (live, tickets) = (Arc::new(Live::new()), Arc::default());
+        Self { live, metrics, in_flight, connections, tickets }
     }
 }
 
@@ -163,6 +169,7 @@ pub fn proxy_service(
         handshake: Handshake::new(
             shared.live.clone(),
             config.header_timeout,
+            shared.tickets.clone(),
             metrics.tls_failed.clone(),
         ),
     };

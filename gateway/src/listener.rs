@@ -10,9 +10,11 @@ mod gate;
 mod handshake;
 mod head;
 pub mod inherited;
+mod tickets;
 
 pub use bound::{BindError, Bound, Listening};
 pub use deadline::{HeaderDeadline, HeaderLimits};
 pub use gate::{Gate, Http2Limits, Limits, Secured};
 pub use handshake::{Handshake, ServerName};
 pub use inherited::Inherited;
+pub use tickets::Tickets;

@@ -1,8 +1,8 @@
 //! Another program in the place of the running one, without a request lost.
 //!
 //! The process in charge starts the program that now lies where it was started from, with the same
-//! arguments, and gives it its listening sockets (see [`crate::listener::inherited`]) and a socket by which
-//! the two agree, a byte at a time:
+//! arguments, and gives it its listening sockets (see [`crate::listener::inherited`]), the keys of session
+//! tickets, and a socket by which the two agree, a byte at a time:
 //!
 //! | from | byte | what it means |
 //! |---|---|---|
@@ -34,6 +34,7 @@ pub use self::predecessor::Predecessor;
 use self::successor::Successor;
 use crate::cluster::AgentThread;
 use crate::drain::Draining;
+use crate::listener::Tickets;
 use crate::live::Live;
 use crate::notify;
 
@@ -47,6 +48,7 @@ const YOURS: u8 = b'Y';
 #[derive(Debug)]
 pub struct Upgrade {
     listeners: Mutex<Vec<TcpListener>>,
+    tickets: Arc<Tickets>,
     /// Of the status listener: it stays until the end, but not in the way of the successor's.
     status: Draining,
     agent: Arc<AgentThread>,
@@ -83,21 +85,22 @@ enum UpgradeError {
 }
 
 impl Upgrade {
-    /// Hands over these listeners; `status` ends the status listener here. A successor has `patience` to
+    /// Hands over these listeners and tickets; `status` ends the status listener here. A successor has `patience` to
     /// get ready.
     pub fn new(
         listeners: Vec<TcpListener>,
+        tickets: Arc<Tickets>,
         status: Draining,
         agent: Arc<AgentThread>,
         live: Arc<Live>,
         patience: Duration,
     ) -> Self {
-        Self { listeners: Mutex::new(listeners), status, agent, live, patience }
+        Self { listeners: Mutex::new(listeners), tickets, status, agent, live, patience }
     }
 
     /// Tries to hand over, until `interrupt`.
     pub async fn attempt<T>(&self, interrupt: impl Future<Output = T>) -> Attempt<T> {
-        let started = Successor::start(&self.listeners.lock());
+        let started = Successor::start(&self.listeners.lock(), &self.tickets.export());
         let mut successor = match started {
             Ok(successor) => successor,
             Err(error) => return Self::failed(&error),

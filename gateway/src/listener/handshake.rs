@@ -12,11 +12,13 @@ use pingora::protocols::Stream;
 use pingora::protocols::l4::stream::Stream as Connection;
 use pingora::protocols::tls::{SslDigest, TlsRef};
 use prometheus::IntCounter;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::ServerConfig;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::tickets::{self, Tickets};
 use crate::live::Live;
 
 /// The server's side of handshakes.
@@ -32,23 +34,29 @@ pub struct Handshake {
 pub struct ServerName(Box<str>);
 
 impl Handshake {
-    /// Handshakes with the certificates of `live`, each of which may take `patience`; `failed` counts those
-    /// that came to nothing.
+    /// Handshakes with the certificates of `live`, each of which may take `patience`. Sessions are resumed
+    /// by `tickets`; `failed` counts handshakes that came to nothing.
     ///
     /// # Panics
     /// Where rustls' provider has not been installed, as `main` does first.
-    pub fn new(live: Arc<Live>, patience: Duration, failed: IntCounter) -> Self {
+    pub fn new(live: Arc<Live>, patience: Duration, tickets: Arc<Tickets>, failed: IntCounter) -> Self {
         let settings = TlsSettings::with_callbacks(Box::new(NoteName));
         let mut settings = settings.expect("of files alone it could be said that they cannot be read");
         settings.set_cert_resolver(Arc::new(Resolver(live)));
         settings.set_alpn(ALPN::H2H1);
-        Self { acceptor: settings.build(), patience, failed }
+        let mut acceptor = settings.build();
+        let mut config = ServerConfig::clone(acceptor.acceptor.config());
+        config.ticketer = tickets;
+        // The default remembers 256 sessions of all clients, and nothing of the certificate.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        acceptor.acceptor = Arc::new(config).into();
+        Self { acceptor, patience, failed }
     }
 
     /// The connection within TLS; `None` when the client did not get so far.
     pub async fn accept(&self, stream: Stream) -> Option<Stream> {
         let connection = stream.into_any().downcast::<Connection>().ok()?;
-        match timeout(self.patience, self.acceptor.tls_handshake(*connection)).await {
+        match timeout(self.patience, tickets::bound(self.acceptor.tls_handshake(*connection))).await {
             Ok(Ok(secured)) => return Some(Box::new(secured)),
             // A client's fault, or a name that nobody has a certificate for.
             Ok(Err(error)) => debug!("a TLS handshake failed: {error}"),
@@ -87,7 +95,9 @@ impl ResolvesServerCert for Resolver {
         let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
         let table = self.0.load();
         let keys = table.as_ref()?.certificates().by_name(name.trim_end_matches('.'))?;
-        keys.choose(hello.signature_schemes())
+        let key = keys.choose(hello.signature_schemes())?;
+        tickets::note_certificate(key.end_entity_cert().ok()?);
+        Some(key)
     }
 }
 

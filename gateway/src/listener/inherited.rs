@@ -4,7 +4,8 @@
 //! Both come the same way: as the descriptors from 3 on, `LISTEN_FDS` of them. systemd names the process
 //! that they are for in `LISTEN_PID`. A predecessor cannot know that number before the process is there,
 //! and names itself in `LISTEN_PREDECESSOR`; its last descriptor is no listener but the socket by which
-//! the two speak.
+//! the two speak. Where it sets `LISTEN_TICKETS`, the one before is a socket that holds the keys of session
+//! tickets.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
@@ -15,6 +16,8 @@ use tracing::warn;
 
 /// The variable that names the process that is followed.
 pub const PREDECESSOR: &str = "LISTEN_PREDECESSOR";
+/// The variable that says that keys of session tickets are handed over.
+pub const TICKETS: &str = "LISTEN_TICKETS";
 /// The variable with the number of descriptors.
 pub const COUNT: &str = "LISTEN_FDS";
 /// The variable with the process that systemd's descriptors are for.
@@ -27,6 +30,7 @@ pub const FIRST: i32 = 3;
 pub struct Inherited {
     listeners: Vec<(SocketAddr, TcpListener)>,
     predecessor: Option<UnixStream>,
+    tickets: Option<UnixStream>,
 }
 
 impl Inherited {
@@ -40,11 +44,16 @@ impl Inherited {
         };
         let mut found = ListenFd::from_env();
         let last = found.len().checked_sub(1).filter(|_| follows);
+        let tickets =
+            last.and_then(|last| last.checked_sub(1)).filter(|_| std::env::var_os(TICKETS).is_some());
         let mut inherited = Self::default();
         for index in 0..found.len() {
             if Some(index) == last {
                 let socket = found.take_custom(index, AF_UNIX, SOCK_STREAM, "socket of a predecessor");
                 inherited.predecessor = given(socket);
+            } else if Some(index) == tickets {
+                let socket = found.take_custom(index, AF_UNIX, SOCK_STREAM, "socket with keys of tickets");
+                inherited.tickets = given(socket);
             } else if let Some(listener) = given(found.take_tcp_listener(index)) {
                 inherited.add(listener);
             }
@@ -61,6 +70,11 @@ impl Inherited {
     /// The socket to the process that is followed, if one is.
     pub fn predecessor(&mut self) -> Option<UnixStream> {
         self.predecessor.take()
+    }
+
+    /// The socket that holds the keys of session tickets, if they were handed over.
+    pub fn tickets(&mut self) -> Option<UnixStream> {
+        self.tickets.take()
     }
 
     /// Closes what nobody took.

@@ -1,5 +1,6 @@
 //! The process that takes over, seen by the one that hands over.
 
+use std::io::Write;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net;
@@ -24,19 +25,20 @@ pub(super) struct Successor {
 impl Successor {
     /// Starts the program that now lies where this one was started from, with the same arguments. By that
     /// name and not by `/proc/self/exe`, which goes on naming the file that was replaced.
-    pub(super) fn start(listeners: &[TcpListener]) -> Result<Self, UpgradeError> {
+    pub(super) fn start(listeners: &[TcpListener], tickets: &[u8]) -> Result<Self, UpgradeError> {
         let mut arguments = std::env::args_os();
         let program = arguments.next().unwrap_or_default();
         let failed = |source| UpgradeError::Start { program: program.display().to_string(), source };
         let (ours, theirs) = net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
-        let mappings = mappings(listeners, theirs)?;
+        let mappings = mappings(listeners, holding(tickets)?, theirs)?;
         let mut command = std::process::Command::new(&program);
         command
             .args(arguments)
             .stdin(Stdio::null())
             .env(inherited::COUNT, mappings.len().to_string())
             .env(inherited::PREDECESSOR, std::process::id().to_string())
+            .env(inherited::TICKETS, "1")
             .env_remove(inherited::FOR)
             .fd_mappings(mappings)
             .map_err(|collision| failed(std::io::Error::other(collision)))?;
@@ -71,10 +73,22 @@ impl Successor {
     }
 }
 
-/// The listeners, and behind them the socket, as the descriptors that the successor looks for.
-fn mappings(listeners: &[TcpListener], socket: net::UnixStream) -> Result<Vec<FdMapping>, std::io::Error> {
+/// A socket from which these few bytes can be read, and then its end.
+fn holding(bytes: &[u8]) -> std::io::Result<net::UnixStream> {
+    let (mut ours, theirs) = net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    ours.write_all(bytes)?;
+    Ok(theirs)
+}
+
+/// The listeners, and behind them the sockets, as the descriptors that the successor looks for.
+fn mappings(
+    listeners: &[TcpListener],
+    tickets: net::UnixStream,
+    socket: net::UnixStream,
+) -> Result<Vec<FdMapping>, std::io::Error> {
     let listeners = listeners.iter().map(|listener| listener.try_clone().map(OwnedFd::from));
-    let all = listeners.chain([Ok(OwnedFd::from(socket))]);
+    let all = listeners.chain([Ok(OwnedFd::from(tickets)), Ok(OwnedFd::from(socket))]);
     let numbered = all.zip(inherited::FIRST..);
     numbered.map(|(parent_fd, child_fd)| Ok(FdMapping { parent_fd: parent_fd?, child_fd })).collect()
 }

@@ -17,6 +17,7 @@ mod memory;
 mod program;
 mod log_sink;
 mod proxying;
+mod sessions;
 mod signals;
 mod slowhttptest;
 mod stopping;

@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
-use testkit::certs;
+use testkit::certs::{self, Pair};
 use testkit::http::Client;
 use testkit::origin::Origin;
 use testkit::plane::DEADLINE;
@@ -24,7 +25,7 @@ use testkit::process::{Process, Program};
 use testkit::wait;
 use tokio::task::JoinSet;
 use uuid::Uuid;
-use wire::Mode;
+use wire::{Certificate, Key, Mode, Sni};
 
 use crate::control_plane::{FakeControlPlane, route, service};
 
@@ -42,6 +43,8 @@ pub(crate) struct Stage {
     heard: Arc<Heard>,
     _cluster: Port,
     pub(crate) origin: Origin,
+    /// The certificate for every server name.
+    pub(crate) certificate: Pair,
     _control: JoinSet<()>,
 }
 
@@ -77,7 +80,8 @@ impl Stage {
         }
         let (origin, heard, mut tasks) = (Origin::start(), Arc::new(Heard::default()), JoinSet::new());
         let control = FakeControlPlane::listen(cluster.address(), &pair).await;
-        tasks.spawn(push(control, origin.address(), heard.clone()));
+        let certificate = certs::server(folder.path(), "server", &["kept.test"]);
+        tasks.spawn(push(control, origin.address(), for_every_name(&certificate), heard.clone()));
         let first = command.env("REAL_PROGRAM", real).spawn();
         let main = first.pid();
         let mut stage = Self {
@@ -90,6 +94,7 @@ impl Stage {
             folder,
             _cluster: cluster,
             origin,
+            certificate,
             _control: tasks,
         };
         stage.told("READY=1").await;
@@ -230,12 +235,29 @@ fn runs(pid: u32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
 }
 
+/// The certificate and a server name for it, as they are published.
+fn for_every_name(pair: &Pair) -> [(Key, Option<Bytes>); 2] {
+    let (id, read) = (Uuid::from_u128(7), |path: &Path| fs::read_to_string(path).unwrap());
+    let certificate = Certificate { cert: read(&pair.cert), key: read(&pair.key), ..Certificate::default() };
+    let name = Sni { id: Uuid::from_u128(8), name: "*".into(), certificate: id };
+    [
+        (Key::certificate(id), Some(serde_json::to_vec(&certificate).unwrap().into())),
+        (Key::sni(name.id), Some(serde_json::to_vec(&name).unwrap().into())),
+    ]
+}
+
 /// Welcomes each data plane that comes, and pushes changes to it until it goes.
-async fn push(mut control: FakeControlPlane, origin: SocketAddr, heard: Arc<Heard>) {
+async fn push(
+    mut control: FakeControlPlane,
+    origin: SocketAddr,
+    certificate: [(Key, Option<Bytes>); 2],
+    heard: Arc<Heard>,
+) {
     loop {
         let mut connected = control.welcome().await;
         heard.node_ids.lock().unwrap().insert(connected.hello.node_id);
-        let all = [service(1, origin), route(2, 1, "/kept")];
+        let [certificate, name] = certificate.clone();
+        let all = [service(1, origin), route(2, 1, "/kept"), certificate, name];
         let mut update = control.history.update(Mode::Snapshot, &all);
         while connected.try_update(&update).await.is_some() {
             heard.pushed.fetch_add(1, Ordering::Relaxed);
