@@ -28,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::status::Status;
 use crate::upgrade::{Predecessor, Upgrade};
-use crate::upstream::{Policy, Resolver};
+use crate::upstream::{self, NameServers, Policy, Resolver};
 
 /// Connections kept open to upstreams, for each worker. Too few would be made anew all the time.
 const POOL: usize = 1024;
@@ -145,7 +145,7 @@ pub fn proxy_service(
 ) -> Listening<Gate> {
     let proxy = Proxy {
         live: shared.live.clone(),
-        resolver: Arc::new(Resolver::default()),
+        resolver: Arc::new(resolver(config)),
         policy: Arc::new(Policy::new(config.upstream.clone())),
         metrics: shared.metrics.http.clone(),
         in_flight: shared.in_flight.clone(),
@@ -175,6 +175,13 @@ pub fn proxy_service(
     };
     let gate = Gate::new(http_proxy(conf, proxy), limits, secured, metrics, draining.clone());
     bound.serve("proxy", gate, draining)
+}
+
+/// Half of all requests at most wait for names, so that the other routes go on.
+fn resolver(config: &Config) -> Resolver {
+    let name_servers = NameServers::new(config.name_servers.clone(), config.resolve_timeout);
+    let waiting = config.max_in_flight.div_ceil(2);
+    Resolver::new(name_servers, upstream::Limits { timeout: config.resolve_timeout, waiting })
 }
 
 /// Pingora's own configuration. What it has for daemons, upgrades and certificates is not used.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZero;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -106,6 +107,11 @@ pub struct RawUpstream {
     pub allow: Vec<String>,
     /// May not be dialed.
     pub deny: Vec<String>,
+    /// Name servers as `address:port`; if none, those of `/etc/resolv.conf`.
+    pub name_servers: Vec<SocketAddr>,
+    /// How long the look-up of a name may take.
+    #[serde(with = "humantime_serde")]
+    pub resolve_timeout: Duration,
 }
 
 /// The section `cluster`.
@@ -165,11 +171,18 @@ pub struct Config {
     pub upstream: upstream::Rules,
     /// Control planes' side.
     pub cluster: cluster::Settings,
+    /// Name servers to ask in place of the system's.
+    pub name_servers: Vec<SocketAddr>,
+    /// How long the look-up of an upstream's name may take.
+    pub resolve_timeout: Duration,
     /// The status listener.
     pub status: SocketAddr,
     /// The log.
     pub log: logging::Settings,
 }
+
+/// Shorter, and no name server would do; longer, and requests that wait are too many.
+const RESOLVE_TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(30);
 
 impl Config {
     /// Loads and checks: the defaults, `file`, the environment.
@@ -218,6 +231,8 @@ impl Config {
             },
             upstream: parse_upstream(loaded)?,
             cluster: parse_cluster(loaded)?,
+            name_servers: raw.upstream.name_servers.clone(),
+            resolve_timeout: parse_resolve_timeout(loaded)?,
             status: raw.status.listen,
             log: logging::Settings::parse(loaded, &raw.log)?,
         })
@@ -269,6 +284,15 @@ fn check_sizes(loaded: &Loaded<RawConfig>) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+fn parse_resolve_timeout(loaded: &Loaded<RawConfig>) -> Result<Duration, ConfigError> {
+    let value = loaded.raw.upstream.resolve_timeout;
+    if RESOLVE_TIMEOUTS.contains(&value) {
+        return Ok(value);
+    }
+    let value = humantime_serde::re::humantime::format_duration(value);
+    Err(loaded.violation("upstream.resolve_timeout", value, "must be between 100ms and 30s"))
 }
 
 fn parse_trusted(loaded: &Loaded<RawConfig>) -> Result<Trusted, ConfigError> {
@@ -414,6 +438,8 @@ impl Default for RawUpstream {
             max_header_fields: MOST_FIELDS,
             allow: Vec::new(),
             deny: upstream::DENIED.map(str::to_owned).into(),
+            name_servers: Vec::new(),
+            resolve_timeout: Duration::from_secs(2),
         }
     }
 }
@@ -482,6 +508,9 @@ mod tests {
             ("cluster.heartbeat_interval", "10ms"),
             ("cluster.mtls", "none"),
             ("cluster.mtls", "pki"),
+            ("upstream.name_servers", "10.0.0.2"),
+            ("upstream.resolve_timeout", "1ms"),
+            ("upstream.resolve_timeout", "1h"),
             ("status.listen", "nowhere"),
             ("log.level", "loud"),
         ] {

@@ -17,7 +17,7 @@ use crate::error::Failure;
 use crate::route::{Host, Service};
 
 pub use policy::{DENIED, Policy, Rules};
-pub use resolver::{Addresses, Resolver};
+pub use resolver::{Addresses, Found, Limits, LookUp, LookUpError, NameServers, Resolver};
 pub use trust::{Trust, Unusable};
 
 /// How long an unused connection to an upstream is kept; Kong's default.

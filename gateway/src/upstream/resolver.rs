@@ -1,35 +1,93 @@
-//! Names to addresses, off the path of requests: a request waits for the first resolution of a name, and
-//! never again while the name resolves.
+//! Names to addresses, off the path of requests: a request waits for the first look-up of a name, and never
+//! again while the name has addresses.
+//!
+//! A name server that is silent for some names costs the requests for these names and no others: one
+//! look-up a name at a time, with a deadline; few requests that wait for it; and after a failure requests
+//! fail at once, while one look-up after the other is tried beside them.
+
+mod name;
+mod system;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use async_trait::async_trait;
 use parking_lot::RwLock;
 use smallvec::SmallVec;
-use tokio::sync::Mutex;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
 
-/// How long an answer is good. The system's resolver tells no time to live; it honours it in its own cache.
-const TTL: Duration = Duration::from_secs(10);
-/// How long a failure is good; Kong's `error_ttl`.
-const ERROR_TTL: Duration = Duration::from_secs(1);
-/// How long an old answer is used while new ones fail; Kong's `stale_ttl`.
-const STALE: Duration = Duration::from_secs(3600);
-/// How long a resolution may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+use self::name::{Flight, Known, Name};
+pub use self::system::NameServers;
 
-/// A cache of the system's resolver.
-#[derive(Debug, Default)]
+/// Look-ups under way at once; each takes a descriptor.
+const LOOK_UPS: usize = 128;
+/// Names that are remembered. They come from services, not from clients.
+const NAMES: usize = 65_536;
+/// When unused names are looked for first.
+const FIRST_SWEEP: usize = 1024;
+
+/// Looks names up.
+#[async_trait]
+pub trait LookUp: fmt::Debug + Send + Sync + 'static {
+    /// The addresses of `name`.
+    ///
+    /// # Errors
+    /// When it has none, or nobody says.
+    async fn look_up(&self, name: &str) -> Result<Found, LookUpError>;
+}
+
+/// The addresses of a name.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Never empty.
+    pub addresses: Vec<IpAddr>,
+    /// How long they are good.
+    pub ttl: Duration,
+}
+
+/// Why a look-up came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum LookUpError {
+    /// No name server answered in time.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// What a name server, or the configuration of this machine, says.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// What look-ups may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long one may take.
+    pub timeout: Duration,
+    /// How many requests may wait for look-ups; those for one name take a quarter at most.
+    pub waiting: usize,
+}
+
+/// A cache of look-ups.
+#[derive(Debug)]
 pub struct Resolver {
-    names: RwLock<HashMap<Box<str>, Arc<Name>>>,
-    /// Owns the refreshes under way; they end with the runtime that they were started in.
-    refreshes: TaskTracker,
+    names: RwLock<Names>,
+    looks_up: Arc<dyn LookUp>,
+    limits: Limits,
+    waiting: Semaphore,
+    under_way: Arc<Semaphore>,
+    /// Owns the look-ups under way; they end with the runtime that they were started in.
+    tasks: TaskTracker,
+}
+
+#[derive(Debug)]
+struct Names {
+    by_name: HashMap<Box<str>, Arc<Name>>,
+    /// With so many it is time to look for unused ones.
+    sweep_at: usize,
 }
 
 /// The addresses of a host, and with which to begin.
@@ -39,58 +97,104 @@ pub struct Addresses {
     first: usize,
 }
 
-#[derive(Debug)]
-struct Name {
-    name: Box<str>,
-    answer: ArcSwapOption<Answer>,
-    /// Held by the one who resolves the name while others wait for the result.
-    resolving: Mutex<()>,
-    refreshing: AtomicBool,
-    /// So that requests take the addresses in turn.
-    turn: AtomicUsize,
-}
-
-#[derive(Debug)]
-struct Answer {
-    /// Empty: the resolution failed.
-    addresses: Arc<[IpAddr]>,
-    /// When they came.
-    at: Instant,
-    /// When to ask again.
-    until: Instant,
-}
-
 impl Resolver {
-    /// The addresses of `name`; `None` when it has none.
-    pub async fn resolve(&self, name: &str) -> Option<Addresses> {
-        let name = self.name(name);
-        if let Some(answer) = name.usable() {
-            if answer.until <= Instant::now() {
-                self.refresh(&name);
-            }
-            return name.take_turn(&answer);
+    /// A cache of what `looks_up` finds.
+    pub fn new(looks_up: impl LookUp, limits: Limits) -> Self {
+        Self {
+            names: RwLock::new(Names { by_name: HashMap::new(), sweep_at: FIRST_SWEEP }),
+            looks_up: Arc::new(looks_up),
+            limits,
+            waiting: Semaphore::new(limits.waiting.clamp(1, Semaphore::MAX_PERMITS)),
+            under_way: Arc::new(Semaphore::new(LOOK_UPS)),
+            tasks: TaskTracker::new(),
         }
-        name.ask_once().await
     }
 
-    fn name(&self, name: &str) -> Arc<Name> {
-        if let Some(found) = self.names.read().get(name) {
-            return found.clone();
+    /// The addresses of `name`; `None` when it has none, or when too many requests wait for them.
+    pub async fn resolve(&self, name: &str) -> Option<Addresses> {
+        let name = self.name(name)?;
+        match name.known(Instant::now()) {
+            Known::Fresh(answer) => name.take_turn(&answer),
+            Known::Stale(answer) => {
+                drop(self.begin(&name));
+                name.take_turn(&answer)
+            }
+            Known::Failed => None,
+            // Whoever begins waits, so that a name that is asked for now and then recovers at once.
+            Known::FailedBefore => {
+                let Begun::Now(ended) = self.begin(&name) else { return None };
+                self.wait(&name, ended).await
+            }
+            Known::Nothing => {
+                let (Begun::Now(ended) | Begun::Before(ended)) = self.begin(&name);
+                self.wait(&name, ended).await
+            }
+        }
+    }
+
+    /// Waits for the end of one look-up, which has a deadline.
+    async fn wait(&self, name: &Name, ended: CancellationToken) -> Option<Addresses> {
+        let _place = self.waiting.try_acquire().ok()?;
+        let _place_of_name = name.waiting.try_acquire().ok()?;
+        ended.cancelled().await;
+        match name.known(Instant::now()) {
+            Known::Fresh(answer) | Known::Stale(answer) => name.take_turn(&answer),
+            Known::Failed | Known::FailedBefore | Known::Nothing => None,
+        }
+    }
+
+    /// Begins a look-up, unless one is under way.
+    fn begin(&self, name: &Arc<Name>) -> Begun {
+        let flight = match name.take_off() {
+            Ok(flight) => flight,
+            Err(under_way) => return Begun::Before(under_way),
+        };
+        let ended = flight.ended();
+        let (looks_up, under_way, deadline) =
+            (self.looks_up.clone(), self.under_way.clone(), self.limits.timeout);
+        self.tasks.spawn(async move { look_up(&flight, &*looks_up, &under_way, deadline).await });
+        Begun::Now(ended)
+    }
+
+    fn name(&self, name: &str) -> Option<Arc<Name>> {
+        if let Some(found) = self.names.read().by_name.get(name) {
+            return Some(found.clone());
         }
         let mut names = self.names.write();
-        // Names that nobody has asked for of late belong to services that are gone.
-        names.retain(|_, name| !name.is_forgotten());
-        names.entry(name.into()).or_insert_with(|| Arc::new(Name::new(name))).clone()
-    }
-
-    fn refresh(&self, name: &Arc<Name>) {
-        if !name.refreshing.swap(true, Ordering::AcqRel) {
-            let name = name.clone();
-            self.refreshes.spawn(async move {
-                name.ask().await;
-                name.refreshing.store(false, Ordering::Release);
-            });
+        if names.by_name.len() >= names.sweep_at {
+            names.sweep(Instant::now());
         }
+        if names.by_name.len() >= NAMES {
+            return None;
+        }
+        let new = || Arc::new(Name::new(name, self.limits.waiting.div_ceil(4)));
+        Some(names.by_name.entry(name.into()).or_insert_with(new).clone())
+    }
+}
+
+/// The look-up that a request can wait for.
+enum Begun {
+    /// Begun by this request.
+    Now(CancellationToken),
+    /// Under way already.
+    Before(CancellationToken),
+}
+
+async fn look_up(flight: &Flight, looks_up: &dyn LookUp, under_way: &Semaphore, deadline: Duration) {
+    let name = flight.name();
+    let found = timeout(deadline, async {
+        let _place = under_way.acquire().await;
+        looks_up.look_up(name.host()).await
+    });
+    let found = found.await.unwrap_or(Err(LookUpError::Timeout(deadline)));
+    name.note(found, deadline);
+}
+
+impl Names {
+    /// Forgets names that nobody has asked for of late: they belong to services that are gone.
+    fn sweep(&mut self, now: Instant) {
+        self.by_name.retain(|_, name| name.is_used(now));
+        self.sweep_at = (2 * self.by_name.len()).clamp(FIRST_SWEEP, NAMES);
     }
 }
 
@@ -115,104 +219,5 @@ impl Addresses {
     }
 }
 
-impl Name {
-    fn new(name: &str) -> Self {
-        Self {
-            name: name.into(),
-            answer: ArcSwapOption::empty(),
-            resolving: Mutex::default(),
-            refreshing: AtomicBool::new(false),
-            turn: AtomicUsize::new(0),
-        }
-    }
-
-    /// An answer that spares asking: addresses, or a failure of just now.
-    fn usable(&self) -> Option<Arc<Answer>> {
-        let now = Instant::now();
-        self.answer.load_full().filter(|answer| match answer.addresses.is_empty() {
-            true => answer.until > now,
-            false => answer.at + STALE > now,
-        })
-    }
-
-    fn take_turn(&self, answer: &Answer) -> Option<Addresses> {
-        let first = self.turn.fetch_add(1, Ordering::Relaxed);
-        let addresses = Addresses { all: answer.addresses.clone(), first };
-        (!addresses.all.is_empty()).then_some(addresses)
-    }
-
-    /// Asks, unless somebody is asking already: then their answer will do.
-    async fn ask_once(&self) -> Option<Addresses> {
-        let _turn = self.resolving.lock().await;
-        if self.usable().is_none() {
-            self.ask().await;
-        }
-        self.answer.load_full().and_then(|answer| self.take_turn(&answer))
-    }
-
-    async fn ask(&self) {
-        let now = Instant::now();
-        let answer = match look_up(&self.name).await {
-            Ok(addresses) => Answer { addresses, at: now, until: now + TTL },
-            Err(error) => {
-                warn!(name = &*self.name, "cannot resolve an upstream's name: {error}");
-                self.still_good(now + ERROR_TTL)
-            }
-        };
-        self.answer.store(Some(Arc::new(answer)));
-    }
-
-    /// What was known before, to be used until new addresses come.
-    fn still_good(&self, until: Instant) -> Answer {
-        match self.usable() {
-            Some(old) => Answer { addresses: old.addresses.clone(), at: old.at, until },
-            None => Answer { addresses: Arc::new([]), at: until, until },
-        }
-    }
-
-    fn is_forgotten(&self) -> bool {
-        self.answer.load().as_ref().is_some_and(|answer| answer.until + STALE < Instant::now())
-    }
-}
-
-async fn look_up(name: &str) -> Result<Arc<[IpAddr]>, String> {
-    let found = timeout(PATIENCE, tokio::net::lookup_host((name, 0))).await;
-    let found =
-        found.map_err(|_| format!("no answer within {PATIENCE:?}"))?.map_err(|error| error.to_string())?;
-    let all: Vec<IpAddr> = found.map(|address| address.ip()).collect();
-    // As Kong by default: of a name with addresses of both kinds, those of IPv4.
-    let v4: Vec<IpAddr> = all.iter().copied().filter(IpAddr::is_ipv4).collect();
-    let addresses = if v4.is_empty() { all } else { v4 };
-    if addresses.is_empty() { Err("it has no address".to_owned()) } else { Ok(addresses.into()) }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_name_is_resolved_once_and_an_unknown_one_fails() {
-        let resolver = Resolver::default();
-        for _ in 0..3 {
-            assert!(resolver.resolve("localhost").await.unwrap().nth(0).is_loopback());
-        }
-        assert!(resolver.resolve("no-such-name.invalid").await.is_none());
-        assert_eq!(resolver.names.read().len(), 2);
-    }
-
-    #[test]
-    fn denied_addresses_are_never_taken() {
-        let all: Vec<IpAddr> = ["10.0.0.1", "169.254.0.1", "10.0.0.2"].map(|ip| ip.parse().unwrap()).into();
-        let addresses = Addresses { all: all.clone().into(), first: 1 };
-        let allowed = addresses.clone().only(|ip| ip != all[1]).unwrap();
-        assert_eq!([0, 1, 2].map(|n| allowed.nth(n)), [all[2], all[0], all[2]]);
-        assert!(addresses.only(|_| false).is_none());
-    }
-
-    #[test]
-    fn attempts_take_the_addresses_in_turn() {
-        let all: Vec<IpAddr> = ["10.0.0.1", "10.0.0.2"].map(|address| address.parse().unwrap()).into();
-        let addresses = Addresses { all: all.clone().into(), first: 1 };
-        assert_eq!([0, 1, 2].map(|n| addresses.nth(n)), [all[1], all[0], all[1]]);
-    }
-}
+mod tests;

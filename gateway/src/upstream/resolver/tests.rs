@@ -1,0 +1,274 @@
+//! The cache under a clock of its own, with name servers that answer as a script says.
+
+use std::future::pending;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+use tokio::time::{advance, sleep};
+
+use super::*;
+
+const TIMEOUT: Duration = Duration::from_secs(2);
+const TTL: Duration = Duration::from_secs(30);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What the name server does.
+#[derive(Clone, Copy, Debug)]
+enum Does {
+    Answer(u8),
+    Fail,
+    Silence,
+}
+
+/// A name server. Names with "silent" in them get no answer.
+#[derive(Clone, Debug)]
+struct Server(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    does: Mutex<Does>,
+    delay: Mutex<Duration>,
+    asked: AtomicUsize,
+    under_way: AtomicUsize,
+    most_under_way: AtomicUsize,
+}
+
+impl Server {
+    fn new(does: Does) -> Self {
+        Self(Arc::new(State {
+            does: Mutex::new(does),
+            delay: Mutex::default(),
+            asked: AtomicUsize::new(0),
+            under_way: AtomicUsize::new(0),
+            most_under_way: AtomicUsize::new(0),
+        }))
+    }
+
+    fn does(&self, does: Does) {
+        *self.0.does.lock() = does;
+    }
+
+    fn delay(&self, delay: Duration) {
+        *self.0.delay.lock() = delay;
+    }
+
+    fn asked(&self) -> usize {
+        self.0.asked.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts a look-up for as long as it lives.
+struct UnderWay(Arc<State>);
+
+impl UnderWay {
+    fn new(state: &Arc<State>) -> Self {
+        let now = state.under_way.fetch_add(1, Ordering::Relaxed) + 1;
+        state.most_under_way.fetch_max(now, Ordering::Relaxed);
+        Self(state.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl LookUp for Server {
+    async fn look_up(&self, name: &str) -> Result<Found, LookUpError> {
+        self.0.asked.fetch_add(1, Ordering::Relaxed);
+        let _under_way = UnderWay::new(&self.0);
+        let (does, delay) = (*self.0.does.lock(), *self.0.delay.lock());
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
+        match does {
+            Does::Silence => pending().await,
+            _ if name.contains("silent") => pending().await,
+            Does::Fail => Err(LookUpError::Failed("no such name".to_owned())),
+            Does::Answer(last) => Ok(Found { addresses: vec![IpAddr::from([10, 0, 0, last])], ttl: TTL }),
+        }
+    }
+}
+
+fn resolver(server: &Server, waiting: usize) -> Arc<Resolver> {
+    Arc::new(Resolver::new(server.clone(), Limits { timeout: TIMEOUT, waiting }))
+}
+
+/// The last byte of the address; `None` when there is none, with how long that took.
+async fn ask(resolver: &Resolver, name: &str) -> (Option<u8>, Duration) {
+    let asked = Instant::now();
+    let found = resolver.resolve(name).await;
+    let last = found.map(|found| match found.nth(0) {
+        IpAddr::V4(address) => address.octets()[3],
+        IpAddr::V6(address) => panic!("{address}"),
+    });
+    (last, asked.elapsed())
+}
+
+const NOTHING: Duration = Duration::ZERO;
+
+#[tokio::test(start_paused = true)]
+async fn silence_costs_the_first_requests_one_timeout_and_later_ones_nothing() {
+    let server = Server::new(Does::Silence);
+    let resolver = resolver(&server, 1000);
+    let mut first = JoinSet::new();
+    for _ in 0..100 {
+        let resolver = resolver.clone();
+        first.spawn(async move { ask(&resolver, "a").await });
+    }
+    for (found, took) in first.join_all().await {
+        assert_eq!(found, None);
+        assert!(took <= TIMEOUT, "{took:?}: not one behind the other");
+    }
+    assert_eq!(server.asked(), 1);
+    let mut waited = 0;
+    // Far longer than any failure is remembered without another.
+    for _ in 0..10_000 {
+        sleep(Duration::from_millis(10)).await;
+        let (found, took) = ask(&resolver, "a").await;
+        assert!(found.is_none() && took <= TIMEOUT);
+        waited += usize::from(took > NOTHING);
+    }
+    // Only those that begin a look-up wait for it.
+    assert!(waited <= server.asked() && server.asked() <= 110, "{waited} waited for {}", server.asked());
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_beyond_the_bound_fail_at_once() {
+    let server = Server::new(Does::Silence);
+    let resolver = resolver(&server, 40);
+    let mut requests = JoinSet::new();
+    for number in 0..1000 {
+        let resolver = resolver.clone();
+        let name = format!("silent{}", number % 10);
+        requests.spawn(async move { ask(&resolver, &name).await.1 });
+    }
+    let waited = requests.join_all().await.into_iter().filter(|took| *took > NOTHING).count();
+    assert_eq!(waited, 40);
+    let mut one_name = JoinSet::new();
+    for _ in 0..1000 {
+        let resolver = resolver.clone();
+        one_name.spawn(async move { ask(&resolver, "silent").await.1 });
+    }
+    let waited = one_name.join_all().await.into_iter().filter(|took| *took > NOTHING).count();
+    assert_eq!(waited, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_recovers_with_the_first_look_up_that_succeeds() {
+    let server = Server::new(Does::Fail);
+    let resolver = resolver(&server, 10);
+    assert_eq!(ask(&resolver, "a").await, (None, NOTHING));
+    server.does(Does::Answer(1));
+    assert_eq!(ask(&resolver, "a").await, (None, NOTHING));
+    assert_eq!(server.asked(), 1, "a failure is good for a second");
+    advance(Duration::from_secs(1)).await;
+    assert_eq!(ask(&resolver, "a").await.0, Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn old_addresses_are_used_while_look_ups_fail_and_no_longer_than_an_hour() {
+    for fault in [Does::Fail, Does::Silence] {
+        let server = Server::new(Does::Answer(1));
+        let resolver = resolver(&server, 10);
+        assert_eq!(ask(&resolver, "a").await.0, Some(1));
+        server.does(fault);
+        let failed = Instant::now();
+        while failed.elapsed() < HOUR {
+            assert_eq!(ask(&resolver, "a").await, (Some(1), NOTHING), "{:?}", failed.elapsed());
+            sleep(Duration::from_secs(1)).await;
+        }
+        advance(2 * TTL).await;
+        assert_eq!(ask(&resolver, "a").await.0, None);
+        server.does(Does::Answer(2));
+        advance(TIMEOUT * 2).await;
+        assert_eq!(ask(&resolver, "a").await.0, Some(2));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_refresh_holds_nobody_up() {
+    let server = Server::new(Does::Answer(1));
+    let resolver = resolver(&server, 10);
+    ask(&resolver, "a").await;
+    server.does(Does::Answer(2));
+    server.delay(TIMEOUT / 2);
+    advance(TTL).await;
+    for _ in 0..10 {
+        assert_eq!(ask(&resolver, "a").await, (Some(1), NOTHING));
+    }
+    sleep(TIMEOUT).await;
+    assert_eq!(ask(&resolver, "a").await, (Some(2), NOTHING));
+    assert_eq!(server.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_names_leave_others_alone_and_look_ups_are_bounded() {
+    let server = Server::new(Does::Answer(1));
+    let resolver = resolver(&server, 100_000);
+    let mut silent = JoinSet::new();
+    for number in 0..LOOK_UPS / 2 {
+        let resolver = resolver.clone();
+        silent.spawn(async move { ask(&resolver, &format!("silent{number}")).await });
+    }
+    tokio::task::yield_now().await;
+    assert_eq!(ask(&resolver, "good").await, (Some(1), NOTHING));
+    for number in 0..10 * LOOK_UPS {
+        let resolver = resolver.clone();
+        silent.spawn(async move { ask(&resolver, &format!("silent{number}")).await });
+    }
+    while let Some(ended) = silent.join_next().await {
+        assert!(ended.unwrap().1 <= TIMEOUT);
+    }
+    assert_eq!(server.0.most_under_way.load(Ordering::Relaxed), LOOK_UPS);
+    assert_eq!(server.0.under_way.load(Ordering::Relaxed), 0);
+}
+
+/// Turns are look-ups: one for each time that an answer runs out, and none beside them.
+#[tokio::test(start_paused = true)]
+async fn hours_of_requests_cost_a_look_up_for_each_ttl() {
+    let server = Server::new(Does::Answer(1));
+    let resolver = resolver(&server, 10);
+    let begun = Instant::now();
+    while begun.elapsed() < 4 * HOUR {
+        assert_eq!(ask(&resolver, "a").await, (Some(1), NOTHING));
+        sleep(Duration::from_secs(1)).await;
+    }
+    let most = 4 * HOUR.as_secs() / TTL.as_secs() + 1;
+    assert!(server.asked() as u64 <= most, "{}", server.asked());
+    // Nobody asks, so nothing is looked up.
+    sleep(24 * HOUR).await;
+    assert!(server.asked() as u64 <= most);
+}
+
+#[tokio::test(start_paused = true)]
+async fn unused_names_are_forgotten() {
+    let server = Server::new(Does::Answer(1));
+    let resolver = resolver(&server, 10);
+    for round in 0..5 {
+        for number in 0..FIRST_SWEEP {
+            ask(&resolver, &format!("{round}-{number}")).await;
+        }
+        sleep(2 * HOUR).await;
+    }
+    assert!(resolver.names.read().by_name.len() <= 2 * FIRST_SWEEP);
+}
+
+#[test]
+fn attempts_take_the_addresses_in_turn() {
+    let all: Vec<IpAddr> = ["10.0.0.1", "10.0.0.2"].map(|address| address.parse().unwrap()).into();
+    let addresses = Addresses { all: all.clone().into(), first: 1 };
+    assert_eq!([0, 1, 2].map(|n| addresses.nth(n)), [all[1], all[0], all[1]]);
+}
+
+#[test]
+fn denied_addresses_are_never_taken() {
+    let all: Vec<IpAddr> = ["10.0.0.1", "169.254.0.1", "10.0.0.2"].map(|ip| ip.parse().unwrap()).into();
+    let addresses = Addresses { all: all.clone().into(), first: 1 };
+    let allowed = addresses.clone().only(|ip| ip != all[1]).unwrap();
+    assert_eq!([0, 1, 2].map(|n| allowed.nth(n)), [all[2], all[0], all[2]]);
+    assert!(addresses.only(|_| false).is_none());
+}
