@@ -10,12 +10,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use pingora::apps::ServerApp;
+use pingora::listeners::ListenerConfig;
+use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::server::{Fds, ListenFds, ShutdownWatch};
 use pingora::services::Service as PingoraService;
 use pingora::services::listening::Service;
 
 use super::Inherited;
 use crate::drain::Draining;
+
+/// What a connection reads ahead, for as long as it is open. Pingora's default is 64 KiB, most of what a
+/// connection costs that waits for its next request.
+const BUFFER: L4BufferSettings = L4BufferSettings { read: Some(8 * 1024), write: None };
 
 /// Bound listeners, not accepting yet.
 #[derive(Debug)]
@@ -88,7 +94,7 @@ impl Bound {
         for (address, listener) in self.listeners {
             // Pingora finds an inherited listener by the text of its address.
             let address = address.to_string();
-            service.add_tcp(&address);
+            service.add_listener(ListenerConfig::tcp(&*address).l4_buffer(BUFFER));
             fds.add(address, listener.into_raw_fd());
         }
         Listening { service, fds: Arc::new(Mutex::new(fds)), draining }
