@@ -6,11 +6,9 @@
 //! - [`exit`]: the exit codes, and the `main` of both programs;
 //! - [`identity`]: a node's key pair, and whom it trusts;
 //! - [`link`]: a WebSocket over mutual TLS, bytes in and bytes out;
-//! - [`logging`]: one subscriber, text or JSON, on the standard error stream;
+//! - [`logging`]: one subscriber, text or JSON, on the standard error stream, which no thread waits for;
 //! - [`node_id`]: the id of a node, kept on its disk;
 //! - [`text`]: what peers write, made fit for a line of a log.
-//! - [`logging`]: one subscriber, text or JSON, on the standard error stream, which no thread waits for;
-//! - [`node_id`]: the id of a node, kept on its disk.
 //!
 //! Nothing here knows a service, a route or a frame of the wire, and nothing here knows a database or a
 //! proxy.
