@@ -56,9 +56,7 @@ pub struct Shared {
 /// A port in use, a certificate or a folder that cannot be read; a part that ended by itself.
 pub fn run(mut config: Config, signals: Signals) -> Result<(), Failure> {
     let budget = Budget::of_process();
-    if let Some(budget) = budget {
-        budget.clamp(&mut config);
-    }
+    budget.clamp(&mut config);
     let mut inherited = Inherited::take();
     let registry = Registry::new();
     let metrics = Metrics::new(&registry).map_err(Failure::internal)?;
@@ -79,9 +77,7 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), Failure> {
     info!(version = crate::VERSION, proxy = ?bound.addresses(), status = ?status_bound.addresses(), "gateway starts");
 
     let mut conf = server_conf(config.threads);
-    if let Some(budget) = budget {
-        conf.upstream_keepalive_pool_size = POOL.min((budget.idle / config.threads).max(1));
-    }
+    conf.upstream_keepalive_pool_size = POOL.min((budget.idle / config.threads).max(1));
     let status = Status { registry, metrics, sync, live: shared.live.clone(), draining: draining.clone() };
     // Until the end: whoever asks while requests end is told that the node is draining. A successor tells
     // of itself.

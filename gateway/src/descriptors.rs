@@ -29,15 +29,9 @@ impl Budget {
         Self { connections: part(4), in_flight: part(3), idle: part(1) }
     }
 
-    /// Raises the limit of this process and shares it out; `None` when the system does not tell it.
-    pub fn of_process() -> Option<Self> {
-        match descriptors::raise_limit() {
-            Ok(limit) => Some(Self::of(limit)),
-            Err(error) => {
-                warn!("cannot raise the limit of open files: {error}");
-                None
-            }
-        }
+    /// Raises the limit of this process and shares it out.
+    pub fn of_process() -> Self {
+        Self::of(descriptors::raise_limit())
     }
 
     /// Lowers the caps of a configuration to this budget.

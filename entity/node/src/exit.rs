@@ -1,6 +1,7 @@
 //! How a program ends: the exit codes, and a `main` that keeps to them.
 
 use std::fmt;
+use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -124,6 +125,36 @@ fn parse<Arguments: Parser>() -> Result<Arguments, Failure> {
         // Said already, over several lines and without the "error: " that it begins with.
         Failure { code: Code::Config, message: String::new() }
     })
+}
+
+/// Prints what a command was asked for. A reader that has closed the other end of a pipe has seen enough, which
+/// is no failure.
+///
+/// # Errors
+/// The standard output takes nothing for another reason, such as a full disk.
+pub fn print(text: &str) -> Result<(), Failure> {
+    match write_line(text) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(unprintable),
+    }
+}
+
+/// Prints what cannot be had a second time, such as a new secret.
+///
+/// # Errors
+/// The standard output does not take it, for whatever reason.
+pub fn print_once(text: &str) -> Result<(), Failure> {
+    write_line(text).map_err(unprintable)
+}
+
+fn write_line(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
+fn unprintable(error: io::Error) -> Failure {
+    Failure::unavailable(format!("cannot write to the standard output: {error}"))
 }
 
 fn report(failure: &Failure) -> ExitCode {

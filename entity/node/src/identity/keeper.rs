@@ -1,6 +1,5 @@
 //! Keeps what a node knows of itself and of those whom it trusts as its files have it, without a restart.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use super::certificate::{Leaf, Role};
 use super::files::{CERTIFICATE, IdentityError};
 use super::trust::{Authorities, Pins, Trust};
 use super::{Identity, Mode, client_config, server_config};
+use crate::file::FileVersion;
 
 /// How often a program looks whether its files have changed.
 pub const POLL: Duration = Duration::from_secs(1);
@@ -37,11 +37,8 @@ pub struct Keeper {
     files: Files,
     identity: Identity,
     trust: Trust,
-    read: [Option<Stamp>; 3],
+    read: [Option<FileVersion>; 3],
 }
-
-/// What tells one version of a file from the next without reading it: inode, length, time of change.
-type Stamp = (u64, u64, i64, i64);
 
 impl Keeper {
     /// Reads the files.
@@ -141,12 +138,7 @@ impl Files {
         }
     }
 
-    fn stamps(&self) -> [Option<Stamp>; 3] {
-        [Some(&self.certificate), Some(&self.key), self.ca.as_ref()].map(|path| stamp(path?))
+    fn stamps(&self) -> [Option<FileVersion>; 3] {
+        [Some(&self.certificate), Some(&self.key), self.ca.as_ref()].map(|path| Some(FileVersion::of(path?)))
     }
-}
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
 }

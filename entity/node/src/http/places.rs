@@ -1,0 +1,168 @@
+//! Who has a place: the caps on connections, and who loses its place when they are reached.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use super::Address;
+use super::activity::Activity;
+
+/// The places of some listeners.
+#[derive(Debug)]
+pub(super) struct Places {
+    most: usize,
+    most_per_source: usize,
+    open: Mutex<Open>,
+}
+
+/// Connections in the order in which they came.
+#[derive(Debug, Default)]
+struct Open {
+    next: u64,
+    connections: BTreeMap<u64, Connection>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    source: Source,
+    activity: Arc<Activity>,
+    evicted: CancellationToken,
+}
+
+/// What counts as one client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Source {
+    Ip(IpAddr),
+    User(u32),
+}
+
+/// The place of a connection, free again when this is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    places: Arc<Places>,
+    number: u64,
+    pub(super) activity: Arc<Activity>,
+    /// Cancelled when another connection has taken the place.
+    pub(super) evicted: CancellationToken,
+}
+
+impl Places {
+    pub(super) fn new(most: usize, most_per_source: usize) -> Self {
+        Self { most, most_per_source, open: Mutex::default() }
+    }
+
+    /// A place for a new connection, and whether another one has lost it; none, if all are taken by
+    /// connections that have a request.
+    pub(super) fn take(self: &Arc<Self>, address: Address) -> Option<(Place, bool)> {
+        let source = Source::of(address);
+        let mut open = self.open();
+        let evicted = if open.count(source) >= self.most_per_source {
+            open.evict(|other| other == source).then_some(true)?
+        } else if open.connections.len() >= self.most {
+            let largest = open.largest();
+            (open.evict(|other| Some(other) == largest) || open.evict(|_| true)).then_some(true)?
+        } else {
+            false
+        };
+        Some((self.add(&mut open, source), evicted))
+    }
+
+    fn add(self: &Arc<Self>, open: &mut Open, source: Source) -> Place {
+        let number = open.next;
+        open.next += 1;
+        let (activity, evicted) = (Arc::new(Activity::new()), CancellationToken::new());
+        let connection = Connection { source, activity: Arc::clone(&activity), evicted: evicted.clone() };
+        open.connections.insert(number, connection);
+        Place { places: Arc::clone(self), number, activity, evicted }
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    fn count(&self, source: Source) -> usize {
+        self.connections.values().filter(|connection| connection.source == source).count()
+    }
+
+    /// Takes the place of the oldest connection of such a source that has no request.
+    fn evict(&mut self, of: impl Fn(Source) -> bool) -> bool {
+        let mut oldest = self.connections.iter();
+        let number = oldest.find(|(_, connection)| of(connection.source) && connection.activity.evict());
+        let Some((&number, connection)) = number else { return false };
+        connection.evicted.cancel();
+        self.connections.remove(&number);
+        true
+    }
+
+    /// The source with the most connections.
+    fn largest(&self) -> Option<Source> {
+        let mut counts = BTreeMap::<Source, usize>::new();
+        for connection in self.connections.values() {
+            *counts.entry(connection.source).or_default() += 1;
+        }
+        counts.into_iter().max_by_key(|(_, count)| *count).map(|(source, _)| source)
+    }
+}
+
+impl Source {
+    /// One customer of a network has at least 64 bits of IPv6 for himself.
+    fn of(address: Address) -> Self {
+        match address {
+            Address::Unix { uid } => Self::User(uid),
+            Address::Tcp(address) => Self::Ip(match address.ip().to_canonical() {
+                IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+                ip => ip,
+            }),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.open().connections.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(ip: &str) -> Address {
+        Address::Tcp((ip.parse::<IpAddr>().unwrap(), 1).into())
+    }
+
+    #[test]
+    fn one_address_at_its_cap_evicts_its_own_oldest_silent_connection() {
+        let places = Arc::new(Places::new(4, 2));
+        let (first, _) = places.take(from("192.0.2.1")).unwrap();
+        let (second, _) = places.take(from("192.0.2.1")).unwrap();
+        let (_other, evicted) = places.take(from("192.0.2.2")).unwrap();
+        assert!(!evicted && first.activity.begin_request());
+        let (_third, evicted) = places.take(from("::ffff:192.0.2.1")).unwrap();
+        assert!(evicted && second.evicted.is_cancelled() && !first.evicted.is_cancelled());
+        assert!(!second.activity.begin_request());
+    }
+
+    #[test]
+    fn full_of_requests_refuses_and_full_of_silence_evicts_from_the_largest() {
+        let places = Arc::new(Places::new(3, 2));
+        let (small, _) = places.take(from("2001:db8:1::1")).unwrap();
+        let (large, _) = places.take(from("2001:db8:2::1")).unwrap();
+        let (_large, _) = places.take(from("2001:db8:2::2")).unwrap();
+        let (fourth, evicted) = places.take(from("192.0.2.1")).unwrap();
+        assert!(evicted && large.evicted.is_cancelled() && !small.evicted.is_cancelled());
+        drop(fourth);
+        assert!(places.take(from("192.0.2.1")).is_some_and(|(_, evicted)| !evicted));
+
+        let places = Arc::new(Places::new(1, 1));
+        let (only, _) = places.take(from("192.0.2.1")).unwrap();
+        assert!(only.activity.begin_request());
+        assert!(places.take(from("192.0.2.2")).is_none());
+        only.activity.end_request();
+        assert!(places.take(from("192.0.2.2")).is_some());
+    }
+}

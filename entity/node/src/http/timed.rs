@@ -1,0 +1,138 @@
+//! A stream with deadlines: for a header, for the pause between requests, for an answer to be taken. hyper has
+//! one for headers alone, which would end pauses too, and none for answers.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+use super::activity::{Activity, Phase};
+use super::{Bound, Shared};
+
+/// A client's connection.
+pub(super) struct Timed<S> {
+    inner: S,
+    activity: Arc<Activity>,
+    shared: Shared,
+    /// Runs while a header or the next request is awaited: for which of the two, and until when.
+    reading: Option<(Phase, Pin<Box<Sleep>>)>,
+    /// Runs while the client does not take what is sent.
+    writing: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Timed<S> {
+    pub(super) fn new(inner: S, activity: Arc<Activity>, shared: Shared) -> Self {
+        Self { inner, activity, shared, reading: None, writing: None }
+    }
+
+    /// Pending until the deadline of the phase, then an error. One of a header runs on while bytes drip.
+    fn poll_read_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let phase = self.activity.phase();
+        let allowed = match phase {
+            Phase::Header => self.shared.limits.header_timeout,
+            Phase::Idle => self.shared.limits.idle_timeout,
+            Phase::Busy | Phase::Evicted => {
+                self.reading = None;
+                return Poll::Pending;
+            }
+        };
+        if self.reading.as_ref().is_none_or(|(of, _)| *of != phase) {
+            self.reading = Some((phase, Box::pin(sleep(allowed))));
+        }
+        let Some((_, timer)) = &mut self.reading else { return Poll::Pending };
+        timer.as_mut().poll(context).map(|()| {
+            // That a pause ends is no fault of the client.
+            if phase == Phase::Header {
+                self.shared.met(Bound::HeaderTimeout);
+            }
+            Err(late())
+        })
+    }
+
+    /// `result`, or an error when the client has not taken for too long what is sent.
+    fn within_write_deadline<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        result: Poll<io::Result<T>>,
+        done: bool,
+    ) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            if done {
+                self.writing = None;
+            }
+            return result;
+        }
+        let allowed: Duration = self.shared.limits.write_timeout;
+        let timer = self.writing.get_or_insert_with(|| Box::pin(sleep(allowed)));
+        timer.as_mut().poll(context).map(|()| {
+            self.shared.met(Bound::WriteTimeout);
+            Err(late())
+        })
+    }
+}
+
+fn late() -> io::Error {
+    io::ErrorKind::TimedOut.into()
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let me = self.get_mut();
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut me.inner).poll_read(context, buffer);
+        if result.is_pending() {
+            return me.poll_read_deadline(context);
+        }
+        if buffer.filled().len() > before {
+            me.activity.begin_header();
+        }
+        result
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let me = self.get_mut();
+        let result = Pin::new(&mut me.inner).poll_write(context, bytes);
+        // An answer is taken when the last of it has gone, not when some of it has.
+        let done = matches!(result, Poll::Ready(Ok(written)) if written == bytes.len());
+        me.within_write_deadline(context, result, done)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let me = self.get_mut();
+        let result = Pin::new(&mut me.inner).poll_write_vectored(context, slices);
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        let done = matches!(result, Poll::Ready(Ok(written)) if written == length);
+        me.within_write_deadline(context, result, done)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let me = self.get_mut();
+        // hyper flushes when it has written everything.
+        let result = Pin::new(&mut me.inner).poll_flush(context);
+        me.within_write_deadline(context, result, true)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let me = self.get_mut();
+        let result = Pin::new(&mut me.inner).poll_shutdown(context);
+        me.within_write_deadline(context, result, true)
+    }
+}
