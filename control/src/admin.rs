@@ -5,6 +5,7 @@
 //! [`crate::error`].
 
 mod absent;
+mod access;
 mod applied;
 mod body;
 mod ca_certificate;
@@ -14,6 +15,7 @@ mod fields;
 mod form;
 mod info;
 mod layer;
+mod listener;
 mod nested;
 mod page;
 mod resource;
@@ -21,7 +23,9 @@ mod route;
 mod route_match;
 mod service;
 mod sni;
+mod socket;
 mod tags;
+mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -40,6 +44,9 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use uuid::Uuid;
 use wire::Position;
 
+pub(crate) use self::access::{Host, Origin};
+pub use self::listener::{Listeners, bind};
+pub use self::tls::TlsFiles;
 use crate::cluster::Registry;
 use crate::error::ApiError;
 use crate::metrics::AdminMetrics;

@@ -1,23 +1,24 @@
 //! Builds, wires, starts and stops: the only place that knows everything.
 
-use std::future::IntoFuture;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use node::exit::Failure;
+use node::http::{Listener, Shared, serve};
 use node::identity::Keeper;
-use node::node_id;
+use node::status::RESERVED_DESCRIPTORS;
+use node::tokens::TokenFile;
+use node::{descriptors, node_id};
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::admin::{self, AppState, NodeInfo};
+use crate::admin::{self, AppState, NodeInfo, bind};
 use crate::cluster::{self, Guard, Registry as DataPlanes, Watch};
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -80,24 +81,29 @@ struct App {
     guard: Guard,
     watch: Watch,
     listeners: Listeners,
+    /// Of the status listener.
+    status_tokens: Option<TokenFile>,
 }
 
 struct Listeners {
-    admin: TcpListener,
+    admin: admin::Listeners,
     cluster: TcpListener,
     status: TcpListener,
 }
 
 impl App {
     async fn build(config: Config) -> Result<Self, Failure> {
+        let descriptors = descriptors::raise_limit();
         let registry = Arc::new(Registry::new());
         let metrics = Metrics::new(&registry).map_err(Failure::internal)?;
         let keeper = Keeper::open(config.identity.clone()).map_err(Failure::unavailable)?;
         let listeners = Listeners {
-            admin: bind("admin.listen", config.admin).await?,
+            admin: admin::Listeners::bind(&config.admin, &metrics, descriptors).await?,
             cluster: bind("cluster.listen", config.cluster).await?,
-            status: bind("status.listen", config.status).await?,
+            status: bind("status.listen", config.status.listen).await?,
         };
+        let status_tokens = config.status.tokens.as_deref().map(TokenFile::open).transpose();
+        let status_tokens = status_tokens.map_err(Failure::unavailable)?;
         let node_id = node_id::keep(&config.data_dir, keeper.certified_id()).map_err(Failure::unavailable)?;
         let store = Store::open(&config.database_url).await.map_err(unreachable_database)?;
         if config.migrate {
@@ -123,6 +129,7 @@ impl App {
             guard,
             watch,
             listeners,
+            status_tokens,
         })
     }
 
@@ -133,11 +140,22 @@ impl App {
         let (mut tasks, mut followers) = (JoinSet::new(), JoinSet::new());
         let (admin, status) = (self.admin(), self.status(&stop));
         info!(
-            admin = %self.config.admin, cluster = %self.config.cluster, status = %self.config.status,
+            admin = %self.config.admin.listen, cluster = %self.config.cluster,
+            status = %self.config.status.listen,
             node_id = %self.node_id, "the control plane is running"
         );
-        tasks.spawn(http("admin", self.listeners.admin, admin, stop.clone()));
-        followers.spawn(http("status", self.listeners.status, status, last.clone()));
+        tasks.spawn(named("admin", self.listeners.admin.serve(admin, stop.clone())));
+        let refused = self.metrics.status_refused.clone();
+        let shared = Shared::new(self.config.status.limits.clone(), move |bound| {
+            refused.with_label_values(&[bound.as_str()]).inc();
+        });
+        let listener = Listener::Tcp(self.listeners.status);
+        followers.spawn(named("status", serve(listener, status, shared, RESERVED_DESCRIPTORS, last.clone())));
+        if let Some(tokens) = self.status_tokens {
+            let metrics = self.metrics.clone();
+            let count = move |good| metrics.count_token_reload(good);
+            tasks.spawn(named("status tokens", tokens.follow(stop.clone(), count)));
+        }
         let settings = cluster::Settings {
             node_id: self.node_id,
             version: crate::VERSION.to_owned(),
@@ -177,13 +195,15 @@ impl App {
         })
     }
 
-    fn status(&self, stop: &CancellationToken) -> Router {
-        status::router(status::Status {
+    fn status(&self, stop: &CancellationToken) -> status::Front {
+        let router = status::router(status::Status {
             registry: Arc::clone(&self.registry),
             store: self.store.clone(),
             head: self.publisher.head(),
             stop: stop.clone(),
-        })
+        });
+        let tokens = self.status_tokens.as_ref().map(TokenFile::tokens);
+        status::Front { router, tokens, refused: self.metrics.status_refused.clone() }
     }
 }
 
@@ -231,32 +251,8 @@ async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static s
     name
 }
 
-async fn http(
-    name: &'static str,
-    listener: TcpListener,
-    router: Router,
-    stop: CancellationToken,
-) -> &'static str {
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned());
-    if let Err(error) = server.into_future().await {
-        error!(%error, "the {name} listener failed");
-    }
-    name
-}
-
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::internal)
-}
-
-async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
-        let hint = match error.kind() {
-            std::io::ErrorKind::AddrInUse => "; end what listens there, or set another address",
-            _ => "",
-        };
-        Failure::unavailable(format!("cannot listen on {address} ({key}): {error}{hint}"))
-    })
 }
 
 fn unreachable_database(error: impl std::fmt::Display) -> Failure {

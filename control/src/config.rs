@@ -1,5 +1,7 @@
 //! The configuration of this node: what an operator writes, and what is made of it.
 
+mod admin;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,7 +9,10 @@ use std::time::Duration;
 use node::config::{ConfigError, Loaded};
 use node::identity::{Files, Mode, Role};
 use node::logging;
+use node::status::{self, RawStatus};
 use serde::{Deserialize, Serialize};
+
+pub use self::admin::{AdminSettings, RawAdmin};
 
 /// Between two heartbeats. Longer than an hour nobody would know whether the other is there.
 const HEARTBEATS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
@@ -41,14 +46,6 @@ pub struct RawDatabase {
     pub migrate: bool,
 }
 
-/// The section `admin`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawAdmin {
-    /// Where the Admin API listens; a loopback address, as long as there is no authentication.
-    pub listen: SocketAddr,
-}
-
 /// The section `cluster`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -69,14 +66,6 @@ pub struct RawCluster {
     pub heartbeat_interval: Duration,
 }
 
-/// The section `status`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawStatus {
-    /// Where `/metrics`, `/status` and `/status/ready` are served.
-    pub listen: SocketAddr,
-}
-
 /// The configuration, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -86,16 +75,16 @@ pub struct Config {
     pub database_url: String,
     /// Whether `run` brings the schema up to date.
     pub migrate: bool,
-    /// Where the Admin API listens.
-    pub admin: SocketAddr,
+    /// The Admin API.
+    pub admin: AdminSettings,
     /// Where data planes connect.
     pub cluster: SocketAddr,
     /// This node's certificate and key, and whom it trusts.
     pub identity: Files,
     /// Between two heartbeats.
     pub heartbeat: Duration,
-    /// Where metrics and status are served.
-    pub status: SocketAddr,
+    /// The status listener.
+    pub status: status::Settings,
     /// The log.
     pub log: logging::Settings,
     /// All of it, for the Admin API; passwords are masked.
@@ -122,11 +111,11 @@ impl Config {
             data_dir: raw.data_dir.clone(),
             database_url: parse_database(loaded)?,
             migrate: raw.database.migrate,
-            admin: parse_admin(loaded)?,
+            admin: admin::parse(loaded)?,
             cluster: raw.cluster.listen,
             identity: identity(raw),
             heartbeat: raw.cluster.heartbeat_interval,
-            status: raw.status.listen,
+            status: raw.status.parse(loaded)?,
             log: logging::Settings::parse(loaded, &raw.log)?,
             shown: shown(raw),
         })
@@ -144,16 +133,6 @@ fn parse_database(loaded: &Loaded<RawConfig>) -> Result<String, ConfigError> {
         }
         Some(url) => Err(loaded.violation("database.url", url, "expected sqlite://FILE or postgres://…")),
     }
-}
-
-fn parse_admin(loaded: &Loaded<RawConfig>) -> Result<SocketAddr, ConfigError> {
-    let listen = loaded.raw.admin.listen;
-    if listen.ip().is_loopback() {
-        return Ok(listen);
-    }
-    let reason = "the Admin API has no authentication, so it listens on loopback only; put a proxy that \
-                  authenticates in front of it";
-    Err(loaded.violation("admin.listen", listen, reason))
 }
 
 fn check_cluster(loaded: &Loaded<RawConfig>) -> Result<(), ConfigError> {
@@ -193,7 +172,7 @@ impl Default for RawConfig {
             database: RawDatabase::default(),
             admin: RawAdmin::default(),
             cluster: RawCluster::default(),
-            status: RawStatus::default(),
+            status: RawStatus::at(8008),
             log: logging::RawLog::default(),
         }
     }
@@ -202,12 +181,6 @@ impl Default for RawConfig {
 impl Default for RawDatabase {
     fn default() -> Self {
         Self { url: None, migrate: true }
-    }
-}
-
-impl Default for RawAdmin {
-    fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8001)) }
     }
 }
 
@@ -221,11 +194,5 @@ impl Default for RawCluster {
             mtls: Mode::default(),
             heartbeat_interval: Duration::from_secs(30),
         }
-    }
-}
-
-impl Default for RawStatus {
-    fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8008)) }
     }
 }

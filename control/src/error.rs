@@ -3,6 +3,8 @@
 //!
 //! A client reads what it can mend; what only an operator can mend is in the log, once.
 
+mod access;
+
 use std::borrow::Cow;
 
 use axum::Json;
@@ -13,6 +15,7 @@ use tracing::{error, warn};
 use uuid::Uuid;
 use wire::{FieldErrors, Violations};
 
+pub use self::access::AccessError;
 use crate::store::StoreError;
 
 /// Why a request was not done. Nothing has changed.

@@ -13,6 +13,7 @@ mod signals;
 pub mod snapshot;
 pub mod status;
 pub mod store;
+pub mod token;
 
 /// This program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,13 +1,12 @@
 //! `gibbon-control`: the control plane.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use control::config::Config;
-use control::{app, pki};
-use node::exit::Failure;
+use control::{app, pki, token};
+use node::exit::{Failure, print};
 use node::logging;
 
 #[global_allocator]
@@ -32,6 +31,9 @@ enum Command {
     /// Certificates for the cluster
     #[command(subcommand)]
     Pki(pki::Command),
+    /// Tokens for the Admin API and the status listeners
+    #[command(subcommand)]
+    Token(token::Command),
 }
 
 #[derive(Debug, clap::Args)]
@@ -46,10 +48,8 @@ fn main() -> ExitCode {
         Command::Run(file) => app::run(|| load(file.config.as_deref())),
         Command::Migrate(file) => app::migrate(&load(file.config.as_deref())?),
         Command::Check(file) => check(file.config.as_deref()),
-        Command::Pki(command) => {
-            print(&pki::run(command)?);
-            Ok(())
-        }
+        Command::Pki(command) => print(&pki::run(command)?),
+        Command::Token(command) => token::run(command),
     })
 }
 
@@ -62,11 +62,5 @@ fn load(file: Option<&Path>) -> Result<Config, Failure> {
 fn check(file: Option<&Path>) -> Result<(), Failure> {
     let loaded = node::config::load(file)?;
     Config::parse(&loaded)?;
-    print(loaded.print_effective().trim_end());
-    Ok(())
-}
-
-fn print(text: &str) {
-    // Whoever closed the other end has read enough.
-    writeln!(std::io::stdout(), "{text}").ok();
+    print(loaded.print_effective().trim_end())
 }

@@ -1,5 +1,6 @@
 //! Every metric of the control plane.
 
+use node::http::Bound;
 use node::link::LinkError;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result,
@@ -9,6 +10,7 @@ use uuid::Uuid;
 use wire::{Mode, NackReason, Position};
 
 use crate::cluster::guard;
+use crate::error::AccessError;
 
 /// Bounds in seconds: from what a request to SQLite takes to what a person gives up after.
 const DURATIONS: [f64; 15] =
@@ -21,6 +23,10 @@ pub struct Metrics {
     pub admin: AdminMetrics,
     /// The data planes' side.
     pub cluster: ClusterMetrics,
+    /// Requests and connections that the status listener has refused or cut off.
+    pub status_refused: IntCounterVec,
+    /// Changed files of tokens that were read while the program ran, by whether they were good.
+    pub token_reloads: IntCounterVec,
 }
 
 /// Metrics of the Admin API.
@@ -30,6 +36,10 @@ pub struct AdminMetrics {
     pub requests: IntCounterVec,
     /// From a request's header to its answer.
     pub request_duration: Histogram,
+    /// Requests and connections that were refused or cut off, by reason.
+    pub refused: IntCounterVec,
+    /// Changed files of its TLS that were read while the program ran, by whether they were good.
+    pub certificate_reloads: IntCounterVec,
 }
 
 /// Metrics of the data planes' side.
@@ -89,7 +99,27 @@ impl Metrics {
         let info =
             make.gauges("gibbon_build_info", "Always 1; the label tells the program's version", "version")?;
         info.with_label_values(&[crate::VERSION]).set(1);
-        Ok(Self { admin: AdminMetrics::new(&make)?, cluster: ClusterMetrics::new(&make)? })
+        Ok(Self {
+            admin: AdminMetrics::new(&make)?,
+            cluster: ClusterMetrics::new(&make)?,
+            status_refused: make.started(
+                "gibbon_status_refused_total",
+                "Requests and connections that the status listener has refused or cut off",
+                "reason",
+                Bound::ALL.map(Bound::as_str).into_iter().chain(crate::status::REASONS),
+            )?,
+            token_reloads: make.started(
+                "gibbon_token_reloads_total",
+                "Changed files of tokens that were read while the program ran",
+                "result",
+                RELOADS,
+            )?,
+        })
+    }
+
+    /// Counts a changed file of tokens.
+    pub fn count_token_reload(&self, good: bool) {
+        self.token_reloads.with_label_values(&[RELOADS[usize::from(!good)]]).inc();
     }
 }
 
@@ -105,7 +135,24 @@ impl AdminMetrics {
                 "gibbon_admin_request_duration_seconds",
                 "From a request's header to its answer",
             )?,
+            refused: make.started(
+                "gibbon_admin_refused_total",
+                "Requests and connections that the Admin API has refused or cut off",
+                "reason",
+                Bound::ALL.map(Bound::as_str).into_iter().chain(AccessError::ALL.map(AccessError::reason)),
+            )?,
+            certificate_reloads: make.started(
+                "gibbon_admin_certificate_reloads_total",
+                "Changed files of the Admin API's TLS that were read while the program ran",
+                "result",
+                RELOADS,
+            )?,
         })
+    }
+
+    /// Counts a changed file of TLS.
+    pub fn count_certificate_reload(&self, good: bool) {
+        self.certificate_reloads.with_label_values(&[RELOADS[usize::from(!good)]]).inc();
     }
 }
 
@@ -217,6 +264,9 @@ impl ClusterMetrics {
 
 const NODE: &str = "node_id";
 
+/// What becomes of a changed file.
+const RELOADS: [&str; 2] = ["done", "refused"];
+
 impl Maker<'_> {
     fn counter(&self, name: &str, help: &str) -> Result<IntCounter> {
         self.register(IntCounter::new(name, help)?)
@@ -224,6 +274,20 @@ impl Maker<'_> {
 
     fn counters(&self, name: &str, help: &str, label: &str) -> Result<IntCounterVec> {
         self.register(IntCounterVec::new(Opts::new(name, help), &[label])?)
+    }
+
+    /// With every series there from the start: the first event of one that appears with it is not seen by
+    /// Prometheus' `rate`.
+    fn started(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = &'static str>,
+    ) -> Result<IntCounterVec> {
+        let counters = self.counters(name, help, label)?;
+        values.into_iter().for_each(|value| counters.with_label_values(&[value]).reset());
+        Ok(counters)
     }
 
     fn gauge(&self, name: &str, help: &str) -> Result<IntGauge> {

@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::State;
+use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use prometheus::{Registry, TextEncoder};
+use node::http::{Handler, Peer, RequestBody};
+use node::tokens::{Tokens, sent};
+use prometheus::{IntCounterVec, Registry, TextEncoder};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tower_service::Service;
 use wire::Position;
 
 use crate::error;
@@ -28,12 +33,56 @@ pub struct Status {
     pub stop: CancellationToken,
 }
 
+/// Reasons why the status listener refuses a request, as labels of a metric.
+pub(crate) const REASONS: [&str; 1] = [TOKEN];
+const TOKEN: &str = "token";
+
+/// The path that needs no token: load balancers ask it, and learn nothing else.
+const READY: &str = "/status/ready";
+
+/// Answers requests that may be answered.
+#[derive(Clone, Debug)]
+pub struct Front {
+    /// The paths.
+    pub router: Router,
+    /// The tokens of which one is needed, if they are.
+    pub tokens: Option<watch::Receiver<Arc<Tokens>>>,
+    /// Counts refusals.
+    pub refused: IntCounterVec,
+}
+
+impl Handler for Front {
+    type Body = Body;
+
+    async fn handle(&self, request: Request<RequestBody>, _: Arc<Peer>) -> Response {
+        let may = match &self.tokens {
+            Some(tokens) if request.uri().path() != READY => {
+                let token = sent(request.headers()).ok().flatten();
+                token.is_some_and(|token| tokens.borrow().find(token).is_some())
+            }
+            _ => true,
+        };
+        if !may {
+            self.refused.with_label_values(&[TOKEN]).inc();
+            return unauthorized();
+        }
+        let Ok(response) = self.router.clone().call(request.map(Body::new)).await;
+        response
+    }
+}
+
+fn unauthorized() -> Response {
+    let text = Json(json!({ "message": "A token of status.tokens is needed, as Authorization: Bearer" }));
+    let challenge = HeaderValue::from_static("Bearer realm=\"gibbon\"");
+    (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)], text).into_response()
+}
+
 /// The paths of the status listener.
 pub fn router(status: Status) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/status", get(show))
-        .route("/status/ready", get(ready))
+        .route(READY, get(ready))
         .with_state(status)
 }
 

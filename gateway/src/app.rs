@@ -26,7 +26,7 @@ use crate::listener::{
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
-use crate::status::Status;
+use crate::status::{Status, StatusThread};
 use crate::upgrade::{Predecessor, Upgrade};
 use crate::upstream::{self, NameServers, Policy, Resolver};
 
@@ -63,7 +63,7 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), Failure> {
     let addresses = [&config.listen[..], &config.listen_tls].concat();
     let bound = Bound::inherit_or_bind(&addresses, &mut inherited).map_err(Failure::unavailable)?;
     let status_bound =
-        Bound::inherit_or_bind(&[config.status], &mut inherited).map_err(Failure::unavailable)?;
+        Bound::inherit_or_bind(&[config.status.listen], &mut inherited).map_err(Failure::unavailable)?;
     let listeners = duplicates(&[&bound, &status_bound])?;
     let predecessor = inherited.predecessor().map(Predecessor::new);
     let tickets = Tickets::read(inherited.tickets());
@@ -78,13 +78,16 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), Failure> {
 
     let mut conf = server_conf(config.threads);
     conf.upstream_keepalive_pool_size = POOL.min((budget.idle / config.threads).max(1));
-    let status = Status { registry, metrics, sync, live: shared.live.clone(), draining: draining.clone() };
+    let (live, tokens) = (shared.live.clone(), StatusThread::open_tokens(&config.status)?);
+    let status = Status { registry, metrics, sync, live, draining: draining.clone() };
     // Until the end: whoever asks while requests end is told that the node is draining. A successor tells
     // of itself.
     let status_draining = Draining::new();
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.add_service(proxy_service(&config, &server.configuration, &shared, bound, draining.clone()));
-    server.add_service(status_bound.serve("status", status, status_draining.clone()).on_threads(1));
+    let listeners_of_status = status_bound.into_listeners();
+    let _status =
+        StatusThread::start(listeners_of_status, status, tokens, &config.status, status_draining.clone())?;
 
     let fault = CancellationToken::new();
     let agent = AgentThread::start(agent, fault.clone())

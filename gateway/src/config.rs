@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use node::config::{ConfigError, Loaded};
 use node::identity::{Files, Mode, Role};
 use node::logging;
+use node::status::{self, RawStatus};
 use serde::{Deserialize, Serialize};
 
 use crate::cluster;
@@ -136,14 +137,6 @@ pub struct RawCluster {
     pub labels: BTreeMap<String, String>,
 }
 
-/// The section `status`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawStatus {
-    /// Where `/metrics`, `/status` and `/status/ready` are served.
-    pub listen: SocketAddr,
-}
-
 /// The configuration, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -176,7 +169,7 @@ pub struct Config {
     /// How long the look-up of an upstream's name may take.
     pub resolve_timeout: Duration,
     /// The status listener.
-    pub status: SocketAddr,
+    pub status: status::Settings,
     /// The log.
     pub log: logging::Settings,
 }
@@ -233,7 +226,7 @@ impl Config {
             cluster: parse_cluster(loaded)?,
             name_servers: raw.upstream.name_servers.clone(),
             resolve_timeout: parse_resolve_timeout(loaded)?,
-            status: raw.status.listen,
+            status: raw.status.parse(loaded)?,
             log: logging::Settings::parse(loaded, &raw.log)?,
         })
     }
@@ -400,7 +393,7 @@ impl Default for RawConfig {
             proxy: RawProxy::default(),
             upstream: RawUpstream::default(),
             cluster: RawCluster::default(),
-            status: RawStatus::default(),
+            status: RawStatus::at(8007),
             log: logging::RawLog::default(),
         }
     }
@@ -458,12 +451,6 @@ impl Default for RawCluster {
     }
 }
 
-impl Default for RawStatus {
-    fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8007)) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -512,6 +499,9 @@ mod tests {
             ("upstream.resolve_timeout", "1ms"),
             ("upstream.resolve_timeout", "1h"),
             ("status.listen", "nowhere"),
+            ("status.max_connections", "3"),
+            ("status.header_timeout", "0s"),
+            ("status.idle_timeout", "2days"),
             ("log.level", "loud"),
         ] {
             let error = parse(key, value).unwrap_err();

@@ -1,7 +1,6 @@
 //! The program `gibbon-gateway`: arguments and exit codes.
 
 use std::cell::Cell;
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use gateway::config::{Config, RawConfig};
 use gateway::drain::Signals;
 use gateway::{app, echo, health};
-use node::exit::Failure;
+use node::exit::{Failure, print};
 use node::{config, logging};
 
 /// Made for many small allocations on many threads, which is what requests are.
@@ -54,9 +53,9 @@ fn main() -> ExitCode {
         Command::Run(with) => run(with.config.as_deref()),
         Command::Check(with) => check(with.config.as_deref()),
         Command::Health(with) => {
-            let health = health::ask(Config::load(with.config.as_deref())?.status);
+            let health = health::ask(Config::load(with.config.as_deref())?.status.listen);
             healthy.set(health.is_ok());
-            say(&health.unwrap_or_else(|reason| reason))
+            print(&health.unwrap_or_else(|reason| reason))
         }
         Command::Echo { listen } => echo::run(listen),
     });
@@ -73,12 +72,5 @@ fn run(file: Option<&Path>) -> Result<(), Failure> {
 fn check(file: Option<&Path>) -> Result<(), Failure> {
     let loaded = config::load::<RawConfig>(file)?;
     Config::parse(&loaded)?;
-    say(loaded.print_effective().trim_end())
-}
-
-fn say(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout();
-    // Whoever closed the other end has heard enough.
-    writeln!(out, "{text}").ok();
-    Ok(())
+    print(loaded.print_effective().trim_end())
 }

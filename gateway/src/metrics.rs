@@ -7,6 +7,7 @@ use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result,
 };
 
+use node::http::Bound;
 use wire::{Mode, NackReason};
 
 use crate::error::Failure;
@@ -30,6 +31,10 @@ pub struct Metrics {
     pub connections: ConnectionMetrics,
     /// How the configuration comes.
     pub sync: SyncMetrics,
+    /// Requests and connections that the status listener has refused or cut off.
+    pub status_refused: IntCounterVec,
+    /// Changed files of tokens that were read while the program ran, by whether they were good.
+    pub token_reloads: IntCounterVec,
 }
 
 /// What requests do.
@@ -140,6 +145,8 @@ impl Metrics {
             http: HttpMetrics::new(registry)?,
             connections: ConnectionMetrics::new(registry)?,
             sync: SyncMetrics::new(registry)?,
+            status_refused: status_refused(registry)?,
+            token_reloads: token_reloads(registry)?,
         };
         registry.register(Box::new(node::logging::dropped_lines()))?;
         let opts = Opts::new("gibbon_build_info", "Always 1; the version of this program is the label");
@@ -323,6 +330,19 @@ impl SyncMetrics {
             )?,
         })
     }
+}
+
+fn status_refused(registry: &Registry) -> Result<IntCounterVec> {
+    let name = "gibbon_status_refused_total";
+    let help = "Requests and connections that the status listener has refused or cut off";
+    let reasons = Bound::ALL.map(Bound::as_str).into_iter().chain(crate::status::REASONS);
+    Ok(started(counters(registry, name, help, "reason")?, reasons))
+}
+
+fn token_reloads(registry: &Registry) -> Result<IntCounterVec> {
+    let name = "gibbon_token_reloads_total";
+    let help = "Changed files of tokens that were read while the program ran";
+    Ok(started(counters(registry, name, help, "result")?, ["done", "refused"]))
 }
 
 fn certificate_reloads(registry: &Registry) -> Result<IntCounterVec> {

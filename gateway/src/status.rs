@@ -1,15 +1,20 @@
 //! The status listener: metrics, counters, the state of the sync, readiness.
 
+mod thread;
+
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderValue, Method, Response, StatusCode};
-use pingora::apps::http_app::ServeHttp;
-use pingora::protocols::http::ServerSession;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use node::http::{Handler, Peer, RequestBody};
+use node::tokens::{Tokens, sent};
 use prometheus::{Encoder, Registry, TextEncoder};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
+pub use self::thread::StatusThread;
 use crate::cluster;
 use crate::drain::Draining;
 use crate::live::Live;
@@ -33,12 +38,50 @@ pub struct Status {
 /// The hash that Kong shows before there is a configuration.
 const NO_HASH: &str = "00000000000000000000000000000000";
 
-#[async_trait]
-impl ServeHttp for Status {
-    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        let header = session.req_header();
-        self.answer(&header.method, header.uri.path())
+/// Reasons why the status listener refuses a request, as labels of a metric.
+pub(crate) const REASONS: [&str; 1] = [TOKEN];
+const TOKEN: &str = "token";
+
+/// The path that needs no token: load balancers ask it, and learn nothing else.
+const READY: &str = "/status/ready";
+
+/// Answers requests that may be answered.
+#[derive(Clone, Debug)]
+struct Front {
+    status: Arc<Status>,
+    /// The tokens of which one is needed, if they are.
+    tokens: Option<watch::Receiver<Arc<Tokens>>>,
+}
+
+impl Handler for Front {
+    type Body = Full<Bytes>;
+
+    async fn handle(&self, request: Request<RequestBody>, _: Arc<Peer>) -> Response<Full<Bytes>> {
+        let path = request.uri().path();
+        let response = if path == READY || self.lets_in(request.headers()) {
+            self.status.answer(request.method(), path)
+        } else {
+            self.status.metrics.status_refused.with_label_values(&[TOKEN]).inc();
+            unauthorized()
+        };
+        response.map(Full::from)
     }
+}
+
+impl Front {
+    fn lets_in(&self, headers: &HeaderMap) -> bool {
+        let Some(tokens) = &self.tokens else { return true };
+        let token = sent(headers).ok().flatten();
+        token.is_some_and(|token| tokens.borrow().find(token).is_some())
+    }
+}
+
+fn unauthorized() -> Response<Vec<u8>> {
+    let text = message("A token of status.tokens is needed, as Authorization: Bearer");
+    let mut response = json_response(StatusCode::UNAUTHORIZED, &text);
+    let challenge = HeaderValue::from_static("Bearer realm=\"gibbon\"");
+    response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    response
 }
 
 impl Status {
@@ -49,7 +92,7 @@ impl Status {
         match path {
             "/metrics" => self.metrics_response(),
             "/status" => json_response(StatusCode::OK, &self.status()),
-            "/status/ready" => match self.not_ready() {
+            READY => match self.not_ready() {
                 Some(reason) => json_response(StatusCode::SERVICE_UNAVAILABLE, &message(reason)),
                 None => json_response(StatusCode::OK, &message("ready")),
             },
@@ -111,10 +154,8 @@ fn json_response(status: StatusCode, body: &Value) -> Response<Vec<u8>> {
 }
 
 fn response(status: StatusCode, content_type: HeaderValue, body: Vec<u8>) -> Response<Vec<u8>> {
-    let length = HeaderValue::from(body.len());
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, content_type);
-    response.headers_mut().insert(CONTENT_LENGTH, length);
     response
 }

@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -18,7 +18,6 @@ use crate::error::ApiError;
 pub(super) async fn around(State(admin): State<Shared>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let counted = InFlight::new(&admin);
-    let method = request.method().clone();
     let mut response = match Wait::parse(request.uri().query().unwrap_or_default()) {
         Ok(wait) => {
             let mut response = caught(next.run(request)).await;
@@ -35,7 +34,7 @@ pub(super) async fn around(State(admin): State<Shared>, request: Request, next: 
     let metrics = &admin.state.metrics;
     metrics.requests.with_label_values(&[response.status().as_str()]).inc();
     metrics.request_duration.observe(taken.as_secs_f64());
-    common_headers(&mut response, &admin, &method);
+    common_headers(&mut response, &admin);
     response.headers_mut().insert("x-kong-admin-latency", HeaderValue::from(taken.as_millis() as u64));
     response
 }
@@ -48,19 +47,11 @@ async fn caught(handler: impl Future<Output = Response>) -> Response {
     })
 }
 
-fn common_headers(response: &mut Response, admin: &Admin, method: &Method) {
+fn common_headers(response: &mut Response, admin: &Admin) {
     let server = HeaderValue::try_from(format!("gibbon/{}", admin.state.node.version));
     let headers = response.headers_mut();
     if let Ok(server) = server {
         headers.insert(header::SERVER, server);
-    }
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-    if method == Method::OPTIONS {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Content-Type"));
-        if let Some(allow) = headers.get(header::ALLOW).cloned() {
-            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allow);
-        }
     }
 }
 

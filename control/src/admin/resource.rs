@@ -1,14 +1,15 @@
 //! What all resources have in common: list, create, read, replace, change and remove, by id or by name.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Json};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use wire::Violations;
 
+use super::access::Entity;
 use super::body::Body;
 use super::fields::Fields;
 use super::page::Listing;
@@ -332,5 +333,6 @@ pub(super) async fn answer<R: Resource>(
     written: &Written<Row<R>>,
 ) -> Response {
     let shown = shown::<R>(admin, &written.row).await.unwrap_or_else(|_| Json(R::view(&written.row)));
-    (status, [(REVISION, written.revision.to_string())], shown).into_response()
+    let entity = Entity(shown["id"].as_str().unwrap_or_default().to_owned());
+    (status, [(REVISION, written.revision.to_string())], Extension(entity), shown).into_response()
 }

@@ -23,7 +23,7 @@ async fn tell(database: Database) {
     let mut control = Control::new(database, &certs::valid(folder.path(), "cluster"));
     control.node.start().await;
     let (admin, file) = (control.admin(), state_file(folder.path()));
-    let deck = Deck { url: format!("http://{}", admin.address()), folder: folder.path() };
+    let deck = Deck { url: format!("http://{}", admin.address()), folder: folder.path(), headers: None };
 
     assert!(deck.run(&["ping"]).await.contains("Successfully connected"));
     let state = file.to_str().unwrap();
@@ -52,6 +52,31 @@ async fn tell(database: Database) {
         let left = admin.get(collection).await.unwrap().expect(200).json();
         assert_eq!(left["data"], serde_json::json!([]), "{collection}");
     }
+    control.node.stop().await;
+}
+
+#[tokio::test]
+async fn token_is_needed_and_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut control = Control::new(Database::Sqlite, &certs::valid(folder.path(), "cluster"));
+    let token = node::tokens::create("deck", node::tokens::TokenRole::Admin).unwrap();
+    let tokens = folder.path().join("tokens");
+    fs::write(&tokens, token.line).unwrap();
+    control.node.set("admin.tokens", tokens.display());
+    control.node.start().await;
+    let (admin, file) = (control.admin(), state_file(folder.path()));
+    let headers = Some(format!("Kong-Admin-Token:{}", token.secret));
+    let deck = Deck { url: format!("http://{}", admin.address()), folder: folder.path(), headers };
+
+    assert!(deck.run(&["ping"]).await.contains("Successfully connected"));
+    let state = file.to_str().unwrap();
+    assert!(deck.run(&["sync", "--state", state]).await.contains("Created: 8"));
+    let dumped = folder.path().join("dumped.yaml");
+    deck.run(&["dump", "--output-file", dumped.to_str().unwrap()]).await;
+    deck.run(&["reset", "--force"]).await;
+
+    let without = Deck { headers: None, ..deck };
+    assert!(!without.output(&["ping"]).await.status.success());
     control.node.stop().await;
 }
 
@@ -93,19 +118,28 @@ fn state_file(folder: &Path) -> PathBuf {
 struct Deck<'a> {
     url: String,
     folder: &'a Path,
+    /// Sent with each request.
+    headers: Option<String>,
 }
 
 impl Deck<'_> {
     /// What it says; it must end well.
     async fn run(&self, arguments: &[&str]) -> String {
-        let mut deck = Command::new("deck");
-        // It looks there for a configuration of its own.
-        deck.env("HOME", self.folder).args(["--kong-addr", &self.url]).args(arguments).kill_on_drop(true);
-        let output = deck.output().await.expect("deck is installed");
+        let output = self.output(arguments).await;
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said).into_owned();
         assert!(output.status.success(), "deck {arguments:?}: {said}");
         said
+    }
+
+    async fn output(&self, arguments: &[&str]) -> std::process::Output {
+        let mut deck = Command::new("deck");
+        // It looks there for a configuration of its own.
+        deck.env("HOME", self.folder).args(["--kong-addr", &self.url]).args(arguments).kill_on_drop(true);
+        if let Some(headers) = &self.headers {
+            deck.args(["--headers", headers]);
+        }
+        deck.output().await.expect("deck is installed")
     }
 }
 

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 //! The control plane from the outside, alone and with a real data plane.
 
+mod access;
 mod admin;
 mod deck;
 mod explained;

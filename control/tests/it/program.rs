@@ -41,14 +41,31 @@ fn folder() -> tempfile::TempDir {
 
 #[test]
 fn bad_configuration_ends_with_64_and_names_key_value_and_place() {
-    let cases: [(&str, &[&str]); 9] = [
+    let cases: [(&str, &[&str]); 20] = [
         ("colour = 1", &["colour", "config.toml"]),
         ("[cluster]\nlisten_on = \"127.0.0.1:1\"", &["cluster.listen_on"]),
         ("[cluster]\nlisten = \"here\"", &["cluster.listen", "here"]),
         ("[cluster]\nmtls = \"none\"", &["cluster.mtls", "none", "shared"]),
         ("[cluster]\nmtls = \"pki\"", &["cluster.mtls", "pki", "cluster.ca"]),
         ("[cluster]\nheartbeat_interval = \"10ms\"", &["cluster.heartbeat_interval", "10ms", "1s"]),
-        ("[admin]\nlisten = \"0.0.0.0:8001\"", &["admin.listen", "0.0.0.0:8001", "authentication"]),
+        (
+            "[admin]\nlisten = \"0.0.0.0:8001\"",
+            &["admin.listen", "0.0.0.0:8001", "authentication", "token create"],
+        ),
+        (
+            "[admin]\nlisten_tls = \"0.0.0.0:1\"\ntls_cert = \"a\"\ntls_key = \"b\"",
+            &["admin.listen_tls", "authentication", "admin.client_ca"],
+        ),
+        ("[admin]\nlisten_tls = \"127.0.0.1:1\"", &["admin.listen_tls", "admin.tls_cert"]),
+        ("[admin]\nclient_ca = \"ca.crt\"", &["admin.client_ca", "admin.listen_tls"]),
+        ("[admin]\nallowed_origins = [\"*\"]", &["admin.allowed_origins", "*", "https://admin.example"]),
+        ("[admin]\nallowed_origins = [\"null\"]", &["admin.allowed_origins", "null"]),
+        ("[admin]\nallowed_hosts = [\"a:80\"]", &["admin.allowed_hosts", "a:80", "without a port"]),
+        ("[admin]\nsocket_mode = \"0666\"", &["admin.socket_mode", "0666", "0660"]),
+        ("[admin]\nmax_connections = 0", &["admin.max_connections", "from 1 to"]),
+        ("[admin]\nmax_header_bytes = 100", &["admin.max_header_bytes", "from 8192"]),
+        ("[admin]\nbody_timeout = \"2m\"", &["admin.body_timeout", "2m", "60s at most"]),
+        ("[status]\nheader_timeout = \"0s\"", &["status.header_timeout", "100ms"]),
         ("[database]\nurl = \"mysql://root@db/gibbon\"", &["database.url", "mysql", "postgres"]),
         ("[log]\nlevel = \"shout\"", &["log.level", "shout"]),
     ];
@@ -110,6 +127,46 @@ fn check_prints_every_key_with_its_place() {
     assert!(output.status.success(), "{printed}");
     assert!(printed.contains("admin.listen = \"127.0.0.1:8001\"  # default"), "{printed}");
     assert!(printed.contains("GIBBON_DATABASE__URL") && !printed.contains("secret"), "{printed}");
+}
+
+#[test]
+fn closed_pipe_is_no_panic() {
+    let folder = folder();
+    let name = folder.path().to_str().unwrap().to_owned();
+    let pair = [&name, "/pair.crt"].concat();
+    let token = ["token", "create", "--role", "read", "--name", "a"];
+    let file = folder.path().join("tokens");
+    let into_file = [&token[..], &["--file", file.to_str().unwrap()]].concat();
+    for (arguments, code) in [
+        (&["check"][..], 0),
+        (&["pki", "gen-cert", &pair], 0),
+        (&["pki", "init", "--dir", &name], 0),
+        (&["pki", "show", &name], 0),
+        (&["--help"], 0),
+        (&["--version"], 0),
+        // Nobody has seen it, and it cannot be had again.
+        (&token, 69),
+        (&into_file, 69),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_gibbon-control"))
+            .args(arguments)
+            .current_dir(folder.path())
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .spawn()
+            .and_then(std::process::Child::wait_with_output)
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(!said.contains("panicked"), "{arguments:?}: {said}");
+    }
+    assert!(!file.exists());
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let mut check = Command::new(env!("CARGO_BIN_EXE_gibbon-control"));
+    let output = check.arg("check").current_dir(folder.path()).stdout(full).output().unwrap();
+    assert_exit(&output, 69, &["standard output"]);
 }
 
 #[tokio::test]

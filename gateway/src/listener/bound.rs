@@ -87,6 +87,11 @@ impl Bound {
         self.listeners.iter().map(|(address, _)| *address).collect()
     }
 
+    /// The listeners, for who accepts on them without Pingora.
+    pub fn into_listeners(self) -> Vec<TcpListener> {
+        self.listeners.into_iter().map(|(_, listener)| listener).collect()
+    }
+
     /// The service of `app` on these listeners, until `draining` begins.
     pub fn serve<A>(self, name: &str, app: A, draining: Draining) -> Listening<A> {
         let mut service = Service::new(name.to_owned(), app);
@@ -98,14 +103,6 @@ impl Bound {
             fds.add(address, listener.into_raw_fd());
         }
         Listening { service, fds: Arc::new(Mutex::new(fds)), draining }
-    }
-}
-
-impl<A> Listening<A> {
-    /// On so many threads, rather than on as many as the server's other services.
-    pub fn on_threads(mut self, threads: usize) -> Self {
-        self.service.threads = Some(threads);
-        self
     }
 }
 

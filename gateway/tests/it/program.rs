@@ -1,5 +1,7 @@
 //! The program: arguments, exit codes, signals, status.
 
+mod status;
+
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -79,7 +81,14 @@ impl Node {
     }
 
     async fn run(&self) -> (Running, Client) {
-        let running = Running(self.command("run").stderr(Stdio::inherit()).spawn().unwrap());
+        self.run_with(&[]).await
+    }
+
+    /// With these variables set, too.
+    async fn run_with(&self, variables: &[(&str, &str)]) -> (Running, Client) {
+        let mut command = self.command("run");
+        command.envs(variables.iter().copied());
+        let running = Running(command.stderr(Stdio::inherit()).spawn().unwrap());
         let status = Client::new(self.status.address());
         wait::eventually(SOON, || status.get("/status")).await;
         (running, status)
@@ -108,6 +117,25 @@ fn check_prints_each_key_with_its_origin() {
     let printed = String::from_utf8(output.stdout).unwrap();
     assert!(printed.contains("proxy.max_in_flight = 77  # env GIBBON_PROXY__MAX_IN_FLIGHT"), "{printed}");
     assert!(printed.contains("proxy.header_timeout = \"10s\"  # default"), "{printed}");
+}
+
+#[test]
+fn closed_pipe_is_no_panic() {
+    for (arguments, code) in [(&["check"][..], 0), (&["health"], 1), (&["--help"], 0), (&["--version"], 0)] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = program()
+            .args(arguments)
+            .env("GIBBON_STATUS__LISTEN", ports::reserve().to_string())
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .spawn()
+            .and_then(std::process::Child::wait_with_output)
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(!said.contains("panicked"), "{arguments:?}: {said}");
+    }
 }
 
 #[test]

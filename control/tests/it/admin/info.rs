@@ -27,14 +27,14 @@ async fn common_headers(admin: &Admin) {
         [("GET", "/services", 200), ("GET", "/nowhere", 404), ("OPTIONS", "/routes", 204)]
     {
         let answer = admin.client.send(&Request::new(method, target)).await.unwrap().expect(status);
-        assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+        assert_eq!(answer.header("access-control-allow-origin"), None);
         assert_eq!(answer.header("server"), Some(concat!("gibbon/", env!("CARGO_PKG_VERSION"))));
         answer.header("x-kong-admin-latency").unwrap().parse::<u64>().unwrap();
     }
     let options = admin.client.send(&Request::new("OPTIONS", "/services")).await.unwrap().expect(204);
     let allow = options.header("allow").unwrap();
     assert!(["GET", "HEAD", "POST"].iter().all(|method| allow.contains(method)), "{allow}");
-    assert_eq!(options.header("access-control-allow-methods"), Some(allow));
+    assert_eq!(options.header("access-control-allow-methods"), None);
 }
 
 async fn paths_and_methods_that_are_not_there(admin: &Admin) {

@@ -1,0 +1,146 @@
+//! The listeners of the Admin API: a port, a port with TLS, a Unix socket. All have the same bounds together.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use node::exit::Failure;
+use node::http::{Handler, Listener, Peer, RequestBody, Shared, serve};
+use node::tokens::TokenFile;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tower_service::Service;
+
+use super::access::{Access, Credentials, SharedAccess};
+use super::socket::{self, SocketFile};
+use super::tls::TlsWatch;
+use crate::config::AdminSettings;
+use crate::metrics::{AdminMetrics, Metrics};
+
+/// Wrong tokens whose answers are delayed: this part of the requests in flight.
+const DELAYED_PART: usize = 8;
+
+/// Bound listeners, not accepting yet, and the files by which they know clients.
+#[derive(Debug)]
+pub struct Listeners {
+    listeners: Vec<Listener>,
+    socket: Option<SocketFile>,
+    shared: Shared,
+    access: SharedAccess,
+    tokens: Option<TokenFile>,
+    tls: Option<TlsWatch>,
+    metrics: Metrics,
+}
+
+impl Listeners {
+    /// Reads the files and binds the addresses; `descriptors` is how many the process may have.
+    ///
+    /// # Errors
+    /// A file cannot be used, or an address not be listened on.
+    pub async fn bind(
+        settings: &AdminSettings,
+        metrics: &Metrics,
+        descriptors: usize,
+    ) -> Result<Self, Failure> {
+        let tokens = settings.tokens.as_deref().map(TokenFile::open).transpose();
+        let tokens = tokens.map_err(Failure::unavailable)?;
+        let mut listeners = vec![Listener::Tcp(bind("admin.listen", settings.listen).await?)];
+        let tls = match &settings.tls {
+            None => None,
+            Some((address, files)) => {
+                let tls = TlsWatch::open(files.clone()).map_err(Failure::unavailable)?;
+                listeners.push(Listener::Tls(bind("admin.listen_tls", *address).await?, tls.config()));
+                Some(tls)
+            }
+        };
+        let socket = match &settings.socket {
+            None => None,
+            Some((path, mode)) => {
+                let (listener, file) = socket::bind(path, *mode).map_err(|error| {
+                    let path = path.display();
+                    Failure::unavailable(format!("cannot listen on {path} (admin.socket): {error}"))
+                })?;
+                listeners.push(Listener::Unix(listener));
+                Some(file)
+            }
+        };
+        let credentials = Credentials::new(
+            tokens.as_ref().map(TokenFile::tokens),
+            tls.as_ref().map(TlsWatch::trusted),
+            (settings.limits.max_in_flight / DELAYED_PART).max(1),
+        );
+        let access = Access {
+            hosts: settings.hosts.clone(),
+            origins: settings.origins.clone(),
+            credentials,
+            metrics: metrics.admin.clone(),
+        };
+        let shared = bounded(settings, &metrics.admin, descriptors);
+        let (access, metrics) = (Arc::new(access), metrics.clone());
+        Ok(Self { listeners, socket, shared, access, tokens, tls, metrics })
+    }
+
+    /// Serves `router` until `stop`, and then until the last answer.
+    pub async fn serve(self, router: Router, stop: CancellationToken) {
+        let front = Front { router, access: self.access };
+        let mut tasks = JoinSet::new();
+        for listener in self.listeners {
+            tasks.spawn(serve(listener, front.clone(), self.shared.clone(), 0, stop.clone()));
+        }
+        if let Some(tokens) = self.tokens {
+            let metrics = self.metrics.clone();
+            tasks.spawn(tokens.follow(stop.clone(), move |good| metrics.count_token_reload(good)));
+        }
+        if let Some(tls) = self.tls {
+            let metrics = self.metrics.admin;
+            tasks.spawn(tls.follow(stop, move |good| metrics.count_certificate_reload(good)));
+        }
+        while tasks.join_next().await.is_some() {}
+        drop(self.socket);
+    }
+}
+
+fn bounded(settings: &AdminSettings, metrics: &AdminMetrics, descriptors: usize) -> Shared {
+    let refused = metrics.refused.clone();
+    Shared::new(settings.limits.clone().within(descriptors), move |bound| {
+        refused.with_label_values(&[bound.as_str()]).inc();
+    })
+}
+
+/// Binds the address of a key.
+///
+/// # Errors
+/// The address is in use or not this machine's.
+pub async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "; end what listens there, or set another address",
+            _ => "",
+        };
+        Failure::unavailable(format!("cannot listen on {address} ({key}): {error}{hint}"))
+    })
+}
+
+/// Who may, before what is answered.
+#[derive(Clone)]
+struct Front {
+    router: Router,
+    access: SharedAccess,
+}
+
+impl Handler for Front {
+    type Body = Body;
+
+    async fn handle(&self, request: Request<RequestBody>, peer: Arc<Peer>) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let answer = async |parts| {
+            let request = Request::from_parts(parts, Body::new(body));
+            let Ok(response) = self.router.clone().call(request).await;
+            response
+        };
+        self.access.guard(parts, &peer, answer).await
+    }
+}
