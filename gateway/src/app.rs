@@ -83,11 +83,9 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), Failure> {
     // Until the end: whoever asks while requests end is told that the node is draining. A successor tells
     // of itself.
     let status_draining = Draining::new();
+    let accepting = status_draining.clone();
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.add_service(proxy_service(&config, &server.configuration, &shared, bound, draining.clone()));
-    let listeners_of_status = status_bound.into_listeners();
-    let _status =
-        StatusThread::start(listeners_of_status, status, tokens, &config.status, status_draining.clone())?;
 
     let fault = CancellationToken::new();
     let agent = AgentThread::start(agent, fault.clone())
@@ -110,6 +108,9 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), Failure> {
         upgrade,
         predecessor,
     };
+    // As late as the proxy: a successor does not answer for itself before it is ready.
+    let status_listeners = status_bound.into_listeners();
+    let _status = StatusThread::start(status_listeners, status, tokens, &config.status, accepting)?;
     server.run(RunArgs { shutdown_signal: Box::new(shutdown) });
 
     agent.stop(AGENT_PATIENCE);

@@ -133,13 +133,13 @@ fn check_prints_every_key_with_its_place() {
 fn closed_pipe_is_no_panic() {
     let folder = folder();
     let name = folder.path().to_str().unwrap().to_owned();
-    let pair = [&name, "/pair.crt"].concat();
+    let (cert, key) = (format!("{name}/pair.crt"), format!("{name}/pair.key"));
     let token = ["token", "create", "--role", "read", "--name", "a"];
     let file = folder.path().join("tokens");
     let into_file = [&token[..], &["--file", file.to_str().unwrap()]].concat();
     for (arguments, code) in [
         (&["check"][..], 0),
-        (&["pki", "gen-cert", &pair], 0),
+        (&["pki", "gen-cert", &cert, &key], 0),
         (&["pki", "init", "--dir", &name], 0),
         (&["pki", "show", &name], 0),
         (&["--help"], 0),
