@@ -3,7 +3,7 @@
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -83,7 +83,7 @@ impl Drop for MarkFile {
 }
 
 impl Shared {
-    fn work(&self, path: &PathBuf, mut file: File) {
+    fn work(&self, path: &Path, mut file: File) {
         while let Some((text, number)) = self.next() {
             let written = write(path, &mut file, &text);
             let mut slot = self.slot.lock();
