@@ -1,10 +1,10 @@
 //! Where a request is sent: an address of its service's host, with the service's timeouts, as often as
 //! the service allows.
 
-mod depth;
 mod policy;
 mod resolver;
 mod trust;
+mod verifier;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

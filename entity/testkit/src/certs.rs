@@ -48,6 +48,21 @@ pub fn server(folder: &Path, name: &str, names: &[&str]) -> Pair {
     write_pair(folder, name, &certificate.pem(), &key)
 }
 
+/// As [`server`], but of an authority of its own: what `openssl req -x509` makes.
+///
+/// # Panics
+///
+/// When the files cannot be written.
+pub fn own_authority(folder: &Path, name: &str, names: &[&str], to: Duration) -> Pair {
+    let key = new_key();
+    let mut params = params(name, -Duration::days(30), to);
+    let names = names.iter().map(|name| SanType::DnsName((*name).try_into().expect("a name is ASCII")));
+    params.subject_alt_names = names.collect();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let certificate = params.self_signed(&key).expect("a key signs its own certificate");
+    write_pair(folder, name, &certificate.pem(), &key)
+}
+
 /// As [`valid`], but expired an hour ago.
 pub fn expired(folder: &Path, name: &str) -> Pair {
     make(folder, name, -Duration::days(30), -Duration::HOUR)

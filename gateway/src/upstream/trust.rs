@@ -14,7 +14,7 @@ use rustls::{ClientConfig, RootCertStore, SignatureScheme};
 use tracing::error;
 use wire::{CaCertificate, Key};
 
-use super::depth::DepthLimit;
+use super::verifier::UpstreamVerifier;
 use crate::keys::Keys;
 
 /// What a service's connections go by, other than the name that is verified.
@@ -58,18 +58,19 @@ impl Trust {
         let mut hash = blake3::Hasher::new();
         identity.into_iter().flat_map(|keys| keys.certificates()).for_each(|shown| part(&mut hash, shown));
         hash.update(b"authorities");
-        let mut roots = RootCertStore::empty();
+        let (mut roots, mut named) = (RootCertStore::empty(), Vec::new());
         for authority in authorities {
             for root in parse_roots(authority)? {
                 part(&mut hash, &root);
-                roots.add(root).map_err(|error| unusable(authority, error))?;
+                roots.add(root.clone()).map_err(|error| unusable(authority, error))?;
+                named.push(root);
             }
         }
         hash.update(b"depth").update(&depth.map_or([0, 0], |depth| [1, depth]));
         let roots = if roots.is_empty() { SYSTEM.clone() } else { Arc::new(roots) };
         let digest = hash.finalize();
         let group = digest.as_bytes().first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
-        Ok(Self { config: Arc::new(config(identity, roots, depth)), group })
+        Ok(Self { config: Arc::new(config(identity, roots, named, depth)), group })
     }
 
     /// Whether connections may be shared: the same for the same certificates and depth, and for no others.
@@ -87,14 +88,18 @@ impl Trust {
 
 /// Sessions that it resumes are its own: rustls keeps them within a configuration, and with the verifier that they
 /// were begun by.
-fn config(identity: Option<&Arc<Keys>>, roots: Arc<RootCertStore>, depth: Option<u8>) -> ClientConfig {
+fn config(
+    identity: Option<&Arc<Keys>>,
+    roots: Arc<RootCertStore>,
+    named: Vec<CertificateDer<'static>>,
+    depth: Option<u8>,
+) -> ClientConfig {
     let builder = ClientConfig::builder();
-    let builder = match depth {
-        Some(depth) => {
-            let verifier = DepthLimit::new(roots, builder.crypto_provider(), depth);
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
-        }
-        None => builder.with_root_certificates(roots),
+    let builder = if depth.is_none() && named.is_empty() {
+        builder.with_root_certificates(roots)
+    } else {
+        let verifier = UpstreamVerifier::new(roots, named, builder.crypto_provider(), depth);
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
     };
     match identity {
         Some(keys) => builder.with_client_cert_resolver(keys.clone()),
@@ -147,7 +152,7 @@ mod tests {
 
     fn keys(pair: &certs::Pair) -> Arc<Keys> {
         let (cert, key) = (read(&pair.cert), read(&pair.key));
-        Arc::new(Keys::parse(&Certificate { cert, key, ..Certificate::default() }).unwrap())
+        Arc::new(Keys::parse(&Certificate { cert, key: key.into(), ..Certificate::default() }).unwrap())
     }
 
     fn authority(pair: &certs::Pair) -> CaCertificate {

@@ -9,7 +9,8 @@ use gateway::route::{Builder, Change};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{HandshakeKind, ServerConfig};
-use testkit::certs::{Authority, Pair, Usage};
+use testkit::certs::{self, Authority, Pair, Usage};
+use time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -47,7 +48,7 @@ impl Authorities {
     fn client(&self, name: &str, of: &Authority) -> Change {
         let pair = of.issue(name, &[], &[Usage::ClientAuth]);
         let (cert, key) = (read(&pair.cert), read(&pair.key));
-        Change::PutCertificate(Certificate { id: OURS, cert, key, ..Certificate::default() })
+        Change::PutCertificate(Certificate { id: OURS, cert, key: key.into(), ..Certificate::default() })
     }
 }
 
@@ -69,6 +70,35 @@ async fn an_upstream_is_verified_against_the_authorities_that_its_service_names(
         gateway.get(path).await.expect(status);
     }
     gateway.wait_metric("gibbon_http_errors_total{reason=\"upstream_tls\"}", 3.0).await;
+}
+
+/// `openssl req -x509` makes a certificate that is its own authority; services name it as such.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_certificate_is_the_named_authority_is_believed() {
+    let (gateway, folder) = (Gateway::start(), tempfile::tempdir().unwrap());
+    let make = |file: &str, names: &[&str], to| certs::own_authority(folder.path(), file, names, to);
+    let own = make("own", &["localhost"], Duration::DAY);
+    let twin = make("twin", &["localhost"], Duration::DAY);
+    let expired = make("expired", &["localhost"], -Duration::DAY);
+    let named = make("named", &["other.test"], Duration::DAY);
+    let upstream = TlsUpstream::start(&own);
+    for (id, pair, verified_by, depth, status) in [
+        (1, &own, &own, None, 200),
+        (2, &own, &own, Some(0), 200),
+        (3, &own, &twin, None, 502),
+        (4, &expired, &expired, None, 502),
+        (5, &named, &named, None, 502),
+    ] {
+        let other = (pair.cert != own.cert).then(|| TlsUpstream::start(pair));
+        let authority = Uuid::from_u128(0xb0 + id);
+        let cert = read(&verified_by.cert);
+        gateway.apply(vec![Change::PutCaCertificate(CaCertificate { id: authority, cert })]);
+        let upstream = other.as_ref().unwrap_or(&upstream);
+        let service = Service { tls_verify_depth: depth, ..verified(id, upstream, &[authority]) };
+        let path = format!("/{id}");
+        gateway.serve(service, route(id, &path));
+        gateway.get(&path).await.expect(status);
+    }
 }
 
 /// The server would answer on any connection that stands.
@@ -189,7 +219,7 @@ fn what_cannot_be_used_is_refused_with_the_entity_and_the_field() {
         panic!("a certificate")
     };
     let stranger = read(&authorities.server.key);
-    let bad = Certificate { key: stranger, ..certificate };
+    let bad = Certificate { key: stranger.into(), ..certificate };
     let service = Service {
         client_certificate: Some(OURS),
         protocol: Protocol::Https,
