@@ -23,6 +23,18 @@ use crate::store::StoreError;
 pub enum ApiError {
     /// There is no such thing, or no such path.
     NotFound,
+    /// There is no entity of this key to be changed.
+    NoSuchEntity {
+        /// `id`, or the field by which entities of the collection are named.
+        by: &'static str,
+        /// The key of the path.
+        key: String,
+    },
+    /// The collection's entities have no other key than an id, and this is none.
+    InvalidPrimaryKey {
+        /// The key of the path.
+        key: String,
+    },
     /// The path does not have this method.
     MethodNotAllowed,
     /// The body is of a kind that is not read here.
@@ -31,19 +43,16 @@ pub enum ApiError {
     BodyTooLarge(usize),
     /// The body did not arrive, or not in time.
     BodyIncomplete,
-    /// The body is not an object in JSON.
-    BadJson,
-    /// The body is not a form.
-    BadForm,
+    /// The body is not an object in JSON, or exceeds this bound.
+    BadJson(Option<String>),
+    /// The body is not a form, or exceeds this bound.
+    BadForm(Option<String>),
     /// The entity breaks these rules.
     Invalid(Violations),
-    /// `size` is not a number in range.
-    InvalidSize {
-        /// The greatest.
-        most: u64,
-    },
+    /// `size` is not a number in range; with what is wrong.
+    InvalidSize(String),
     /// `offset` is not one that was handed out.
-    InvalidOffset,
+    InvalidOffset(String),
     /// An option of the query is wrong.
     InvalidOption {
         /// Its name.
@@ -96,6 +105,14 @@ impl ApiError {
         const BAD: StatusCode = StatusCode::BAD_REQUEST;
         match self {
             Self::NotFound => (StatusCode::NOT_FOUND, message("Not found")),
+            Self::NoSuchEntity { by, key } => {
+                let text = format!("could not find the entity with '{{{by}=\"{key}\"}}'");
+                (StatusCode::NOT_FOUND, coded(6, "not found", &text, &json!({ by: key })))
+            }
+            Self::InvalidPrimaryKey { key } => {
+                let text = format!("invalid primary key: '{{id=\"{key}\"}}'");
+                (BAD, coded(1, "invalid primary key", &text, &json!({ "id": "expected a valid UUID" })))
+            }
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, message("Method not allowed")),
             Self::UnsupportedMediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, message("Unsupported Content-Type"))
@@ -105,15 +122,13 @@ impl ApiError {
                 (StatusCode::PAYLOAD_TOO_LARGE, message(&text))
             }
             Self::BodyIncomplete => (StatusCode::REQUEST_TIMEOUT, message("The body did not arrive")),
-            Self::BadJson => (BAD, message("Cannot parse JSON body")),
-            Self::BadForm => (BAD, message("Cannot parse form body")),
+            Self::BadJson(bound) => (BAD, unreadable("Cannot parse JSON body", bound)),
+            Self::BadForm(bound) => (BAD, unreadable("Cannot parse form body", bound)),
             Self::Invalid(violations) => (BAD, schema_violation(&violations)),
-            Self::InvalidSize { most } => {
-                let text = format!("size must be an integer between 1 and {most}");
-                (BAD, coded(9, "invalid size", &text, &json!({})))
-            }
-            Self::InvalidOffset => {
-                (BAD, coded(7, "invalid offset", "offset is not one from a `next` of this list", &json!({})))
+            Self::InvalidSize(text) => (BAD, bare(9, "invalid size", &text)),
+            Self::InvalidOffset(offset) => {
+                let text = format!("'{offset}' is not a valid offset: bad json encoding");
+                (BAD, bare(7, "invalid offset", &text))
             }
             Self::InvalidOption { name, message } => (BAD, invalid_option(name, &message)),
             Self::Unresolved { field, collection, name } => {
@@ -139,7 +154,7 @@ fn of_store(failure: StoreError) -> (StatusCode, Json<Value>) {
         StoreError::Referenced { entity, by } => {
             let text = format!("an existing '{by}' entity references this '{entity}' entity");
             let fields = json!({ "@referenced_by": by });
-            (StatusCode::BAD_REQUEST, coded(19, "referenced by others", &text, &fields))
+            (StatusCode::BAD_REQUEST, coded(4, "foreign key violation", &text, &fields))
         }
         StoreError::Changed => (
             StatusCode::CONFLICT,
@@ -167,6 +182,16 @@ fn message(text: &str) -> Json<Value> {
 /// A failure by Kong's number and name.
 fn coded(code: u8, name: &str, message: &str, fields: &Value) -> Json<Value> {
     Json(json!({ "code": code, "name": name, "message": message, "fields": fields }))
+}
+
+/// A failure by Kong's number and name that is about no field.
+fn bare(code: u8, name: &str, message: &str) -> Json<Value> {
+    Json(json!({ "code": code, "name": name, "message": message }))
+}
+
+/// A body that cannot be read, with the bound that it exceeds.
+fn unreadable(what: &str, bound: Option<String>) -> Json<Value> {
+    message(&bound.map_or_else(|| what.to_owned(), |bound| format!("{what}: {bound}")))
 }
 
 fn schema_violation(violations: &Violations) -> Json<Value> {

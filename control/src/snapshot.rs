@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use wire::{CaCertificate, Certificate, PathHandling, Protocol, Route, Service, Sni};
+use wire::{CaCertificate, Certificate, PathHandling, PrivateKey, Protocol, Route, Service, Sni};
 
 /// A service as it is published.
 pub fn service(row: &entity::service::Model) -> Service {
@@ -55,9 +55,9 @@ pub fn certificate(row: &entity::certificate::Model) -> Certificate {
     Certificate {
         id: row.id,
         cert: row.cert.clone(),
-        key: row.key.clone(),
+        key: PrivateKey::from(row.key.expose()),
         cert_alt: row.cert_alt.clone(),
-        key_alt: row.key_alt.clone(),
+        key_alt: row.key_alt.as_ref().map(|key| PrivateKey::from(key.expose())),
     }
 }
 

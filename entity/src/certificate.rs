@@ -2,8 +2,10 @@
 
 use sea_orm::entity::prelude::*;
 
+use crate::private_key::PrivateKey;
+
 /// A certificate with its private key. Dates are in seconds since 1970.
-#[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "certificate")]
 pub struct Model {
     /// Identity.
@@ -12,11 +14,11 @@ pub struct Model {
     /// The certificate and those of its issuers, PEM.
     pub cert: String,
     /// Its private key, PEM.
-    pub key: String,
+    pub key: PrivateKey,
     /// A second one, PEM.
     pub cert_alt: Option<String>,
     /// Its private key, PEM.
-    pub key_alt: Option<String>,
+    pub key_alt: Option<PrivateKey>,
     /// A list of strings.
     pub tags: Option<Json>,
     /// When it was made.
@@ -40,10 +42,3 @@ impl Related<super::sni::Entity> for Entity {
 }
 
 impl ActiveModelBehavior for ActiveModel {}
-
-/// Without the keys.
-impl std::fmt::Debug for Model {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Model").field("id", &self.id).field("cert", &self.cert).finish_non_exhaustive()
-    }
-}

@@ -22,9 +22,12 @@ impl Keys {
     /// # Errors
     /// The field that is wrong, and what about it.
     pub fn parse(certificate: &wire::Certificate) -> Result<Self, (&'static str, PairError)> {
-        let first = pair::parse(&certificate.cert, &certificate.key).map_err(|error| ("cert", error))?;
+        let first =
+            pair::parse(&certificate.cert, certificate.key.expose()).map_err(|error| ("cert", error))?;
         let second = match (&certificate.cert_alt, &certificate.key_alt) {
-            (Some(cert), Some(key)) => Some(pair::parse(cert, key).map_err(|error| ("cert_alt", error))?),
+            (Some(cert), Some(key)) => {
+                Some(pair::parse(cert, key.expose()).map_err(|error| ("cert_alt", error))?)
+            }
             _ => None,
         };
         let pairs = std::iter::once(first).chain(second).map(Arc::new).collect();

@@ -6,6 +6,8 @@ use axum::routing::get;
 use serde_json::{Value, json};
 
 use super::Api;
+use super::page::Listing;
+use crate::error::ApiError;
 
 const COLLECTIONS: &[&str] = &["/plugins", "/upstreams", "/consumers"];
 
@@ -15,6 +17,7 @@ pub(super) fn routes(api: &mut Api) {
     }
 }
 
-async fn empty() -> Json<Value> {
-    Json(json!({ "data": [], "next": null }))
+async fn empty(listing: Listing) -> Result<Json<Value>, ApiError> {
+    listing.page()?;
+    Ok(Json(json!({ "data": [], "next": null })))
 }

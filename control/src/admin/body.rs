@@ -8,7 +8,7 @@ use axum::http::header;
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
 
-use super::form;
+use super::{form, json};
 use crate::error::ApiError;
 
 /// The most bytes of a body.
@@ -18,9 +18,13 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// How much of a body that is too large is still read and dropped: a client that is cut off while it sends
 /// sees a broken connection instead of the answer.
 const DRAINED: usize = 4 * MOST;
+/// Fields of a form.
+const FIELDS: usize = 10_000;
+/// From this length on a body is parsed beside the runtime, on which data planes are served, too.
+const LONG: usize = 64 * 1024;
 
 /// The fields of a body.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Body {
     /// The fields.
     pub(super) fields: Map<String, Value>,
@@ -38,7 +42,7 @@ enum Media {
 impl Body {
     /// Of a form, or of a query, which is written like one.
     pub(super) fn of_pairs(encoded: &[u8]) -> Result<Self, ApiError> {
-        of_form(form_urlencoded::parse(encoded).into_owned().collect())
+        of_form(form_urlencoded::parse(encoded).into_owned().take(FIELDS + 1).collect())
     }
 }
 
@@ -60,12 +64,26 @@ impl<S: Sync> FromRequest<S> for Body {
 async fn parse(content_type: &str, bytes: Bytes) -> Result<Body, ApiError> {
     match media(content_type).ok_or(ApiError::UnsupportedMediaType)? {
         Media::Json => {
-            let fields = serde_json::from_slice(&bytes).map_err(|_| ApiError::BadJson)?;
+            let fields = beside(bytes.len(), move || json::object(&bytes)).await?;
             Ok(Body { fields, form: false })
         }
-        Media::Form => Body::of_pairs(&bytes),
-        Media::Multipart => of_form(multipart(content_type, bytes).await.map_err(|_| ApiError::BadForm)?),
+        Media::Form => beside(bytes.len(), move || Body::of_pairs(&bytes)).await,
+        Media::Multipart => {
+            let pairs = multipart(content_type, bytes).await?;
+            beside(LONG, move || of_form(pairs)).await
+        }
     }
+}
+
+/// Runs `parse`; a long one elsewhere than on the runtime.
+async fn beside<T: Send + 'static>(
+    length: usize,
+    parse: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    if length < LONG {
+        return parse();
+    }
+    tokio::task::spawn_blocking(parse).await.unwrap_or(Err(ApiError::Panicked))
 }
 
 fn media(content_type: &str) -> Option<Media> {
@@ -96,11 +114,22 @@ async fn read(body: HttpBody) -> Result<Bytes, ApiError> {
 }
 
 fn of_form(pairs: Vec<(String, String)>) -> Result<Body, ApiError> {
-    let fields = form::object(pairs.into_iter()).ok_or(ApiError::BadForm)?;
+    if pairs.len() > FIELDS {
+        return Err(ApiError::BadForm(Some(format!("at most {FIELDS} fields, it has more"))));
+    }
+    // What is not UTF-8 has become this character.
+    if pairs.iter().any(|(name, value)| [name, value].iter().any(|text| text.contains('\u{fffd}'))) {
+        return Err(ApiError::BadForm(Some("it is not UTF-8".to_owned())));
+    }
+    let fields = form::object(pairs.into_iter()).ok_or(ApiError::BadForm(None))?;
     Ok(Body { fields, form: true })
 }
 
-async fn multipart(content_type: &str, bytes: Bytes) -> Result<Vec<(String, String)>, multer::Error> {
+async fn multipart(content_type: &str, bytes: Bytes) -> Result<Vec<(String, String)>, ApiError> {
+    read_parts(content_type, bytes).await.map_err(|_| ApiError::BadForm(None))
+}
+
+async fn read_parts(content_type: &str, bytes: Bytes) -> Result<Vec<(String, String)>, multer::Error> {
     let boundary = multer::parse_boundary(content_type)?;
     let whole = futures_util::stream::once(async { Ok::<_, std::convert::Infallible>(bytes) });
     let mut parts = multer::Multipart::new(whole, boundary);
@@ -108,6 +137,16 @@ async fn multipart(content_type: &str, bytes: Bytes) -> Result<Vec<(String, Stri
     while let Some(part) = parts.next_field().await? {
         let name = part.name().unwrap_or_default().to_owned();
         pairs.push((name, part.text().await?));
+        if pairs.len() > FIELDS {
+            break;
+        }
     }
     Ok(pairs)
+}
+
+/// Names of fields alone: a value may be a private key.
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.fields.keys()).finish()
+    }
 }

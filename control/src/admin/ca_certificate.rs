@@ -1,13 +1,15 @@
 //! CA certificates.
 
 use entity::ca_certificate::{Entity, Model};
+use node::pair;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use wire::{Violations, validate_tags};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
 use super::fields::Fields;
+use super::pem;
 use super::resource::{Identity, Resource};
 use crate::snapshot;
 
@@ -25,7 +27,7 @@ impl Resource for CaCertificates {
     fn read(fields: &mut Fields, identity: Identity) -> Model {
         let tags = fields.set("tags");
         validate_tags(tags.as_deref().unwrap_or_default(), fields.violations());
-        let cert = fields.required_string("cert").unwrap_or_default();
+        let cert = fields.required_pem("cert", one_certificate).unwrap_or_default();
         // Clients send back what they were shown; it is made anew of the certificate.
         fields.string("cert_digest");
         Model {
@@ -59,6 +61,12 @@ impl Resource for CaCertificates {
     }
 }
 
+/// A certificate in canonical form, which must be the only one of the text.
+fn one_certificate(text: &str) -> Result<String, String> {
+    let cert = pem::chain(text)?;
+    only(&cert).map(|_| cert)
+}
+
 /// The certificate, which must be the only one.
 fn only(pem: &str) -> Result<CertificateDer<'static>, String> {
     let mut all = CertificateDer::pem_slice_iter(pem.as_bytes());
@@ -79,6 +87,9 @@ fn digest(der: &CertificateDer<'_>) -> String {
 fn check_authority(der: &CertificateDer<'_>, now: i64) -> Result<(), String> {
     let (_, parsed) =
         X509Certificate::from_der(der).map_err(|error| format!("invalid certificate: not X.509: {error}"))?;
+    if parsed.version() != X509Version::V3 {
+        return Err("invalid certificate: it is not X.509 version 3, which an authority needs".into());
+    }
     if !parsed.is_ca() {
         return Err(
             "certificate does not appear to be a CA because it is missing the \"CA\" basic constraint".into(),
@@ -87,7 +98,7 @@ fn check_authority(der: &CertificateDer<'_>, now: i64) -> Result<(), String> {
     if parsed.validity().not_after.timestamp() < now {
         return Err("certificate expired, \"Not After\" time is in the past".into());
     }
-    Ok(())
+    pair::check_authority(der).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

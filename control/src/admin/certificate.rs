@@ -4,18 +4,19 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
+use entity::PrivateKey;
 use entity::certificate::{Entity, Model};
 use node::pair::{self, PairError};
 use rustls::SignatureAlgorithm;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
-use wire::{Violations, validate_tags};
+use wire::{Violations, bounds, validate_tags};
 
 use super::body::Body;
 use super::fields::Fields;
-use super::resource::{self, Identity, Resource, Target};
+use super::resource::{self, Identity, Resource};
 use super::sni::{Snis, canonical};
-use super::{Api, At, Shared};
+use super::{Api, At, Shared, pem};
 use crate::error::ApiError;
 use crate::snapshot;
 use crate::store::{Selector, Store, StoreError};
@@ -36,7 +37,7 @@ pub(super) fn routes(api: &mut Api) {
 
 async fn create(State(admin): State<Shared>, body: Body) -> Result<Response, ApiError> {
     let (store, names) = (&admin.state.store, names(&body));
-    let row = resource::draft::<Certificates>(store, body, Target::New).await?;
+    let row = resource::new_row::<Certificates>(store, body).await?;
     let written = Certificates::rows(store).insert_named(row, names).await?;
     Ok(resource::answer::<Certificates>(&admin, StatusCode::CREATED, &written).await)
 }
@@ -71,7 +72,7 @@ async fn replace(State(admin): State<Shared>, At(key): At<String>, body: Body) -
 
 async fn change(State(admin): State<Shared>, At(key): At<String>, body: Body) -> Result<Response, ApiError> {
     let attempt = || async {
-        let existing = resource::found::<Certificates>(&admin, &key).await?;
+        let existing = resource::to_change::<Certificates>(&admin, &key).await?;
         let (store, names) = (&admin.state.store, names(&body));
         let row = resource::changed::<Certificates>(store, &existing, body.clone()).await?;
         let written = Certificates::rows(store).put_named(Some(&existing), row, names).await?;
@@ -82,6 +83,8 @@ async fn change(State(admin): State<Shared>, At(key): At<String>, body: Body) ->
 
 impl Resource for Certificates {
     type Table = Entity;
+
+    const HAS_NAMES: bool = true;
 
     /// By its id, or by one of its server names.
     async fn find(store: &Store, which: Selector) -> Result<Option<Model>, StoreError> {
@@ -103,17 +106,15 @@ impl Resource for Certificates {
         let tags = fields.set("tags");
         validate_tags(tags.as_deref().unwrap_or_default(), fields.violations());
         // They are rows of their own; here they are only checked.
-        for (index, name) in fields.set("snis").unwrap_or_default().iter().enumerate() {
-            if let Err(message) = wire::Sni::check_name(name) {
-                fields.violations().element("snis", index, message);
-            }
+        if let Some(names) = fields.set("snis") {
+            check_names(&names, fields.violations());
         }
         Model {
             id: identity.id,
-            cert: fields.required_string("cert").unwrap_or_default(),
-            key: fields.required_string("key").unwrap_or_default(),
-            cert_alt: fields.string("cert_alt"),
-            key_alt: fields.string("key_alt"),
+            cert: fields.required_pem("cert", pem::chain).unwrap_or_default(),
+            key: fields.required_pem("key", pem::private_key).unwrap_or_default().into(),
+            cert_alt: fields.pem("cert_alt", pem::chain),
+            key_alt: fields.pem("key_alt", pem::private_key).map(PrivateKey::from),
             tags: tags.map(|tags| json!(tags)),
             created_at: identity.created_at,
             updated_at: identity.updated_at,
@@ -124,9 +125,9 @@ impl Resource for Certificates {
         let certificate = snapshot::certificate(row);
         certificate.validate()?;
         let mut violations = Violations::default();
-        let first = check_pair(&mut violations, ["cert", "key"], &row.cert, &row.key);
+        let first = check_pair(&mut violations, ["cert", "key"], &row.cert, row.key.expose());
         if let (Some(cert), Some(key)) = (&row.cert_alt, &row.key_alt) {
-            let second = check_pair(&mut violations, ["cert_alt", "key_alt"], cert, key);
+            let second = check_pair(&mut violations, ["cert_alt", "key_alt"], cert, key.expose());
             if first.is_some() && first == second {
                 violations.entity("'key' and 'key_alt' must be of different types, such as RSA and ECDSA");
             }
@@ -161,7 +162,7 @@ impl Resource for Certificates {
             if let (Some(shown), Some(key)) = (fields.get_mut(name), key)
                 && shown == HIDDEN
             {
-                *shown = json!(key);
+                *shown = json!(key.expose());
             }
         }
     }
@@ -175,6 +176,17 @@ fn names(body: &Body) -> Option<Vec<String>> {
     names.sort();
     names.dedup();
     Some(names)
+}
+
+fn check_names(names: &[String], violations: &mut Violations) {
+    if let Err(message) = bounds::at_most(names.len(), bounds::SNIS, "elements") {
+        return violations.field("snis", message);
+    }
+    for (index, name) in names.iter().enumerate() {
+        if let Err(message) = wire::Sni::check_name(name) {
+            violations.element("snis", index, message);
+        }
+    }
 }
 
 /// The name of a path.

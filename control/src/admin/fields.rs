@@ -1,6 +1,7 @@
 //! Reads typed values out of a body's fields, and notes everything that is wrong with them: a client is
 //! told all of it at once.
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value, json};
@@ -11,7 +12,6 @@ use super::body::Body;
 
 /// The fields of a body, taken out one after the other; what is left at the end is unknown. A field that is
 /// `null` counts as not given.
-#[derive(Debug)]
 pub(super) struct Fields {
     left: Map<String, Value>,
     form: bool,
@@ -52,6 +52,25 @@ impl Fields {
         self.string(name)
     }
 
+    /// A PEM text, in the canonical form that `parse` gives it.
+    pub(super) fn pem(&mut self, name: &str, parse: fn(&str) -> Result<String, String>) -> Option<String> {
+        let text = self.string(name)?;
+        match parse(&text) {
+            Ok(canonical) => Some(canonical),
+            Err(message) => self.wrong(name, &message),
+        }
+    }
+
+    /// A PEM text that must be there.
+    pub(super) fn required_pem(
+        &mut self,
+        name: &str,
+        parse: fn(&str) -> Result<String, String>,
+    ) -> Option<String> {
+        self.require(name);
+        self.pem(name, parse)
+    }
+
     /// One of a few words.
     pub(super) fn one_of(&mut self, name: &str, words: &[&str]) -> Option<String> {
         let word = self.string(name)?;
@@ -88,32 +107,24 @@ impl Fields {
 
     /// A list of strings without duplicates, in the order given.
     pub(super) fn set(&mut self, name: &str) -> Option<Vec<String>> {
-        let list = self.list(name, "expected a set")?;
-        let mut set: Vec<String> = Vec::with_capacity(list.len());
-        for (index, element) in list.into_iter().enumerate() {
-            match element {
-                Value::String(text) if !set.contains(&text) => set.push(text),
-                Value::String(_) => {}
-                _ => self.violations.element(name, index, "expected a string"),
+        let list = self.list(name)?;
+        let mut seen = HashSet::with_capacity(list.len());
+        for (index, element) in list.iter().enumerate() {
+            match element.as_str() {
+                Some(text) => {
+                    seen.insert(text);
+                }
+                None => self.violations.element(name, index, "expected a string"),
             }
         }
-        Some(set)
-    }
-
-    /// A set of a few words.
-    pub(super) fn set_of(&mut self, name: &str, words: &[&str]) -> Option<Vec<String>> {
-        let set = self.set(name)?;
-        for (index, word) in set.iter().enumerate() {
-            if !words.contains(&word.as_str()) {
-                self.violations.element(name, index, format!("expected one of: {}", words.join(", ")));
-            }
-        }
-        Some(set)
+        let texts = list.iter().filter_map(Value::as_str);
+        // The first of equal ones is still to be seen.
+        Some(texts.filter(|text| seen.remove(text)).map(str::to_owned).collect())
     }
 
     /// A list of UUIDs.
     pub(super) fn uuids(&mut self, name: &str) -> Option<Vec<Uuid>> {
-        let list = self.list(name, "expected an array")?;
+        let list = self.list(name)?;
         let mut ids = Vec::with_capacity(list.len());
         for (index, element) in list.iter().enumerate() {
             match element.as_str().and_then(parse_uuid) {
@@ -133,24 +144,25 @@ impl Fields {
             if self.form && value.is_string() {
                 *value = json!([value.take()]);
             }
-            let message = match value.as_array() {
-                None => "expected an array",
-                Some(list) if !list.iter().all(Value::is_string) => "expected an array of strings",
-                Some(_) => continue,
-            };
-            self.nested(name, key, message);
+            match value.as_array() {
+                None => self.violations.field(name, "expected an array"),
+                Some(list) if !list.iter().all(Value::is_string) => {
+                    self.nested(name, key, "expected an array of strings");
+                }
+                Some(_) => {}
+            }
         }
         Some(map)
     }
 
     /// A list of addresses, `{ip, port}`.
     pub(super) fn endpoints(&mut self, name: &str) -> Option<Vec<Value>> {
-        let list = self.list(name, "expected a set")?;
-        let mut endpoints: Vec<Value> = Vec::with_capacity(list.len());
+        let list = self.list(name)?;
+        let (mut endpoints, mut seen) = (Vec::with_capacity(list.len()), HashSet::new());
         for (index, element) in list.into_iter().enumerate() {
             match endpoint(element, self.form) {
-                Ok(endpoint) if endpoints.contains(&endpoint) => {}
-                Ok(endpoint) => endpoints.push(endpoint),
+                Ok(endpoint) if seen.insert(endpoint.to_string()) => endpoints.push(endpoint),
+                Ok(_) => {}
                 Err(message) => self.violations.element(name, index, message),
             }
         }
@@ -187,11 +199,11 @@ impl Fields {
         }
     }
 
-    fn list(&mut self, name: &str, otherwise: &str) -> Option<Vec<Value>> {
+    fn list(&mut self, name: &str) -> Option<Vec<Value>> {
         match self.take(name)? {
             Value::Array(list) => Some(list),
             one @ Value::String(_) if self.form => Some(vec![one]),
-            _ => self.wrong(name, otherwise),
+            _ => self.wrong(name, "expected an array"),
         }
     }
 

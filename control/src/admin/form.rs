@@ -20,11 +20,12 @@ enum Step<'a> {
 pub(super) fn object<'a>(
     pairs: impl ExactSizeIterator<Item = (impl AsRef<str> + 'a, String)>,
 ) -> Option<Map<String, Value>> {
-    let most = pairs.len();
+    // Places of lists, over the whole form: each index could ask for as many as there are fields.
+    let mut places = 2 * pairs.len();
     let mut root = Value::Object(Map::new());
     for (name, value) in pairs {
         let value = if value.is_empty() { Value::Null } else { Value::String(value) };
-        place(&mut root, &steps(name.as_ref())?, value, most)?;
+        place(&mut root, &steps(name.as_ref())?, value, &mut places)?;
     }
     prune(&mut root);
     match root {
@@ -58,9 +59,9 @@ fn steps(name: &str) -> Option<Vec<Step<'_>>> {
     (!steps.is_empty() && steps.len() <= DEPTH).then_some(steps)
 }
 
-/// Puts the value where the steps lead, making what is missing on the way. No list grows longer than
-/// `most`, the number of fields, whatever index is given.
-fn place(at: &mut Value, steps: &[Step<'_>], value: Value, most: usize) -> Option<()> {
+/// Puts the value where the steps lead, making what is missing on the way. Lists grow by `places` in all; an index
+/// beyond that is put behind the last element.
+fn place(at: &mut Value, steps: &[Step<'_>], value: Value, places: &mut usize) -> Option<()> {
     let Some((step, rest)) = steps.split_first() else {
         return settle(at, value);
     };
@@ -77,16 +78,17 @@ fn place(at: &mut Value, steps: &[Step<'_>], value: Value, most: usize) -> Optio
             }
             let list = at.as_array_mut()?;
             let index = match step {
-                Step::Index(index) if *index <= most => index - 1,
+                Step::Index(index) if *index <= list.len() + *places => index - 1,
                 _ => list.len(),
             };
             if list.len() <= index {
+                *places = places.saturating_sub(index + 1 - list.len());
                 list.resize(index + 1, Value::Null);
             }
             list.get_mut(index)?
         }
     };
-    place(next, rest, value, most)
+    place(next, rest, value, places)
 }
 
 /// A field that is given twice is a list.

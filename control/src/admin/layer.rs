@@ -12,12 +12,13 @@ use tokio::time::Instant;
 use tracing::error;
 
 use super::applied::Wait;
-use super::{Admin, Shared};
+use super::{Admin, Shared, paths};
 use crate::error::ApiError;
 
 pub(super) async fn around(State(admin): State<Shared>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let counted = InFlight::new(&admin);
+    let request = paths::merge_slashes(request);
     let mut response = match Wait::parse(request.uri().query().unwrap_or_default()) {
         Ok(wait) => {
             let mut response = caught(next.run(request)).await;
@@ -34,6 +35,7 @@ pub(super) async fn around(State(admin): State<Shared>, request: Request, next: 
     let metrics = &admin.state.metrics;
     metrics.requests.with_label_values(&[response.status().as_str()]).inc();
     metrics.request_duration.observe(taken.as_secs_f64());
+    paths::complete_allow(&mut response);
     common_headers(&mut response, &admin);
     response.headers_mut().insert("x-kong-admin-latency", HeaderValue::from(taken.as_millis() as u64));
     response

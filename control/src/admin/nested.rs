@@ -23,6 +23,9 @@ pub(super) trait Child: Resource<Table: store::Child> {
     /// The field that names it.
     const FIELD: &'static str;
 
+    /// Whether there is a path from a row to what it belongs to. Kong has none from a server name.
+    const SHOWS_PARENT: bool = true;
+
     /// What the row belongs to.
     fn parent(row: &Row<Self>) -> Option<Uuid>;
 
@@ -37,6 +40,9 @@ pub(super) fn routes<C: Child>(api: &mut Api) {
     api.route(&collection, get(list::<C>).post(create::<C>));
     let one = get(show::<C>).put(replace::<C>).patch(change::<C>).delete(remove::<C>);
     api.route(&format!("{collection}/{{{children}}}"), one);
+    if !C::SHOWS_PARENT {
+        return;
+    }
     let parent = get(show_parent::<C>).put(replace_parent::<C>).patch(change_parent::<C>);
     api.route(&format!("/{children}/{{{children}}}/{field}"), parent);
 }
@@ -106,7 +112,11 @@ async fn remove<C: Child>(
     At((parent, child)): At<(String, String)>,
 ) -> Result<Response, ApiError> {
     let parent = parent_id::<C>(&admin, &parent).await?;
-    let existing = child_of::<C>(&admin, parent, &child).await?;
+    let existing = resource::find::<C>(&admin, &child).await?;
+    // One that belongs elsewhere is not deleted by a path that does not show it.
+    if existing.as_ref().is_some_and(|row| C::parent(row) != Some(parent)) {
+        return Err(ApiError::NotFound);
+    }
     resource::delete::<C>(&admin, existing.as_ref()).await
 }
 

@@ -1,5 +1,7 @@
 //! Lists come in pages: `size`, `offset`, `tags`, and the `next` that keeps all of them.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -7,12 +9,15 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use uuid::Uuid;
+use wire::bounds;
 
 use crate::error::ApiError;
 use crate::store::{Page, Tags};
 
 const SIZE: u64 = 100;
 const MOST: u64 = 1000;
+/// Tags of a filter: each is a look-up of its own.
+const TAGS: usize = 50;
 
 /// What the query of a list asks for.
 #[derive(Debug)]
@@ -31,17 +36,23 @@ impl Listing {
     /// For a list in the order of ids.
     pub(super) fn page(&self) -> Result<Page, ApiError> {
         let after = self.offset.as_deref().map(Uuid::from_slice).transpose();
-        let after = after.map_err(|_| ApiError::InvalidOffset)?;
+        let after = after.map_err(|_| self.invalid_offset())?;
         Ok(Page { size: self.size, after, tags: self.tags.clone() })
     }
 
     /// For a list in the order of tags, then ids.
     pub(super) fn after_tag(&self) -> Result<Option<(String, Uuid)>, ApiError> {
         let Some(offset) = &self.offset else { return Ok(None) };
-        let (id, tag) = offset.split_at_checked(16).ok_or(ApiError::InvalidOffset)?;
-        let tag = std::str::from_utf8(tag).ok().filter(|tag| !tag.contains('\0'));
-        let id = Uuid::from_slice(id).ok();
-        Ok(Some((tag.ok_or(ApiError::InvalidOffset)?.to_owned(), id.ok_or(ApiError::InvalidOffset)?)))
+        let after = offset.split_at_checked(16).and_then(|(id, tag)| {
+            let tag = std::str::from_utf8(tag).ok().filter(|tag| !tag.contains('\0'))?;
+            Some((tag.to_owned(), Uuid::from_slice(id).ok()?))
+        });
+        after.map(Some).ok_or_else(|| self.invalid_offset())
+    }
+
+    fn invalid_offset(&self) -> ApiError {
+        let offset = self.offset.as_deref().unwrap_or_default();
+        ApiError::InvalidOffset(URL_SAFE_NO_PAD.encode(offset))
     }
 
     /// The answer; `next` is what the next page begins behind.
@@ -64,7 +75,8 @@ impl Listing {
                 "size" => size = parse_size(&value)?,
                 "tags" => tags = Some(parse_tags(&value)?),
                 "offset" => {
-                    offset = Some(URL_SAFE_NO_PAD.decode(&value).map_err(|_| ApiError::InvalidOffset)?);
+                    let decoded = URL_SAFE_NO_PAD.decode(&value);
+                    offset = Some(decoded.map_err(|_| ApiError::InvalidOffset(value))?);
                     continue;
                 }
                 _ => {}
@@ -84,21 +96,34 @@ impl<S: Sync> FromRequestParts<S> for Listing {
 }
 
 fn parse_size(text: &str) -> Result<u64, ApiError> {
-    let size = text.parse().ok().filter(|size| (1..=MOST).contains(size));
-    size.ok_or(ApiError::InvalidSize { most: MOST })
+    let number = text.trim().parse::<f64>().ok().filter(|number| number.is_finite());
+    let number = number.ok_or_else(|| ApiError::InvalidSize("size must be a number".to_owned()))?;
+    let whole = (1..=MOST).find(|size| *size as f64 == number);
+    whole.ok_or_else(|| ApiError::InvalidSize(format!("size must be an integer between 1 and {MOST}")))
 }
 
 /// `a,b`: all of them; `a/b`: one of them; not both, as nobody could tell which binds closer.
 fn parse_tags(text: &str) -> Result<Tags, ApiError> {
+    let invalid = |message: Cow<'static, str>| ApiError::InvalidOption { name: "tags", message };
+    if text.is_empty() {
+        return Err(invalid("cannot be null".into()));
+    }
     let split = |separator| text.split(separator).map(str::to_owned).collect::<Vec<_>>();
     let (tags, names) = match (text.contains(','), text.contains('/')) {
         (true, true) => (None, Vec::new()),
         (false, true) => (Some(Tags::Any(split('/'))), split('/')),
         (_, false) => (Some(Tags::All(split(','))), split(',')),
     };
-    let valid = names.iter().all(|name| !name.is_empty() && !name.chars().any(char::is_control));
-    tags.filter(|_| valid)
-        .ok_or(ApiError::InvalidOption { name: "tags", message: "invalid filter syntax".into() })
+    if names.len() > TAGS {
+        return Err(invalid(format!("at most {TAGS} tags, it has {}", names.len()).into()));
+    }
+    let is_tag = |name: &String| {
+        !name.is_empty()
+            && name.len() <= bounds::TAG
+            && !name.chars().any(|c| c.is_control() || c == '\u{fffd}')
+    };
+    let valid = names.iter().all(is_tag);
+    tags.filter(|_| valid).ok_or_else(|| invalid("invalid filter syntax".into()))
 }
 
 #[cfg(test)]
@@ -124,7 +149,7 @@ mod tests {
         {
             assert!(Listing::parse("/", query).is_err(), "{query}");
         }
-        assert!(matches!(Listing::parse("/", "offset=%25"), Err(ApiError::InvalidOffset)));
+        assert!(matches!(Listing::parse("/", "offset=%25"), Err(ApiError::InvalidOffset(_))));
         let short = Listing::parse("/", "offset=AAAA").unwrap();
         assert!(short.page().is_err() && short.after_tag().is_err());
     }

@@ -25,6 +25,9 @@ pub(super) trait Resource: 'static {
     /// The collection's name in paths and messages.
     const COLLECTION: &'static str = <Self::Table as Table>::COLLECTION;
 
+    /// Whether a path may name a row otherwise than by its id.
+    const HAS_NAMES: bool = <Self::Table as Table>::NAME.is_some();
+
     /// The rows of its table.
     fn rows(store: &Store) -> Rows<'_, Self::Table> {
         store.rows()
@@ -134,7 +137,7 @@ async fn change<R: Resource>(
     body: Body,
 ) -> Result<Response, ApiError> {
     let attempt = || async {
-        let existing = found::<R>(&admin, &key).await?;
+        let existing = to_change::<R>(&admin, &key).await?;
         patch::<R>(&admin, &existing, body.clone()).await
     };
     admin.edit(attempt).await
@@ -171,7 +174,17 @@ pub(super) async fn find<R: Resource>(admin: &Shared, key: &str) -> Result<Optio
     if key.contains('\0') {
         return Ok(None);
     }
-    Ok(R::find(&admin.state.store, Selector::parse(key)).await?)
+    let which = Selector::parse(key);
+    if !R::HAS_NAMES && matches!(which, Selector::Name(_)) {
+        return Err(ApiError::InvalidPrimaryKey { key: key.to_owned() });
+    }
+    Ok(R::find(&admin.state.store, which).await?)
+}
+
+/// The row of a path that a body changes.
+pub(super) async fn to_change<R: Resource>(admin: &Shared, key: &str) -> Result<Row<R>, ApiError> {
+    let by = if matches!(Selector::parse(key), Selector::Id(_)) { "id" } else { "name" };
+    find::<R>(admin, key).await?.ok_or_else(|| ApiError::NoSuchEntity { by, key: key.to_owned() })
 }
 
 /// The row of a path, which must be there.
@@ -181,10 +194,20 @@ pub(super) async fn found<R: Resource>(admin: &Shared, key: &str) -> Result<Row<
 
 /// Makes a new row.
 pub(super) async fn create_in<R: Resource>(admin: &Shared, body: Body) -> Result<Response, ApiError> {
-    let store = &admin.state.store;
-    let row = draft::<R>(store, body, Target::New).await?;
-    let written = R::rows(store).insert(row).await?;
+    let row = new_row::<R>(&admin.state.store, body).await?;
+    let written = R::rows(&admin.state.store).insert(row).await?;
     Ok(answer::<R>(admin, StatusCode::CREATED, &written).await)
+}
+
+/// The row of a body that makes one. That its id is taken is told before that its name is.
+pub(super) async fn new_row<R: Resource>(store: &Store, body: Body) -> Result<Row<R>, ApiError> {
+    let is_id_given = body.fields.get("id").is_some_and(|id| !id.is_null());
+    let row = draft::<R>(store, body, Target::New).await?;
+    let id = R::identity(&row).id;
+    if is_id_given && R::rows(store).get(&Selector::Id(id)).await?.is_some() {
+        return Err(StoreError::Id { id }.into());
+    }
+    Ok(row)
 }
 
 /// Makes the row of a path what the body says, whether it is there or not; an attempt of [`super::Admin::edit`].
@@ -195,9 +218,6 @@ pub(super) async fn put_over<R: Resource>(
     mut body: Body,
 ) -> Result<Response, ApiError> {
     if let Selector::Name(name) = Selector::parse(key) {
-        if R::Table::NAME.is_none() {
-            return Err(ApiError::NotFound);
-        }
         body.fields.insert("name".into(), json!(name));
     }
     let target = target::<R>(existing, key);
@@ -265,7 +285,7 @@ pub(super) async fn draft<R: Resource>(
     let mut violations = Violations::default();
     R::expand(&mut body, &mut violations);
     R::resolve(store, &mut body).await?;
-    read::<R>(body, violations, target)
+    read::<R>(body, violations, target).await
 }
 
 /// What `existing` becomes: the body's fields over those of the row.
@@ -283,10 +303,16 @@ pub(super) async fn changed<R: Resource>(
     };
     fields.extend(std::mem::take(&mut body.fields));
     R::reveal(existing, &mut fields);
-    read::<R>(Body { fields, ..body }, violations, Target::Existing(R::identity(existing)))
+    read::<R>(Body { fields, ..body }, violations, Target::Existing(R::identity(existing))).await
 }
 
-fn read<R: Resource>(body: Body, violations: Violations, target: Target) -> Result<Row<R>, ApiError> {
+/// Not on the runtime: regular expressions and keys take milliseconds to check.
+async fn read<R: Resource>(body: Body, violations: Violations, target: Target) -> Result<Row<R>, ApiError> {
+    let read = move || read_now::<R>(body, violations, target);
+    tokio::task::spawn_blocking(read).await.unwrap_or(Err(ApiError::Panicked))
+}
+
+fn read_now<R: Resource>(body: Body, violations: Violations, target: Target) -> Result<Row<R>, ApiError> {
     let mut fields = Fields::new(body, violations);
     let identity = identity(&mut fields, target);
     let row = R::read(&mut fields, identity);

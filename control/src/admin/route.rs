@@ -34,12 +34,12 @@ impl Resource for Routes {
         let Some(name) = service.get("name").and_then(Value::as_str).filter(|_| named) else {
             return Ok(());
         };
-        let found = match name.contains('\0') {
+        let found = match name.contains('\0') || name.len() > wire::bounds::NAME {
             true => None,
             false => store.services().get(&Selector::Name(name.to_owned())).await?,
         };
         let unresolved =
-            || ApiError::Unresolved { field: "service", collection: "services", name: name.to_owned() };
+            || ApiError::Unresolved { field: "service", collection: "services", name: beginning(name) };
         let id = found.ok_or_else(unresolved)?.id;
         *service = [("id".to_owned(), json!(id))].into_iter().collect();
         Ok(())
@@ -48,8 +48,7 @@ impl Resource for Routes {
     fn read(fields: &mut Fields, identity: Identity) -> Model {
         let tags = fields.set("tags");
         validate_tags(tags.as_deref().unwrap_or_default(), fields.violations());
-        let protocols = fields.set_of("protocols", &Protocol::ALL.map(Protocol::as_str));
-        let protocols = protocols.unwrap_or_else(|| vec!["http".into(), "https".into()]);
+        let protocols = protocols(fields).unwrap_or_else(|| vec!["http".into(), "https".into()]);
         let grpc = protocols.iter().any(|protocol| protocol.starts_with("grpc"));
         Model {
             id: identity.id,
@@ -82,7 +81,7 @@ impl Resource for Routes {
     }
 
     fn check(row: &Model) -> Result<(), Violations> {
-        snapshot::route(row).validate()
+        snapshot::route(row).validate_write()
     }
 
     fn view(row: &Model) -> Value {
@@ -124,6 +123,21 @@ impl Child for Routes {
     fn link(row: Model, parent: Uuid) -> Model {
         Model { service_id: Some(parent), ..row }
     }
+}
+
+/// A name as an error repeats it.
+fn beginning(name: &str) -> String {
+    name[..name.floor_char_boundary(wire::bounds::NAME)].to_owned()
+}
+
+/// None of them when one is not known: rules by protocol then say nothing.
+fn protocols(fields: &mut Fields) -> Option<Vec<String>> {
+    let protocols = fields.set("protocols")?;
+    let is_unknown = |name: &&String| name.parse::<Protocol>().is_err();
+    let Some(unknown) = protocols.iter().find(is_unknown) else { return Some(protocols) };
+    let shown: String = unknown.chars().take(64).collect();
+    fields.violations().field("protocols", format!("unknown type: {shown}"));
+    Some(Vec::new())
 }
 
 fn column<T: serde::Serialize>(list: Option<Vec<T>>) -> Option<Value> {

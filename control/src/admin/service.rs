@@ -2,15 +2,13 @@
 
 use entity::service::{Entity, Model};
 use serde_json::{Map, Value, json};
-use wire::{Violations, validate_tags};
+use wire::{Protocol, Violations, validate_tags};
 
 use super::body::Body;
 use super::fields::Fields;
 use super::resource::{Identity, Resource};
 use crate::snapshot;
 
-/// `tls_passthrough` is none: a stream that is passed on unopened has no protocol of its own.
-const PROTOCOLS: &[&str] = &["grpc", "grpcs", "http", "https", "tcp", "tls", "udp"];
 const TIMEOUT: i64 = 60_000;
 const TIMEOUTS: std::ops::RangeInclusive<i64> = 1..=2_147_483_646;
 
@@ -30,6 +28,11 @@ impl Resource for Services {
         match url.as_ref().map(Value::as_str) {
             None => {}
             Some(None) => violations.field("url", "expected a string"),
+            Some(Some("")) => violations.field("url", "length must be at least 1"),
+            // As Kong has it: what has no scheme is a path.
+            Some(Some(url)) if !url.contains("://") => {
+                body.fields.insert("path".into(), json!(url));
+            }
             Some(Some(url)) => match split_url(url) {
                 Some(parts) => body.fields.extend(parts),
                 None => violations.field("url", "expected <protocol>://<host>[:<port>][/<path>]"),
@@ -43,7 +46,9 @@ impl Resource for Services {
         Model {
             id: identity.id,
             name: fields.string("name"),
-            protocol: fields.one_of("protocol", PROTOCOLS).unwrap_or_else(|| "http".into()),
+            protocol: fields
+                .one_of("protocol", &Protocol::ALL.map(Protocol::as_str))
+                .unwrap_or_else(|| "http".into()),
             host: fields.required_string("host").unwrap_or_default(),
             port: fields.integer("port", 0..=65_535).unwrap_or(80),
             path: fields.string("path"),
@@ -63,7 +68,7 @@ impl Resource for Services {
     }
 
     fn check(row: &Model) -> Result<(), Violations> {
-        snapshot::service(row).validate()
+        snapshot::service(row).validate_write()
     }
 
     fn view(row: &Model) -> Value {

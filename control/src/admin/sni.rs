@@ -70,6 +70,8 @@ impl Child for Snis {
 
     const FIELD: &'static str = "certificate";
 
+    const SHOWS_PARENT: bool = false;
+
     fn parent(row: &Model) -> Option<Uuid> {
         Some(row.certificate_id)
     }

@@ -3,14 +3,18 @@
 mod authorities;
 mod bad;
 mod bodies;
+mod bounds;
 mod certificates;
 mod concurrent;
 mod crud;
 mod info;
+mod kong;
 mod lists;
 mod named;
 mod outage;
+mod paths;
 mod route_match;
+mod secrets;
 
 use serde_json::Value;
 use tempfile::TempDir;

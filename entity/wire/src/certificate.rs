@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A certificate as it is published; its canonical bytes are made as those of a [`crate::Service`]. It
-/// holds private keys: its `Debug` does not show them.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+use crate::private_key::{PrivateKey, expose, expose_optional};
+
+/// A certificate as it is published; its canonical bytes are made as those of a [`crate::Service`]. Its
+/// `Debug` does not show the private keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Certificate {
     /// Identity; taken from the record's key.
@@ -14,22 +16,12 @@ pub struct Certificate {
     /// The chain in PEM, its own certificate first.
     pub cert: String,
     /// The private key in PEM.
-    pub key: String,
+    #[serde(serialize_with = "expose")]
+    pub key: PrivateKey,
     /// A second chain, with a key of another type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert_alt: Option<String>,
     /// The private key of the second chain.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key_alt: Option<String>,
-}
-
-impl std::fmt::Debug for Certificate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { id, cert, cert_alt, .. } = self;
-        f.debug_struct("Certificate")
-            .field("id", id)
-            .field("cert", cert)
-            .field("cert_alt", cert_alt)
-            .finish_non_exhaustive()
-    }
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "expose_optional")]
+    pub key_alt: Option<PrivateKey>,
 }

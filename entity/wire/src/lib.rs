@@ -93,6 +93,7 @@ mod normalize;
 mod pattern;
 mod percent;
 mod priority;
+mod private_key;
 mod readings;
 mod record;
 mod route;
@@ -117,6 +118,7 @@ pub use normalize::{canonical_path, normalize_path};
 pub use pattern::{HeaderPattern, PathRegex, PatternError, compile_path};
 pub use percent::{encode_uri, is_target};
 pub use priority::{Columns, Priority};
+pub use private_key::PrivateKey;
 pub use readings::other_readings;
 pub use record::{Record, RecordError, Records};
 pub use route::{Endpoint, PathHandling, Route};
@@ -127,5 +129,5 @@ pub use update::{
     UpdateError, UpdateHeader, UpdateWriter, split_repair,
 };
 pub use upstream_path::upstream_path;
-pub use validate::validate_tags;
+pub use validate::{bounds, validate_tags};
 pub use violations::{FieldErrors, Violations};

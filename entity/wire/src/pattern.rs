@@ -3,7 +3,7 @@
 
 mod spelling;
 
-use regex::{Regex, RegexBuilder};
+use regex::{Regex, RegexBuilder, RegexSetBuilder};
 use regex_syntax::ast::parse::Parser;
 use regex_syntax::hir::literal::Extractor;
 
@@ -17,6 +17,8 @@ const SIZE_LIMIT: usize = 1 << 20;
 /// Upper bound of the compiled expression of a path. What a match takes at worst is in proportion to this and to the
 /// length of the path.
 const PATH_SIZE_LIMIT: usize = 1 << 17;
+/// Upper bound of all compiled expressions of one route.
+const TOGETHER: usize = 4 << 20;
 
 /// The regular expression of a route's path.
 #[derive(Clone, Debug)]
@@ -56,12 +58,15 @@ pub enum HeaderPattern {
 }
 
 impl HeaderPattern {
+    /// What a value that is a regular expression begins with.
+    pub const MARK: &str = "~*";
+
     /// Parses one listed value of a route's `headers`.
     ///
     /// # Errors
     /// As [`compile_path`].
     pub fn parse(value: &str) -> Result<Self, PatternError> {
-        match value.strip_prefix("~*") {
+        match value.strip_prefix(Self::MARK) {
             Some(pattern) => compile(&format!("(?i){pattern}"), SIZE_LIMIT).map(Self::Regex),
             None => Ok(Self::Value(value.to_ascii_lowercase())),
         }
@@ -74,6 +79,18 @@ impl PatternError {
         let text = self.0.to_string();
         let last = text.lines().last().unwrap_or_default().trim();
         last.strip_prefix("error: ").unwrap_or(last).to_owned()
+    }
+}
+
+/// Whether these expressions, each of which compiles, are small enough together.
+pub(crate) fn check_together(patterns: &[&str]) -> Result<(), String> {
+    let grouped = patterns.iter().map(|pattern| format!("^(?:{pattern})"));
+    match RegexSetBuilder::new(grouped).size_limit(TOGETHER).build() {
+        Err(regex::Error::CompiledTooBig(_)) => Err(format!(
+            "the {} regular expressions of a route must have together at most {TOGETHER} bytes once compiled",
+            patterns.len()
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -59,10 +59,10 @@ pub struct Route {
     /// Whether the client's Host header goes upstream.
     #[serde(skip_serializing_if = "is_false")]
     pub preserve_host: bool,
-    /// Whether a request's body is read before it is sent on.
+    /// Kept for Kong's clients and without effect: a request's body is always sent on as it arrives.
     #[serde(skip_serializing_if = "is_true")]
     pub request_buffering: bool,
-    /// Whether a response's body is read before it is sent on.
+    /// Kept for Kong's clients and without effect: a response's body is always sent on as it arrives.
     #[serde(skip_serializing_if = "is_true")]
     pub response_buffering: bool,
     /// When it was made, in seconds since 1970: among routes of equal priority the oldest wins, then the

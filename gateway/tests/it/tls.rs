@@ -40,7 +40,8 @@ impl Pairs {
 
 pub(crate) fn put(id: u128, pair: &Pair) -> Change {
     let read = |path: &PathBuf| fs::read_to_string(path).unwrap();
-    let certificate = Certificate { cert: read(&pair.cert), key: read(&pair.key), ..Certificate::default() };
+    let certificate =
+        Certificate { cert: read(&pair.cert), key: read(&pair.key).into(), ..Certificate::default() };
     Change::PutCertificate(Certificate { id: Uuid::from_u128(id), ..certificate })
 }
 

@@ -19,7 +19,7 @@ on_both_databases!(
 const ABSENT: &str = "00000000-0000-4000-8000-000000000001";
 
 /// An authority's certificate as a body.
-fn authority() -> Value {
+pub(super) fn authority() -> Value {
     let folder = tempfile::tempdir().unwrap();
     json!({ "cert": fs::read_to_string(Authority::new(folder.path(), "ca").cert).unwrap() })
 }
@@ -49,7 +49,7 @@ async fn an_authority_from_end_to_end(admin: &Admin) {
     assert_ne!(replaced["cert_digest"], digest);
     // What a client was shown can be sent back as it is.
     admin.put(&at, &replaced).await.expect(200);
-    admin.put("/ca_certificates/name", &authority()).await.expect(404);
+    admin.put("/ca_certificates/name", &authority()).await.expect(400);
     admin.delete(&at).await.expect(204);
     admin.get(&at).await.expect(404);
 }
@@ -65,6 +65,10 @@ async fn bad_authorities_are_refused(admin: &Admin) {
         (json!("-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"), "not X.509"),
         (json!(two), "only one certificate"),
         (json!(read(certs::valid(folder.path(), "leaf"))), "basic constraint"),
+        (json!(include_str!("pem/v1.crt")), "not X.509 version 3"),
+        (json!(include_str!("pem/p521.crt")), "its key is ECDSA on another curve; TLS can verify with"),
+        (json!(include_str!("pem/rsa1024.crt")), "its key is RSA of 1024 bits; TLS can verify with"),
+        (json!(include_str!("pem/critical.crt")), "a critical extension that is not supported"),
     ] {
         let answer = admin.post("/ca_certificates", &json!({ "cert": cert })).await.expect(400).json();
         assert!(answer["fields"]["cert"].as_str().unwrap().contains(reason), "{answer}");
@@ -87,10 +91,7 @@ async fn a_service_names_what_is_there(admin: &Admin) {
 
     for at in [format!("/certificates/{client}"), format!("/ca_certificates/{ca}")] {
         let refused = admin.delete(&at).await.expect(400).json();
-        assert_eq!(
-            (&refused["code"], &refused["fields"]["@referenced_by"]),
-            (&json!(19), &json!("services"))
-        );
+        assert_eq!((&refused["code"], &refused["fields"]["@referenced_by"]), (&json!(4), &json!("services")));
         admin.get(&at).await.expect(200);
     }
     admin.put("/services/a", &upstream(json!({}))).await.expect(200);

@@ -41,7 +41,7 @@ fn services() -> Vec<Case> {
         bad(json!({ "host": "a", "connect_timeout": 0 }), "/connect_timeout", timeout),
         bad(json!({ "host": "a", "read_timeout": 2_147_483_647_u32 }), "/read_timeout", timeout),
         bad(json!({ "host": "a", "write_timeout": "x" }), "/write_timeout", "expected an integer"),
-        bad(json!({ "host": "a", "tags": "x" }), "/tags", "expected a set"),
+        bad(json!({ "host": "a", "tags": "x" }), "/tags", "expected an array"),
         bad(json!({ "host": "a", "tags": ["ok", "a,b"] }), "/tags/1", "invalid tag 'a,b'"),
         bad(json!({ "host": "a", "tags": [1] }), "/tags/0", "expected a string"),
         bad(json!({ "host": "a", "enabled": "yes" }), "/enabled", "expected a boolean"),
@@ -64,7 +64,10 @@ fn services() -> Vec<Case> {
         bad(json!({ "host": "a", "nonsense": 1 }), "/nonsense", "unknown field"),
         bad(json!({ "host": "a", "id": "x" }), "/id", "expected a valid UUID"),
         bad(json!({ "host": "a", "created_at": "x" }), "/created_at", "expected an integer"),
-        bad(json!({ "url": "nonsense" }), "/url", "expected <protocol>://"),
+        bad(json!({ "url": "nonsense" }), "/path", "should start with: /"),
+        bad(json!({ "url": "nonsense" }), "/host", "required field missing"),
+        bad(json!({ "url": "http://" }), "/url", "expected <protocol>://"),
+        bad(json!({ "url": "" }), "/url", "length must be at least 1"),
         bad(json!({ "url": 1 }), "/url", "expected a string"),
         bad(json!({ "host": "b", "name": "taken" }), "/name", "taken").with_status(409),
         ("PATCH", "/services/taken", json!({ "host": null }), 400, "/host", "required field missing"),
@@ -83,10 +86,10 @@ fn routes() -> Vec<Case> {
         bad(json!({ "protocols": ["http"] }), "/@entity/0", "'paths' when 'protocols' is 'http'"),
         bad(json!({ "protocols": ["http"], "paths": [] }), "/@entity/0", "must set one of"),
         bad(json!({ "protocols": [], "paths": ["/"] }), "/protocols", "length must be at least 1"),
-        bad(json!({ "protocols": ["ftp"], "paths": ["/"] }), "/protocols/0", "expected one of: grpc"),
+        bad(json!({ "protocols": ["ftp"], "paths": ["/"] }), "/protocols", "unknown type: ftp"),
         bad(json!({ "protocols": ["http", "tcp"], "paths": ["/"] }), "/protocols", "mutually exclusive"),
-        bad(json!({ "protocols": "http", "paths": ["/"] }), "/protocols", "expected a set"),
-        bad(json!({ "paths": "/" }), "/paths", "expected a set"),
+        bad(json!({ "protocols": "http", "paths": ["/"] }), "/protocols", "expected an array"),
+        bad(json!({ "paths": "/" }), "/paths", "expected an array"),
         bad(json!({ "paths": [1] }), "/paths/0", "expected a string"),
         bad(
             json!({ "paths": ["/", "a"] }),
@@ -102,14 +105,14 @@ fn routes() -> Vec<Case> {
         bad(json!({ "hosts": ["a.*.b"] }), "/hosts/0", "invalid wildcard"),
         bad(json!({ "hosts": ["*.a.*"] }), "/hosts/0", "invalid wildcard: must have at most one wildcard"),
         bad(json!({ "hosts": ["a:99999"] }), "/hosts/0", "invalid port number"),
-        bad(json!({ "headers": { "Host": ["a"] } }), "/headers/Host", "cannot contain 'host' header"),
-        bad(json!({ "headers": { "x y": ["a"] } }), "/headers/x y", "bad header name"),
-        bad(json!({ "headers": { "x": "a" } }), "/headers/x", "expected an array"),
+        bad(json!({ "headers": { "Host": ["a"] } }), "/headers", "cannot contain 'host' header"),
+        bad(json!({ "headers": { "x y": ["a"] } }), "/headers", "bad header name"),
+        bad(json!({ "headers": { "x": "a" } }), "/headers", "expected an array"),
         bad(json!({ "headers": { "x": ["~*("] } }), "/headers/x/0", "invalid regex"),
         bad(json!({ "headers": { "x": ["\u{0}"] } }), "/headers/x/0", "invalid value"),
         bad(json!({ "headers": ["x"] }), "/headers", "expected a map"),
         bad(json!({ "protocols": ["https"], "snis": ["10.0.0.1"] }), "/snis/0", "must not be an IP"),
-        bad(json!({ "protocols": ["http"], "paths": ["/"], "snis": ["a"] }), "/snis", "can only be set when"),
+        bad(json!({ "protocols": ["http"], "paths": ["/"], "snis": ["a"] }), "/snis", "length must be 0"),
         bad(json!({ "paths": ["/"], "sources": [{ "port": 1 }] }), "/sources", "cannot set 'sources' when"),
         bad(json!({ "protocols": ["tcp"], "sources": [{}] }), "/sources/0", "at least one of these fields"),
         bad(json!({ "protocols": ["tcp"], "sources": [{ "ip": "x" }] }), "/sources/0", "invalid ip or cidr"),
@@ -171,7 +174,7 @@ async fn bad_bodies_change_nothing(admin: &Admin) {
         assert!(said.contains(reason), "{what}");
         assert!(answer["message"].is_string() && answer["name"].is_string(), "{what}");
         let code = answer["code"].as_u64().unwrap();
-        assert!([2, 4, 5, 19].contains(&code) && (code == 5) == (status == 409), "{what}");
+        assert!([2, 4, 5].contains(&code) && (code == 5) == (status == 409), "{what}");
     }
     assert_eq!(admin.published(before).await, before);
     // A write after them is the next revision: none of them has taken one.
@@ -184,7 +187,7 @@ async fn bodies_that_cannot_be_read(admin: &Admin) {
         let request = Request::new("POST", "/services").header("Content-Type", content_type).body(body);
         admin.client.send(&request).await.unwrap()
     };
-    for body in ["", "{", "[]", "null", "\"a\"", "{\"host\": \"\\ud800\"}"] {
+    for body in ["", "{", "[1]", "null", "\"a\"", "{\"host\": \"\\ud800\"}"] {
         let answer = send("application/json", body.into()).await.expect(400);
         assert_eq!(answer.json(), json!({ "message": "Cannot parse JSON body" }), "{body}");
     }

@@ -140,8 +140,9 @@ async fn nested_routes(admin: &Admin) {
     assert_eq!(changed["paths"], json!(["/x"]));
     let put = admin.put("/services/a/routes/s", &json!({ "paths": ["/s"] })).await.expect(200).json();
     assert_eq!((&put["name"], &put["service"]), (&json!("s"), &json!({ "id": id })));
-    let other = admin.delete("/services/b/routes/r").await.expect(204);
+    let other = admin.delete("/services/b/routes/r").await.expect(404);
     assert_eq!(other.header("gibbon-revision"), None);
+    admin.delete("/services/b/routes/absent").await.expect(204);
     admin.get("/routes/r").await.expect(200);
     admin.delete("/services/a").await.expect(400);
     admin.delete("/services/a/routes/r").await.expect(204);

@@ -92,10 +92,12 @@ async fn bad_queries(admin: &Admin) {
         ("offset=AAAA", 7),
         ("tags=", 11),
         ("tags=a,b/c", 11),
+        ("tags=%ff", 11),
     ] {
         let answer = admin.get(&format!("/services?{query}")).await.expect(400).json();
         assert_eq!(answer["code"], code, "{query}: {answer}");
         assert_eq!(answer.get("options").is_some(), code == 11, "{query}: {answer}");
+        assert!(answer.get("fields").is_none(), "{query}: {answer}");
     }
     let size = admin.get("/routes?size=0").await.json();
     assert_eq!(size["message"], "size must be an integer between 1 and 1000");

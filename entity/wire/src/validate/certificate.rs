@@ -14,11 +14,11 @@ impl Certificate {
     pub fn validate(&self) -> Result<(), Violations> {
         let mut violations = Violations::default();
         required(&mut violations, "cert", &self.cert, is_certificate);
-        required(&mut violations, "key", &self.key, is_key);
+        required(&mut violations, "key", self.key.expose(), is_key);
         match (&self.cert_alt, &self.key_alt) {
             (Some(cert), Some(key)) => {
                 required(&mut violations, "cert_alt", cert, is_certificate);
-                required(&mut violations, "key_alt", key, is_key);
+                required(&mut violations, "key_alt", key.expose(), is_key);
             }
             (None, None) => {}
             _ => violations.entity("all or none of these fields must be set: 'cert_alt', 'key_alt'"),

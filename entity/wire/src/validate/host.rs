@@ -26,11 +26,11 @@ pub(super) fn route_host(host: &str) -> Result<(), String> {
     }
     match name.matches('*').count() {
         0 if is_host(name) => Ok(()),
-        0 => Err(format!("invalid value: {host}")),
+        0 => Err(format!("invalid hostname: {host}")),
         1 => {
             let plain = name.strip_prefix("*.").or_else(|| name.strip_suffix(".*"));
             let plain = plain.ok_or("invalid wildcard: must be placed at leftmost or rightmost label")?;
-            if is_name(plain) { Ok(()) } else { Err(format!("invalid value: {host}")) }
+            if is_name(plain) { Ok(()) } else { Err(format!("invalid hostname: {host}")) }
         }
         _ => Err("invalid wildcard: must have at most one wildcard".into()),
     }
@@ -155,9 +155,9 @@ mod tests {
             ("a:65536", "invalid port number"),
             ("a:+80", "invalid port number"),
             ("a:", "invalid port number"),
-            ("*.", "invalid value: *."),
-            ("a b", "invalid value: a b"),
-            ("", "invalid value: "),
+            ("*.", "invalid hostname: *."),
+            ("a b", "invalid hostname: a b"),
+            ("", "invalid hostname: "),
         ] {
             assert_eq!(route_host(bad), Err(message.to_owned()), "{bad}");
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{forbidden, host, path, quoted, text};
+use super::{bounds, host, path, quoted, text};
 use crate::{Endpoint, FieldErrors, Protocol, Route, Violations};
 use Protocol::{Grpc, Grpcs, Http, Https, Tcp, Tls, TlsPassthrough, Udp};
 
@@ -23,8 +23,8 @@ impl Route {
         let mut violations = Violations::default();
         self.check_fields(&mut violations);
         if self.check_protocols(&mut violations) {
-            self.check_needed(&mut violations);
             self.check_forbidden(&mut violations);
+            self.check_needed(&mut violations);
         }
         violations.into_result()
     }
@@ -42,6 +42,9 @@ impl Route {
         if let Some(headers) = &self.headers {
             check_headers(headers, violations);
         }
+        if let Err(message) = self.check_places(bounds::HELD_PLACES) {
+            violations.field("paths", message);
+        }
         if !REDIRECTS.contains(&self.https_redirect_status_code) {
             violations.field("https_redirect_status_code", "expected one of: 426, 301, 302, 307, 308");
         }
@@ -53,20 +56,15 @@ impl Route {
             violations.field("protocols", "length must be at least 1");
             return false;
         }
-        let families: Vec<String> =
-            [HTTP, STREAM, PASSTHROUGH, GRPC].iter().filter_map(|family| self.named(family)).collect();
+        let has = |family: &&&[Protocol]| family.iter().any(|protocol| self.protocols.contains(protocol));
+        let families: Vec<_> = [HTTP, STREAM, PASSTHROUGH, GRPC].iter().filter(has).copied().collect();
         if families.len() > 1 {
+            let families: Vec<String> = families.into_iter().map(named).collect();
             let message = format!("these sets are mutually exclusive: {}", families.join(", "));
             violations.field("protocols", message);
+            return false;
         }
-        families.len() == 1
-    }
-
-    /// `('http', 'https')`: those of the family that it has.
-    fn named(&self, family: &[Protocol]) -> Option<String> {
-        let names: Vec<String> =
-            family.iter().filter(|p| self.protocols.contains(p)).map(|p| format!("'{p}'")).collect();
-        (!names.is_empty()).then(|| format!("({})", names.join(", ")))
+        true
     }
 
     /// A route that asks for nothing would take every request.
@@ -112,12 +110,20 @@ impl Route {
             }
             for name in names.iter().filter(|name| self.asks_for(name)) {
                 let message = format!("cannot set '{name}' when 'protocols' is {}", quoted(family));
-                forbidden(violations, "protocols", name, message);
+                violations.field(name, message);
             }
         }
         if self.asks_for("snis") && !self.protocols.iter().any(|protocol| WITH_SNI.contains(protocol)) {
-            let message = format!("'snis' can only be set when 'protocols' is {}", quoted(WITH_SNI));
-            forbidden(violations, "protocols", "snis", message);
+            violations.entity(format!("'snis' can only be set when 'protocols' is {}", quoted(WITH_SNI)));
+            violations.field("snis", "length must be 0");
+        }
+    }
+
+    /// Checks the names of headers by the rule for what is written now.
+    pub(super) fn check_written_headers(&self, violations: &mut Violations) {
+        let mut names = self.headers.iter().flat_map(|headers| headers.keys());
+        if let Some(message) = names.find_map(|name| text::written_header_name(name).err()) {
+            violations.field("headers", message);
         }
     }
 
@@ -138,6 +144,12 @@ impl Route {
             _ => false,
         }
     }
+}
+
+/// `('http', 'https')`.
+fn named(family: &[Protocol]) -> String {
+    let names: Vec<String> = family.iter().map(|protocol| format!("'{protocol}'")).collect();
+    format!("({})", names.join(", "))
 }
 
 fn each<T>(
@@ -164,12 +176,11 @@ fn endpoint(endpoint: &Endpoint) -> Result<(), String> {
 }
 
 fn check_headers(headers: &BTreeMap<String, Vec<String>>, violations: &mut Violations) {
+    if let Some(message) = headers.keys().find_map(|name| text::header_name(name).err()) {
+        return violations.field("headers", message);
+    }
     let mut broken = BTreeMap::new();
     for (name, values) in headers {
-        if let Err(message) = text::header_name(name) {
-            broken.insert(name.clone(), FieldErrors::Whole(message));
-            continue;
-        }
         let bad: BTreeMap<usize, String> = (values.iter().enumerate())
             .filter_map(|(index, value)| text::header_value(value).err().map(|message| (index, message)))
             .collect();

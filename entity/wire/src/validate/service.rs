@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::{forbidden, host, path, text};
+use super::{host, path, text};
 use crate::{Protocol, Service, Violations};
 
 /// Of retries; the column of the database that Kong's users come from is a `smallint`.
@@ -54,7 +54,10 @@ impl Service {
     }
 
     fn check_protocol(&self, violations: &mut Violations) {
-        let mut must_be_null = |name: &str| forbidden(violations, "protocol", name, "value must be null");
+        let mut must_be_null = |name: &str| {
+            violations.entity("failed conditional validation given value of field 'protocol'");
+            violations.field(name, "value must be null");
+        };
         if self.path.is_some() && !matches!(self.protocol, Protocol::Http | Protocol::Https) {
             must_be_null("path");
         }

@@ -1,12 +1,17 @@
 //! Names, tags, methods and the texts of header rules.
 
+use super::bounds;
 use crate::{HeaderPattern, Violations};
 
-/// Checks the tags of any entity.
+/// Checks the tags of any entity, their number and their lengths too.
 pub fn validate_tags(tags: &[String], violations: &mut Violations) {
+    bounds::tags(violations, tags);
+    if violations.fields.contains_key("tags") {
+        return;
+    }
     for (index, tag) in tags.iter().enumerate() {
         if tag.is_empty() || tag.chars().any(|c| c.is_control() || matches!(c, ',' | '/')) {
-            let rule = "expected printable characters except `,` and `/`";
+            let rule = "expected printable ascii (except `,` and `/`) or valid utf-8 sequences";
             violations.element("tags", index, format!("invalid tag '{tag}': {rule}"));
         }
     }
@@ -40,9 +45,19 @@ pub(super) fn header_name(name: &str) -> Result<(), String> {
         return Err("cannot contain 'host' header, which must be specified in the 'hosts' attribute".into());
     }
     if name.is_empty() || !name.bytes().all(is_token) {
-        return Err(format!("bad header name '{name}', allowed characters are those of an HTTP token"));
+        return Err(bad_header_name(name));
     }
     Ok(())
+}
+
+/// The narrower rule for a header's name that is written now; older versions took any token.
+pub(super) fn written_header_name(name: &str) -> Result<(), String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if name.bytes().all(allowed) { Ok(()) } else { Err(bad_header_name(name)) }
+}
+
+fn bad_header_name(name: &str) -> String {
+    format!("bad header name '{name}', allowed characters are A-Z, a-z, 0-9, '_', and '-'")
 }
 
 pub(super) fn header_value(value: &str) -> Result<(), String> {

@@ -18,7 +18,7 @@ fn certificate(of: u128) -> Change {
     Change::PutCertificate(Certificate {
         id: id(of),
         cert: PAIR[0].clone(),
-        key: PAIR[1].clone(),
+        key: PAIR[1].as_str().into(),
         ..Certificate::default()
     })
 }

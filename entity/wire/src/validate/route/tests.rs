@@ -76,13 +76,10 @@ fn enough_to_match() {
 fn what_the_protocols_forbid() {
     let tls = "'snis' can only be set when 'protocols' is 'grpcs', 'https', 'tls' or 'tls_passthrough'";
     let streams = "cannot set 'paths' when 'protocols' is 'tcp', 'tls', 'tls_passthrough' or 'udp'";
-    let entity = "@entity: failed conditional validation given value of field 'protocols'";
     for (protocols, set, field, message) in [
-        (&[Http][..], &["paths", "snis"][..], "snis", tls),
-        (&[Tcp], &["sources", "snis"], "snis", tls),
         (
-            &[Http],
-            &["paths", "sources"],
+            &[Http][..],
+            &["paths", "sources"][..],
             "sources",
             "cannot set 'sources' when 'protocols' is 'http' or 'https'",
         ),
@@ -101,9 +98,14 @@ fn what_the_protocols_forbid() {
         (&[Tcp], &["sources", "paths"], "paths", streams),
         (&[TlsPassthrough], &["snis", "paths"], "paths", streams),
     ] {
-        let expected = [entity.to_owned(), format!("{field}: {message}")];
-        assert_eq!(broken(&route(protocols, set)), expected, "{protocols:?} {set:?}");
+        assert_eq!(broken(&route(protocols, set)), [format!("{field}: {message}")], "{protocols:?} {set:?}");
     }
+    let length = "snis: length must be 0".to_owned();
+    for (protocols, set) in [(&[Http][..], &["paths", "snis"][..]), (&[Tcp], &["sources", "snis"])] {
+        assert_eq!(broken(&route(protocols, set)), [format!("@entity: {tls}"), length.clone()]);
+    }
+    let needed = "@entity: must set one of 'methods', 'hosts', 'headers', 'paths' when 'protocols' is 'http'";
+    assert_eq!(broken(&route(&[Http], &["snis"])), [format!("@entity: {tls}"), needed.to_owned(), length]);
 }
 
 #[test]
@@ -111,7 +113,7 @@ fn protocols_are_of_one_family() {
     assert_eq!(broken(&route(&[], &["paths"])), ["protocols: length must be at least 1"]);
     assert_eq!(
         broken(&route(&[Http, Tcp, Https], &["paths"])),
-        ["protocols: these sets are mutually exclusive: ('http', 'https'), ('tcp')"]
+        ["protocols: these sets are mutually exclusive: ('http', 'https'), ('tcp', 'tls', 'udp')"]
     );
 }
 
@@ -122,14 +124,10 @@ fn elements_and_maps_say_where() {
     bad.hosts = list(&["*"]);
     bad.paths = list(&["/a", "b", "~/("]);
     bad.https_redirect_status_code = 303;
-    bad.headers = Some(BTreeMap::from([
-        ("host".into(), vec!["a".into()]),
-        ("x-a".into(), vec!["1".into(), "~*(".into()]),
-    ]));
+    bad.headers = Some(BTreeMap::from([("x-a".into(), vec!["1".into(), "~*(".into()])]));
     assert_eq!(
         broken(&bad),
         [
-            "headers.host: cannot contain 'host' header, which must be specified in the 'hosts' attribute",
             "headers.x-a.2: invalid regex: '~*(' (unclosed group)",
             "hosts.1: invalid wildcard: must be placed at leftmost or rightmost label",
             "https_redirect_status_code: expected one of: 426, 301, 302, 307, 308",
@@ -138,6 +136,13 @@ fn elements_and_maps_say_where() {
             "paths.3: invalid regex: '/(' (unclosed group)",
         ]
     );
+    for (name, message) in [
+        ("Host", "cannot contain 'host' header, which must be specified in the 'hosts' attribute"),
+        ("x v", "bad header name 'x v', allowed characters are A-Z, a-z, 0-9, '_', and '-'"),
+    ] {
+        let headers = Some(BTreeMap::from([(name.into(), vec!["a".into()])]));
+        assert_eq!(broken(&Route { headers, ..Route::default() }), [format!("headers: {message}")]);
+    }
     let mut bad = route(&[Tcp], &[]);
     let endpoint = |ip: Option<&str>| Endpoint { ip: ip.map(Into::into), port: None };
     bad.sources = Some(vec![endpoint(None), endpoint(Some("10.0.0.0/40"))]);

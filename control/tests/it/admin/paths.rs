@@ -1,0 +1,110 @@
+//! Every path, however its slashes are written, and every method of it.
+
+use serde_json::json;
+use testkit::http::Request;
+
+use super::{Admin, on_both_databases};
+
+on_both_databases!(slashes_at_the_end_and_in_a_row, methods_of_every_path, names_in_paths);
+
+async fn slashes_at_the_end_and_in_a_row(admin: &Admin) {
+    let service = admin.post("/services/", &json!({ "name": "a", "host": "x" })).await.expect(201).json();
+    let route = admin.post("//services///a/routes//", &json!({ "name": "r", "paths": ["/"] })).await;
+    let route = route.expect(201).json();
+    for target in ["/services/a/", "//services/a", "/services//a//", "/routes/r/service/"] {
+        assert_eq!(admin.get(target).await.expect(200).json(), service, "{target}");
+    }
+    assert_eq!(admin.get("/services/a/routes/r/").await.expect(200).json(), route);
+    for target in ["/", "//", "/status/", "/tags/", "/clustering/config/", "/services/?size=1", "/plugins/"] {
+        admin.get(target).await.expect(200);
+    }
+    let next = admin.get("/routes/?size=1").await.expect(200).json();
+    assert_eq!(next["next"], json!(null));
+    admin.put("/services/b/", &json!({ "host": "x" })).await.expect(200);
+    let page = admin.get("/services/?size=1").await.expect(200).json();
+    assert!(page["next"].as_str().unwrap().starts_with("/services?size=1&offset="), "{page}");
+    admin.patch("/services/b/", &json!({ "host": "y" })).await.expect(200);
+    for (method, status) in [("HEAD", 200), ("OPTIONS", 204), ("DELETE", 204)] {
+        let answer = admin.client.send(&Request::new(method, "/services/b/")).await.unwrap();
+        answer.expect(status);
+    }
+    // An encoded slash is part of a name.
+    admin.get("/services/a%2F").await.expect(404);
+    admin.get("/services%2Fa").await.expect(404);
+}
+
+const COLLECTION: &str = "GET, HEAD, OPTIONS, POST";
+const ENTITY: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, PUT";
+const PARENT: &str = "GET, HEAD, OPTIONS, PATCH, PUT";
+const READ: &str = "GET, HEAD, OPTIONS";
+
+async fn methods_of_every_path(admin: &Admin) {
+    for (target, allow) in [
+        ("/", READ),
+        ("/status", READ),
+        ("/endpoints", READ),
+        ("/tags", READ),
+        ("/tags/a", READ),
+        ("/plugins", READ),
+        ("/upstreams", READ),
+        ("/consumers", READ),
+        ("/clustering/status", READ),
+        ("/clustering/config", READ),
+        ("/clustering/data-planes", READ),
+        ("/clustering/data-planes/00000000-0000-4000-8000-000000000000", "DELETE, GET, HEAD, OPTIONS"),
+        ("/services", COLLECTION),
+        ("/services/a", ENTITY),
+        ("/services/a/routes", COLLECTION),
+        ("/services/a/routes/r", ENTITY),
+        ("/routes", COLLECTION),
+        ("/routes/r", ENTITY),
+        ("/routes/r/service", PARENT),
+        ("/routes/match", COLLECTION),
+        ("/certificates", COLLECTION),
+        ("/certificates/a", ENTITY),
+        ("/certificates/a/snis", COLLECTION),
+        ("/certificates/a/snis/s", ENTITY),
+        ("/snis", COLLECTION),
+        ("/snis/s", ENTITY),
+        ("/ca_certificates", COLLECTION),
+        ("/ca_certificates/a", ENTITY),
+    ] {
+        let send = async |method: &str| admin.client.send(&Request::new(method, target)).await.unwrap();
+        let options = send("OPTIONS").await.expect(204);
+        assert_eq!(options.header("allow"), Some(allow), "{target}");
+        assert!(options.body.is_empty());
+        let (get, head) = (send("GET").await, send("HEAD").await);
+        assert_eq!((get.status, head.body.len()), (head.status, 0), "{target}");
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE"] {
+            if allow.split(", ").any(|allowed| allowed == method) {
+                continue;
+            }
+            let refused = send(method).await.expect(405);
+            assert_eq!(refused.header("allow"), Some(allow), "{method} {target}");
+            assert_eq!(refused.json(), json!({ "message": "Method not allowed" }));
+        }
+    }
+    for target in ["/snis/s/certificate", "/targets", "/nowhere"] {
+        for method in ["GET", "HEAD", "OPTIONS", "POST"] {
+            admin.client.send(&Request::new(method, target)).await.unwrap().expect(404);
+        }
+    }
+}
+
+async fn names_in_paths(admin: &Admin) {
+    let name = "stra\u{df}e.~_-1";
+    admin.post("/services", &json!({ "name": name, "host": "x" })).await.expect(201);
+    for target in ["/services/stra%C3%9Fe.~_-1", "/services/stra%c3%9fe%2E%7E_-1"] {
+        assert_eq!(admin.get(target).await.expect(200).json()["name"], name, "{target}");
+    }
+    admin.put("/services/%C3%BC", &json!({ "host": "x" })).await.expect(200);
+    assert_eq!(admin.get("/services/%C3%BC").await.json()["name"], "\u{fc}");
+    for target in ["/services/%00", "/services/%ff", "/services/a%00b", "/routes/%00/service", "/tags/%ff"] {
+        admin.get(target).await.expect(404);
+    }
+    for bad in ["a%20b", "a%0Ab", "a%2Fb", "%F0%9F%98%80%7F"] {
+        let refused =
+            admin.put(&format!("/services/{bad}"), &json!({ "host": "x" })).await.expect(400).json();
+        assert!(refused["fields"]["name"].is_string(), "{refused}");
+    }
+}

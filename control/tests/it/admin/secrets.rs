@@ -1,0 +1,101 @@
+//! Of a PEM text only the blocks that are used are stored and shown.
+
+use serde_json::{Value, json};
+use testkit::plane::Database;
+
+use super::certificates::{id, pair};
+use super::{Admin, on_both_databases};
+
+on_both_databases!(
+    a_key_in_a_certificate_field_is_refused_and_not_repeated,
+    text_around_certificates_is_not_stored,
+);
+
+/// The first line of a key's own text.
+fn secret(pair: &Value) -> String {
+    pair["key"].as_str().unwrap().lines().nth(1).unwrap().to_owned()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
+
+async fn a_key_in_a_certificate_field_is_refused_and_not_repeated(admin: &Admin) {
+    let (good, ed25519) = (pair(&["a.example"]), rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap());
+    let second = rcgen::CertificateParams::default().self_signed(&ed25519).unwrap().pem();
+    let made = admin.post("/certificates", &good).await.expect(201).json();
+    let at = format!("/certificates/{}", id(&made));
+    let both = format!("{}{}", text(&good["cert"]), text(&good["key"]));
+    let key_first = format!("{}{}", text(&good["key"]), text(&good["cert"]));
+    let with = |field: &str, value: &str| {
+        let mut body = good.clone();
+        (body["cert_alt"], body["key_alt"]) = (json!(second), json!(ed25519.serialize_pem()));
+        body[field] = json!(value);
+        body
+    };
+    for (method, target, body, field) in [
+        ("POST", "/certificates", with("cert", &both), "cert"),
+        ("POST", "/certificates", with("cert", &key_first), "cert"),
+        ("POST", "/certificates", with("cert_alt", &both), "cert_alt"),
+        ("POST", "/certificates", with("key", &both), "key"),
+        ("POST", "/certificates", with("key_alt", &key_first), "key_alt"),
+        ("PUT", at.as_str(), with("cert", &both), "cert"),
+        ("PATCH", at.as_str(), json!({ "cert": both }), "cert"),
+        ("PATCH", at.as_str(), json!({ "key": text(&good["key"]).repeat(2) }), "key"),
+        ("POST", "/ca_certificates", json!({ "cert": both }), "cert"),
+        ("POST", "/ca_certificates", json!({ "cert": key_first }), "cert"),
+    ] {
+        let request = testkit::http::Request::new(method, target).json(&body);
+        let answer = admin.client.send(&request).await.unwrap().expect(400);
+        assert!(answer.json()["fields"][field].is_string(), "{method} {target} {field}: {}", answer.text());
+        assert!(!answer.text().contains(&secret(&good)), "{}", answer.text());
+    }
+    assert_eq!(admin.get(&at).await.json(), made);
+    assert!(!admin.control.node.log().contains(&secret(&good)));
+}
+
+async fn text_around_certificates_is_not_stored(admin: &Admin) {
+    let (good, issuer) = (pair(&["a.example"]), pair(&["issuer"]));
+    let chain = format!("{}{}", text(&good["cert"]), text(&issuer["cert"]));
+    let noisy = format!("Bag: hunter2\r\n{}# hunter2", chain.replace('\n', "\r\n"));
+    let key = format!("hunter2\n{}hunter2", text(&good["key"]));
+    let made = admin.post("/certificates", &json!({ "cert": noisy, "key": key })).await.expect(201);
+    assert_eq!(made.json()["cert"], chain);
+    let at = format!("/certificates/{}", id(&made.json()));
+    // The canonical form of the same texts changes nothing.
+    let same = admin.put(&at, &json!({ "cert": chain, "key": good["key"] })).await.expect(200);
+    assert_eq!(super::revision(&same), super::revision(&made));
+    let shown = admin.get("/certificates").await.expect(200).text();
+    assert!(!shown.contains("hunter2") && !made.text().contains("hunter2"), "{shown}");
+}
+
+/// Texts that an older version has stored lose what is not used, and what the change log has of them goes, too.
+#[tokio::test]
+async fn stored_texts_are_cleaned_by_the_migration() {
+    let mut admin = Admin::start(Database::Postgres).await;
+    let (good, authority) = (pair(&["a.example"]), super::authorities::authority());
+    let made = admin.post("/certificates", &good).await.expect(201).json();
+    let trusted = admin.post("/ca_certificates", &authority).await.expect(201).json();
+    admin.post("/services", &json!({ "name": "a", "host": "a" })).await.expect(201);
+    let before = admin.get("/clustering/config").await.json();
+    admin.control.node.stop().await;
+    let key = text(&good["key"]);
+    admin.control.execute(&format!(
+        "UPDATE certificate SET cert = cert || '{key}', key = 'hunter2' || key;
+         UPDATE ca_certificate SET cert = '{key}' || cert;
+         DELETE FROM seaql_migrations WHERE version = 'm20261126_000020_pem_blocks'"
+    ));
+    admin.control.node.start().await;
+    assert_eq!(admin.get(&format!("/certificates/{}", id(&made))).await.json()["cert"], made["cert"]);
+    assert_eq!(
+        admin.get(&format!("/ca_certificates/{}", id(&trusted))).await.json()["cert"],
+        trusted["cert"]
+    );
+    admin.get("/services/a").await.expect(200);
+    let after = admin.get("/clustering/config").await.json();
+    assert_ne!(after["epoch"], before["epoch"]);
+    assert_eq!(after["config_hash"], before["config_hash"], "what is published is what it was");
+    let next = admin.post("/services", &json!({ "host": "b" })).await.expect(201);
+    admin.published(super::revision(&next)).await;
+    admin.stop().await;
+}

@@ -1,0 +1,61 @@
+//! A private key as it travels.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serializer};
+
+/// A private key in PEM. `Debug` does not show it, and its memory is wiped when it is dropped. It has no
+/// `Serialize`: only the canonical bytes of a [`crate::Certificate`] hold it, and they say so field by field.
+#[derive(Clone, Default, Deserialize)]
+#[serde(transparent)]
+pub struct PrivateKey(SecretString);
+
+impl PrivateKey {
+    /// The PEM text, for the code that parses or stores it.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// Whether there is no text.
+    pub fn is_empty(&self) -> bool {
+        self.expose().is_empty()
+    }
+}
+
+impl From<String> for PrivateKey {
+    fn from(pem: String) -> Self {
+        Self(pem.into())
+    }
+}
+
+impl From<&str> for PrivateKey {
+    fn from(pem: &str) -> Self {
+        Self(pem.into())
+    }
+}
+
+impl PartialEq for PrivateKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
+impl Eq for PrivateKey {}
+
+impl std::fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PrivateKey(***)")
+    }
+}
+
+/// Writes a key into canonical bytes.
+pub(crate) fn expose<S: Serializer>(key: &PrivateKey, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(key.expose())
+}
+
+/// Writes a key that may be absent into canonical bytes.
+pub(crate) fn expose_optional<S: Serializer>(key: &Option<PrivateKey>, to: S) -> Result<S::Ok, S::Error> {
+    match key {
+        Some(key) => to.serialize_some(key.expose()),
+        None => to.serialize_none(),
+    }
+}
