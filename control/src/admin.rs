@@ -43,11 +43,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 use wire::Position;
 
 pub(crate) use self::access::{Host, Origin};
+use self::applied::Elsewhere;
 pub use self::listener::{Listeners, bind};
 pub use self::tls::TlsFiles;
 use crate::cluster::Registry;
@@ -108,7 +109,8 @@ pub fn router(state: AppState) -> Router {
     let admin = Shared::new(Admin {
         state,
         paths: api.paths,
-        edits: Mutex::default(),
+        edits: Semaphore::new(EDITS),
+        elsewhere: Elsewhere::default(),
         in_flight: AtomicI64::default(),
     });
     let router = api.router.method_not_allowed_fallback(no_such_method).fallback(no_such_path);
@@ -118,6 +120,8 @@ pub fn router(state: AppState) -> Router {
         .layer(from_fn_with_state(admin, layer::around))
 }
 
+/// Edits at a time. Of this many of one row, each is tried again at most as often as others are done before it.
+const EDITS: usize = 8;
 /// How often an edit is tried: each time that it must be tried again, another one of the row was done.
 const ATTEMPTS: u32 = 32;
 
@@ -127,8 +131,10 @@ struct Admin {
     state: AppState,
     /// Of `GET /endpoints`.
     paths: Vec<String>,
-    /// Held from the reading of a row to its replacement, so that edits here seldom meet each other there.
-    edits: Mutex<()>,
+    /// Held from the reading of a row to its replacement, so that not all edits of one row meet each other there.
+    edits: Semaphore,
+    /// The data planes of other control planes.
+    elsewhere: Elsewhere,
     /// Requests under way.
     in_flight: AtomicI64,
 }
@@ -143,7 +149,7 @@ impl Admin {
     {
         // While the database does not answer, each edit in the queue waits out its deadline: who comes
         // later must not wait for the sum of them.
-        let alone = tokio::time::timeout(store::DEADLINE, self.edits.lock()).await;
+        let alone = tokio::time::timeout(store::DEADLINE, self.edits.acquire()).await;
         let late = |_| StoreError::Unavailable("the edits before this one have not ended".to_owned());
         let _alone = alone.map_err(late)?;
         for _ in 1..ATTEMPTS {

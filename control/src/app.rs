@@ -22,10 +22,10 @@ use crate::admin::{self, AppState, NodeInfo, bind};
 use crate::cluster::{self, Guard, Registry as DataPlanes, Watch};
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::publish::Publisher;
+use crate::publish::{self, Publisher};
 use crate::signals::Signals;
 use crate::status;
-use crate::store::Store;
+use crate::store::{Store, make_folder};
 
 /// How long what is under way may take to end once the program is told to stop.
 const GRACE: Duration = Duration::from_secs(4);
@@ -69,6 +69,17 @@ pub fn migrate(config: &Config) -> Result<(), Failure> {
     })
 }
 
+/// Confirms the configuration in the database: control planes that hold it back send it to their data planes.
+///
+/// # Errors
+/// When the database cannot be reached or refuses.
+pub fn confirm(config: &Config) -> Result<Uuid, Failure> {
+    runtime()?.block_on(async {
+        let store = Store::open(&config.database_url).await.map_err(unreachable_database)?;
+        publish::confirm(&store).await.map_err(Failure::unavailable)
+    })
+}
+
 /// Everything, built and bound, nothing of it running.
 struct App {
     config: Config,
@@ -104,13 +115,17 @@ impl App {
         };
         let status_tokens = config.status.tokens.as_deref().map(TokenFile::open).transpose();
         let status_tokens = status_tokens.map_err(Failure::unavailable)?;
+        make_folder(&config.data_dir).map_err(|error| {
+            Failure::unavailable(format!("cannot make data_dir {}: {error}", config.data_dir.display()))
+        })?;
         let node_id = node_id::keep(&config.data_dir, keeper.certified_id()).map_err(Failure::unavailable)?;
         let store = Store::open(&config.database_url).await.map_err(unreachable_database)?;
         if config.migrate {
             store.migrate(&config.database_url).await.map_err(Failure::unavailable)?;
         }
+        let settings = publish::Settings { data_dir: Some(config.data_dir.clone()), guard: config.guard };
         let publisher =
-            Publisher::start(store.clone(), metrics.cluster.clone()).await.map_err(|error| {
+            Publisher::start(store.clone(), metrics.cluster.clone(), settings).await.map_err(|error| {
                 Failure::unavailable(format!("cannot read the configuration: {error}; is the schema there? `gibbon-control migrate` makes it"))
             })?;
         store.data_planes().mark_disconnected(node_id).await.map_err(Failure::unavailable)?;

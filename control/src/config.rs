@@ -13,6 +13,7 @@ use node::status::{self, RawStatus};
 use serde::{Deserialize, Serialize};
 
 pub use self::admin::{AdminSettings, RawAdmin};
+use crate::store::Store;
 
 /// Between two heartbeats. Longer than an hour nobody would know whether the other is there.
 const HEARTBEATS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
@@ -64,6 +65,9 @@ pub struct RawCluster {
     /// Between two heartbeats; at least 1 s.
     #[serde(with = "humantime_serde")]
     pub heartbeat_interval: Duration,
+    /// Whether a configuration of a new epoch that is empty, or much smaller than what the data planes had, is held
+    /// back from them until it is confirmed.
+    pub guard: bool,
 }
 
 /// The configuration, checked.
@@ -83,6 +87,8 @@ pub struct Config {
     pub identity: Files,
     /// Between two heartbeats.
     pub heartbeat: Duration,
+    /// Whether a much smaller configuration of a new epoch is held back from data planes.
+    pub guard: bool,
     /// The status listener.
     pub status: status::Settings,
     /// The log.
@@ -115,6 +121,7 @@ impl Config {
             cluster: raw.cluster.listen,
             identity: identity(raw),
             heartbeat: raw.cluster.heartbeat_interval,
+            guard: raw.cluster.guard,
             status: raw.status.parse(loaded)?,
             log: logging::Settings::parse(loaded, &raw.log)?,
             shown: shown(raw),
@@ -126,12 +133,10 @@ fn parse_database(loaded: &Loaded<RawConfig>) -> Result<String, ConfigError> {
     let raw = &loaded.raw;
     match &raw.database.url {
         None => Ok(format!("sqlite://{}", raw.data_dir.join("gibbon.sqlite").display())),
-        Some(url)
-            if ["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) =>
-        {
-            Ok(url.clone())
-        }
-        Some(url) => Err(loaded.violation("database.url", url, "expected sqlite://FILE or postgres://…")),
+        Some(url) => match Store::check_url(url) {
+            Ok(()) => Ok(url.clone()),
+            Err(reason) => Err(loaded.violation("database.url", url, reason)),
+        },
     }
 }
 
@@ -193,6 +198,7 @@ impl Default for RawCluster {
             ca: None,
             mtls: Mode::default(),
             heartbeat_interval: Duration::from_secs(30),
+            guard: true,
         }
     }
 }

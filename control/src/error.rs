@@ -18,7 +18,7 @@ use wire::{FieldErrors, Violations};
 pub use self::access::AccessError;
 use crate::store::StoreError;
 
-/// Why a request was not done. Nothing has changed.
+/// Why a request was not done. Nothing has changed, but where the database did not say what it did.
 #[derive(Debug)]
 pub enum ApiError {
     /// There is no such thing, or no such path.
@@ -163,6 +163,17 @@ fn of_store(failure: StoreError) -> (StatusCode, Json<Value>) {
         StoreError::Unavailable(reason) => {
             warn!(%reason, "a request could not be done: the database is unavailable");
             (StatusCode::SERVICE_UNAVAILABLE, message("The database is unavailable; nothing was changed"))
+        }
+        StoreError::FileGone(reason) => {
+            error!(%reason, "a request could not be done");
+            let text = format!("{reason}; put it back, or restart the control plane. Nothing was changed");
+            (StatusCode::SERVICE_UNAVAILABLE, message(&text))
+        }
+        StoreError::OutcomeUnknown(reason) => {
+            warn!(%reason, "it is not known whether a write was committed");
+            let text = "The database did not say whether it committed the change; read the entity before you try \
+                        again";
+            (StatusCode::SERVICE_UNAVAILABLE, message(text))
         }
         StoreError::Database(reason) => {
             error!(%reason, "a request could not be done: the database failed");

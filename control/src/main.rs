@@ -28,12 +28,21 @@ enum Command {
     Migrate(ConfigFile),
     /// Check the configuration and print it, each key with where its value came from
     Check(ConfigFile),
+    /// What the control planes do with their data planes
+    #[command(subcommand)]
+    Cluster(Cluster),
     /// Certificates for the cluster
     #[command(subcommand)]
     Pki(pki::Command),
     /// Tokens for the Admin API and the status listeners
     #[command(subcommand)]
     Token(token::Command),
+}
+
+#[derive(Debug, Subcommand)]
+enum Cluster {
+    /// Confirm the configuration in the database, which control planes hold back from their data planes
+    Confirm(ConfigFile),
 }
 
 #[derive(Debug, clap::Args)]
@@ -48,6 +57,12 @@ fn main() -> ExitCode {
         Command::Run(file) => app::run(|| load(file.config.as_deref())),
         Command::Migrate(file) => app::migrate(&load(file.config.as_deref())?),
         Command::Check(file) => check(file.config.as_deref()),
+        Command::Cluster(Cluster::Confirm(file)) => {
+            let epoch = app::confirm(&load(file.config.as_deref())?)?;
+            print(&format!(
+                "confirmed epoch {epoch}: control planes send it to their data planes within seconds"
+            ))
+        }
         Command::Pki(command) => print(&pki::run(command)?),
         Command::Token(command) => token::run(command),
     })

@@ -79,6 +79,8 @@ pub struct ClusterMetrics {
     pub publish_duration: Histogram,
     /// Whether the database answers.
     pub database_reachable: IntGauge,
+    /// Whether a configuration is held back from data planes until it is confirmed.
+    pub guard_held_back: IntGauge,
     /// When this node's certificate expires.
     pub certificate_expiry: IntGauge,
     /// Changed files of certificates that were read while the program ran, by whether they were good.
@@ -218,6 +220,10 @@ impl ClusterMetrics {
                 "From reading the change log to the new head",
             )?,
             database_reachable: make.gauge("gibbon_database_reachable", "Whether the database answers")?,
+            guard_held_back: make.gauge(
+                "gibbon_cluster_guard_held_back",
+                "Whether a configuration is held back from data planes until it is confirmed",
+            )?,
             certificate_expiry: make.gauge(
                 "gibbon_cluster_certificate_expiry_timestamp_seconds",
                 "When this node's certificate expires",

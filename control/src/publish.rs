@@ -7,12 +7,17 @@
 //! perhaps written again, nothing leads on, whatever its numbers are. Sessions ask for the update that leads a
 //! data plane to the head.
 
+mod catch_up;
 mod chain;
 mod encoder;
+mod entities;
+mod fleet_guard;
+mod last_head;
 mod pace;
 mod state;
 mod waiting;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,15 +28,19 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
+use uuid::Uuid;
 use wire::{EncodedUpdate, Key, Position, Root};
 
-use self::chain::{Broken, follow};
+use self::catch_up::load_after;
 use self::encoder::Encoder;
+pub use self::fleet_guard::HeldBack;
+use self::fleet_guard::{FleetGuard, Size};
+use self::last_head::{LastHead, LastHeadFile};
 use self::pace::Pace;
 use self::state::State;
 use self::waiting::Waiting;
 use crate::metrics::ClusterMetrics;
-use crate::store::{Change, Commit, Head, Store, StoreError};
+use crate::store::{Commit, Store, StoreError};
 
 /// How often the head is read though nothing was heard: another control plane may have written. A database that
 /// has failed is not asked again sooner.
@@ -40,6 +49,21 @@ const POLL: Duration = Duration::from_secs(1);
 const TRIM: Duration = Duration::from_secs(3600);
 /// Revisions that the log keeps: who is further behind is sent a snapshot.
 const LOG: u64 = 100_000;
+
+/// How often the file of the last published head is written, at most.
+const NOTED: Duration = Duration::from_secs(1);
+/// Between two epochs that are begun because a data plane is ahead of the database: a data plane that lies costs no
+/// more than a snapshot in this time.
+const AHEAD: Duration = Duration::from_secs(10);
+
+/// What the publisher is told by the node's configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The folder of the file that holds the last published head.
+    pub data_dir: Option<PathBuf>,
+    /// Whether a much smaller configuration of a new epoch is held back from data planes.
+    pub guard: bool,
+}
 
 /// What is published, for who reads it.
 #[derive(Debug)]
@@ -63,6 +87,10 @@ struct Shared {
     head: watch::Sender<Position>,
     state: Mutex<State>,
     encoder: Encoder,
+    guard: FleetGuard,
+    last_head: LastHeadFile,
+    /// When an epoch was last begun because a data plane is ahead.
+    ahead: Mutex<Option<Instant>>,
     /// Held by who moves the state on from the database.
     looking: tokio::sync::Mutex<()>,
     /// Held by who reads the log back into memory.
@@ -79,8 +107,18 @@ impl Publisher {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn start(store: Store, metrics: ClusterMetrics) -> Result<Self, StoreError> {
-        let state = load(&store).await?;
+    pub async fn start(
+        store: Store,
+        metrics: ClusterMetrics,
+        settings: Settings,
+    ) -> Result<Self, StoreError> {
+        let last_head = LastHeadFile::new(settings.data_dir);
+        let known = last_head.read();
+        let state = load_after(&store, known).await?;
+        let guard = FleetGuard::new(settings.guard, metrics.clone());
+        if let Some(LastHead { epoch, entities, .. }) = known {
+            guard.compare(&store, Size { epoch, entities }, state.size()).await;
+        }
         let head = state.position();
         info!(revision = head.revision, hash = head.root.config_hash(), "configuration loaded");
         metrics.config_revision.set(i64::try_from(head.revision).unwrap_or(i64::MAX));
@@ -88,6 +126,9 @@ impl Publisher {
             shared: Arc::new(Shared {
                 store,
                 encoder: Encoder::new(metrics.clone()),
+                guard,
+                last_head,
+                ahead: Mutex::default(),
                 metrics,
                 head: watch::Sender::new(head),
                 state: Mutex::new(state),
@@ -107,8 +148,12 @@ impl Publisher {
 
     /// What is published now.
     pub fn published(&self) -> Published {
-        let state = self.shared.state.lock();
-        Published { revision: state.head().revision, entities: state.entities() }
+        let (revision, entities) = {
+            let state = self.shared.state.lock();
+            (state.head().revision, state.entities())
+        };
+        let entities = entities.iter().map(|(key, bytes)| (*key, bytes.clone())).collect();
+        Published { revision, entities }
     }
 
     /// Until all that this process has committed so far is published: what [`Publisher::head`] says then counts
@@ -130,7 +175,24 @@ impl Publisher {
             () = self.shared.publish() => {}
             () = self.shared.store.listen() => {}
             () = self.shared.keep_log_short() => {}
+            () = self.shared.keep_last_head() => {}
         }
+        self.shared.note_head().await;
+    }
+
+    /// The configuration that is held back from data planes, if one is.
+    pub fn held_back(&self) -> Option<HeldBack> {
+        self.shared.guard.held_back()
+    }
+
+    /// Confirms the configuration that the database holds: it is not held back any more.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn confirm(&self) -> Result<Uuid, StoreError> {
+        let epoch = confirm(&self.shared.store).await?;
+        self.shared.guard.review(&self.shared.store, epoch).await;
+        Ok(epoch)
     }
 
     /// The update that leads from what a data plane holds to the head: a delta where the log reaches
@@ -145,10 +207,17 @@ impl Publisher {
         if held.as_ref().is_some_and(is_ahead) {
             // Another control plane has sent it what is not known here yet. Or the database was put back
             // to the past: then what it says now counts, and it goes as a snapshot.
-            if let Err(error) = shared.look().await {
+            let looked = match shared.look().await {
+                Ok(()) if held.as_ref().is_some_and(is_ahead) => shared.leave_lost_epoch().await,
+                looked => looked,
+            };
+            if let Err(error) = looked {
                 debug!(%error, "cannot tell whether a data plane is ahead; it keeps what it has");
                 return None;
             }
+        }
+        if held.is_none_or(|held| held.epoch != shared.head.borrow().epoch) {
+            shared.pass_guard(held).await;
         }
         let head = *shared.head.borrow();
         let same_history = held.filter(|held| held.epoch == head.epoch);
@@ -194,6 +263,8 @@ impl Shared {
                 }
                 _ = poll.tick() => {
                     self.tidy();
+                    let epoch = self.head.borrow().epoch;
+                    self.guard.review(&self.store, epoch).await;
                     waiting.look();
                 }
                 () = tokio::time::sleep_until(self.due(&waiting, &pace)), if !waiting.is_empty() => {}
@@ -273,71 +344,41 @@ impl Shared {
         self.head.send_if_modified(|head| std::mem::replace(head, position) != position);
     }
 
-    /// Moves the state on to where the database is; fails at once while one that has failed is left alone.
-    async fn look(&self) -> Result<(), StoreError> {
-        let _alone = self.looking.lock().await;
-        if Instant::now() < *self.rested.lock() {
-            return Err(StoreError::Unavailable("it has failed a moment ago".to_owned()));
+    /// Waits, if the configuration is not to reach a data plane that holds another epoch's, or none.
+    async fn pass_guard(&self, held: Option<Position>) {
+        if let Some(held) = held {
+            let size = self.state.lock().size();
+            self.guard.compare_with_fleet(&self.store, held, size).await;
         }
-        let read = self.read_on().await;
-        self.metrics.database_reachable.set(i64::from(read.is_ok()));
-        if read.is_err() {
-            *self.rested.lock() = Instant::now() + POLL;
-        }
-        self.push();
-        read
+        self.guard.released().await;
     }
 
-    async fn read_on(&self) -> Result<(), StoreError> {
-        let before = self.state.lock().head();
-        let head = self.store.head().await?;
-        if head == before {
-            return Ok(());
-        }
-        match self.read_log(head, before).await? {
-            Read::Followed => return Ok(()),
-            Read::Gap => info!(from = before.revision, to = head.revision, "the log does not lead on"),
-            Read::OtherHistory => {
-                warn!(
-                    from = before.revision,
-                    to = head.revision,
-                    "the database was put back to the past; its history goes on under a new epoch"
-                );
-                self.store.leave_epoch(head.epoch).await?;
+    /// Keeps the file of the last published head up to date, for as long as it is awaited.
+    async fn keep_last_head(&self) {
+        let (mut head, mut held_back) = (self.head.subscribe(), self.guard.changes());
+        loop {
+            self.note_head().await;
+            tokio::time::sleep(NOTED).await;
+            // The senders live as long as this does.
+            tokio::select! {
+                _ = head.changed() => {}
+                _ = held_back.changed() => {}
             }
         }
-        info!("reading everything anew");
-        let loaded = load(&self.store).await?;
-        let mut state = self.state.lock();
-        // Who has moved on meanwhile, by what was handed over, was right about the history.
-        if state.head() == before {
-            *state = loaded;
-            self.encoder.clear();
-        }
-        Ok(())
     }
 
-    /// Follows the log from `before` to `head`.
-    async fn read_log(&self, head: Head, before: Head) -> Result<Read, StoreError> {
-        if head.epoch != before.epoch {
-            return Ok(Read::Gap);
+    /// Notes the head, unless it is held back: then the file still says what the data planes have.
+    async fn note_head(&self) {
+        if self.guard.held_back().is_some() {
+            return;
         }
-        if head.revision <= before.revision {
-            return Ok(Read::OtherHistory);
-        }
-        let changes = self.store.changes(before.revision, head.revision).await?;
-        Ok(match follow(before, &changes) {
-            Ok(end) if end == head => {
-                let mut state = self.state.lock();
-                // Else it has moved on meanwhile, by what was handed over: what is left is looked for again.
-                if state.head() == before {
-                    state.advance(head, changes);
-                }
-                Read::Followed
-            }
-            Err(Broken::OtherHistory) => Read::OtherHistory,
-            Ok(_) | Err(Broken::Gap) => Read::Gap,
-        })
+        let last = {
+            let state = self.state.lock();
+            LastHead::new(state.head(), state.size().entities)
+        };
+        let file = self.last_head.clone();
+        // An error says that the runtime ends.
+        tokio::task::spawn_blocking(move || file.write(last)).await.ok();
     }
 
     /// Trims the log from time to time, for as long as it is awaited.
@@ -351,37 +392,6 @@ impl Shared {
             }
         }
     }
-
-    /// Makes sure that the changes since `revision` are in memory, if the log still has them. One at a time: who
-    /// comes second seldom has anything left to read.
-    async fn remember(&self, revision: u64) -> Result<(), StoreError> {
-        if self.state.lock().remembers(revision) {
-            return Ok(());
-        }
-        let _alone = self.remembering.lock().await;
-        let (mut log, mut read) = (Vec::new(), revision);
-        while let Some(to) = self.recall(revision, read, &mut log) {
-            if read == revision && self.store.log_begins().await?.is_none_or(|first| first > revision + 1) {
-                return Ok(());
-            }
-            log.extend(self.store.changes(read, to).await?);
-            read = to;
-        }
-        Ok(())
-    }
-
-    fn recall(&self, from: u64, read: u64, log: &mut Vec<Change>) -> Option<u64> {
-        self.state.lock().recall(from, read, log)
-    }
-}
-
-/// What became of reading the log.
-enum Read {
-    Followed,
-    /// The log was trimmed, or the database tells of another epoch.
-    Gap,
-    /// The head is not one that follows what is held here.
-    OtherHistory,
 }
 
 /// Takes every commit that was made until now.
@@ -395,7 +405,10 @@ fn take_all(commits: &mut broadcast::Receiver<Commit>, waiting: &mut Waiting) {
     }
 }
 
-async fn load(store: &Store) -> Result<State, StoreError> {
-    let (head, entities) = store.published().await?;
-    Ok(State::new(head, entities))
+/// Confirms the configuration that the database holds, for every control plane on it.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn confirm(store: &Store) -> Result<Uuid, StoreError> {
+    fleet_guard::confirm(store).await
 }

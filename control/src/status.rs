@@ -18,7 +18,7 @@ use tower_service::Service;
 use wire::Position;
 
 use crate::error;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// What the status listener shows.
 #[derive(Clone, Debug)]
@@ -110,10 +110,12 @@ async fn show(State(status): State<Status>) -> Json<serde_json::Value> {
 async fn ready(State(status): State<Status>) -> Response {
     let reason = if status.stop.is_cancelled() {
         "draining"
-    } else if status.store.ping().await.is_err() {
-        "failed to connect to database"
     } else {
-        return Json(json!({ "message": "ready" })).into_response();
+        match status.store.ping().await {
+            Ok(()) => return Json(json!({ "message": "ready" })).into_response(),
+            Err(StoreError::FileGone(reason)) => return error::not_ready(&reason),
+            Err(_) => "failed to connect to database",
+        }
     };
     error::not_ready(reason)
 }

@@ -6,15 +6,21 @@
 
 mod ca_certificates;
 mod certificates;
+mod connection;
 mod data_planes;
 mod edit;
+mod failure;
+mod file;
 mod heard;
 mod log;
 mod open;
+mod outcome;
+mod pool;
 mod references;
 mod revocations;
 mod routes;
 mod rows;
+mod secrets;
 mod select;
 mod services;
 mod snis;
@@ -24,14 +30,19 @@ mod write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{DatabaseConnection, DbErr, RuntimeErr, SqlErr};
+use sea_orm::sqlx::SqliteConnection;
+use sea_orm::{ConnectionTrait, DbErr, SqlErr};
 use tokio::sync::{Mutex, broadcast, watch};
 use uuid::Uuid;
 
 pub use self::data_planes::DataPlanes;
 pub use self::edit::Edit;
+use self::file::DatabaseFile;
+pub(crate) use self::file::make_folder;
 pub use self::log::{Change, Head};
+use self::open::Address;
 pub use self::open::OpenError;
+use self::pool::Pool;
 pub use self::references::Reference;
 pub use self::revocations::Revocations;
 pub use self::rows::{Child, Row, Rows, Table};
@@ -50,7 +61,12 @@ pub struct Store {
 
 #[derive(Debug)]
 struct Shared {
-    database: DatabaseConnection,
+    pool: Pool,
+    address: Address,
+    /// The files of a SQLite database.
+    file: Option<DatabaseFile>,
+    /// Keeps the files beside a SQLite database in place.
+    _anchor: Option<Mutex<SqliteConnection>>,
     /// SQLite has one writer: this process queues here, in order, instead of polling the file's lock.
     writer: Mutex<()>,
     /// By which its own commits are told from those of other control planes.
@@ -59,7 +75,8 @@ struct Shared {
     heard: watch::Sender<u64>,
 }
 
-/// What a read or a write can fail for. A write that failed has left nothing.
+/// What a read or a write can fail for. A write that failed has left nothing, but for
+/// [`StoreError::OutcomeUnknown`].
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another row has these values of a unique key.
@@ -95,6 +112,12 @@ pub enum StoreError {
         /// Of what kind they are.
         by: &'static str,
     },
+    /// The file of the database is not the one that was opened.
+    #[error("{0}")]
+    FileGone(String),
+    /// The database did not say whether it has committed the write, and does not say it now.
+    #[error("it is not known whether the database has committed the write: {0}")]
+    OutcomeUnknown(String),
     /// The database cannot be reached, or takes too long.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
@@ -145,11 +168,18 @@ impl Store {
     /// # Errors
     /// When it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        within(self.database().ping()).await
+        self.file_in_place()?;
+        within(self.database().execute_unprepared("SELECT 1")).await.map(drop)
     }
 
-    fn database(&self) -> &DatabaseConnection {
-        &self.shared.database
+    fn database(&self) -> &Pool {
+        &self.shared.pool
+    }
+
+    /// That what is written now is there after a restart, too.
+    fn file_in_place(&self) -> Result<(), StoreError> {
+        let gone = self.shared.file.as_ref().and_then(DatabaseFile::gone);
+        gone.map_or(Ok(()), |reason| Err(StoreError::FileGone(reason)))
     }
 }
 
@@ -161,7 +191,11 @@ pub fn now() -> i64 {
 
 impl From<DbErr> for StoreError {
     fn from(error: DbErr) -> Self {
-        if is_unavailable(&error) { Self::Unavailable(error.to_string()) } else { Self::Database(error) }
+        if failure::is_unavailable(&error) {
+            Self::Unavailable(error.to_string())
+        } else {
+            Self::Database(error)
+        }
     }
 }
 
@@ -169,36 +203,12 @@ impl From<DbErr> for StoreError {
 async fn within<T>(query: impl Future<Output = Result<T, DbErr>>) -> Result<T, StoreError> {
     match tokio::time::timeout(DEADLINE, query).await {
         Ok(result) => Ok(result?),
-        Err(_) => Err(StoreError::Unavailable(format!("no answer within {DEADLINE:?}"))),
+        Err(_) => Err(late()),
     }
 }
 
-fn is_unavailable(error: &DbErr) -> bool {
-    use sea_orm::sqlx::Error as Sqlx;
-    match error {
-        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
-        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
-            match &**error {
-                Sqlx::Io(_)
-                | Sqlx::Tls(_)
-                | Sqlx::PoolTimedOut
-                | Sqlx::PoolClosed
-                | Sqlx::WorkerCrashed
-                | Sqlx::Protocol(_) => true,
-                Sqlx::Database(error) => error.code().is_some_and(|code| is_passing(&code)),
-                _ => false,
-            }
-        }
-        _ => false,
-    }
-}
-
-/// Whether the database may do later what it did not do now. PostgreSQL: class 08 (connection), class 53
-/// (no more connections, memory, disk) and 57P0x (shutting down, starting up). SQLite: `SQLITE_BUSY` and
-/// its extended codes, when another program holds the file for longer than the deadline.
-fn is_passing(code: &str) -> bool {
-    let postgresql = code.len() == 5 && ["08", "53", "57P0"].iter().any(|class| code.starts_with(class));
-    postgresql || matches!(code, "5" | "261" | "517" | "773")
+fn late() -> StoreError {
+    StoreError::Unavailable(format!("no answer within {DEADLINE:?}"))
 }
 
 /// Tells which unique key of a row was taken: this one, by name and value, if the database says so, else the id.

@@ -16,11 +16,11 @@ pub struct Model {
     pub kind: i16,
     /// The entity.
     pub id: Uuid,
-    /// 1 put, 2 delete.
+    /// 1 put, 2 delete, 3 a put whose bytes were blanked because a later revision superseded them.
     pub op: i16,
-    /// Canonical bytes of what was put; empty for a delete.
+    /// Canonical bytes of what was put; empty for a delete and a blanked put.
     pub bytes: Vec<u8>,
-    /// Their hash; empty for a delete.
+    /// Their hash; empty for a delete and a blanked put.
     pub hash: Vec<u8>,
     /// The head's stamp as this revision made it.
     pub stamp: Option<Uuid>,

@@ -18,6 +18,8 @@ pub struct Model {
     pub stamp: Option<Uuid>,
     /// What `stamp` was before the last write.
     pub previous: Option<Uuid>,
+    /// The epoch that an operator has confirmed for the fleet, however small its configuration is.
+    pub confirmed_epoch: Option<Uuid>,
 }
 
 /// None.

@@ -5,19 +5,25 @@
 //! each control plane writes once a second.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
 use axum::response::Response;
+use entity::data_plane::Model;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::resource::REVISION;
 use super::{Admin, clustering};
 use crate::cluster::Pending;
 use crate::error::ApiError;
+use crate::publish::HeldBack;
 
-/// How often the database is asked for the data planes of other control planes.
-const ELSEWHERE: Duration = Duration::from_millis(100);
+/// For how long one answer of the database serves everybody who waits.
+const FRESH: Duration = Duration::from_millis(100);
+/// Writes that wait at the same time; a further one is answered at once, with what is known then.
+const WAITING: usize = 1000;
 
 /// How long is waited when the query does not say.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,7 +59,9 @@ impl Wait {
         let revision =
             response.headers().get(REVISION).and_then(|revision| revision.to_str().ok()?.parse().ok());
         let Some(revision) = revision else { return };
-        let deadline = Instant::now() + self.timeout;
+        let place = admin.elsewhere.places.try_acquire();
+        let timeout = if place.is_ok() { self.timeout } else { Duration::ZERO };
+        let deadline = Instant::now() + timeout;
         // Until then what data planes hold may be of a history that the database has left, with the same numbers.
         let published = timeout_at(deadline, admin.state.publisher.caught_up()).await.is_ok();
         let pending = match timeout_at(deadline, settled(admin, revision)).await {
@@ -63,8 +71,9 @@ impl Wait {
         let applied = published && pending.as_ref().is_ok_and(Vec::is_empty);
         let applied = if applied { "true" } else { "false" };
         response.headers_mut().insert("gibbon-applied", HeaderValue::from_static(applied));
+        let held_back = admin.state.publisher.held_back();
         for data_plane in pending.unwrap_or_else(|_| admin.state.registry.pending(revision)) {
-            if let Ok(told) = HeaderValue::try_from(tell(&data_plane)) {
+            if let Ok(told) = HeaderValue::try_from(tell(&data_plane, held_back.as_ref())) {
                 response.headers_mut().append("gibbon-pending", told);
             }
         }
@@ -73,14 +82,19 @@ impl Wait {
 
 /// Those that do not hold the revision, once each of them has refused it: then waiting longer changes nothing.
 async fn settled(admin: &Admin, revision: u64) -> Vec<Pending> {
-    let refused = |data_plane: &Pending| data_plane.refused.is_some();
-    let mut changes = admin.state.registry.changes();
+    let publisher = &admin.state.publisher;
+    let refused = |data_plane: &Pending| data_plane.refused.is_some() || publisher.held_back().is_some();
+    let (mut changes, mut head) = (admin.state.registry.changes(), admin.state.head.clone());
     loop {
         changes.borrow_and_update();
+        head.borrow_and_update();
         let mut pending = admin.state.registry.pending(revision);
         if !pending.iter().all(refused) {
-            // The sender lives as long as the registry does.
-            changes.changed().await.ok();
+            // The senders live as long as the registry and the publisher do.
+            tokio::select! {
+                _ = changes.changed() => {}
+                _ = head.changed() => {}
+            }
             continue;
         }
         if let Ok(elsewhere) = elsewhere(admin, revision).await
@@ -89,7 +103,7 @@ async fn settled(admin: &Admin, revision: u64) -> Vec<Pending> {
             pending.extend(elsewhere);
             return pending;
         }
-        tokio::time::sleep(ELSEWHERE).await;
+        tokio::time::sleep(FRESH).await;
     }
 }
 
@@ -101,16 +115,45 @@ async fn pending(admin: &Admin, revision: u64) -> Result<Vec<Pending>, ApiError>
 }
 
 async fn elsewhere(admin: &Admin, revision: u64) -> Result<Vec<Pending>, ApiError> {
-    let rows = clustering::elsewhere(admin).await?;
-    let epoch = admin.state.head.borrow().epoch;
-    Ok(rows.iter().filter_map(|row| Pending::of(row, epoch, revision)).collect())
+    let rows = admin.elsewhere.rows(admin).await?;
+    let head = *admin.state.head.borrow();
+    Ok(rows.iter().filter_map(|row| Pending::of(row, head, revision)).collect())
+}
+
+/// The data planes of other control planes, read once for all who wait.
+#[derive(Debug)]
+pub(super) struct Elsewhere {
+    read: Mutex<Option<(Instant, Arc<[Model]>)>>,
+    /// Of those who wait.
+    places: Semaphore,
+}
+
+impl Default for Elsewhere {
+    fn default() -> Self {
+        Self { read: Mutex::default(), places: Semaphore::new(WAITING) }
+    }
+}
+
+impl Elsewhere {
+    /// The rows as they are, or were a moment ago.
+    async fn rows(&self, admin: &Admin) -> Result<Arc<[Model]>, ApiError> {
+        let mut read = self.read.lock().await;
+        if let Some((_, rows)) = read.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
+            return Ok(Arc::clone(rows));
+        }
+        let begun = Instant::now();
+        let rows: Arc<[Model]> = clustering::elsewhere(admin).await?.into();
+        *read = Some((begun, Arc::clone(&rows)));
+        Ok(rows)
+    }
 }
 
 /// One line; a header's value takes no other characters.
-fn tell(data_plane: &Pending) -> String {
-    let reason = match &data_plane.refused {
-        Some(reason) => format!("refused: {reason}"),
-        None => "not live yet".to_owned(),
+fn tell(data_plane: &Pending, held_back: Option<&HeldBack>) -> String {
+    let reason = match (&data_plane.refused, held_back) {
+        (Some(reason), _) => format!("refused: {reason}"),
+        (None, Some(held_back)) => format!("held back: {}", held_back.reason),
+        (None, None) => "not live yet".to_owned(),
     };
     let reason: String = reason.chars().map(|c| if c.is_ascii_graphic() { c } else { ' ' }).collect();
     format!("{}; {reason}", data_plane.node_id)

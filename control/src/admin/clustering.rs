@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use entity::data_plane::Model;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -22,6 +22,7 @@ use crate::store;
 pub(super) fn routes(api: &mut Api) {
     api.route("/clustering/status", get(status));
     api.route("/clustering/config", get(expected));
+    api.route("/clustering/guard/confirm", post(confirm));
     api.route("/clustering/data-planes", get(list));
     api.route("/clustering/data-planes/{data_planes}", get(show).delete(forget));
 }
@@ -42,10 +43,22 @@ async fn status(State(admin): State<Shared>) -> Result<Response, ApiError> {
     Ok(([("deprecation", "true")], Json(by_id)).into_response())
 }
 
-/// What every data plane should hold.
+/// What every data plane should hold, and whether it is held back from them.
 async fn expected(State(admin): State<Shared>) -> Json<Value> {
     let head = *admin.state.head.borrow();
-    Json(json!({ "epoch": head.epoch, "revision": head.revision, "config_hash": head.root.config_hash() }))
+    let held_back = admin.state.publisher.held_back();
+    Json(json!({
+        "epoch": head.epoch,
+        "revision": head.revision,
+        "config_hash": head.root.config_hash(),
+        "held_back": held_back.map(|held_back| held_back.reason),
+    }))
+}
+
+/// Confirms what the guard holds back; what is not held back is confirmed for later.
+async fn confirm(State(admin): State<Shared>) -> Result<Json<Value>, ApiError> {
+    let epoch = admin.state.publisher.confirm().await?;
+    Ok(Json(json!({ "confirmed_epoch": epoch })))
 }
 
 async fn list(State(admin): State<Shared>, listing: Listing) -> Result<Json<Value>, ApiError> {
@@ -57,13 +70,14 @@ async fn list(State(admin): State<Shared>, listing: Listing) -> Result<Json<Valu
     let size = usize::try_from(page.size).unwrap_or(usize::MAX);
     let shown: Vec<&Model> = left.by_ref().take(size).collect();
     let next = shown.last().filter(|_| left.peek().is_some()).map(|row| &row.id.as_bytes()[..]);
-    Ok(listing.answer(shown.iter().map(|row| view(row, head)).collect(), next))
+    let held_back = admin.state.publisher.held_back().is_some();
+    Ok(listing.answer(shown.iter().map(|row| view(row, head, held_back)).collect(), next))
 }
 
 async fn show(State(admin): State<Shared>, At(id): At<Uuid>) -> Result<Json<Value>, ApiError> {
     let row = rows(&admin).await?.remove(&id).ok_or(ApiError::NotFound)?;
     let head = *admin.state.head.borrow();
-    Ok(Json(view(&row, head)))
+    Ok(Json(view(&row, head, admin.state.publisher.held_back().is_some())))
 }
 
 /// One that is connected loses its connection, and comes back when it reconnects.
@@ -77,8 +91,9 @@ async fn rows(admin: &Shared) -> Result<BTreeMap<Uuid, Model>, ApiError> {
     let stored = admin.state.store.data_planes().list().await?.into_iter().map(|row| believed(admin, row));
     let mut rows: BTreeMap<Uuid, Model> = stored.map(|row| (row.id, row)).collect();
     for row in admin.state.registry.rows() {
-        let moved = rows.get(&row.id).is_some_and(|stored| stored.control_plane != row.control_plane);
-        if row.connected || !moved {
+        let stored = rows.get(&row.id);
+        // One that is gone may have moved to another control plane, or have been forgotten there.
+        if row.connected || stored.is_some_and(|stored| stored.control_plane == row.control_plane) {
             rows.insert(row.id, row);
         }
     }
@@ -87,8 +102,8 @@ async fn rows(admin: &Shared) -> Result<BTreeMap<Uuid, Model>, ApiError> {
 
 /// Data planes that are connected to other control planes.
 pub(super) async fn elsewhere(admin: &Admin) -> Result<Vec<Model>, ApiError> {
-    let stored = admin.state.store.data_planes().list().await?.into_iter().map(|row| believed(admin, row));
-    Ok(stored.filter(|row| row.connected && row.control_plane != Some(admin.state.node.id)).collect())
+    let stored = admin.state.store.data_planes().connected_elsewhere(admin.state.node.id).await?;
+    Ok(stored.into_iter().map(|row| believed(admin, row)).filter(|row| row.connected).collect())
 }
 
 /// A row of another control plane, which may have ended without a word: what it has not touched for two
@@ -102,7 +117,7 @@ fn believed(admin: &Admin, row: Model) -> Model {
     row
 }
 
-fn view(row: &Model, head: Position) -> Value {
+fn view(row: &Model, head: Position, held_back: bool) -> Value {
     let revision = i64::try_from(head.revision).unwrap_or(i64::MAX);
     // A revision of another history is nowhere on the way to the head.
     let applied = row.applied_revision.filter(|_| row.applied_epoch == Some(head.epoch));
@@ -123,6 +138,7 @@ fn view(row: &Model, head: Position) -> Value {
         "connected": row.connected,
         "state": row.state,
         "applied_revision": row.applied_revision,
+        "held_back": held_back && row.applied_epoch != Some(head.epoch),
         "lag": applied.map(|applied| (revision - applied).max(0)),
         "last_error": row.last_error,
         "control_plane": row.control_plane,

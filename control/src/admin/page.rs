@@ -150,6 +150,8 @@ mod tests {
             assert!(Listing::parse("/", query).is_err(), "{query}");
         }
         assert!(matches!(Listing::parse("/", "offset=%25"), Err(ApiError::InvalidOffset(_))));
+        let tags = |count| format!("tags={}", vec!["a"; count].join(","));
+        assert!(Listing::parse("/", &tags(50)).is_ok() && Listing::parse("/", &tags(51)).is_err());
         let short = Listing::parse("/", "offset=AAAA").unwrap();
         assert!(short.page().is_err() && short.after_tag().is_err());
     }

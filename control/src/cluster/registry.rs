@@ -177,11 +177,11 @@ impl Registry {
 
     /// Those connected here that do not hold `revision` of the history that is published.
     pub fn pending(&self, revision: u64) -> Vec<Pending> {
-        let epoch = self.shared.head.borrow().epoch;
+        let head = *self.shared.head.borrow();
         let nodes = self.shared.nodes.lock();
         let connected = nodes.by_id.values().filter(|node| node.row.connected);
         connected
-            .filter_map(|node| Pending::of(&node.row, epoch, revision).or_else(|| node.rival_lacks()))
+            .filter_map(|node| Pending::of(&node.row, head, revision).or_else(|| node.rival_lacks()))
             .collect()
     }
 
@@ -308,13 +308,19 @@ impl Registry {
 }
 
 impl Pending {
-    /// What a data plane lacks of `revision` in the history `epoch`; `None` when it holds it.
-    pub fn of(row: &data_plane::Model, epoch: Uuid, revision: u64) -> Option<Self> {
+    /// What a data plane lacks of `revision` in the history of `head`; `None` when it holds it. One that is ahead of
+    /// the head, or holds something else at the head's revision, holds another history with the same numbers.
+    pub fn of(row: &data_plane::Model, head: Position, revision: u64) -> Option<Self> {
         let reaches = |number: Option<u64>| number.is_some_and(|number| number >= revision);
-        let holds = row.applied_epoch == Some(epoch) && reaches(row.applied_revision.map(i64::unsigned_abs));
+        let applied = row.applied_revision.map(i64::unsigned_abs);
+        let follows = applied.is_some_and(|applied| {
+            applied < head.revision
+                || (applied == head.revision && row.config_hash == head.root.config_hash())
+        });
+        let holds = row.applied_epoch == Some(head.epoch) && follows && reaches(applied);
         let error = row.last_error.as_ref();
         let refused = error
-            .filter(|error| error["epoch"] == json!(epoch) && reaches(error["revision"].as_u64()))
+            .filter(|error| error["epoch"] == json!(head.epoch) && reaches(error["revision"].as_u64()))
             .map(|error| error["message"].as_str().unwrap_or_default().to_owned());
         (!holds).then_some(Self { node_id: row.id, refused })
     }

@@ -129,8 +129,8 @@ impl Encoder {
     async fn encode(&self, material: Material) -> Arc<EncodedUpdate> {
         self.metrics.updates_encoded.with_label_values(&[material.mode.as_str()]).inc();
         let encode = move || {
-            let Material { mode, from, to, payload } = material;
-            EncodedUpdate::new(&Update::new(mode, from, to, payload))
+            let payload = material.payload();
+            EncodedUpdate::new(&Update::new(material.mode, material.from, material.to, payload))
         };
         match tokio::task::spawn_blocking(encode).await {
             Ok(update) => Arc::new(update),

@@ -9,6 +9,8 @@ use uuid::Uuid;
 use wire::{BucketSet, Digest, EntityHash, Key, Mode, Position, Record, Root};
 
 use super::chain::follow;
+use super::entities::Entities;
+use super::fleet_guard::Size;
 use crate::store::{Change, Head};
 
 /// Changes kept in memory; what is older is read from the log.
@@ -22,7 +24,7 @@ const RECALLED: Duration = Duration::from_secs(30);
 pub(super) struct State {
     head: Head,
     root: Root,
-    entities: BTreeMap<Key, Bytes>,
+    entities: Entities,
     digest: Digest,
     /// The newest changes, oldest first.
     changes: VecDeque<Change>,
@@ -32,20 +34,48 @@ pub(super) struct State {
     recalled: Option<Instant>,
 }
 
-/// What an update is made of.
+/// What an update is made of: references, of which [`Material::payload`] makes the bytes, since that takes long.
 #[derive(Debug)]
 pub(super) struct Material {
     pub(super) mode: Mode,
     pub(super) from: u64,
     pub(super) to: Position,
-    pub(super) payload: Bytes,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    All(Entities),
+    Changed(BTreeMap<Key, Option<Bytes>>),
+    Buckets(BucketSet, Vec<(Key, Option<Bytes>)>),
+}
+
+impl Material {
+    /// The records, encoded.
+    pub(super) fn payload(&self) -> Bytes {
+        let mut payload = BytesMut::new();
+        let mut record = |key: &Key, value: Option<&Bytes>| {
+            Record { key: *key, value: value.map(|bytes| &bytes[..]) }.encode(&mut payload);
+        };
+        match &self.content {
+            Content::All(entities) => entities.iter().for_each(|(key, bytes)| record(key, Some(bytes))),
+            Content::Changed(changed) => changed.iter().for_each(|(key, value)| record(key, value.as_ref())),
+            Content::Buckets(buckets, entities) => {
+                payload.extend_from_slice(&buckets.0);
+                for (key, value) in entities {
+                    Record { key: *key, value: value.as_deref() }.encode(&mut payload);
+                }
+            }
+        }
+        payload.freeze()
+    }
 }
 
 impl State {
     pub(super) fn new(head: Head, entities: Vec<(Key, Bytes)>) -> Self {
         let mut digest = Digest::new();
-        let entities: BTreeMap<Key, Bytes> = entities.into_iter().collect();
-        for (key, bytes) in &entities {
+        let entities: Entities = entities.into_iter().collect();
+        for (key, bytes) in entities.iter() {
             digest.set(*key, Some(EntityHash::of(*key, bytes)));
         }
         let root = digest.root();
@@ -56,9 +86,13 @@ impl State {
         self.head
     }
 
+    pub(super) const fn size(&self) -> Size {
+        Size { epoch: self.head.epoch, entities: self.entities.len() }
+    }
+
     /// A copy that shares the bytes.
-    pub(super) fn entities(&self) -> Vec<(Key, Bytes)> {
-        self.entities.iter().map(|(key, bytes)| (*key, bytes.clone())).collect()
+    pub(super) fn entities(&self) -> Entities {
+        self.entities.clone()
     }
 
     pub(super) const fn position(&self) -> Position {
@@ -74,14 +108,19 @@ impl State {
         self.changes.get(at).is_some_and(|change| change.revision == revision && change.stamp == stamp)
     }
 
-    /// Takes in the changes that lead to `head`, in their order.
+    /// Takes in the changes that lead to `head`, in their order. After each superseded one must come the one that
+    /// superseded it.
     pub(super) fn advance(&mut self, head: Head, changes: Vec<Change>) {
         for change in changes {
+            if change.superseded {
+                self.changes.push_back(change);
+                continue;
+            }
             self.digest.set(change.key, change.value.as_ref().map(|bytes| EntityHash::of(change.key, bytes)));
             match &change.value {
                 Some(bytes) => self.entities.insert(change.key, bytes.clone()),
                 None => self.entities.remove(&change.key),
-            };
+            }
             self.changes.push_back(change);
         }
         self.head = head;
@@ -129,32 +168,26 @@ impl State {
             return None;
         }
         let buckets = BucketSet::differing(&self.digest.buckets(), theirs);
-        let mut payload = BytesMut::from(&buckets.0[..]);
-        for key in buckets.iter().flat_map(|bucket| self.digest.bucket_keys(bucket)) {
-            let value = self.entities.get(&key).map(|bytes| &bytes[..]);
-            Record { key, value }.encode(&mut payload);
-        }
-        Some(Material { mode: Mode::Repair, from: revision, to: self.position(), payload: payload.freeze() })
+        let keys = buckets.iter().flat_map(|bucket| self.digest.bucket_keys(bucket));
+        let entities = keys.map(|key| (key, self.entities.get(&key).cloned())).collect();
+        let content = Content::Buckets(buckets, entities);
+        Some(Material { mode: Mode::Repair, from: revision, to: self.position(), content })
     }
 
     fn snapshot(&self) -> Material {
-        let mut payload = BytesMut::new();
-        for (key, bytes) in &self.entities {
-            Record { key: *key, value: Some(bytes) }.encode(&mut payload);
-        }
-        Material { mode: Mode::Snapshot, from: 0, to: self.position(), payload: payload.freeze() }
+        let content = Content::All(self.entities.clone());
+        Material { mode: Mode::Snapshot, from: 0, to: self.position(), content }
     }
 
-    /// Of several changes of one entity the last counts.
+    /// Of several changes of one entity the last counts; of one whose bytes the log has blanked, what is held now.
     fn delta(&self, from: u64) -> Material {
         let first = self.changes.partition_point(|change| change.revision <= from);
-        let last: BTreeMap<Key, Option<&[u8]>> =
-            self.changes.range(first..).map(|change| (change.key, change.value.as_deref())).collect();
-        let mut payload = BytesMut::new();
-        for (key, value) in last {
-            Record { key, value }.encode(&mut payload);
-        }
-        Material { mode: Mode::Delta, from, to: self.position(), payload: payload.freeze() }
+        let changed = self.changes.range(first..).map(|change| match change.superseded {
+            true => (change.key, self.entities.get(&change.key).cloned()),
+            false => (change.key, change.value.clone()),
+        });
+        let content = Content::Changed(changed.collect());
+        Material { mode: Mode::Delta, from, to: self.position(), content }
     }
 
     /// Forgets the oldest changes, whole revisions only, so that what is remembered has no gap; and only as long
@@ -194,6 +227,7 @@ pub(super) mod fixture {
             previous: stamp(revision - 1),
             key: Key::route(Uuid::from_u128(u128::from(id))),
             value: value.map(Bytes::copy_from_slice),
+            superseded: false,
         }
     }
 
@@ -218,7 +252,7 @@ mod tests {
         if material.mode == Mode::Snapshot {
             entities.clear();
         }
-        for record in Records::new(&material.payload) {
+        for record in Records::new(&material.payload()) {
             let record = record.unwrap();
             match record.value {
                 Some(bytes) => entities.insert(record.key, bytes.to_vec()),
@@ -275,7 +309,7 @@ mod tests {
             (1..=20).map(|id| change(1, id, Some(if id == 7 { b"??" } else { b"{}" }))).collect(),
         );
         let material = ours.repair(1, &theirs.digest.buckets()).unwrap();
-        let payload = material.payload.slice(32..);
+        let payload = material.payload().slice(32..);
         let keys: Vec<_> = Records::new(&payload).map(|record| record.unwrap().key).collect();
         assert!(keys.contains(&change(1, 7, None).key));
         assert!(keys.len() < 5, "{keys:?}");
@@ -305,7 +339,7 @@ mod tests {
                 replay.advance(head(index as u64 + 1), vec![change.clone()]);
             }
             // A control plane that starts at `recalled` and reads the log back from the beginning.
-            let mut state = State::new(state.head(), state.entities.clone().into_iter().collect());
+            let mut state = State::new(state.head(), state.entities.iter().map(|(key, bytes)| (*key, bytes.clone())).collect());
             state.advance(head(log.len() as u64), log[recalled..].to_vec());
             prop_assert_eq!(state.remembers(0), recalled == 0);
             state.recall(0, recalled as u64, &mut log[..recalled].to_vec());

@@ -23,6 +23,16 @@ impl DataPlanes<'_> {
         within(Entity::find().order_by_asc(Column::Id).all(self.0.database())).await
     }
 
+    /// Those that are connected to another control plane than this one.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn connected_elsewhere(&self, control_plane: Uuid) -> Result<Vec<Model>, StoreError> {
+        let connected = Entity::find().filter(Column::Connected.eq(true));
+        let elsewhere = connected.filter(Column::ControlPlane.ne(control_plane));
+        within(elsewhere.all(self.0.database())).await
+    }
+
     /// Writes what is known of them; when each first connected stays. No id may be there twice. That one is
     /// connected nowhere is for the control plane to say that it was connected to: it may have joined another.
     ///

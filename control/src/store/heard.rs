@@ -5,13 +5,13 @@
 
 use std::time::Duration;
 
-use sea_orm::DatabaseBackend;
 use sea_orm::sqlx::Error;
-use sea_orm::sqlx::postgres::{PgListener, PgNotification};
+use sea_orm::sqlx::postgres::{PgListener, PgNotification, PgPool, PgPoolOptions};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::open::Address;
 use super::{DEADLINE, Store};
 
 /// The channel on which each commit tells who made it, and its revision.
@@ -32,19 +32,21 @@ impl Store {
 
     /// Listens, for as long as it is awaited; on SQLite there is nothing to hear.
     pub async fn listen(&self) {
-        if self.database().get_database_backend() != DatabaseBackend::Postgres {
-            return std::future::pending().await;
-        }
+        let Address::Postgres(options) = &self.shared.address else { return std::future::pending().await };
         loop {
-            if let Err(error) = self.listen_once().await {
+            // A connection that listens, or was cut while it did, is no one's for anything else.
+            let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(DEADLINE);
+            let pool = pool.max_lifetime(None).idle_timeout(None).connect_lazy_with((**options).clone());
+            if let Err(error) = self.listen_once(&pool).await {
                 debug!(%error, "cannot listen for the commits of other control planes; will try again");
             }
+            timeout(DEADLINE, pool.close()).await.ok();
             tokio::time::sleep(RETRY).await;
         }
     }
 
-    async fn listen_once(&self) -> Result<(), Error> {
-        let mut listener = PgListener::connect_with(self.database().get_postgres_connection_pool()).await?;
+    async fn listen_once(&self, pool: &PgPool) -> Result<(), Error> {
+        let mut listener = PgListener::connect_with(pool).await?;
         listener.listen(CHANNEL).await?;
         loop {
             // It is safe to drop: what has been read of a message stays in the connection's buffer.

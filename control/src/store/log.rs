@@ -2,17 +2,20 @@
 
 use bytes::Bytes;
 use sea_orm::{
-    AccessMode, ColumnTrait, ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, EntityTrait,
-    IsolationLevel, QueryFilter, QueryOrder, QuerySelect, Select, TransactionTrait,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
     sea_query::{Expr, ExprTrait},
 };
 use uuid::Uuid;
 use wire::{Key, Kind};
 
+use super::pool::{Purpose, Transaction};
 use super::rows::Table;
 use super::select::{self, Page};
 use super::write::ROWS;
-use super::{Store, StoreError, within};
+use super::{Store, StoreError, secrets, within};
+
+/// Rows of the log that are trimmed at a time.
+const TRIMMED: u64 = ROWS as u64;
 
 /// Where the configuration stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +40,10 @@ pub struct Change {
     pub previous: Uuid,
     /// What was changed.
     pub key: Key,
-    /// Its canonical bytes, or `None` when it was deleted.
+    /// Its canonical bytes, or `None` when it was deleted, or when they are `superseded`.
     pub value: Option<Bytes>,
+    /// A later revision changed it too, and its bytes held a secret that the log does not keep.
+    pub superseded: bool,
 }
 
 impl Store {
@@ -47,6 +52,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn head(&self) -> Result<Head, StoreError> {
+        self.file_in_place()?;
         within(head(self.database())).await
     }
 
@@ -85,29 +91,65 @@ impl Store {
         within(update).await.map(drop)
     }
 
-    /// The first revision that the log still has; `None` when it has none.
+    /// The stamp of a revision that the log still has.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn stamp_of(&self, revision: u64) -> Result<Option<Uuid>, StoreError> {
+        let first = entity::config_change::Entity::find_by_id((signed(revision), 0));
+        Ok(within(first.one(self.database())).await?.map(|row| row.stamp.unwrap_or_default()))
+    }
+
+    /// The epoch that an operator has confirmed for the fleet.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn confirmed_epoch(&self) -> Result<Option<Uuid>, StoreError> {
+        let row = entity::config_head::Entity::find_by_id(1).one(self.database());
+        Ok(within(row).await?.and_then(|row| row.confirmed_epoch))
+    }
+
+    /// Confirms `epoch` for the fleet, if it is the one that the database is in.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn confirm_epoch(&self, epoch: Uuid) -> Result<(), StoreError> {
+        use entity::config_head::{Column, Entity};
+        let _writer = self.turn().await?;
+        let update = Entity::update_many()
+            .col_expr(Column::ConfirmedEpoch, Expr::value(epoch))
+            .filter(Column::Epoch.eq(epoch))
+            .exec(self.database());
+        within(update).await.map(drop)
+    }
+
+    /// The first revision that the log still has in whole; `None` when it has none.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn log_begins(&self) -> Result<Option<u64>, StoreError> {
-        use entity::config_change::{Column, Entity};
-        let first = Entity::find().order_by_asc(Column::Revision).order_by_asc(Column::Ordinal);
-        Ok(within(first.one(self.database())).await?.map(|row| row.revision.unsigned_abs()))
+        let first = within(first_change().one(self.database())).await?;
+        // Of a revision that is being trimmed, the first change goes first.
+        Ok(first.map(|row| row.revision.unsigned_abs() + u64::from(row.ordinal != 0)))
     }
 
-    /// Forgets the changes of `revision` and before; a few at a time, so that writers need not wait for all.
+    /// Forgets the changes of `revision` and before; some rows at a time, so that writers need not wait for all.
     ///
     /// # Errors
     /// When the database cannot be written; some of them may be forgotten.
     pub async fn trim_log(&self, revision: u64) -> Result<(), StoreError> {
         use entity::config_change::{Column, Entity};
-        while let Some(first) = self.log_begins().await?.filter(|first| *first <= revision) {
-            let last = Ord::min(revision, first + ROWS as u64);
+        loop {
+            let old = first_change().filter(Column::Revision.lte(signed(revision))).limit(TRIMMED);
+            let old =
+                old.select_only().columns([Column::Revision, Column::Ordinal]).into_tuple::<(i64, i32)>();
+            let old = within(old.all(self.database())).await?;
+            let Some((revision, ordinal)) = old.last().copied() else { return Ok(()) };
+            let same = Column::Revision.eq(revision).and(Column::Ordinal.lte(ordinal));
             let _writer = self.turn().await?;
-            let old = Entity::delete_many().filter(Column::Revision.lte(signed(last)));
-            within(old.exec(self.database())).await?;
+            let trimmed = Entity::delete_many().filter(Column::Revision.lt(revision).or(same));
+            within(trimmed.exec(self.database())).await?;
         }
-        Ok(())
     }
 
     /// The head, and the canonical bytes of every published entity at it.
@@ -115,7 +157,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn published(&self) -> Result<(Head, Vec<(Key, Bytes)>), StoreError> {
-        let read = self.consistent_read().await?;
+        let read = within(self.database().begin(Purpose::Read)).await?;
         let head = within(head(&read)).await?;
         let mut published = Vec::new();
         publish::<entity::service::Entity>(&read, &mut published).await?;
@@ -126,17 +168,6 @@ impl Store {
         within(read.commit()).await?;
         Ok((head, published))
     }
-
-    /// A transaction that sees one state of the database, however long it takes.
-    async fn consistent_read(&self) -> Result<DatabaseTransaction, StoreError> {
-        let database = self.database();
-        if database.get_database_backend() == DatabaseBackend::Sqlite {
-            // Every transaction of SQLite is one.
-            return within(database.begin()).await;
-        }
-        let repeatable = Some(IsolationLevel::RepeatableRead);
-        within(database.begin_with_config(repeatable, Some(AccessMode::ReadOnly))).await
-    }
 }
 
 impl From<entity::config_change::Model> for Change {
@@ -146,9 +177,15 @@ impl From<entity::config_change::Model> for Change {
             stamp: row.stamp.unwrap_or_default(),
             previous: row.previous.unwrap_or_default(),
             key: Key { kind: Kind(u8::try_from(row.kind).unwrap_or_default()), id: row.id },
+            superseded: row.op == secrets::SUPERSEDED,
             value: (row.op == 1).then(|| row.bytes.into()),
         }
     }
+}
+
+fn first_change() -> Select<entity::config_change::Entity> {
+    use entity::config_change::{Column, Entity};
+    Entity::find().order_by_asc(Column::Revision).order_by_asc(Column::Ordinal)
 }
 
 /// The rows after a revision and an ordinal, up to and with the revision `to`.
@@ -165,10 +202,7 @@ fn log_page((revision, ordinal): (u64, i32), to: u64) -> Select<entity::config_c
 }
 
 /// Adds all of a table, by pages: rows take ten times the memory of the bytes that are made of them.
-async fn publish<T: Table>(
-    read: &DatabaseTransaction,
-    published: &mut Vec<(Key, Bytes)>,
-) -> Result<(), StoreError> {
+async fn publish<T: Table>(read: &Transaction, published: &mut Vec<(Key, Bytes)>) -> Result<(), StoreError> {
     let mut page = Page { size: ROWS as u64, after: None, tags: None };
     loop {
         let listed = select::list(T::find(), T::ID, &page, read).await?;
@@ -194,6 +228,6 @@ pub(super) fn no_head() -> DbErr {
     DbErr::RecordNotFound("the head of the configuration".to_owned())
 }
 
-fn signed(revision: u64) -> i64 {
+pub(super) fn signed(revision: u64) -> i64 {
     i64::try_from(revision).unwrap_or(i64::MAX)
 }

@@ -5,10 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use migration::{Migrator, MigratorTrait};
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, DbErr};
+use sea_orm::sqlx::pool::PoolOptions;
+use sea_orm::sqlx::postgres::PgConnectOptions;
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::{ConnectOptions, Connection, Database, Error, Postgres, Sqlite, SqliteConnection};
+use sea_orm::{
+    ConnectionTrait, DatabaseBackend, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
 use tokio::sync::{Mutex, broadcast, watch};
 use uuid::Uuid;
 
+use super::file::{self, DatabaseFile};
+use super::pool::Pool;
 use super::{DEADLINE, Shared, Store};
 
 /// Connections to PostgreSQL; an Admin write holds one for the time of a commit.
@@ -18,6 +26,8 @@ const COMMITS: usize = 1024;
 /// A transaction whose control plane says nothing for this long is ended by PostgreSQL: it may hold the
 /// head, for which every other writer waits, and its machine may be gone without a word.
 const ABANDONED: &str = "15s";
+/// PostgreSQL ends a statement after this time, also when nobody waits for its answer any more: [`DEADLINE`].
+const STATEMENT: &str = "5s";
 /// A connection that was used within this time is taken to be good.
 const FRESH: Duration = Duration::from_secs(1);
 /// Names the lock under which control planes that start at the same time migrate one after the other.
@@ -26,18 +36,26 @@ const MIGRATION_LOCK: i64 = 0x0067_6962_626f_6e01;
 /// The database cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// Its URL cannot be read.
+    #[error("cannot read the database's URL {url}: {reason}")]
+    Url {
+        /// The URL, without a password.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// It cannot be reached, or refuses.
     #[error("cannot open the database {url}: {source}")]
     Connect {
         /// Its URL, without a password.
         url: String,
         /// What was said.
-        source: DbErr,
+        source: Error,
     },
-    /// The folder of a SQLite file cannot be made.
-    #[error("cannot make the folder {path}: {source}")]
-    Folder {
-        /// The folder.
+    /// A SQLite file cannot be made, or its rights cannot be changed.
+    #[error("cannot prepare the database file {path}: {source}")]
+    File {
+        /// The file.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
@@ -52,74 +70,221 @@ pub enum OpenError {
     },
 }
 
+/// How the database is reached.
+#[derive(Clone, Debug)]
+pub(super) enum Address {
+    Sqlite(SqliteConnectOptions),
+    Postgres(Box<PgConnectOptions>),
+}
+
 impl Store {
+    /// Checks a database's URL without connecting; the error never holds a password.
+    ///
+    /// # Errors
+    /// The reason why it cannot be used.
+    pub fn check_url(url: &str) -> Result<(), String> {
+        Address::parse(url).map(drop)
+    }
+
     /// Connects to the database at `url` (`sqlite://…` or `postgres://…`).
     ///
     /// # Errors
     /// When it cannot be reached or made.
     pub async fn open(url: &str) -> Result<Self, OpenError> {
-        if let Some(folder) = sqlite_folder(url) {
-            std::fs::create_dir_all(&folder)
-                .map_err(|source| OpenError::Folder { path: folder.clone(), source })?;
+        let shown = || node::config::mask_secrets(url).into_owned();
+        let address = Address::parse(url).map_err(|reason| OpenError::Url { url: shown(), reason })?;
+        if let Some(path) = address.file() {
+            file::prepare(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
         }
-        let database = Database::connect(options(url)).await.map_err(|source| OpenError::Connect {
-            url: node::config::mask_secrets(url).into_owned(),
-            source,
-        })?;
-        let writer = Mutex::new(());
-        let name = Uuid::new_v4().simple().to_string();
-        let (commits, heard) = (broadcast::Sender::new(COMMITS), watch::Sender::new(0));
-        Ok(Self { shared: Arc::new(Shared { database, writer, name, commits, heard }) })
+        let connect = |source| OpenError::Connect { url: shown(), source };
+        let pool = address.pool().await.map_err(connect)?;
+        let (anchor, file) = match &address {
+            Address::Sqlite(options) => {
+                let anchor = hold_open(options).await.map_err(connect)?;
+                let opened = address.file().map(|path| {
+                    DatabaseFile::opened(path)
+                        .map_err(|source| OpenError::File { path: path.to_owned(), source })
+                });
+                (Some(Mutex::new(anchor)), opened.transpose()?)
+            }
+            Address::Postgres(_) => (None, None),
+        };
+        Ok(Self {
+            shared: Arc::new(Shared {
+                pool,
+                address,
+                file,
+                _anchor: anchor,
+                writer: Mutex::new(()),
+                name: Uuid::new_v4().simple().to_string(),
+                commits: broadcast::Sender::new(COMMITS),
+                heard: watch::Sender::new(0),
+            }),
+        })
     }
 
     /// Brings the schema up to date; control planes that do so at the same time wait for each other.
     ///
     /// # Errors
-    /// When a step fails; the schema is then as the step before left it.
+    /// When a step fails; the schema is then as it was before.
     pub async fn migrate(&self, url: &str) -> Result<(), OpenError> {
-        migrate(self.database()).await.map_err(|source| OpenError::Migrate {
-            url: node::config::mask_secrets(url).into_owned(),
-            source,
+        let migrate =
+            |source| OpenError::Migrate { url: node::config::mask_secrets(url).into_owned(), source };
+        let pool = self.shared.address.for_migration();
+        let migrated = migrate_all(&pool).await;
+        // Whatever state its connections are in, nobody else gets them.
+        pool.close().await;
+        migrated.map_err(migrate)
+    }
+}
+
+async fn migrate_all(pool: &Pool) -> Result<(), DbErr> {
+    let database = pool.for_migration();
+    if database.get_database_backend() == DatabaseBackend::Sqlite {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        // All steps, or none: a step that stopped in the middle could never be repeated.
+        let all = database.begin_with_options(options).await?;
+        Migrator::up(&all, None).await?;
+        return all.commit().await;
+    }
+    let alone = database.begin().await?;
+    // A lock of a transaction, so that it ends with this connection, however that ends.
+    alone.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")).await?;
+    Migrator::up(&database, None).await?;
+    alone.commit().await
+}
+
+/// A connection that runs nothing, so that nothing makes it fail: SQLite deletes the files beside the database with
+/// the last connection, and a later connection would make others.
+async fn hold_open(options: &SqliteConnectOptions) -> Result<SqliteConnection, Error> {
+    let mut anchor = options.connect().await?;
+    sea_orm::sqlx::query("SELECT count(*) FROM sqlite_master").execute(&mut anchor).await?;
+    Ok(anchor)
+}
+
+impl Address {
+    fn parse(url: &str) -> Result<Self, String> {
+        if url.starts_with("sqlite:") {
+            return url.parse().map(|options| Self::Sqlite(sqlite_options(options))).map_err(reason);
+        }
+        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err("expected sqlite://FILE or postgres://…".to_owned());
+        }
+        check_password(url)?;
+        url.parse().map(|options| Self::Postgres(Box::new(postgres_options(options)))).map_err(reason)
+    }
+
+    /// The file of a SQLite database that is not in memory.
+    fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Sqlite(options) => Some(options.get_filename()).filter(|path| !path.starts_with("file:")),
+            Self::Postgres(_) => None,
+        }
+    }
+
+    async fn pool(&self) -> Result<Pool, Error> {
+        Ok(match self {
+            Self::Sqlite(options) => {
+                Pool::Sqlite(pool_options::<Sqlite>().connect_with(options.clone()).await?)
+            }
+            Self::Postgres(options) => {
+                let options = bounded(options);
+                Pool::Postgres(pool_options::<Postgres>().connect_with(options).await?)
+            }
         })
     }
-}
 
-async fn migrate(database: &DatabaseConnection) -> Result<(), DbErr> {
-    if database.get_database_backend() != DatabaseBackend::Postgres {
-        return Migrator::up(database, None).await;
+    /// Connections whose statements may take as long as they need.
+    fn for_migration(&self) -> Pool {
+        match self {
+            // One: a step that uses another than its transaction's waits for it for ever.
+            Self::Sqlite(options) => {
+                let pool = pool_options::<Sqlite>().min_connections(0).max_connections(1);
+                Pool::Sqlite(pool.connect_lazy_with(options.clone()))
+            }
+            // One that holds the lock, and one for the steps.
+            Self::Postgres(options) => {
+                let pool = pool_options::<Postgres>().min_connections(0).max_connections(2);
+                Pool::Postgres(pool.connect_lazy_with((**options).clone()))
+            }
+        }
     }
-    // A lock of a transaction, so that it ends with this connection, however that ends.
-    let lock = sea_orm::TransactionTrait::begin(database).await?;
-    lock.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")).await?;
-    Migrator::up(database, None).await?;
-    lock.commit().await
 }
 
-fn options(url: &str) -> ConnectOptions {
-    let mut options = ConnectOptions::new(url);
-    options.sqlx_logging(false).connect_timeout(DEADLINE).acquire_timeout(DEADLINE);
-    options.max_connections(CONNECTIONS).min_connections(1);
-    // After a restart of the server no request pays for a connection that it has forgotten, and none
-    // pays for a question that was answered a moment ago.
-    options.test_before_acquire_if_idle_for(FRESH);
-    options.map_sqlx_postgres_opts(|postgres| {
-        postgres.options([("idle_in_transaction_session_timeout", ABANDONED)])
-    });
-    options.map_sqlx_sqlite_opts(|sqlite| {
-        use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
-        sqlite
-            .create_if_missing(true)
-            .foreign_keys(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // Every 2xx survives a power cut: in WAL mode only FULL syncs each commit.
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(DEADLINE)
-    });
+fn pool_options<DB: Database>() -> PoolOptions<DB> {
+    PoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .min_connections(1)
+        .acquire_timeout(DEADLINE)
+        // After a restart of the server no request pays for a connection that it has forgotten, and none
+        // pays for a question that was answered a moment ago.
+        .test_before_acquire(false)
+        .before_acquire(|connection: &mut DB::Connection, about| {
+            Box::pin(async move {
+                if about.idle_for >= FRESH {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        // What was queued when the connection was dropped is done after the ping: a rollback, at most.
+        .after_release(|connection: &mut DB::Connection, _| {
+            Box::pin(async move {
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        })
+}
+
+fn sqlite_options(options: SqliteConnectOptions) -> SqliteConnectOptions {
     options
+        .disable_statement_logging()
+        .create_if_missing(true)
+        .foreign_keys(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // Every 2xx survives a power cut: in WAL mode only FULL syncs each commit.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(DEADLINE)
+        // Keys that were replaced or deleted do not stay in the file's free pages.
+        .pragma("secure_delete", "ON")
 }
 
-/// The folder of a SQLite file; `None` for another database, or one in memory.
-fn sqlite_folder(url: &str) -> Option<PathBuf> {
-    let path = url.strip_prefix("sqlite://")?.split('?').next()?;
-    Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty()).map(Path::to_owned)
+fn postgres_options(options: PgConnectOptions) -> PgConnectOptions {
+    options.disable_statement_logging()
+}
+
+/// Whoever waits for longer has given up, so the server does too.
+fn bounded(options: &PgConnectOptions) -> PgConnectOptions {
+    options.clone().options([
+        ("idle_in_transaction_session_timeout", ABANDONED),
+        ("statement_timeout", STATEMENT),
+        ("lock_timeout", STATEMENT),
+    ])
+}
+
+/// A character that ends a URL's authority ends a password too, and the rest of it would be read, and shown, as
+/// something else: a port, a path, the name of a database.
+fn check_password(url: &str) -> Result<(), String> {
+    let authority = url.find("://").map_or(0, |at| at + "://".len());
+    let Some(end) = url[authority..].rfind('@') else { return Ok(()) };
+    let user_info = &url[authority..authority + end];
+    match user_info.find(['/', '?', '#', '@', '[', ']']) {
+        None => Ok(()),
+        Some(_) => {
+            Err("in the user name and the password, and in anything before an `@`, each of / ? # @ [ ] \
+                        must be percent-encoded (%2F %3F %23 %40 %5B %5D)"
+                .to_owned())
+        }
+    }
+}
+
+/// What is wrong with a URL. The library's messages name a part of the URL at most, and no part is a password here.
+fn reason(error: Error) -> String {
+    match error {
+        Error::Configuration(source) => source.to_string(),
+        error => error.to_string(),
+    }
 }

@@ -1,5 +1,7 @@
 //! Which rows are meant: one by id or name, or a page of a list.
 
+use std::collections::BTreeSet;
+
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, Query, SelectStatement};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, ModelTrait, QueryFilter, QueryOrder, QuerySelect, Select,
@@ -73,8 +75,8 @@ where
     if let Some(after) = page.after {
         select = select.filter(id.gt(after));
     }
-    for tagged in page.tags.iter().flat_map(tagged) {
-        select = select.filter(id.in_subquery(tagged));
+    if let Some(tags) = &page.tags {
+        select = select.filter(id.in_subquery(tagged(tags)));
     }
     let mut rows = within(select.all(connection)).await?;
     let more = rows.len() as u64 > page.size;
@@ -83,17 +85,19 @@ where
     Ok(Listed { rows, next: last })
 }
 
-fn tagged(tags: &Tags) -> Vec<SelectStatement> {
-    match tags {
-        Tags::All(names) => names.iter().map(|name| among(std::slice::from_ref(name))).collect(),
-        Tags::Any(names) => vec![among(names)],
-    }
-}
-
-fn among(names: &[String]) -> SelectStatement {
-    Query::select()
+/// The ids of what has the tags: one look-up in the index of tags, however many they are.
+fn tagged(tags: &Tags) -> SelectStatement {
+    let (Tags::All(names) | Tags::Any(names)) = tags;
+    let names: BTreeSet<&String> = names.iter().collect();
+    let wanted = u32::try_from(names.len()).unwrap_or(u32::MAX);
+    let mut select = Query::select();
+    select
         .column(Alias::new("entity_id"))
         .from(Alias::new("tag"))
-        .and_where(Expr::col(Alias::new("tag")).is_in(names.iter().cloned()))
-        .take()
+        .and_where(Expr::col(Alias::new("tag")).is_in(names.into_iter().cloned()));
+    if matches!(tags, Tags::All(_)) {
+        let found = Expr::col(Alias::new("tag")).count();
+        select.group_by_col(Alias::new("entity_id")).and_having(found.eq(wanted));
+    }
+    select.take()
 }

@@ -3,16 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sea_orm::{
-    ActiveValue::Set, ConnectionTrait, DatabaseBackend, DatabaseTransaction, EntityTrait,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
-};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseBackend, EntityTrait, Statement};
 use tokio::sync::MutexGuard;
 use uuid::Uuid;
 use wire::{EntityHash, Key};
 
 use super::log::{self, Change, Head};
-use super::{DEADLINE, Store, StoreError, heard, within};
+use super::pool::{Purpose, Transaction};
+use super::{DEADLINE, Store, StoreError, heard, outcome, secrets, within};
 
 /// Rows of one statement: SQLite binds 32,766 values at most, and no table has more than 30 columns.
 pub(super) const ROWS: usize = 1000;
@@ -38,7 +36,7 @@ pub struct Commit {
 /// A write under way; dropped without [`Write::commit`], it leaves nothing.
 pub struct Write<'a> {
     store: &'a Store,
-    transaction: DatabaseTransaction,
+    transaction: Transaction,
     changes: Vec<(Key, Option<Bytes>)>,
     _writer: Option<MutexGuard<'a, ()>>,
 }
@@ -52,12 +50,7 @@ impl std::fmt::Debug for Write<'_> {
 impl Store {
     pub(super) async fn write(&self) -> Result<Write<'_>, StoreError> {
         let writer = self.turn().await?;
-        let options = TransactionOptions {
-            // Deferred, a transaction that read before it writes can only fail when another has written.
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        let transaction = within(self.database().begin_with_options(options)).await?;
+        let transaction = within(self.database().begin(Purpose::Write)).await?;
         Ok(Write { store: self, transaction, changes: Vec::new(), _writer: writer })
     }
 
@@ -67,6 +60,7 @@ impl Store {
         if self.database().get_database_backend() != DatabaseBackend::Sqlite {
             return Ok(None);
         }
+        self.file_in_place()?;
         let turn = tokio::time::timeout(DEADLINE, self.shared.writer.lock()).await;
         turn.map(Some)
             .map_err(|_| StoreError::Unavailable("the writes before this one have not ended".into()))
@@ -75,7 +69,7 @@ impl Store {
 
 impl Write<'_> {
     /// Where the rows of this write go.
-    pub(super) const fn rows(&self) -> &DatabaseTransaction {
+    pub(super) const fn rows(&self) -> &Transaction {
         &self.transaction
     }
 
@@ -89,8 +83,8 @@ impl Write<'_> {
         self.changes.push((key, None));
     }
 
-    /// Moves the head, writes the change log, commits, and hands the changes to who follows this process's
-    /// commits. A write that changed nothing makes no revision.
+    /// Moves the head, writes the change log, commits, and hands the changes to those who follow this process's
+    /// commits, once they were read back. A write that changed nothing makes no revision.
     pub(super) async fn commit(self) -> Result<u64, StoreError> {
         if self.changes.is_empty() {
             return Ok(within(log::head(&self.transaction)).await?.revision);
@@ -98,16 +92,20 @@ impl Write<'_> {
         let (head, previous) = within(move_head(&self.transaction, &self.store.shared.name)).await?;
         let Head { revision, stamp, .. } = head;
         let changes = self.changes.into_iter();
-        let changes = changes.map(|(key, value)| Change { revision, stamp, previous, key, value });
+        let changes =
+            changes.map(|(key, value)| Change { revision, stamp, previous, key, value, superseded: false });
         let changes: Arc<[Change]> = changes.collect();
         for (some, first) in changes.chunks(ROWS).zip((0..).step_by(ROWS)) {
             let rows = some.iter().zip(first..).map(|(change, ordinal)| row(change, ordinal));
             let insert = entity::config_change::Entity::insert_many(rows);
             within(insert.exec_without_returning(&self.transaction)).await?;
         }
-        within(self.transaction.commit()).await?;
-        // An error says that nobody follows.
-        self.store.shared.commits.send(Commit { head, changes }).ok();
+        within(secrets::blank_superseded(&self.transaction, &changes)).await?;
+        let answer = tokio::time::timeout(DEADLINE, self.transaction.commit()).await.ok();
+        if outcome::prove(self.store, head, answer).await? {
+            // An error says that nobody follows.
+            self.store.shared.commits.send(Commit { head, changes }).ok();
+        }
         Ok(revision)
     }
 }
@@ -115,7 +113,7 @@ impl Write<'_> {
 /// The head that this write makes, and the stamp of the one before. The update waits for the row's lock until
 /// the write before has committed: that is what makes the order of revisions the order of commits. Other
 /// control planes on the database hear of it with the commit.
-async fn move_head(transaction: &DatabaseTransaction, name: &str) -> Result<(Head, Uuid), sea_orm::DbErr> {
+async fn move_head(transaction: &Transaction, name: &str) -> Result<(Head, Uuid), sea_orm::DbErr> {
     let backend = transaction.get_database_backend();
     let mut sql =
         "UPDATE config_head SET revision = revision + 1, previous = stamp, stamp = $1 WHERE id = 1 \

@@ -4,8 +4,11 @@
 //! Counts are small, so that all of it takes a minute; environment variables set them to what a release
 //! asks for.
 
+mod disk;
 mod down;
 mod failover;
+mod file;
+mod guarded;
 mod kill;
 mod ledger;
 mod partition;

@@ -1,7 +1,7 @@
 //! What the publisher leads data planes to, and by which updates.
 
 use control::metrics::Metrics;
-use control::publish::Publisher;
+use control::publish::{Publisher, Settings};
 use control::store::Store;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,8 @@ async fn data_planes_that_come_back_at_once_are_led_on_by_deltas() {
     }
     store.trim_log(10).await.unwrap();
     let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
-    let publisher = Publisher::start(store.clone(), metrics.cluster.clone()).await.unwrap();
+    let publisher =
+        Publisher::start(store.clone(), metrics.cluster.clone(), Settings::default()).await.unwrap();
     let stop = CancellationToken::new();
     let (mut following, mut coming) = (JoinSet::new(), JoinSet::new());
     following.spawn(publisher.clone().follow(stop.clone()));

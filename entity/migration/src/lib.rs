@@ -10,6 +10,7 @@ mod m20261123_000002_revocation;
 mod m20261123_000003_stamps;
 mod m20261123_000004_certificates;
 mod m20261123_000005_ca_certificates;
+mod m20261126_000006_guard_and_secrets;
 mod m20261126_000020_pem_blocks;
 
 /// All migrations.
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000003_stamps::Migration),
             Box::new(m20261123_000004_certificates::Migration),
             Box::new(m20261123_000005_ca_certificates::Migration),
+            Box::new(m20261126_000006_guard_and_secrets::Migration),
             Box::new(m20261126_000020_pem_blocks::Migration),
         ]
     }

@@ -13,6 +13,7 @@
 //! - [`network`]: two sides with a link between them that can be cut;
 //! - [`postgres`]: a private PostgreSQL, one database per test;
 //! - [`certs`]: key pairs, also expired or not yet valid ones;
+//! - [`tracer`]: system calls of a running program that fail;
 //! - [`turns`]: how often a loop turns, under a paused clock;
 //! - [`wait`]: polling with a deadline.
 
@@ -27,6 +28,7 @@ pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod relay;
-pub mod unreachable;
+pub mod tracer;
 pub mod turns;
+pub mod unreachable;
 pub mod wait;

@@ -94,6 +94,17 @@ impl Postgres {
         &self.port
     }
 
+    /// The processes of the server.
+    ///
+    /// # Panics
+    ///
+    /// When it does not run.
+    pub fn pids(&self) -> Vec<u32> {
+        let server = self.running.as_ref().expect("PostgreSQL runs").id();
+        let children = server::children(server).into_iter().map(i32::cast_unsigned);
+        std::iter::once(server).chain(children).collect()
+    }
+
     /// Stops the server as a machine that is shut down would.
     ///
     /// # Panics

@@ -45,6 +45,11 @@ impl Ledger {
         self.over.store(true, Ordering::Relaxed);
     }
 
+    /// Whether [`Ledger::stop`] was called.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
     /// How many writes were answered with 2xx, and how many with 503.
     pub(super) fn answers(&self) -> (u32, u32) {
         (self.written.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed))

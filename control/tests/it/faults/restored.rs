@@ -258,7 +258,7 @@ async fn epoch(planes: &Planes) -> String {
 }
 
 /// Puts the database in one folder in place of that in the other.
-fn replace(from: &Path, to: &Path) {
+pub(super) fn replace(from: &Path, to: &Path) {
     for file in FILES {
         std::fs::remove_file(to.join(file)).ok();
         if from.join(file).exists() {

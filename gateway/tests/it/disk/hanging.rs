@@ -15,7 +15,7 @@ async fn hanging_append_delays_one_ack_and_no_later_one() {
     let (mut stage, mut connected) = Stage::started().await;
     let pid = stage.gateway.node.pid();
     let file = stage.file("config.log");
-    let tracer = Tracer::inject_at(pid, &format!("write:{HANGS}"), Some(&file)).await;
+    let tracer = Tracer::inject_at(pid, &format!("write:{HANGS}"), &file).await;
     let begun = Instant::now();
     for _ in 0..5 {
         stage.push(&mut connected, Mode::Delta).await;
@@ -43,7 +43,7 @@ async fn hanging_mark_delays_one_update_and_no_later_one() {
     let (mut stage, mut connected) = Stage::started().await;
     let pid = stage.gateway.node.pid();
     let file = stage.file("applying");
-    let tracer = Tracer::inject_at(pid, &format!("pwrite64:{HANGS}"), Some(&file)).await;
+    let tracer = Tracer::inject_at(pid, &format!("pwrite64:{HANGS}"), &file).await;
     let begun = Instant::now();
     for _ in 0..5 {
         stage.push(&mut connected, Mode::Delta).await;

@@ -1,0 +1,169 @@
+//! Reads from the database what leads from the state in memory to the head: the log where it leads on, else
+//! everything. A database that lacks what was published goes on under a new epoch.
+
+use std::collections::HashSet;
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::chain::{Broken, follow};
+use super::last_head::LastHead;
+use super::state::State;
+use super::{AHEAD, POLL, Shared};
+use crate::store::{Change, Head, Store, StoreError};
+
+impl Shared {
+    /// Moves the state on to where the database is; fails at once while one that has failed is left alone.
+    pub(super) async fn look(&self) -> Result<(), StoreError> {
+        let _alone = self.looking.lock().await;
+        if Instant::now() < *self.rested.lock() {
+            return Err(StoreError::Unavailable("it has failed a moment ago".to_owned()));
+        }
+        let read = self.read_on().await;
+        self.metrics.database_reachable.set(i64::from(read.is_ok()));
+        if read.is_err() {
+            *self.rested.lock() = Instant::now() + POLL;
+        }
+        self.push();
+        read
+    }
+
+    async fn read_on(&self) -> Result<(), StoreError> {
+        let before = self.state.lock().head();
+        let head = self.store.head().await?;
+        if head == before {
+            return Ok(());
+        }
+        match self.read_log(head, before).await? {
+            Read::Followed => return Ok(()),
+            Read::Gap => info!(from = before.revision, to = head.revision, "the log does not lead on"),
+            Read::OtherHistory => {
+                warn!(
+                    from = before.revision,
+                    to = head.revision,
+                    "the database was put back to the past; its history goes on under a new epoch"
+                );
+                self.store.leave_epoch(head.epoch).await?;
+            }
+        }
+        info!("reading everything anew");
+        let loaded = load(&self.store).await?;
+        let size = self.state.lock().size();
+        self.guard.compare(&self.store, size, loaded.size()).await;
+        let mut state = self.state.lock();
+        // Who has moved on meanwhile, by what was handed over, was right about the history.
+        if state.head() == before {
+            *state = loaded;
+            self.encoder.clear();
+        }
+        Ok(())
+    }
+
+    /// Begins another history: a data plane holds a revision that the database, which every published revision was
+    /// read back from, does not have any more.
+    pub(super) async fn leave_lost_epoch(&self) -> Result<(), StoreError> {
+        {
+            let mut last = self.ahead.lock();
+            if last.is_some_and(|last| last.elapsed() < AHEAD) {
+                return Ok(());
+            }
+            *last = Some(Instant::now());
+        }
+        let head = *self.head.borrow();
+        warn!(
+            revision = head.revision,
+            "a data plane holds a later revision than the database: the database was restored; its history goes on \
+             under a new epoch"
+        );
+        self.store.leave_epoch(head.epoch).await?;
+        self.look().await
+    }
+
+    /// Follows the log from `before` to `head`.
+    async fn read_log(&self, head: Head, before: Head) -> Result<Read, StoreError> {
+        if head.epoch != before.epoch {
+            return Ok(Read::Gap);
+        }
+        if head.revision <= before.revision {
+            return Ok(Read::OtherHistory);
+        }
+        let changes = self.store.changes(before.revision, head.revision).await?;
+        if has_unanswered_blank(&changes) {
+            return Ok(Read::Gap);
+        }
+        Ok(match follow(before, &changes) {
+            Ok(end) if end == head => {
+                let mut state = self.state.lock();
+                // Else it has moved on meanwhile, by what was handed over: what is left is looked for again.
+                if state.head() == before {
+                    state.advance(head, changes);
+                }
+                Read::Followed
+            }
+            Err(Broken::OtherHistory) => Read::OtherHistory,
+            Ok(_) | Err(Broken::Gap) => Read::Gap,
+        })
+    }
+
+    /// Makes sure that the changes since `revision` are in memory, if the log still has them. One at a time: who
+    /// comes second seldom has anything left to read.
+    pub(super) async fn remember(&self, revision: u64) -> Result<(), StoreError> {
+        if self.state.lock().remembers(revision) {
+            return Ok(());
+        }
+        let _alone = self.remembering.lock().await;
+        let (mut log, mut read) = (Vec::new(), revision);
+        while let Some(to) = self.recall(revision, read, &mut log) {
+            if read == revision && self.store.log_begins().await?.is_none_or(|first| first > revision + 1) {
+                return Ok(());
+            }
+            log.extend(self.store.changes(read, to).await?);
+            read = to;
+        }
+        Ok(())
+    }
+
+    fn recall(&self, from: u64, read: u64, log: &mut Vec<Change>) -> Option<u64> {
+        self.state.lock().recall(from, read, log)
+    }
+}
+
+/// What became of reading the log.
+enum Read {
+    Followed,
+    /// The log was trimmed, or the database tells of another epoch.
+    Gap,
+    /// The head is not one that follows what is held here.
+    OtherHistory,
+}
+
+/// Whether a change was blanked because of one that is not among these: it came after the head that was read.
+fn has_unanswered_blank(changes: &[Change]) -> bool {
+    let mut later = HashSet::new();
+    changes.iter().rev().any(|change| {
+        let unanswered = change.superseded && !later.contains(&change.key);
+        later.insert(change.key);
+        unanswered
+    })
+}
+
+/// Reads the whole configuration, in a new epoch if the database lacks the head that was published last.
+pub(super) async fn load_after(store: &Store, known: Option<LastHead>) -> Result<State, StoreError> {
+    let state = load(store).await?;
+    let Some(known) = known else { return Ok(state) };
+    if !known.is_lost(store, state.head()).await? {
+        return Ok(state);
+    }
+    warn!(
+        from = known.revision,
+        to = state.head().revision,
+        "the database was restored while this control plane was stopped; its history goes on under a new epoch"
+    );
+    store.leave_epoch(known.epoch).await?;
+    load(store).await
+}
+
+async fn load(store: &Store) -> Result<State, StoreError> {
+    let (head, entities) = store.published().await?;
+    Ok(State::new(head, entities))
+}

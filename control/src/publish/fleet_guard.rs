@@ -1,0 +1,145 @@
+//! Keeps one mistake from emptying the fleet: a configuration of a new epoch that is empty, or much smaller than what
+//! the data planes had, is held back from them until an operator confirms it. A wrong database URL, an emptied file
+//! or an old dump look like that; deleting entities does not, since it goes on in the same epoch.
+
+use tokio::sync::watch;
+use tracing::{info, warn};
+use uuid::Uuid;
+use wire::{Digest, Position};
+
+use crate::metrics::ClusterMetrics;
+use crate::store::{Store, StoreError};
+
+/// A configuration is much smaller if it has less than half of the entities, and at least so many fewer.
+const FEWER: usize = 10;
+
+/// The guard.
+#[derive(Debug)]
+pub(super) struct FleetGuard {
+    enabled: bool,
+    metrics: ClusterMetrics,
+    held_back: watch::Sender<Option<HeldBack>>,
+}
+
+/// A configuration that is held back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldBack {
+    /// Its epoch.
+    pub epoch: Uuid,
+    /// The reason.
+    pub reason: String,
+    /// The epoch that the data planes had.
+    fleet: Uuid,
+}
+
+/// A configuration, as far as the guard compares it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    pub(super) epoch: Uuid,
+    pub(super) entities: usize,
+}
+
+impl FleetGuard {
+    pub(super) fn new(enabled: bool, metrics: ClusterMetrics) -> Self {
+        Self { enabled, metrics, held_back: watch::Sender::new(None) }
+    }
+
+    pub(super) fn held_back(&self) -> Option<HeldBack> {
+        self.held_back.borrow().clone()
+    }
+
+    /// Changes whenever something is held back or released.
+    pub(super) fn changes(&self) -> watch::Receiver<Option<HeldBack>> {
+        self.held_back.subscribe()
+    }
+
+    /// Waits until nothing is held back.
+    pub(super) async fn released(&self) {
+        // The sender lives as long as `self`.
+        self.held_back.subscribe().wait_for(Option::is_none).await.ok();
+    }
+
+    /// Compares the configuration with the one before it, in the order of their publication.
+    pub(super) async fn compare(&self, store: &Store, before: Size, now: Size) {
+        if before.epoch == now.epoch || !is_much_smaller(before.entities, now.entities) {
+            return;
+        }
+        let reason = format!(
+            "the configuration of epoch {} has {} entities, the one of epoch {} before it had {}",
+            now.epoch, now.entities, before.epoch, before.entities
+        );
+        self.hold_back(store, HeldBack { epoch: now.epoch, reason, fleet: before.epoch }).await;
+    }
+
+    /// Compares the configuration with what a data plane of another epoch holds.
+    pub(super) async fn compare_with_fleet(&self, store: &Store, held: Position, now: Size) {
+        if held.epoch == now.epoch || now.entities > 0 || held.root == Digest::new().root() {
+            return;
+        }
+        let reason = format!(
+            "the configuration of epoch {} is empty, a data plane has one of epoch {}",
+            now.epoch, held.epoch
+        );
+        self.hold_back(store, HeldBack { epoch: now.epoch, reason, fleet: held.epoch }).await;
+    }
+
+    /// Releases what is held back, if it was confirmed, or if the epoch of the data planes is published again.
+    pub(super) async fn review(&self, store: &Store, epoch: Uuid) {
+        let Some(held_back) = self.held_back() else { return };
+        if held_back.fleet == epoch {
+            self.release("the database has the configuration of the data planes again");
+        } else if is_confirmed(store, epoch).await {
+            self.release("it was confirmed");
+        }
+    }
+
+    async fn hold_back(&self, store: &Store, held_back: HeldBack) {
+        if !self.enabled || self.held_back().is_some() || is_confirmed(store, held_back.epoch).await {
+            return;
+        }
+        warn!(
+            "{}: it is held back, and the data planes go on serving what they have. If it is the right one, \
+             confirm it by `gibbon-control cluster confirm`, or POST /clustering/guard/confirm",
+            held_back.reason
+        );
+        self.metrics.guard_held_back.set(1);
+        self.held_back.send_replace(Some(held_back));
+    }
+
+    fn release(&self, reason: &str) {
+        info!("the configuration is not held back any more: {reason}");
+        self.metrics.guard_held_back.set(0);
+        self.held_back.send_replace(None);
+    }
+}
+
+/// A database that does not answer has confirmed nothing.
+async fn is_confirmed(store: &Store, epoch: Uuid) -> bool {
+    matches!(store.confirmed_epoch().await, Ok(Some(confirmed)) if confirmed == epoch)
+}
+
+const fn is_much_smaller(before: usize, now: usize) -> bool {
+    (now == 0 && before > 0) || (now * 2 < before && before - now >= FEWER)
+}
+
+/// Confirms what the database holds now, for every control plane on it.
+pub(super) async fn confirm(store: &Store) -> Result<Uuid, StoreError> {
+    let epoch = store.head().await?.epoch;
+    store.confirm_epoch(epoch).await?;
+    Ok(epoch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_and_less_than_half_are_much_smaller() {
+        for (before, now) in [(1, 0), (100, 0), (100, 49), (20, 9), (13, 3)] {
+            assert!(is_much_smaller(before, now), "{before} -> {now}");
+        }
+        for (before, now) in [(0, 0), (9, 1), (100, 50), (100, 99), (20, 10), (1, 5)] {
+            assert!(!is_much_smaller(before, now), "{before} -> {now}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The newest head that this control plane has published, kept in a file of its data folder: a database that is
+//! found at another place after a restart was restored, or is another one.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use tracing::{debug, warn};
+use uuid::Uuid;
+
+use crate::store::{Head, Store, StoreError};
+
+const FILE: &str = "last_head.json";
+
+/// What the file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LastHead {
+    pub(super) epoch: Uuid,
+    pub(super) revision: u64,
+    pub(super) stamp: Uuid,
+    /// How many entities were published.
+    pub(super) entities: usize,
+}
+
+/// The file, if there is a folder for it.
+#[derive(Clone, Debug)]
+pub(super) struct LastHeadFile(Option<PathBuf>);
+
+impl LastHead {
+    pub(super) const fn new(head: Head, entities: usize) -> Self {
+        Self { epoch: head.epoch, revision: head.revision, stamp: head.stamp, entities }
+    }
+
+    /// Whether the database, which is at `head`, lacks this head of its history.
+    pub(super) async fn is_lost(&self, store: &Store, head: Head) -> Result<bool, StoreError> {
+        if self.epoch != head.epoch {
+            return Ok(false);
+        }
+        if self.revision >= head.revision {
+            return Ok(self.revision > head.revision || self.stamp != head.stamp);
+        }
+        // A revision that was trimmed says nothing.
+        let stamp = store.stamp_of(self.revision).await?;
+        Ok(stamp.is_some_and(|stamp| stamp != self.stamp))
+    }
+}
+
+impl LastHeadFile {
+    pub(super) fn new(folder: Option<PathBuf>) -> Self {
+        Self(folder.map(|folder| folder.join(FILE)))
+    }
+
+    /// What was written last; nothing, if that cannot be read: it is a second proof, not the configuration.
+    pub(super) fn read(&self) -> Option<LastHead> {
+        let path = self.0.as_ref()?;
+        let read = fs::read(path).and_then(|text| Ok(serde_json::from_slice(&text)?));
+        match read {
+            Ok(head) => Some(head),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                warn!(path = %path.display(), %error, "cannot read the last published head; going on without it");
+                None
+            }
+        }
+    }
+
+    pub(super) fn write(&self, head: LastHead) {
+        let Some(path) = &self.0 else { return };
+        let temporary = path.with_extension("new");
+        let write = || {
+            let mut options = OpenOptions::new();
+            let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+            file.write_all(&serde_json::to_vec(&head)?)?;
+            fs::rename(&temporary, path)
+        };
+        if let Err(error) = write() {
+            debug!(path = %path.display(), %error, "cannot write the last published head");
+        }
+    }
+}

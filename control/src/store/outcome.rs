@@ -1,0 +1,63 @@
+//! What became of a commit: proven by reading it back, looked up when its answer was lost.
+
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+
+use super::log::{Head, signed};
+use super::pool::Purpose;
+use super::{Store, StoreError, failure, late, within};
+use entity::config_change::{Column, Entity};
+
+/// Locks the head without moving it. On PostgreSQL it waits for the transaction whose answer was lost. On SQLite its
+/// commit is written over whatever a failed one has left in the log of the file.
+const TOUCH_HEAD: &str = "UPDATE config_head SET revision = revision WHERE id = 1";
+
+/// Decides by the answer to COMMIT (`None` when it did not come in time), and by what the database holds, whether the
+/// write that made `head` is committed. Returns whether it was read back: until then no data plane may be sent it.
+pub(super) async fn prove(
+    store: &Store,
+    head: Head,
+    answer: Option<Result<(), DbErr>>,
+) -> Result<bool, StoreError> {
+    match answer {
+        Some(Ok(())) => read_back(store, head).await,
+        Some(Err(error)) if failure::is_certain(&error) => Err(error.into()),
+        Some(Err(error)) => look_up(store, head, error.into()).await,
+        None => look_up(store, head, late()).await,
+    }
+}
+
+/// Reads a commit that was acknowledged, on another connection than it was made on.
+async fn read_back(store: &Store, head: Head) -> Result<bool, StoreError> {
+    store.file_in_place()?;
+    match within(holds(store.database(), head)).await {
+        Ok(true) => Ok(true),
+        Ok(false) => Err(unknown("the database acknowledged it and does not hold it")),
+        // Acknowledged all the same: the publisher finds it when the database can be read again.
+        Err(_) => Ok(false),
+    }
+}
+
+/// Finds out about a commit whose answer was lost, or says that it could not.
+async fn look_up(store: &Store, head: Head, error: StoreError) -> Result<bool, StoreError> {
+    let found = async {
+        let transaction = within(store.database().begin(Purpose::Write)).await?;
+        within(transaction.execute_unprepared(TOUCH_HEAD)).await?;
+        let found = within(holds(&transaction, head)).await?;
+        within(transaction.commit()).await?;
+        store.file_in_place().map(|()| found)
+    };
+    match found.await {
+        Ok(true) => Ok(true),
+        Ok(false) => Err(error),
+        Err(_) => Err(unknown(error)),
+    }
+}
+
+async fn holds(connection: &impl ConnectionTrait, head: Head) -> Result<bool, DbErr> {
+    let first = Entity::find_by_id((signed(head.revision), 0)).filter(Column::Stamp.eq(head.stamp));
+    first.one(connection).await.map(|row| row.is_some())
+}
+
+fn unknown(reason: impl std::fmt::Display) -> StoreError {
+    StoreError::OutcomeUnknown(reason.to_string())
+}

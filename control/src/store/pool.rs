@@ -1,0 +1,131 @@
+//! The connections to the database, and what runs on them: single statements, and transactions.
+
+use async_trait::async_trait;
+use sea_orm::sqlx::{PgPool, SqlitePool};
+use sea_orm::{
+    ConnectionTrait, DatabaseBackend, DatabaseConnection, DbErr, ExecResult, QueryResult, RuntimeErr,
+    SqlxPostgresConnector, SqlxSqliteConnector, Statement,
+};
+use tokio::sync::Mutex;
+
+use super::connection::Connection;
+
+/// The pool. A statement on it runs on any of its connections, in a transaction of its own.
+#[derive(Clone, Debug)]
+pub(super) enum Pool {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+/// A transaction; dropped without [`Transaction::commit`], it leaves nothing.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    backend: DatabaseBackend,
+    connection: Mutex<Connection>,
+}
+
+/// What a transaction is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Purpose {
+    /// It sees one state of the database, however long it takes.
+    Read,
+    /// It writes.
+    Write,
+}
+
+impl Pool {
+    /// Opens a transaction.
+    pub(super) async fn begin(&self, purpose: Purpose) -> Result<Transaction, DbErr> {
+        let sql = match (self, purpose) {
+            // Every transaction of SQLite sees one state.
+            (Self::Sqlite(_), Purpose::Read) => "BEGIN",
+            // Deferred, a transaction that read before it writes can only fail when another has written.
+            (Self::Sqlite(_), Purpose::Write) => "BEGIN IMMEDIATE",
+            (Self::Postgres(_), Purpose::Read) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            (Self::Postgres(_), Purpose::Write) => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+        };
+        let mut connection = self.acquire().await?;
+        connection.begin(sql).await?;
+        Ok(Transaction { backend: self.get_database_backend(), connection: Mutex::new(connection) })
+    }
+
+    /// The same connections for code that takes no others: migrations.
+    pub(super) fn for_migration(&self) -> DatabaseConnection {
+        match self {
+            Self::Sqlite(pool) => SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone()),
+            Self::Postgres(pool) => SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone()),
+        }
+    }
+
+    /// Closes every connection.
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Sqlite(pool) => pool.close().await,
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    async fn acquire(&self) -> Result<Connection, DbErr> {
+        let acquired = match self {
+            Self::Sqlite(pool) => pool.acquire().await.map(Connection::sqlite),
+            Self::Postgres(pool) => pool.acquire().await.map(Connection::postgres),
+        };
+        acquired.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(std::sync::Arc::new(error))))
+    }
+}
+
+impl Transaction {
+    /// Commits. After an error it is not known whether the database did.
+    pub(super) async fn commit(self) -> Result<(), DbErr> {
+        self.connection.into_inner().commit().await
+    }
+}
+
+#[async_trait]
+impl ConnectionTrait for Pool {
+    fn get_database_backend(&self) -> DatabaseBackend {
+        match self {
+            Self::Sqlite(_) => DatabaseBackend::Sqlite,
+            Self::Postgres(_) => DatabaseBackend::Postgres,
+        }
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.acquire().await?.execute(&statement).await
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.acquire().await?.execute_unprepared(sql).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.acquire().await?.query_one(&statement).await
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.acquire().await?.query_all(&statement).await
+    }
+}
+
+#[async_trait]
+impl ConnectionTrait for Transaction {
+    fn get_database_backend(&self) -> DatabaseBackend {
+        self.backend
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.connection.lock().await.execute(&statement).await
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.connection.lock().await.execute_unprepared(sql).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.connection.lock().await.query_one(&statement).await
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.connection.lock().await.query_all(&statement).await
+    }
+}

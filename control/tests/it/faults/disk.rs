@@ -1,0 +1,151 @@
+//! The database's disk fails under writes: a full disk, failed writes, failed syncs. What was answered with 2xx is
+//! there after a restart; what is published is never ahead of the database.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use sea_orm::EntityTrait;
+use testkit::plane::{Database, Planes};
+use testkit::postgres::Postgres;
+use testkit::tracer::Tracer;
+use tokio::time::sleep;
+
+use super::ledger::Ledger;
+use super::{count, in_sync};
+
+const WRITERS: usize = 4;
+/// For how long the disk fails in each round, in milliseconds, at most.
+const FAILING: u64 = 300;
+/// The store's deadline for the lock, the statement, the commit and its look-up, and the machine's slack.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failed_syncs_lose_no_acknowledged_write_on_sqlite() {
+    failing_calls("fsync,fdatasync:error=EIO").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failed_writes_lose_no_acknowledged_write_on_sqlite() {
+    failing_calls("pwrite64:error=EIO").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_that_fail_now_and_then_lose_no_acknowledged_write_on_sqlite() {
+    failing_calls("pwrite64:error=ENOSPC:when=7+7").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failed_syncs_lose_no_acknowledged_write_on_postgresql() {
+    let postgres = Postgres::start_durable();
+    let mut planes = Planes::new(Database::Sqlite);
+    let url = postgres.database();
+    planes.control.node.set("database.url", &url);
+    rounds_of(&mut planes, &url, count("GIBBON_TEST_ROUNDS", 2), async |_| {
+        let tracer = Tracer::inject_all(&postgres.pids(), "fsync,fdatasync:error=EIO").await;
+        sleep(moment()).await;
+        drop(tracer);
+    })
+    .await;
+}
+
+/// On one thread, which has a mount namespace of its own: the disk is gone with it, however it ends.
+#[tokio::test(flavor = "current_thread")]
+async fn full_disk_loses_no_acknowledged_write_on_sqlite() {
+    if !nix::unistd::geteuid().is_root() {
+        return as_root_of_a_namespace();
+    }
+    let mut planes = Planes::new(Database::Sqlite);
+    small_disk(planes.control.data());
+    let filler = planes.control.data().join("filler");
+    let url = planes.control.database();
+    rounds_of(&mut planes, &url, count("GIBBON_TEST_ROUNDS", 3), async |_| {
+        fill(&filler);
+        sleep(moment()).await;
+        fs::remove_file(&filler).unwrap();
+    })
+    .await;
+}
+
+async fn failing_calls(inject: &str) {
+    let mut planes = Planes::new(Database::Sqlite);
+    let url = planes.control.database();
+    rounds_of(&mut planes, &url, count("GIBBON_TEST_ROUNDS", 3), async |pid| {
+        let tracer = Tracer::inject(pid, inject).await;
+        sleep(moment()).await;
+        drop(tracer);
+    })
+    .await;
+}
+
+/// In each round the disk fails for a moment under writes, and is well again; every other round ends with a kill.
+async fn rounds_of(planes: &mut Planes, url: &str, rounds: u32, fail: impl AsyncFn(u32)) {
+    planes.control.node.start().await;
+    planes.gateway.node.start().await;
+    let ledger = Ledger::default();
+    ledger.prepare(planes).await;
+    for round in 0..rounds {
+        let admin = planes.control.admin().with_deadline(TIMEOUT);
+        let fails_and_recovers = async {
+            ledger.wait_written(5).await;
+            fail(planes.control.node.pid()).await;
+            ledger.wait_written(5).await;
+            ledger.stop();
+        };
+        tokio::join!(ledger.write(&admin, WRITERS), fails_and_recovers, never_ahead(planes, url, &ledger));
+        in_sync(&planes.control, &planes.gateway).await;
+        if round % 2 == 0 {
+            planes.control.node.kill9();
+            planes.control.node.start().await;
+        }
+        ledger.check(planes).await;
+    }
+    let (written, refused) = ledger.answers();
+    assert!(refused > 0, "the writers noticed nothing");
+    eprintln!("{written} written, {refused} refused");
+}
+
+/// What is published was committed before: the database is read after it.
+async fn never_ahead(planes: &Planes, url: &str, ledger: &Ledger) {
+    let database = sea_orm::Database::connect(url).await.unwrap();
+    while !ledger.is_over() {
+        sleep(Duration::from_millis(20)).await;
+        let Ok(published) = planes.control.admin().get("/clustering/config").await else { continue };
+        let published = published.expect(200).json()["revision"].as_i64().unwrap();
+        let Ok(head) = entity::config_head::Entity::find_by_id(1).one(&database).await else { continue };
+        let committed = head.unwrap().revision;
+        assert!(committed >= published, "{published} is published, {committed} is committed");
+    }
+    database.close().await.unwrap();
+}
+
+fn moment() -> Duration {
+    Duration::from_millis(rand::random_range(50..FAILING))
+}
+
+/// A file system of 8 MB on `folder`, seen by this thread and the programs that it starts.
+fn small_disk(folder: &Path) {
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+    mount(Some("tmpfs"), folder, Some("tmpfs"), MsFlags::empty(), Some("size=8m,mode=700")).unwrap();
+}
+
+/// Writes until nothing more fits.
+fn fill(path: &Path) {
+    let error = fs::write(path, vec![0; 8 << 20]).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+}
+
+/// Runs this test as root of a user namespace. A machine that allows none fails it: the fault would go untested.
+fn as_root_of_a_namespace() {
+    let this = std::thread::current().name().unwrap().to_owned();
+    let program = std::env::current_exe().unwrap();
+    let mut again = Command::new("unshare");
+    again.args(["--map-root-user", "--mount"]).arg(program).args([&this, "--exact"]);
+    let status = again.status().expect("unshare is installed");
+    assert!(status.success(), "{this} needs root or user namespaces");
+}
