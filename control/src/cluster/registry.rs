@@ -214,10 +214,9 @@ impl Registry {
             // Not seen before: there is nothing but what it says.
             None => {
                 let age = u64::try_from(seconds_now().saturating_sub(row.last_seen)).unwrap_or(0);
-                let fresh = Duration::from_secs(age) <= silence;
-                let at = if fresh { Some(now) } else { now.checked_sub(silence + Duration::from_secs(1)) };
-                moved.insert(row.id, (row.last_seen, at.unwrap_or(now)));
-                fresh
+                let age = Duration::from_secs(age);
+                moved.insert(row.id, (row.last_seen, now.checked_sub(age).unwrap_or(now)));
+                age <= silence
             }
         }
     }

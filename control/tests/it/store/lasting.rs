@@ -43,7 +43,7 @@ async fn superseded_secrets_are_blanked_in_the_log(store: Store) {
     let key = |secret: &str| certificate::Model {
         id: Uuid::from_u128(1),
         cert: "cert".into(),
-        key: secret.into(),
+        key: secret.to_owned().into(),
         cert_alt: None,
         key_alt: None,
         tags: None,
