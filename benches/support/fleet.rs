@@ -20,18 +20,18 @@ use wire::{Ack, Assembly, Frame, Hello, Mode, Position, VERSIONS};
 const HEARTBEAT: Duration = Duration::from_secs(30);
 /// Bounds of the delay before a reconnect, as those of a data plane.
 const FIRST: Duration = Duration::from_millis(250);
-const LONGEST: Duration = Duration::from_secs(5);
+const MAX_DELAY: Duration = Duration::from_secs(5);
 
 /// Data planes that run on threads of their own until this is dropped.
 #[derive(Debug)]
 pub struct Fleet {
-    shared: Arc<Shared>,
+    shared: Arc<FleetState>,
     stop: CancellationToken,
     runtime: Option<Runtime>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct FleetState {
     address: String,
     tls: Arc<ClientConfig>,
     /// The revision that each holds.
@@ -47,7 +47,7 @@ impl Fleet {
     /// # Panics
     /// When the pair cannot be read.
     pub fn start(count: usize, address: &str, pair: &Pair) -> Self {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(FleetState {
             address: address.to_owned(),
             tls: tls(&pair.cert, &pair.key),
             held: (0..count).map(|_| AtomicU64::default()).collect(),
@@ -127,7 +127,7 @@ fn tls(certificate: &Path, key: &Path) -> Arc<ClientConfig> {
     client_config(&identity, &Pins::from(&identity)).unwrap()
 }
 
-async fn run(number: usize, shared: Arc<Shared>) {
+async fn run(number: usize, shared: Arc<FleetState>) {
     let mut held = None;
     let mut failures = 0;
     loop {
@@ -137,14 +137,14 @@ async fn run(number: usize, shared: Arc<Shared>) {
         }
         shared.failures.fetch_add(1, Ordering::Relaxed);
         failures = if begun.elapsed() > Duration::from_secs(10) { 0 } else { failures + 1 };
-        let bound = FIRST.saturating_mul(1 << failures.min(16)).min(LONGEST);
+        let bound = FIRST.saturating_mul(1 << failures.min(16)).min(MAX_DELAY);
         tokio::time::sleep(bound.mul_f64(rand::random())).await;
     }
 }
 
 struct Connection<'a> {
     number: usize,
-    shared: &'a Shared,
+    shared: &'a FleetState,
     link: Link,
     held: &'a mut Option<Position>,
     welcomed: bool,

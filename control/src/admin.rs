@@ -4,7 +4,6 @@
 //! and nested collections are common to all. Knows no SQL, and leaves every failure's status to
 //! [`crate::error`].
 
-mod absent;
 mod access;
 mod applied;
 mod body;
@@ -29,6 +28,7 @@ mod sni;
 mod socket;
 mod tags;
 mod tls;
+mod unsupported;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -103,10 +103,10 @@ pub fn router(state: AppState) -> Router {
     resource::routes::<ca_certificate::CaCertificates>(&mut api);
     route_match::routes(&mut api);
     tags::routes(&mut api);
-    absent::routes(&mut api);
+    unsupported::routes(&mut api);
     clustering::routes(&mut api);
     info::routes(&mut api);
-    let admin = Shared::new(Admin {
+    let admin = SharedAdmin::new(Admin {
         state,
         paths: api.paths,
         edits: Semaphore::new(EDITS),
@@ -162,17 +162,17 @@ impl Admin {
     }
 }
 
-type Shared = Arc<Admin>;
+type SharedAdmin = Arc<Admin>;
 
 /// Paths as they are added, and their names.
 #[derive(Debug, Default)]
 struct Api {
-    router: Router<Shared>,
+    router: Router<SharedAdmin>,
     paths: Vec<String>,
 }
 
 impl Api {
-    fn route(&mut self, path: &str, methods: MethodRouter<Shared>) {
+    fn route(&mut self, path: &str, methods: MethodRouter<SharedAdmin>) {
         self.paths.push(path.to_owned());
         self.router = std::mem::take(&mut self.router).route(path, methods);
     }
@@ -180,12 +180,12 @@ impl Api {
 
 /// Parts of a path; one that is not UTF-8 leads nowhere.
 #[derive(Debug)]
-struct At<T>(T);
+struct PathParam<T>(T);
 
-impl<T: DeserializeOwned + Send> FromRequestParts<Shared> for At<T> {
+impl<T: DeserializeOwned + Send> FromRequestParts<SharedAdmin> for PathParam<T> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &SharedAdmin) -> Result<Self, ApiError> {
         let path = Path::from_request_parts(parts, state).await;
         path.map(|Path(path)| Self(path)).map_err(|_| ApiError::NotFound)
     }

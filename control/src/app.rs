@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use node::exit::Failure;
-use node::http::{Listener, Shared, serve};
-use node::identity::Keeper;
+use node::exit::ExitError;
+use node::http::{HttpLimiter, Listener, serve};
+use node::identity::IdentityReloader;
 use node::status::RESERVED_DESCRIPTORS;
 use node::tokens::TokenFile;
 use node::{descriptors, node_id};
@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::admin::{self, AppState, NodeInfo, bind};
-use crate::cluster::{self, Guard, Registry as DataPlanes, Watch};
+use crate::cluster::{self, Admission, AdmissionReloader, Registry as DataPlanes};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::publish::{self, Publisher};
@@ -38,7 +38,7 @@ const ABANDON: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// What is not there that must be: the database, the pair, a port. Or a task that ended by itself.
-pub fn run(load: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
+pub fn run(load: impl FnOnce() -> Result<Config, ExitError>) -> Result<(), ExitError> {
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
         let mut signals = Signals::listen()?;
@@ -60,10 +60,10 @@ pub fn run(load: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure
 ///
 /// # Errors
 /// When the database cannot be reached or refuses.
-pub fn migrate(config: &Config) -> Result<(), Failure> {
+pub fn migrate(config: &Config) -> Result<(), ExitError> {
     runtime()?.block_on(async {
         let store = Store::open(&config.database_url).await.map_err(unreachable_database)?;
-        store.migrate(&config.database_url).await.map_err(Failure::unavailable)?;
+        store.migrate(&config.database_url).await.map_err(ExitError::unavailable)?;
         info!("the schema is up to date");
         Ok(())
     })
@@ -73,10 +73,10 @@ pub fn migrate(config: &Config) -> Result<(), Failure> {
 ///
 /// # Errors
 /// When the database cannot be reached or refuses.
-pub fn confirm(config: &Config) -> Result<Uuid, Failure> {
+pub fn confirm(config: &Config) -> Result<Uuid, ExitError> {
     runtime()?.block_on(async {
         let store = Store::open(&config.database_url).await.map_err(unreachable_database)?;
-        publish::confirm(&store).await.map_err(Failure::unavailable)
+        publish::confirm(&store).await.map_err(ExitError::unavailable)
     })
 }
 
@@ -89,8 +89,8 @@ struct App {
     data_planes: DataPlanes,
     metrics: Metrics,
     registry: Arc<Registry>,
-    guard: Guard,
-    watch: Watch,
+    admission: Admission,
+    watch: AdmissionReloader,
     listeners: Listeners,
     /// Of the status listener.
     status_tokens: Option<TokenFile>,
@@ -103,35 +103,36 @@ struct Listeners {
 }
 
 impl App {
-    async fn build(config: Config) -> Result<Self, Failure> {
+    async fn build(config: Config) -> Result<Self, ExitError> {
         let descriptors = descriptors::raise_limit();
         let registry = Arc::new(Registry::new());
-        let metrics = Metrics::new(&registry).map_err(Failure::internal)?;
-        let keeper = Keeper::open(config.identity.clone()).map_err(Failure::unavailable)?;
+        let metrics = Metrics::new(&registry).map_err(ExitError::internal)?;
+        let reloader = IdentityReloader::open(config.identity.clone()).map_err(ExitError::unavailable)?;
         let listeners = Listeners {
             admin: admin::Listeners::bind(&config.admin, &metrics, descriptors).await?,
             cluster: bind("cluster.listen", config.cluster).await?,
             status: bind("status.listen", config.status.listen).await?,
         };
         let status_tokens = config.status.tokens.as_deref().map(TokenFile::open).transpose();
-        let status_tokens = status_tokens.map_err(Failure::unavailable)?;
+        let status_tokens = status_tokens.map_err(ExitError::unavailable)?;
         make_folder(&config.data_dir).map_err(|error| {
-            Failure::unavailable(format!("cannot make data_dir {}: {error}", config.data_dir.display()))
+            ExitError::unavailable(format!("cannot make data_dir {}: {error}", config.data_dir.display()))
         })?;
-        let node_id = node_id::keep(&config.data_dir, keeper.certified_id()).map_err(Failure::unavailable)?;
+        let node_id =
+            node_id::keep(&config.data_dir, reloader.certified_id()).map_err(ExitError::unavailable)?;
         let store = Store::open(&config.database_url).await.map_err(unreachable_database)?;
         if config.migrate {
-            store.migrate(&config.database_url).await.map_err(Failure::unavailable)?;
+            store.migrate(&config.database_url).await.map_err(ExitError::unavailable)?;
         }
         let settings = publish::Settings { data_dir: Some(config.data_dir.clone()), guard: config.guard };
         let publisher =
             Publisher::start(store.clone(), metrics.cluster.clone(), settings).await.map_err(|error| {
-                Failure::unavailable(format!("cannot read the configuration: {error}; is the schema there? `gibbon-control migrate` makes it"))
+                ExitError::unavailable(format!("cannot read the configuration: {error}; is the schema there? `gibbon-control migrate` makes it"))
             })?;
-        store.data_planes().mark_disconnected(node_id).await.map_err(Failure::unavailable)?;
-        let (guard, watch) = Guard::start(keeper, store.clone(), metrics.cluster.clone())
+        store.data_planes().mark_disconnected(node_id).await.map_err(ExitError::unavailable)?;
+        let (admission, watch) = Admission::start(reloader, store.clone(), metrics.cluster.clone())
             .await
-            .map_err(Failure::unavailable)?;
+            .map_err(ExitError::unavailable)?;
         let data_planes = DataPlanes::new(node_id, metrics.cluster.clone(), publisher.head());
         Ok(Self {
             config,
@@ -141,14 +142,14 @@ impl App {
             data_planes,
             metrics,
             registry,
-            guard,
+            admission,
             watch,
             listeners,
             status_tokens,
         })
     }
 
-    async fn serve(self, signals: Signals) -> Result<(), Failure> {
+    async fn serve(self, signals: Signals) -> Result<(), ExitError> {
         let stop = CancellationToken::new();
         // What follows the others ends after them, so that their last words are written.
         let last = CancellationToken::new();
@@ -161,7 +162,7 @@ impl App {
         );
         tasks.spawn(named("admin", self.listeners.admin.serve(admin, stop.clone())));
         let refused = self.metrics.status_refused.clone();
-        let shared = Shared::new(self.config.status.limits.clone(), move |bound| {
+        let shared = HttpLimiter::new(self.config.status.limits.clone(), move |bound| {
             refused.with_label_values(&[bound.as_str()]).inc();
         });
         let listener = Listener::Tcp(self.listeners.status);
@@ -175,7 +176,7 @@ impl App {
             node_id: self.node_id,
             version: crate::VERSION.to_owned(),
             heartbeat: self.config.heartbeat,
-            guard: self.guard,
+            admission: self.admission,
         };
         let listening = cluster::listen(
             self.listeners.cluster,
@@ -231,7 +232,7 @@ async fn watch(
     (mut tasks, stop): (Tasks, &CancellationToken),
     (mut followers, last): (Tasks, &CancellationToken),
     mut signals: Signals,
-) -> Result<(), Failure> {
+) -> Result<(), ExitError> {
     let outcome = tokio::select! {
         () = signals.stop() => Ok(()),
         ended = tasks.join_next() => Err(ended_by_itself(ended)),
@@ -245,8 +246,8 @@ async fn watch(
     outcome
 }
 
-fn ended_by_itself(ended: Option<Result<&'static str, JoinError>>) -> Failure {
-    Failure::internal(match ended {
+fn ended_by_itself(ended: Option<Result<&'static str, JoinError>>) -> ExitError {
+    ExitError::internal(match ended {
         Some(Ok(name)) => format!("the {name} task ended by itself"),
         Some(Err(error)) => format!("a task failed: {error}"),
         None => "there is nothing to run".to_owned(),
@@ -266,10 +267,10 @@ async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static s
     name
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::internal)
+fn runtime() -> Result<tokio::runtime::Runtime, ExitError> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ExitError::internal)
 }
 
-fn unreachable_database(error: impl std::fmt::Display) -> Failure {
-    Failure::unavailable(format!("{error}; is the server running, and is database.url right?"))
+fn unreachable_database(error: impl std::fmt::Display) -> ExitError {
+    ExitError::unavailable(format!("{error}; is the server running, and is database.url right?"))
 }

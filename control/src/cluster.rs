@@ -1,8 +1,8 @@
 //! The side of the cluster that pushes: the listener on 8005, a session for each data plane, and the
 //! registry of who is connected.
 
+pub(crate) mod admission;
 mod connection;
-pub(crate) mod guard;
 mod places;
 mod registry;
 mod session;
@@ -19,8 +19,8 @@ use tracing::warn;
 use uuid::Uuid;
 use wire::CloseCode;
 
+pub use self::admission::{Admission, AdmissionError, AdmissionReloader};
 use self::connection::Context;
-pub use self::guard::{Guard, GuardError, Watch};
 use self::places::{Place, Places};
 pub use self::registry::{KEPT, Pending, Registry};
 use self::session::{Identity, Timing};
@@ -51,7 +51,7 @@ pub struct Settings {
     /// Between two heartbeats.
     pub heartbeat: Duration,
     /// Who is let in.
-    pub guard: Guard,
+    pub admission: Admission,
 }
 
 /// Takes in data planes until `stop`, then says goodbye to those connected.
@@ -83,14 +83,14 @@ pub async fn listen(
             Ok((stream, address)) => {
                 let place = (connections.len() < CONNECTIONS).then(|| places.take(address.ip())).flatten();
                 let Some(place) = place else {
-                    context.metrics.handshakes_refused.with_label_values(&[guard::CROWDED]).inc();
+                    context.metrics.handshakes_refused.with_label_values(&[admission::CROWDED]).inc();
                     if crowded.is_due() {
                         warn!(%address, "a connection to the cluster listener was refused: there are too many");
                     }
                     continue;
                 };
-                let guard = settings.guard.clone();
-                connections.spawn(greet(stream, address, guard, place, context.clone(), stop.clone()));
+                let admission = settings.admission.clone();
+                connections.spawn(greet(stream, address, admission, place, context.clone(), stop.clone()));
             }
             // Out of descriptors, or a connection that is gone already: the next may fare better.
             Err(error) => {
@@ -127,7 +127,7 @@ impl Complaint {
 async fn greet(
     stream: TcpStream,
     address: SocketAddr,
-    guard: Guard,
+    admission: Admission,
     place: Place,
     context: Context,
     stop: CancellationToken,
@@ -136,14 +136,14 @@ async fn greet(
     let accepted = tokio::select! {
         () = stop.cancelled() => return,
         () = place.shed.cancelled() => {
-            context.metrics.handshakes_refused.with_label_values(&[guard::CROWDED]).inc();
+            context.metrics.handshakes_refused.with_label_values(&[admission::CROWDED]).inc();
             return;
         }
-        accepted = link::accept_with(&limits, stream, guard.tls()) => accepted,
+        accepted = link::accept_with(&limits, stream, admission.tls()) => accepted,
     };
     drop(place);
     match accepted {
-        Ok((mut link, peer)) => match guard.admit(&peer.certificate) {
+        Ok((mut link, peer)) => match admission.admit(&peer.certificate) {
             Ok(permit) => connection::serve(link, peer, permit, context, stop).await,
             Err(reason) => {
                 warn!(%address, "a connection to the cluster listener was refused: {reason}");

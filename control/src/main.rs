@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use control::config::Config;
 use control::{app, pki, token};
-use node::exit::{Failure, print};
+use node::exit::{ExitError, print};
 use node::logging;
 
 #[global_allocator]
@@ -68,13 +68,13 @@ fn main() -> ExitCode {
     })
 }
 
-fn load(file: Option<&Path>) -> Result<Config, Failure> {
+fn load(file: Option<&Path>) -> Result<Config, ExitError> {
     let config = Config::load(file)?;
     logging::init(&config.log);
     Ok(config)
 }
 
-fn check(file: Option<&Path>) -> Result<(), Failure> {
+fn check(file: Option<&Path>) -> Result<(), ExitError> {
     let loaded = node::config::load(file)?;
     Config::parse(&loaded)?;
     print(loaded.print_effective().trim_end())

@@ -9,7 +9,7 @@ use prometheus::{
 use uuid::Uuid;
 use wire::{Mode, NackReason, Position};
 
-use crate::cluster::guard;
+use crate::cluster::admission;
 use crate::error::AccessError;
 
 /// Bounds in seconds: from what a request to SQLite takes to what a person gives up after.
@@ -235,7 +235,7 @@ impl ClusterMetrics {
             )?,
         };
         // Series that exist before the first event make `rate` see that event.
-        (LinkError::REASONS.iter().chain(&guard::REASONS))
+        (LinkError::REASONS.iter().chain(&admission::REASONS))
             .for_each(|reason| metrics.handshakes_refused.with_label_values(&[reason]).reset());
         ["done", "refused"]
             .iter()

@@ -14,13 +14,13 @@ mod show;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use node::exit::Failure;
+use node::exit::ExitError;
 use node::identity::Role;
 use uuid::Uuid;
 
 pub use self::authority::Authority;
 pub use self::files::PkiError;
-pub use self::issue::{Issued, Order, issue, renew};
+pub use self::issue::{CertificateRequest, Issued, issue, renew};
 pub use self::pair::gen_cert;
 use crate::revocation::Subject;
 
@@ -140,7 +140,7 @@ pub struct Database {
 ///
 /// # Errors
 /// Files or a database that are not there, or are in the way; a subject that the cluster's mode does not know.
-pub fn run(command: Command) -> Result<String, Failure> {
+pub fn run(command: Command) -> Result<String, ExitError> {
     match command {
         Command::GenCert { cert, key, days, force } => {
             gen_cert(&cert, &key, days, force)?;
@@ -170,9 +170,9 @@ pub fn run(command: Command) -> Result<String, Failure> {
     }
 }
 
-fn run_issue(arguments: Issue) -> Result<String, Failure> {
+fn run_issue(arguments: Issue) -> Result<String, ExitError> {
     let Issue { role, authority, name, node_id, out, days, force } = arguments;
-    let order = Order { role, node_id: node_id.unwrap_or_else(Uuid::new_v4), name, days };
+    let order = CertificateRequest { role, node_id: node_id.unwrap_or_else(Uuid::new_v4), name, days };
     let folder = out.unwrap_or_else(|| authority.dir.clone());
     let authority = Authority::load(&authority.dir)?;
     let issued = issue(&authority, order, &folder, force)?;
@@ -187,7 +187,7 @@ fn days() -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=36_500)
 }
 
-impl From<PkiError> for Failure {
+impl From<PkiError> for ExitError {
     fn from(error: PkiError) -> Self {
         Self::unavailable(error)
     }

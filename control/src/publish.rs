@@ -37,7 +37,7 @@ pub use self::fleet_guard::HeldBack;
 use self::fleet_guard::{FleetGuard, Size};
 use self::last_head::{LastHead, LastHeadFile};
 use self::pace::Pace;
-use self::state::State;
+use self::state::PublishedState;
 use self::waiting::Waiting;
 use crate::metrics::ClusterMetrics;
 use crate::store::{Commit, Store, StoreError};
@@ -77,26 +77,26 @@ pub struct Published {
 /// The publisher, shared by all sessions.
 #[derive(Clone, Debug)]
 pub struct Publisher {
-    shared: Arc<Shared>,
+    shared: Arc<PublisherState>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct PublisherState {
     store: Store,
     metrics: ClusterMetrics,
     head: watch::Sender<Position>,
-    state: Mutex<State>,
+    state: Mutex<PublishedState>,
     encoder: Encoder,
     guard: FleetGuard,
     last_head: LastHeadFile,
     /// When an epoch was last begun because a data plane is ahead.
     ahead: Mutex<Option<Instant>>,
     /// Held by who moves the state on from the database.
-    looking: tokio::sync::Mutex<()>,
+    reload_lock: tokio::sync::Mutex<()>,
     /// Held by who reads the log back into memory.
     remembering: tokio::sync::Mutex<()>,
     /// When a database that has failed is asked again.
-    rested: Mutex<Instant>,
+    retry_after: Mutex<Instant>,
     /// Counts those who ask [`Publisher::caught_up`], and those who were answered.
     asked: watch::Sender<u64>,
     answered: watch::Sender<u64>,
@@ -123,7 +123,7 @@ impl Publisher {
         info!(revision = head.revision, hash = head.root.config_hash(), "configuration loaded");
         metrics.config_revision.set(i64::try_from(head.revision).unwrap_or(i64::MAX));
         Ok(Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(PublisherState {
                 store,
                 encoder: Encoder::new(metrics.clone()),
                 guard,
@@ -132,9 +132,9 @@ impl Publisher {
                 metrics,
                 head: watch::Sender::new(head),
                 state: Mutex::new(state),
-                looking: tokio::sync::Mutex::default(),
+                reload_lock: tokio::sync::Mutex::default(),
                 remembering: tokio::sync::Mutex::default(),
-                rested: Mutex::new(Instant::now()),
+                retry_after: Mutex::new(Instant::now()),
                 asked: watch::Sender::new(0),
                 answered: watch::Sender::new(0),
             }),
@@ -226,7 +226,7 @@ impl Publisher {
         }
         let behind = same_history.filter(|held| held.revision < head.revision);
         if let Some(held) = behind
-            && let Err(error) = shared.remember(held.revision).await
+            && let Err(error) = shared.load_changes(held.revision).await
         {
             warn!(%error, revision = held.revision, "cannot read the change log; a data plane is sent a snapshot");
         }
@@ -239,10 +239,10 @@ impl Publisher {
     }
 }
 
-impl Shared {
+impl PublisherState {
     /// Publishes what is committed, for as long as it is awaited.
     async fn publish(&self) {
-        let (mut commits, mut heard) = (self.store.commits(), self.store.heard());
+        let (mut commits, mut notified) = (self.store.commits(), self.store.notified());
         let mut asked = self.asked.subscribe();
         asked.mark_changed();
         let mut poll = tokio::time::interval(POLL);
@@ -256,7 +256,7 @@ impl Shared {
                     Err(RecvError::Closed) => return,
                 },
                 // The senders live as long as the store and this do.
-                Ok(()) = heard.changed() => self.hear(*heard.borrow_and_update(), &mut waiting),
+                Ok(()) = notified.changed() => self.hear(*notified.borrow_and_update(), &mut waiting),
                 Ok(()) = asked.changed() => {
                     turn = *asked.borrow_and_update();
                     take_all(&mut commits, &mut waiting);
@@ -285,7 +285,7 @@ impl Shared {
     /// Gives back memory that nobody needs any more.
     fn tidy(&self) {
         let mut state = self.state.lock();
-        state.forget();
+        state.evict();
         self.encoder.tidy(state.position());
     }
 
@@ -301,7 +301,7 @@ impl Shared {
         let due = pace.due(self.data_planes());
         match waiting.may_lead_on(self.head.borrow().revision) {
             true => due,
-            false => due.max(*self.rested.lock()),
+            false => due.max(*self.retry_after.lock()),
         }
     }
 
@@ -322,7 +322,7 @@ impl Shared {
             }
         }
         self.push();
-        if waiting.needs_database() && Instant::now() >= *self.rested.lock() {
+        if waiting.needs_database() && Instant::now() >= *self.retry_after.lock() {
             match self.look().await {
                 Ok(()) => waiting.clear(),
                 Err(error) => {

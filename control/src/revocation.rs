@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use entity::revocation::Model;
-use node::identity::Leaf;
+use node::identity::PeerCertificate;
 use uuid::Uuid;
 
 /// What a revocation names of a certificate.
@@ -51,7 +51,7 @@ impl Subject {
 
 impl Revoked {
     /// Whether a certificate is revoked: `: <reason>` or nothing as the end of a sentence.
-    pub fn find(&self, certificate: &Leaf) -> Option<String> {
+    pub fn find(&self, certificate: &PeerCertificate) -> Option<String> {
         if self.0.is_empty() {
             return None;
         }

@@ -1,6 +1,6 @@
 //! The signals that the program listens for. The default of each would be its end, amid requests.
 
-use node::exit::Failure;
+use node::exit::ExitError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
@@ -18,9 +18,9 @@ pub(crate) struct Signals {
 
 impl Signals {
     /// Listens. To be called before anything else is started.
-    pub(crate) fn listen() -> Result<Self, Failure> {
+    pub(crate) fn listen() -> Result<Self, ExitError> {
         let listen = |kind| {
-            signal(kind).map_err(|error| Failure::internal(format!("cannot listen for signals: {error}")))
+            signal(kind).map_err(|error| ExitError::internal(format!("cannot listen for signals: {error}")))
         };
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,

@@ -11,8 +11,8 @@ mod data_planes;
 mod edit;
 mod failure;
 mod file;
-mod heard;
 mod log;
+mod notified;
 mod open;
 mod outcome;
 mod pool;
@@ -39,7 +39,7 @@ pub use self::data_planes::DataPlanes;
 pub use self::edit::Edit;
 use self::file::DatabaseFile;
 pub(crate) use self::file::make_folder;
-pub use self::log::{Change, Head};
+pub use self::log::{Head, LoggedChange};
 use self::open::Address;
 pub use self::open::OpenError;
 use self::pool::Pool;
@@ -56,11 +56,11 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
 /// The database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
-    shared: Arc<Shared>,
+    shared: Arc<StoreParts>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct StoreParts {
     pool: Pool,
     address: Address,
     /// The files of a SQLite database.
@@ -72,7 +72,7 @@ struct Shared {
     /// By which its own commits are told from those of other control planes.
     name: String,
     commits: broadcast::Sender<Commit>,
-    heard: watch::Sender<u64>,
+    notified: watch::Sender<u64>,
 }
 
 /// What a read or a write can fail for. A write that failed has left nothing, but for

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use node::exit::{Failure, print_once};
+use node::exit::{ExitError, print_once};
 use node::tokens::{TokenFile, TokenRole, create};
 
 /// Tokens for the Admin API and the status listeners.
@@ -31,9 +31,9 @@ pub enum Command {
 ///
 /// # Errors
 /// A name that is none or is taken; a file, or a standard output, that cannot be written.
-pub fn run(command: Command) -> Result<(), Failure> {
+pub fn run(command: Command) -> Result<(), ExitError> {
     let Command::Create { name, role, file } = command;
-    let token = create(&name, role).map_err(Failure::config)?;
+    let token = create(&name, role).map_err(ExitError::config)?;
     let Some(file) = file else {
         return print_once(&format!("token: {}\nline for the file: {}", token.secret, token.line));
     };
@@ -41,19 +41,19 @@ pub fn run(command: Command) -> Result<(), Failure> {
     // Before its hash is in the file: a token that nobody has seen lets nobody in.
     print_once(&token.secret)?;
     append(&file, &token.line)
-        .map_err(|error| Failure::unavailable(format!("cannot write {}: {error}", file.display())))
+        .map_err(|error| ExitError::unavailable(format!("cannot write {}: {error}", file.display())))
 }
 
 /// A line that makes the file unusable would be found too late.
-fn check(file: &Path, line: &str) -> Result<(), Failure> {
+fn check(file: &Path, line: &str) -> Result<(), ExitError> {
     if !file.exists() {
         return Ok(());
     }
-    TokenFile::open(file).map_err(Failure::unavailable)?;
-    let text = std::fs::read_to_string(file).map_err(Failure::unavailable)?;
+    TokenFile::open(file).map_err(ExitError::unavailable)?;
+    let text = std::fs::read_to_string(file).map_err(ExitError::unavailable)?;
     let together = format!("{text}\n{line}").parse::<node::tokens::Tokens>();
     together.map(drop).map_err(|reason| {
-        Failure::config(format!("the token cannot be added to {}: {reason}", file.display()))
+        ExitError::config(format!("the token cannot be added to {}: {reason}", file.display()))
     })
 }
 

@@ -23,7 +23,8 @@ pub struct Model {
     /// Their hash; empty for a delete and a blanked put.
     pub hash: Vec<u8>,
     /// The head's stamp as this revision made it.
-    pub stamp: Option<Uuid>,
+    #[sea_orm(column_name = "stamp")]
+    pub commit_token: Option<Uuid>,
     /// The head's stamp as this revision found it.
     pub previous: Option<Uuid>,
 }

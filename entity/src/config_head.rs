@@ -15,8 +15,9 @@ pub struct Model {
     pub revision: i64,
     /// Random, made anew by each write: two histories with the same numbers have different ones. Null before
     /// the first write that made one.
-    pub stamp: Option<Uuid>,
-    /// What `stamp` was before the last write.
+    #[sea_orm(column_name = "stamp")]
+    pub commit_token: Option<Uuid>,
+    /// What `commit_token` was before the last write.
     pub previous: Option<Uuid>,
     /// The epoch that an operator has confirmed for the fleet, however small its configuration is.
     pub confirmed_epoch: Option<Uuid>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use node::exit::Failure;
+use node::exit::ExitError;
 use parking_lot::Mutex;
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
@@ -21,7 +21,7 @@ use crate::descriptors::Budget;
 use crate::drain::{Draining, Signals, Stop};
 use crate::limit::Limit;
 use crate::listener::{
-    Bound, Gate, Handshake, HeaderLimits, Inherited, Limits, Listening, Secured, Tickets,
+    Bound, ConnectionLimiter, Handshake, HeaderLimits, Inherited, Limits, Listening, Tickets, TlsListeners,
 };
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -33,11 +33,11 @@ use crate::upstream::{self, NameServers, Policy, Resolver};
 /// Connections kept open to upstreams, for each worker. Too few would be made anew all the time.
 const POOL: usize = 1024;
 /// How long the sync agent may take to say goodbye and leave the disk in order.
-const AGENT_PATIENCE: Duration = Duration::from_secs(5);
+const AGENT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What requests and the updater share.
 #[derive(Clone, Debug)]
-pub struct Shared {
+pub struct ProxyParts {
     /// The table.
     pub live: Arc<Live>,
     /// The metrics.
@@ -54,26 +54,26 @@ pub struct Shared {
 ///
 /// # Errors
 /// A port in use, a certificate or a folder that cannot be read; a part that ended by itself.
-pub fn run(mut config: Config, signals: Signals) -> Result<(), Failure> {
+pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
     let budget = Budget::of_process();
     budget.clamp(&mut config);
     let mut inherited = Inherited::take();
     let registry = Registry::new();
-    let metrics = Metrics::new(&registry).map_err(Failure::internal)?;
+    let metrics = Metrics::new(&registry).map_err(ExitError::internal)?;
     let addresses = [&config.listen[..], &config.listen_tls].concat();
-    let bound = Bound::inherit_or_bind(&addresses, &mut inherited).map_err(Failure::unavailable)?;
+    let bound = Bound::inherit_or_bind(&addresses, &mut inherited).map_err(ExitError::unavailable)?;
     let status_bound =
-        Bound::inherit_or_bind(&[config.status.listen], &mut inherited).map_err(Failure::unavailable)?;
+        Bound::inherit_or_bind(&[config.status.listen], &mut inherited).map_err(ExitError::unavailable)?;
     let listeners = duplicates(&[&bound, &status_bound])?;
     let predecessor = inherited.predecessor().map(Predecessor::new);
     let tickets = Tickets::read(inherited.tickets());
     inherited.close_rest();
 
     let needs_table = predecessor.as_ref().is_some_and(Predecessor::wait_for_folder);
-    let shared = Shared { tickets: tickets.clone(), ..Shared::new(&config, metrics.clone()) };
+    let shared = ProxyParts { tickets: tickets.clone(), ..ProxyParts::new(&config, metrics.clone()) };
     let (sync, draining) = (Arc::new(cluster::Status::default()), Draining::new());
     let agent = Agent::open(config.cluster.clone(), shared.live.clone(), metrics.sync.clone(), sync.clone())
-        .map_err(Failure::unavailable)?;
+        .map_err(ExitError::unavailable)?;
     info!(version = crate::VERSION, proxy = ?bound.addresses(), status = ?status_bound.addresses(), "gateway starts");
 
     let mut conf = server_conf(config.threads);
@@ -89,7 +89,7 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), Failure> {
 
     let fault = CancellationToken::new();
     let agent = AgentThread::start(agent, fault.clone())
-        .map_err(|error| Failure::internal(format!("cannot start the sync agent: {error}")))?;
+        .map_err(|error| ExitError::internal(format!("cannot start the sync agent: {error}")))?;
     let agent = Arc::new(agent);
     if needs_table {
         wait_for_table(&shared.live, &fault, config.upgrade_timeout);
@@ -103,7 +103,7 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), Failure> {
         draining,
         in_flight: shared.in_flight,
         connections: shared.connections,
-        patience: config.drain_timeout,
+        drain_timeout: config.drain_timeout,
         fault: fault.clone(),
         upgrade,
         predecessor,
@@ -113,9 +113,9 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), Failure> {
     let _status = StatusThread::start(status_listeners, status, tokens, &config.status, accepting)?;
     server.run(RunArgs { shutdown_signal: Box::new(shutdown) });
 
-    agent.stop(AGENT_PATIENCE);
+    agent.stop(AGENT_TIMEOUT);
     if fault.is_cancelled() {
-        Err(Failure::internal("the sync agent ended by itself; its log says why"))
+        Err(ExitError::internal("the sync agent ended by itself; its log says why"))
     } else {
         Ok(())
     }
@@ -124,7 +124,7 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), Failure> {
 /// Bytes of a header that are neither fields nor target: the rest of the request line, and blanks around values.
 const HEADER_SLACK: usize = 4096;
 
-impl Shared {
+impl ProxyParts {
     /// Without a table yet.
     pub fn new(config: &Config, metrics: Metrics) -> Self {
         let in_flight = Arc::new(Limit::new(config.max_in_flight, metrics.http.in_flight.clone()));
@@ -139,10 +139,10 @@ impl Shared {
 pub fn proxy_service(
     config: &Config,
     conf: &Arc<ServerConf>,
-    shared: &Shared,
+    shared: &ProxyParts,
     bound: Bound,
     draining: Draining,
-) -> Listening<Gate> {
+) -> Listening<ConnectionLimiter> {
     let proxy = Proxy {
         live: shared.live.clone(),
         resolver: Arc::new(resolver(config)),
@@ -164,7 +164,7 @@ pub fn proxy_service(
         http2: config.http2,
     };
     let metrics = shared.metrics.connections.clone();
-    let secured = Secured {
+    let secured = TlsListeners {
         addresses: bound.addresses().split_off(config.listen.len()),
         handshake: Handshake::new(
             shared.live.clone(),
@@ -173,7 +173,7 @@ pub fn proxy_service(
             metrics.tls_failed.clone(),
         ),
     };
-    let gate = Gate::new(http_proxy(conf, proxy), limits, secured, metrics, draining.clone());
+    let gate = ConnectionLimiter::new(http_proxy(conf, proxy), limits, secured, metrics, draining.clone());
     bound.serve("proxy", gate, draining)
 }
 
@@ -198,16 +198,16 @@ pub fn server_conf(threads: usize) -> ServerConf {
 }
 
 /// What a successor would be given.
-fn duplicates(bound: &[&Bound]) -> Result<Vec<TcpListener>, Failure> {
+fn duplicates(bound: &[&Bound]) -> Result<Vec<TcpListener>, ExitError> {
     let all = bound.iter().map(|bound| bound.duplicates()).collect::<Result<Vec<_>, _>>();
-    let all = all.map_err(|error| Failure::unavailable(format!("cannot duplicate a listener: {error}")))?;
+    let all = all.map_err(|error| ExitError::unavailable(format!("cannot duplicate a listener: {error}")))?;
     Ok(all.into_iter().flatten().collect())
 }
 
 /// The predecessor serves meanwhile, and ends this process when it has waited long enough; the deadline is
 /// for one that is gone.
-fn wait_for_table(live: &Live, fault: &CancellationToken, patience: Duration) {
-    let deadline = Instant::now() + patience;
+fn wait_for_table(live: &Live, fault: &CancellationToken, drain_timeout: Duration) {
+    let deadline = Instant::now() + drain_timeout;
     while live.load().is_none() && !fault.is_cancelled() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(5));
     }

@@ -8,8 +8,8 @@ mod applying;
 mod backoff;
 mod cache;
 mod client;
+mod crash_guard;
 mod lock;
-mod marker;
 mod restore;
 mod session;
 mod status;
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use node::identity::{Files, IdentityError, Keeper};
+use node::identity::{Files, IdentityError, IdentityReloader};
 use node::node_id::{self, NodeIdError};
 use node::text::one_line;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,7 @@ pub use self::apply::Applier;
 use self::applying::{Applied, Applying};
 use self::cache::Cache;
 pub use self::cache::CacheError;
-use self::marker::Marker;
+use self::crash_guard::CrashGuard;
 pub use self::status::{Source, Status, StatusView};
 use self::store::Writer;
 pub use self::thread::AgentThread;
@@ -80,10 +80,10 @@ pub struct Agent {
     node_id: Uuid,
     /// Which process this is, of those that may use the node id.
     instance: Uuid,
-    keeper: Keeper,
+    reloader: IdentityReloader,
     applier: Applier,
     writer: Writer,
-    marker: Marker,
+    crash_guard: CrashGuard,
     /// The last mark could not be written, which was logged.
     mark_failing: bool,
     metrics: SyncMetrics,
@@ -102,21 +102,21 @@ impl Agent {
         metrics: SyncMetrics,
         status: Arc<Status>,
     ) -> Result<Self, OpenError> {
-        let keeper = Keeper::open(settings.identity.clone())?;
-        metrics.certificate_expiry.set(keeper.identity().not_after());
+        let reloader = IdentityReloader::open(settings.identity.clone())?;
+        metrics.certificate_expiry.set(reloader.identity().not_after());
         let mut cache = Cache::open(&settings.state_dir)?;
-        let (marker, complaint) = Marker::open(&settings.state_dir);
-        let node_id = node_id::keep(&settings.state_dir, keeper.certified_id())?;
+        let (crash_guard, complaint) = CrashGuard::open(&settings.state_dir);
+        let node_id = node_id::keep(&settings.state_dir, reloader.certified_id())?;
         cache.keep_node_id(node_id);
         status.edit(|view| view.node_id = node_id);
         let mut agent = Self {
             settings,
             node_id,
             instance: Uuid::from_u128(rand::random()),
-            keeper,
+            reloader,
             applier: Applier::new(live),
             writer: Writer::idle(metrics.clone(), status.clone()),
-            marker,
+            crash_guard,
             mark_failing: false,
             metrics,
             status,
@@ -143,7 +143,7 @@ impl Agent {
 
     /// Serves what it has for a while, after deaths in a row; whether to go on then.
     async fn waited_out(&self, stop: &CancellationToken) -> bool {
-        let Some(pause) = self.marker.pause() else { return true };
+        let Some(pause) = self.crash_guard.pause() else { return true };
         let seconds = pause.as_secs();
         warn!(seconds, "this program ended again and again while it applied changes; it asks for none now");
         tokio::select! {
@@ -203,14 +203,14 @@ impl Agent {
     }
 
     /// Why an update from a control plane is not tried. A node that holds nothing tries it, after a pause at its
-    /// start (see [`Marker::pause`]).
+    /// start (see [`CrashGuard::pause`]).
     fn refusal(&self, update: &Update) -> Option<Nack> {
         self.applier.held().and_then(|_| self.marked(update))
     }
 
     fn marked(&self, update: &Update) -> Option<Nack> {
         let to = update.header.position();
-        self.marker.refusal(to).map(|message| nack(to, message))
+        self.crash_guard.refusal(to).map(|message| nack(to, message))
     }
 
     /// Makes an update live under the mark that outlives the process.
@@ -226,12 +226,12 @@ impl Agent {
 
     /// Notes on disk what is about to be applied.
     fn mark(&mut self, to: Position) {
-        let begun = self.marker.begin(to);
+        let begun = self.crash_guard.begin(to);
         self.watch_marker(begun);
     }
 
     fn unmark(&mut self, to: Position, live: bool) {
-        let ended = self.marker.end(live.then_some(to));
+        let ended = self.crash_guard.end(live.then_some(to));
         self.watch_marker(ended);
     }
 
@@ -244,7 +244,7 @@ impl Agent {
                 warn!(%error, "a configuration that ends this program would be applied again");
             }
         }
-        let suspect = self.marker.suspect();
+        let suspect = self.crash_guard.suspect();
         self.metrics.crashes.set(suspect.map_or(0, |suspect| suspect.deaths.into()));
         self.status.edit(|view| {
             view.crashed_revision = suspect.map(|suspect| suspect.revision());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use tokio::time::Instant;
 
-use crate::error::Failure;
+use crate::error::RequestFailure;
 use crate::limit::Permit;
 use crate::metrics::Source;
 use crate::request::{Canonical, Replaced};
@@ -31,7 +31,7 @@ pub struct Context {
     /// Where it goes; `None` until it is matched, and when it is answered here.
     pub target: Option<Target>,
     /// Why it failed.
-    pub failure: Option<Failure>,
+    pub failure: Option<RequestFailure>,
     /// Who answers it.
     pub answered_by: Source,
     /// The upstream's side of it.

@@ -17,7 +17,7 @@ use tracing::error;
 
 use self::load::Load;
 pub use self::signals::Signals;
-pub(crate) use self::signals::Told;
+pub(crate) use self::signals::StopSignal;
 use crate::limit::Limit;
 use crate::notify;
 use crate::upgrade::{Attempt, Predecessor, Upgrade};
@@ -46,7 +46,7 @@ pub struct Stop {
     /// The connections that are waited for.
     pub connections: Arc<Limit>,
     /// How long they are waited for.
-    pub patience: Duration,
+    pub drain_timeout: Duration,
     /// Cancelled when a part of the program has ended that never should.
     pub fault: CancellationToken,
     /// How to hand over to another process.
@@ -116,12 +116,12 @@ impl Stop {
         loop {
             tokio::select! {
                 told = signals.next() => match told {
-                    Told::Stop => return self.stop(&mut signals).await,
-                    Told::StopNow => return,
-                    Told::Upgrade => match self.upgrade.attempt(signals.stop()).await {
+                    StopSignal::Stop => return self.stop(&mut signals).await,
+                    StopSignal::StopNow => return,
+                    StopSignal::Upgrade => match self.upgrade.attempt(signals.stop()).await {
                         // Nobody waits for this process: connections may end one by one.
-                        Attempt::HandedOver => return self.drain(&mut signals, self.patience).await,
-                        Attempt::Interrupted(Told::StopNow) => return,
+                        Attempt::HandedOver => return self.drain(&mut signals, self.drain_timeout).await,
+                        Attempt::Interrupted(StopSignal::StopNow) => return,
                         Attempt::Interrupted(_) => return self.stop(&mut signals).await,
                         Attempt::Failed => {}
                     },
@@ -145,6 +145,6 @@ impl Stop {
             in_flight: self.in_flight.clone(),
             connections: self.connections.clone(),
         };
-        load.drain(self.patience, idle_grace, signals.stop()).await;
+        load.drain(self.drain_timeout, idle_grace, signals.stop()).await;
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use async_trait::async_trait;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response};
-use node::exit::Failure;
+use node::exit::ExitError;
 use parking_lot::Mutex;
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
@@ -13,7 +13,7 @@ use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use serde_json::{Map, Value, json};
 
 use crate::app;
-use crate::drain::{Draining, Signals, Told};
+use crate::drain::{Draining, Signals, StopSignal};
 use crate::listener::Bound;
 
 /// Answers 200 with method, path, headers and size of the body, as JSON.
@@ -27,9 +27,9 @@ struct Stop(Mutex<Option<Signals>>);
 ///
 /// # Errors
 /// When it cannot listen on the address, or for signals.
-pub fn run(address: SocketAddr) -> Result<(), Failure> {
+pub fn run(address: SocketAddr) -> Result<(), ExitError> {
     let signals = Signals::listen()?;
-    let bound = Bound::bind(&[address]).map_err(Failure::unavailable)?;
+    let bound = Bound::bind(&[address]).map_err(ExitError::unavailable)?;
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut server = Server::new_with_opt_and_conf(None, app::server_conf(threads));
     server.add_service(bound.serve("echo", Echo, Draining::new()));
@@ -44,10 +44,10 @@ impl ShutdownSignalWatch for Stop {
         if let Some(mut signals) = signals {
             loop {
                 match signals.next().await {
-                    Told::Stop => return ShutdownSignal::GracefulTerminate,
-                    Told::StopNow => break,
+                    StopSignal::Stop => return ShutdownSignal::GracefulTerminate,
+                    StopSignal::StopNow => break,
                     // There is nothing to hand over.
-                    Told::Upgrade => {}
+                    StopSignal::Upgrade => {}
                 }
             }
         }

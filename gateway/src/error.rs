@@ -8,7 +8,7 @@ pub use body::{Body, Format};
 
 /// Why a request was not proxied, or not to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum RequestFailure {
     /// The target or the host cannot be understood.
     BadRequest,
     /// What an upstream may decode or cut off in the path would lead to another route.
@@ -70,7 +70,7 @@ pub struct Answer {
     pub format: Format,
 }
 
-impl Failure {
+impl RequestFailure {
     /// Every failure, for the metrics: a counter that begins at 0 shows its first increase.
     pub const ALL: [Self; 23] = [
         Self::BadRequest,

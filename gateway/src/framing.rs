@@ -7,15 +7,15 @@ use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 
-use crate::error::Failure;
+use crate::error::RequestFailure;
 
 /// Whether there are no two opinions on where this request ends.
 ///
 /// # Errors
-/// [`Failure::BadRequest`] for a length that is not one number, also if it is the same number twice (RFC 9112,
+/// [`RequestFailure::BadRequest`] for a length that is not one number, also if it is the same number twice (RFC 9112,
 /// section 6.3, lets a recipient refuse that); for a coding that is not `chunked`, once (section 6.1: others are
 /// not taken off here, and would be lost on the way).
-pub fn check(request: &RequestHeader) -> Result<(), Failure> {
+pub fn check(request: &RequestHeader) -> Result<(), RequestFailure> {
     let mut lengths = request.headers.get_all(CONTENT_LENGTH).iter();
     let length_is_clear = match (lengths.next(), lengths.next()) {
         (None, _) => true,
@@ -28,7 +28,7 @@ pub fn check(request: &RequestHeader) -> Result<(), Failure> {
         (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
         _ => false,
     };
-    if length_is_clear && coding_is_known { Ok(()) } else { Err(Failure::BadRequest) }
+    if length_is_clear && coding_is_known { Ok(()) } else { Err(RequestFailure::BadRequest) }
 }
 
 /// Sees to it that the client can tell where the answer ends.

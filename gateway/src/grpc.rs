@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, Version};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
-use crate::error::{Answer, Failure};
+use crate::error::{Answer, RequestFailure};
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -20,15 +20,15 @@ pub fn is_request(header: &RequestHeader) -> bool {
 /// Whether a route for gRPC takes a request, in the order in which Kong asks.
 ///
 /// # Errors
-/// [`Failure::Http2Required`], [`Failure::NotGrpc`], and [`Failure::GrpcsRequired`] where it is `refused` for
+/// [`RequestFailure::Http2Required`], [`RequestFailure::NotGrpc`], and [`RequestFailure::GrpcsRequired`] where it is `refused` for
 /// want of TLS.
-pub fn check(header: &RequestHeader, refused: bool) -> Result<(), Failure> {
+pub fn check(header: &RequestHeader, refused: bool) -> Result<(), RequestFailure> {
     if header.version != Version::HTTP_2 {
-        Err(Failure::Http2Required)
+        Err(RequestFailure::Http2Required)
     } else if !has_media_type(header) {
-        Err(Failure::NotGrpc)
+        Err(RequestFailure::NotGrpc)
     } else if refused {
-        Err(Failure::GrpcsRequired)
+        Err(RequestFailure::GrpcsRequired)
     } else {
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! [`upstream`]; the configuration comes in by [`cluster`] and is read from [`live`].
 
 pub mod app;
+pub mod certified_keys;
 pub mod cluster;
 pub mod config;
 pub mod context;
@@ -14,7 +15,6 @@ pub mod error;
 pub mod framing;
 pub mod grpc;
 pub mod health;
-pub mod keys;
 pub mod limit;
 pub mod listener;
 pub mod live;

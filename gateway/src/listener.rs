@@ -5,16 +5,16 @@
 mod absolute;
 mod bound;
 mod chunks;
+mod connection_limiter;
 mod deadline;
-mod gate;
 mod handshake;
 mod head;
 pub mod inherited;
 mod tickets;
 
 pub use bound::{BindError, Bound, Listening};
+pub use connection_limiter::{ConnectionLimiter, Http2Limits, Limits, TlsListeners};
 pub use deadline::{HeaderDeadline, HeaderLimits};
-pub use gate::{Gate, Http2Limits, Limits, Secured};
 pub use handshake::{Handshake, ServerName};
 pub use inherited::Inherited;
 pub use tickets::Tickets;

@@ -15,7 +15,7 @@ use crate::route::Table;
 
 /// How long the janitor waits before it looks again whether a table is still held. Requests hold one for
 /// a lookup only.
-const PATIENCE: Duration = Duration::from_millis(5);
+const JANITOR_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Stack of the threads that build and free tables, in bytes. A table's tries are freed from the top down,
 /// one call for each node of the longest path: 4,096 of them take about 2 MiB without optimisation.
@@ -85,7 +85,7 @@ fn free_when_unheld(arrivals: &Receiver<Retired>) {
         let arrival = if held.is_empty() {
             arrivals.recv().map_err(|_| RecvTimeoutError::Disconnected)
         } else {
-            arrivals.recv_timeout(PATIENCE)
+            arrivals.recv_timeout(JANITOR_INTERVAL)
         };
         match arrival {
             Ok(Retired::Table(table)) => held.push(table),
@@ -111,7 +111,7 @@ mod tests {
         let held = live.load();
         let watch = Arc::downgrade(held.as_ref().unwrap());
         live.publish(Table::default());
-        thread::sleep(4 * PATIENCE);
+        thread::sleep(4 * JANITOR_INTERVAL);
         assert_eq!(held.as_ref().unwrap().len(), 1);
         assert!(live.load().as_ref().unwrap().is_empty());
         drop(held);
@@ -119,7 +119,7 @@ mod tests {
             if watch.strong_count() == 0 {
                 return;
             }
-            thread::sleep(PATIENCE);
+            thread::sleep(JANITOR_INTERVAL);
         }
         panic!("the table is still there a second after its last holder");
     }

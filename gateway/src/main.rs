@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use gateway::config::{Config, RawConfig};
 use gateway::drain::Signals;
 use gateway::{app, echo, health};
-use node::exit::{Failure, print};
+use node::exit::{ExitError, print};
 use node::{config, logging};
 
 /// Made for many small allocations on many threads, which is what requests are.
@@ -62,14 +62,14 @@ fn main() -> ExitCode {
     if healthy.get() { code } else { ExitCode::from(1) }
 }
 
-fn run(file: Option<&Path>) -> Result<(), Failure> {
+fn run(file: Option<&Path>) -> Result<(), ExitError> {
     let signals = Signals::listen()?;
     let config = Config::load(file)?;
     logging::init(&config.log);
     app::run(config, signals)
 }
 
-fn check(file: Option<&Path>) -> Result<(), Failure> {
+fn check(file: Option<&Path>) -> Result<(), ExitError> {
     let loaded = config::load::<RawConfig>(file)?;
     Config::parse(&loaded)?;
     print(loaded.print_effective().trim_end())

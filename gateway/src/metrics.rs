@@ -10,7 +10,7 @@ use prometheus::{
 use node::http::Bound;
 use wire::{Mode, NackReason};
 
-use crate::error::Failure;
+use crate::error::RequestFailure;
 
 /// Upper bounds in seconds. A proxy on one machine answers in tens of microseconds; a timeout of Kong's
 /// default takes 60 s.
@@ -354,7 +354,7 @@ fn certificate_reloads(registry: &Registry) -> Result<IntCounterVec> {
 fn errors(registry: &Registry) -> Result<IntCounterVec> {
     let help = "Requests that the gateway failed, by reason";
     let errors = counters(registry, "gibbon_http_errors_total", help, "reason")?;
-    Ok(started(errors, Failure::ALL.iter().map(|failure| failure.answer().reason)))
+    Ok(started(errors, RequestFailure::ALL.iter().map(|failure| failure.answer().reason)))
 }
 
 /// With every series there from the start: the first event of one that appears with it is not seen by

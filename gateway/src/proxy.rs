@@ -20,7 +20,7 @@ use tracing::{debug, error, warn};
 
 use crate::context::{Context, Target};
 use crate::drain::Draining;
-use crate::error::Failure;
+use crate::error::RequestFailure;
 use crate::framing;
 use crate::grpc;
 use crate::limit::Limit;
@@ -75,7 +75,7 @@ pub struct AnswerLimits {
 }
 
 /// How long the rest of a body is read that nobody wants, to keep the connection.
-const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The proxy.
 #[derive(Debug)]
@@ -128,7 +128,7 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_peer(&self, _: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
         let Context { target: Some(target), upstream, .. } = context else {
-            return Err(fail(context, Failure::Internal));
+            return Err(fail(context, RequestFailure::Internal));
         };
         let peer = upstream::next_peer(upstream, target, &self.resolver, &self.policy).await;
         peer.map_err(|failure| fail(context, failure))
@@ -178,7 +178,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         context.received += body.as_ref().map_or(0, Bytes::len) as u64;
         if !end && self.is_too_slow(session, context) {
-            return Err(fail(context, Failure::RequestTimeout));
+            return Err(fail(context, RequestFailure::RequestTimeout));
         }
         // Pingora's issue 935: an empty last chunk makes it end a chunked body twice.
         if end && body.as_ref().is_some_and(Bytes::is_empty) {
@@ -200,7 +200,7 @@ impl ProxyHttp for Proxy {
             session.set_keepalive(None);
         }
         if !self.settings.answers.allow(response) {
-            return Err(fail(context, Failure::UpstreamHeaderTooLarge));
+            return Err(fail(context, RequestFailure::UpstreamHeaderTooLarge));
         }
         context.upstream.answered = context.upstream.started.map(|started| started.elapsed());
         strip_hop_by_hop(response);
@@ -224,7 +224,7 @@ impl ProxyHttp for Proxy {
         // Answered in full: what is missing of the request is read for the client's sake only, so that it
         // gets to read the answer.
         if end && !session.was_upgraded() && !session.as_downstream_mut().is_body_done() {
-            session.set_read_timeout(Some(DRAIN_PATIENCE));
+            session.set_read_timeout(Some(DRAIN_TIMEOUT));
         }
         Ok(None)
     }
@@ -258,7 +258,7 @@ impl ProxyHttp for Proxy {
         error: &Error,
         context: &mut Context,
     ) -> FailToProxy {
-        let failure = *context.failure.get_or_insert_with(|| Failure::from_pingora(error));
+        let failure = *context.failure.get_or_insert_with(|| RequestFailure::from_pingora(error));
         log_failure(session, context, failure, error);
         session.set_keepalive(None);
         // A client that cannot be written to is gone, whatever it was to be told.
@@ -268,7 +268,7 @@ impl ProxyHttp for Proxy {
 
     async fn fail_to_read_request(&self, session: &mut ServerSession, error: &Error) {
         let refusal = HeaderDeadline::refusal(session);
-        let failure = refusal.unwrap_or_else(|| Failure::from_unreadable(error));
+        let failure = refusal.unwrap_or_else(|| RequestFailure::from_unreadable(error));
         let answer = failure.answer();
         // Without the error itself, which quotes what was read.
         debug!(reason = answer.reason, "a request's header cannot be read");
@@ -289,7 +289,7 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, context: &mut Context) {
         let sent = session.response_written().map(|header| header.status.as_u16());
-        let failed = context.failure.map(Failure::answer);
+        let failed = context.failure.map(RequestFailure::answer);
         if let Some(answer) = failed {
             self.metrics.errors.with_label_values(&[answer.reason]).inc();
         }
@@ -312,11 +312,11 @@ impl AnswerLimits {
 
 impl Proxy {
     fn set_timeouts(&self, session: &mut Session) {
-        let patience = Some(self.settings.body_timeout);
-        session.set_read_timeout(patience);
-        session.h2_body_timeout = patience.filter(|_| session.is_http2());
-        session.set_write_timeout(patience);
-        session.set_total_drain_timeout(Some(DRAIN_PATIENCE));
+        let body_timeout = Some(self.settings.body_timeout);
+        session.set_read_timeout(body_timeout);
+        session.h2_body_timeout = body_timeout.filter(|_| session.is_http2());
+        session.set_write_timeout(body_timeout);
+        session.set_total_drain_timeout(Some(DRAIN_TIMEOUT));
         // Only where the client did not ask to close.
         if session.get_keepalive().is_some() {
             // Pingora counts whole seconds, and 0 would be for ever.
@@ -335,25 +335,25 @@ impl Proxy {
             && context.received < took.as_secs().saturating_mul(self.settings.min_body_rate.into())
     }
 
-    fn check_limits(&self, session: &Session, context: &Context) -> Result<(), Failure> {
+    fn check_limits(&self, session: &Session, context: &Context) -> Result<(), RequestFailure> {
         let header = session.req_header();
         if context.permit.is_none() {
-            Err(Failure::Overloaded)
+            Err(RequestFailure::Overloaded)
         } else if header.method == Method::CONNECT {
-            Err(Failure::MethodNotAllowed)
+            Err(RequestFailure::MethodNotAllowed)
         } else if header.raw_path().len() > self.settings.max_uri_bytes {
-            Err(Failure::UriTooLong)
+            Err(RequestFailure::UriTooLong)
         } else if header.headers.len() > self.settings.max_header_fields
             || header_bytes(&header.headers) > self.settings.max_header_bytes
         {
-            Err(Failure::HeaderTooLarge)
+            Err(RequestFailure::HeaderTooLarge)
         } else {
             framing::check(header)
         }
     }
 
     /// Finds the route. The table is let go before this returns.
-    fn find_target(&self, session: &Session, context: &mut Context) -> Result<(), Failure> {
+    fn find_target(&self, session: &Session, context: &mut Context) -> Result<(), RequestFailure> {
         let header = session.req_header();
         context.canonical = Canonical::new(header, &context.replaced)?;
         let canonical = &context.canonical;
@@ -366,24 +366,24 @@ impl Proxy {
             sni: ServerName::of(session.digest().and_then(|digest| digest.ssl_digest.as_deref())),
         };
         let table = self.live.load();
-        let table = table.as_ref().ok_or(Failure::NoConfiguration)?;
-        let found = table.lookup(&request).ok_or(Failure::NoRoute)?;
+        let table = table.as_ref().ok_or(RequestFailure::NoConfiguration)?;
+        let found = table.lookup(&request).ok_or(RequestFailure::NoRoute)?;
         if self.settings.ambiguous_paths == AmbiguousPaths::Refuse
             && table.has_another_reading(&request, &found)
         {
-            return Err(Failure::AmbiguousPath);
+            return Err(RequestFailure::AmbiguousPath);
         }
         self.check_protocol(session, &found.route)?;
-        let service = found.service.ok_or(Failure::NoService)?;
+        let service = found.service.ok_or(RequestFailure::NoService)?;
         context.target = Some(Target { route: found.route, service, matched: found.matched });
         Ok(())
     }
 
-    fn check_protocol(&self, session: &Session, route: &route::Entry) -> Result<(), Failure> {
+    fn check_protocol(&self, session: &Session, route: &route::Entry) -> Result<(), RequestFailure> {
         let refused = route.tls_only && !request::is_https(session, &self.settings.trusted);
         match refused {
             _ if route.grpc => grpc::check(session.req_header(), refused),
-            true => Err(Failure::HttpsRequired(route.redirect_status)),
+            true => Err(RequestFailure::HttpsRequired(route.redirect_status)),
             false => Ok(()),
         }
     }
@@ -396,24 +396,24 @@ fn was_not_processed(error: &Error) -> bool {
 }
 
 /// Notes why, and makes the error that ends Pingora's phases.
-fn fail(context: &mut Context, failure: Failure) -> Box<Error> {
+fn fail(context: &mut Context, failure: RequestFailure) -> Box<Error> {
     context.failure = Some(failure);
     Error::new_in(ErrorType::InternalError)
 }
 
 /// The operator of the gateway is to act on faults of its own, those of an upstream on the upstream's;
 /// what clients do is for the metrics.
-fn log_failure(session: &Session, context: &Context, failure: Failure, cause: &Error) {
+fn log_failure(session: &Session, context: &Context, failure: RequestFailure, cause: &Error) {
     let reason = failure.answer().reason;
     let request_id = context.request_id();
     let request = || session.as_downstream().request_summary();
     match failure {
-        Failure::Internal => error!(reason, request_id, "{}: {cause}", request()),
-        Failure::NameResolution
-        | Failure::UpstreamConnect
-        | Failure::UpstreamTls
-        | Failure::UpstreamInvalid
-        | Failure::UpstreamTimeout => warn!(reason, request_id, "{}: {cause}", request()),
+        RequestFailure::Internal => error!(reason, request_id, "{}: {cause}", request()),
+        RequestFailure::NameResolution
+        | RequestFailure::UpstreamConnect
+        | RequestFailure::UpstreamTls
+        | RequestFailure::UpstreamInvalid
+        | RequestFailure::UpstreamTimeout => warn!(reason, request_id, "{}: {cause}", request()),
         _ => debug!(reason, request_id, "{}: {cause}", request()),
     }
 }

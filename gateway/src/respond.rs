@@ -11,7 +11,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 
 use crate::context::Context;
-use crate::error::{Answer, Body, Failure, Format};
+use crate::error::{Answer, Body, Format, RequestFailure};
 use crate::grpc;
 use crate::metrics::Source;
 use crate::request::{self, Trusted, names};
@@ -28,11 +28,13 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PAT
 pub async fn respond(
     session: &mut Session,
     context: &mut Context,
-    failure: Failure,
+    failure: RequestFailure,
     trusted: &Trusted,
 ) -> Result<()> {
     let written = session.response_written();
-    if failure == Failure::ClientClosed || written.is_some_and(|header| !header.status.is_informational()) {
+    if failure == RequestFailure::ClientClosed
+        || written.is_some_and(|header| !header.status.is_informational())
+    {
         return Ok(());
     }
     context.answered_by = Source::Gateway;
@@ -49,7 +51,7 @@ pub async fn respond(
 ///
 /// # Errors
 /// When the client cannot be written to.
-pub async fn refuse(session: &mut ServerSession, failure: Failure) -> Result<()> {
+pub async fn refuse(session: &mut ServerSession, failure: RequestFailure) -> Result<()> {
     let (context, answer) = (Context::new(), failure.answer());
     let mut header = head(&context, &answer)?;
     let body = Body::new(answer.format, answer.message, context.request_id());
@@ -60,7 +62,7 @@ pub async fn refuse(session: &mut ServerSession, failure: Failure) -> Result<()>
 fn response(
     session: &Session,
     context: &Context,
-    failure: Failure,
+    failure: RequestFailure,
     trusted: &Trusted,
 ) -> Result<(ResponseHeader, Option<Bytes>)> {
     let answer = failure.answer();
@@ -70,14 +72,14 @@ fn response(
         return Ok((header, None));
     }
     match failure {
-        Failure::HttpsRequired(426) => offer(session, &mut header, "TLS/1.2, HTTP/1.1")?,
-        Failure::Http2Required => offer(session, &mut header, "HTTP/2")?,
-        Failure::HttpsRequired(_) => {
+        RequestFailure::HttpsRequired(426) => offer(session, &mut header, "TLS/1.2, HTTP/1.1")?,
+        RequestFailure::Http2Required => offer(session, &mut header, "HTTP/2")?,
+        RequestFailure::HttpsRequired(_) => {
             header.insert_header(LOCATION, https_location(session, context, trusted))?;
             header.insert_header(CONTENT_LENGTH, HeaderValue::from(0))?;
             return Ok((header, None));
         }
-        Failure::MethodNotAllowed => header.insert_header(ALLOW, METHODS)?,
+        RequestFailure::MethodNotAllowed => header.insert_header(ALLOW, METHODS)?,
         _ => {}
     }
     let format = Format::negotiate(&session.req_header().headers, answer.format);

@@ -20,7 +20,7 @@ mod host;
 mod map;
 mod method;
 mod service;
-mod slots;
+mod service_arena;
 mod trie;
 
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub use entry::Entry;
 pub use service::{Host, Service};
 
 use map::Map;
-use slots::Slots;
+use service_arena::ServiceArena;
 use trie::{Candidate, Node};
 
 /// Every route, service and certificate of one configuration. Cheap to clone.
@@ -43,7 +43,7 @@ pub struct Table {
     hosts: Map<Arc<Node>>,
     /// Routes for any host.
     any_host: Arc<Node>,
-    services: Slots,
+    services: ServiceArena,
     certificates: Certificates,
     /// How many host patterns of routes have a wildcard: without any, none are looked for.
     wildcards: usize,
@@ -119,7 +119,7 @@ impl Table {
         self.routes == 0
     }
 
-    fn matched(&self, found: Found<'_>, request: &Request<'_>) -> Match {
+    fn matched(&self, found: Matched<'_>, request: &Request<'_>) -> Match {
         let (candidate, entry) = (found.candidate, &found.candidate.entry);
         let matched = match () {
             () if candidate.is_regex => entry.matched_by_regex(candidate.path, request.path),
@@ -178,12 +178,12 @@ struct Search<'t, 'r> {
     table: &'t Table,
     request: &'r Request<'r>,
     method: u16,
-    best: Option<Found<'t>>,
+    best: Option<Matched<'t>>,
 }
 
 /// What a search has found.
 #[derive(Clone, Copy)]
-struct Found<'t> {
+struct Matched<'t> {
     candidate: &'t Candidate,
     /// How many bytes of the path led to it.
     depth: usize,
@@ -213,7 +213,7 @@ impl<'t> Search<'t, '_> {
                 return;
             }
             if self.accepts(candidate) {
-                self.best = Some(Found { candidate, depth });
+                self.best = Some(Matched { candidate, depth });
                 return;
             }
         }

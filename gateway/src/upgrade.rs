@@ -53,7 +53,7 @@ pub struct Upgrade {
     status: Draining,
     agent: Arc<AgentThread>,
     live: Arc<Live>,
-    patience: Duration,
+    ready_timeout: Duration,
 }
 
 /// What became of an attempt.
@@ -85,7 +85,7 @@ enum UpgradeError {
 }
 
 impl Upgrade {
-    /// Hands over these listeners and tickets; `status` ends the status listener here. A successor has `patience` to
+    /// Hands over these listeners and tickets; `status` ends the status listener here. A successor has `ready_timeout` to
     /// get ready.
     pub fn new(
         listeners: Vec<TcpListener>,
@@ -93,9 +93,9 @@ impl Upgrade {
         status: Draining,
         agent: Arc<AgentThread>,
         live: Arc<Live>,
-        patience: Duration,
+        ready_timeout: Duration,
     ) -> Self {
-        Self { listeners: Mutex::new(listeners), tickets, status, agent, live, patience }
+        Self { listeners: Mutex::new(listeners), tickets, status, agent, live, ready_timeout }
     }
 
     /// Tries to hand over, until `interrupt`.
@@ -145,7 +145,7 @@ impl Upgrade {
             successor.tell(if served { FREE } else { FREE_AND_EMPTY }).await?;
             successor.expect(READY).await
         };
-        timeout(self.patience, ready).await.unwrap_or(Err(UpgradeError::TooSlow(self.patience)))?;
+        timeout(self.ready_timeout, ready).await.unwrap_or(Err(UpgradeError::TooSlow(self.ready_timeout)))?;
         notify::main_is(successor.pid());
         successor.tell(YOURS).await
     }

@@ -3,7 +3,7 @@
 
 mod policy;
 mod resolver;
-mod trust;
+mod tls;
 mod verifier;
 
 use std::net::{IpAddr, SocketAddr};
@@ -13,12 +13,12 @@ use pingora::upstreams::peer::{ALPN, HttpPeer};
 use tokio::time::Instant;
 
 use crate::context::{Target, Upstream};
-use crate::error::Failure;
+use crate::error::RequestFailure;
 use crate::route::{Host, Service};
 
 pub use policy::{DENIED, Policy, Rules};
 pub use resolver::{Addresses, Found, Limits, LookUp, LookUpError, NameServers, Resolver};
-pub use trust::{Trust, Unusable};
+pub use tls::{Unusable, UpstreamTls};
 
 /// How long an unused connection to an upstream is kept; Kong's default.
 const IDLE: Duration = Duration::from_secs(60);
@@ -29,26 +29,28 @@ const STREAMS: usize = 128;
 /// The peer for the next attempt, which counts from now on.
 ///
 /// # Errors
-/// [`Failure::NameResolution`] when the service's host has no address, [`Failure::UpstreamDenied`] when it has none
+/// [`RequestFailure::NameResolution`] when the service's host has no address, [`RequestFailure::UpstreamDenied`] when it has none
 /// that may be dialed.
 pub async fn next_peer(
     upstream: &mut Upstream,
     target: &Target,
     resolver: &Resolver,
     policy: &Policy,
-) -> Result<Box<HttpPeer>, Failure> {
+) -> Result<Box<HttpPeer>, RequestFailure> {
     upstream.started.get_or_insert_with(Instant::now);
     let service = &*target.service;
     if upstream.addresses.is_none() {
         let (name, addresses) = match &service.host {
             Host::Address(address) => (None, Addresses::one(*address)),
-            Host::Name(name) => (Some(&**name), resolver.resolve(name).await.ok_or(Failure::NameResolution)?),
+            Host::Name(name) => {
+                (Some(&**name), resolver.resolve(name).await.ok_or(RequestFailure::NameResolution)?)
+            }
         };
         // Every attempt takes one of these: nothing else is dialed.
         let may_dial = |address| policy.allows(service.id, name, SocketAddr::new(address, service.port));
-        upstream.addresses = Some(addresses.only(may_dial).ok_or(Failure::UpstreamDenied)?);
+        upstream.addresses = Some(addresses.only(may_dial).ok_or(RequestFailure::UpstreamDenied)?);
     }
-    let addresses = upstream.addresses.as_ref().ok_or(Failure::Internal)?;
+    let addresses = upstream.addresses.as_ref().ok_or(RequestFailure::Internal)?;
     let address = addresses.nth(upstream.attempts.into());
     upstream.attempts = upstream.attempts.saturating_add(1);
     Ok(Box::new(peer(service, address)))

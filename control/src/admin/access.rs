@@ -42,7 +42,7 @@ const ALLOWED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 impl Access {
     /// Answers a request by `handler`, or refuses it.
-    pub(super) async fn guard<F>(
+    pub(super) async fn admission<F>(
         &self,
         parts: Parts,
         peer: &Peer,

@@ -28,7 +28,7 @@ const WAITING: usize = 1000;
 /// How long is waited when the query does not say.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that may be asked for.
-const MOST: f64 = 60.0;
+const MAX_WAIT_SECONDS: f64 = 60.0;
 
 /// A client that wants to read its writes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,7 +49,7 @@ impl Wait {
             Some(_) => return Err(invalid("wait", "expected: applied")),
         }
         let Some(seconds) = value("timeout") else { return Ok(Some(Self { timeout: TIMEOUT })) };
-        let seconds = seconds.parse().ok().filter(|seconds| (0.0..=MOST).contains(seconds));
+        let seconds = seconds.parse().ok().filter(|seconds| (0.0..=MAX_WAIT_SECONDS).contains(seconds));
         let seconds = seconds.ok_or(invalid("timeout", "expected seconds, from 0 to 60"))?;
         Ok(Some(Self { timeout: Duration::from_secs_f64(seconds) }))
     }

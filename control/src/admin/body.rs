@@ -12,12 +12,12 @@ use super::{form, json};
 use crate::error::ApiError;
 
 /// The most bytes of a body.
-const MOST: usize = 10 * 1024 * 1024;
+const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
 /// How long a body may take to arrive.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// How much of a body that is too large is still read and dropped: a client that is cut off while it sends
 /// sees a broken connection instead of the answer.
-const DRAINED: usize = 4 * MOST;
+const DRAINED: usize = 4 * MAX_BODY_BYTES;
 /// Fields of a form.
 const FIELDS: usize = 10_000;
 /// From this length on a body is parsed beside the runtime, on which data planes are served, too.
@@ -102,13 +102,13 @@ async fn read(body: HttpBody) -> Result<Bytes, ApiError> {
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(|_| ApiError::BodyIncomplete)?;
             length += chunk.len();
-            if length <= MOST {
+            if length <= MAX_BODY_BYTES {
                 bytes.extend_from_slice(&chunk);
             } else if length > DRAINED {
                 break;
             }
         }
-        if length > MOST { Err(ApiError::BodyTooLarge(MOST)) } else { Ok(bytes.into()) }
+        if length > MAX_BODY_BYTES { Err(ApiError::BodyTooLarge(MAX_BODY_BYTES)) } else { Ok(bytes.into()) }
     };
     tokio::time::timeout(DEADLINE, read).await.unwrap_or(Err(ApiError::BodyIncomplete))
 }

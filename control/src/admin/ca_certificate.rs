@@ -1,7 +1,7 @@
 //! CA certificates.
 
 use entity::ca_certificate::{Entity, Model};
-use node::pair;
+use node::certified_key;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 use super::fields::Fields;
 use super::pem;
 use super::resource::{Identity, Resource};
-use crate::snapshot;
+use crate::published;
 
 /// The collection of CA certificates.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Resource for CaCertificates {
     }
 
     fn check(row: &Model) -> Result<(), Violations> {
-        snapshot::ca_certificate(row).validate()?;
+        published::ca_certificate(row).validate()?;
         let mut violations = Violations::default();
         if let Err(message) = only(&row.cert).and_then(|der| check_authority(&der, crate::store::now())) {
             violations.field("cert", message);
@@ -98,7 +98,7 @@ fn check_authority(der: &CertificateDer<'_>, now: i64) -> Result<(), String> {
     if parsed.validity().not_after.timestamp() < now {
         return Err("certificate expired, \"Not After\" time is in the past".into());
     }
-    pair::check_authority(der).map_err(|error| error.to_string())
+    certified_key::check_authority(der).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

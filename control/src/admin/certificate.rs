@@ -6,7 +6,7 @@ use axum::response::Response;
 use axum::routing::get;
 use entity::PrivateKey;
 use entity::certificate::{Entity, Model};
-use node::pair::{self, PairError};
+use node::certified_key::{self, CertifiedKeyError};
 use rustls::SignatureAlgorithm;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -16,9 +16,9 @@ use super::body::Body;
 use super::fields::Fields;
 use super::resource::{self, Identity, Resource};
 use super::sni::{Snis, canonical};
-use super::{Api, At, Shared, pem};
+use super::{Api, PathParam, SharedAdmin, pem};
 use crate::error::ApiError;
-use crate::snapshot;
+use crate::published;
 use crate::store::{Selector, Store, StoreError};
 
 /// What is shown in place of a private key. Not null: decK takes a certificate without a key for broken.
@@ -35,7 +35,7 @@ pub(super) fn routes(api: &mut Api) {
     api.route("/certificates/{certificates}", one.delete(resource::remove::<Certificates>));
 }
 
-async fn create(State(admin): State<Shared>, body: Body) -> Result<Response, ApiError> {
+async fn create(State(admin): State<SharedAdmin>, body: Body) -> Result<Response, ApiError> {
     let (store, names) = (&admin.state.store, names(&body));
     let row = resource::new_row::<Certificates>(store, body).await?;
     let written = Certificates::rows(store).insert_named(row, names).await?;
@@ -43,7 +43,11 @@ async fn create(State(admin): State<Shared>, body: Body) -> Result<Response, Api
 }
 
 /// A server name leads to its certificate; with one that is not there, a certificate of that name is made.
-async fn replace(State(admin): State<Shared>, At(key): At<String>, body: Body) -> Result<Response, ApiError> {
+async fn replace(
+    State(admin): State<SharedAdmin>,
+    PathParam(key): PathParam<String>,
+    body: Body,
+) -> Result<Response, ApiError> {
     let attempt = || async {
         let existing = resource::find::<Certificates>(&admin, &key).await?;
         let (store, mut names) = (&admin.state.store, names(&body));
@@ -70,7 +74,11 @@ async fn replace(State(admin): State<Shared>, At(key): At<String>, body: Body) -
     admin.edit(attempt).await
 }
 
-async fn change(State(admin): State<Shared>, At(key): At<String>, body: Body) -> Result<Response, ApiError> {
+async fn change(
+    State(admin): State<SharedAdmin>,
+    PathParam(key): PathParam<String>,
+    body: Body,
+) -> Result<Response, ApiError> {
     let attempt = || async {
         let existing = resource::to_change::<Certificates>(&admin, &key).await?;
         let (store, names) = (&admin.state.store, names(&body));
@@ -122,7 +130,7 @@ impl Resource for Certificates {
     }
 
     fn check(row: &Model) -> Result<(), Violations> {
-        let certificate = snapshot::certificate(row);
+        let certificate = published::certificate(row);
         certificate.validate()?;
         let mut violations = Violations::default();
         let first = check_pair(&mut violations, ["cert", "key"], &row.cert, row.key.expose());
@@ -205,11 +213,11 @@ fn check_pair(
     cert: &str,
     key: &str,
 ) -> Option<SignatureAlgorithm> {
-    match pair::parse(cert, key) {
+    match certified_key::parse(cert, key) {
         Ok(pair) => return Some(pair.key.algorithm()),
-        Err(error @ PairError::Certificate(_)) => violations.field(cert_field, error.to_string()),
-        Err(error @ PairError::Key(_)) => violations.field(key_field, error.to_string()),
-        Err(error @ PairError::Mismatch) => violations.entity(error.to_string()),
+        Err(error @ CertifiedKeyError::Certificate(_)) => violations.field(cert_field, error.to_string()),
+        Err(error @ CertifiedKeyError::Key(_)) => violations.field(key_field, error.to_string()),
+        Err(error @ CertifiedKeyError::Mismatch) => violations.entity(error.to_string()),
     }
     None
 }

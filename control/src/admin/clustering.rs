@@ -14,7 +14,7 @@ use uuid::Uuid;
 use wire::Position;
 
 use super::page::Listing;
-use super::{Admin, Api, At, Shared};
+use super::{Admin, Api, PathParam, SharedAdmin};
 use crate::cluster;
 use crate::error::ApiError;
 use crate::store;
@@ -28,7 +28,7 @@ pub(super) fn routes(api: &mut Api) {
 }
 
 /// The older form, which tools still ask for.
-async fn status(State(admin): State<Shared>) -> Result<Response, ApiError> {
+async fn status(State(admin): State<SharedAdmin>) -> Result<Response, ApiError> {
     let by_id: Map<String, Value> = (rows(&admin).await?.into_values())
         .map(|row| {
             let shown = json!({
@@ -44,7 +44,7 @@ async fn status(State(admin): State<Shared>) -> Result<Response, ApiError> {
 }
 
 /// What every data plane should hold, and whether it is held back from them.
-async fn expected(State(admin): State<Shared>) -> Json<Value> {
+async fn expected(State(admin): State<SharedAdmin>) -> Json<Value> {
     let head = *admin.state.head.borrow();
     let held_back = admin.state.publisher.held_back();
     Json(json!({
@@ -56,12 +56,12 @@ async fn expected(State(admin): State<Shared>) -> Json<Value> {
 }
 
 /// Confirms what the guard holds back; what is not held back is confirmed for later.
-async fn confirm(State(admin): State<Shared>) -> Result<Json<Value>, ApiError> {
+async fn confirm(State(admin): State<SharedAdmin>) -> Result<Json<Value>, ApiError> {
     let epoch = admin.state.publisher.confirm().await?;
     Ok(Json(json!({ "confirmed_epoch": epoch })))
 }
 
-async fn list(State(admin): State<Shared>, listing: Listing) -> Result<Json<Value>, ApiError> {
+async fn list(State(admin): State<SharedAdmin>, listing: Listing) -> Result<Json<Value>, ApiError> {
     let page = listing.page()?;
     let rows = rows(&admin).await?;
     // After the rows: a data plane may not seem to know more than there is.
@@ -74,20 +74,26 @@ async fn list(State(admin): State<Shared>, listing: Listing) -> Result<Json<Valu
     Ok(listing.answer(shown.iter().map(|row| view(row, head, held_back)).collect(), next))
 }
 
-async fn show(State(admin): State<Shared>, At(id): At<Uuid>) -> Result<Json<Value>, ApiError> {
+async fn show(
+    State(admin): State<SharedAdmin>,
+    PathParam(id): PathParam<Uuid>,
+) -> Result<Json<Value>, ApiError> {
     let row = rows(&admin).await?.remove(&id).ok_or(ApiError::NotFound)?;
     let head = *admin.state.head.borrow();
     Ok(Json(view(&row, head, admin.state.publisher.held_back().is_some())))
 }
 
 /// One that is connected loses its connection, and comes back when it reconnects.
-async fn forget(State(admin): State<Shared>, At(id): At<Uuid>) -> Result<StatusCode, ApiError> {
+async fn forget(
+    State(admin): State<SharedAdmin>,
+    PathParam(id): PathParam<Uuid>,
+) -> Result<StatusCode, ApiError> {
     admin.state.registry.forget(id, &admin.state.store).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// By id: what the database knows, and over it what this control plane knows better.
-async fn rows(admin: &Shared) -> Result<BTreeMap<Uuid, Model>, ApiError> {
+async fn rows(admin: &SharedAdmin) -> Result<BTreeMap<Uuid, Model>, ApiError> {
     let stored = admin.state.store.data_planes().list().await?.into_iter().map(|row| believed(admin, row));
     let mut rows: BTreeMap<Uuid, Model> = stored.map(|row| (row.id, row)).collect();
     for row in admin.state.registry.rows() {

@@ -8,7 +8,7 @@ use axum::routing::get;
 use prometheus::core::Collector;
 use serde_json::{Value, json};
 
-use super::{Api, Shared};
+use super::{Api, SharedAdmin};
 
 /// Of the API that is spoken: tools written for Kong choose by it what they send.
 const KONG: &str = "3.9.1";
@@ -19,7 +19,7 @@ pub(super) fn routes(api: &mut Api) {
     api.route("/endpoints", get(endpoints));
 }
 
-async fn node(State(admin): State<Shared>) -> Json<Value> {
+async fn node(State(admin): State<SharedAdmin>) -> Json<Value> {
     let node = &admin.state.node;
     Json(json!({
         "version": KONG,
@@ -34,7 +34,7 @@ async fn node(State(admin): State<Shared>) -> Json<Value> {
 }
 
 /// In Kong's form. Connections are not counted here: of those fields only the requests under way are told.
-async fn status(State(admin): State<Shared>) -> Json<Value> {
+async fn status(State(admin): State<SharedAdmin>) -> Json<Value> {
     let state = &admin.state;
     let head = *state.head.borrow();
     Json(json!({
@@ -53,7 +53,7 @@ async fn status(State(admin): State<Shared>) -> Json<Value> {
     }))
 }
 
-async fn endpoints(State(admin): State<Shared>) -> Json<Value> {
+async fn endpoints(State(admin): State<SharedAdmin>) -> Json<Value> {
     Json(json!({ "data": admin.paths, "next": null }))
 }
 

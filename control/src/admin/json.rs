@@ -160,7 +160,7 @@ mod tests {
         assert!(object(nested(15).as_bytes()).is_ok());
         assert_eq!(told(&nested(17)), "at most 16 levels, it has more");
         assert_eq!(told(&nested(10_000)), "at most 16 levels, it has more");
-        let list = |count| format!("{{\"a\":[{}0]}}", "0,".repeat(count - 1));
+        let list = |count: usize| format!("{{\"a\":[{}0]}}", "0,".repeat(count - 1));
         assert!(object(list(99_000).as_bytes()).is_ok());
         assert_eq!(told(&list(100_001)), "at most 100000 values, it has more");
         let fields: Vec<String> = (0..1001).map(|n| format!("\"{n}\":0")).collect();

@@ -12,10 +12,10 @@ use tokio::time::Instant;
 use tracing::error;
 
 use super::applied::Wait;
-use super::{Admin, Shared, paths};
+use super::{Admin, SharedAdmin, paths};
 use crate::error::ApiError;
 
-pub(super) async fn around(State(admin): State<Shared>, request: Request, next: Next) -> Response {
+pub(super) async fn around(State(admin): State<SharedAdmin>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let counted = InFlight::new(&admin);
     let request = paths::merge_slashes(request);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
-use node::exit::Failure;
-use node::http::{Handler, Listener, Peer, RequestBody, Shared, serve};
+use node::exit::ExitError;
+use node::http::{Handler, HttpLimiter, Listener, Peer, RequestBody, serve};
 use node::tokens::TokenFile;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -28,7 +28,7 @@ const DELAYED_PART: usize = 8;
 pub struct Listeners {
     listeners: Vec<Listener>,
     socket: Option<SocketFile>,
-    shared: Shared,
+    shared: HttpLimiter,
     access: SharedAccess,
     tokens: Option<TokenFile>,
     tls: Option<TlsWatch>,
@@ -44,14 +44,14 @@ impl Listeners {
         settings: &AdminSettings,
         metrics: &Metrics,
         descriptors: usize,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, ExitError> {
         let tokens = settings.tokens.as_deref().map(TokenFile::open).transpose();
-        let tokens = tokens.map_err(Failure::unavailable)?;
+        let tokens = tokens.map_err(ExitError::unavailable)?;
         let mut listeners = vec![Listener::Tcp(bind("admin.listen", settings.listen).await?)];
         let tls = match &settings.tls {
             None => None,
             Some((address, files)) => {
-                let tls = TlsWatch::open(files.clone()).map_err(Failure::unavailable)?;
+                let tls = TlsWatch::open(files.clone()).map_err(ExitError::unavailable)?;
                 listeners.push(Listener::Tls(bind("admin.listen_tls", *address).await?, tls.config()));
                 Some(tls)
             }
@@ -61,7 +61,7 @@ impl Listeners {
             Some((path, mode)) => {
                 let (listener, file) = socket::bind(path, *mode).map_err(|error| {
                     let path = path.display();
-                    Failure::unavailable(format!("cannot listen on {path} (admin.socket): {error}"))
+                    ExitError::unavailable(format!("cannot listen on {path} (admin.socket): {error}"))
                 })?;
                 listeners.push(Listener::Unix(listener));
                 Some(file)
@@ -103,9 +103,9 @@ impl Listeners {
     }
 }
 
-fn bounded(settings: &AdminSettings, metrics: &AdminMetrics, descriptors: usize) -> Shared {
+fn bounded(settings: &AdminSettings, metrics: &AdminMetrics, descriptors: usize) -> HttpLimiter {
     let refused = metrics.refused.clone();
-    Shared::new(settings.limits.clone().within(descriptors), move |bound| {
+    HttpLimiter::new(settings.limits.clone().within(descriptors), move |bound| {
         refused.with_label_values(&[bound.as_str()]).inc();
     })
 }
@@ -114,13 +114,13 @@ fn bounded(settings: &AdminSettings, metrics: &AdminMetrics, descriptors: usize)
 ///
 /// # Errors
 /// The address is in use or not this machine's.
-pub async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+pub async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, ExitError> {
     TcpListener::bind(address).await.map_err(|error| {
         let hint = match error.kind() {
             std::io::ErrorKind::AddrInUse => "; end what listens there, or set another address",
             _ => "",
         };
-        Failure::unavailable(format!("cannot listen on {address} ({key}): {error}{hint}"))
+        ExitError::unavailable(format!("cannot listen on {address} ({key}): {error}{hint}"))
     })
 }
 
@@ -141,6 +141,6 @@ impl Handler for Front {
             let Ok(response) = self.router.clone().call(request).await;
             response
         };
-        self.access.guard(parts, &peer, answer).await
+        self.access.admission(parts, &peer, answer).await
     }
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::body::Body;
 use super::page::Listing;
 use super::resource::{self, Resource, Row, Target};
-use super::{Api, At, Shared};
+use super::{Api, PathParam, SharedAdmin};
 use crate::error::ApiError;
 use crate::store::{self, Selector};
 
@@ -48,8 +48,8 @@ pub(super) fn routes<C: Child>(api: &mut Api) {
 }
 
 async fn list<C: Child>(
-    State(admin): State<Shared>,
-    At(parent): At<String>,
+    State(admin): State<SharedAdmin>,
+    PathParam(parent): PathParam<String>,
     listing: Listing,
 ) -> Result<Json<Value>, ApiError> {
     let parent = parent_id::<C>(&admin, &parent).await?;
@@ -58,8 +58,8 @@ async fn list<C: Child>(
 }
 
 async fn create<C: Child>(
-    State(admin): State<Shared>,
-    At(parent): At<String>,
+    State(admin): State<SharedAdmin>,
+    PathParam(parent): PathParam<String>,
     mut body: Body,
 ) -> Result<Response, ApiError> {
     belong::<C>(&mut body, parent_id::<C>(&admin, &parent).await?);
@@ -67,8 +67,8 @@ async fn create<C: Child>(
 }
 
 async fn show<C: Child>(
-    State(admin): State<Shared>,
-    At((parent, child)): At<(String, String)>,
+    State(admin): State<SharedAdmin>,
+    PathParam((parent, child)): PathParam<(String, String)>,
 ) -> Result<Json<Value>, ApiError> {
     let parent = parent_id::<C>(&admin, &parent).await?;
     let row = child_of::<C>(&admin, parent, &child).await?;
@@ -76,8 +76,8 @@ async fn show<C: Child>(
 }
 
 async fn replace<C: Child>(
-    State(admin): State<Shared>,
-    At((parent, child)): At<(String, String)>,
+    State(admin): State<SharedAdmin>,
+    PathParam((parent, child)): PathParam<(String, String)>,
     body: Body,
 ) -> Result<Response, ApiError> {
     let attempt = || async {
@@ -95,8 +95,8 @@ async fn replace<C: Child>(
 }
 
 async fn change<C: Child>(
-    State(admin): State<Shared>,
-    At((parent, child)): At<(String, String)>,
+    State(admin): State<SharedAdmin>,
+    PathParam((parent, child)): PathParam<(String, String)>,
     body: Body,
 ) -> Result<Response, ApiError> {
     let attempt = || async {
@@ -108,8 +108,8 @@ async fn change<C: Child>(
 }
 
 async fn remove<C: Child>(
-    State(admin): State<Shared>,
-    At((parent, child)): At<(String, String)>,
+    State(admin): State<SharedAdmin>,
+    PathParam((parent, child)): PathParam<(String, String)>,
 ) -> Result<Response, ApiError> {
     let parent = parent_id::<C>(&admin, &parent).await?;
     let existing = resource::find::<C>(&admin, &child).await?;
@@ -121,8 +121,8 @@ async fn remove<C: Child>(
 }
 
 async fn show_parent<C: Child>(
-    State(admin): State<Shared>,
-    At(child): At<String>,
+    State(admin): State<SharedAdmin>,
+    PathParam(child): PathParam<String>,
 ) -> Result<Json<Value>, ApiError> {
     let row = resource::found::<C>(&admin, &child).await?;
     let parent = parent_of::<C>(&admin, &row).await?.ok_or(ApiError::NotFound)?;
@@ -131,8 +131,8 @@ async fn show_parent<C: Child>(
 
 /// Replaces what the row belongs to, or makes it.
 async fn replace_parent<C: Child>(
-    State(admin): State<Shared>,
-    At(child): At<String>,
+    State(admin): State<SharedAdmin>,
+    PathParam(child): PathParam<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
     let attempt = || async {
@@ -147,8 +147,8 @@ async fn replace_parent<C: Child>(
 }
 
 async fn change_parent<C: Child>(
-    State(admin): State<Shared>,
-    At(child): At<String>,
+    State(admin): State<SharedAdmin>,
+    PathParam(child): PathParam<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
     let attempt = || async {
@@ -160,7 +160,7 @@ async fn change_parent<C: Child>(
 }
 
 /// One write: the row is never without what was made for it, nor that without the row.
-async fn make_parent<C: Child>(admin: &Shared, row: &Row<C>, body: Body) -> Result<Response, ApiError> {
+async fn make_parent<C: Child>(admin: &SharedAdmin, row: &Row<C>, body: Body) -> Result<Response, ApiError> {
     let store = &admin.state.store;
     let parent = resource::draft::<C::Parent>(store, body, Target::New).await?;
     let linked = C::link(row.clone(), C::Parent::identity(&parent).id);
@@ -168,19 +168,23 @@ async fn make_parent<C: Child>(admin: &Shared, row: &Row<C>, body: Body) -> Resu
     Ok(resource::answer::<C::Parent>(admin, StatusCode::OK, &written).await)
 }
 
-async fn parent_id<C: Child>(admin: &Shared, key: &str) -> Result<Uuid, ApiError> {
+async fn parent_id<C: Child>(admin: &SharedAdmin, key: &str) -> Result<Uuid, ApiError> {
     let parent = resource::found::<C::Parent>(admin, key).await?;
     Ok(C::Parent::identity(&parent).id)
 }
 
-async fn parent_of<C: Child>(admin: &Shared, row: &Row<C>) -> Result<Option<Row<C::Parent>>, ApiError> {
+async fn parent_of<C: Child>(admin: &SharedAdmin, row: &Row<C>) -> Result<Option<Row<C::Parent>>, ApiError> {
     match C::parent(row) {
         Some(id) => Ok(C::Parent::rows(&admin.state.store).get(&Selector::Id(id)).await?),
         None => Ok(None),
     }
 }
 
-async fn child_of<C: Child>(admin: &Shared, parent: Uuid, key: &str) -> Result<Option<Row<C>>, ApiError> {
+async fn child_of<C: Child>(
+    admin: &SharedAdmin,
+    parent: Uuid,
+    key: &str,
+) -> Result<Option<Row<C>>, ApiError> {
     let row = resource::find::<C>(admin, key).await?;
     Ok(row.filter(|row| C::parent(row) == Some(parent)))
 }

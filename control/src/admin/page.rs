@@ -14,8 +14,8 @@ use wire::bounds;
 use crate::error::ApiError;
 use crate::store::{Page, Tags};
 
-const SIZE: u64 = 100;
-const MOST: u64 = 1000;
+const DEFAULT_PAGE_SIZE: u64 = 100;
+const MAX_PAGE_SIZE: u64 = 1000;
 /// Tags of a filter: each is a look-up of its own.
 const TAGS: usize = 50;
 
@@ -68,7 +68,7 @@ impl Listing {
     }
 
     fn parse(path: &str, query: &str) -> Result<Self, ApiError> {
-        let (mut size, mut offset, mut tags) = (SIZE, None, None);
+        let (mut size, mut offset, mut tags) = (DEFAULT_PAGE_SIZE, None, None);
         let mut kept = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()).into_owned() {
             match name.as_str() {
@@ -98,8 +98,10 @@ impl<S: Sync> FromRequestParts<S> for Listing {
 fn parse_size(text: &str) -> Result<u64, ApiError> {
     let number = text.trim().parse::<f64>().ok().filter(|number| number.is_finite());
     let number = number.ok_or_else(|| ApiError::InvalidSize("size must be a number".to_owned()))?;
-    let whole = (1..=MOST).find(|size| *size as f64 == number);
-    whole.ok_or_else(|| ApiError::InvalidSize(format!("size must be an integer between 1 and {MOST}")))
+    let whole = (1..=MAX_PAGE_SIZE).find(|size| *size as f64 == number);
+    whole.ok_or_else(|| {
+        ApiError::InvalidSize(format!("size must be an integer between 1 and {MAX_PAGE_SIZE}"))
+    })
 }
 
 /// `a,b`: all of them; `a/b`: one of them; not both, as nobody could tell which binds closer.

@@ -1,7 +1,7 @@
 //! PEM texts of bodies: read block by block, and written again from what was read. What else a text holds, a
 //! comment or a private key among certificates, is neither stored nor shown. No message repeats any of it.
 
-use node::pair;
+use node::certified_key;
 use pem::{EncodeConfig, LineEnding, Pem};
 use wire::bounds;
 
@@ -29,7 +29,7 @@ pub(super) fn chain(text: &str) -> Result<String, String> {
     bounds::at_most(blocks.len(), bounds::CHAIN, "certificates").map_err(|reason| invalid(&reason))?;
     blocks
         .iter()
-        .try_for_each(|block| pair::check_x509(block.contents()))
+        .try_for_each(|block| certified_key::check_x509(block.contents()))
         .map_err(|error| error.to_string())?;
     Ok(blocks.iter().map(|block| encode("CERTIFICATE", block)).collect())
 }

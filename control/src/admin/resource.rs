@@ -13,7 +13,7 @@ use super::access::Entity;
 use super::body::Body;
 use super::fields::Fields;
 use super::page::Listing;
-use super::{Api, At, Shared};
+use super::{Api, PathParam, SharedAdmin};
 use crate::error::ApiError;
 use crate::store::{self, Listed, Rows, Selector, Store, StoreError, Table, Written};
 
@@ -101,27 +101,27 @@ pub(super) fn routes<R: Resource>(api: &mut Api) {
 }
 
 pub(super) async fn list<R: Resource>(
-    State(admin): State<Shared>,
+    State(admin): State<SharedAdmin>,
     listing: Listing,
 ) -> Result<Json<Value>, ApiError> {
     let listed = R::rows(&admin.state.store).list(&listing.page()?).await?;
     page::<R>(&admin, &listing, &listed).await
 }
 
-async fn create<R: Resource>(State(admin): State<Shared>, body: Body) -> Result<Response, ApiError> {
+async fn create<R: Resource>(State(admin): State<SharedAdmin>, body: Body) -> Result<Response, ApiError> {
     create_in::<R>(&admin, body).await
 }
 
 pub(super) async fn show<R: Resource>(
-    State(admin): State<Shared>,
-    At(key): At<String>,
+    State(admin): State<SharedAdmin>,
+    PathParam(key): PathParam<String>,
 ) -> Result<Json<Value>, ApiError> {
     shown::<R>(&admin, &found::<R>(&admin, &key).await?).await
 }
 
 async fn replace<R: Resource>(
-    State(admin): State<Shared>,
-    At(key): At<String>,
+    State(admin): State<SharedAdmin>,
+    PathParam(key): PathParam<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
     let attempt = || async {
@@ -132,8 +132,8 @@ async fn replace<R: Resource>(
 }
 
 async fn change<R: Resource>(
-    State(admin): State<Shared>,
-    At(key): At<String>,
+    State(admin): State<SharedAdmin>,
+    PathParam(key): PathParam<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
     let attempt = || async {
@@ -144,8 +144,8 @@ async fn change<R: Resource>(
 }
 
 pub(super) async fn remove<R: Resource>(
-    State(admin): State<Shared>,
-    At(key): At<String>,
+    State(admin): State<SharedAdmin>,
+    PathParam(key): PathParam<String>,
 ) -> Result<Response, ApiError> {
     let existing = find::<R>(&admin, &key).await?;
     delete::<R>(&admin, existing.as_ref()).await
@@ -153,7 +153,7 @@ pub(super) async fn remove<R: Resource>(
 
 /// The page of a list.
 pub(super) async fn page<R: Resource>(
-    admin: &Shared,
+    admin: &SharedAdmin,
     listing: &Listing,
     listed: &Listed<Row<R>>,
 ) -> Result<Json<Value>, ApiError> {
@@ -163,14 +163,14 @@ pub(super) async fn page<R: Resource>(
 }
 
 /// A row, as the API shows it.
-pub(super) async fn shown<R: Resource>(admin: &Shared, row: &Row<R>) -> Result<Json<Value>, ApiError> {
+pub(super) async fn shown<R: Resource>(admin: &SharedAdmin, row: &Row<R>) -> Result<Json<Value>, ApiError> {
     let mut view = R::view(row);
     R::complete(&admin.state.store, std::slice::from_mut(&mut view)).await?;
     Ok(Json(view))
 }
 
 /// The row of a path, if it is there. No key holds a NUL, which PostgreSQL would not even compare.
-pub(super) async fn find<R: Resource>(admin: &Shared, key: &str) -> Result<Option<Row<R>>, ApiError> {
+pub(super) async fn find<R: Resource>(admin: &SharedAdmin, key: &str) -> Result<Option<Row<R>>, ApiError> {
     if key.contains('\0') {
         return Ok(None);
     }
@@ -182,18 +182,18 @@ pub(super) async fn find<R: Resource>(admin: &Shared, key: &str) -> Result<Optio
 }
 
 /// The row of a path that a body changes.
-pub(super) async fn to_change<R: Resource>(admin: &Shared, key: &str) -> Result<Row<R>, ApiError> {
+pub(super) async fn to_change<R: Resource>(admin: &SharedAdmin, key: &str) -> Result<Row<R>, ApiError> {
     let by = if matches!(Selector::parse(key), Selector::Id(_)) { "id" } else { "name" };
     find::<R>(admin, key).await?.ok_or_else(|| ApiError::NoSuchEntity { by, key: key.to_owned() })
 }
 
 /// The row of a path, which must be there.
-pub(super) async fn found<R: Resource>(admin: &Shared, key: &str) -> Result<Row<R>, ApiError> {
+pub(super) async fn found<R: Resource>(admin: &SharedAdmin, key: &str) -> Result<Row<R>, ApiError> {
     find::<R>(admin, key).await?.ok_or(ApiError::NotFound)
 }
 
 /// Makes a new row.
-pub(super) async fn create_in<R: Resource>(admin: &Shared, body: Body) -> Result<Response, ApiError> {
+pub(super) async fn create_in<R: Resource>(admin: &SharedAdmin, body: Body) -> Result<Response, ApiError> {
     let row = new_row::<R>(&admin.state.store, body).await?;
     let written = R::rows(&admin.state.store).insert(row).await?;
     Ok(answer::<R>(admin, StatusCode::CREATED, &written).await)
@@ -212,7 +212,7 @@ pub(super) async fn new_row<R: Resource>(store: &Store, body: Body) -> Result<Ro
 
 /// Makes the row of a path what the body says, whether it is there or not; an attempt of [`super::Admin::edit`].
 pub(super) async fn put_over<R: Resource>(
-    admin: &Shared,
+    admin: &SharedAdmin,
     key: &str,
     existing: Option<&Row<R>>,
     mut body: Body,
@@ -252,7 +252,7 @@ pub(super) fn made_meanwhile(error: StoreError, key: &str) -> StoreError {
 
 /// Changes what the body names of a row; an attempt of [`super::Admin::edit`].
 pub(super) async fn patch<R: Resource>(
-    admin: &Shared,
+    admin: &SharedAdmin,
     existing: &Row<R>,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -263,7 +263,7 @@ pub(super) async fn patch<R: Resource>(
 
 /// Removes a row; that there was none is no failure.
 pub(super) async fn delete<R: Resource>(
-    admin: &Shared,
+    admin: &SharedAdmin,
     existing: Option<&Row<R>>,
 ) -> Result<Response, ApiError> {
     let revision = match existing {
@@ -354,7 +354,7 @@ pub(super) const REVISION: &str = "gibbon-revision";
 
 /// The answer to a write. The write stands, also when it cannot be read any more what else is to be shown.
 pub(super) async fn answer<R: Resource>(
-    admin: &Shared,
+    admin: &SharedAdmin,
     status: StatusCode,
     written: &Written<Row<R>>,
 ) -> Response {

@@ -11,7 +11,7 @@ use super::nested::Child;
 use super::resource::{Identity, Resource};
 use super::service::Services;
 use crate::error::ApiError;
-use crate::snapshot;
+use crate::published;
 use crate::store::{Selector, Store};
 
 /// The collection of routes.
@@ -81,7 +81,7 @@ impl Resource for Routes {
     }
 
     fn check(row: &Model) -> Result<(), Violations> {
-        snapshot::route(row).validate_write()
+        published::route(row).validate_write()
     }
 
     fn view(row: &Model) -> Value {

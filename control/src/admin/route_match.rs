@@ -1,7 +1,7 @@
 //! `GET /routes/match`: which route a request would take, and why not the others. It is answered out of
 //! what is published, by the rules that data planes follow.
 
-mod ask;
+mod query;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -15,23 +15,23 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
-use wire::{Criterion, Hit, Kind, MatchRequest, Matcher, Route, Service};
+use wire::{Criterion, Kind, MatchRequest, Matched, Matcher, Route, Service};
 
-use self::ask::Ask;
-use super::{Api, Shared};
+use self::query::MatchQuery;
+use super::{Api, SharedAdmin};
 use crate::error::ApiError;
 use crate::publish::Published;
 
 /// How long the last commits are waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) fn routes(api: &mut Api) {
     api.route("/routes/match", get(explain).post(explain));
 }
 
-async fn explain(State(admin): State<Shared>, ask: Ask) -> Result<Json<Value>, ApiError> {
+async fn explain(State(admin): State<SharedAdmin>, ask: MatchQuery) -> Result<Json<Value>, ApiError> {
     // What this client has written counts, unless the database does not answer.
-    tokio::time::timeout(PATIENCE, admin.state.publisher.caught_up()).await.ok();
+    tokio::time::timeout(TIMEOUT, admin.state.publisher.caught_up()).await.ok();
     let turn = admin.state.questions.clone().acquire_owned().await.map_err(|_| ApiError::Panicked)?;
     let published = admin.state.publisher.published();
     // It keeps its turn to the end, also when nobody waits for the answer any more.
@@ -40,17 +40,17 @@ async fn explain(State(admin): State<Shared>, ask: Ask) -> Result<Json<Value>, A
 }
 
 /// A route, and how the request fares with it.
-struct Judged {
+struct Evaluated {
     matcher: Matcher,
     /// What the request does not meet.
-    misses: Vec<Criterion>,
+    unmet: Vec<Criterion>,
     /// How it matches, if it misses nothing.
-    hit: Option<Hit>,
+    hit: Option<Matched>,
 }
 
 type Services = HashMap<Uuid, Service>;
 
-fn answer(ask: &Ask, published: &Published) -> Value {
+fn answer(ask: &MatchQuery, published: &Published) -> Value {
     let services: Services =
         entities(published, Kind::SERVICE, |id, service: Service| (id, Service { id, ..service })).collect();
     let (mut others, total) =
@@ -74,7 +74,7 @@ fn answer(ask: &Ask, published: &Published) -> Value {
 /// The readings of the path that lead to another route than `taken`, and the route of each; `None`: to none. Data
 /// planes answer 400 where there is one, unless they keep ambiguous paths.
 fn elsewhere(
-    ask: &Ask,
+    ask: &MatchQuery,
     published: &Published,
     services: &Services,
     taken: &Route,
@@ -111,16 +111,16 @@ fn nearest(
     services: &Services,
     request: &MatchRequest<'_>,
     most: usize,
-) -> (Vec<Judged>, usize) {
-    let (mut nearest, mut total): (Vec<Judged>, usize) = (Vec::new(), 0);
+) -> (Vec<Evaluated>, usize) {
+    let (mut nearest, mut total): (Vec<Evaluated>, usize) = (Vec::new(), 0);
     // What does not compile is left out, as no data plane has taken it.
     for matcher in
         entities(published, Kind::ROUTE, |id, route: Route| Matcher::new(Route { id, ..route })).flatten()
     {
         total += 1;
-        let judged = Judged::new(matcher, services, request);
-        let at = nearest.partition_point(|other| other.rank() < judged.rank());
-        nearest.insert(at, judged);
+        let evaluated = Evaluated::new(matcher, services, request);
+        let at = nearest.partition_point(|other| other.rank() < evaluated.rank());
+        nearest.insert(at, evaluated);
         nearest.truncate(most);
     }
     (nearest, total)
@@ -136,32 +136,32 @@ fn entities<'p, E: DeserializeOwned, T>(
     of_kind.filter_map(move |(key, bytes)| Some(read(key.id, serde_json::from_slice(bytes).ok()?)))
 }
 
-impl Judged {
+impl Evaluated {
     fn new(matcher: Matcher, services: &Services, request: &MatchRequest<'_>) -> Self {
         let served = service_of(matcher.route(), services).is_none_or(Service::is_served);
-        let (misses, hit) = (matcher.misses(request, served), matcher.hit(request, served));
-        Self { matcher, misses, hit }
+        let (unmet, hit) = (matcher.unmet(request, served), matcher.hit(request, served));
+        Self { matcher, unmet, hit }
     }
 
     fn rank(&self) -> impl Ord + use<> {
         let route = self.matcher.route();
-        (self.misses.len(), Reverse(self.hit), route.created_at, route.id)
+        (self.unmet.len(), Reverse(self.hit), route.created_at, route.id)
     }
 
     /// Why it is not taken: what the request does not meet, or a lower priority than that of who is, or its age.
-    fn view(&self, taken: Option<Hit>) -> Value {
-        let ties = |hit: Hit| taken.is_some_and(|taken| taken.priority == hit.priority);
+    fn view(&self, taken: Option<Matched>) -> Value {
+        let ties = |hit: Matched| taken.is_some_and(|taken| taken.priority == hit.priority);
         let why_not: Vec<_> = match self.hit {
             Some(hit) if ties(hit) => vec!["age"],
             Some(_) => vec!["priority"],
-            None => self.misses.iter().map(|criterion| criterion.as_str()).collect(),
+            None => self.unmet.iter().map(|criterion| criterion.as_str()).collect(),
         };
-        let priority = self.hit.map(Hit::columns);
+        let priority = self.hit.map(Matched::columns);
         json!({ "route": named(self.matcher.route()), "why_not": why_not, "priority": priority })
     }
 }
 
-fn taken_view(ask: &Ask, route: &Route, services: &Services, hit: Hit) -> Value {
+fn taken_view(ask: &MatchQuery, route: &Route, services: &Services, hit: Matched) -> Value {
     let service = service_of(route, services);
     let status = answered(ask, route, service);
     let proxied = service.filter(|_| status.is_none());
@@ -181,7 +181,7 @@ fn service_of<'s>(route: &Route, services: &'s Services) -> Option<&'s Service> 
 }
 
 /// The status that a data plane answers with by itself; `None`: it proxies.
-fn answered(ask: &Ask, route: &Route, service: Option<&Service>) -> Option<u16> {
+fn answered(ask: &MatchQuery, route: &Route, service: Option<&Service>) -> Option<u16> {
     let refused = route.is_tls_only() && !ask.https;
     match service {
         // In gRPC a failure is told behind a success of HTTP.
@@ -192,7 +192,7 @@ fn answered(ask: &Ask, route: &Route, service: Option<&Service>) -> Option<u16> 
     }
 }
 
-fn upstream_url(ask: &Ask, route: &Route, service: &Service, hit: Hit) -> String {
+fn upstream_url(ask: &MatchQuery, route: &Route, service: &Service, hit: Matched) -> String {
     let base = service.path.as_deref().unwrap_or("/");
     let path = wire::upstream_path(route.path_handling, route.strip_path, base, &ask.path, hit.matched);
     let query = ask.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();

@@ -7,7 +7,7 @@ use wire::{Protocol, Violations, validate_tags};
 use super::body::Body;
 use super::fields::Fields;
 use super::resource::{Identity, Resource};
-use crate::snapshot;
+use crate::published;
 
 const TIMEOUT: i64 = 60_000;
 const TIMEOUTS: std::ops::RangeInclusive<i64> = 1..=2_147_483_646;
@@ -68,7 +68,7 @@ impl Resource for Services {
     }
 
     fn check(row: &Model) -> Result<(), Violations> {
-        snapshot::service(row).validate_write()
+        published::service(row).validate_write()
     }
 
     fn view(row: &Model) -> Value {

@@ -9,7 +9,7 @@ use super::certificate::Certificates;
 use super::fields::Fields;
 use super::nested::Child;
 use super::resource::{Identity, Resource};
-use crate::snapshot;
+use crate::published;
 use crate::store::{Selector, Store, StoreError};
 
 /// The collection of server names.
@@ -45,7 +45,7 @@ impl Resource for Snis {
     }
 
     fn check(row: &Model) -> Result<(), Violations> {
-        snapshot::sni(row).validate()
+        published::sni(row).validate()
     }
 
     fn view(row: &Model) -> Value {

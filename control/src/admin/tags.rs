@@ -6,7 +6,7 @@ use axum::routing::get;
 use serde_json::{Value, json};
 
 use super::page::Listing;
-use super::{Api, At, Shared};
+use super::{Api, PathParam, SharedAdmin};
 use crate::error::ApiError;
 
 pub(super) fn routes(api: &mut Api) {
@@ -14,13 +14,13 @@ pub(super) fn routes(api: &mut Api) {
     api.route("/tags/{tags}", get(one));
 }
 
-async fn all(State(admin): State<Shared>, listing: Listing) -> Result<Json<Value>, ApiError> {
+async fn all(State(admin): State<SharedAdmin>, listing: Listing) -> Result<Json<Value>, ApiError> {
     list(&admin, None, &listing).await
 }
 
 async fn one(
-    State(admin): State<Shared>,
-    At(tag): At<String>,
+    State(admin): State<SharedAdmin>,
+    PathParam(tag): PathParam<String>,
     listing: Listing,
 ) -> Result<Json<Value>, ApiError> {
     match tag.contains('\0') {
@@ -29,7 +29,7 @@ async fn one(
     }
 }
 
-async fn list(admin: &Shared, tag: Option<&str>, listing: &Listing) -> Result<Json<Value>, ApiError> {
+async fn list(admin: &SharedAdmin, tag: Option<&str>, listing: &Listing) -> Result<Json<Value>, ApiError> {
     let after = listing.after_tag()?;
     // One more than the page holds tells whether there is another page.
     let mut rows = admin.state.store.tags().list(tag, listing.size + 1, after.as_ref()).await?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use node::file::FileVersion;
-use node::identity::{Leaf, POLL};
+use node::identity::{POLL, PeerCertificate};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
@@ -111,7 +111,7 @@ impl TlsFiles {
         let read = |path: &PathBuf| {
             std::fs::read_to_string(path).map_err(|error| format!("cannot use {}: {error}", path.display()))
         };
-        let pair = node::pair::parse(&read(&self.cert)?, &read(&self.key)?).map_err(|error| {
+        let pair = node::certified_key::parse(&read(&self.cert)?, &read(&self.key)?).map_err(|error| {
             format!("cannot use {} with {}: {error}", self.cert.display(), self.key.display())
         })?;
         let clients = self.client_ca.as_ref().map(|path| self.verifier(path)).transpose()?;
@@ -136,7 +136,7 @@ impl TlsFiles {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_file_iter(path).map_err(|error| fail(error.to_string()))? {
             let certificate = certificate.map_err(|error| fail(error.to_string()))?;
-            if !Leaf::of(&certificate).map_err(fail)?.is_authority {
+            if !PeerCertificate::of(&certificate).map_err(fail)?.is_authority {
                 return Err(fail("one of the certificates is not that of an authority".to_owned()));
             }
             roots.add(certificate).map_err(|error| fail(error.to_string()))?;
@@ -163,7 +163,7 @@ impl Trusted {
     pub(super) fn name_of(&self, chain: &[CertificateDer<'static>], now: UnixTime) -> Option<String> {
         let (own, intermediates) = chain.split_first()?;
         self.clients.as_ref()?.verify_client_cert(own, intermediates, now).ok()?;
-        let leaf = Leaf::of(own).ok().filter(|leaf| leaf.node.is_none())?;
+        let leaf = PeerCertificate::of(own).ok().filter(|leaf| leaf.node.is_none())?;
         if !leaf.subject.is_empty() {
             return Some(leaf.subject);
         }

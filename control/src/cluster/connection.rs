@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use wire::{CloseCode, Frame, Position};
 
-use super::guard::Permit;
+use super::admission::AdmissionPermit;
 use super::registry::{Membership, Registry};
-use super::session::{Action, Identity, Input, Need, Report, Session, Timing};
+use super::session::{Action, Identity, Input, Report, Session, Timing, UpdateRequest};
 use crate::metrics::ClusterMetrics;
 use crate::publish::Publisher;
 
@@ -38,7 +38,7 @@ pub(super) struct Context {
 
 /// How a connection ended.
 #[derive(Debug, thiserror::Error)]
-enum Ended {
+enum Disconnect {
     #[error("the connection was lost: {0}")]
     Link(#[from] LinkError),
     #[error("the data plane closed the connection")]
@@ -48,26 +48,32 @@ enum Ended {
 }
 
 /// Serves one data plane until either side ends the connection.
-pub(super) async fn serve(link: Link, peer: Peer, permit: Permit, context: Context, stop: CancellationToken) {
+pub(super) async fn serve(
+    link: Link,
+    peer: Peer,
+    permit: AdmissionPermit,
+    context: Context,
+    stop: CancellationToken,
+) {
     let address = peer.address;
     let mut connection = Connection::new(link, peer, permit, context);
     let ended = connection.run(&stop).await;
     match &ended {
-        Ended::ByPeer => debug!(%address, "{ended}"),
-        Ended::ByUs(CloseCode::ShuttingDown | CloseCode::Replaced, _) => {
+        Disconnect::ByPeer => debug!(%address, "{ended}"),
+        Disconnect::ByUs(CloseCode::ShuttingDown | CloseCode::Replaced, _) => {
             debug!(%address, "{ended}")
         }
-        Ended::ByUs(..) | Ended::Link(_) => warn!(%address, "{ended}"),
+        Disconnect::ByUs(..) | Disconnect::Link(_) => warn!(%address, "{ended}"),
     }
     // It is gone for everybody else, also while it is still being told.
     connection.membership = None;
     match &ended {
-        Ended::ByUs(code, reason) => connection.link.close(code.number(), reason).await,
-        Ended::Link(LinkError::Protocol(reason)) => {
+        Disconnect::ByUs(code, reason) => connection.link.close(code.number(), reason).await,
+        Disconnect::Link(LinkError::Protocol(reason)) => {
             connection.context.metrics.unreadable_frames.inc();
             connection.link.close(CloseCode::Protocol.number(), reason).await;
         }
-        Ended::Link(_) | Ended::ByPeer => {}
+        Disconnect::Link(_) | Disconnect::ByPeer => {}
     }
     connection.count();
 }
@@ -75,7 +81,7 @@ pub(super) async fn serve(link: Link, peer: Peer, permit: Permit, context: Conte
 struct Connection {
     link: Link,
     peer: Peer,
-    permit: Permit,
+    permit: AdmissionPermit,
     context: Context,
     session: Session,
     membership: Option<Membership>,
@@ -90,7 +96,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(link: Link, peer: Peer, permit: Permit, context: Context) -> Self {
+    fn new(link: Link, peer: Peer, permit: AdmissionPermit, context: Context) -> Self {
         let mut head = context.publisher.head();
         let position = *head.borrow_and_update();
         let session = Session::new(context.identity.clone(), context.timing, position, Duration::ZERO);
@@ -110,7 +116,7 @@ impl Connection {
         }
     }
 
-    async fn run(&mut self, stop: &CancellationToken) -> Ended {
+    async fn run(&mut self, stop: &CancellationToken) -> Disconnect {
         loop {
             match self.turn(stop).await {
                 Ok(()) => {}
@@ -120,7 +126,7 @@ impl Connection {
     }
 
     /// Waits for the next thing to happen and does what follows from it.
-    async fn turn(&mut self, stop: &CancellationToken) -> Result<(), Ended> {
+    async fn turn(&mut self, stop: &CancellationToken) -> Result<(), Disconnect> {
         let (replaced, probe) = self.membership.as_ref().map(Membership::signals).unzip();
         let wait = self.wait();
         let input = tokio::select! {
@@ -130,11 +136,11 @@ impl Connection {
                     self.session.sent(self.opened.elapsed());
                     return Ok(());
                 }
-                Event::Closed => return Err(Ended::ByPeer),
+                Event::Closed => return Err(Disconnect::ByPeer),
             },
             changed = self.head.changed() => match changed {
                 Ok(()) => Input::Head(*self.head.borrow_and_update()),
-                Err(_) => return Err(Ended::ByUs(CloseCode::ShuttingDown, "the control plane ends".into())),
+                Err(_) => return Err(Disconnect::ByUs(CloseCode::ShuttingDown, "the control plane ends".into())),
             },
             fetched = pending(&mut self.fetching) => {
                 self.fetching = None;
@@ -146,12 +152,12 @@ impl Connection {
                 self.link.ping();
                 return Ok(());
             }
-            reason = self.permit.withdrawn() => return Err(Ended::ByUs(CloseCode::Forbidden, reason)),
+            reason = self.permit.withdrawn() => return Err(Disconnect::ByUs(CloseCode::Forbidden, reason)),
             () = stop.cancelled() => {
-                return Err(Ended::ByUs(CloseCode::ShuttingDown, "the control plane ends".into()));
+                return Err(Disconnect::ByUs(CloseCode::ShuttingDown, "the control plane ends".into()));
             }
             () = cancelled(replaced) => {
-                return Err(Ended::ByUs(CloseCode::Replaced, "this node id has connected anew or was removed".into()));
+                return Err(Disconnect::ByUs(CloseCode::Replaced, "this node id has connected anew or was removed".into()));
             }
         };
         self.step(input)?;
@@ -174,11 +180,11 @@ impl Connection {
         self.probed
     }
 
-    fn step(&mut self, input: Input) -> Result<(), Ended> {
+    fn step(&mut self, input: Input) -> Result<(), Disconnect> {
         self.check_alive()?;
         if let Input::Frame(Frame::Hello(hello)) = &input {
             let named = self.permit.check_name(hello.node_id);
-            named.map_err(|reason| Ended::ByUs(CloseCode::Forbidden, reason))?;
+            named.map_err(|reason| Disconnect::ByUs(CloseCode::Forbidden, reason))?;
             self.session.remember_refusal(self.context.registry.refused(hello));
         }
         self.session.heard(self.link.last_heard().saturating_duration_since(self.opened));
@@ -188,17 +194,17 @@ impl Connection {
         Ok(())
     }
 
-    fn check_alive(&mut self) -> Result<(), Ended> {
+    fn check_alive(&mut self) -> Result<(), Disconnect> {
         if self.link.stuck_since().is_some_and(|since| since.elapsed() >= STUCK) {
-            return Err(Ended::ByUs(CloseCode::Silent, "the data plane takes no bytes".into()));
+            return Err(Disconnect::ByUs(CloseCode::Silent, "the data plane takes no bytes".into()));
         }
         if self.unanswered_probe().is_some_and(|since| since.elapsed() >= PROBE) {
-            return Err(Ended::ByUs(CloseCode::Silent, "no answer to a ping in time".into()));
+            return Err(Disconnect::ByUs(CloseCode::Silent, "no answer to a ping in time".into()));
         }
         Ok(())
     }
 
-    fn act(&mut self, action: Action) -> Result<(), Ended> {
+    fn act(&mut self, action: Action) -> Result<(), Disconnect> {
         match action {
             // While there is something to send, its bytes say as much.
             Action::Send(Frame::Heartbeat(_)) if self.link.stuck_since().is_some() => {}
@@ -208,7 +214,7 @@ impl Connection {
             }
             Action::Report(Report::Joined(hello)) => {
                 let joined = self.context.registry.join(&hello, &self.peer);
-                let joined = joined.map_err(|reason| Ended::ByUs(CloseCode::InUse, reason))?;
+                let joined = joined.map_err(|reason| Disconnect::ByUs(CloseCode::InUse, reason))?;
                 self.membership = Some(joined);
             }
             Action::Report(Report::Incompatible(hello, reason)) => {
@@ -219,7 +225,7 @@ impl Connection {
                     membership.report(&report);
                 }
             }
-            Action::Close(code, reason) => return Err(Ended::ByUs(code, reason)),
+            Action::Close(code, reason) => return Err(Disconnect::ByUs(code, reason)),
             Action::Fetch(need) => {
                 self.fetching = Some(Box::pin(fetch(self.context.publisher.clone(), need)));
             }
@@ -227,10 +233,10 @@ impl Connection {
         Ok(())
     }
 
-    fn decode(&self, message: &bytes::Bytes) -> Result<Frame, Ended> {
+    fn decode(&self, message: &bytes::Bytes) -> Result<Frame, Disconnect> {
         Frame::decode(message).map_err(|error| {
             self.context.metrics.unreadable_frames.inc();
-            Ended::ByUs(CloseCode::Protocol, one_line(&error.to_string()))
+            Disconnect::ByUs(CloseCode::Protocol, one_line(&error.to_string()))
         })
     }
 
@@ -242,11 +248,11 @@ impl Connection {
     }
 }
 
-async fn fetch(publisher: Publisher, need: Need) -> Input {
+async fn fetch(publisher: Publisher, need: UpdateRequest) -> Input {
     let update = match need {
-        Need::From(held) => publisher.update_from(Some(held)).await,
-        Need::Snapshot => publisher.update_from(None).await,
-        Need::Repair(held, buckets) => match publisher.repair(held, &buckets).await {
+        UpdateRequest::From(held) => publisher.update_from(Some(held)).await,
+        UpdateRequest::Snapshot => publisher.update_from(None).await,
+        UpdateRequest::Repair(held, buckets) => match publisher.repair(held, &buckets).await {
             Some(repair) => Some(repair),
             None => publisher.update_from(Some(held)).await,
         },

@@ -28,7 +28,7 @@ use self::known::Node;
 pub(super) use self::membership::Membership;
 use self::rival::Rival;
 use self::row::row;
-use super::guard;
+use super::admission;
 use crate::metrics::ClusterMetrics;
 use crate::store::{Store, StoreError};
 
@@ -43,11 +43,11 @@ const FLUSH: Duration = Duration::from_secs(1);
 /// The registry, shared by all sessions.
 #[derive(Clone, Debug)]
 pub struct Registry {
-    shared: Arc<Shared>,
+    shared: Arc<RegistryState>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct RegistryState {
     control_plane: Uuid,
     metrics: ClusterMetrics,
     head: watch::Receiver<Position>,
@@ -80,7 +80,7 @@ struct Nodes {
 impl Registry {
     /// An empty registry of the control plane `control_plane`.
     pub fn new(control_plane: Uuid, metrics: ClusterMetrics, head: watch::Receiver<Position>) -> Self {
-        let shared = Shared {
+        let shared = RegistryState {
             control_plane,
             metrics,
             head,
@@ -128,7 +128,7 @@ impl Registry {
     /// Notes a second process with the id of a data plane that is connected, and asks the first whether it is
     /// alive: if not, its session ends, and the second is let in when it comes again.
     fn refuse_second(&self, first: &mut Node, hello: &Hello, peer: &Peer) -> String {
-        self.shared.metrics.handshakes_refused.with_label_values(&[guard::IN_USE]).inc();
+        self.shared.metrics.handshakes_refused.with_label_values(&[admission::IN_USE]).inc();
         first.probe.notify_one();
         if Rival::note(&mut first.rival, hello, peer) {
             warn!(
@@ -142,7 +142,7 @@ impl Registry {
 
     /// Notes a data plane that speaks no version of the protocol that this control plane does.
     pub(super) fn incompatible(&self, hello: &Hello, peer: &Peer, reason: &str) {
-        self.shared.metrics.handshakes_refused.with_label_values(&[guard::VERSIONS]).inc();
+        self.shared.metrics.handshakes_refused.with_label_values(&[admission::VERSIONS]).inc();
         let mut nodes = self.shared.nodes.lock();
         if nodes.by_id.get(&hello.node_id).is_some_and(|node| node.row.connected) {
             return;
@@ -153,7 +153,7 @@ impl Registry {
         let known = before.as_ref().is_some_and(|before| before.row.state == row.state);
         let mut node = Node::new(row, before, None, hello);
         node.row.last_error =
-            Some(json!({ "reason": guard::VERSIONS, "message": reason, "at": seconds_now() }));
+            Some(json!({ "reason": admission::VERSIONS, "message": reason, "at": seconds_now() }));
         nodes.by_id.insert(hello.node_id, node);
         nodes.changed.insert(hello.node_id);
         drop(nodes);

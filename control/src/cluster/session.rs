@@ -51,7 +51,7 @@ pub(super) enum Action {
     /// Send a frame.
     Send(Frame),
     /// Get an update from the publisher and put it in as [`Input::Update`].
-    Fetch(Need),
+    Fetch(UpdateRequest),
     /// Send all frames of an update.
     SendUpdate(Sent),
     /// Tell the registry.
@@ -72,7 +72,7 @@ impl PartialEq for Sent {
 
 /// Which update is needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Need {
+pub(super) enum UpdateRequest {
     /// Whatever leads from here to the head: a delta where the log reaches, else a snapshot.
     From(Position),
     /// A snapshot of the head.
@@ -104,7 +104,7 @@ pub(super) struct Session {
     identity: Identity,
     timing: Timing,
     head: Position,
-    state: State,
+    state: SessionState,
     held: Option<Position>,
     /// The head that a refused update led to: nothing is sent until the head has moved past it.
     refused: Option<Position>,
@@ -114,7 +114,7 @@ pub(super) struct Session {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum State {
+enum SessionState {
     AwaitHello,
     Idle,
     Fetching,
@@ -136,7 +136,7 @@ impl Session {
             identity,
             timing,
             head,
-            state: State::AwaitHello,
+            state: SessionState::AwaitHello,
             held: None,
             refused: None,
             opened: now,
@@ -153,8 +153,8 @@ impl Session {
     /// When [`Input::Tick`] is next wanted, at the latest.
     pub(super) fn deadline(&self) -> Duration {
         match self.state {
-            State::AwaitHello => self.opened + self.timing.hello,
-            State::Closed => Duration::MAX,
+            SessionState::AwaitHello => self.opened + self.timing.hello,
+            SessionState::Closed => Duration::MAX,
             _ => self.next_heartbeat.min(self.heard + self.silence()).min(self.answer_due()),
         }
     }
@@ -166,7 +166,7 @@ impl Session {
 
     /// Notes that the last frame of an update has gone: from here on its ack is waited for.
     pub(super) const fn sent(&mut self, now: Duration) {
-        if let State::InFlight { since: since @ None, .. } = &mut self.state {
+        if let SessionState::InFlight { since: since @ None, .. } = &mut self.state {
             *since = Some(now);
         }
     }
@@ -174,7 +174,7 @@ impl Session {
     /// Takes one input.
     pub(super) fn step(&mut self, input: Input, now: Duration) -> Vec<Action> {
         let mut actions = Vec::new();
-        if self.state != State::Closed {
+        if self.state != SessionState::Closed {
             self.take(input, now, &mut actions);
         }
         actions
@@ -193,7 +193,7 @@ impl Session {
             Input::Update(update) => self.update(update, actions),
             Input::Level(head) => {
                 self.head = head;
-                self.state = State::Idle;
+                self.state = SessionState::Idle;
                 // Who is ahead keeps what it has; when the head moves, it is seen whether that led there.
                 if !self.is_ahead() {
                     self.advance(now, actions);
@@ -206,24 +206,24 @@ impl Session {
 
     fn frame(&mut self, frame: Frame, now: Duration, actions: &mut Vec<Action>) {
         match (self.state, frame) {
-            (State::AwaitHello, Frame::Hello(hello)) => self.welcome(hello, now, actions),
-            (State::AwaitHello, frame) => self.out_of_place(&frame, actions),
+            (SessionState::AwaitHello, Frame::Hello(hello)) => self.welcome(hello, now, actions),
+            (SessionState::AwaitHello, frame) => self.out_of_place(&frame, actions),
             (_, Frame::Heartbeat(held)) => self.heartbeat(held, now, actions),
-            (State::InFlight { to, .. }, Frame::Ack(ack)) if ack.held == to => {
+            (SessionState::InFlight { to, .. }, Frame::Ack(ack)) if ack.held == to => {
                 self.held = Some(to);
                 self.refused = None;
-                self.state = State::Idle;
+                self.state = SessionState::Idle;
                 actions.push(Action::Report(Report::Acked(ack)));
                 self.advance(now, actions);
             }
-            (State::InFlight { to, .. }, Frame::Nack(nack)) if nack.revision == to.revision => {
+            (SessionState::InFlight { to, .. }, Frame::Nack(nack)) if nack.revision == to.revision => {
                 self.nacked(to, nack, now, actions);
             }
-            (State::AwaitBuckets { .. }, Frame::Buckets(revision, hashes)) => {
-                self.state = State::Idle;
+            (SessionState::AwaitBuckets { .. }, Frame::Buckets(revision, hashes)) => {
+                self.state = SessionState::Idle;
                 match self.held {
                     Some(held) if held.revision == revision && revision == self.head.revision => {
-                        self.fetch(Need::Repair(held, hashes), actions);
+                        self.fetch(UpdateRequest::Repair(held, hashes), actions);
                     }
                     _ => self.advance(now, actions),
                 }
@@ -244,7 +244,7 @@ impl Session {
             return self.close(CloseCode::Versions, reason, actions);
         };
         self.held = hello.held;
-        self.state = State::Idle;
+        self.state = SessionState::Idle;
         self.next_heartbeat = now + self.timing.heartbeat;
         actions.push(Action::Send(Frame::Welcome(Welcome {
             version,
@@ -258,7 +258,7 @@ impl Session {
     }
 
     fn nacked(&mut self, to: Position, nack: Nack, now: Duration, actions: &mut Vec<Action>) {
-        self.state = State::Idle;
+        self.state = SessionState::Idle;
         let reason = nack.reason;
         actions.push(Action::Report(Report::Nacked(nack)));
         match reason {
@@ -266,7 +266,7 @@ impl Session {
             // and the next arm's rule holds.
             NackReason::OutOfOrder | NackReason::RootMismatch if self.held.is_some() => {
                 self.held = None;
-                self.fetch(Need::Snapshot, actions);
+                self.fetch(UpdateRequest::Snapshot, actions);
             }
             _ => self.refused = Some(to),
         }
@@ -275,7 +275,7 @@ impl Session {
 
     fn heartbeat(&mut self, held: Position, now: Duration, actions: &mut Vec<Action>) {
         actions.push(Action::Report(Report::Heard(held)));
-        if self.state == State::Idle && self.is_drifted(held) {
+        if self.state == SessionState::Idle && self.is_drifted(held) {
             self.held = Some(held);
             self.locate_drift(held, now, actions);
         }
@@ -287,7 +287,7 @@ impl Session {
         if to.epoch == self.head.epoch && to.revision > self.head.revision {
             self.head = to;
         }
-        self.state = State::InFlight { to, since: None };
+        self.state = SessionState::InFlight { to, since: None };
         actions.push(Action::SendUpdate(Sent(update)));
     }
 
@@ -296,14 +296,14 @@ impl Session {
         let refused = self.refused.is_some_and(|refused| {
             refused.epoch == self.head.epoch && refused.revision >= self.head.revision
         });
-        if self.state != State::Idle || refused {
+        if self.state != SessionState::Idle || refused {
             return;
         }
         match self.held {
             Some(held) if held == self.head => {}
             Some(held) if self.is_drifted(held) => self.locate_drift(held, now, actions),
-            Some(held) => self.fetch(Need::From(held), actions),
-            None => self.fetch(Need::Snapshot, actions),
+            Some(held) => self.fetch(UpdateRequest::From(held), actions),
+            None => self.fetch(UpdateRequest::Snapshot, actions),
         }
     }
 
@@ -316,13 +316,13 @@ impl Session {
     }
 
     fn locate_drift(&mut self, held: Position, now: Duration, actions: &mut Vec<Action>) {
-        self.state = State::AwaitBuckets { since: now };
+        self.state = SessionState::AwaitBuckets { since: now };
         actions.push(Action::Report(Report::Drifted(held)));
         actions.push(Action::Send(Frame::BucketsWanted(self.head)));
     }
 
-    fn fetch(&mut self, need: Need, actions: &mut Vec<Action>) {
-        self.state = State::Fetching;
+    fn fetch(&mut self, need: UpdateRequest, actions: &mut Vec<Action>) {
+        self.state = SessionState::Fetching;
         actions.push(Action::Fetch(need));
     }
 
@@ -330,9 +330,9 @@ impl Session {
     /// applies an update.
     fn watch(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let late = match self.state {
-            State::Closed => return,
-            State::AwaitHello if now < self.opened + self.timing.hello => return,
-            State::AwaitHello => Some((CloseCode::Silent, "no hello in time")),
+            SessionState::Closed => return,
+            SessionState::AwaitHello if now < self.opened + self.timing.hello => return,
+            SessionState::AwaitHello => Some((CloseCode::Silent, "no hello in time")),
             _ if now >= self.heard + self.silence() => Some((CloseCode::Silent, "no heartbeat in time")),
             _ if now >= self.answer_due() => Some((CloseCode::AckTimeout, "no answer to an update in time")),
             _ => None,
@@ -349,7 +349,7 @@ impl Session {
     /// Until when an answer may take.
     fn answer_due(&self) -> Duration {
         match self.state {
-            State::InFlight { since: Some(since), .. } | State::AwaitBuckets { since } => {
+            SessionState::InFlight { since: Some(since), .. } | SessionState::AwaitBuckets { since } => {
                 since + self.timing.ack
             }
             _ => Duration::MAX,
@@ -365,7 +365,7 @@ impl Session {
     }
 
     fn close(&mut self, code: CloseCode, reason: String, actions: &mut Vec<Action>) {
-        self.state = State::Closed;
+        self.state = SessionState::Closed;
         actions.push(Action::Close(code, reason));
     }
 }

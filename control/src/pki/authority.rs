@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use node::identity::Leaf;
+use node::identity::PeerCertificate;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PublicKeyData, SerialNumber,
@@ -50,7 +50,7 @@ impl Authority {
         let (text, key_text) = (read(&cert, HINT)?, read(&key, HINT)?);
         let certificate = CertificateDer::from_pem_slice(text.as_bytes())
             .map_err(|error| unusable(&cert, format!("{error}; {HINT}")))?;
-        let leaf = Leaf::of(&certificate).map_err(|reason| unusable(&cert, reason))?;
+        let leaf = PeerCertificate::of(&certificate).map_err(|reason| unusable(&cert, reason))?;
         if !leaf.is_authority {
             return Err(unusable(&cert, format!("it is not the certificate of an authority; {HINT}")));
         }

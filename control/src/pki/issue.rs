@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use node::identity::{Leaf, NodeName, Role};
+use node::identity::{NodeName, PeerCertificate, Role};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose,
     PublicKeyData, SanType, SubjectPublicKeyInfo,
@@ -18,7 +18,7 @@ use super::files::{PRIVATE, PUBLIC, PkiError, check_free, read, unusable, write}
 
 /// What a certificate is to say.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct CertificateRequest {
     /// Which program the node runs.
     pub role: Role,
     /// Its id.
@@ -44,7 +44,12 @@ pub struct Issued {
 ///
 /// # Errors
 /// When a file is in the way and `force` is not given, or something cannot be written.
-pub fn issue(authority: &Authority, order: Order, folder: &Path, force: bool) -> Result<Issued, PkiError> {
+pub fn issue(
+    authority: &Authority,
+    order: CertificateRequest,
+    folder: &Path,
+    force: bool,
+) -> Result<Issued, PkiError> {
     let node = NodeName { role: order.role, id: order.node_id };
     let name = order.name.unwrap_or_else(|| default_name(node));
     // A name for people may hold what a file's may not.
@@ -67,7 +72,7 @@ pub fn issue(authority: &Authority, order: Order, folder: &Path, force: bool) ->
 /// When the certificate cannot be read, names no node, or something cannot be written.
 pub fn renew(authority: &Authority, cert: &Path, days: u32, new_key: bool) -> Result<Issued, PkiError> {
     let before = read_certificate(cert)?;
-    let leaf = Leaf::of(&before).map_err(|reason| unusable(cert, reason))?;
+    let leaf = PeerCertificate::of(&before).map_err(|reason| unusable(cert, reason))?;
     let node = leaf.node.ok_or_else(|| {
         unusable(
             cert,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use node::exit::Failure;
+use node::exit::ExitError;
 use node::identity::Mode;
 
 use crate::config::Config;
@@ -13,10 +13,10 @@ pub(super) fn revoke(
     config: Option<&Path>,
     subject: &Subject,
     reason: Option<&str>,
-) -> Result<String, Failure> {
+) -> Result<String, ExitError> {
     let config = Config::load(config)?;
     if config.identity.mode == Mode::Shared && matches!(subject, Subject::Node(_)) {
-        return Err(Failure::config(
+        return Err(ExitError::config(
             "in the shared mode no certificate names a node; revoke the fingerprint of the pair, which cuts off \
              every node that holds it",
         ));
@@ -27,21 +27,21 @@ pub(super) fn revoke(
     Ok(format!("revoked {subject}: control planes refuse it, and close its connections, within seconds"))
 }
 
-pub(super) fn unrevoke(config: Option<&Path>, subject: &Subject) -> Result<String, Failure> {
+pub(super) fn unrevoke(config: Option<&Path>, subject: &Subject) -> Result<String, ExitError> {
     let config = Config::load(config)?;
     let was_there = with_store(&config, async |store| {
         store.revocations().delete(subject.kind(), &subject.value()).await
     })?;
     match was_there {
         true => Ok(format!("{subject} is not revoked any more; it is let in again within seconds")),
-        false => {
-            Err(Failure::unavailable(format!("{subject} is not revoked; `pki show --config` lists what is")))
-        }
+        false => Err(ExitError::unavailable(format!(
+            "{subject} is not revoked; `pki show --config` lists what is"
+        ))),
     }
 }
 
 /// What is revoked, for lookups and as text.
-pub(super) fn list(config: &Path) -> Result<(Revoked, String), Failure> {
+pub(super) fn list(config: &Path) -> Result<(Revoked, String), ExitError> {
     let config = Config::load(Some(config))?;
     let rows = with_store(&config, async |store| store.revocations().list().await)?;
     let lines = rows.iter().map(|row| {
@@ -55,14 +55,14 @@ pub(super) fn list(config: &Path) -> Result<(Revoked, String), Failure> {
 fn with_store<T>(
     config: &Config,
     work: impl AsyncFnOnce(&Store) -> Result<T, StoreError>,
-) -> Result<T, Failure> {
+) -> Result<T, ExitError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(Failure::internal)?.block_on(async {
-        let store = Store::open(&config.database_url).await.map_err(Failure::unavailable)?;
+    runtime.map_err(ExitError::internal)?.block_on(async {
+        let store = Store::open(&config.database_url).await.map_err(ExitError::unavailable)?;
         work(&store).await.map_err(|error| {
             let database = node::config::mask_secrets(&config.database_url);
             let hint = "`gibbon-control migrate` brings its schema up to date";
-            Failure::unavailable(format!("cannot use the revocations in {database}: {error}; {hint}"))
+            ExitError::unavailable(format!("cannot use the revocations in {database}: {error}; {hint}"))
         })
     })
 }

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use node::exit::Failure;
-use node::identity::Leaf;
+use node::exit::ExitError;
+use node::identity::PeerCertificate;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use time::OffsetDateTime;
@@ -14,7 +14,7 @@ use super::revoke;
 use crate::revocation::Revoked;
 
 /// The certificates at these paths; with a configuration, what is revoked of them, or all that is.
-pub(super) fn show(paths: Vec<PathBuf>, config: Option<&Path>) -> Result<String, Failure> {
+pub(super) fn show(paths: Vec<PathBuf>, config: Option<&Path>) -> Result<String, ExitError> {
     let revoked = match config.map(revoke::list).transpose()? {
         Some((_, text)) if paths.is_empty() => {
             return Ok(if text.is_empty() { "nothing is revoked".to_owned() } else { text });
@@ -61,7 +61,7 @@ fn describe_file(out: &mut String, file: &Path, revoked: &Revoked) -> Result<(),
     let mut found = false;
     for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
         let certificate = certificate.map_err(|error| unusable(file, error.to_string()))?;
-        let leaf = Leaf::of(&certificate).map_err(|reason| unusable(file, reason))?;
+        let leaf = PeerCertificate::of(&certificate).map_err(|reason| unusable(file, reason))?;
         found = true;
         // Writing to a string cannot fail.
         write!(out, "{}\n{}\n", file.display(), describe(&leaf, revoked)).ok();
@@ -69,7 +69,7 @@ fn describe_file(out: &mut String, file: &Path, revoked: &Revoked) -> Result<(),
     if found { Ok(()) } else { Err(unusable(file, "there is no certificate in it")) }
 }
 
-fn describe(leaf: &Leaf, revoked: &Revoked) -> String {
+fn describe(leaf: &PeerCertificate, revoked: &Revoked) -> String {
     let role = match leaf.node {
         Some(node) => node.role.in_words(),
         None if leaf.is_authority => "authority",

@@ -6,23 +6,23 @@ use std::collections::HashSet;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::chain::{Broken, follow};
+use super::chain::{ChainError, follow};
 use super::last_head::LastHead;
-use super::state::State;
-use super::{AHEAD, POLL, Shared};
-use crate::store::{Change, Head, Store, StoreError};
+use super::state::PublishedState;
+use super::{AHEAD, POLL, PublisherState};
+use crate::store::{Head, LoggedChange, Store, StoreError};
 
-impl Shared {
+impl PublisherState {
     /// Moves the state on to where the database is; fails at once while one that has failed is left alone.
     pub(super) async fn look(&self) -> Result<(), StoreError> {
-        let _alone = self.looking.lock().await;
-        if Instant::now() < *self.rested.lock() {
+        let _alone = self.reload_lock.lock().await;
+        if Instant::now() < *self.retry_after.lock() {
             return Err(StoreError::Unavailable("it has failed a moment ago".to_owned()));
         }
         let read = self.read_on().await;
         self.metrics.database_reachable.set(i64::from(read.is_ok()));
         if read.is_err() {
-            *self.rested.lock() = Instant::now() + POLL;
+            *self.retry_after.lock() = Instant::now() + POLL;
         }
         self.push();
         read
@@ -100,20 +100,20 @@ impl Shared {
                 }
                 Read::Followed
             }
-            Err(Broken::OtherHistory) => Read::OtherHistory,
-            Ok(_) | Err(Broken::Gap) => Read::Gap,
+            Err(ChainError::OtherHistory) => Read::OtherHistory,
+            Ok(_) | Err(ChainError::Gap) => Read::Gap,
         })
     }
 
     /// Makes sure that the changes since `revision` are in memory, if the log still has them. One at a time: who
     /// comes second seldom has anything left to read.
-    pub(super) async fn remember(&self, revision: u64) -> Result<(), StoreError> {
+    pub(super) async fn load_changes(&self, revision: u64) -> Result<(), StoreError> {
         if self.state.lock().remembers(revision) {
             return Ok(());
         }
         let _alone = self.remembering.lock().await;
         let (mut log, mut read) = (Vec::new(), revision);
-        while let Some(to) = self.recall(revision, read, &mut log) {
+        while let Some(to) = self.restore(revision, read, &mut log) {
             if read == revision && self.store.log_begins().await?.is_none_or(|first| first > revision + 1) {
                 return Ok(());
             }
@@ -123,8 +123,8 @@ impl Shared {
         Ok(())
     }
 
-    fn recall(&self, from: u64, read: u64, log: &mut Vec<Change>) -> Option<u64> {
-        self.state.lock().recall(from, read, log)
+    fn restore(&self, from: u64, read: u64, log: &mut Vec<LoggedChange>) -> Option<u64> {
+        self.state.lock().restore(from, read, log)
     }
 }
 
@@ -138,7 +138,7 @@ enum Read {
 }
 
 /// Whether a change was blanked because of one that is not among these: it came after the head that was read.
-fn has_unanswered_blank(changes: &[Change]) -> bool {
+fn has_unanswered_blank(changes: &[LoggedChange]) -> bool {
     let mut later = HashSet::new();
     changes.iter().rev().any(|change| {
         let unanswered = change.superseded && !later.contains(&change.key);
@@ -148,7 +148,7 @@ fn has_unanswered_blank(changes: &[Change]) -> bool {
 }
 
 /// Reads the whole configuration, in a new epoch if the database lacks the head that was published last.
-pub(super) async fn load_after(store: &Store, known: Option<LastHead>) -> Result<State, StoreError> {
+pub(super) async fn load_after(store: &Store, known: Option<LastHead>) -> Result<PublishedState, StoreError> {
     let state = load(store).await?;
     let Some(known) = known else { return Ok(state) };
     if !known.is_lost(store, state.head()).await? {
@@ -163,7 +163,7 @@ pub(super) async fn load_after(store: &Store, known: Option<LastHead>) -> Result
     load(store).await
 }
 
-async fn load(store: &Store) -> Result<State, StoreError> {
+async fn load(store: &Store) -> Result<PublishedState, StoreError> {
     let (head, entities) = store.published().await?;
-    Ok(State::new(head, entities))
+    Ok(PublishedState::new(head, entities))
 }

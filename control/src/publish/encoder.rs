@@ -7,7 +7,7 @@ use tokio::sync::OnceCell;
 use tracing::error;
 use wire::{EncodedUpdate, Position, Root, Update};
 
-use super::state::{Material, State};
+use super::state::{PublishedState, UpdateParts};
 use crate::metrics::ClusterMetrics;
 
 /// Deltas kept encoded: data planes that are not far behind ask for the same few.
@@ -17,7 +17,7 @@ const KEPT: usize = 64;
 #[derive(Debug)]
 pub(super) struct Encoder {
     metrics: ClusterMetrics,
-    deltas: Mutex<Vec<(Wanted, Encoding)>>,
+    deltas: Mutex<Vec<(DeltaRequest, Encoding)>>,
     /// Of snapshots, which may be large, the newest alone.
     snapshot: Mutex<Option<Arc<EncodedUpdate>>>,
     /// Held by who encodes something large: each takes a core for a while, and memory.
@@ -29,7 +29,7 @@ type Encoding = Arc<OnceCell<Arc<EncodedUpdate>>>;
 
 /// Identifies a delta.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Wanted {
+struct DeltaRequest {
     from: u64,
     to: Position,
 }
@@ -42,14 +42,18 @@ impl Encoder {
 
     /// The update from what is `held` to the head of `state`: a delta, if it remembers that far back in the same
     /// history.
-    pub(super) async fn update(&self, state: &Mutex<State>, held: Option<Position>) -> Arc<EncodedUpdate> {
+    pub(super) async fn update(
+        &self,
+        state: &Mutex<PublishedState>,
+        held: Option<Position>,
+    ) -> Arc<EncodedUpdate> {
         let wanted = {
             let state = state.lock();
             let to = state.position();
             let held = held.filter(|held| held.epoch == to.epoch && held.revision <= to.revision);
             held.map(|held| held.revision)
                 .filter(|from| state.remembers(*from))
-                .map(|from| Wanted { from, to })
+                .map(|from| DeltaRequest { from, to })
         };
         match wanted {
             Some(wanted) => self.delta(state, wanted).await,
@@ -60,7 +64,7 @@ impl Encoder {
     /// What the buckets hold that differ from a data plane's; `None` when the head has moved on.
     pub(super) async fn repair(
         &self,
-        state: &Mutex<State>,
+        state: &Mutex<PublishedState>,
         held: Position,
         theirs: &[Root],
     ) -> Option<Arc<EncodedUpdate>> {
@@ -82,7 +86,7 @@ impl Encoder {
         }
     }
 
-    async fn delta(&self, state: &Mutex<State>, wanted: Wanted) -> Arc<EncodedUpdate> {
+    async fn delta(&self, state: &Mutex<PublishedState>, wanted: DeltaRequest) -> Arc<EncodedUpdate> {
         let encoding = self.encoding(wanted);
         let encoded = encoding.get_or_init(|| async {
             let material = {
@@ -95,7 +99,7 @@ impl Encoder {
         Arc::clone(encoded.await)
     }
 
-    fn encoding(&self, wanted: Wanted) -> Encoding {
+    fn encoding(&self, wanted: DeltaRequest) -> Encoding {
         let mut deltas = self.deltas.lock();
         if let Some((_, encoding)) = deltas.iter().find(|(known, _)| *known == wanted) {
             return Arc::clone(encoding);
@@ -109,7 +113,7 @@ impl Encoder {
     }
 
     /// A snapshot at the head as it is now, or as it will be: while others are encoded it may move.
-    async fn snapshot(&self, state: &Mutex<State>) -> Arc<EncodedUpdate> {
+    async fn snapshot(&self, state: &Mutex<PublishedState>) -> Arc<EncodedUpdate> {
         let asked = state.lock().position();
         let _alone = self.large.lock().await;
         let kept = self.snapshot.lock().clone();
@@ -126,7 +130,7 @@ impl Encoder {
     }
 
     /// Compressing a large snapshot takes a core for a while: not one that serves sockets.
-    async fn encode(&self, material: Material) -> Arc<EncodedUpdate> {
+    async fn encode(&self, material: UpdateParts) -> Arc<EncodedUpdate> {
         self.metrics.updates_encoded.with_label_values(&[material.mode.as_str()]).inc();
         let encode = move || {
             let payload = material.payload();
@@ -170,7 +174,7 @@ mod tests {
     async fn of_many_who_ask_while_the_head_moves_few_make_it_encode() {
         let metrics = crate::metrics::Metrics::new(&prometheus::Registry::new()).unwrap().cluster;
         let encoder = Arc::new(Encoder::new(metrics.clone()));
-        let state = Arc::new(Mutex::new(State::new(head(0), Vec::new())));
+        let state = Arc::new(Mutex::new(PublishedState::new(head(0), Vec::new())));
         let mut asking = tokio::task::JoinSet::new();
         for _ in 0..200 {
             let (encoder, state) = (Arc::clone(&encoder), Arc::clone(&state));

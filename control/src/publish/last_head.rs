@@ -19,7 +19,7 @@ const FILE: &str = "last_head.json";
 pub(super) struct LastHead {
     pub(super) epoch: Uuid,
     pub(super) revision: u64,
-    pub(super) stamp: Uuid,
+    pub(super) commit_token: Uuid,
     /// How many entities were published.
     pub(super) entities: usize,
 }
@@ -30,7 +30,7 @@ pub(super) struct LastHeadFile(Option<PathBuf>);
 
 impl LastHead {
     pub(super) const fn new(head: Head, entities: usize) -> Self {
-        Self { epoch: head.epoch, revision: head.revision, stamp: head.stamp, entities }
+        Self { epoch: head.epoch, revision: head.revision, commit_token: head.commit_token, entities }
     }
 
     /// Whether the database, which is at `head`, lacks this head of its history.
@@ -39,11 +39,11 @@ impl LastHead {
             return Ok(false);
         }
         if self.revision >= head.revision {
-            return Ok(self.revision > head.revision || self.stamp != head.stamp);
+            return Ok(self.revision > head.revision || self.commit_token != head.commit_token);
         }
         // A revision that was trimmed says nothing.
-        let stamp = store.stamp_of(self.revision).await?;
-        Ok(stamp.is_some_and(|stamp| stamp != self.stamp))
+        let commit_token = store.stamp_of(self.revision).await?;
+        Ok(commit_token.is_some_and(|commit_token| commit_token != self.commit_token))
     }
 }
 

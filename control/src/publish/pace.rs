@@ -3,7 +3,7 @@
 //! A push costs a control plane some 30 us for each data plane. The first changes of a burst go out as they
 //! come; a burst that continues is gathered, so that pushing takes no more than a share of one processor
 //! however many data planes there are. With few of them nothing is ever gathered, and no change waits for
-//! longer than [`LONGEST`].
+//! longer than [`MAX_INTERVAL`].
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const BURST: u32 = 4;
 /// Between the pushes of a burst that continues, for each data plane.
 const EACH: Duration = Duration::from_micros(100);
 /// Between them at most.
-const LONGEST: Duration = Duration::from_millis(200);
+const MAX_INTERVAL: Duration = Duration::from_millis(200);
 
 /// When the next push is due.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Pace {
 }
 
 fn interval(data_planes: usize) -> Duration {
-    EACH.saturating_mul(u32::try_from(data_planes).unwrap_or(u32::MAX)).min(LONGEST)
+    EACH.saturating_mul(u32::try_from(data_planes).unwrap_or(u32::MAX)).min(MAX_INTERVAL)
 }
 
 #[cfg(test)]
@@ -79,7 +79,10 @@ mod tests {
     #[test]
     fn no_change_waits_for_longer_than_the_longest() {
         let pushed = pushes(1_000_000);
-        assert!(pushed[4..].windows(2).all(|pair| pair[1] - pair[0] == LONGEST.as_millis()), "{pushed:?}");
+        assert!(
+            pushed[4..].windows(2).all(|pair| pair[1] - pair[0] == MAX_INTERVAL.as_millis()),
+            "{pushed:?}"
+        );
     }
 
     #[test]

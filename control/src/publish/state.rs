@@ -11,7 +11,7 @@ use wire::{BucketSet, Digest, EntityHash, Key, Mode, Position, Record, Root};
 use super::chain::follow;
 use super::entities::Entities;
 use super::fleet_guard::Size;
-use crate::store::{Change, Head};
+use crate::store::{Head, LoggedChange};
 
 /// Changes kept in memory; what is older is read from the log.
 const REMEMBERED: usize = 4096;
@@ -21,22 +21,22 @@ const RECALLED: Duration = Duration::from_secs(30);
 
 /// The configuration at one revision.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct PublishedState {
     head: Head,
     root: Root,
     entities: Entities,
     digest: Digest,
     /// The newest changes, oldest first.
-    changes: VecDeque<Change>,
+    changes: VecDeque<LoggedChange>,
     /// Every change after this one is in `changes`.
     since: Head,
     /// When changes were last read back from the log.
     recalled: Option<Instant>,
 }
 
-/// What an update is made of: references, of which [`Material::payload`] makes the bytes, since that takes long.
+/// What an update is made of: references, of which [`UpdateParts::payload`] makes the bytes, since that takes long.
 #[derive(Debug)]
-pub(super) struct Material {
+pub(super) struct UpdateParts {
     pub(super) mode: Mode,
     pub(super) from: u64,
     pub(super) to: Position,
@@ -50,7 +50,7 @@ enum Content {
     Buckets(BucketSet, Vec<(Key, Option<Bytes>)>),
 }
 
-impl Material {
+impl UpdateParts {
     /// The records, encoded.
     pub(super) fn payload(&self) -> Bytes {
         let mut payload = BytesMut::new();
@@ -71,7 +71,7 @@ impl Material {
     }
 }
 
-impl State {
+impl PublishedState {
     pub(super) fn new(head: Head, entities: Vec<(Key, Bytes)>) -> Self {
         let mut digest = Digest::new();
         let entities: Entities = entities.into_iter().collect();
@@ -100,17 +100,19 @@ impl State {
     }
 
     /// Whether this is known to be a revision on the way here.
-    pub(super) fn has(&self, revision: u64, stamp: Uuid) -> bool {
+    pub(super) fn has(&self, revision: u64, commit_token: Uuid) -> bool {
         if revision == self.head.revision {
-            return stamp == self.head.stamp;
+            return commit_token == self.head.commit_token;
         }
         let at = self.changes.partition_point(|change| change.revision < revision);
-        self.changes.get(at).is_some_and(|change| change.revision == revision && change.stamp == stamp)
+        self.changes
+            .get(at)
+            .is_some_and(|change| change.revision == revision && change.commit_token == commit_token)
     }
 
     /// Takes in the changes that lead to `head`, in their order. After each superseded one must come the one that
     /// superseded it.
-    pub(super) fn advance(&mut self, head: Head, changes: Vec<Change>) {
+    pub(super) fn advance(&mut self, head: Head, changes: Vec<LoggedChange>) {
         for change in changes {
             if change.superseded {
                 self.changes.push_back(change);
@@ -125,7 +127,7 @@ impl State {
         }
         self.head = head;
         self.root = self.digest.root();
-        self.forget();
+        self.evict();
     }
 
     /// Whether all that leads on from `revision` is in memory.
@@ -136,7 +138,7 @@ impl State {
     /// Takes back into memory `log`, which was read up to the revision `read` and holds all after `from`.
     /// Answers how far the log must be read on for that: meanwhile more may have been forgotten. Takes nothing,
     /// if the log does not reach back that far any more, or is another history's.
-    pub(super) fn recall(&mut self, from: u64, read: u64, log: &mut Vec<Change>) -> Option<u64> {
+    pub(super) fn restore(&mut self, from: u64, read: u64, log: &mut Vec<LoggedChange>) -> Option<u64> {
         if self.remembers(from) {
             return None;
         }
@@ -144,8 +146,8 @@ impl State {
             return Some(self.since.revision);
         }
         log.truncate(log.partition_point(|change| change.revision <= self.since.revision));
-        let stamp = log.first()?.previous;
-        let begin = Head { revision: from, stamp, ..self.head };
+        let commit_token = log.first()?.previous;
+        let begin = Head { revision: from, commit_token, ..self.head };
         if follow(begin, log) == Ok(Head { epoch: self.head.epoch, ..self.since }) {
             log.drain(..).rev().for_each(|change| self.changes.push_front(change));
             self.since = begin;
@@ -155,7 +157,7 @@ impl State {
     }
 
     /// What leads from revision `from` to the head; from nothing, a snapshot.
-    pub(super) fn material(&self, from: Option<u64>) -> Material {
+    pub(super) fn material(&self, from: Option<u64>) -> UpdateParts {
         match from.filter(|revision| self.remembers(*revision)) {
             Some(from) => self.delta(from),
             None => self.snapshot(),
@@ -163,7 +165,7 @@ impl State {
     }
 
     /// All that the buckets hold that differ from `theirs`, when the head is at `revision`.
-    pub(super) fn repair(&mut self, revision: u64, theirs: &[Root]) -> Option<Material> {
+    pub(super) fn repair(&mut self, revision: u64, theirs: &[Root]) -> Option<UpdateParts> {
         if revision != self.head.revision {
             return None;
         }
@@ -171,41 +173,41 @@ impl State {
         let keys = buckets.iter().flat_map(|bucket| self.digest.bucket_keys(bucket));
         let entities = keys.map(|key| (key, self.entities.get(&key).cloned())).collect();
         let content = Content::Buckets(buckets, entities);
-        Some(Material { mode: Mode::Repair, from: revision, to: self.position(), content })
+        Some(UpdateParts { mode: Mode::Repair, from: revision, to: self.position(), content })
     }
 
-    fn snapshot(&self) -> Material {
+    fn snapshot(&self) -> UpdateParts {
         let content = Content::All(self.entities.clone());
-        Material { mode: Mode::Snapshot, from: 0, to: self.position(), content }
+        UpdateParts { mode: Mode::Snapshot, from: 0, to: self.position(), content }
     }
 
     /// Of several changes of one entity the last counts; of one whose bytes the log has blanked, what is held now.
-    fn delta(&self, from: u64) -> Material {
+    fn delta(&self, from: u64) -> UpdateParts {
         let first = self.changes.partition_point(|change| change.revision <= from);
         let changed = self.changes.range(first..).map(|change| match change.superseded {
             true => (change.key, self.entities.get(&change.key).cloned()),
             false => (change.key, change.value.clone()),
         });
         let content = Content::Changed(changed.collect());
-        Material { mode: Mode::Delta, from, to: self.position(), content }
+        UpdateParts { mode: Mode::Delta, from, to: self.position(), content }
     }
 
     /// Forgets the oldest changes, whole revisions only, so that what is remembered has no gap; and only as long
     /// as enough is left: one revision may have had 100,000 changes, and most data planes are but one behind.
-    pub(super) fn forget(&mut self) {
+    pub(super) fn evict(&mut self) {
         if self.recalled.is_some_and(|at| at.elapsed() < RECALLED) {
             return;
         }
         self.recalled = None;
         while self.changes.len() > REMEMBERED {
-            let oldest = self.changes.front().map(|change| (change.revision, change.stamp));
-            let Some((revision, stamp)) = oldest else { return };
+            let oldest = self.changes.front().map(|change| (change.revision, change.commit_token));
+            let Some((revision, commit_token)) = oldest else { return };
             let count = self.changes.partition_point(|change| change.revision <= revision);
             if self.changes.len() - count < REMEMBERED {
                 break;
             }
             self.changes.drain(..count);
-            self.since = Head { revision, stamp, ..self.head };
+            self.since = Head { revision, commit_token, ..self.head };
         }
         self.changes.shrink_to(2 * REMEMBERED);
     }
@@ -217,21 +219,21 @@ pub(super) mod fixture {
     use super::*;
 
     pub(in super::super) fn head(revision: u64) -> Head {
-        Head { epoch: Uuid::from_u128(1), revision, stamp: stamp(revision) }
+        Head { epoch: Uuid::from_u128(1), revision, commit_token: commit_token(revision) }
     }
 
-    pub(in super::super) fn change(revision: u64, id: u8, value: Option<&[u8]>) -> Change {
-        Change {
+    pub(in super::super) fn change(revision: u64, id: u8, value: Option<&[u8]>) -> LoggedChange {
+        LoggedChange {
             revision,
-            stamp: stamp(revision),
-            previous: stamp(revision - 1),
+            commit_token: commit_token(revision),
+            previous: commit_token(revision - 1),
             key: Key::route(Uuid::from_u128(u128::from(id))),
             value: value.map(Bytes::copy_from_slice),
             superseded: false,
         }
     }
 
-    fn stamp(revision: u64) -> Uuid {
+    fn commit_token(revision: u64) -> Uuid {
         Uuid::from_u128(revision.into())
     }
 }
@@ -244,11 +246,11 @@ mod tests {
     use super::fixture::{change, head};
     use super::*;
 
-    fn empty() -> State {
-        State::new(head(0), Vec::new())
+    fn empty() -> PublishedState {
+        PublishedState::new(head(0), Vec::new())
     }
 
-    fn apply(entities: &mut BTreeMap<Key, Vec<u8>>, material: &Material) {
+    fn apply(entities: &mut BTreeMap<Key, Vec<u8>>, material: &UpdateParts) {
         if material.mode == Mode::Snapshot {
             entities.clear();
         }
@@ -263,26 +265,27 @@ mod tests {
 
     #[test]
     fn a_log_that_was_trimmed_leads_to_a_snapshot() {
-        let mut state = State::new(head(9), Vec::new());
+        let mut state = PublishedState::new(head(9), Vec::new());
         let holes: [&[u64]; 4] = [&[6, 7, 8, 9], &[4, 5, 7, 8, 9], &[4, 5, 6, 7, 8], &[]];
         for hole in holes {
-            assert_eq!(state.recall(3, 3, &mut Vec::new()), Some(9), "it must be read");
+            assert_eq!(state.restore(3, 3, &mut Vec::new()), Some(9), "it must be read");
             let mut log: Vec<_> = hole.iter().map(|revision| change(*revision, 1, None)).collect();
-            assert_eq!(state.recall(3, 9, &mut log), None);
+            assert_eq!(state.restore(3, 9, &mut log), None);
             assert_eq!(state.material(Some(3)).mode, Mode::Snapshot, "{hole:?}");
         }
         let mut whole: Vec<_> = (4..=9).map(|revision| change(revision, 1, None)).collect();
-        assert_eq!(state.recall(3, 9, &mut whole), None);
+        assert_eq!(state.restore(3, 9, &mut whole), None);
         assert_eq!(state.material(Some(3)).mode, Mode::Delta);
     }
 
     #[test]
     fn a_log_of_another_history_leads_to_a_snapshot() {
-        let mut state = State::new(Head { stamp: Uuid::from_u128(99), ..head(9) }, Vec::new());
+        let mut state =
+            PublishedState::new(Head { commit_token: Uuid::from_u128(99), ..head(9) }, Vec::new());
         let mut log: Vec<_> = (4..=9).map(|revision| change(revision, 1, None)).collect();
-        assert_eq!(state.recall(3, 9, &mut log), None);
+        assert_eq!(state.restore(3, 9, &mut log), None);
         assert_eq!(state.material(Some(3)).mode, Mode::Snapshot);
-        assert!(!state.has(9, head(9).stamp) && state.has(9, Uuid::from_u128(99)));
+        assert!(!state.has(9, head(9).commit_token) && state.has(9, Uuid::from_u128(99)));
     }
 
     #[test]
@@ -293,7 +296,7 @@ mod tests {
         assert_eq!(state.material(Some(0)).mode, Mode::Delta);
         let last = REMEMBERED as u64 + 1;
         (2..last).for_each(|revision| state.advance(head(revision), vec![change(revision, 1, None)]));
-        assert!(state.remembers(0) && state.has(1, head(1).stamp));
+        assert!(state.remembers(0) && state.has(1, head(1).commit_token));
         state.advance(head(last), vec![change(last, 1, None)]);
         assert!(!state.remembers(0) && state.remembers(1));
         assert_eq!(state.changes.len(), REMEMBERED);
@@ -324,7 +327,7 @@ mod tests {
             edits in proptest::collection::vec((any::<u8>(), proptest::option::of(any::<[u8; 2]>())), 1..30),
             recalled in 0_usize..30,
         ) {
-            let log: Vec<Change> = (1..).zip(&edits).map(|(revision, (id, value))| {
+            let log: Vec<LoggedChange> = (1..).zip(&edits).map(|(revision, (id, value))| {
                 change(revision, id % 8, value.as_ref().map(|value| &value[..]))
             }).collect();
             let recalled = recalled.min(log.len());
@@ -339,10 +342,10 @@ mod tests {
                 replay.advance(head(index as u64 + 1), vec![change.clone()]);
             }
             // A control plane that starts at `recalled` and reads the log back from the beginning.
-            let mut state = State::new(state.head(), state.entities.iter().map(|(key, bytes)| (*key, bytes.clone())).collect());
+            let mut state = PublishedState::new(state.head(), state.entities.iter().map(|(key, bytes)| (*key, bytes.clone())).collect());
             state.advance(head(log.len() as u64), log[recalled..].to_vec());
             prop_assert_eq!(state.remembers(0), recalled == 0);
-            state.recall(0, recalled as u64, &mut log[..recalled].to_vec());
+            state.restore(0, recalled as u64, &mut log[..recalled].to_vec());
             prop_assert_eq!(state.position(), replay.position());
             let mut wanted = BTreeMap::new();
             apply(&mut wanted, &state.snapshot());

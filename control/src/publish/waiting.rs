@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::chain::follow;
-use super::state::State;
-use crate::store::{Change, Commit, Head};
+use super::state::PublishedState;
+use crate::store::{Commit, Head, LoggedChange};
 
 /// Commits of this process, and whether the database may have more.
 #[derive(Debug, Default)]
@@ -47,13 +47,13 @@ impl Waiting {
     }
 
     /// Forgets what `state` has.
-    pub(super) fn forget_known(&mut self, state: &State) {
-        self.commits.retain(|revision, commit| !state.has(*revision, commit.head.stamp));
+    pub(super) fn forget_known(&mut self, state: &PublishedState) {
+        self.commits.retain(|revision, commit| !state.has(*revision, commit.head.commit_token));
     }
 
     /// Takes what leads on from `head`, without a gap and in its history: the head that it leads to, and the
     /// changes.
-    pub(super) fn lead_on(&mut self, head: Head) -> Option<(Head, Vec<Change>)> {
+    pub(super) fn lead_on(&mut self, head: Head) -> Option<(Head, Vec<LoggedChange>)> {
         let (mut at, mut changes) = (head, Vec::new());
         while let Some(commit) = self.commits.remove(&(at.revision + 1)) {
             if follow(at, &commit.changes) != Ok(commit.head) {
@@ -114,9 +114,10 @@ mod tests {
 
     #[test]
     fn another_history_is_for_the_database() {
-        for other in
-            [Head { epoch: Uuid::from_u128(2), ..head(5) }, Head { stamp: Uuid::from_u128(99), ..head(5) }]
-        {
+        for other in [
+            Head { epoch: Uuid::from_u128(2), ..head(5) },
+            Head { commit_token: Uuid::from_u128(99), ..head(5) },
+        ] {
             let mut waiting = Waiting::default();
             waiting.commit(commit(6));
             assert!(waiting.lead_on(other).is_none());
@@ -126,7 +127,7 @@ mod tests {
 
     #[test]
     fn what_was_published_meanwhile_is_forgotten_and_what_has_its_number_alone_is_not() {
-        let mut state = State::new(head(4), Vec::new());
+        let mut state = PublishedState::new(head(4), Vec::new());
         state.advance(head(5), vec![change(5, 1, None)]);
         state.advance(head(6), vec![change(6, 1, None)]);
         let mut waiting = Waiting::default();
@@ -134,7 +135,7 @@ mod tests {
         waiting.commit(commit(6));
         waiting.forget_known(&state);
         assert!(waiting.is_empty());
-        let other = Head { stamp: Uuid::from_u128(99), ..head(5) };
+        let other = Head { commit_token: Uuid::from_u128(99), ..head(5) };
         waiting.commit(Commit { head: other, ..commit(5) });
         waiting.forget_known(&state);
         assert!(waiting.lead_on(state.head()).is_none());

@@ -7,7 +7,7 @@ use wire::Kind;
 
 use super::rows::Table;
 use super::{StoreError, unique_or};
-use crate::snapshot;
+use crate::published;
 
 impl Table for Entity {
     const KIND: Kind = Kind::CA_CERTIFICATE;
@@ -24,7 +24,7 @@ impl Table for Entity {
     }
 
     fn bytes(row: &Model) -> Vec<u8> {
-        snapshot::ca_certificate_bytes(row)
+        published::ca_certificate_bytes(row)
     }
 
     fn not_put(row: &Model, error: StoreError) -> StoreError {

@@ -11,7 +11,7 @@ use wire::Kind;
 use super::rows::{self, Rows, Table};
 use super::write::{Write, Written};
 use super::{StoreError, is_foreign_key, unique_or, within};
-use crate::snapshot;
+use crate::published;
 
 impl Table for Entity {
     const KIND: Kind = Kind::CERTIFICATE;
@@ -28,7 +28,7 @@ impl Table for Entity {
     }
 
     fn bytes(row: &Model) -> Vec<u8> {
-        snapshot::certificate_bytes(row)
+        published::certificate_bytes(row)
     }
 
     fn not_put(row: &Model, error: StoreError) -> StoreError {

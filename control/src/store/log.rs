@@ -26,16 +26,16 @@ pub struct Head {
     pub revision: u64,
     /// Made at random by the last write: a database that was put back to the past and written again has the
     /// epoch, and may have the revision, but not the stamp. Nil before the first write.
-    pub stamp: Uuid,
+    pub commit_token: Uuid,
 }
 
 /// One change of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct LoggedChange {
     /// The revision that it belongs to.
     pub revision: u64,
     /// The stamp of that revision.
-    pub stamp: Uuid,
+    pub commit_token: Uuid,
     /// The stamp of the revision before.
     pub previous: Uuid,
     /// What was changed.
@@ -60,14 +60,14 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn changes(&self, from: u64, to: u64) -> Result<Vec<Change>, StoreError> {
+    pub async fn changes(&self, from: u64, to: u64) -> Result<Vec<LoggedChange>, StoreError> {
         // By pages: a revision may have 100,000 changes, and a row takes many times the memory of its bytes.
         let (mut changes, mut after) = (Vec::new(), (from, i32::MAX));
         loop {
             let rows = within(log_page(after, to).all(self.database())).await?;
             let last = rows.last().map(|row| (row.revision.unsigned_abs(), row.ordinal));
             let full = rows.len() == ROWS;
-            changes.extend(rows.into_iter().map(Change::from));
+            changes.extend(rows.into_iter().map(LoggedChange::from));
             match last.filter(|_| full) {
                 Some(last) => after = last,
                 None => return Ok(changes),
@@ -97,7 +97,7 @@ impl Store {
     /// When the database cannot be read.
     pub async fn stamp_of(&self, revision: u64) -> Result<Option<Uuid>, StoreError> {
         let first = entity::config_change::Entity::find_by_id((signed(revision), 0));
-        Ok(within(first.one(self.database())).await?.map(|row| row.stamp.unwrap_or_default()))
+        Ok(within(first.one(self.database())).await?.map(|row| row.commit_token.unwrap_or_default()))
     }
 
     /// The epoch that an operator has confirmed for the fleet.
@@ -170,11 +170,11 @@ impl Store {
     }
 }
 
-impl From<entity::config_change::Model> for Change {
+impl From<entity::config_change::Model> for LoggedChange {
     fn from(row: entity::config_change::Model) -> Self {
         Self {
             revision: row.revision.unsigned_abs(),
-            stamp: row.stamp.unwrap_or_default(),
+            commit_token: row.commit_token.unwrap_or_default(),
             previous: row.previous.unwrap_or_default(),
             key: Key { kind: Kind(u8::try_from(row.kind).unwrap_or_default()), id: row.id },
             superseded: row.op == secrets::SUPERSEDED,
@@ -221,7 +221,11 @@ async fn publish<T: Table>(read: &Transaction, published: &mut Vec<(Key, Bytes)>
 pub(super) async fn head(connection: &impl ConnectionTrait) -> Result<Head, DbErr> {
     let row = entity::config_head::Entity::find_by_id(1).one(connection).await?;
     let row = row.ok_or_else(no_head)?;
-    Ok(Head { epoch: row.epoch, revision: row.revision.unsigned_abs(), stamp: row.stamp.unwrap_or_default() })
+    Ok(Head {
+        epoch: row.epoch,
+        revision: row.revision.unsigned_abs(),
+        commit_token: row.commit_token.unwrap_or_default(),
+    })
 }
 
 pub(super) fn no_head() -> DbErr {

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::file::{self, DatabaseFile};
 use super::pool::Pool;
-use super::{DEADLINE, Shared, Store};
+use super::{DEADLINE, Store, StoreParts};
 
 /// Connections to PostgreSQL; an Admin write holds one for the time of a commit.
 const CONNECTIONS: u32 = 16;
@@ -29,7 +29,7 @@ const ABANDONED: &str = "15s";
 /// PostgreSQL ends a statement after this time, also when nobody waits for its answer any more: [`DEADLINE`].
 const STATEMENT: &str = "5s";
 /// A connection that was used within this time is taken to be good.
-const FRESH: Duration = Duration::from_secs(1);
+const RECENTLY_USED: Duration = Duration::from_secs(1);
 /// Names the lock under which control planes that start at the same time migrate one after the other.
 const MIGRATION_LOCK: i64 = 0x0067_6962_626f_6e01;
 
@@ -110,7 +110,7 @@ impl Store {
             Address::Postgres(_) => (None, None),
         };
         Ok(Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(StoreParts {
                 pool,
                 address,
                 file,
@@ -118,7 +118,7 @@ impl Store {
                 writer: Mutex::new(()),
                 name: Uuid::new_v4().simple().to_string(),
                 commits: broadcast::Sender::new(COMMITS),
-                heard: watch::Sender::new(0),
+                notified: watch::Sender::new(0),
             }),
         })
     }
@@ -224,7 +224,7 @@ fn pool_options<DB: Database>() -> PoolOptions<DB> {
         .test_before_acquire(false)
         .before_acquire(|connection: &mut DB::Connection, about| {
             Box::pin(async move {
-                if about.idle_for >= FRESH {
+                if about.idle_for >= RECENTLY_USED {
                     connection.ping().await?;
                 }
                 Ok(true)

@@ -54,7 +54,8 @@ async fn look_up(store: &Store, head: Head, error: StoreError) -> Result<bool, S
 }
 
 async fn holds(connection: &impl ConnectionTrait, head: Head) -> Result<bool, DbErr> {
-    let first = Entity::find_by_id((signed(head.revision), 0)).filter(Column::Stamp.eq(head.stamp));
+    let first =
+        Entity::find_by_id((signed(head.revision), 0)).filter(Column::CommitToken.eq(head.commit_token));
     first.one(connection).await.map(|row| row.is_some())
 }
 

@@ -10,7 +10,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 use uuid::Uuid;
 use wire::Kind;
 
-use super::log::{Change, signed};
+use super::log::{LoggedChange, signed};
 use super::write::ROWS;
 use entity::config_change::{Column, Entity};
 
@@ -21,7 +21,10 @@ pub(super) const SUPERSEDED: i16 = 3;
 const SECRET: [Kind; 1] = [Kind::CERTIFICATE];
 
 /// Blanks the changes that these supersede.
-pub(super) async fn blank_superseded(rows: &impl ConnectionTrait, changes: &[Change]) -> Result<(), DbErr> {
+pub(super) async fn blank_superseded(
+    rows: &impl ConnectionTrait,
+    changes: &[LoggedChange],
+) -> Result<(), DbErr> {
     let Some(revision) = changes.first().map(|change| change.revision) else { return Ok(()) };
     for kind in SECRET {
         let of_kind = changes.iter().filter(|change| change.key.kind == kind);

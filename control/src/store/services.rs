@@ -8,7 +8,7 @@ use wire::Kind;
 use super::references::{self, Reference};
 use super::rows::Table;
 use super::{StoreError, is_foreign_key, unique_or};
-use crate::snapshot;
+use crate::published;
 
 impl Table for Entity {
     const KIND: Kind = Kind::SERVICE;
@@ -25,7 +25,7 @@ impl Table for Entity {
     }
 
     fn bytes(row: &Model) -> Vec<u8> {
-        snapshot::service_bytes(row)
+        published::service_bytes(row)
     }
 
     fn references(row: &Model) -> Vec<Reference> {

@@ -7,7 +7,7 @@ use wire::Kind;
 
 use super::rows::{Child, Table};
 use super::{StoreError, is_foreign_key, unique_or};
-use crate::snapshot;
+use crate::published;
 
 impl Table for Entity {
     const KIND: Kind = Kind::SNI;
@@ -24,7 +24,7 @@ impl Table for Entity {
     }
 
     fn bytes(row: &Model) -> Vec<u8> {
-        snapshot::sni_bytes(row)
+        published::sni_bytes(row)
     }
 
     fn not_put(row: &Model, error: StoreError) -> StoreError {

@@ -8,9 +8,9 @@ use tokio::sync::MutexGuard;
 use uuid::Uuid;
 use wire::{EntityHash, Key};
 
-use super::log::{self, Change, Head};
+use super::log::{self, Head, LoggedChange};
 use super::pool::{Purpose, Transaction};
-use super::{DEADLINE, Store, StoreError, heard, outcome, secrets, within};
+use super::{DEADLINE, Store, StoreError, notified, outcome, secrets, within};
 
 /// Rows of one statement: SQLite binds 32,766 values at most, and no table has more than 30 columns.
 pub(super) const ROWS: usize = 1000;
@@ -30,7 +30,7 @@ pub struct Commit {
     /// The head that it made.
     pub head: Head,
     /// Its changes, in their order; at least one.
-    pub changes: Arc<[Change]>,
+    pub changes: Arc<[LoggedChange]>,
 }
 
 /// A write under way; dropped without [`Write::commit`], it leaves nothing.
@@ -90,11 +90,17 @@ impl Write<'_> {
             return Ok(within(log::head(&self.transaction)).await?.revision);
         }
         let (head, previous) = within(move_head(&self.transaction, &self.store.shared.name)).await?;
-        let Head { revision, stamp, .. } = head;
+        let Head { revision, commit_token, .. } = head;
         let changes = self.changes.into_iter();
-        let changes =
-            changes.map(|(key, value)| Change { revision, stamp, previous, key, value, superseded: false });
-        let changes: Arc<[Change]> = changes.collect();
+        let changes = changes.map(|(key, value)| LoggedChange {
+            revision,
+            commit_token,
+            previous,
+            key,
+            value,
+            superseded: false,
+        });
+        let changes: Arc<[LoggedChange]> = changes.collect();
         for (some, first) in changes.chunks(ROWS).zip((0..).step_by(ROWS)) {
             let rows = some.iter().zip(first..).map(|(change, ordinal)| row(change, ordinal));
             let insert = entity::config_change::Entity::insert_many(rows);
@@ -120,19 +126,19 @@ async fn move_head(transaction: &Transaction, name: &str) -> Result<(Head, Uuid)
                    RETURNING epoch, revision, previous"
             .to_owned();
     if backend == DatabaseBackend::Postgres {
-        sql.push_str(&heard::notice(name));
+        sql.push_str(&notified::notice(name));
     }
-    let stamp = Uuid::new_v4();
-    let statement = Statement::from_sql_and_values(backend, sql, [stamp.into()]);
+    let commit_token = Uuid::new_v4();
+    let statement = Statement::from_sql_and_values(backend, sql, [commit_token.into()]);
     let row = transaction.query_one_raw(statement).await?.ok_or_else(log::no_head)?;
     let revision: i64 = row.try_get("", "revision")?;
     let previous: Option<Uuid> = row.try_get("", "previous")?;
-    let head = Head { epoch: row.try_get("", "epoch")?, revision: revision.unsigned_abs(), stamp };
+    let head = Head { epoch: row.try_get("", "epoch")?, revision: revision.unsigned_abs(), commit_token };
     Ok((head, previous.unwrap_or_default()))
 }
 
-fn row(change: &Change, ordinal: i32) -> entity::config_change::ActiveModel {
-    let Change { key, value, .. } = change;
+fn row(change: &LoggedChange, ordinal: i32) -> entity::config_change::ActiveModel {
+    let LoggedChange { key, value, .. } = change;
     let hash = value.as_ref().map(|bytes| EntityHash::of(*key, bytes).0.to_vec());
     entity::config_change::ActiveModel {
         revision: Set(i64::try_from(change.revision).unwrap_or(i64::MAX)),
@@ -142,7 +148,7 @@ fn row(change: &Change, ordinal: i32) -> entity::config_change::ActiveModel {
         op: Set(if value.is_some() { 1 } else { 2 }),
         bytes: Set(value.as_deref().unwrap_or_default().to_vec()),
         hash: Set(hash.unwrap_or_default()),
-        stamp: Set(Some(change.stamp)),
+        commit_token: Set(Some(change.commit_token)),
         previous: Set((!change.previous.is_nil()).then_some(change.previous)),
     }
 }

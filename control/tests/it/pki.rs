@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use node::identity::{Identity, Leaf, Role};
+use node::identity::{Identity, PeerCertificate, Role};
 use testkit::postgres;
 
 const ID: &str = "2b0a4b6e-6f5c-4a4e-9d0f-4f5a0d1f7a11";
@@ -31,7 +31,7 @@ pub(crate) fn say(folder: &Path, arguments: &[&str], variables: &[(&str, &str)])
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn leaf(folder: &Path, name: &str) -> Leaf {
+fn leaf(folder: &Path, name: &str) -> PeerCertificate {
     let file = |end: &str| folder.join(format!("{name}.{end}"));
     Identity::load(&file("crt"), &file("key")).unwrap().leaf().clone()
 }
@@ -57,7 +57,7 @@ fn an_authority_gives_each_node_a_pair_of_its_own() {
     for key in ["pki/ca.key", "pki/edge_1.key", "out/control.key"] {
         assert_eq!(mode(&folder.join(key)), 0o600, "{key}");
     }
-    let days = |leaf: &Leaf| (leaf.not_after - leaf.not_before) / 86_400;
+    let days = |leaf: &PeerCertificate| (leaf.not_after - leaf.not_before) / 86_400;
     assert_eq!((days(&data), days(&control)), (365, 365));
 }
 

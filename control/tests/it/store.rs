@@ -148,14 +148,19 @@ async fn every_write_is_one_revision(store: Store) {
     let mut previous = Uuid::nil();
     for revision in 1..=4 {
         let commit = commits.recv().await.unwrap();
-        let stamp = commit.head.stamp;
-        assert_eq!(commit.head, store::Head { revision, stamp, ..store.head().await.unwrap() });
+        let commit_token = commit.head.commit_token;
+        assert_eq!(commit.head, store::Head { revision, commit_token, ..store.head().await.unwrap() });
         assert_eq!(commit.changes.to_vec(), store.changes(revision - 1, revision).await.unwrap());
-        assert!(commit.changes.iter().all(|change| change.stamp == stamp && change.previous == previous));
-        assert_ne!(stamp, previous);
-        previous = stamp;
+        assert!(
+            commit
+                .changes
+                .iter()
+                .all(|change| change.commit_token == commit_token && change.previous == previous)
+        );
+        assert_ne!(commit_token, previous);
+        previous = commit_token;
     }
-    assert_eq!(store.head().await.unwrap().stamp, previous);
+    assert_eq!(store.head().await.unwrap().commit_token, previous);
     let keys: Vec<_> = store.changes(1, 4).await.unwrap().into_iter().map(|change| change.key).collect();
     let (service, route) = (Key::service(Uuid::from_u128(1)), Key::route(Uuid::from_u128(2)));
     assert_eq!(keys, [route, service, route]);
@@ -351,14 +356,14 @@ async fn a_commit_through_another_store_is_heard() {
     let url = postgres::shared().database();
     let (ours, other) =
         (stage(&url, tempfile::tempdir().unwrap()).await.store, Store::open(&url).await.unwrap());
-    let mut heard = ours.heard();
+    let mut notified = ours.notified();
     let listening = ours.listen();
     let committed = async {
         // Until listening has begun, a commit may go unheard.
         for id in 1.. {
             let revision = other.services().insert(service(id, &id.to_string())).await.unwrap().revision;
             let within = std::time::Duration::from_secs(1);
-            let newest = heard.wait_for(|newest| *newest == revision);
+            let newest = notified.wait_for(|newest| *newest == revision);
             if tokio::time::timeout(within, newest).await.is_ok() {
                 return;
             }

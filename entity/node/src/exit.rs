@@ -28,19 +28,19 @@ pub enum Code {
 
 /// The end of a program that did not go well: what was attempted, on what, and what to do.
 #[derive(Debug)]
-pub struct Failure {
+pub struct ExitError {
     /// What the process exits with.
     pub code: Code,
     /// One line for the operator.
     pub message: String,
 }
 
-/// The `main` of a program: parses the arguments, runs, and turns a [`Failure`] into its exit code.
+/// The `main` of a program: parses the arguments, runs, and turns an [`ExitError`] into its exit code.
 ///
 /// Before anything else it makes *ring* the TLS provider of the process: rustls refuses to guess where it
 /// finds features for none or several. Wrong arguments exit with [`Code::Config`], help and version with 0,
 /// a panic with [`Code::Internal`].
-pub fn main<Arguments: Parser>(run: impl FnOnce(Arguments) -> Result<(), Failure>) -> ExitCode {
+pub fn main<Arguments: Parser>(run: impl FnOnce(Arguments) -> Result<(), ExitError>) -> ExitCode {
     crate::install_tls_provider();
     logging::log_panics();
     // Nothing of what was unwound is used any more.
@@ -63,7 +63,7 @@ pub fn end_at_once() -> ! {
     std::process::exit(0)
 }
 
-impl Failure {
+impl ExitError {
     /// Bad arguments or configuration.
     pub fn config(message: impl fmt::Display) -> Self {
         Self { code: Code::Config, message: message.to_string() }
@@ -80,17 +80,17 @@ impl Failure {
     }
 }
 
-impl From<ConfigError> for Failure {
+impl From<ConfigError> for ExitError {
     fn from(error: ConfigError) -> Self {
         Self::config(error)
     }
 }
 
-impl From<anyhow::Error> for Failure {
+impl From<anyhow::Error> for ExitError {
     /// A failure or configuration error that travelled as an `anyhow` error keeps its code and what was
     /// said around it; anything else is internal.
     fn from(error: anyhow::Error) -> Self {
-        let code = if let Some(failure) = error.downcast_ref::<Failure>() {
+        let code = if let Some(failure) = error.downcast_ref::<ExitError>() {
             failure.code
         } else if error.downcast_ref::<ConfigError>().is_some() {
             Code::Config
@@ -101,13 +101,13 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for ExitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for ExitError {}
 
 impl From<Code> for ExitCode {
     fn from(code: Code) -> Self {
@@ -115,7 +115,7 @@ impl From<Code> for ExitCode {
     }
 }
 
-fn parse<Arguments: Parser>() -> Result<Arguments, Failure> {
+fn parse<Arguments: Parser>() -> Result<Arguments, ExitError> {
     Arguments::try_parse().map_err(|error| {
         if !error.use_stderr() {
             // Help and version are what was asked for, on the standard output.
@@ -123,7 +123,7 @@ fn parse<Arguments: Parser>() -> Result<Arguments, Failure> {
         }
         logging::print_line(error.render().to_string().trim_end());
         // Said already, over several lines and without the "error: " that it begins with.
-        Failure { code: Code::Config, message: String::new() }
+        ExitError { code: Code::Config, message: String::new() }
     })
 }
 
@@ -132,7 +132,7 @@ fn parse<Arguments: Parser>() -> Result<Arguments, Failure> {
 ///
 /// # Errors
 /// The standard output takes nothing for another reason, such as a full disk.
-pub fn print(text: &str) -> Result<(), Failure> {
+pub fn print(text: &str) -> Result<(), ExitError> {
     match write_line(text) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(unprintable),
@@ -143,7 +143,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
 ///
 /// # Errors
 /// The standard output does not take it, for whatever reason.
-pub fn print_once(text: &str) -> Result<(), Failure> {
+pub fn print_once(text: &str) -> Result<(), ExitError> {
     write_line(text).map_err(unprintable)
 }
 
@@ -153,11 +153,11 @@ fn write_line(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-fn unprintable(error: io::Error) -> Failure {
-    Failure::unavailable(format!("cannot write to the standard output: {error}"))
+fn unprintable(error: io::Error) -> ExitError {
+    ExitError::unavailable(format!("cannot write to the standard output: {error}"))
 }
 
-fn report(failure: &Failure) -> ExitCode {
+fn report(failure: &ExitError) -> ExitCode {
     if !failure.message.is_empty() {
         logging::print_line(&format!("error: {}", failure.message));
     }
@@ -172,12 +172,13 @@ mod tests {
 
     #[test]
     fn a_failure_keeps_its_code_inside_anyhow() {
-        let error = anyhow::Error::from(Failure::unavailable("port 8001 is in use")).context("cannot start");
-        let failure = Failure::from(error);
+        let error =
+            anyhow::Error::from(ExitError::unavailable("port 8001 is in use")).context("cannot start");
+        let failure = ExitError::from(error);
         assert_eq!(failure.code, Code::Unavailable);
         assert_eq!(failure.message, "cannot start: port 8001 is in use");
 
         let error = std::fs::read("/nonexistent").context("cannot read").unwrap_err();
-        assert_eq!(Failure::from(error).code, Code::Internal);
+        assert_eq!(ExitError::from(error).code, Code::Internal);
     }
 }

@@ -154,14 +154,14 @@ pub enum Address {
 
 /// What listeners share: their bounds and what is used of them. Cheap to clone.
 #[derive(Clone)]
-pub struct Shared {
+pub struct HttpLimiter {
     limits: Arc<Limits>,
     places: Arc<Places>,
     in_flight: Arc<Semaphore>,
     count: Arc<dyn Fn(Bound) + Send + Sync>,
 }
 
-impl Shared {
+impl HttpLimiter {
     /// For listeners that have these bounds together; `count` is called for each time that one is met.
     pub fn new(limits: Limits, count: impl Fn(Bound) + Send + Sync + 'static) -> Self {
         let count: Arc<dyn Fn(Bound) + Send + Sync> = Arc::new(count);
@@ -178,9 +178,9 @@ impl Shared {
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for HttpLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("HttpLimiter").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 

@@ -8,14 +8,14 @@
 //!   data plane cannot pose as a control plane or as another data plane. An authority is replaced as a pair
 //!   is: trusted beside the new one for a while.
 //!
-//! [`Keeper`] reads the files anew when they change.
+//! [`IdentityReloader`] reads the files anew when they change.
 //!
 //! Connections are TLS 1.3 only, and each is a full handshake: a resumed session would skip the check of the
 //! certificate, so no tickets are given out and none are kept.
 
 mod certificate;
 mod files;
-mod keeper;
+mod reloader;
 mod trust;
 mod verify;
 
@@ -29,9 +29,9 @@ use rustls::server::{NoServerSessionStorage, ServerConfig};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use serde::{Deserialize, Serialize};
 
-pub use certificate::{Fingerprint, Leaf, NodeName, NodeNameError, Role};
+pub use certificate::{Fingerprint, NodeName, NodeNameError, PeerCertificate, Role};
 pub use files::IdentityError;
-pub use keeper::{Files, Keeper, POLL};
+pub use reloader::{Files, IdentityReloader, POLL};
 pub use trust::{Authorities, Pins, Trust};
 
 use files::{CERTIFICATE, KEY, MAKE_PAIR};
@@ -48,7 +48,7 @@ const ALPN: &[u8] = b"http/1.1";
 #[derive(Clone)]
 pub struct Identity {
     certified: Arc<CertifiedKey>,
-    leaf: Leaf,
+    leaf: PeerCertificate,
 }
 
 /// How the nodes of a cluster know each other: the key `cluster.mtls` of both programs.
@@ -73,8 +73,8 @@ impl Identity {
     /// A file cannot be read, holds something else, or the key is not the certificate's.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, IdentityError> {
         let chain = files::certificates(CERTIFICATE, certificate)?;
-        let leaf =
-            Leaf::of(&chain[0]).map_err(|reason| IdentityError::new(CERTIFICATE, certificate, reason))?;
+        let leaf = PeerCertificate::of(&chain[0])
+            .map_err(|reason| IdentityError::new(CERTIFICATE, certificate, reason))?;
         let key_der = files::key(key)?;
         let signer = rustls::crypto::ring::sign::any_supported_type(&key_der)
             .map_err(|error| IdentityError::new(KEY, key, format!("{error}; {MAKE_PAIR}")))?;
@@ -87,7 +87,7 @@ impl Identity {
     }
 
     /// What the node's own certificate says.
-    pub fn leaf(&self) -> &Leaf {
+    pub fn leaf(&self) -> &PeerCertificate {
         &self.leaf
     }
 

@@ -16,6 +16,7 @@
 //! Nothing here knows a service, a route or a frame of the wire, and nothing here knows a database or a
 //! proxy.
 
+pub mod certified_key;
 pub mod config;
 pub mod descriptors;
 pub mod exit;
@@ -25,7 +26,6 @@ pub mod identity;
 pub mod link;
 pub mod logging;
 pub mod node_id;
-pub mod pair;
 pub mod status;
 pub mod text;
 pub mod tokens;

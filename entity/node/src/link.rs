@@ -31,7 +31,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config, client_async_with_config};
 
-use crate::identity::{Leaf, SERVER_NAME};
+use crate::identity::{PeerCertificate, SERVER_NAME};
 use crate::text::one_line;
 
 use count::{Counted, Traffic};
@@ -82,7 +82,7 @@ pub struct Peer {
     /// Where it connects from.
     pub address: SocketAddr,
     /// Its certificate, which it has shown to hold the key of.
-    pub certificate: Leaf,
+    pub certificate: PeerCertificate,
     /// Path and query of the request that the link began with.
     pub uri: Uri,
 }
@@ -394,10 +394,10 @@ fn websocket(limits: &Limits) -> WebSocketConfig {
         .max_frame_size(Some(limits.message))
 }
 
-fn peer_leaf(stream: &server::TlsStream<Watched<TcpStream>>) -> Result<Leaf, LinkError> {
+fn peer_leaf(stream: &server::TlsStream<Watched<TcpStream>>) -> Result<PeerCertificate, LinkError> {
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[CertificateDer<'_>]>::first);
     let certificate = certificate.ok_or(LinkError::Tls(rustls::Error::NoCertificatesPresented))?;
-    Leaf::of(certificate).map_err(LinkError::Protocol)
+    PeerCertificate::of(certificate).map_err(LinkError::Protocol)
 }
 
 /// Accepts the one path, and notes what was asked for.

@@ -38,7 +38,7 @@ const CAPACITY: usize = 1 << 20;
 static LOG: LazyLock<Log> = LazyLock::new(Log::start);
 
 /// The most that a library may say, unless the operator names it.
-const QUIET: [(&str, LevelFilter); 8] = [
+const LIBRARY_LEVELS: [(&str, LevelFilter); 8] = [
     // An error for each request that fails, through a fault of the client or of the upstream, so that under
     // a flood of those nothing else would be seen; who answers the request counts it and logs what matters.
     ("pingora_proxy", LevelFilter::OFF),
@@ -222,7 +222,7 @@ impl Default for RawLog {
 /// The directives of the operator after ours, so that theirs win; ours only raise, never lower, a level.
 fn with_quiet(directives: &str) -> String {
     let general = directives.split(',').find_map(|part| Level::from_str(part.trim()).ok());
-    let ours = QUIET.iter().filter(|(target, quiet)| {
+    let ours = LIBRARY_LEVELS.iter().filter(|(target, quiet)| {
         let named = directives.split(',').any(|part| part.trim().starts_with(target));
         // A level compares as greater the more it lets through.
         !named && general.is_none_or(|general| general > *quiet)

@@ -26,7 +26,7 @@ pub struct Origin {
     /// Ends before the port is given to another.
     thread: Option<Background>,
     port: Arc<Port>,
-    shared: Arc<Shared>,
+    shared: Arc<OriginState>,
 }
 
 /// A request that the origin received.
@@ -54,7 +54,7 @@ impl Origin {
     /// When it cannot listen.
     pub fn start() -> Self {
         let port = Arc::new(ports::reserve());
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(OriginState::default());
         let thread = Some(spawn(port.address(), shared.clone()));
         Self { thread, port, shared }
     }
@@ -139,7 +139,7 @@ impl Received {
 
 /// What the handle and the thread share.
 #[derive(Debug, Default)]
-struct Shared {
+struct OriginState {
     script: Mutex<Script>,
     requests: Mutex<Vec<Received>>,
     connections: AtomicUsize,
@@ -150,7 +150,7 @@ struct Script {
     always: Arc<dyn Fn(&Received) -> Answer + Send + Sync>,
 }
 
-impl Shared {
+impl OriginState {
     fn script(&self) -> MutexGuard<'_, Script> {
         self.script.lock().expect("nothing panics while the script is held")
     }
@@ -183,7 +183,7 @@ impl fmt::Debug for Script {
     }
 }
 
-fn spawn(address: SocketAddr, shared: Arc<Shared>) -> Background {
+fn spawn(address: SocketAddr, shared: Arc<OriginState>) -> Background {
     // Bound here, so that a client may connect as soon as this returns.
     let listener = std::net::TcpListener::bind(address)
         .unwrap_or_else(|error| panic!("the origin cannot listen on {address}: {error}"));

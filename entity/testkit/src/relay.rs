@@ -26,12 +26,12 @@ const CHUNK: usize = 16 * 1024;
 #[derive(Debug)]
 pub struct Relay {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<RelayState>,
     _thread: Background,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct RelayState {
     /// Bytes per second in each direction of each connection.
     rate: watch::Sender<Rate>,
     cut: Notify,
@@ -57,7 +57,7 @@ impl Relay {
     pub fn start(target: SocketAddr) -> Self {
         let listener = listen().expect("a relay can listen on loopback");
         let address = listener.local_addr().expect("a listener has an address");
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(RelayState {
             rate: watch::Sender::new(Rate::Unlimited),
             cut: Notify::new(),
             connections: AtomicUsize::new(0),
@@ -114,7 +114,7 @@ fn listen() -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-async fn accept(listener: std::net::TcpListener, target: SocketAddr, shared: Arc<Shared>) {
+async fn accept(listener: std::net::TcpListener, target: SocketAddr, shared: Arc<RelayState>) {
     let listener = TcpListener::from_std(listener).expect("a listener fits the runtime");
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
@@ -127,7 +127,7 @@ async fn accept(listener: std::net::TcpListener, target: SocketAddr, shared: Arc
     }
 }
 
-async fn relay(mut client: TcpStream, target: SocketAddr, shared: &Shared) -> io::Result<()> {
+async fn relay(mut client: TcpStream, target: SocketAddr, shared: &RelayState) -> io::Result<()> {
     let cut = shared.cut.notified();
     let mut server = connect(target).await?;
     client.set_nodelay(true)?;
@@ -158,7 +158,7 @@ async fn connect(target: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// Passes on one direction until its end, which the other side sees too.
-async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, shared: &Shared) -> io::Result<()> {
+async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, shared: &RelayState) -> io::Result<()> {
     let mut rate = shared.rate.subscribe();
     let mut buffer = vec![0; CHUNK];
     loop {

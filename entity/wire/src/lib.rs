@@ -113,7 +113,7 @@ pub use frame::{
     Versions, Welcome,
 };
 pub use key::{Key, Kind};
-pub use matching::{Criterion, Hit, MatchRequest, Matcher, decide};
+pub use matching::{Criterion, MatchRequest, Matched, Matcher, decide};
 pub use normalize::{canonical_path, normalize_path};
 pub use pattern::{HeaderPattern, PathRegex, PatternError, compile_path};
 pub use percent::{encode_uri, is_target};

@@ -50,7 +50,7 @@ pub enum Criterion {
 
 /// How a route matches. The greatest is the one that is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Hit {
+pub struct Matched {
     /// As [`Priority`] has it.
     pub priority: u64,
     /// Of routes equal in it the oldest, then the smallest id, then the path named first.
@@ -92,7 +92,7 @@ impl Criterion {
     }
 }
 
-impl Hit {
+impl Matched {
     /// Which of the route's paths it is by; `None` when the route has none.
     pub fn path(self, route: &Route) -> Option<&str> {
         route.paths.as_ref()?.get(self.order.0.2).map(String::as_str)
@@ -130,12 +130,12 @@ impl Matcher {
 
     /// What the request does not meet; empty when the route matches. `enabled` is whether the route's
     /// service is, or it has none.
-    pub fn misses(&self, request: &MatchRequest<'_>, enabled: bool) -> Vec<Criterion> {
+    pub fn unmet(&self, request: &MatchRequest<'_>, enabled: bool) -> Vec<Criterion> {
         Criterion::ALL.into_iter().filter(|criterion| !self.meets(*criterion, request, enabled)).collect()
     }
 
     /// How the route matches; `None` when it does not.
-    pub fn hit(&self, request: &MatchRequest<'_>, enabled: bool) -> Option<Hit> {
+    pub fn hit(&self, request: &MatchRequest<'_>, enabled: bool) -> Option<Matched> {
         let meets = |criterion| self.meets(criterion, request, enabled);
         if Criterion::ALL.into_iter().all(meets) { self.best_path(request.path) } else { None }
     }
@@ -154,11 +154,11 @@ impl Matcher {
     }
 
     /// Each path competes with a priority of its own.
-    fn best_path(&self, path: &str) -> Option<Hit> {
+    fn best_path(&self, path: &str) -> Option<Matched> {
         let base = Priority::of(&self.route);
         let hit = |index, priority, matched| {
             let order = Reverse((self.route.created_at, self.route.id, index));
-            Hit { priority, order, matched }
+            Matched { priority, order, matched }
         };
         if self.paths.is_empty() {
             return Some(hit(0, base.under_prefix(0), path.len().min(1)));
@@ -194,7 +194,7 @@ impl Matcher {
 pub fn decide<'m>(
     routes: impl IntoIterator<Item = (&'m Matcher, bool)>,
     request: &MatchRequest<'_>,
-) -> Option<(&'m Matcher, Hit)> {
+) -> Option<(&'m Matcher, Matched)> {
     let hits = routes.into_iter().filter_map(|(route, enabled)| Some((route, route.hit(request, enabled)?)));
     hits.max_by_key(|(_, hit)| *hit)
 }

@@ -25,7 +25,7 @@ pub(super) const KINDS: [Kind; 5] =
 #[derive(Debug)]
 pub struct Applier {
     live: Arc<Live>,
-    state: State,
+    state: AppliedState,
     held: Option<Position>,
     /// The last position that went live. It stays when a panic has spoiled what is held.
     reached: Option<Position>,
@@ -34,7 +34,7 @@ pub struct Applier {
 
 /// All that an update changes.
 #[derive(Debug, Default)]
-struct State {
+struct AppliedState {
     builder: Builder,
     digest: Digest,
 }
@@ -49,7 +49,7 @@ struct Refused {
 impl Applier {
     /// Holds nothing yet; will publish to `live`.
     pub fn new(live: Arc<Live>) -> Self {
-        Self { live, state: State::default(), held: None, reached: None, superseded_secrets: false }
+        Self { live, state: AppliedState::default(), held: None, reached: None, superseded_secrets: false }
     }
 
     /// What is held and live.
@@ -98,7 +98,7 @@ impl Applier {
 
     /// Builds all of it beside what is live, which a thread of its own frees.
     fn replace(&mut self, update: &Update, decoded: &mut Instant) -> Result<(), Refused> {
-        let mut state = State::default();
+        let mut state = AppliedState::default();
         let table = guarded(|| state.apply(update, None, decoded))?;
         let old = std::mem::replace(&mut self.state, state);
         self.live.publish(table);
@@ -174,7 +174,7 @@ impl Applier {
 /// The hashes that were there before a change, in the order of the changes.
 type Undo = Vec<(Key, Option<EntityHash>)>;
 
-impl State {
+impl AppliedState {
     /// Applies an update, or nothing of it: what it changed until then is in `undo`, if that is there.
     fn apply(
         &mut self,

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Upper bound of the first delay.
 const FIRST: Duration = Duration::from_millis(250);
 /// Upper bound of every delay: a fleet of 1,000 is back within it, at 400 attempts a second meanwhile.
-const LONGEST: Duration = Duration::from_secs(5);
+const MAX_DELAY: Duration = Duration::from_secs(5);
 /// Upper bound for a node that every control plane refuses: nothing changes until an operator does something,
 /// and a new certificate is tried at once.
 const FORBIDDEN: Duration = Duration::from_secs(30);
@@ -24,7 +24,7 @@ impl Backoff {
         if lasted >= STABLE {
             self.failures = 0;
         }
-        let longest = if forbidden { FORBIDDEN } else { LONGEST };
+        let longest = if forbidden { FORBIDDEN } else { MAX_DELAY };
         let bound = FIRST.saturating_mul(1 << self.failures.min(16)).min(longest);
         self.failures = self.failures.saturating_add(1);
         bound.mul_f64(random)
@@ -41,7 +41,7 @@ mod tests {
         let bounds: Vec<_> = (0..40).map(|_| backoff.after(Duration::ZERO, false, 1.0)).collect();
         assert_eq!(bounds[0], FIRST);
         assert_eq!(bounds[1], FIRST * 2);
-        assert_eq!(*bounds.last().unwrap(), LONGEST);
+        assert_eq!(*bounds.last().unwrap(), MAX_DELAY);
         assert_eq!(backoff.after(Duration::ZERO, true, 1.0), FORBIDDEN);
         assert_eq!(backoff.after(Duration::ZERO, false, 0.0), Duration::ZERO);
         assert_eq!(backoff.after(STABLE, false, 1.0), FIRST);

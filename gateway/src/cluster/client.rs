@@ -29,7 +29,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// How a connection ended.
 #[derive(Debug, thiserror::Error)]
-enum Ended {
+enum Disconnect {
     #[error(transparent)]
     Link(#[from] LinkError),
     #[error("the control plane closed the connection{0}")]
@@ -60,7 +60,7 @@ where
         if stop.is_cancelled() {
             return;
         }
-        let forbidden = matches!(ended, Ended::Forbidden(_));
+        let forbidden = matches!(ended, Disconnect::Forbidden(_));
         let delay = backoff.after(begun.elapsed(), forbidden, rand::random());
         agent.lost(&address, &ended);
         let retry_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
@@ -83,18 +83,18 @@ async fn pause(agent: &mut Agent, delay: Duration) {
     }
 }
 
-async fn connect<D>(dial: &D, agent: &mut Agent, address: &str, stop: &CancellationToken) -> Ended
+async fn connect<D>(dial: &D, agent: &mut Agent, address: &str, stop: &CancellationToken) -> Disconnect
 where
     D: AsyncFn(&str, Arc<ClientConfig>) -> Result<Link, LinkError>,
 {
     agent.reload_identity();
-    let tls = match agent.keeper.client_config() {
+    let tls = match agent.reloader.client_config() {
         Ok(tls) => tls,
         Err(error) => return error.into(),
     };
     let dialled = tokio::select! {
         dialled = dial(address, tls) => dialled,
-        () = stop.cancelled() => return Ended::stopping(),
+        () = stop.cancelled() => return Disconnect::stopping(),
     };
     match dialled {
         Ok(link) => Connection::new(agent, address, link).run(stop).await,
@@ -125,7 +125,7 @@ impl<'a> Connection<'a> {
         Self { agent, address, link, session, looks, applying, opened, counted: (0, 0) }
     }
 
-    async fn run(mut self, stop: &CancellationToken) -> Ended {
+    async fn run(mut self, stop: &CancellationToken) -> Disconnect {
         self.link.queue(Frame::Hello(self.agent.hello()).encode());
         let ended = self.serve(stop).await;
         self.say_why(&ended).await;
@@ -137,17 +137,17 @@ impl<'a> Connection<'a> {
         ended
     }
 
-    async fn say_why(&mut self, ended: &Ended) {
+    async fn say_why(&mut self, ended: &Disconnect) {
         match ended {
-            Ended::ByUs(code, reason) => self.link.close(code.number(), reason).await,
-            Ended::Link(LinkError::Protocol(reason)) => {
+            Disconnect::ByUs(code, reason) => self.link.close(code.number(), reason).await,
+            Disconnect::Link(LinkError::Protocol(reason)) => {
                 self.link.close(CloseCode::Protocol.number(), reason).await;
             }
             _ => {}
         }
     }
 
-    async fn serve(&mut self, stop: &CancellationToken) -> Ended {
+    async fn serve(&mut self, stop: &CancellationToken) -> Disconnect {
         loop {
             if let Err(ended) = self.turn(stop).await {
                 return ended;
@@ -155,7 +155,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    async fn turn(&mut self, stop: &CancellationToken) -> Result<(), Ended> {
+    async fn turn(&mut self, stop: &CancellationToken) -> Result<(), Disconnect> {
         let wait = self.wait();
         let input = tokio::select! {
             event = self.link.next() => match event? {
@@ -175,9 +175,9 @@ impl<'a> Connection<'a> {
             () = self.agent.writer.snapshot_wanted() => {
                 // The hello of the next connection says that nothing is held.
                 let reason = "the data plane needs a snapshot for its disk";
-                return Err(Ended::ByUs(CloseCode::ShuttingDown, reason.into()));
+                return Err(Disconnect::ByUs(CloseCode::ShuttingDown, reason.into()));
             }
-            () = stop.cancelled() => return Err(Ended::stopping()),
+            () = stop.cancelled() => return Err(Disconnect::stopping()),
         };
         self.step(input)?;
         self.count();
@@ -197,9 +197,9 @@ impl<'a> Connection<'a> {
         self.session.heard(self.link.last_heard().saturating_duration_since(self.opened));
     }
 
-    fn step(&mut self, input: Input) -> Result<(), Ended> {
+    fn step(&mut self, input: Input) -> Result<(), Disconnect> {
         if self.link.stuck_since().is_some_and(|since| since.elapsed() >= STUCK) {
-            return Err(Ended::ByUs(CloseCode::Silent, "the control plane takes no bytes".into()));
+            return Err(Disconnect::ByUs(CloseCode::Silent, "the control plane takes no bytes".into()));
         }
         self.hear();
         for action in self.session.step(input, self.opened.elapsed()) {
@@ -208,7 +208,7 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    fn act(&mut self, action: Action) -> Result<(), Ended> {
+    fn act(&mut self, action: Action) -> Result<(), Disconnect> {
         match action {
             // While there is something to send, its bytes say as much.
             Action::Send(Frame::Heartbeat(_)) if self.link.stuck_since().is_some() => {}
@@ -228,24 +228,24 @@ impl<'a> Connection<'a> {
             }
             Action::Head(head) => self.agent.head_is(head),
             Action::Welcomed => self.agent.welcomed(self.address),
-            Action::Close(code, reason) => return Err(Ended::ByUs(code, reason)),
+            Action::Close(code, reason) => return Err(Disconnect::ByUs(code, reason)),
         }
         Ok(())
     }
 
-    fn closed(&self) -> Ended {
+    fn closed(&self) -> Disconnect {
         let refusals = [CloseCode::Forbidden, CloseCode::Versions, CloseCode::InUse].map(CloseCode::number);
         match self.link.closing() {
-            Closing::Code(code, reason) if refusals.contains(code) => Ended::Forbidden(reason.clone()),
-            _ => Ended::ByPeer(self.link.closed_because()),
+            Closing::Code(code, reason) if refusals.contains(code) => Disconnect::Forbidden(reason.clone()),
+            _ => Disconnect::ByPeer(self.link.closed_because()),
         }
     }
 
-    fn decode(&self, message: &Bytes) -> Result<Frame, Ended> {
+    fn decode(&self, message: &Bytes) -> Result<Frame, Disconnect> {
         self.agent.heard();
         Frame::decode(message).map_err(|error| {
             self.agent.metrics.rejections.with_label_values(&[unreadable(&error).as_str()]).inc();
-            Ended::ByUs(CloseCode::Protocol, one_line(&error.to_string()))
+            Disconnect::ByUs(CloseCode::Protocol, one_line(&error.to_string()))
         })
     }
 
@@ -257,7 +257,7 @@ impl<'a> Connection<'a> {
     }
 }
 
-impl Ended {
+impl Disconnect {
     fn stopping() -> Self {
         Self::ByUs(CloseCode::ShuttingDown, "the data plane ends".into())
     }
@@ -302,7 +302,7 @@ impl Agent {
         });
     }
 
-    fn lost(&self, address: &str, ended: &Ended) {
+    fn lost(&self, address: &str, ended: &Disconnect) {
         self.metrics.connected.set(0);
         self.metrics.reconnects.inc();
         self.status.edit(|view| {
@@ -315,10 +315,10 @@ impl Agent {
     /// any; some that cannot be used leave the old ones in force.
     fn reload_identity(&mut self) -> bool {
         let reloads = &self.metrics.certificate_reloads;
-        match self.keeper.refresh() {
+        match self.reloader.refresh() {
             Ok(false) => false,
             Ok(true) => {
-                let identity = self.keeper.identity();
+                let identity = self.reloader.identity();
                 self.metrics.certificate_expiry.set(identity.not_after());
                 reloads.with_label_values(&["done"]).inc();
                 let (fingerprint, expiry) = (identity.fingerprint(), identity.not_after());

@@ -4,7 +4,7 @@ use tracing::{error, info, warn};
 use wire::{Mode, Position, Update};
 
 use super::cache::{Cache, Complaint, Found, Generation, merge_deltas};
-use super::store::{Begin, Writer};
+use super::store::{InitialState, Writer};
 use super::{Agent, Source};
 
 impl Agent {
@@ -23,7 +23,7 @@ impl Agent {
             self.metrics.served_from_disk.set(1);
             self.went_live(held, Source::Disk);
         }
-        self.writer.start(cache, begin.unwrap_or(Begin::Empty));
+        self.writer.start(cache, begin.unwrap_or(InitialState::Empty));
     }
 
     /// Takes up the folder again, which another process may have written to meanwhile. What is live stays.
@@ -37,7 +37,7 @@ impl Agent {
             Ok(mut cache) => {
                 cache.keep_node_id(self.node_id);
                 // What ended the other process in the middle of a change says nothing of this one.
-                let unmarked = self.marker.end(None);
+                let unmarked = self.crash_guard.end(None);
                 self.watch_marker(unmarked);
                 let begin = self.begin_again(&cache);
                 self.writer.start(cache, begin);
@@ -46,18 +46,18 @@ impl Agent {
         }
     }
 
-    fn begin_again(&self, cache: &Cache) -> Begin {
-        let Some(held) = self.applier.held() else { return Begin::Empty };
+    fn begin_again(&self, cache: &Cache) -> InitialState {
+        let Some(held) = self.applier.held() else { return InitialState::Empty };
         match cache.read(Generation::Current) {
             Some(found) if found.complaint.is_none() && found.end() == Some(held) => {
                 go_on(cache, &found, held)
             }
-            _ => Begin::Stale(held),
+            _ => InitialState::Stale(held),
         }
     }
 
     /// Makes live what a file holds; `None` when nothing of it could be.
-    fn revive(&mut self, cache: &mut Cache, generation: Generation) -> Option<Begin> {
+    fn revive(&mut self, cache: &mut Cache, generation: Generation) -> Option<InitialState> {
         let found = cache.read(generation)?;
         let (live, refused) = self.apply_all(&found.updates);
         let complaint = refused.map(Complaint::Damaged).or_else(|| found.complaint.clone());
@@ -70,7 +70,7 @@ impl Agent {
             Some(held) if whole => Some(go_on(cache, &found, held)),
             Some(held) => {
                 cache.build_upon(generation, live);
-                Some(Begin::Stale(held))
+                Some(InitialState::Stale(held))
             }
             None => {
                 cache.build_upon(generation, 0);
@@ -82,7 +82,7 @@ impl Agent {
     /// How many of these went live, and why the next one did not.
     fn apply_all(&mut self, updates: &[Update]) -> (usize, Option<String>) {
         // After a death it must be known of each revision whether it was the one.
-        if self.marker.suspect().is_none() && self.apply_merged(updates) {
+        if self.crash_guard.suspect().is_none() && self.apply_merged(updates) {
             return (updates.len(), None);
         }
         for (live, update) in updates.iter().enumerate() {
@@ -123,7 +123,7 @@ impl Agent {
     }
 
     fn report_crash(&self) {
-        let Some(suspect) = self.marker.suspect() else { return };
+        let Some(suspect) = self.crash_guard.suspect() else { return };
         error!(
             revision = suspect.revision(),
             deaths = suspect.deaths,
@@ -133,12 +133,12 @@ impl Agent {
     }
 }
 
-fn go_on(cache: &Cache, found: &Found, held: Position) -> Begin {
+fn go_on(cache: &Cache, found: &Found, held: Position) -> InitialState {
     match cache.go_on(found, held) {
-        Ok(log) => Begin::Whole(log),
+        Ok(log) => InitialState::Whole(log),
         Err(error) => {
             warn!(%error, "a new copy of the configuration is written to the disk");
-            Begin::Stale(held)
+            InitialState::Stale(held)
         }
     }
 }

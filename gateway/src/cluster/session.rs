@@ -61,7 +61,7 @@ pub(super) enum Action {
 #[derive(Debug)]
 pub(super) struct Session {
     timing: Timing,
-    state: State,
+    state: SessionState,
     held: Option<Position>,
     assembly: Option<Assembly>,
     opened: Duration,
@@ -73,7 +73,7 @@ pub(super) struct Session {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum SessionState {
     AwaitWelcome,
     Live,
     Applying,
@@ -86,7 +86,7 @@ impl Session {
     pub(super) fn new(held: Option<Position>, timing: Timing, now: Duration) -> Self {
         Self {
             timing,
-            state: State::AwaitWelcome,
+            state: SessionState::AwaitWelcome,
             held,
             assembly: None,
             opened: now,
@@ -100,9 +100,11 @@ impl Session {
     /// When [`Input::Tick`] is next wanted, at the latest.
     pub(super) fn deadline(&self) -> Duration {
         match self.state {
-            State::AwaitWelcome => self.opened + self.timing.welcome,
-            State::Live | State::Applying => (self.heard + self.silence).min(self.next_heartbeat),
-            State::Closed => Duration::MAX,
+            SessionState::AwaitWelcome => self.opened + self.timing.welcome,
+            SessionState::Live | SessionState::Applying => {
+                (self.heard + self.silence).min(self.next_heartbeat)
+            }
+            SessionState::Closed => Duration::MAX,
         }
     }
 
@@ -114,7 +116,7 @@ impl Session {
     /// Takes one input.
     pub(super) fn step(&mut self, input: Input, now: Duration) -> Vec<Action> {
         let mut actions = Vec::new();
-        if self.state != State::Closed {
+        if self.state != SessionState::Closed {
             self.take(input, now, &mut actions);
         }
         actions
@@ -135,12 +137,12 @@ impl Session {
 
     fn frame(&mut self, frame: Frame, now: Duration, actions: &mut Vec<Action>) {
         match (self.state, frame) {
-            (State::AwaitWelcome, Frame::Welcome(welcome)) => {
+            (SessionState::AwaitWelcome, Frame::Welcome(welcome)) => {
                 if welcome.version < VERSIONS.min || welcome.version > VERSIONS.max {
                     let reason = format!("protocol version {} was not offered", welcome.version);
                     return self.close(CloseCode::Versions, reason, actions);
                 }
-                self.state = State::Live;
+                self.state = SessionState::Live;
                 let theirs = Duration::from_millis(welcome.heartbeat_ms).min(LEAST_OFTEN);
                 // Whoever of the two beats less often sets how long silence is normal.
                 self.silence = self.timing.heartbeat.max(theirs) * 3 / 2;
@@ -150,16 +152,18 @@ impl Session {
                 actions.push(Action::Welcomed);
                 actions.push(Action::Head(welcome.head));
             }
-            (State::Live | State::Applying, Frame::Heartbeat(head)) => actions.push(Action::Head(head)),
-            (State::Live, Frame::Update(header, part)) if self.assembly.is_none() => {
+            (SessionState::Live | SessionState::Applying, Frame::Heartbeat(head)) => {
+                actions.push(Action::Head(head))
+            }
+            (SessionState::Live, Frame::Update(header, part)) if self.assembly.is_none() => {
                 actions.push(Action::Head(header.position()));
                 match Assembly::begin(header, part) {
                     Ok(assembly) => self.assembled(assembly, actions),
                     Err(error) => self.unreadable(header.position(), &error, actions),
                 }
             }
-            (State::Live, Frame::More(part)) if self.assembly.is_some() => self.more(part, actions),
-            (State::Live, Frame::BucketsWanted(_)) => actions.push(Action::Hash),
+            (SessionState::Live, Frame::More(part)) if self.assembly.is_some() => self.more(part, actions),
+            (SessionState::Live, Frame::BucketsWanted(_)) => actions.push(Action::Hash),
             (_, Frame::Ignored(_)) => {}
             (_, frame) => {
                 let reason = format!("a {} frame is out of place here", frame.name());
@@ -183,7 +187,7 @@ impl Session {
         } else if let Some(nack) = self.goes_back(assembly.header()) {
             actions.push(Action::Refuse(nack));
         } else {
-            self.state = State::Applying;
+            self.state = SessionState::Applying;
             actions.push(Action::Apply(assembly.finish()));
         }
     }
@@ -212,7 +216,7 @@ impl Session {
     }
 
     fn applied(&mut self, result: Result<Ack, Nack>, actions: &mut Vec<Action>) {
-        self.state = State::Live;
+        self.state = SessionState::Live;
         match result {
             Ok(ack) => {
                 self.held = Some(ack.held);
@@ -224,13 +228,13 @@ impl Session {
 
     fn watch(&mut self, now: Duration, actions: &mut Vec<Action>) {
         match self.state {
-            State::Closed => {}
-            State::AwaitWelcome => {
+            SessionState::Closed => {}
+            SessionState::AwaitWelcome => {
                 if now >= self.opened + self.timing.welcome {
                     self.close(CloseCode::Silent, "no welcome in time".into(), actions);
                 }
             }
-            State::Live | State::Applying => {
+            SessionState::Live | SessionState::Applying => {
                 if now >= self.heard + self.silence {
                     self.close(CloseCode::Silent, "no heartbeat in time".into(), actions);
                 } else if now >= self.next_heartbeat {
@@ -242,7 +246,7 @@ impl Session {
     }
 
     fn close(&mut self, code: CloseCode, reason: String, actions: &mut Vec<Action>) {
-        self.state = State::Closed;
+        self.state = SessionState::Closed;
         self.assembly = None;
         actions.push(Action::Close(code, reason));
     }

@@ -16,9 +16,9 @@
 //! disk is well again the control plane is asked for a snapshot, by a new connection that says nothing is
 //! held. What is live does not depend on any of this.
 
-mod desk;
 mod retry;
 mod waiting;
+mod write_queue;
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -30,7 +30,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 use wire::{Position, Update};
 
-use self::desk::{Desk, Done, Job, Next};
+use self::write_queue::{Done, Job, Next, WriteQueue};
 use super::cache::{Cache, CacheError, Generation, Log};
 use super::status::Status;
 use crate::metrics::SyncMetrics;
@@ -43,14 +43,14 @@ const END_WAITS: Duration = Duration::from_secs(4);
 /// Hands updates to the disk.
 #[derive(Debug)]
 pub(super) struct Writer {
-    shared: Arc<Shared>,
+    shared: Arc<WriterState>,
     threads: Vec<JoinHandle<()>>,
 }
 
 /// What the agent and the threads share.
 #[derive(Debug)]
-struct Shared {
-    desk: Mutex<Desk>,
+struct WriterState {
+    queue: Mutex<WriteQueue>,
     /// Something has changed at the desk.
     wake: Condvar,
     health: Mutex<Health>,
@@ -68,7 +68,7 @@ struct Health {
 
 /// What is on disk when the writer begins.
 #[derive(Debug)]
-pub(super) enum Begin {
+pub(super) enum InitialState {
     /// Nothing.
     Empty,
     /// All that is live, in a file that can be appended to.
@@ -80,8 +80,8 @@ pub(super) enum Begin {
 impl Writer {
     /// A writer without its threads.
     pub(super) fn idle(metrics: SyncMetrics, status: Arc<Status>) -> Self {
-        let shared = Shared {
-            desk: Mutex::default(),
+        let shared = WriterState {
+            queue: Mutex::default(),
             wake: Condvar::new(),
             health: Mutex::default(),
             snapshot_wanted: Notify::new(),
@@ -92,8 +92,8 @@ impl Writer {
     }
 
     /// Starts the threads.
-    pub(super) fn start(&mut self, cache: Cache, begin: Begin) {
-        self.shared.desk.lock().begin(begin);
+    pub(super) fn start(&mut self, cache: Cache, begin: InitialState) {
+        self.shared.queue.lock().begin(begin);
         let shared = Arc::clone(&self.shared);
         self.spawn("config-cache", move || shared.work(cache));
         self.spawn_appending();
@@ -108,7 +108,7 @@ impl Writer {
 
     /// Whether the disk needs a snapshot from a control plane.
     pub(super) fn wants_snapshot(&self) -> bool {
-        self.shared.desk.lock().wants_snapshot()
+        self.shared.queue.lock().wants_snapshot()
     }
 
     /// Until the disk, well again, needs a snapshot that no control plane was asked for yet.
@@ -119,7 +119,7 @@ impl Writer {
     /// Waits until all that was handed over is synced, or was refused by the disk, and the folder is free. After
     /// [`END_WAITS`] it is not waited for any longer: the threads then end when the disk lets them.
     pub(super) fn finish(&mut self) {
-        self.shared.desk.lock().end();
+        self.shared.queue.lock().end();
         self.shared.wake.notify_all();
         let deadline = Instant::now() + END_WAITS;
         while !self.has_ended() && Instant::now() < deadline {
@@ -140,7 +140,7 @@ impl Writer {
     /// Goes on after [`Writer::finish`] with the threads that the disk has not let go of; `false` when they have
     /// ended.
     pub(super) fn resume(&mut self) -> bool {
-        if self.has_ended() || !self.shared.desk.lock().resume() {
+        if self.has_ended() || !self.shared.queue.lock().resume() {
             return false;
         }
         self.spawn_appending();
@@ -172,17 +172,17 @@ impl Writer {
     }
 }
 
-impl Shared {
+impl WriterState {
     fn store(&self, update: Update, purge: bool) {
-        let mut desk = self.desk.lock();
-        desk.store(update, purge, Instant::now());
+        let mut queue = self.queue.lock();
+        queue.store(update, purge, Instant::now());
         self.wake.notify_all();
         if self.health.lock().stalled {
             return;
         }
-        let appending = |desk: &mut Desk| desk.is_appending(Instant::now());
-        if self.wake.wait_while_for(&mut desk, appending, ACK_WAITS).timed_out() {
-            drop(desk);
+        let appending = |queue: &mut WriteQueue| queue.is_appending(Instant::now());
+        if self.wake.wait_while_for(&mut queue, appending, ACK_WAITS).timed_out() {
+            drop(queue);
             self.stalled(true);
         }
     }
@@ -191,7 +191,7 @@ impl Shared {
     fn append(&self) {
         while let Some((mut log, updates)) = self.next_append() {
             let result = self.busy("append to", || log.append(&updates));
-            self.settle(|desk, now| desk.appended(result, log, updates, now));
+            self.settle(|queue, now| queue.appended(result, log, updates, now));
             self.stalled(false);
         }
     }
@@ -209,35 +209,35 @@ impl Shared {
         match job {
             Job::Append(mut log, updates) => {
                 let result = self.busy("append to", || log.append(&updates));
-                self.settle(|desk, now| desk.appended(result, log, updates, now));
+                self.settle(|queue, now| queue.appended(result, log, updates, now));
             }
             Job::Sync(file, end) => {
                 let path = cache.path_of(Generation::Current);
                 let synced = self.busy("sync", || file.sync_data());
                 let synced = synced.map_err(|source| CacheError::Io { what: "sync", path, source });
-                self.settle(|desk, now| desk.synced(synced, end, now));
+                self.settle(|queue, now| queue.synced(synced, end, now));
             }
             Job::Rewrite(mut from) => {
                 let written = self.busy("write", || cache.rewrite(&mut from));
                 if from.purge && written.is_ok() {
                     self.metrics.cache_purges.inc();
                 }
-                self.settle(|desk, now| desk.rewritten(written, from, now));
+                self.settle(|queue, now| queue.rewritten(written, from, now));
             }
             Job::Probe => {
                 let probed = self.busy("write to", || cache.probe());
-                if self.settle(|desk, now| desk.probed(probed, now)) {
+                if self.settle(|queue, now| queue.probed(probed, now)) {
                     info!("the disk takes writes again; asking for a snapshot");
                     self.snapshot_wanted.notify_one();
                 }
             }
             Job::Check(footprint) => {
                 let checked = self.busy("look at", || cache.check(footprint.as_ref()));
-                self.settle(|desk, now| desk.checked(checked, footprint.as_ref(), now));
+                self.settle(|queue, now| queue.checked(checked, footprint.as_ref(), now));
             }
             Job::Audit => {
                 let found = self.busy("read", || cache.has_superseded_secrets());
-                self.desk.lock().audited(found, Instant::now());
+                self.queue.lock().audited(found, Instant::now());
             }
             Job::Tidy => self.busy("tidy", || cache.remove_expired()),
         }
@@ -245,26 +245,26 @@ impl Shared {
 
     /// Waits for something to do; `None` at the end.
     fn next(&self) -> Option<Job> {
-        let mut desk = self.desk.lock();
+        let mut queue = self.queue.lock();
         loop {
-            match desk.next(Instant::now()) {
+            match queue.next(Instant::now()) {
                 Next::Do(job) => return Some(job),
                 Next::End => return None,
-                Next::Wait(time) => drop(self.wake.wait_for(&mut desk, time)),
+                Next::Wait(time) => drop(self.wake.wait_for(&mut queue, time)),
             }
         }
     }
 
     fn next_append(&self) -> Option<(Log, Vec<Update>)> {
-        let mut desk = self.desk.lock();
-        while !desk.is_ending() {
+        let mut queue = self.queue.lock();
+        while !queue.is_ending() {
             let now = Instant::now();
-            if let Some(job) = desk.next_append(now) {
+            if let Some(job) = queue.next_append(now) {
                 return Some(job);
             }
-            match desk.append_again(now) {
-                Some(time) => drop(self.wake.wait_for(&mut desk, time)),
-                None => self.wake.wait(&mut desk),
+            match queue.append_again(now) {
+                Some(time) => drop(self.wake.wait_for(&mut queue, time)),
+                None => self.wake.wait(&mut queue),
             }
         }
         None
@@ -279,8 +279,8 @@ impl Shared {
     }
 
     /// Tells the desk, the status and the log what became of a job; whether it was done.
-    fn settle(&self, settle: impl FnOnce(&mut Desk, Instant) -> Result<Done, CacheError>) -> bool {
-        let settled = settle(&mut self.desk.lock(), Instant::now());
+    fn settle(&self, settle: impl FnOnce(&mut WriteQueue, Instant) -> Result<Done, CacheError>) -> bool {
+        let settled = settle(&mut self.queue.lock(), Instant::now());
         self.wake.notify_all();
         match settled {
             Ok(done) => {

@@ -15,13 +15,13 @@ use crate::live;
 /// The agent on its thread. It can be paused, which leaves the state folder to another process, and go on.
 #[derive(Debug)]
 pub struct AgentThread {
-    state: Mutex<State>,
+    state: Mutex<AgentState>,
     /// Cancelled when the agent ends by itself.
     fault: CancellationToken,
 }
 
 #[derive(Debug)]
-enum State {
+enum AgentState {
     Running(CancellationToken, JoinHandle<Agent>),
     Paused(Box<Agent>),
     /// It has panicked, or its thread could not be started.
@@ -41,28 +41,28 @@ impl AgentThread {
     /// Stops the agent and waits until it has said goodbye and left the folder; whether it did.
     pub fn pause(&self) -> bool {
         let mut state = self.state.lock();
-        let before = std::mem::replace(&mut *state, State::Gone);
+        let before = std::mem::replace(&mut *state, AgentState::Gone);
         *state = match before {
-            State::Running(stop, thread) => {
+            AgentState::Running(stop, thread) => {
                 stop.cancel();
-                thread.join().map_or(State::Gone, |agent| State::Paused(Box::new(agent)))
+                thread.join().map_or(AgentState::Gone, |agent| AgentState::Paused(Box::new(agent)))
             }
             other => other,
         };
-        matches!(&*state, State::Paused(agent) if agent.has_left_folder())
+        matches!(&*state, AgentState::Paused(agent) if agent.has_left_folder())
     }
 
     /// Lets a paused agent go on where it stopped.
     pub fn resume(&self) {
         let mut state = self.state.lock();
-        let before = std::mem::replace(&mut *state, State::Gone);
+        let before = std::mem::replace(&mut *state, AgentState::Gone);
         *state = match before {
-            State::Paused(mut agent) => {
+            AgentState::Paused(mut agent) => {
                 agent.reopen();
                 spawn(*agent, self.fault.clone()).unwrap_or_else(|error| {
                     error!("cannot start the sync agent again: {error}");
                     self.fault.cancel();
-                    State::Gone
+                    AgentState::Gone
                 })
             }
             other => other,
@@ -70,28 +70,30 @@ impl AgentThread {
     }
 
     /// Stops it for good, and waits for it that long.
-    pub fn stop(&self, patience: Duration) {
-        let deadline = Instant::now() + patience;
+    pub fn stop(&self, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
         // Somebody who pauses it holds the lock for as long as its disk takes.
-        let Some(mut state) = self.state.try_lock_for(patience) else { return late(patience) };
-        let State::Running(stop, thread) = std::mem::replace(&mut *state, State::Gone) else { return };
+        let Some(mut state) = self.state.try_lock_for(timeout) else { return late(timeout) };
+        let AgentState::Running(stop, thread) = std::mem::replace(&mut *state, AgentState::Gone) else {
+            return;
+        };
         stop.cancel();
         while !thread.is_finished() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));
         }
         if !thread.is_finished() {
-            late(patience);
+            late(timeout);
         } else if thread.join().is_err() {
             error!("the sync agent has panicked");
         }
     }
 }
 
-fn late(patience: Duration) {
-    warn!("the sync agent has not ended within {patience:?}");
+fn late(timeout: Duration) {
+    warn!("the sync agent has not ended within {timeout:?}");
 }
 
-fn spawn(mut agent: Agent, fault: CancellationToken) -> io::Result<State> {
+fn spawn(mut agent: Agent, fault: CancellationToken) -> io::Result<AgentState> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // Updates are applied on one of its threads, and trees of any depth freed.
@@ -109,5 +111,5 @@ fn spawn(mut agent: Agent, fault: CancellationToken) -> io::Result<State> {
         agent
     };
     let thread = thread::Builder::new().name("sync-agent".to_owned()).stack_size(live::STACK).spawn(run)?;
-    Ok(State::Running(stop, thread))
+    Ok(AgentState::Running(stop, thread))
 }

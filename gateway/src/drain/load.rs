@@ -23,15 +23,15 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Ends as soon as nothing is left, after `patience`, or with the signal `again`. Connections without a
+    /// Ends as soon as nothing is left, after `time_limit`, or with the signal `again`. Connections without a
     /// request are closed after `idle_grace`.
     pub(super) async fn drain<T>(
         &self,
-        patience: Duration,
+        time_limit: Duration,
         idle_grace: Duration,
         again: impl Future<Output = T>,
     ) {
-        info!("stopping: up to {patience:?} for {} requests in flight", self.in_flight.used());
+        info!("stopping: up to {time_limit:?} for {} requests in flight", self.in_flight.used());
         self.draining.begin();
         let done = async {
             timeout(idle_grace, none_left(&self.connections)).await.ok();
@@ -40,9 +40,9 @@ impl Load {
             timeout(CLOSING, none_left(&self.connections)).await.ok();
         };
         tokio::select! {
-            ended = timeout(patience + CLOSING, done) => {
+            ended = timeout(time_limit + CLOSING, done) => {
                 if ended.is_err() {
-                    warn!("{} requests are cut off after {patience:?}", self.in_flight.used());
+                    warn!("{} requests are cut off after {time_limit:?}", self.in_flight.used());
                 }
             }
             _ = again => warn!("told to stop again: {} requests are cut off", self.in_flight.used()),
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
     use crate::limit::Permit;
 
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const TIMEOUT: Duration = Duration::from_secs(30);
     const GRACE: Duration = Duration::from_secs(1);
 
     fn load() -> Load {
@@ -78,7 +78,7 @@ mod tests {
     async fn drained(load: &Load, others: impl Future<Output = ()>) -> Duration {
         let begun = Instant::now();
         let drain = async {
-            load.drain(PATIENCE, GRACE, pending::<()>()).await;
+            load.drain(TIMEOUT, GRACE, pending::<()>()).await;
             begun.elapsed()
         };
         tokio::join!(drain, others).0
@@ -131,7 +131,7 @@ mod tests {
         let load = load();
         let _request = load.in_flight.acquire().unwrap();
         let took = drained(&load, ready(())).await;
-        assert!(took >= PATIENCE + CLOSING && took <= PATIENCE + CLOSING + PACE, "{took:?}");
+        assert!(took >= TIMEOUT + CLOSING && took <= TIMEOUT + CLOSING + PACE, "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -139,7 +139,7 @@ mod tests {
         let load = load();
         let _request = load.in_flight.acquire().unwrap();
         let begun = Instant::now();
-        load.drain(PATIENCE, GRACE, sleep(GRACE * 5)).await;
+        load.drain(TIMEOUT, GRACE, sleep(GRACE * 5)).await;
         let took = begun.elapsed();
         assert!(took >= GRACE * 5 && took <= GRACE * 5 + PACE, "{took:?}");
     }

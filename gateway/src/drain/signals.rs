@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{io, thread};
 
-use node::exit::{self, Failure};
+use node::exit::{self, ExitError};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -12,7 +12,7 @@ use tracing::info;
 
 /// What an operator, or a service manager, asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum StopSignal {
     /// `SIGTERM`, `SIGQUIT`: stop once the requests in flight have ended.
     Stop,
     /// `SIGINT`: stop now.
@@ -24,7 +24,7 @@ pub(crate) enum Told {
 /// What comes from now on.
 #[derive(Debug)]
 pub struct Signals {
-    told: mpsc::UnboundedReceiver<Told>,
+    told: mpsc::UnboundedReceiver<StopSignal>,
     started: Arc<AtomicBool>,
 }
 
@@ -45,8 +45,8 @@ impl Signals {
     ///
     /// # Errors
     /// When the system gives no thread, or none of what else that takes.
-    pub fn listen() -> Result<Self, Failure> {
-        Self::try_listen().map_err(|error| Failure::internal(format!("cannot listen for signals: {error}")))
+    pub fn listen() -> Result<Self, ExitError> {
+        Self::try_listen().map_err(|error| ExitError::internal(format!("cannot listen for signals: {error}")))
     }
 
     fn try_listen() -> io::Result<Self> {
@@ -61,7 +61,7 @@ impl Signals {
         let forward = async move {
             loop {
                 let told = handlers.next().await;
-                if told != Told::Upgrade && !serves.load(Ordering::Acquire) {
+                if told != StopSignal::Upgrade && !serves.load(Ordering::Acquire) {
                     info!("stopping: this process has not begun to serve");
                     exit::end_at_once();
                 }
@@ -80,7 +80,7 @@ impl Signals {
         self.started.store(true, Ordering::Release);
     }
 
-    pub(crate) async fn next(&mut self) -> Told {
+    pub(crate) async fn next(&mut self) -> StopSignal {
         match self.told.recv().await {
             Some(told) => told,
             // The thread lives as long as this does.
@@ -89,10 +89,10 @@ impl Signals {
     }
 
     /// The next signal to stop.
-    pub(super) async fn stop(&mut self) -> Told {
+    pub(super) async fn stop(&mut self) -> StopSignal {
         loop {
             match self.next().await {
-                Told::Upgrade => info!("SIGUSR2 ignored: this process is handing over, or stopping"),
+                StopSignal::Upgrade => info!("SIGUSR2 ignored: this process is handing over, or stopping"),
                 told => return told,
             }
         }
@@ -112,13 +112,13 @@ impl Handlers {
         })
     }
 
-    async fn next(&mut self) -> Told {
+    async fn next(&mut self) -> StopSignal {
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return Told::Stop,
-                _ = self.quit.recv() => return Told::Stop,
-                _ = self.interrupt.recv() => return Told::StopNow,
-                _ = self.upgrade.recv() => return Told::Upgrade,
+                _ = self.terminate.recv() => return StopSignal::Stop,
+                _ = self.quit.recv() => return StopSignal::Stop,
+                _ = self.interrupt.recv() => return StopSignal::StopNow,
+                _ = self.upgrade.recv() => return StopSignal::Upgrade,
                 // The default of these would be the end of the process.
                 _ = self.hangup.recv() => info!(
                     "SIGHUP ignored: certificates are read again by themselves, for other keys send SIGUSR2"

@@ -3,28 +3,29 @@
 
 use memchr::memchr;
 
-use crate::error::Failure;
+use crate::error::RequestFailure;
 use crate::request::Replaced;
 
 /// `head`, from the target on, with the target in origin form and the host of the target as the one `Host`. Other
 /// targets stay as they are. `replaced` moves along with the target.
 ///
 /// # Errors
-/// [`Failure::BadRequest`] for an authority that is none, for more than one `Host` or one that is none, and for
+/// [`RequestFailure::BadRequest`] for an authority that is none, for more than one `Host` or one that is none, and for
 /// HTTP/1.1 without (section 3.2).
-pub(super) fn to_origin_form(head: &[u8], replaced: &mut Replaced) -> Result<Vec<u8>, Failure> {
+pub(super) fn to_origin_form(head: &[u8], replaced: &mut Replaced) -> Result<Vec<u8>, RequestFailure> {
     let (line, fields) = head.split_at(memchr(b'\n', head).map_or(head.len(), |end| end + 1));
     let (target, version) = line.split_at(memchr(b' ', line).unwrap_or(line.len()));
     let Some(begin) = scheme_length(target) else { return Ok(head.to_vec()) };
     let length = target[begin..].iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
     let end = length.map_or(target.len(), |length| begin + length);
     if replaced.first().is_some_and(|(at, _)| *at < end) {
-        return Err(Failure::BadRequest);
+        return Err(RequestFailure::BadRequest);
     }
-    let authority = host(&target[begin..end]).filter(|host| !host.is_empty()).ok_or(Failure::BadRequest)?;
+    let authority =
+        host(&target[begin..end]).filter(|host| !host.is_empty()).ok_or(RequestFailure::BadRequest)?;
     let (others, hosts) = split_hosts(fields)?;
     if hosts > 1 || (hosts == 0 && !version.starts_with(b" HTTP/1.0")) {
-        return Err(Failure::BadRequest);
+        return Err(RequestFailure::BadRequest);
     }
     let path = &target[end..];
     let slash: &[u8] = if path.starts_with(b"/") { b"" } else { b"/" };
@@ -40,12 +41,12 @@ fn scheme_length(target: &[u8]) -> Option<usize> {
 }
 
 /// The fields without `Host`, and how many of those there were.
-fn split_hosts(fields: &[u8]) -> Result<(Vec<u8>, usize), Failure> {
+fn split_hosts(fields: &[u8]) -> Result<(Vec<u8>, usize), RequestFailure> {
     let (mut others, mut hosts) = (Vec::with_capacity(fields.len()), 0);
     for line in fields.split_inclusive(|byte| *byte == b'\n') {
         match memchr(b':', line) {
             Some(colon) if line[..colon].eq_ignore_ascii_case(b"host") => {
-                host(line[colon + 1..].trim_ascii()).ok_or(Failure::BadRequest)?;
+                host(line[colon + 1..].trim_ascii()).ok_or(RequestFailure::BadRequest)?;
                 hosts += 1;
             }
             _ => others.extend_from_slice(line),
@@ -63,7 +64,7 @@ fn host(text: &[u8]) -> Option<&[u8]> {
 mod tests {
     use super::*;
 
-    fn rewritten(head: &str) -> Result<String, Failure> {
+    fn rewritten(head: &str) -> Result<String, RequestFailure> {
         to_origin_form(head.as_bytes(), &mut Vec::new()).map(|head| String::from_utf8(head).unwrap())
     }
 
@@ -96,7 +97,7 @@ mod tests {
             "http://h/a HTTP/1.1\r\n\r\n",
             "http://h:port/a HTTP/1.1\r\nHost: h\r\n\r\n",
         ] {
-            assert_eq!(rewritten(head), Err(Failure::BadRequest), "{head}");
+            assert_eq!(rewritten(head), Err(RequestFailure::BadRequest), "{head}");
         }
     }
 }

@@ -28,7 +28,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::chunks::{self, Chunks};
 use super::head::Head;
-use crate::error::Failure;
+use crate::error::RequestFailure;
 use crate::request::Replaced;
 
 /// A client's connection, with a deadline for each header on it.
@@ -98,15 +98,15 @@ impl HeaderDeadline {
     /// saw them.
     ///
     /// # Errors
-    /// [`Failure::BadRequest`] when the part of its body that came with it is framed wrongly.
-    pub fn met(session: &ServerSession) -> Result<Replaced, Failure> {
+    /// [`RequestFailure::BadRequest`] when the part of its body that came with it is framed wrongly.
+    pub fn met(session: &ServerSession) -> Result<Replaced, RequestFailure> {
         let Some(stream) = Self::of(session) else { return Ok(Replaced::new()) };
         if !session.req_header().headers.contains_key(TRANSFER_ENCODING) {
             stream.phase.store(BODY, Ordering::Relaxed);
         } else if Chunks::default().read(stream.head.behind()).is_ok() {
             stream.phase.store(CHUNKED, Ordering::Relaxed);
         } else {
-            return Err(Failure::BadRequest);
+            return Err(RequestFailure::BadRequest);
         }
         Ok(stream.head.replaced().clone())
     }
@@ -121,7 +121,7 @@ impl HeaderDeadline {
     }
 
     /// Why the header on this session's stream was refused before Pingora could parse it.
-    pub fn refusal(session: &ServerSession) -> Option<Failure> {
+    pub fn refusal(session: &ServerSession) -> Option<RequestFailure> {
         Self::of(session)?.head.refusal()
     }
 

@@ -25,7 +25,7 @@ use crate::live::Live;
 pub struct Handshake {
     acceptor: Acceptor,
     /// How long one may take.
-    patience: Duration,
+    handshake_timeout: Duration,
     failed: IntCounter,
 }
 
@@ -34,15 +34,20 @@ pub struct Handshake {
 pub struct ServerName(Box<str>);
 
 impl Handshake {
-    /// Handshakes with the certificates of `live`, each of which may take `patience`. Sessions are resumed
+    /// Handshakes with the certificates of `live`, each of which may take `handshake_timeout`. Sessions are resumed
     /// by `tickets`; `failed` counts handshakes that came to nothing.
     ///
     /// # Panics
     /// Where rustls' provider has not been installed, as `main` does first.
-    pub fn new(live: Arc<Live>, patience: Duration, tickets: Arc<Tickets>, failed: IntCounter) -> Self {
+    pub fn new(
+        live: Arc<Live>,
+        handshake_timeout: Duration,
+        tickets: Arc<Tickets>,
+        failed: IntCounter,
+    ) -> Self {
         let settings = TlsSettings::with_callbacks(Box::new(NoteName));
         let mut settings = settings.expect("of files alone it could be said that they cannot be read");
-        settings.set_cert_resolver(Arc::new(Resolver(live)));
+        settings.set_cert_resolver(Arc::new(CertificateResolver(live)));
         settings.set_alpn(ALPN::H2H1);
         let mut acceptor = settings.build();
         let mut config = ServerConfig::clone(acceptor.acceptor.config());
@@ -50,17 +55,18 @@ impl Handshake {
         // The default remembers 256 sessions of all clients, and nothing of the certificate.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         acceptor.acceptor = Arc::new(config).into();
-        Self { acceptor, patience, failed }
+        Self { acceptor, handshake_timeout, failed }
     }
 
     /// The connection within TLS; `None` when the client did not get so far.
     pub async fn accept(&self, stream: Stream) -> Option<Stream> {
         let connection = stream.into_any().downcast::<Connection>().ok()?;
-        match timeout(self.patience, tickets::bound(self.acceptor.tls_handshake(*connection))).await {
+        match timeout(self.handshake_timeout, tickets::bound(self.acceptor.tls_handshake(*connection))).await
+        {
             Ok(Ok(secured)) => return Some(Box::new(secured)),
             // A client's fault, or a name that nobody has a certificate for.
             Ok(Err(error)) => debug!("a TLS handshake failed: {error}"),
-            Err(_) => debug!("a TLS handshake took longer than {:?}", self.patience),
+            Err(_) => debug!("a TLS handshake took longer than {:?}", self.handshake_timeout),
         }
         self.failed.inc();
         None
@@ -87,9 +93,9 @@ impl TlsAccept for NoteName {
 }
 
 #[derive(Debug)]
-struct Resolver(Arc<Live>);
+struct CertificateResolver(Arc<Live>);
 
-impl ResolvesServerCert for Resolver {
+impl ResolvesServerCert for CertificateResolver {
     /// A client that names nobody gets what is for every name.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
@@ -103,6 +109,8 @@ impl ResolvesServerCert for Resolver {
 
 impl std::fmt::Debug for Handshake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Handshake").field("patience", &self.patience).finish_non_exhaustive()
+        f.debug_struct("Handshake")
+            .field("handshake_timeout", &self.handshake_timeout)
+            .finish_non_exhaustive()
     }
 }

@@ -6,7 +6,7 @@
 use memchr::memchr;
 
 use super::absolute;
-use crate::error::Failure;
+use crate::error::RequestFailure;
 use crate::request::Replaced;
 
 /// What no parser takes for a part of a header: Pingora refuses the request, and what it answers is our refusal.
@@ -23,7 +23,7 @@ pub(super) struct Head {
     /// Bytes of the target so far.
     target: usize,
     replaced: Replaced,
-    refusal: Option<Failure>,
+    refusal: Option<RequestFailure>,
     /// Everything from the target on, where the target must be rewritten when the header is complete.
     held: Option<Vec<u8>>,
     /// What came in one piece with the end of the header.
@@ -75,13 +75,13 @@ impl Head {
     }
 
     /// Why the request is refused, if it is.
-    pub(super) fn refusal(&self) -> Option<Failure> {
+    pub(super) fn refusal(&self) -> Option<RequestFailure> {
         self.refusal
     }
 
     /// Notes that the header is longer than it may be.
     pub(super) fn refuse_length(&mut self, out: &mut Vec<u8>) {
-        self.refusal.get_or_insert(Failure::HeaderTooLarge);
+        self.refusal.get_or_insert(RequestFailure::HeaderTooLarge);
         out.extend_from_slice(POISON);
     }
 
@@ -109,7 +109,7 @@ impl Head {
     }
 
     fn is_withheld(&self) -> bool {
-        self.held.is_some() || self.refusal.is_some_and(|refusal| refusal == Failure::BadRequest)
+        self.held.is_some() || self.refusal.is_some_and(|refusal| refusal == RequestFailure::BadRequest)
     }
 
     /// Keeps what must not pass until the header is complete, and then puts what is to pass into `out`.
@@ -131,7 +131,7 @@ impl Head {
         }
     }
 
-    fn refuse(&mut self, failure: Failure, out: &mut Vec<u8>) {
+    fn refuse(&mut self, failure: RequestFailure, out: &mut Vec<u8>) {
         self.refusal = Some(failure);
         out.extend_from_slice(POISON);
     }
@@ -177,14 +177,14 @@ impl Head {
         let plain = bytes.iter().position(|byte| !is_plain(*byte)).unwrap_or(bytes.len());
         self.target += plain;
         if self.target > longest {
-            self.refusal.get_or_insert(Failure::UriTooLong);
+            self.refusal.get_or_insert(RequestFailure::UriTooLong);
         }
         let Some(byte) = bytes.get_mut(plain) else { return plain };
         match *byte {
             b' ' => self.part = Part::Version(0),
             // The line ends without a version: perhaps nothing follows.
             b'\r' | b'\n' => {
-                self.refusal = Some(Failure::BadRequest);
+                self.refusal = Some(RequestFailure::BadRequest);
                 self.part = Part::Complete;
             }
             control if control < b' ' || control == 0x7f => self.reject(control),
@@ -217,7 +217,7 @@ impl Head {
 
     /// A wrong `byte` in the request line: what follows is read to the end of the header, and not passed on.
     fn reject(&mut self, byte: u8) {
-        self.refusal = Some(Failure::BadRequest);
+        self.refusal = Some(RequestFailure::BadRequest);
         self.part = Part::Fields(if byte == b'\n' { LineStart::AtStart } else { LineStart::Within });
     }
 
@@ -295,7 +295,7 @@ mod tests {
             let sent = format!("{line}\r\nHost: h\r\n\r\n");
             for size in 1..=sent.len() {
                 let (passed, head) = read(sent.as_bytes(), size);
-                assert_eq!(head.refusal(), Some(Failure::BadRequest), "{line:?} {size}");
+                assert_eq!(head.refusal(), Some(RequestFailure::BadRequest), "{line:?} {size}");
                 assert!(passed.ends_with(POISON) && !passed.ends_with(b"\n\0"), "{line:?} {size}");
             }
         }
@@ -326,6 +326,6 @@ mod tests {
     fn long_targets_pass_and_are_noted() {
         let sent = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(100));
         let (passed, head) = read(sent.as_bytes(), 7);
-        assert_eq!((passed, head.refusal()), (sent.into_bytes(), Some(Failure::UriTooLong)));
+        assert_eq!((passed, head.refusal()), (sent.into_bytes(), Some(RequestFailure::UriTooLong)));
     }
 }

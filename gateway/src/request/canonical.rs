@@ -6,7 +6,7 @@ use http::header::HOST;
 use http::{HeaderValue, Version};
 use pingora::http::RequestHeader;
 
-use crate::error::Failure;
+use crate::error::RequestFailure;
 
 /// Bytes of a target that others stand for in the parsed one, since the type of targets has no place for them; and
 /// where they stood.
@@ -31,18 +31,18 @@ impl Canonical {
     /// The canonical form of what `header` asks for, some bytes of whose target were `replaced`.
     ///
     /// # Errors
-    /// [`Failure::BadRequest`] for a target that is no path, for a host that is not UTF-8 (what cannot be compared
+    /// [`RequestFailure::BadRequest`] for a target that is no path, for a host that is not UTF-8 (what cannot be compared
     /// cannot be routed), for one that [`wire::canonical_path`] or [`wire::split_authority`] refuses, and for
     /// HTTP/1.1 without a host (RFC 9112, section 3.2).
-    pub fn new(header: &RequestHeader, replaced: &Replaced) -> Result<Self, Failure> {
+    pub fn new(header: &RequestHeader, replaced: &Replaced) -> Result<Self, RequestFailure> {
         let authority = sent_authority(header)?;
-        let (host, port) = wire::split_authority(authority).ok_or(Failure::BadRequest)?;
+        let (host, port) = wire::split_authority(authority).ok_or(RequestFailure::BadRequest)?;
         if !has_path(header.raw_path()) || !header.raw_path_is_utf8() {
-            return Err(Failure::BadRequest);
+            return Err(RequestFailure::BadRequest);
         }
         let sent = (!replaced.is_empty()).then(|| restore(header.raw_path(), replaced));
         let path = sent.as_deref().map_or(header.uri.path().as_bytes(), |sent| split_query(sent).0);
-        let path = match wire::canonical_path(path).ok_or(Failure::BadRequest)? {
+        let path = match wire::canonical_path(path).ok_or(RequestFailure::BadRequest)? {
             // What is in canonical form had nothing replaced.
             Cow::Borrowed(_) => None,
             Cow::Owned(path) => Some(path.into()),
@@ -129,12 +129,12 @@ fn has_path(target: &[u8]) -> bool {
 }
 
 /// Of the target in HTTP/2, else the `Host` header: Pingora has refused a request in which they differ.
-fn sent_authority(header: &RequestHeader) -> Result<&str, Failure> {
+fn sent_authority(header: &RequestHeader) -> Result<&str, RequestFailure> {
     match header.uri.authority() {
         Some(authority) => Ok(authority.as_str()),
         None => match header.headers.get(HOST) {
-            Some(host) => std::str::from_utf8(host.as_bytes()).map_err(|_| Failure::BadRequest),
-            None if header.version == Version::HTTP_11 => Err(Failure::BadRequest),
+            Some(host) => std::str::from_utf8(host.as_bytes()).map_err(|_| RequestFailure::BadRequest),
+            None if header.version == Version::HTTP_11 => Err(RequestFailure::BadRequest),
             None => Ok(""),
         },
     }
@@ -193,7 +193,7 @@ mod tests {
             header.insert_header(HOST, host).unwrap();
             assert_eq!(
                 Canonical::new(&header, &Vec::new()).unwrap_err(),
-                Failure::BadRequest,
+                RequestFailure::BadRequest,
                 "{target:?} {host}"
             );
         }

@@ -8,14 +8,14 @@ use wire::{Key, Violations};
 
 use super::entry::Entry;
 use super::{Certificates, Service, Table, certificates};
-use crate::upstream::{Trust, Unusable};
+use crate::upstream::{Unusable, UpstreamTls};
 
 /// Makes tables. It holds the newest one, and what lookups have no use for.
 #[derive(Debug, Default)]
 pub struct Builder {
     table: Table,
     routes: HashMap<Uuid, Arc<Entry>>,
-    services: HashMap<Uuid, Held>,
+    services: HashMap<Uuid, ServiceEntry>,
     /// Slots that removed services left behind.
     free: Vec<u32>,
 }
@@ -59,7 +59,7 @@ pub struct Refusal {
 
 /// A service in the table.
 #[derive(Clone, Copy, Debug)]
-struct Held {
+struct ServiceEntry {
     slot: u32,
     /// How many routes name it.
     routes: usize,
@@ -68,7 +68,7 @@ struct Held {
 /// Changes, each found good for itself, by what they are about: `None` is removed. The last of several on
 /// one entity is the one that is here.
 #[derive(Default)]
-struct Plan {
+struct BuildPlan {
     services: HashMap<Uuid, Option<Service>>,
     /// Nobody else has them yet.
     routes: HashMap<Uuid, Option<Arc<Entry>>>,
@@ -99,7 +99,7 @@ impl Builder {
         &mut self,
         changes: impl Iterator<Item = Result<Change, E>>,
     ) -> Result<Table, E> {
-        let mut plan = Plan::default();
+        let mut plan = BuildPlan::default();
         for change in changes {
             plan.push(change?)?;
         }
@@ -113,7 +113,7 @@ impl Builder {
     }
 
     /// Every route names a service that will be there, and no removed service is named any longer.
-    fn check_references(&self, plan: &Plan) -> Result<(), Refusal> {
+    fn check_references(&self, plan: &BuildPlan) -> Result<(), Refusal> {
         for (route, id) in
             plan.routes.values().flatten().filter_map(|route| Some((route, route.service_id()?)))
         {
@@ -139,7 +139,7 @@ impl Builder {
 
     /// The certificates that services name will be there. Those that do not change are looked at only when
     /// something is removed that they could name.
-    fn check_certificates(&self, plan: &Plan, next: &Certificates) -> Result<(), Refusal> {
+    fn check_certificates(&self, plan: &BuildPlan, next: &Certificates) -> Result<(), Refusal> {
         for service in plan.services.values().flatten() {
             if let Some((field, missing)) = missing(service, next) {
                 let message = format!("names {missing}, which does not exist");
@@ -161,7 +161,7 @@ impl Builder {
 
     /// What services go by in TLS is made of the certificates that they name; also for services that do not
     /// change themselves, where one of theirs does. Services that name the same ones share it.
-    fn set_trust(&self, plan: &mut Plan, next: &Certificates) -> Result<(), Refusal> {
+    fn set_trust(&self, plan: &mut BuildPlan, next: &Certificates) -> Result<(), Refusal> {
         if plan.certificates.puts() {
             let others = self.services.iter().filter(|(id, _)| !plan.services.contains_key(id));
             let others = others.filter_map(|(_, held)| self.table.services.get(held.slot));
@@ -182,7 +182,7 @@ impl Builder {
         Ok(())
     }
 
-    fn commit(&mut self, plan: Plan) {
+    fn commit(&mut self, plan: BuildPlan) {
         let mut removed = Vec::new();
         for (id, service) in plan.services {
             match service {
@@ -205,7 +205,7 @@ impl Builder {
         let next = self.services.len() as u32;
         let held = self.services.entry(service.id).or_insert_with(|| {
             // With no slot free, the slots taken are 0 to the number of services.
-            Held { slot: self.free.pop().unwrap_or(next), routes: 0 }
+            ServiceEntry { slot: self.free.pop().unwrap_or(next), routes: 0 }
         });
         self.table.services.set(held.slot, Some(Arc::new(service)));
     }
@@ -239,7 +239,7 @@ impl Builder {
     }
 }
 
-impl Plan {
+impl BuildPlan {
     fn push(&mut self, change: Change) -> Result<(), Refusal> {
         match change {
             Change::PutService(service) => {
@@ -256,7 +256,7 @@ impl Plan {
             Change::PutCaCertificate(put) => {
                 let key = Key::ca_certificate(put.id);
                 put.validate().map_err(|violations| Refusal::invalid(key, &violations))?;
-                Trust::new(None, &[&put], None)?;
+                UpstreamTls::new(None, &[&put], None)?;
                 self.certificates.authorities.insert(put.id, Some(put));
             }
             Change::RemoveCertificate(id) => self.certificates.remove_certificate(id),
@@ -315,14 +315,14 @@ fn missing(service: &Service, there: &Certificates) -> Option<(&'static str, Key
 }
 
 /// What `service` goes by in TLS, where it names what that takes.
-fn trust(service: &Service, there: &Certificates) -> Result<Option<Arc<Trust>>, Unusable> {
+fn trust(service: &Service, there: &Certificates) -> Result<Option<Arc<UpstreamTls>>, Unusable> {
     let shown = service.client_certificate.and_then(|id| there.certificate(id));
     let believed: Vec<_> =
         service.ca_certificates.iter().filter_map(|id| there.authority(*id)).map(|arc| &**arc).collect();
     if shown.is_none() && believed.is_empty() && service.tls_verify_depth.is_none() {
         return Ok(None);
     }
-    Trust::new(shown, &believed, service.tls_verify_depth).map(|trust| Some(Arc::new(trust)))
+    UpstreamTls::new(shown, &believed, service.tls_verify_depth).map(|trust| Some(Arc::new(trust)))
 }
 
 fn check_route(route: &wire::Route) -> Result<Entry, Refusal> {

@@ -11,27 +11,27 @@ use wire::{CaCertificate, Certificate, Key, Sni};
 use super::Service;
 use super::builder::Refusal;
 use super::host::HostPattern;
-use crate::keys::Keys;
+use crate::certified_keys::CertifiedKeys;
 
 /// The certificates of one configuration, ready for handshakes. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Certificates {
-    shared: Arc<Shared>,
+    shared: Arc<CertificateMaps>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Shared {
-    certificates: HashMap<Uuid, Arc<Keys>>,
+struct CertificateMaps {
+    certificates: HashMap<Uuid, Arc<CertifiedKeys>>,
     authorities: HashMap<Uuid, Arc<CaCertificate>>,
     snis: HashMap<Uuid, Sni>,
     /// The certificates of the server names, by the keys of [`HostPattern`].
-    names: HashMap<Box<str>, Arc<Keys>>,
+    names: HashMap<Box<str>, Arc<CertifiedKeys>>,
 }
 
 /// Changes, by what they are about: `None` is removed.
 #[derive(Default)]
 pub(super) struct Changes {
-    certificates: HashMap<Uuid, Option<Arc<Keys>>>,
+    certificates: HashMap<Uuid, Option<Arc<CertifiedKeys>>>,
     pub(super) snis: HashMap<Uuid, Option<Sni>>,
     pub(super) authorities: HashMap<Uuid, Option<CaCertificate>>,
 }
@@ -40,7 +40,7 @@ impl Certificates {
     /// The certificate for a server name in lower case: that of the name itself, else of `*.` in place of its
     /// first label, else of `.*` in place of its last one, else that of any name. A wildcard stands for one
     /// label, as in certificates (RFC 9525, section 6.3).
-    pub fn by_name(&self, server_name: &str) -> Option<&Arc<Keys>> {
+    pub fn by_name(&self, server_name: &str) -> Option<&Arc<CertifiedKeys>> {
         let name = server_name.strip_suffix('.').unwrap_or(server_name);
         let suffix = || self.shared.names.get(&name[name.find('.')?..]);
         let prefix = || self.shared.names.get(&name[..=name.rfind('.')?]);
@@ -49,7 +49,7 @@ impl Certificates {
     }
 
     /// The certificate `id`.
-    pub fn certificate(&self, id: Uuid) -> Option<&Arc<Keys>> {
+    pub fn certificate(&self, id: Uuid) -> Option<&Arc<CertifiedKeys>> {
         self.shared.certificates.get(&id)
     }
 
@@ -66,7 +66,7 @@ impl Certificates {
         if changes.is_empty() {
             return Ok(self.clone());
         }
-        let mut next = Shared::clone(&self.shared);
+        let mut next = CertificateMaps::clone(&self.shared);
         merge(&mut next.certificates, &changes.certificates, Arc::clone);
         merge(&mut next.authorities, &changes.authorities, |put| Arc::new(put.clone()));
         merge(&mut next.snis, &changes.snis, Clone::clone);
@@ -75,8 +75,8 @@ impl Certificates {
     }
 }
 
-impl Shared {
-    fn by_names(&self, changes: &Changes) -> Result<HashMap<Box<str>, Arc<Keys>>, Refusal> {
+impl CertificateMaps {
+    fn by_names(&self, changes: &Changes) -> Result<HashMap<Box<str>, Arc<CertifiedKeys>>, Refusal> {
         let mut names = HashMap::with_capacity(self.snis.len());
         for sni in self.snis.values() {
             let certificate = self.certificates.get(&sni.certificate).ok_or_else(|| missing(sni, changes))?;
@@ -94,7 +94,8 @@ impl Changes {
     pub(super) fn put_certificate(&mut self, put: &Certificate) -> Result<(), Refusal> {
         let key = Key::certificate(put.id);
         put.validate().map_err(|violations| Refusal::invalid(key, &violations))?;
-        let keys = Keys::parse(put).map_err(|(field, error)| Refusal::new(key, Some(field), error))?;
+        let keys =
+            CertifiedKeys::parse(put).map_err(|(field, error)| Refusal::new(key, Some(field), error))?;
         self.certificates.insert(put.id, Some(Arc::new(keys)));
         Ok(())
     }

@@ -60,7 +60,7 @@ struct Extras {
 }
 
 /// Where a route stands in the trie of a host.
-pub(super) struct Place<'e> {
+pub(super) struct TrieKey<'e> {
     pub(super) prefix: &'e [u8],
     pub(super) priority: u64,
     pub(super) path: u32,
@@ -107,14 +107,14 @@ impl Entry {
     }
 
     /// Where it stands in the trie of each of its hosts.
-    pub(super) fn places(&self) -> impl Iterator<Item = Place<'_>> {
-        let everywhere = self.paths.is_empty().then(|| Place {
+    pub(super) fn places(&self) -> impl Iterator<Item = TrieKey<'_>> {
+        let everywhere = self.paths.is_empty().then(|| TrieKey {
             prefix: b"",
             priority: self.base.under_prefix(0),
             path: u32::MAX,
             is_regex: false,
         });
-        let paths = self.paths.iter().zip(0..).map(|(path, index)| Place {
+        let paths = self.paths.iter().zip(0..).map(|(path, index)| TrieKey {
             prefix: path.literal().as_bytes(),
             priority: match path {
                 Path::Prefix(prefix) => self.base.under_prefix(prefix.len()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use uuid::Uuid;
 
-use crate::upstream::Trust;
+use crate::upstream::UpstreamTls;
 
 /// Where the requests of a route go.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ pub struct Service {
     /// The most certificates between an authority's and the upstream's.
     pub tls_verify_depth: Option<u8>,
     /// What is made of all three; `None` when it names none of them, or speaks no TLS.
-    pub trust: Option<Arc<Trust>>,
+    pub trust: Option<Arc<UpstreamTls>>,
 }
 
 /// The host of a service.

@@ -4,8 +4,8 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use node::exit::Failure;
-use node::http::{Listener, Shared, serve};
+use node::exit::ExitError;
+use node::http::{HttpLimiter, Listener, serve};
 use node::status::{RESERVED_DESCRIPTORS, Settings};
 use node::tokens::TokenFile;
 use tokio::runtime::{Builder, Runtime};
@@ -27,8 +27,8 @@ impl StatusThread {
     ///
     /// # Errors
     /// It cannot be used.
-    pub fn open_tokens(settings: &Settings) -> Result<Option<TokenFile>, Failure> {
-        settings.tokens.as_deref().map(TokenFile::open).transpose().map_err(Failure::unavailable)
+    pub fn open_tokens(settings: &Settings) -> Result<Option<TokenFile>, ExitError> {
+        settings.tokens.as_deref().map(TokenFile::open).transpose().map_err(ExitError::unavailable)
     }
 
     /// Serves `status` on these listeners, which do not block, until `draining` begins.
@@ -41,16 +41,16 @@ impl StatusThread {
         tokens: Option<TokenFile>,
         settings: &Settings,
         draining: Draining,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, ExitError> {
         let runtime = Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(Failure::internal)?;
+        let runtime = runtime.map_err(ExitError::internal)?;
         let refused = status.metrics.status_refused.clone();
-        let shared = Shared::new(settings.limits.clone(), move |bound| {
+        let shared = HttpLimiter::new(settings.limits.clone(), move |bound| {
             refused.with_label_values(&[bound.as_str()]).inc();
         });
         let run = move || run(&runtime, listeners, status, tokens, shared, draining);
         let thread = std::thread::Builder::new().name("status".to_owned()).spawn(run);
-        thread.map(|thread| Self { _thread: thread }).map_err(Failure::internal)
+        thread.map(|thread| Self { _thread: thread }).map_err(ExitError::internal)
     }
 }
 
@@ -59,7 +59,7 @@ fn run(
     listeners: Vec<TcpListener>,
     status: Status,
     tokens: Option<TokenFile>,
-    shared: Shared,
+    shared: HttpLimiter,
     draining: Draining,
 ) {
     let (stop, reloads) = (CancellationToken::new(), status.metrics.token_reloads.clone());

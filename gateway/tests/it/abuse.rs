@@ -22,7 +22,7 @@ const CONNECTIONS: usize = 8;
 /// Streams of one connection, where they stay open: what HTTP/2 has as a minimum to be recommended.
 const STREAMS: u32 = 100;
 /// How long an attack goes on at most. It ends before when all of its connections were.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// What the program may grow by, with all of an attack's connections.
 const GROWTH_KB: u64 = 64 << 10;
 /// What an answer that nobody takes may hold of its body: what Pingora has read of it and not yet written, in pieces
@@ -101,7 +101,7 @@ async fn attack(stage: &Stage, attack: Attack) -> Vec<Outcome> {
     }
     let good = Client::new(to).with_deadline(DEADLINE);
     let all = async { attackers.join_all().await };
-    let outcomes = timeout(PATIENCE, async {
+    let outcomes = timeout(TIMEOUT, async {
         let mut all = std::pin::pin!(all);
         loop {
             tokio::select! {

@@ -19,7 +19,7 @@ use self::recorder::Recorder;
 use crate::support::{Gateway, at, route};
 
 /// A proxy that has not answered by then waits for more.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_taken_as_by_others_or_it_is_said_why_not() {
@@ -88,7 +88,7 @@ async fn send(proxy: SocketAddr, case: &Case) -> Status {
     // A proxy may close before it has read all.
     connection.write(case.request.as_bytes()).await.ok();
     let mut answer = Vec::new();
-    let ended = timeout(PATIENCE, connection.stream().read_to_end(&mut answer)).await;
+    let ended = timeout(TIMEOUT, connection.stream().read_to_end(&mut answer)).await;
     let answer = String::from_utf8_lossy(&answer);
     match answer.split(' ').nth(1).and_then(|status| status.parse().ok()) {
         Some(status) => Status::Is(status),

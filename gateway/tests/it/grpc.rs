@@ -20,7 +20,7 @@ use crate::support::{Gateway, at, route};
 use crate::tls::{Pairs, name, put};
 use echo::{Client, Message, Raw, Server};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A service and a route for gRPC, the service with TLS or without.
 fn serve(gateway: &Gateway, upstream: SocketAddr, tls: bool) {
@@ -43,7 +43,7 @@ async fn unary(
     message: Message,
 ) -> Result<tonic::Response<Message>, Status> {
     client.ready().await.unwrap();
-    timeout(PATIENCE, client.unary(Request::new(message), method(name), Raw)).await.unwrap()
+    timeout(TIMEOUT, client.unary(Request::new(message), method(name), Raw)).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,15 +110,15 @@ async fn converse(mut client: Client) {
     let asked = stream::poll_fn(move |context| receive.poll_recv(context));
     let answers = client.streaming(Request::new(asked), method("Each"), Raw);
     send.send(vec![0]).await.unwrap();
-    let mut answers = timeout(PATIENCE, answers).await.unwrap().unwrap().into_inner();
+    let mut answers = timeout(TIMEOUT, answers).await.unwrap().unwrap().into_inner();
     for number in 0..20 {
-        assert_eq!(timeout(PATIENCE, answers.message()).await.unwrap().unwrap(), Some(vec![number]));
+        assert_eq!(timeout(TIMEOUT, answers.message()).await.unwrap().unwrap(), Some(vec![number]));
         sleep(Duration::from_millis(50)).await;
         send.send(vec![number + 1]).await.unwrap();
     }
     drop(send);
-    assert_eq!(timeout(PATIENCE, answers.message()).await.unwrap().unwrap(), Some(vec![20]));
-    assert_eq!(timeout(PATIENCE, answers.message()).await.unwrap().unwrap(), None);
+    assert_eq!(timeout(TIMEOUT, answers.message()).await.unwrap().unwrap(), Some(vec![20]));
+    assert_eq!(timeout(TIMEOUT, answers.message()).await.unwrap().unwrap(), None);
     // A client that leaves in the middle takes nothing of the connection with it.
     client.ready().await.unwrap();
     let left = client.server_streaming(Request::new(vec![]), method("Silent"), Raw).await.unwrap();
@@ -143,8 +143,8 @@ async fn failures_of_the_gateway_are_told_in_the_words_of_grpc() {
     client.ready().await.unwrap();
     let silent = client.server_streaming(Request::new(vec![]), method("Silent"), Raw);
     // The header of the answer has come: what is left to tell is that it breaks off.
-    let mut silent = timeout(PATIENCE, silent).await.unwrap().unwrap().into_inner();
-    timeout(PATIENCE, silent.message()).await.unwrap().unwrap_err();
+    let mut silent = timeout(TIMEOUT, silent).await.unwrap().unwrap().into_inner();
+    timeout(TIMEOUT, silent.message()).await.unwrap().unwrap_err();
 
     gateway.serve(at(1, server.address), for_grpc(&[Protocol::Grpcs]));
     let status = unary(&mut client, "Each", vec![]).await.unwrap_err();

@@ -19,7 +19,7 @@ use crate::upgrade::Stage;
 /// Connections in each attack.
 const CONNECTIONS: &str = "200";
 /// It ends by itself once all its connections are closed, else after this many seconds.
-const LONGEST: &str = "25";
+const MAX_SECONDS: &str = "25";
 /// Of a good request.
 const SLOWEST: Duration = Duration::from_secs(5);
 /// Of the gateway, in KiB: what it takes idle, and a MiB for each connection, of an answer of four.
@@ -62,7 +62,7 @@ async fn attack(mode: &[&str], tells: bool) {
     let good = Good::start(address);
     let attacker = Command::new("slowhttptest")
         .args(mode)
-        .args(["-c", CONNECTIONS, "-r", CONNECTIONS, "-l", LONGEST, "-p", "5", "-v", "1"])
+        .args(["-c", CONNECTIONS, "-r", CONNECTIONS, "-l", MAX_SECONDS, "-p", "5", "-v", "1"])
         .args(["-u", &format!("http://{address}/kept/bad")])
         .stdout(Stdio::piped())
         .kill_on_drop(true)

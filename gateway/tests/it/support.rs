@@ -5,7 +5,7 @@ use std::os::fd::IntoRawFd;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use gateway::app::{self, Shared};
+use gateway::app::{self, ProxyParts};
 use gateway::config::Config;
 use gateway::drain::Draining;
 use gateway::listener::Bound;
@@ -35,7 +35,7 @@ const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4
 pub(crate) struct Gateway {
     pub(crate) client: Client,
     pub(crate) tls_address: SocketAddr,
-    pub(crate) shared: Shared,
+    pub(crate) shared: ProxyParts,
     pub(crate) draining: Draining,
     pub(crate) registry: Registry,
     builder: Mutex<Builder>,
@@ -57,7 +57,7 @@ impl Gateway {
         let config = Config::parse(&node::config::load_with(None, variables).unwrap()).unwrap();
 
         let registry = Registry::new();
-        let shared = Shared::new(&config, Metrics::new(&registry).unwrap());
+        let shared = ProxyParts::new(&config, Metrics::new(&registry).unwrap());
         node::install_tls_provider();
         // Those of the configuration would be the same for every test.
         let config = Config { listen: vec![ANY_PORT], listen_tls: vec![ANY_PORT], ..config };

@@ -2,16 +2,17 @@
 
 use std::pin::pin;
 
-use node::identity::{Files, Keeper, Mode, Role};
+use node::identity::{Files, IdentityReloader, Mode, Role};
 use node::link::{Closing, pair};
 use tempfile::TempDir;
 use testkit::turns::polls_within;
 use uuid::Uuid;
 use wire::{Hello, VERSIONS};
 
-use super::super::guard::Guard;
+use super::super::admission::Admission;
 use super::*;
 use crate::metrics::Metrics;
+use crate::publish;
 use crate::store::Store;
 
 const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -23,7 +24,7 @@ const TURNS_PER_HEARTBEAT: u64 = 8;
 struct Stage {
     _folder: TempDir,
     context: Context,
-    guard: Guard,
+    admission: Admission,
     peer: Peer,
 }
 
@@ -42,14 +43,15 @@ impl Stage {
             key: pair.key,
             ca: None,
         };
-        let keeper = Keeper::open(files).unwrap();
+        let reloader = IdentityReloader::open(files).unwrap();
         let peer = Peer {
             address: ([127, 0, 0, 1], 1).into(),
-            certificate: keeper.identity().leaf().clone(),
+            certificate: reloader.identity().leaf().clone(),
             uri: "/".parse().unwrap(),
         };
-        let publisher = Publisher::start(store.clone(), metrics.clone()).await.unwrap();
-        let (guard, _) = Guard::start(keeper, store, metrics.clone()).await.unwrap();
+        let publisher =
+            Publisher::start(store.clone(), metrics.clone(), publish::Settings::default()).await.unwrap();
+        let (admission, _) = Admission::start(reloader, store, metrics.clone()).await.unwrap();
         let node_id = Uuid::from_u128(2);
         let context = Context {
             identity: Identity { node_id, program: "0.1.0".into() },
@@ -62,11 +64,11 @@ impl Stage {
             publisher,
             metrics,
         };
-        Self { _folder: folder, context, guard, peer }
+        Self { _folder: folder, context, admission, peer }
     }
 
     async fn serve(&self, link: Link) {
-        let permit = self.guard.admit(&self.peer.certificate).unwrap();
+        let permit = self.admission.admit(&self.peer.certificate).unwrap();
         serve(link, self.peer.clone(), permit, self.context.clone(), CancellationToken::new()).await;
     }
 

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use wire::Hello;
 
 use super::seconds_now;
-use crate::cluster::guard;
+use crate::cluster::admission;
 
 /// One that is refused comes again within half of this.
 const FRESH: Duration = Duration::from_secs(60);
@@ -51,6 +51,6 @@ impl Rival {
 
     /// What the Admin API shows.
     pub(super) fn error(&self) -> Value {
-        json!({ "reason": guard::IN_USE, "message": self.message(), "at": self.at })
+        json!({ "reason": admission::IN_USE, "message": self.message(), "at": self.at })
     }
 }

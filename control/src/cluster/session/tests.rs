@@ -69,7 +69,7 @@ struct World {
     head: Position,
     held: Option<Position>,
     in_flight: Option<UpdateHeader>,
-    fetch: Option<Need>,
+    fetch: Option<UpdateRequest>,
     refused: Option<u64>,
 }
 
@@ -115,9 +115,11 @@ impl World {
     fn publisher_answers(&mut self) {
         let Some(need) = self.fetch.take() else { return };
         let made = match need {
-            Need::From(held) if self.rng.random_bool(0.8) => update(Mode::Delta, held.revision, self.head),
-            Need::From(_) | Need::Snapshot => update(Mode::Snapshot, 0, self.head),
-            Need::Repair(held, _) => update(Mode::Repair, held.revision, self.head),
+            UpdateRequest::From(held) if self.rng.random_bool(0.8) => {
+                update(Mode::Delta, held.revision, self.head)
+            }
+            UpdateRequest::From(_) | UpdateRequest::Snapshot => update(Mode::Snapshot, 0, self.head),
+            UpdateRequest::Repair(held, _) => update(Mode::Repair, held.revision, self.head),
         };
         self.step(Input::Update(made));
     }
@@ -194,7 +196,7 @@ fn a_refused_revision_waits_for_the_next_and_a_reconnect_does_not_bring_it_back(
     let actions = again.step(hello(Some(position(4))), Duration::ZERO);
     assert!(actions.iter().all(|action| !matches!(action, Action::Fetch(_))), "{actions:?}");
     let actions = again.step(Input::Head(position(6)), Duration::ZERO);
-    assert_eq!(actions, [Action::Fetch(Need::From(position(4)))]);
+    assert_eq!(actions, [Action::Fetch(UpdateRequest::From(position(4)))]);
 }
 
 #[test]
@@ -204,7 +206,7 @@ fn a_root_mismatch_is_answered_by_a_snapshot_once() {
     session.step(Input::Update(update(Mode::Delta, 4, position(5))), Duration::ZERO);
     let mismatch = || Input::Frame(nack(5, NackReason::RootMismatch));
     let actions = session.step(mismatch(), Duration::ZERO);
-    assert_eq!(actions.last(), Some(&Action::Fetch(Need::Snapshot)));
+    assert_eq!(actions.last(), Some(&Action::Fetch(UpdateRequest::Snapshot)));
     session.step(Input::Update(update(Mode::Snapshot, 0, position(5))), Duration::ZERO);
     let actions = session.step(mismatch(), Duration::ZERO);
     assert!(actions.iter().all(|action| !matches!(action, Action::Fetch(_))), "{actions:?}");
@@ -214,10 +216,10 @@ fn a_root_mismatch_is_answered_by_a_snapshot_once() {
 fn a_data_plane_ahead_of_what_is_known_here_is_not_sent_back() {
     let mut session = session(5);
     let actions = session.step(hello(Some(position(7))), Duration::ZERO);
-    assert!(actions.contains(&Action::Fetch(Need::From(position(7)))), "{actions:?}");
+    assert!(actions.contains(&Action::Fetch(UpdateRequest::From(position(7)))), "{actions:?}");
     assert_eq!(session.step(Input::Level(position(7)), Duration::ZERO), []);
     let actions = session.step(Input::Head(position(8)), Duration::ZERO);
-    assert_eq!(actions, [Action::Fetch(Need::From(position(7)))], "and goes on from there");
+    assert_eq!(actions, [Action::Fetch(UpdateRequest::From(position(7)))], "and goes on from there");
 }
 
 #[test]
@@ -239,7 +241,7 @@ fn the_head_may_move_while_an_update_is_fetched() {
     assert_eq!(session.step(Input::Head(position(6)), Duration::ZERO), []);
     session.step(Input::Update(update(Mode::Delta, 4, position(5))), Duration::ZERO);
     let actions = session.step(Input::Frame(ack(position(5))), Duration::ZERO);
-    assert_eq!(actions.last(), Some(&Action::Fetch(Need::From(position(5)))), "on to the head");
+    assert_eq!(actions.last(), Some(&Action::Fetch(UpdateRequest::From(position(5)))), "on to the head");
 }
 
 #[test]
@@ -269,7 +271,7 @@ fn drift_is_located_and_repaired() {
     assert!(actions.contains(&Action::Send(Frame::BucketsWanted(position(5)))));
     let hashes = vec![Root::default(); wire::BUCKETS];
     let actions = session.step(Input::Frame(Frame::Buckets(5, hashes.clone())), seconds(2));
-    assert_eq!(actions, [Action::Fetch(Need::Repair(drifted, hashes))]);
+    assert_eq!(actions, [Action::Fetch(UpdateRequest::Repair(drifted, hashes))]);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::{Admin, revision};
 
 /// What an answer may take while the database does not: the store's deadline, once for the lock and once
 /// for the query, and the machine's slack.
-const PATIENCE: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A control plane on a server of its own.
 async fn start(postgres: &Postgres) -> Admin {
@@ -48,7 +48,7 @@ async fn refused_in_time(admin: &Admin) {
         assert!(answer.json()["message"].as_str().is_some_and(|said| said.contains("database")));
         assert_eq!(answer.header("gibbon-revision"), None);
     }
-    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < TIMEOUT, "{:?}", begun.elapsed());
 }
 
 /// The names on the only page of services.

@@ -16,7 +16,7 @@ const WRITERS: usize = 4;
 const MOMENTS: u64 = 250;
 /// What an answer may take while the database does not: the store's deadline, once for the lock and once
 /// for the query, and the machine's slack.
-const PATIENCE: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_control_plane_loses_nothing_on_sqlite() {
@@ -37,7 +37,7 @@ async fn a_database_that_fails_under_writes_loses_nothing() {
     ledger.prepare(&planes).await;
     planes.serve("/steady").await;
     let traffic = Traffic::start(&planes.gateway.proxy(), "/steady", 2);
-    let admin = planes.control.admin().with_deadline(PATIENCE);
+    let admin = planes.control.admin().with_deadline(TIMEOUT);
     for _ in 0..count("GIBBON_TEST_ROUNDS", 2).min(5) {
         let fails_and_recovers = async {
             sleep(moment()).await;

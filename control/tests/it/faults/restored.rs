@@ -208,8 +208,8 @@ async fn put_back(
             op: 2,
             bytes: Vec::new(),
             hash: Vec::new(),
-            stamp: Some(Uuid::new_v4()),
-            previous: newest.stamp,
+            commit_token: Some(Uuid::new_v4()),
+            previous: newest.commit_token,
             ..newest
         };
         config_change::Entity::insert(newest.clone().into_active_model().reset_all())
@@ -219,7 +219,7 @@ async fn put_back(
     }
     let head = config_head::Entity::update_many()
         .col_expr(config_head::Column::Revision, Expr::value(newest.revision))
-        .col_expr(config_head::Column::Stamp, Expr::value(newest.stamp))
+        .col_expr(config_head::Column::CommitToken, Expr::value(newest.commit_token))
         .col_expr(config_head::Column::Previous, Expr::value(newest.previous));
     head.exec(&back).await.unwrap();
     back.commit().await.unwrap();

@@ -124,6 +124,8 @@ async fn a_connection_does_not_outlast_its_certificate() {
     let both = [stage.file("ca.crt"), authority.cert.clone()].map(|path| std::fs::read(path).unwrap());
     std::fs::write(&bundle, both.concat()).unwrap();
     stage.planes.control.node.set("cluster.ca", bundle.display());
+    // The data plane of this test is silent, and is not to be left for that.
+    stage.planes.control.node.set("cluster.heartbeat_interval", "60s");
     stage.planes.control.node.start().await;
 
     let id = Uuid::new_v4();

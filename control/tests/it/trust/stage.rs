@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use node::identity::{Authorities, Identity, Leaf, Trust, client_config};
+use node::identity::{Authorities, Identity, PeerCertificate, Trust, client_config};
 use node::link::{self, Closing, Link, LinkError};
 use testkit::certs::Pair;
 use testkit::origin::Origin;
@@ -61,7 +61,7 @@ impl Stage {
         Pair { cert: self.file(&format!("{name}.crt")), key: self.file(&format!("{name}.key")) }
     }
 
-    pub(super) fn leaf(&self, name: &str) -> Leaf {
+    pub(super) fn leaf(&self, name: &str) -> PeerCertificate {
         let pair = self.pair(name);
         Identity::load(&pair.cert, &pair.key).unwrap().leaf().clone()
     }

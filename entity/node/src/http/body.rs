@@ -12,19 +12,19 @@ use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 
 use super::activity::Activity;
-use super::{Bound, Shared};
+use super::{Bound, HttpLimiter};
 
 /// The body of a request. It fails when it is not complete in time.
 #[derive(Debug)]
 pub struct RequestBody {
     inner: Incoming,
-    shared: Shared,
+    shared: HttpLimiter,
     /// From the first time on that it is waited for.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl RequestBody {
-    pub(super) fn new(inner: Incoming, shared: Shared) -> Self {
+    pub(super) fn new(inner: Incoming, shared: HttpLimiter) -> Self {
         Self { inner, shared, deadline: None }
     }
 }

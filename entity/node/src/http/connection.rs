@@ -19,7 +19,7 @@ use super::activity::Activity;
 use super::body::{AnswerBody, Busy};
 use super::places::Place;
 use super::timed::Timed;
-use super::{Bound, Handler, Peer, RequestBody, Shared};
+use super::{Bound, Handler, HttpLimiter, Peer, RequestBody};
 
 /// Header fields of a request; hyper answers 431 to more.
 const MAX_HEADERS: usize = 100;
@@ -32,7 +32,7 @@ pub(super) async fn run<S, H>(
     stream: S,
     peer: Peer,
     handler: H,
-    shared: Shared,
+    shared: HttpLimiter,
     place: Place,
     stop: CancellationToken,
 ) where
@@ -61,7 +61,7 @@ pub(super) async fn run<S, H>(
     }
 }
 
-fn http1(shared: &Shared) -> http1::Builder {
+fn http1(shared: &HttpLimiter) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         // Ours are in `Timed`.
@@ -76,7 +76,7 @@ async fn answer<H: Handler>(
     request: Request<Incoming>,
     peer: Arc<Peer>,
     handler: H,
-    shared: Shared,
+    shared: HttpLimiter,
     activity: Arc<Activity>,
 ) -> Result<Response<AnswerBody<H::Body>>, Infallible> {
     if !activity.begin_request() {

@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 
 use super::places::Place;
 use super::reserve::{Reserve, is_out_of_descriptors};
-use super::{Address, Bound, Handler, Peer, Shared, connection};
+use super::{Address, Bound, Handler, HttpLimiter, Peer, connection};
 
 /// What is sent to a connection that finds no place. There is no request yet that could be answered.
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
@@ -45,7 +45,7 @@ enum Accepted {
 pub async fn serve<H: Handler>(
     listener: Listener,
     handler: H,
-    shared: Shared,
+    shared: HttpLimiter,
     reserved: usize,
     stop: CancellationToken,
 ) {
@@ -107,7 +107,7 @@ impl Listener {
         &self,
         accepted: Accepted,
         handler: &H,
-        shared: &Shared,
+        shared: &HttpLimiter,
         stop: &CancellationToken,
         connections: &mut JoinSet<()>,
     ) {
@@ -135,7 +135,7 @@ impl Listener {
     }
 }
 
-fn place(shared: &Shared, peer: &Peer) -> Option<Place> {
+fn place(shared: &HttpLimiter, peer: &Peer) -> Option<Place> {
     match shared.places.take(peer.address) {
         Some((place, false)) => Some(place),
         Some((place, true)) => {
@@ -154,7 +154,7 @@ async fn secure<H: Handler>(
     config: Arc<ServerConfig>,
     mut peer: Peer,
     handler: H,
-    shared: Shared,
+    shared: HttpLimiter,
     place: Place,
     stop: CancellationToken,
 ) {

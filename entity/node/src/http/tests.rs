@@ -63,7 +63,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, met) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<Bound>>>::default());
         let (handler, stop, seen) = (Length::default(), CancellationToken::new(), Arc::clone(&met));
-        let shared = Shared::new(limits, move |bound| seen.lock().unwrap().push(bound));
+        let shared = HttpLimiter::new(limits, move |bound| seen.lock().unwrap().push(bound));
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(Listener::Tcp(listener), handler.clone(), shared, 2, stop.clone()));
         Self { address, handler, met, stop, tasks }

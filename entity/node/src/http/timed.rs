@@ -11,13 +11,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::activity::{Activity, Phase};
-use super::{Bound, Shared};
+use super::{Bound, HttpLimiter};
 
 /// A client's connection.
 pub(super) struct Timed<S> {
     inner: S,
     activity: Arc<Activity>,
-    shared: Shared,
+    shared: HttpLimiter,
     /// Runs while a header or the next request is awaited: for which of the two, and until when.
     reading: Option<(Phase, Pin<Box<Sleep>>)>,
     /// Runs while the client does not take what is sent.
@@ -25,7 +25,7 @@ pub(super) struct Timed<S> {
 }
 
 impl<S> Timed<S> {
-    pub(super) fn new(inner: S, activity: Arc<Activity>, shared: Shared) -> Self {
+    pub(super) fn new(inner: S, activity: Arc<Activity>, shared: HttpLimiter) -> Self {
         Self { inner, activity, shared, reading: None, writing: None }
     }
 

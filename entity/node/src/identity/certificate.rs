@@ -13,7 +13,7 @@ const URN: &str = "urn:gibbon:";
 
 /// What is read out of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leaf {
+pub struct PeerCertificate {
     /// Of the certificate.
     pub fingerprint: Fingerprint,
     /// The number that its authority gave it: lower-case hex digits, without leading zeros.
@@ -57,7 +57,7 @@ pub enum Role {
 #[error("expected {URN}control-plane:<uuid> or {URN}data-plane:<uuid>")]
 pub struct NodeNameError;
 
-impl Leaf {
+impl PeerCertificate {
     /// Reads a certificate.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-mod keeper;
+mod reloader;
 
 use testkit::certs;
 

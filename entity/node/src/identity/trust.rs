@@ -9,7 +9,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 
-use super::certificate::{Fingerprint, Leaf};
+use super::certificate::{Fingerprint, PeerCertificate};
 use super::files::{self, AUTHORITIES, CERTIFICATE, IdentityError};
 use super::{Identity, provider};
 
@@ -61,7 +61,7 @@ impl Authorities {
         let fail = |reason: String| IdentityError::new(AUTHORITIES, path, reason);
         let mut roots = RootCertStore::empty();
         for certificate in files::certificates(AUTHORITIES, path)? {
-            let leaf = Leaf::of(&certificate).map_err(fail)?;
+            let leaf = PeerCertificate::of(&certificate).map_err(fail)?;
             if !leaf.is_authority {
                 return Err(fail(format!("{} is not the certificate of an authority", leaf.subject)));
             }

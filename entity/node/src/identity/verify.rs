@@ -12,7 +12,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::certificate::{Leaf, Role};
+use super::certificate::{PeerCertificate, Role};
 use super::trust::{Authorities, Pins, Trust};
 
 /// Accepts a certificate that is trusted and valid at the moment of the handshake; that of an authority's
@@ -46,7 +46,7 @@ impl PeerVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), Error> {
-        let leaf = Leaf::of(certificate).map_err(|_reason| CertificateError::BadEncoding)?;
+        let leaf = PeerCertificate::of(certificate).map_err(|_reason| CertificateError::BadEncoding)?;
         match &self.trust {
             Trust::Pins(pins) => check_pin(pins, &leaf, now)?,
             Trust::Authorities(authorities) => {
@@ -92,7 +92,7 @@ impl PeerVerifier {
 }
 
 /// The dates come first, so that who renews a pair too late is told so rather than "unknown".
-fn check_pin(pins: &Pins, leaf: &Leaf, now: UnixTime) -> Result<(), CertificateError> {
+fn check_pin(pins: &Pins, leaf: &PeerCertificate, now: UnixTime) -> Result<(), CertificateError> {
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     if now > leaf.not_after {
         return Err(CertificateError::Expired);
@@ -106,7 +106,7 @@ fn check_pin(pins: &Pins, leaf: &Leaf, now: UnixTime) -> Result<(), CertificateE
     }
 }
 
-fn check_role(expected: Role, leaf: &Leaf) -> Result<(), CertificateError> {
+fn check_role(expected: Role, leaf: &PeerCertificate) -> Result<(), CertificateError> {
     let of = match leaf.node {
         Some(node) if node.role == expected => return Ok(()),
         Some(node) => format!("the {} {}", node.role.in_words(), node.id),

@@ -12,12 +12,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::answer::{Answer, Body, Ending, Framing};
-use super::{Received, Shared};
+use super::{OriginState, Received};
 
 const MAX_HEADERS: usize = 256;
 
 /// Serves until it is dropped, and all connections with it.
-pub(super) async fn listen(listener: std::net::TcpListener, shared: Arc<Shared>) {
+pub(super) async fn listen(listener: std::net::TcpListener, shared: Arc<OriginState>) {
     listener.set_nonblocking(true).expect("a socket can be made non-blocking");
     let listener = TcpListener::from_std(listener).expect("a listener fits the runtime");
     let mut connections = JoinSet::new();
@@ -33,7 +33,7 @@ pub(super) async fn listen(listener: std::net::TcpListener, shared: Arc<Shared>)
     }
 }
 
-async fn serve(mut stream: TcpStream, connection: usize, shared: &Shared) -> io::Result<()> {
+async fn serve(mut stream: TcpStream, connection: usize, shared: &OriginState) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = BytesMut::new();
     while let Some(received) = read_request(&mut stream, &mut buffer, connection).await? {

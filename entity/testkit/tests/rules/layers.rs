@@ -59,7 +59,7 @@ const CONFIGURATION_WITHOUT_LOCKS: Layer = Layer {
         "gateway/src/error",
         "gateway/src/framing",
         "gateway/src/grpc",
-        "gateway/src/keys",
+        "gateway/src/certified_keys",
         "gateway/src/live",
         "gateway/src/proxy",
         "gateway/src/request",
@@ -159,9 +159,9 @@ fn the_published_form_has_no_clock() {
 fn rows_meet_their_published_form_in_one_place() {
     let kinds = kinds(&file("entity/wire/src/key.rs"));
     assert!(!kinds.is_empty(), "the kinds are declared as constants of `Kind`");
-    let others = but(shipped(below("control/src")), "control/src/snapshot");
+    let others = but(shipped(below("control/src")), "control/src/published");
     assert_none(
-        "rows become their published form in control/src/snapshot.rs alone",
+        "rows become their published form in control/src/published.rs alone",
         &others.iter().flat_map(|source| rows_and_wire(workspace(), source, &kinds)).collect::<Vec<_>>(),
     );
 }
@@ -183,7 +183,7 @@ fn errors_get_their_status_in_one_place() {
         others = but(others, &format!("{program}/status"));
         if program == "gateway/src" {
             // It refuses a connection before there is a request, with bytes instead of an answer of the proxy.
-            others = but(others, "gateway/src/listener/gate");
+            others = but(others, "gateway/src/listener/connection_limiter");
         }
         assert_none(
             "error.rs alone chooses the status of a failure",

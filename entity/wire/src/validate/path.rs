@@ -5,7 +5,7 @@ use crate::{compile_path, normalize_path};
 
 /// Greatest length in bytes: no request's path is longer than a request's header, and a data plane's table
 /// is as deep as its longest path.
-const LONGEST: usize = 4096;
+const MAX_PATH_BYTES: usize = 4096;
 
 /// The path of a service, which goes in front of a request's.
 pub(super) fn service_path(path: &str) -> Result<(), String> {
@@ -50,8 +50,8 @@ fn regex(pattern: &str) -> Result<(), String> {
 
 fn length(path: &str) -> Result<(), String> {
     match path.len() {
-        length if length > LONGEST => Err(format!(
-            "length must be at most {LONGEST} bytes, the path beginning '{}' has {length}",
+        length if length > MAX_PATH_BYTES => Err(format!(
+            "length must be at most {MAX_PATH_BYTES} bytes, the path beginning '{}' has {length}",
             head(path)
         )),
         _ => Ok(()),
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn paths_have_a_greatest_length() {
-        let longest = "/".to_owned() + &"a".repeat(LONGEST - 1);
+        let longest = "/".to_owned() + &"a".repeat(MAX_PATH_BYTES - 1);
         for check in [service_path, route_path] {
             assert_eq!(check(&longest), Ok(()));
             let refused = check(&format!("{longest}a")).unwrap_err();

@@ -12,7 +12,7 @@ mod hanging;
 
 /// A desk whose threads are the test, and whose disk can be made to refuse.
 struct Disk {
-    desk: Desk,
+    queue: WriteQueue,
     cache: Cache,
     source: Source,
     now: Instant,
@@ -28,8 +28,8 @@ impl Disk {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::open(dir.path()).unwrap();
-        let (desk, source, now) = (Desk::default(), Source::default(), Instant::now());
-        let mut disk = Self { desk, cache, source, now, errors: 0, turns: 0, refuses: |_| false, dir };
+        let (queue, source, now) = (WriteQueue::default(), Source::default(), Instant::now());
+        let mut disk = Self { queue, cache, source, now, errors: 0, turns: 0, refuses: |_| false, dir };
         disk.store(Mode::Snapshot, 10);
         disk.work();
         assert_eq!(disk.on_disk(), [1]);
@@ -42,13 +42,13 @@ impl Disk {
     }
 
     fn hand_over(&mut self, update: Update, purge: bool) {
-        self.desk.store(update, purge, self.now);
+        self.queue.store(update, purge, self.now);
         self.append();
     }
 
     /// What the appending thread does.
     fn append(&mut self) {
-        while let Some((log, updates)) = self.desk.next_append(self.now) {
+        while let Some((log, updates)) = self.queue.next_append(self.now) {
             self.carry_out(Job::Append(log, updates));
         }
     }
@@ -56,7 +56,7 @@ impl Disk {
     /// Does what there is to do now.
     fn work(&mut self) {
         self.append();
-        while let Next::Do(job) = self.desk.next(self.now) {
+        while let Next::Do(job) = self.queue.next(self.now) {
             self.carry_out(job);
             self.append();
         }
@@ -74,22 +74,22 @@ impl Disk {
         let done = match job {
             Job::Append(mut log, updates) => {
                 let appended = allowed().and_then(|()| log.append(&updates));
-                self.desk.appended(appended, log, updates, now)
+                self.queue.appended(appended, log, updates, now)
             }
-            Job::Sync(_, end) => self.desk.synced(allowed(), end, now),
+            Job::Sync(_, end) => self.queue.synced(allowed(), end, now),
             Job::Rewrite(mut from) => {
                 let written = allowed().and_then(|()| self.cache.rewrite(&mut from));
-                self.desk.rewritten(written, from, now)
+                self.queue.rewritten(written, from, now)
             }
             Job::Probe => {
                 let probed = allowed().and_then(|()| self.cache.probe());
-                self.desk.probed(probed, now)
+                self.queue.probed(probed, now)
             }
             Job::Check(footprint) => {
                 let checked = allowed().and_then(|()| self.cache.check(footprint.as_ref()));
-                self.desk.checked(checked, footprint.as_ref(), now)
+                self.queue.checked(checked, footprint.as_ref(), now)
             }
-            Job::Audit => return self.desk.audited(self.cache.has_superseded_secrets(), now),
+            Job::Audit => return self.queue.audited(self.cache.has_superseded_secrets(), now),
             Job::Tidy => return self.cache.remove_expired(),
         };
         self.errors += usize::from(done.is_err());
@@ -100,7 +100,7 @@ impl Disk {
         let end = self.now + time;
         loop {
             self.work();
-            let Next::Wait(wait) = self.desk.next(self.now) else { panic!("there is more to do") };
+            let Next::Wait(wait) = self.queue.next(self.now) else { panic!("there is more to do") };
             if self.now + wait >= end {
                 break;
             }
@@ -119,10 +119,10 @@ impl Disk {
 
     /// A failing sync: from then on the file must be written anew.
     fn fail_sync(&mut self) {
-        let Next::Do(Job::Sync(_, end)) = self.desk.next(self.now) else { panic!("nothing to sync") };
+        let Next::Do(Job::Sync(_, end)) = self.queue.next(self.now) else { panic!("nothing to sync") };
         let source = std::io::Error::other("made up");
         let failed = CacheError::Io { what: "sync", path: PathBuf::new(), source };
-        assert!(self.desk.synced(Err(failed), end, self.now).is_err());
+        assert!(self.queue.synced(Err(failed), end, self.now).is_err());
     }
 
     /// A folder in the way of the temporary file is a refusal that root meets, too.
@@ -146,9 +146,9 @@ fn a_delta_is_written_at_once_and_synced_by_the_thread() {
     let mut disk = Disk::new();
     disk.store(Mode::Delta, 10);
     assert_eq!(disk.on_disk(), [1, 2], "before anything else is done");
-    let Next::Do(Job::Sync(_, end)) = disk.desk.next(disk.now) else { panic!("not synced") };
+    let Next::Do(Job::Sync(_, end)) = disk.queue.next(disk.now) else { panic!("not synced") };
     assert_eq!(end, disk.source.position());
-    assert!(matches!(disk.desk.next(disk.now), Next::Wait(_)));
+    assert!(matches!(disk.queue.next(disk.now), Next::Wait(_)));
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn a_failed_sync_is_followed_by_a_new_file_without_a_further_change() {
     let mut disk = Disk::new();
     disk.store(Mode::Delta, 10);
     disk.fail_sync();
-    assert!(matches!(disk.desk.next(disk.now), Next::Wait(_)), "not at once");
+    assert!(matches!(disk.queue.next(disk.now), Next::Wait(_)), "not at once");
     disk.store(Mode::Delta, 10);
     assert_eq!(disk.on_disk(), [1, 2], "nothing is appended to a file that is not trusted");
     disk.later();
@@ -193,18 +193,18 @@ fn what_waits_is_bounded_and_a_snapshot_mends_what_was_dropped() {
     let errors = disk.errors;
     disk.store(Mode::Delta, 10);
     disk.later();
-    assert!(disk.errors > errors && !disk.desk.wants_snapshot(), "not while it would be dropped, too");
+    assert!(disk.errors > errors && !disk.queue.wants_snapshot(), "not while it would be dropped, too");
     assert_eq!(disk.on_disk(), [1]);
     disk.take_again();
     disk.later();
-    assert!(disk.desk.wants_snapshot());
-    assert!(matches!(disk.desk.next(disk.now), Next::Wait(_)), "asked once");
+    assert!(disk.queue.wants_snapshot());
+    assert!(matches!(disk.queue.next(disk.now), Next::Wait(_)), "asked once");
     disk.store(Mode::Delta, 10);
     disk.later();
     assert_eq!(disk.on_disk(), [1], "a delta does not lead there");
     disk.store(Mode::Snapshot, 10);
     disk.work();
-    assert!(!disk.desk.wants_snapshot());
+    assert!(!disk.queue.wants_snapshot());
     assert_eq!(disk.on_disk(), [disk.source.position().revision]);
 }
 
@@ -217,7 +217,7 @@ fn deleted_folder_is_noticed_without_a_change_and_made_again() {
     std::fs::remove_dir_all(disk.dir.path()).unwrap();
     disk.pass(Duration::from_secs(10));
     assert_eq!((disk.on_disk(), disk.errors), (vec![2], 1));
-    assert!(!disk.desk.wants_snapshot());
+    assert!(!disk.queue.wants_snapshot());
     disk.store(Mode::Delta, 10);
     assert_eq!(disk.on_disk(), [2, 3]);
 }
@@ -237,7 +237,7 @@ fn file_that_was_cut_is_made_again_from_a_snapshot() {
     let mut disk = Disk::new();
     std::fs::write(disk.dir.path().join("config.log"), "").unwrap();
     disk.pass(Duration::from_secs(20));
-    assert!(disk.desk.wants_snapshot());
+    assert!(disk.queue.wants_snapshot());
     disk.store(Mode::Snapshot, 10);
     disk.work();
     assert_eq!(disk.on_disk(), [2]);
@@ -306,8 +306,8 @@ fn superseded_secret_leaves_the_disk_after_a_start() {
     disk.work();
     let found = disk.cache.read(Generation::Current).unwrap();
     let log = disk.cache.go_on(&found, disk.source.position()).unwrap();
-    disk.desk = Desk::default();
-    disk.desk.begin(Begin::Whole(log));
+    disk.queue = WriteQueue::default();
+    disk.queue.begin(InitialState::Whole(log));
     disk.work();
     assert_eq!(disk.on_disk(), [3]);
 }
@@ -321,17 +321,17 @@ fn at_the_end_all_that_waits_is_tried_once_more() {
     disk.later();
     disk.store(Mode::Delta, 10);
     disk.take_again();
-    disk.desk.end();
+    disk.queue.end();
     disk.work();
     assert_eq!(disk.on_disk(), [3]);
-    assert!(matches!(disk.desk.next(disk.now), Next::End));
+    assert!(matches!(disk.queue.next(disk.now), Next::End));
 }
 
 #[test]
 fn the_thread_does_all_of_it_and_ends() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = writer();
-    writer.start(Cache::open(dir.path()).unwrap(), Begin::Empty);
+    writer.start(Cache::open(dir.path()).unwrap(), InitialState::Empty);
     let mut source = Source::default();
     for mode in [Mode::Snapshot, Mode::Delta, Mode::Snapshot, Mode::Delta, Mode::Delta] {
         writer.store(source.update(mode, b"{}"), false);

@@ -21,9 +21,9 @@ async fn superseded_private_key_leaves_the_disk() {
     let [first, second] = ["first", "second"].map(|name| {
         let pair = certs::server(folder.path(), name, &["a.test"]);
         let read = |path| fs::read_to_string(path).unwrap();
-        Certificate { cert: read(&pair.cert), key: read(&pair.key), ..Certificate::default() }
+        Certificate { cert: read(&pair.cert), key: read(&pair.key).into(), ..Certificate::default() }
     });
-    let key = |certificate: &Certificate| certificate.key.lines().nth(1).unwrap().to_owned();
+    let key = |certificate: &Certificate| certificate.key.expose().lines().nth(1).unwrap().to_owned();
     let (first_key, second_key) = (key(&first), key(&second));
 
     put(&mut stage, &mut connected, Some(&first)).await;

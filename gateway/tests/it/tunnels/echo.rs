@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::{Error, Message, error::ProtocolError};
 
 use super::frames::Case;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The server. Ends when it is dropped.
 pub(super) struct Echo {
@@ -59,9 +59,9 @@ impl Echo {
 
     /// Plays `case` to whoever is at `address` and leads here.
     pub(super) async fn play(&self, address: SocketAddr, case: &Case) -> Fate {
-        let played = timeout(PATIENCE, play(address, case)).await;
+        let played = timeout(TIMEOUT, play(address, case)).await;
         let (answered, ended) = played.unwrap_or_else(|_| panic!("{}: no end in time", case.name));
-        let seen = timeout(PATIENCE, async { self.seen.lock().await.recv().await }).await;
+        let seen = timeout(TIMEOUT, async { self.seen.lock().await.recv().await }).await;
         let seen = seen.unwrap_or_else(|_| panic!("{}: the server sees no end", case.name)).unwrap();
         Fate { seen, answered: Answered(answered), ended }
     }
@@ -158,7 +158,7 @@ async fn serve(stream: TcpStream, tell: &UnboundedSender<Vec<String>>) {
     let mut stream = socket.into_inner();
     stream.shutdown().await.ok();
     let rest = async { while stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {} };
-    timeout(PATIENCE, rest).await.ok();
+    timeout(TIMEOUT, rest).await.ok();
     // The test has failed, and listens no more.
     tell.send(seen).ok();
 }

@@ -238,7 +238,8 @@ fn runs(pid: u32) -> bool {
 /// The certificate and a server name for it, as they are published.
 fn for_every_name(pair: &Pair) -> [(Key, Option<Bytes>); 2] {
     let (id, read) = (Uuid::from_u128(7), |path: &Path| fs::read_to_string(path).unwrap());
-    let certificate = Certificate { cert: read(&pair.cert), key: read(&pair.key), ..Certificate::default() };
+    let certificate =
+        Certificate { cert: read(&pair.cert), key: read(&pair.key).into(), ..Certificate::default() };
     let name = Sni { id: Uuid::from_u128(8), name: "*".into(), certificate: id };
     [
         (Key::certificate(id), Some(serde_json::to_vec(&certificate).unwrap().into())),

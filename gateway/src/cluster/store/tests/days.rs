@@ -36,7 +36,7 @@ fn days_of_waiting_for_a_snapshot_cost_no_more_than_idle_ones() {
     let mut disk = Disk::new();
     std::fs::write(disk.dir.path().join("config.log"), "").unwrap();
     disk.pass(Duration::from_secs(20));
-    assert!(disk.desk.wants_snapshot());
+    assert!(disk.queue.wants_snapshot());
     let before = disk.turns;
     disk.pass(DAY);
     let turns = disk.turns - before;

@@ -6,15 +6,15 @@ use super::*;
 fn updates_are_taken_while_an_append_does_not_return() {
     let mut disk = Disk::new();
     let update = disk.source.update(Mode::Delta, b"{}");
-    disk.desk.store(update, false, disk.now);
-    let (log, updates) = disk.desk.next_append(disk.now).unwrap();
+    disk.queue.store(update, false, disk.now);
+    let (log, updates) = disk.queue.next_append(disk.now).unwrap();
     // It has not returned: nothing else touches the file, and updates are taken.
     for _ in 0..3 {
         let update = disk.source.update(Mode::Delta, b"{}");
-        disk.desk.store(update, false, disk.now);
-        assert!(disk.desk.is_appending(disk.now));
-        assert!(disk.desk.next_append(disk.now).is_none());
-        assert!(matches!(disk.desk.next(disk.now), Next::Wait(_)));
+        disk.queue.store(update, false, disk.now);
+        assert!(disk.queue.is_appending(disk.now));
+        assert!(disk.queue.next_append(disk.now).is_none());
+        assert!(matches!(disk.queue.next(disk.now), Next::Wait(_)));
     }
     disk.carry_out(Job::Append(log, updates));
     disk.work();
@@ -29,7 +29,7 @@ fn end_of_the_writer_is_bounded_and_it_can_go_on() {
     writer.spawn("hanging", move || {
         hangs.recv().ok();
     });
-    writer.start(Cache::open(dir.path()).unwrap(), Begin::Empty);
+    writer.start(Cache::open(dir.path()).unwrap(), InitialState::Empty);
     let begun = std::time::SystemTime::now();
     writer.finish();
     assert!(begun.elapsed().unwrap() < 2 * END_WAITS);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustls::{ClientConfig, ServerConfig};
 use uuid::Uuid;
 
-use super::certificate::{Leaf, Role};
+use super::certificate::{PeerCertificate, Role};
 use super::files::{CERTIFICATE, IdentityError};
 use super::trust::{Authorities, Pins, Trust};
 use super::{Identity, Mode, client_config, server_config};
@@ -33,14 +33,14 @@ pub struct Files {
 
 /// A node's identity, as it was last read in good order.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct IdentityReloader {
     files: Files,
     identity: Identity,
     trust: Trust,
     read: [Option<FileVersion>; 3],
 }
 
-impl Keeper {
+impl IdentityReloader {
     /// Reads the files.
     ///
     /// # Errors
@@ -114,7 +114,7 @@ impl Files {
         Ok((identity, trust))
     }
 
-    fn check_role(&self, own: &Leaf) -> Result<(), IdentityError> {
+    fn check_role(&self, own: &PeerCertificate) -> Result<(), IdentityError> {
         let is = match own.node {
             Some(node) if node.role == self.role => return Ok(()),
             Some(node) => format!("it is that of a {}", node.role.in_words()),
@@ -127,7 +127,7 @@ impl Files {
 
     /// A node that runs does not become another: who sees it under its new id would still hold its old one
     /// for connected, and a certificate that lies here by mistake would cut off the node that it is of.
-    fn same_node(&self, before: &Leaf, now: &Leaf) -> Result<(), IdentityError> {
+    fn same_node(&self, before: &PeerCertificate, now: &PeerCertificate) -> Result<(), IdentityError> {
         match (self.mode, before.node_id(), now.node_id()) {
             (Mode::Pki, Some(before), Some(now)) if before != now => {
                 let reason =

@@ -18,7 +18,7 @@ const SIGNED: &str = "RSA of 2048 to 4096 bits, ECDSA P-256 and P-384, Ed25519";
 
 /// Why two texts are no pair. No message holds anything of a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PairError {
+pub enum CertifiedKeyError {
     /// The certificate cannot be used.
     #[error("invalid certificate: {0}")]
     Certificate(String),
@@ -34,36 +34,37 @@ pub enum PairError {
 ///
 /// # Errors
 /// What is wrong with them.
-pub fn parse(cert: &str, key: &str) -> Result<CertifiedKey, PairError> {
+pub fn parse(cert: &str, key: &str) -> Result<CertifiedKey, CertifiedKeyError> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(cert.as_bytes()).collect();
-    let chain = chain.map_err(|error| PairError::Certificate(error.to_string()))?;
-    let first = chain.first().ok_or_else(|| PairError::Certificate("no PEM block is one".to_owned()))?;
+    let chain = chain.map_err(|error| CertifiedKeyError::Certificate(error.to_string()))?;
+    let first =
+        chain.first().ok_or_else(|| CertifiedKeyError::Certificate("no PEM block is one".to_owned()))?;
     let parsed = x509(first)?;
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes());
-    let key = key.map_err(|_| PairError::Key("no PEM block is a private key".to_owned()))?;
+    let key = key.map_err(|_| CertifiedKeyError::Key("no PEM block is a private key".to_owned()))?;
     let key = any_supported_type(&key).map_err(|_| unusable_key(&parsed))?;
     readable(first)?;
     let pair = CertifiedKey::new(chain, key);
     match pair.keys_match() {
         // Some keys cannot tell.
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(pair),
-        Err(_) => Err(PairError::Mismatch),
+        Err(_) => Err(CertifiedKeyError::Mismatch),
     }
 }
 
 /// Checks one certificate of a chain: X.509, and nothing behind it.
 ///
 /// # Errors
-/// [`PairError::Certificate`].
-pub fn check_x509(der: &[u8]) -> Result<(), PairError> {
+/// [`CertifiedKeyError::Certificate`].
+pub fn check_x509(der: &[u8]) -> Result<(), CertifiedKeyError> {
     x509(der).map(drop)
 }
 
 /// Checks a certificate that peers are to be verified with.
 ///
 /// # Errors
-/// [`PairError::Certificate`].
-pub fn check_authority(der: &[u8]) -> Result<(), PairError> {
+/// [`CertifiedKeyError::Certificate`].
+pub fn check_authority(der: &[u8]) -> Result<(), CertifiedKeyError> {
     let parsed = x509(der)?;
     readable(der)?;
     let algorithms = default_provider().signature_verification_algorithms.all;
@@ -75,14 +76,14 @@ pub fn check_authority(der: &[u8]) -> Result<(), PairError> {
     let is_long_enough = rsa_bits(&parsed).is_none_or(|bits| (2048..=8192).contains(&bits));
     if !is_known || !is_long_enough {
         let reason = format!("its key is {}; TLS can verify with {VERIFIED}", kind(&parsed));
-        return Err(PairError::Certificate(reason));
+        return Err(CertifiedKeyError::Certificate(reason));
     }
     let added = RootCertStore::empty().add(CertificateDer::from_slice(der).into_owned());
-    added.map_err(|error| PairError::Certificate(error.to_string()))
+    added.map_err(|error| CertifiedKeyError::Certificate(error.to_string()))
 }
 
-fn x509(der: &[u8]) -> Result<X509Certificate<'_>, PairError> {
-    let not = |reason: String| PairError::Certificate(format!("not X.509: {reason}"));
+fn x509(der: &[u8]) -> Result<X509Certificate<'_>, CertifiedKeyError> {
+    let not = |reason: String| CertifiedKeyError::Certificate(format!("not X.509: {reason}"));
     match X509Certificate::from_der(der) {
         Ok(([], parsed)) => Ok(parsed),
         Ok(_) => Err(not("other bytes follow it".to_owned())),
@@ -91,7 +92,7 @@ fn x509(der: &[u8]) -> Result<X509Certificate<'_>, PairError> {
 }
 
 /// What webpki says of a certificate before it looks at any signature.
-fn readable(der: &[u8]) -> Result<(), PairError> {
+fn readable(der: &[u8]) -> Result<(), CertifiedKeyError> {
     let reason = match EndEntityCert::try_from(&CertificateDer::from_slice(der)) {
         Ok(_) => return Ok(()),
         Err(webpki::Error::UnsupportedCertVersion) => "it is not X.509 version 3, which TLS needs".to_owned(),
@@ -100,11 +101,11 @@ fn readable(der: &[u8]) -> Result<(), PairError> {
         }
         Err(error) => format!("TLS cannot read it: {error}"),
     };
-    Err(PairError::Certificate(reason))
+    Err(CertifiedKeyError::Certificate(reason))
 }
 
-fn unusable_key(certificate: &X509Certificate<'_>) -> PairError {
-    PairError::Key(format!(
+fn unusable_key(certificate: &X509Certificate<'_>) -> CertifiedKeyError {
+    CertifiedKeyError::Key(format!(
         "TLS cannot sign with it: usable are {SIGNED}; the certificate's key is {}",
         kind(certificate)
     ))

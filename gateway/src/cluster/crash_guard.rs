@@ -32,7 +32,7 @@ use super::io_error;
 
 const FILE: &str = "applying";
 /// So many deaths in a row condemn a revision.
-const ENOUGH: u32 = 2;
+const CRASHES_TO_SKIP: u32 = 2;
 /// From so many deaths in a row on, whatever the revisions were, the node serves what it has for a while
 /// before it asks for more: where writes go on, each start finds another revision to die of.
 const PAUSE_FROM: u32 = 3;
@@ -41,16 +41,16 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// Reads and writes the mark.
 #[derive(Debug)]
-pub(super) struct Marker {
+pub(super) struct CrashGuard {
     path: PathBuf,
     file: Option<MarkFile>,
-    suspect: Option<Suspect>,
+    suspect: Option<CrashSuspect>,
     build: String,
 }
 
 /// The revision in which the process last ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Suspect {
+pub(super) struct CrashSuspect {
     at: Place,
     /// How often in a row it ended in this revision.
     pub deaths: u32,
@@ -58,7 +58,7 @@ pub(super) struct Suspect {
     pub in_a_row: u32,
 }
 
-impl Suspect {
+impl CrashSuspect {
     /// The revision.
     pub(super) const fn revision(&self) -> u64 {
         self.at.revision
@@ -71,7 +71,7 @@ struct Place {
     revision: u64,
 }
 
-impl Marker {
+impl CrashGuard {
     /// Reads the mark in `dir` and opens it for writing, making it (mode 0600) if it is missing. A mark
     /// that cannot be used is a complaint: the node works without it.
     pub(super) fn open(dir: &Path) -> (Self, Option<CacheError>) {
@@ -80,19 +80,20 @@ impl Marker {
 
     fn open_as(dir: &Path, build: String) -> (Self, Option<CacheError>) {
         let path = dir.join(FILE);
-        let mut marker = Self { path, file: None, suspect: None, build };
-        let complaint = marker.read().err();
-        (marker, complaint)
+        let mut crash_guard = Self { path, file: None, suspect: None, build };
+        let complaint = crash_guard.read().err();
+        (crash_guard, complaint)
     }
 
     /// The revision in which the process ended, until a later one has gone live.
-    pub(super) const fn suspect(&self) -> Option<Suspect> {
+    pub(super) const fn suspect(&self) -> Option<CrashSuspect> {
         self.suspect
     }
 
     /// Why this is not to be applied, if it is not.
     pub(super) fn refusal(&self, to: Position) -> Option<String> {
-        let suspect = self.suspect.filter(|suspect| suspect.at == to.into() && suspect.deaths >= ENOUGH)?;
+        let suspect =
+            self.suspect.filter(|suspect| suspect.at == to.into() && suspect.deaths >= CRASHES_TO_SKIP)?;
         Some(format!(
             "this revision ended the process {} times in a row while it was applied; it is refused until a later one",
             suspect.deaths
@@ -116,7 +117,7 @@ impl Marker {
     /// Takes the mark away: the process has outlived it, and `live`, if it is there, has gone live.
     ///
     /// # Errors
-    /// As of [`Marker::begin`].
+    /// As of [`CrashGuard::begin`].
     pub(super) fn end(&mut self, live: Option<Position>) -> Result<(), CacheError> {
         if let (Some(live), Some(suspect)) = (live, self.suspect)
             && (live.epoch != suspect.at.epoch || live.revision >= suspect.at.revision)
@@ -135,8 +136,8 @@ impl Marker {
             if is_of_other_build(&text, &self.build) { (None, None) } else { parse(&text) };
         self.suspect = match (applying, suspect) {
             (None, suspect) => suspect,
-            (Some(at), None) => Some(Suspect { at, deaths: 1, in_a_row: 1 }),
-            (Some(at), Some(before)) => Some(Suspect {
+            (Some(at), None) => Some(CrashSuspect { at, deaths: 1, in_a_row: 1 }),
+            (Some(at), Some(before)) => Some(CrashSuspect {
                 at,
                 deaths: if at == before.at { before.deaths.saturating_add(1) } else { 1 },
                 in_a_row: before.in_a_row.saturating_add(1),
@@ -171,10 +172,10 @@ impl From<Position> for Place {
     }
 }
 
-fn render(applying: Option<Place>, suspect: Option<Suspect>, build: &str) -> String {
+fn render(applying: Option<Place>, suspect: Option<CrashSuspect>, build: &str) -> String {
     let none = Place { epoch: Uuid::nil(), revision: 0 };
     let (state, at) = applying.map_or(("idle", none), |at| ("applying", at));
-    let suspect = suspect.unwrap_or(Suspect { at: none, deaths: 0, in_a_row: 0 });
+    let suspect = suspect.unwrap_or(CrashSuspect { at: none, deaths: 0, in_a_row: 0 });
     format!(
         "{state:<8} {} {:020}\nsuspect  {} {:020} {:010} {:010}\nbuild    {build}\n",
         at.epoch, at.revision, suspect.at.epoch, suspect.at.revision, suspect.deaths, suspect.in_a_row
@@ -188,7 +189,7 @@ fn is_of_other_build(text: &str, build: &str) -> bool {
 }
 
 /// What stands there, as far as it makes sense: a mark that cannot be read marks nothing.
-fn parse(text: &str) -> (Option<Place>, Option<Suspect>) {
+fn parse(text: &str) -> (Option<Place>, Option<CrashSuspect>) {
     let mut lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let applying = match lines.next().as_deref() {
         Some(["applying", epoch, revision]) => place(epoch, revision),
@@ -196,7 +197,7 @@ fn parse(text: &str) -> (Option<Place>, Option<Suspect>) {
     };
     let suspect = match lines.next().as_deref() {
         Some(["suspect", epoch, revision, deaths, in_a_row]) => place(epoch, revision).and_then(|at| {
-            Some(Suspect { at, deaths: deaths.parse().ok()?, in_a_row: in_a_row.parse().ok()? })
+            Some(CrashSuspect { at, deaths: deaths.parse().ok()?, in_a_row: in_a_row.parse().ok()? })
         }),
         _ => None,
     };
@@ -217,14 +218,14 @@ mod tests {
         Position { epoch: Uuid::from_u128(1), revision, ..Position::default() }
     }
 
-    fn open(dir: &tempfile::TempDir) -> Marker {
-        let (marker, complaint) = Marker::open(dir.path());
+    fn open(dir: &tempfile::TempDir) -> CrashGuard {
+        let (crash_guard, complaint) = CrashGuard::open(dir.path());
         assert!(complaint.is_none(), "{complaint:?}");
-        marker
+        crash_guard
     }
 
     /// The process ends while it applies this.
-    fn die_in(dir: &tempfile::TempDir, revision: u64) -> Marker {
+    fn die_in(dir: &tempfile::TempDir, revision: u64) -> CrashGuard {
         open(dir).begin(at(revision)).unwrap();
         open(dir)
     }
@@ -233,17 +234,17 @@ mod tests {
     fn one_death_is_forgiven_and_the_second_is_not_until_a_later_revision_is_live() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(die_in(&dir, 7).refusal(at(7)), None);
-        let mut marker = die_in(&dir, 7);
-        assert!(marker.refusal(at(7)).is_some_and(|why| why.contains("2 times")));
-        assert_eq!((marker.refusal(at(6)), marker.refusal(at(8))), (None, None));
-        marker.begin(at(6)).unwrap();
-        marker.end(Some(at(6))).unwrap();
+        let mut crash_guard = die_in(&dir, 7);
+        assert!(crash_guard.refusal(at(7)).is_some_and(|why| why.contains("2 times")));
+        assert_eq!((crash_guard.refusal(at(6)), crash_guard.refusal(at(8))), (None, None));
+        crash_guard.begin(at(6)).unwrap();
+        crash_guard.end(Some(at(6))).unwrap();
         assert!(open(&dir).refusal(at(7)).is_some(), "what came before it says nothing of it");
-        marker.begin(at(8)).unwrap();
-        marker.end(None).unwrap();
+        crash_guard.begin(at(8)).unwrap();
+        crash_guard.end(None).unwrap();
         assert!(open(&dir).refusal(at(7)).is_some(), "a refused revision has not gone live");
-        marker.begin(at(8)).unwrap();
-        marker.end(Some(at(8))).unwrap();
+        crash_guard.begin(at(8)).unwrap();
+        crash_guard.end(Some(at(8))).unwrap();
         assert_eq!((open(&dir).suspect(), open(&dir).refusal(at(7))), (None, None));
     }
 
@@ -251,8 +252,11 @@ mod tests {
     fn deaths_in_other_revisions_are_other_deaths_but_in_a_row() {
         let dir = tempfile::tempdir().unwrap();
         die_in(&dir, 7);
-        let marker = die_in(&dir, 8);
-        assert_eq!((marker.refusal(at(7)), marker.refusal(at(8)), marker.pause()), (None, None, None));
+        let crash_guard = die_in(&dir, 8);
+        assert_eq!(
+            (crash_guard.refusal(at(7)), crash_guard.refusal(at(8)), crash_guard.pause()),
+            (None, None, None)
+        );
         assert_eq!(die_in(&dir, 9).pause(), Some(SHORTEST_PAUSE));
         assert_eq!(die_in(&dir, 10).pause(), Some(2 * SHORTEST_PAUSE));
         for revision in 11..60 {
@@ -266,7 +270,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         die_in(&dir, 7);
         assert!(die_in(&dir, 7).refusal(at(7)).is_some());
-        let open_as = |build: &str| Marker::open_as(dir.path(), format!("{build:0>16}")).0;
+        let open_as = |build: &str| CrashGuard::open_as(dir.path(), format!("{build:0>16}")).0;
         let upgraded = open_as("1");
         assert_eq!((upgraded.suspect(), upgraded.refusal(at(7)), upgraded.pause()), (None, None, None));
         for _ in 0..2 {
@@ -278,10 +282,10 @@ mod tests {
     #[test]
     fn removed_mark_is_written_again() {
         let dir = tempfile::tempdir().unwrap();
-        let marker = open(&dir);
+        let crash_guard = open(&dir);
         std::fs::remove_file(dir.path().join(FILE)).unwrap();
-        marker.begin(at(7)).unwrap();
-        drop(marker);
+        crash_guard.begin(at(7)).unwrap();
+        drop(crash_guard);
         assert_eq!(open(&dir).suspect().map(|suspect| suspect.deaths), Some(1));
     }
 
@@ -289,12 +293,12 @@ mod tests {
     fn it_stands_as_text_that_never_grows_and_is_ours_alone() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE);
-        let mut marker = open(&dir);
+        let mut crash_guard = open(&dir);
         let idle = std::fs::read_to_string(&path).unwrap();
-        marker.begin(at(u64::MAX)).unwrap();
+        crash_guard.begin(at(u64::MAX)).unwrap();
         let applying = std::fs::read_to_string(&path).unwrap();
         assert!(applying.starts_with("applying ") && applying.contains("18446744073709551615"), "{applying}");
-        marker.end(None).unwrap();
+        crash_guard.end(None).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), idle);
         assert_eq!(idle.len(), applying.len());
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -308,7 +312,7 @@ mod tests {
             assert_eq!(open(&dir).suspect(), None, "{text:?}");
         }
         std::fs::write(dir.path().join(FILE), [0xff; 70]).unwrap();
-        let (marker, complaint) = Marker::open(dir.path());
-        assert!(marker.suspect().is_none() && complaint.is_some());
+        let (crash_guard, complaint) = CrashGuard::open(dir.path());
+        assert!(crash_guard.suspect().is_none() && complaint.is_some());
     }
 }

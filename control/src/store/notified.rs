@@ -19,15 +19,15 @@ const CHANNEL: &str = "gibbon_head";
 
 /// After so long a silence the server is asked whether it is there still: a network that was cut says nothing, and
 /// sqlx sets no TCP keepalive.
-const QUIET: Duration = Duration::from_secs(10);
+const PROBE_AFTER: Duration = Duration::from_secs(10);
 /// Between two attempts to listen.
 const RETRY: Duration = Duration::from_secs(1);
 
 impl Store {
     /// The revision that another control plane committed last, as far as was heard; zero when something may
     /// have been missed. Changes with each.
-    pub fn heard(&self) -> watch::Receiver<u64> {
-        self.shared.heard.subscribe()
+    pub fn notified(&self) -> watch::Receiver<u64> {
+        self.shared.notified.subscribe()
     }
 
     /// Listens, for as long as it is awaited; on SQLite there is nothing to hear.
@@ -50,7 +50,7 @@ impl Store {
         listener.listen(CHANNEL).await?;
         loop {
             // It is safe to drop: what has been read of a message stays in the connection's buffer.
-            let Ok(notice) = timeout(QUIET, listener.try_recv()).await else {
+            let Ok(notice) = timeout(PROBE_AFTER, listener.try_recv()).await else {
                 ask(&mut listener).await?;
                 continue;
             };
@@ -58,7 +58,7 @@ impl Store {
             // The connection was lost, or this is from another version: something has changed.
             let (name, revision) = notice.as_ref().and_then(parse).unwrap_or_default();
             if name != self.shared.name {
-                self.shared.heard.send_replace(revision);
+                self.shared.notified.send_replace(revision);
             }
         }
     }

@@ -9,13 +9,13 @@ use super::Service;
 const CHUNK: usize = 256;
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Slots {
+pub(super) struct ServiceArena {
     chunks: Arc<Vec<Arc<Chunk>>>,
 }
 
 type Chunk = [Option<Arc<Service>>; CHUNK];
 
-impl Slots {
+impl ServiceArena {
     pub(super) fn get(&self, slot: u32) -> Option<&Arc<Service>> {
         let slot = slot as usize;
         self.chunks.get(slot / CHUNK)?[slot % CHUNK].as_ref()

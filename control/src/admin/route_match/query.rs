@@ -12,15 +12,15 @@ use super::super::fields::Fields;
 use crate::error::ApiError;
 
 /// How many routes that are not taken are told of, unless the question says otherwise.
-const SIZE: usize = 10;
+const DEFAULT_CANDIDATES: usize = 10;
 /// The most of them.
-const MOST: i64 = 1000;
+const MAX_CANDIDATES: i64 = 1000;
 /// What data planes do with a request that they cannot, or will not, read.
 const REFUSED: &str = "data planes answer 400 to it";
 
 /// A request in canonical form.
 #[derive(Debug, Default)]
-pub(super) struct Ask {
+pub(super) struct MatchQuery {
     pub(super) https: bool,
     method: String,
     host: String,
@@ -35,7 +35,7 @@ pub(super) struct Ask {
     pub(super) size: usize,
 }
 
-impl Ask {
+impl MatchQuery {
     /// Calls `then` with the request.
     pub(super) fn with_request<T>(&self, then: impl FnOnce(&MatchRequest<'_>) -> T) -> T {
         self.with_path(&self.path, then)
@@ -81,7 +81,7 @@ impl Ask {
             port: port.or(listening).unwrap_or(if https { 443 } else { 80 }),
             headers: read_headers(&mut fields),
             sni: read_sni(&mut fields, https, &host),
-            size: fields.integer::<u16>("size", 0..=MOST).map_or(SIZE, usize::from),
+            size: fields.integer::<u16>("size", 0..=MAX_CANDIDATES).map_or(DEFAULT_CANDIDATES, usize::from),
             https,
             host,
             path,
@@ -91,7 +91,7 @@ impl Ask {
     }
 }
 
-impl<S: Sync> FromRequest<S> for Ask {
+impl<S: Sync> FromRequest<S> for MatchQuery {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {

@@ -27,7 +27,7 @@ use crate::proxy::Proxy;
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Content-Length: 21\r\nRetry-After: 1\r\nConnection: close\r\n\r\ntoo many connections\n";
 /// How long a client that is sent away may take to be told so.
-const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many are told so at once; others are closed without a word. Each takes a descriptor of the reserve.
 const REFUSALS: usize = 64;
 /// Requests on one connection. What a connection gathers in memory is given back now and then.
@@ -68,7 +68,7 @@ pub struct Http2Limits {
 
 /// The listeners that speak TLS.
 #[derive(Debug)]
-pub struct Secured {
+pub struct TlsListeners {
     /// Their addresses.
     pub addresses: Vec<SocketAddr>,
     /// What is done on a new connection.
@@ -76,16 +76,16 @@ pub struct Secured {
 }
 
 /// The way in: counts connections and sends away those too many.
-pub struct Gate {
+pub struct ConnectionLimiter {
     limits: Limits,
     metrics: ConnectionMetrics,
-    secured: Secured,
+    secured: TlsListeners,
     refusals: Semaphore,
-    guard: Arc<Guard>,
+    guard: Arc<RequestEntry>,
 }
 
 /// Stands before each request of a connection.
-struct Guard {
+struct RequestEntry {
     proxy: Arc<HttpProxy<Proxy>>,
     draining: Draining,
     connections: Arc<Limit>,
@@ -93,12 +93,12 @@ struct Guard {
     http2: Http2Limits,
 }
 
-impl Gate {
+impl ConnectionLimiter {
     /// The way in to `proxy`. Connections without a request end when `draining` says so.
     pub fn new(
         mut proxy: HttpProxy<Proxy>,
         limits: Limits,
-        secured: Secured,
+        secured: TlsListeners,
         metrics: ConnectionMetrics,
         draining: Draining,
     ) -> Self {
@@ -110,7 +110,7 @@ impl Gate {
         // Pingora's own refusal would have no body, and nobody would count it.
         options.allow_connect_method_proxying = true;
         proxy.server_options = Some(options);
-        let guard = Guard {
+        let guard = RequestEntry {
             proxy: Arc::new(proxy),
             draining,
             connections: limits.connections.clone(),
@@ -132,13 +132,13 @@ impl Gate {
             stream.flush().await
         };
         // Whether it hears it or not, it is sent away.
-        timeout(REFUSAL_PATIENCE, told).await.ok();
+        timeout(REFUSAL_TIMEOUT, told).await.ok();
         stream.shutdown().await.ok();
     }
 }
 
 #[async_trait]
-impl ServerApp for Gate {
+impl ServerApp for ConnectionLimiter {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let Some(_permit) = self.limits.connections.acquire() else {
             self.refuse(stream).await;
@@ -157,7 +157,7 @@ impl ServerApp for Gate {
 }
 
 #[async_trait]
-impl HttpServerApp for Guard {
+impl HttpServerApp for RequestEntry {
     // Not an async fn: its future, of some ten kilobytes, would be put into another one.
     fn process_new_http<'s, 'w, 'f>(
         self: &'s Arc<Self>,
@@ -204,7 +204,7 @@ impl Http2Limits {
     }
 }
 
-impl Secured {
+impl TlsListeners {
     fn has(&self, stream: &Stream) -> bool {
         let local = stream.get_socket_digest().and_then(|digest| digest.local_addr()?.as_inet().copied());
         local.is_some_and(|local| self.addresses.iter().any(|address| is_at(local, *address)))
@@ -217,7 +217,7 @@ fn is_at(local: SocketAddr, address: SocketAddr) -> bool {
     local.port() == address.port() && (address.ip().is_unspecified() || same_host())
 }
 
-impl fmt::Debug for Gate {
+impl fmt::Debug for ConnectionLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gate").field("limits", &self.limits).finish_non_exhaustive()
     }

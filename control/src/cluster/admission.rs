@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use node::identity::{Keeper, Leaf, POLL};
+use node::identity::{IdentityReloader, POLL, PeerCertificate};
 use node::text::one_line;
 use rustls::ServerConfig;
 use tokio::sync::watch;
@@ -33,26 +33,26 @@ pub(super) const VERSIONS: &str = "versions";
 pub(super) const CROWDED: &str = "crowded";
 
 /// Clocks are set, and machines sleep: how far away an expiry is, is looked at again after this.
-const AGAIN: Duration = Duration::from_secs(30);
+const EXPIRY_RECHECK: Duration = Duration::from_secs(30);
 
 /// What the listener asks; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Guard {
-    shared: Arc<Shared>,
+pub struct Admission {
+    shared: Arc<AdmissionState>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct AdmissionState {
     tls: ArcSwap<ServerConfig>,
     revoked: watch::Sender<Arc<Revoked>>,
     metrics: ClusterMetrics,
 }
 
-/// What brings a [`Guard`] up to date.
+/// What brings an [`Admission`] up to date.
 #[derive(Debug)]
-pub struct Watch {
-    guard: Guard,
-    keeper: Keeper,
+pub struct AdmissionReloader {
+    admission: Admission,
+    reloader: IdentityReloader,
     store: Store,
     /// Whether the revocations could not be read the last time: said once.
     blind: bool,
@@ -60,15 +60,15 @@ pub struct Watch {
 
 /// That a data plane may be connected, as long as nobody withdraws it.
 #[derive(Debug)]
-pub(super) struct Permit {
-    certificate: Leaf,
+pub(super) struct AdmissionPermit {
+    certificate: PeerCertificate,
     revoked: watch::Receiver<Arc<Revoked>>,
     metrics: ClusterMetrics,
 }
 
 /// There can be no guard: nobody could be let in without a doubt.
 #[derive(Debug, thiserror::Error)]
-pub enum GuardError {
+pub enum AdmissionError {
     /// The revocations cannot be read.
     #[error(
         "cannot read the revocations: {0}; is the schema up to date? `gibbon-control migrate` makes it so"
@@ -79,22 +79,22 @@ pub enum GuardError {
     Tls(#[from] rustls::Error),
 }
 
-impl Guard {
+impl Admission {
     /// A guard, and what brings it up to date.
     ///
     /// # Errors
     /// When the revocations cannot be read: who was refused yesterday would be let in today.
     pub async fn start(
-        keeper: Keeper,
+        reloader: IdentityReloader,
         store: Store,
         metrics: ClusterMetrics,
-    ) -> Result<(Self, Watch), GuardError> {
+    ) -> Result<(Self, AdmissionReloader), AdmissionError> {
         let revoked: Revoked = store.revocations().list().await?.into_iter().collect();
-        metrics.certificate_expiry.set(keeper.identity().not_after());
-        let tls = ArcSwap::new(keeper.server_config()?);
-        let shared = Shared { tls, revoked: watch::Sender::new(Arc::new(revoked)), metrics };
-        let guard = Self { shared: Arc::new(shared) };
-        Ok((guard.clone(), Watch { guard, keeper, store, blind: false }))
+        metrics.certificate_expiry.set(reloader.identity().not_after());
+        let tls = ArcSwap::new(reloader.server_config()?);
+        let shared = AdmissionState { tls, revoked: watch::Sender::new(Arc::new(revoked)), metrics };
+        let admission = Self { shared: Arc::new(shared) };
+        Ok((admission.clone(), AdmissionReloader { admission, reloader, store, blind: false }))
     }
 
     /// For the next handshake.
@@ -103,9 +103,9 @@ impl Guard {
     }
 
     /// Lets in who has shown this certificate in the handshake, or says why not.
-    pub(super) fn admit(&self, certificate: &Leaf) -> Result<Permit, String> {
+    pub(super) fn admit(&self, certificate: &PeerCertificate) -> Result<AdmissionPermit, String> {
         let (revoked, metrics) = (self.shared.revoked.subscribe(), self.shared.metrics.clone());
-        let permit = Permit { certificate: certificate.clone(), revoked, metrics };
+        let permit = AdmissionPermit { certificate: certificate.clone(), revoked, metrics };
         match permit.refusal() {
             None => Ok(permit),
             Some(reason) => {
@@ -116,7 +116,7 @@ impl Guard {
     }
 }
 
-impl Watch {
+impl AdmissionReloader {
     /// Brings the guard up to date until `stop`.
     pub async fn follow(mut self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(POLL);
@@ -132,19 +132,19 @@ impl Watch {
     }
 
     fn reload(&mut self) {
-        let metrics = &self.guard.shared.metrics;
-        let renewed = self.keeper.refresh().map_err(|error| error.to_string()).and_then(|changed| {
-            let tls = changed.then(|| self.keeper.server_config()).transpose();
+        let metrics = &self.admission.shared.metrics;
+        let renewed = self.reloader.refresh().map_err(|error| error.to_string()).and_then(|changed| {
+            let tls = changed.then(|| self.reloader.server_config()).transpose();
             tls.map_err(|error| error.to_string())
         });
         match renewed {
             Ok(None) => {}
             Ok(Some(tls)) => {
-                self.guard.shared.tls.store(tls);
-                let expiry = self.keeper.identity().not_after();
+                self.admission.shared.tls.store(tls);
+                let expiry = self.reloader.identity().not_after();
                 metrics.certificate_expiry.set(expiry);
                 metrics.certificate_reloads.with_label_values(&["done"]).inc();
-                let fingerprint = self.keeper.identity().fingerprint();
+                let fingerprint = self.reloader.identity().fingerprint();
                 info!(%fingerprint, expiry, "the cluster's certificates were read anew");
             }
             Err(reason) => {
@@ -159,7 +159,7 @@ impl Watch {
             Ok(rows) => {
                 self.blind = false;
                 let read: Revoked = rows.into_iter().collect();
-                self.guard.shared.revoked.send_if_modified(|known| {
+                self.admission.shared.revoked.send_if_modified(|known| {
                     let changed = **known != read;
                     if changed {
                         *known = Arc::new(read);
@@ -176,7 +176,7 @@ impl Watch {
     }
 }
 
-impl Permit {
+impl AdmissionPermit {
     /// Whether the data plane is who its certificate says that it is; one of the `shared` mode names nobody.
     pub(super) fn check_name(&self, said: Uuid) -> Result<(), String> {
         match self.certificate.node_id() {
@@ -197,7 +197,7 @@ impl Permit {
                 return reason;
             }
             let left = u64::try_from(self.certificate.not_after - now()).unwrap_or(0);
-            let expiry = Duration::from_secs(left + 1).min(AGAIN);
+            let expiry = Duration::from_secs(left + 1).min(EXPIRY_RECHECK);
             // The guard outlives who it has let in; should it not, the expiry still counts.
             tokio::select! {
                 Ok(()) = self.revoked.changed() => {}

@@ -49,36 +49,36 @@ fn data_plane(authority: &Authority, id: u128) -> Pair {
 #[test]
 fn a_new_pair_is_read_once() {
     let node = Node::shared(|folder| certs::valid(folder, "a"));
-    let mut keeper = Keeper::open(node.files.clone()).unwrap();
-    let before = keeper.identity().fingerprint();
-    assert!(!keeper.refresh().unwrap());
+    let mut reloader = IdentityReloader::open(node.files.clone()).unwrap();
+    let before = reloader.identity().fingerprint();
+    assert!(!reloader.refresh().unwrap());
     node.install(&certs::valid(node.folder.path(), "b"));
-    assert!(keeper.refresh().unwrap());
-    assert_ne!(keeper.identity().fingerprint(), before);
-    assert!(!keeper.refresh().unwrap());
+    assert!(reloader.refresh().unwrap());
+    assert_ne!(reloader.identity().fingerprint(), before);
+    assert!(!reloader.refresh().unwrap());
 }
 
 #[test]
 fn a_file_written_in_parts_leaves_the_old_in_force_and_is_complained_of_once() {
     let node = Node::shared(|folder| certs::valid(folder, "a"));
-    let mut keeper = Keeper::open(node.files.clone()).unwrap();
-    let before = keeper.identity().fingerprint();
+    let mut reloader = IdentityReloader::open(node.files.clone()).unwrap();
+    let before = reloader.identity().fingerprint();
     let new = certs::valid(node.folder.path(), "b");
     let whole = std::fs::read(&new.cert).unwrap();
     for length in [0, 1, whole.len() / 2, whole.len() - 20, whole.len()] {
         std::fs::write(&node.files.certificate, &whole[..length]).unwrap();
-        let error = keeper.refresh().unwrap_err().to_string();
+        let error = reloader.refresh().unwrap_err().to_string();
         // The whole of it is not the end: the key is still that of the old pair.
         let word = if length == whole.len() { "own.key" } else { "own.crt" };
         assert!(error.contains(word), "{length}: {error}");
-        assert!(!keeper.refresh().unwrap(), "said twice");
-        assert_eq!(keeper.identity().fingerprint(), before);
+        assert!(!reloader.refresh().unwrap(), "said twice");
+        assert_eq!(reloader.identity().fingerprint(), before);
     }
     std::fs::remove_file(&node.files.key).unwrap();
-    assert!(keeper.refresh().unwrap_err().to_string().contains("no such file"));
+    assert!(reloader.refresh().unwrap_err().to_string().contains("no such file"));
     node.install(&new);
-    assert!(keeper.refresh().unwrap());
-    assert_ne!(keeper.identity().fingerprint(), before);
+    assert!(reloader.refresh().unwrap());
+    assert_ne!(reloader.identity().fingerprint(), before);
 }
 
 #[test]
@@ -87,26 +87,26 @@ fn a_node_runs_under_one_name_and_in_one_role() {
     let authority = Authority::new(folder.path(), "ca");
     let mut node = Node::shared(|_| data_plane(&authority, 1));
     (node.files.mode, node.files.ca) = (Mode::Pki, Some(authority.cert.clone()));
-    let mut keeper = Keeper::open(node.files.clone()).unwrap();
-    assert_eq!(keeper.identity().leaf().node_id(), Some(Uuid::from_u128(1)));
+    let mut reloader = IdentityReloader::open(node.files.clone()).unwrap();
+    assert_eq!(reloader.identity().leaf().node_id(), Some(Uuid::from_u128(1)));
 
     node.install(&data_plane(&authority, 2));
-    let error = keeper.refresh().unwrap_err().to_string();
+    let error = reloader.refresh().unwrap_err().to_string();
     assert!(error.contains(&Uuid::from_u128(2).to_string()) && error.contains("start it anew"), "{error}");
-    assert_eq!(keeper.identity().leaf().node_id(), Some(Uuid::from_u128(1)));
+    assert_eq!(reloader.identity().leaf().node_id(), Some(Uuid::from_u128(1)));
     node.install(&data_plane(&authority, 1));
-    assert!(keeper.refresh().unwrap());
+    assert!(reloader.refresh().unwrap());
 
     let files = Files { role: Role::ControlPlane, ..node.files.clone() };
-    let error = Keeper::open(files).unwrap_err().to_string();
+    let error = IdentityReloader::open(files).unwrap_err().to_string();
     assert!(
         error.contains("of a data plane, this is a control plane") && error.contains("pki issue"),
         "{error}"
     );
     let files = Files { ca: Some(node.files.certificate.clone()), ..node.files.clone() };
-    let error = Keeper::open(files).unwrap_err().to_string();
+    let error = IdentityReloader::open(files).unwrap_err().to_string();
     assert!(error.contains("own.crt") && error.contains("not the certificate of an authority"), "{error}");
     let unnamed = Node::shared(|folder| certs::valid(folder, "a"));
     let files = Files { mode: Mode::Pki, ca: Some(authority.cert), ..unnamed.files.clone() };
-    assert!(Keeper::open(files).unwrap_err().to_string().contains("it names no node"));
+    assert!(IdentityReloader::open(files).unwrap_err().to_string().contains("it names no node"));
 }

@@ -15,10 +15,10 @@ use tracing::error;
 use wire::{CaCertificate, Key};
 
 use super::verifier::UpstreamVerifier;
-use crate::keys::Keys;
+use crate::certified_keys::CertifiedKeys;
 
 /// What a service's connections go by, other than the name that is verified.
-pub struct Trust {
+pub struct UpstreamTls {
     config: Arc<ClientConfig>,
     group: u64,
 }
@@ -44,14 +44,14 @@ static SYSTEM: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
     Arc::new(roots)
 });
 
-impl Trust {
+impl UpstreamTls {
     /// Shows `identity`, and believes `authorities` alone (the system's, if there are none) over at most `depth`
     /// certificates between theirs and the upstream's.
     ///
     /// # Errors
     /// The first authority that cannot be used.
     pub fn new(
-        identity: Option<&Arc<Keys>>,
+        identity: Option<&Arc<CertifiedKeys>>,
         authorities: &[&CaCertificate],
         depth: Option<u8>,
     ) -> Result<Self, Unusable> {
@@ -89,7 +89,7 @@ impl Trust {
 /// Sessions that it resumes are its own: rustls keeps them within a configuration, and with the verifier that they
 /// were begun by.
 fn config(
-    identity: Option<&Arc<Keys>>,
+    identity: Option<&Arc<CertifiedKeys>>,
     roots: Arc<RootCertStore>,
     named: Vec<CertificateDer<'static>>,
     depth: Option<u8>,
@@ -107,7 +107,7 @@ fn config(
     }
 }
 
-impl ResolvesClientCert for Keys {
+impl ResolvesClientCert for CertifiedKeys {
     fn resolve(&self, _: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.choose(schemes)
     }
@@ -134,7 +134,7 @@ fn part(hash: &mut blake3::Hasher, bytes: &[u8]) {
 }
 
 /// Without the configuration, which has the key.
-impl fmt::Debug for Trust {
+impl fmt::Debug for UpstreamTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Trust").field("group", &self.group).finish_non_exhaustive()
     }
@@ -150,9 +150,11 @@ mod tests {
         std::fs::read_to_string(path).unwrap()
     }
 
-    fn keys(pair: &certs::Pair) -> Arc<Keys> {
+    fn keys(pair: &certs::Pair) -> Arc<CertifiedKeys> {
         let (cert, key) = (read(&pair.cert), read(&pair.key));
-        Arc::new(Keys::parse(&Certificate { cert, key: key.into(), ..Certificate::default() }).unwrap())
+        Arc::new(
+            CertifiedKeys::parse(&Certificate { cert, key: key.into(), ..Certificate::default() }).unwrap(),
+        )
     }
 
     fn authority(pair: &certs::Pair) -> CaCertificate {
@@ -166,7 +168,7 @@ mod tests {
         let [a, b] = [&pair_a, &pair_b].map(keys);
         let [ca_a, ca_b] = [&pair_a, &pair_b].map(authority);
         let group = |identity, authorities: &[&CaCertificate], depth| {
-            Trust::new(identity, authorities, depth).unwrap().group()
+            UpstreamTls::new(identity, authorities, depth).unwrap().group()
         };
         let all = [
             group(None, &[], None),
@@ -190,7 +192,7 @@ mod tests {
     fn what_is_no_certificate_is_refused() {
         for garbage in ["", "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"] {
             let bad = CaCertificate { cert: garbage.into(), ..CaCertificate::default() };
-            let unusable = Trust::new(None, &[&bad], None).unwrap_err();
+            let unusable = UpstreamTls::new(None, &[&bad], None).unwrap_err();
             assert_eq!((unusable.key, unusable.field), (Key::ca_certificate(bad.id), "cert"));
         }
     }

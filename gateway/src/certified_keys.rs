@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use node::pair::{self, PairError};
+use node::certified_key::{self, CertifiedKeyError};
 use rustls::SignatureScheme;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
@@ -10,23 +10,23 @@ use uuid::Uuid;
 
 /// One identity: a certificate, and perhaps a second one with a key of another type.
 #[derive(Clone, Debug)]
-pub struct Keys {
+pub struct CertifiedKeys {
     /// The certificate's id.
     pub id: Uuid,
     pairs: Vec<Arc<CertifiedKey>>,
 }
 
-impl Keys {
+impl CertifiedKeys {
     /// Parses both pairs of `certificate`.
     ///
     /// # Errors
     /// The field that is wrong, and what about it.
-    pub fn parse(certificate: &wire::Certificate) -> Result<Self, (&'static str, PairError)> {
-        let first =
-            pair::parse(&certificate.cert, certificate.key.expose()).map_err(|error| ("cert", error))?;
+    pub fn parse(certificate: &wire::Certificate) -> Result<Self, (&'static str, CertifiedKeyError)> {
+        let first = certified_key::parse(&certificate.cert, certificate.key.expose())
+            .map_err(|error| ("cert", error))?;
         let second = match (&certificate.cert_alt, &certificate.key_alt) {
             (Some(cert), Some(key)) => {
-                Some(pair::parse(cert, key.expose()).map_err(|error| ("cert_alt", error))?)
+                Some(certified_key::parse(cert, key.expose()).map_err(|error| ("cert_alt", error))?)
             }
             _ => None,
         };

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wire::{Position, Update};
 
-use super::Begin;
+use super::InitialState;
 use super::retry::Retry;
 use super::waiting::Waiting;
 use crate::cluster::cache::{CacheError, Footprint, Log, Rewrite, entries_len};
@@ -26,7 +26,7 @@ const TIDY: Duration = Duration::from_secs(3600);
 
 /// The state of the copy.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct WriteQueue {
     waiting: Waiting,
     /// Where all leads to that was ever handed over.
     live: Option<Position>,
@@ -55,7 +55,7 @@ pub(super) struct Desk {
 /// What a thread does without the lock.
 #[derive(Debug)]
 pub(super) enum Job {
-    /// Append these, and give them with the log to [`Desk::appended`].
+    /// Append these, and give them with the log to [`WriteQueue::appended`].
     Append(Log, Vec<Update>),
     /// Sync this file, which ends there.
     Sync(Arc<File>, Position),
@@ -89,7 +89,7 @@ pub(super) struct Done {
     pub healthy: bool,
 }
 
-impl Default for Desk {
+impl Default for WriteQueue {
     fn default() -> Self {
         let now = Instant::now();
         Self {
@@ -113,15 +113,15 @@ impl Default for Desk {
     }
 }
 
-impl Desk {
-    pub(super) fn begin(&mut self, begin: Begin) {
+impl WriteQueue {
+    pub(super) fn begin(&mut self, begin: InitialState) {
         match begin {
-            Begin::Empty => {}
-            Begin::Whole(log) => {
+            InitialState::Empty => {}
+            InitialState::Whole(log) => {
                 self.live = Some(log.end());
                 self.log = Some(log);
             }
-            Begin::Stale(end) => {
+            InitialState::Stale(end) => {
                 self.live = Some(end);
                 self.stale = true;
             }
@@ -153,7 +153,7 @@ impl Desk {
         (self.append, self.rewrite, self.check) = Default::default();
     }
 
-    /// Takes [`Desk::end`] back; `false` when it is too late.
+    /// Takes [`WriteQueue::end`] back; `false` when it is too late.
     pub(super) const fn resume(&mut self) -> bool {
         self.ending = self.ended;
         !self.ended
