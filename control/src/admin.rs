@@ -1,8 +1,9 @@
-//! The Admin API: Kong's, for services, routes and certificates, and what the control plane knows of its data planes.
+//! The Admin API: Kong's, for services, routes and certificates. It also shows what the control plane knows
+//! of its data planes.
 //!
-//! One file per resource says what its fields are ([`resource::Resource`]); reading bodies, paging, upserts
-//! and nested collections are common to all. Knows no SQL, and leaves every failure's status to
-//! [`crate::error`].
+//! One file per resource defines its fields ([`resource::Resource`]). All resources share the reading of
+//! bodies, paging, upserts and nested collections. The Admin API knows no SQL; [`crate::error`] chooses the
+//! status of every failure.
 
 mod access;
 mod applied;
@@ -57,30 +58,30 @@ use crate::metrics::AdminMetrics;
 use crate::publish::Publisher;
 use crate::store::{self, Store, StoreError};
 
-/// What the Admin API works on.
+/// The state that the handlers of the Admin API share.
 #[derive(Clone, Debug)]
 pub struct AppState {
     /// The database.
     pub store: Store,
-    /// Where the published configuration stands.
+    /// The position of the published configuration.
     pub head: watch::Receiver<Position>,
-    /// Who publishes it.
+    /// The publisher of the configuration.
     pub publisher: Publisher,
     /// Data planes that are connected here.
     pub registry: Registry,
     /// This control plane.
     pub node: NodeInfo,
-    /// Who may ask which route a request takes: one at a time, since each reads the whole configuration.
+    /// Admits one `/routes/match` request at a time, since each reads the whole configuration.
     pub questions: Arc<Semaphore>,
-    /// Between two heartbeats of data planes.
+    /// Time between two heartbeats of data planes.
     pub heartbeat: Duration,
     /// The effective configuration, secrets masked.
     pub configuration: Value,
-    /// Its metrics.
+    /// Metrics of the Admin API.
     pub metrics: AdminMetrics,
 }
 
-/// What a control plane says of itself.
+/// This control plane, as the Admin API shows it.
 #[derive(Clone, Debug)]
 pub struct NodeInfo {
     /// Its id.
@@ -91,7 +92,7 @@ pub struct NodeInfo {
     pub version: &'static str,
 }
 
-/// The Admin API.
+/// Builds the router of the Admin API.
 pub fn router(state: AppState) -> Router {
     let mut api = Api::default();
     resource::routes::<service::Services>(&mut api);
@@ -120,18 +121,18 @@ pub fn router(state: AppState) -> Router {
         .layer(from_fn_with_state(admin, layer::around))
 }
 
-/// Edits at a time. Of this many of one row, each is tried again at most as often as others are done before it.
+/// Concurrent edits. If all of them edit one row, each is retried at most once for each of the others.
 const EDITS: usize = 8;
-/// How often an edit is tried: each time that it must be tried again, another one of the row was done.
+/// Attempts of one edit. Each retry means that another edit of the row succeeded.
 const ATTEMPTS: u32 = 32;
 
-/// What handlers share.
+/// State that the handlers share.
 #[derive(Debug)]
 struct Admin {
     state: AppState,
-    /// Of `GET /endpoints`.
+    /// The paths that `GET /endpoints` lists.
     paths: Vec<String>,
-    /// Held from the reading of a row to its replacement, so that not all edits of one row meet each other there.
+    /// Held from the reading of a row to its replacement, which limits the edits of one row that conflict.
     edits: Semaphore,
     /// The data planes of other control planes.
     elsewhere: Elsewhere,
@@ -140,15 +141,15 @@ struct Admin {
 }
 
 impl Admin {
-    /// Edits a row, from its reading to its replacement; again, when the row has been changed in between:
-    /// by another control plane, or deleted here. Two edits of one row must not undo each other, nor bring
-    /// back what was deleted.
+    /// Edits a row, from its reading to its replacement. Retries when another control plane changed the row
+    /// in between, or a request here deleted it. Two edits of one row must not undo each other, and an edit
+    /// must not bring a deleted row back.
     async fn edit<F>(&self, attempt: impl Fn() -> F + Send) -> Result<Response, ApiError>
     where
         F: Future<Output = Result<Response, ApiError>> + Send,
     {
-        // While the database does not answer, each edit in the queue waits out its deadline: who comes
-        // later must not wait for the sum of them.
+        // While the database does not answer, each edit in the queue waits for its deadline. A later edit
+        // must not wait for the sum of these deadlines.
         let alone = tokio::time::timeout(store::DEADLINE, self.edits.acquire()).await;
         let late = |_| StoreError::Unavailable("the edits before this one have not ended".to_owned());
         let _alone = alone.map_err(late)?;
@@ -164,7 +165,7 @@ impl Admin {
 
 type SharedAdmin = Arc<Admin>;
 
-/// Paths as they are added, and their names.
+/// Collects the router's paths and their names.
 #[derive(Debug, Default)]
 struct Api {
     router: Router<SharedAdmin>,
@@ -178,7 +179,7 @@ impl Api {
     }
 }
 
-/// Parts of a path; one that is not UTF-8 leads nowhere.
+/// A path parameter. One that is not UTF-8 matches no entity.
 #[derive(Debug)]
 struct PathParam<T>(T);
 
@@ -195,7 +196,7 @@ async fn no_such_path() -> ApiError {
     ApiError::NotFound
 }
 
-/// Another method than the path has; axum adds `Allow`.
+/// Rejects a method that the path does not have; axum adds `Allow`.
 async fn no_such_method(method: Method) -> Response {
     if method == Method::OPTIONS {
         return axum::http::StatusCode::NO_CONTENT.into_response();

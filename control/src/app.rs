@@ -1,4 +1,4 @@
-//! Builds, wires, starts and stops: the only place that knows everything.
+//! Builds, connects, starts and stops the parts of the control plane; the only module that knows all of them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,17 +27,17 @@ use crate::signals::Signals;
 use crate::status;
 use crate::store::{Store, make_folder};
 
-/// How long what is under way may take to end once the program is told to stop.
+/// Timeout for work in progress after a signal to stop.
 const GRACE: Duration = Duration::from_secs(4);
 
-/// How long a step of the start that cannot be cancelled, such as the look-up of a name, may go on after a
-/// signal.
+/// After a signal, timeout for a step of the start that cannot be cancelled, such as the look-up of a name.
 const ABANDON: Duration = Duration::from_secs(1);
 
 /// Loads the configuration and runs the control plane until a signal.
 ///
 /// # Errors
-/// What is not there that must be: the database, the pair, a port. Or a task that ended by itself.
+/// When something that the program needs is missing (the database, the certificate or key, a port), or
+/// when a task ends by itself.
 pub fn run(load: impl FnOnce() -> Result<Config, ExitError>) -> Result<(), ExitError> {
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
@@ -59,7 +59,7 @@ pub fn run(load: impl FnOnce() -> Result<Config, ExitError>) -> Result<(), ExitE
 /// Brings the database's schema up to date.
 ///
 /// # Errors
-/// When the database cannot be reached or refuses.
+/// When the database cannot be reached or rejects a step.
 pub fn migrate(config: &Config) -> Result<(), ExitError> {
     runtime()?.block_on(async {
         let store = Store::open(&config.database_url).await.map_err(unreachable_database)?;
@@ -69,10 +69,11 @@ pub fn migrate(config: &Config) -> Result<(), ExitError> {
     })
 }
 
-/// Confirms the configuration in the database: control planes that hold it back send it to their data planes.
+/// Confirms the configuration in the database, so that control planes that hold it back send it to their data
+/// planes.
 ///
 /// # Errors
-/// When the database cannot be reached or refuses.
+/// When the database cannot be reached or rejects the write.
 pub fn confirm(config: &Config) -> Result<Uuid, ExitError> {
     runtime()?.block_on(async {
         let store = Store::open(&config.database_url).await.map_err(unreachable_database)?;
@@ -80,7 +81,7 @@ pub fn confirm(config: &Config) -> Result<Uuid, ExitError> {
     })
 }
 
-/// Everything, built and bound, nothing of it running.
+/// All parts, built and bound, none of them running.
 struct App {
     config: Config,
     node_id: Uuid,
@@ -92,7 +93,7 @@ struct App {
     admission: Admission,
     watch: AdmissionReloader,
     listeners: Listeners,
-    /// Of the status listener.
+    /// The tokens of the status listener.
     status_tokens: Option<TokenFile>,
 }
 
@@ -151,7 +152,7 @@ impl App {
 
     async fn serve(self, signals: Signals) -> Result<(), ExitError> {
         let stop = CancellationToken::new();
-        // What follows the others ends after them, so that their last words are written.
+        // Tasks that follow the others end after them, so that their last reports are written.
         let last = CancellationToken::new();
         let (mut tasks, mut followers) = (JoinSet::new(), JoinSet::new());
         let (admin, status) = (self.admin(), self.status(&stop));
@@ -226,8 +227,8 @@ impl App {
 /// Tasks by their names.
 type Tasks = JoinSet<&'static str>;
 
-/// Waits for a signal, or for a task that ends by itself; then ends all of them, and after them those that follow
-/// what they do.
+/// Waits for a signal, or for a task that ends by itself. Then ends all tasks, and after them those that
+/// follow their results.
 async fn watch(
     (mut tasks, stop): (Tasks, &CancellationToken),
     (mut followers, last): (Tasks, &CancellationToken),
@@ -254,7 +255,7 @@ fn ended_by_itself(ended: Option<Result<&'static str, JoinError>>) -> ExitError 
     })
 }
 
-/// Waits until none of them runs.
+/// Waits until all tasks have ended.
 async fn drain(tasks: &mut Tasks) {
     let ended = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(GRACE, ended).await.is_err() {

@@ -1,5 +1,5 @@
-//! The side of the cluster that pushes: the listener on 8005, a session for each data plane, and the
-//! registry of who is connected.
+//! The control plane's side of the cluster: the listener on 8005, a session for each data plane, and the
+//! registry of data planes.
 
 pub(crate) mod admission;
 mod connection;
@@ -27,21 +27,21 @@ use self::session::{Identity, Timing};
 use crate::metrics::ClusterMetrics;
 use crate::publish::Publisher;
 
-/// From the last frame of an update until its ack, of a data plane that is alive: it may build a large table, and
-/// what the kernel has taken may be on its way to a slow one.
+/// Timeout for the ack of a data plane that is alive, from the last frame of the update. It may build a large
+/// table, and frames that the kernel has accepted may still be on their way over a slow line.
 const ACK: Duration = Duration::from_secs(600);
-/// From the upgrade until the hello.
+/// Timeout for the hello, from the upgrade.
 const HELLO: Duration = Duration::from_secs(10);
-/// From the first packet until a data plane has shown its certificate and asked for the upgrade.
+/// Timeout for the certificate and the upgrade request, from the first packet.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// Connections at once, of data planes and of those who have not shown yet that they are one.
+/// Connections at once, with and without a completed handshake.
 const CONNECTIONS: usize = 10_000;
-/// After an error of the listener.
+/// Delay after an error of the listener.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Between two lines of the log about one trouble of the listener.
+/// Time between two log lines about the same error of the listener.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// What the listener needs.
+/// Settings of the cluster's listener.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// This control plane's id.
@@ -50,11 +50,11 @@ pub struct Settings {
     pub version: String,
     /// Between two heartbeats.
     pub heartbeat: Duration,
-    /// Who is let in.
+    /// Decides which data planes may connect.
     pub admission: Admission,
 }
 
-/// Takes in data planes until `stop`, then says goodbye to those connected.
+/// Accepts data planes until `stop`, then sends a close to the connected ones.
 pub async fn listen(
     listener: TcpListener,
     settings: Settings,
@@ -92,7 +92,7 @@ pub async fn listen(
                 let admission = settings.admission.clone();
                 connections.spawn(greet(stream, address, admission, place, context.clone(), stop.clone()));
             }
-            // Out of descriptors, or a connection that is gone already: the next may fare better.
+            // The process is out of descriptors, or the connection is gone already: the next may succeed.
             Err(error) => {
                 if failing.is_due() {
                     warn!(%error, "cannot accept a data plane");
@@ -109,7 +109,7 @@ pub async fn listen(
     while connections.join_next().await.is_some() {}
 }
 
-/// A trouble that comes again with each connection, and is not to fill the log.
+/// Limits the log lines of an error that recurs with each connection.
 #[derive(Debug, Default)]
 struct Complaint(Option<Instant>);
 
@@ -123,7 +123,7 @@ impl Complaint {
     }
 }
 
-/// Lets a data plane in, or refuses it before a byte of configuration has left.
+/// Admits a data plane, or rejects it before it gets a byte of configuration.
 async fn greet(
     stream: TcpStream,
     address: SocketAddr,

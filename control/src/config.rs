@@ -1,4 +1,4 @@
-//! The configuration of this node: what an operator writes, and what is made of it.
+//! The configuration of this node: as an operator writes it, and as the program uses it.
 
 mod admin;
 
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use self::admin::{AdminSettings, RawAdmin};
 use crate::store::Store;
 
-/// Between two heartbeats. Longer than an hour nobody would know whether the other is there.
+/// Bounds of the time between two heartbeats. With more than an hour, a lost connection would go unnoticed.
 const HEARTBEATS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 
 /// The configuration as it is written.
@@ -24,7 +24,7 @@ const HEARTBEATS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=
 pub struct RawConfig {
     /// The folder of the node id and of the SQLite file.
     pub data_dir: PathBuf,
-    /// Where the configuration of the data planes is kept.
+    /// The database of the configuration.
     pub database: RawDatabase,
     /// The Admin API.
     pub admin: RawAdmin,
@@ -51,22 +51,22 @@ pub struct RawDatabase {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawCluster {
-    /// Where data planes connect.
+    /// The address where data planes connect.
     pub listen: SocketAddr,
     /// This node's certificate, PEM; if not set, `cluster.crt` in the data folder.
     pub cert: Option<PathBuf>,
     /// Its private key, PEM; if not set, `cluster.key` in the data folder.
     pub key: Option<PathBuf>,
-    /// PEM. In `shared` mode further certificates that data planes may show: both pairs count while one
-    /// replaces the other. In `pki` mode the authorities whose certificates data planes may show.
+    /// PEM. In `shared` mode, further certificates that data planes may show: both certificates are accepted
+    /// while one replaces the other. In `pki` mode, the authorities whose certificates data planes may show.
     pub ca: Option<PathBuf>,
     /// How nodes know each other: `shared`, all hold the same pair; `pki`, each has its own.
     pub mtls: Mode,
-    /// Between two heartbeats; at least 1 s.
+    /// Time between two heartbeats; at least 1 s.
     #[serde(with = "humantime_serde")]
     pub heartbeat_interval: Duration,
-    /// Whether a configuration of a new epoch that is empty, or much smaller than what the data planes had, is held
-    /// back from them until it is confirmed.
+    /// Whether data planes get a suspicious configuration only after it is confirmed: one of a new epoch that
+    /// is empty, or much smaller than theirs.
     pub guard: bool,
 }
 
@@ -81,11 +81,11 @@ pub struct Config {
     pub migrate: bool,
     /// The Admin API.
     pub admin: AdminSettings,
-    /// Where data planes connect.
+    /// The address where data planes connect.
     pub cluster: SocketAddr,
-    /// This node's certificate and key, and whom it trusts.
+    /// This node's certificate and key, and the certificates that it trusts.
     pub identity: Files,
-    /// Between two heartbeats.
+    /// Time between two heartbeats.
     pub heartbeat: Duration,
     /// Whether a much smaller configuration of a new epoch is held back from data planes.
     pub guard: bool,
@@ -100,16 +100,15 @@ pub struct Config {
 impl Config {
     /// Loads and checks: the defaults, `file`, the environment.
     ///
-    /// # Errors
-    /// What is wrong first: with the key, the value, and where it was given.
+    /// When a value is invalid: the first error, with the key, the value, and its source.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         Self::parse(&node::config::load(file)?)
     }
 
-    /// Checks what was loaded.
+    /// Checks a loaded configuration.
     ///
     /// # Errors
-    /// As of [`Config::load`].
+    /// The same as for [`Config::load`].
     pub fn parse(loaded: &Loaded<RawConfig>) -> Result<Self, ConfigError> {
         let raw = &loaded.raw;
         check_cluster(loaded)?;

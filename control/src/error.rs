@@ -1,7 +1,8 @@
-//! Every failure of a request to the control plane, and what the client is told: the one place that
-//! chooses a status for a failure.
+//! The failures of requests to the control plane, and the answer to each. No other module chooses a status
+//! for a failure.
 //!
-//! A client reads what it can mend; what only an operator can mend is in the log, once.
+//! A client gets the failures that it can correct. Those that only an operator can correct go to the log,
+//! once.
 
 mod access;
 
@@ -18,26 +19,27 @@ use wire::{FieldErrors, Violations};
 pub use self::access::AccessError;
 use crate::store::StoreError;
 
-/// Why a request was not done. Nothing has changed, but where the database did not say what it did.
+/// The reason why a request failed. A failed request has changed nothing, except where the outcome in the
+/// database is unknown.
 #[derive(Debug)]
 pub enum ApiError {
-    /// There is no such thing, or no such path.
+    /// There is no such entity or path.
     NotFound,
-    /// There is no entity of this key to be changed.
+    /// There is no entity of this key to change.
     NoSuchEntity {
         /// `id`, or the field by which entities of the collection are named.
         by: &'static str,
         /// The key of the path.
         key: String,
     },
-    /// The collection's entities have no other key than an id, and this is none.
+    /// The collection's entities have no other key than an id, and this key is none.
     InvalidPrimaryKey {
         /// The key of the path.
         key: String,
     },
     /// The path does not have this method.
     MethodNotAllowed,
-    /// The body is of a kind that is not read here.
+    /// The media type of the body is not supported.
     UnsupportedMediaType,
     /// The body is larger than this many bytes.
     BodyTooLarge(usize),
@@ -49,38 +51,38 @@ pub enum ApiError {
     BadForm(Option<String>),
     /// The entity breaks these rules.
     Invalid(Violations),
-    /// `size` is not a number in range; with what is wrong.
+    /// `size` is not a number in range; with the reason.
     InvalidSize(String),
-    /// `offset` is not one that was handed out.
+    /// `offset` is not from a previous page.
     InvalidOffset(String),
     /// An option of the query is wrong.
     InvalidOption {
         /// Its name.
         name: &'static str,
-        /// What is wrong.
+        /// The reason.
         message: Cow<'static, str>,
     },
-    /// An entity that a name in the body should lead to is not there.
+    /// The body names an entity that does not exist.
     Unresolved {
         /// The field that names it.
         field: &'static str,
-        /// Where it would have to be.
+        /// The collection that lacks it.
         collection: &'static str,
         /// The name.
         name: String,
     },
-    /// The database refused, or failed.
+    /// The database failed or rejected the request.
     Store(StoreError),
     /// A fault of this program.
     Panicked,
 }
 
-/// What the status listener answers while the program is not ready.
+/// Builds the answer of the status listener while the program is not ready.
 pub fn not_ready(reason: &str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, message(reason)).into_response()
 }
 
-/// The answer to a failure that only an operator can mend.
+/// Builds the answer to a failure that only an operator can correct.
 pub fn unexpected() -> Response {
     (StatusCode::INTERNAL_SERVER_ERROR, message(UNEXPECTED)).into_response()
 }
@@ -190,17 +192,17 @@ fn message(text: &str) -> Json<Value> {
     Json(json!({ "message": text }))
 }
 
-/// A failure by Kong's number and name.
+/// Formats a failure with Kong's number and name.
 fn coded(code: u8, name: &str, message: &str, fields: &Value) -> Json<Value> {
     Json(json!({ "code": code, "name": name, "message": message, "fields": fields }))
 }
 
-/// A failure by Kong's number and name that is about no field.
+/// Formats a failure with Kong's number and name that is about no field.
 fn bare(code: u8, name: &str, message: &str) -> Json<Value> {
     Json(json!({ "code": code, "name": name, "message": message }))
 }
 
-/// A body that cannot be read, with the bound that it exceeds.
+/// Formats the failure to read a body, with the bound that it exceeds.
 fn unreadable(what: &str, bound: Option<String>) -> Json<Value> {
     message(&bound.map_or_else(|| what.to_owned(), |bound| format!("{what}: {bound}")))
 }
@@ -214,7 +216,7 @@ fn schema_violation(violations: &Violations) -> Json<Value> {
     coded(2, "schema violation", &violations.to_string(), &Value::Object(fields))
 }
 
-/// A message, or by field; of a list an array with null where an element is right.
+/// Formats errors as a message, or by field; for a list as an array with null for each valid element.
 fn field_errors(errors: &FieldErrors) -> Value {
     match errors {
         FieldErrors::Whole(message) => json!(message),

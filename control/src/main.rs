@@ -22,7 +22,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the control plane until it is told to stop
+    /// Run the control plane until it gets a signal to stop
     Run(ConfigFile),
     /// Bring the database's schema up to date, and end
     Migrate(ConfigFile),

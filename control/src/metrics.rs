@@ -12,7 +12,7 @@ use wire::{Mode, NackReason, Position};
 use crate::cluster::admission;
 use crate::error::AccessError;
 
-/// Bounds in seconds: from what a request to SQLite takes to what a person gives up after.
+/// Bounds in seconds, from a request to SQLite up to the time after which a person gives up.
 const DURATIONS: [f64; 15] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
@@ -21,11 +21,11 @@ const DURATIONS: [f64; 15] =
 pub struct Metrics {
     /// The Admin API.
     pub admin: AdminMetrics,
-    /// The data planes' side.
+    /// Metrics of the data planes.
     pub cluster: ClusterMetrics,
-    /// Requests and connections that the status listener has refused or cut off.
+    /// Requests and connections that the status listener has rejected or cut off.
     pub status_refused: IntCounterVec,
-    /// Changed files of tokens that were read while the program ran, by whether they were good.
+    /// Changed token files that were read while the program ran, by whether they were valid.
     pub token_reloads: IntCounterVec,
 }
 
@@ -34,36 +34,36 @@ pub struct Metrics {
 pub struct AdminMetrics {
     /// Requests, by status.
     pub requests: IntCounterVec,
-    /// From a request's header to its answer.
+    /// Time from a request's header to its answer.
     pub request_duration: Histogram,
-    /// Requests and connections that were refused or cut off, by reason.
+    /// Requests and connections that were rejected or cut off, by reason.
     pub refused: IntCounterVec,
-    /// Changed files of its TLS that were read while the program ran, by whether they were good.
+    /// Changed TLS files that were read while the program ran, by whether they were valid.
     pub certificate_reloads: IntCounterVec,
 }
 
-/// Metrics of the data planes' side.
+/// Metrics of the data planes.
 #[derive(Clone, Debug)]
 pub struct ClusterMetrics {
-    /// The newest revision that is published.
+    /// The newest published revision.
     pub config_revision: IntGauge,
     /// Data planes that are connected here.
     pub data_planes_connected: IntGauge,
-    /// The same for each.
+    /// Whether each data plane is connected.
     pub connected: IntGaugeVec,
-    /// The revision that each holds.
+    /// The revision that each data plane holds.
     pub applied_revision: IntGaugeVec,
-    /// How many revisions each is behind.
+    /// The number of revisions that each data plane is behind.
     pub lag: IntGaugeVec,
-    /// When each was last heard.
+    /// The time of the last sign of life of each data plane.
     pub last_seen: IntGaugeVec,
-    /// Updates that went live.
+    /// Updates that data planes applied.
     pub acks: IntCounter,
-    /// Updates that were refused.
+    /// Updates that data planes rejected.
     pub nacks: IntCounterVec,
-    /// Data planes found to hold something else than this control plane at the same revision.
+    /// Data planes found to hold another root than this control plane at the same revision.
     pub drifts: IntCounter,
-    /// Connections that were refused before a byte of configuration had left.
+    /// Connections rejected before a byte of configuration was sent.
     pub handshakes_refused: IntCounterVec,
     /// Messages of data planes that could not be read.
     pub unreadable_frames: IntCounter,
@@ -75,23 +75,23 @@ pub struct ClusterMetrics {
     pub apply_duration: Histogram,
     /// Updates that were encoded, however many data planes they went to.
     pub updates_encoded: IntCounterVec,
-    /// From reading the log to the new head.
+    /// Time from reading the log to the new head.
     pub publish_duration: Histogram,
     /// Whether the database answers.
     pub database_reachable: IntGauge,
     /// Whether a configuration is held back from data planes until it is confirmed.
     pub guard_held_back: IntGauge,
-    /// When this node's certificate expires.
+    /// The time at which this node's certificate expires.
     pub certificate_expiry: IntGauge,
-    /// Changed files of certificates that were read while the program ran, by whether they were good.
+    /// Changed certificate files that were read while the program ran, by whether they were valid.
     pub certificate_reloads: IntCounterVec,
 }
 
-/// Registers what it makes.
+/// Creates and registers metrics.
 struct Maker<'a>(&'a Registry);
 
 impl Metrics {
-    /// Makes and registers all metrics.
+    /// Creates and registers all metrics.
     ///
     /// # Errors
     /// When one of their names is registered already.
@@ -119,7 +119,7 @@ impl Metrics {
         })
     }
 
-    /// Counts a changed file of tokens.
+    /// Counts a changed token file.
     pub fn count_token_reload(&self, good: bool) {
         self.token_reloads.with_label_values(&[RELOADS[usize::from(!good)]]).inc();
     }
@@ -152,7 +152,7 @@ impl AdminMetrics {
         })
     }
 
-    /// Counts a changed file of TLS.
+    /// Counts a changed TLS file.
     pub fn count_certificate_reload(&self, good: bool) {
         self.certificate_reloads.with_label_values(&[RELOADS[usize::from(!good)]]).inc();
     }
@@ -245,12 +245,12 @@ impl ClusterMetrics {
         Ok(metrics)
     }
 
-    /// Brings the series of one data plane up to date; `head` is the newest revision.
+    /// Updates the series of one data plane; `head` is the newest revision.
     pub fn observe_node(&self, row: &entity::data_plane::Model, head: Position) {
         let id = row.id.to_string();
         let head_revision = i64::try_from(head.revision).unwrap_or(i64::MAX);
         let applied = row.applied_revision.unwrap_or(0);
-        // A revision of another history is nowhere on the way to the head.
+        // A revision of another epoch is nowhere on the way to the head.
         let on_the_way = if row.applied_epoch == Some(head.epoch) { applied } else { 0 };
         self.connected.with_label_values(&[&id]).set(i64::from(row.connected));
         self.applied_revision.with_label_values(&[&id]).set(applied);
@@ -258,11 +258,11 @@ impl ClusterMetrics {
         self.last_seen.with_label_values(&[&id]).set(row.last_seen);
     }
 
-    /// Drops the series of a data plane that is forgotten.
+    /// Drops the series of a forgotten data plane.
     pub fn forget_node(&self, node_id: Uuid) {
         let id = node_id.to_string();
         for series in [&self.connected, &self.applied_revision, &self.lag, &self.last_seen] {
-            // An error says that there was none.
+            // An error means that there was no such series.
             series.remove_label_values(&[&id]).ok();
         }
     }
@@ -270,7 +270,7 @@ impl ClusterMetrics {
 
 const NODE: &str = "node_id";
 
-/// What becomes of a changed file.
+/// The outcomes of reading a changed file.
 const RELOADS: [&str; 2] = ["done", "refused"];
 
 impl Maker<'_> {
@@ -282,8 +282,8 @@ impl Maker<'_> {
         self.register(IntCounterVec::new(Opts::new(name, help), &[label])?)
     }
 
-    /// With every series there from the start: the first event of one that appears with it is not seen by
-    /// Prometheus' `rate`.
+    /// Creates every series at the start: Prometheus' `rate` does not see the first event of a series that
+    /// appears with it.
     fn started(
         &self,
         name: &str,

@@ -1,8 +1,8 @@
 //! Certificates for the cluster: the commands `gibbon-control pki …`.
 //!
-//! For the `shared` mode, [`gen_cert`] makes the one pair that all nodes hold. For the `pki` mode an
-//! [`Authority`] in a folder gives each node a certificate of its own, which names its role and its node id.
-//! Revocations go into the database that the control planes share. Nothing here touches a running node.
+//! For the `shared` mode, [`gen_cert`] creates the one pair that all nodes hold. For the `pki` mode, an
+//! [`Authority`] in a folder issues each node a certificate with the node's role and id. Revocations go into
+//! the database that the control planes share. No command here changes a running node.
 
 mod authority;
 mod files;
@@ -65,7 +65,7 @@ pub enum Command {
         #[arg(long, default_value_t = 365, value_parser = days())]
         days: u32,
         /// Make a new private key too, in the file beside the certificate that ends in .key; else the node
-        /// keeps the one that it has, which need not be here
+        /// keeps its key, which is not needed here
         #[arg(long)]
         new_key: bool,
     },
@@ -88,15 +88,16 @@ pub enum Command {
     },
     /// Print what certificates say: role, node id, validity, fingerprint
     Show {
-        /// Certificates, or folders of them; without any, the revocations, or the folder pki without a database
+        /// Certificates, or folders of them; without any, the revocations, or the folder pki without a
+        /// database
         paths: Vec<PathBuf>,
-        /// The configuration of a control plane, to show from its database what is revoked
+        /// The configuration of a control plane, to show revocations from its database
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
 }
 
-/// What `pki issue` takes.
+/// The arguments of `pki issue`.
 #[derive(Debug, Args)]
 pub struct Issue {
     /// Which program the node runs
@@ -120,7 +121,7 @@ pub struct Issue {
     force: bool,
 }
 
-/// Where the authority lies.
+/// The folder of the authority.
 #[derive(Debug, Args)]
 pub struct Folder {
     /// The folder of the authority
@@ -128,7 +129,7 @@ pub struct Folder {
     dir: PathBuf,
 }
 
-/// Where the revocations lie.
+/// The database of the revocations.
 #[derive(Debug, Args)]
 pub struct Database {
     /// The configuration of a control plane: its database is used; without one, defaults and the environment
@@ -136,10 +137,11 @@ pub struct Database {
     config: Option<PathBuf>,
 }
 
-/// Does what is asked for, and answers what to print.
+/// Carries out a command and returns the text to print.
 ///
 /// # Errors
-/// Files or a database that are not there, or are in the way; a subject that the cluster's mode does not know.
+/// When a file or the database is missing, a file exists already, or the cluster's mode does not know the
+/// subject.
 pub fn run(command: Command) -> Result<String, ExitError> {
     match command {
         Command::GenCert { cert, key, days, force } => {

@@ -1,11 +1,11 @@
-//! What is committed, ready to be sent: the state in memory, its root, and updates encoded once for all
-//! data planes.
+//! The published configuration: its state in memory, its root, and its updates, encoded once for all data
+//! planes.
 //!
-//! One task follows the commits of this process, which bring their changes with them, and the head of the
-//! database, for those of others (told by PostgreSQL, and polled), and moves the state on, revision by
-//! revision. It goes on only from its own revision's stamp: from a database that was put back to the past, and
-//! perhaps written again, nothing leads on, whatever its numbers are. Sessions ask for the update that leads a
-//! data plane to the head.
+//! One task follows the commits of this process, which carry their changes. It also follows the head of the
+//! database for commits of other control planes, by PostgreSQL's notifications and by polling. It advances
+//! the state revision by revision, and only with changes that follow the commit token of its own revision.
+//! Changes of a database that was restored to the past do not match, whatever their numbers are. Sessions
+//! request the update that brings a data plane to the head.
 
 mod catch_up;
 mod chain;
@@ -42,21 +42,21 @@ use self::waiting::Waiting;
 use crate::metrics::ClusterMetrics;
 use crate::store::{Commit, Store, StoreError};
 
-/// How often the head is read though nothing was heard: another control plane may have written. A database that
-/// has failed is not asked again sooner.
+/// Interval for reading the head without a notification: another control plane may have written. A database
+/// that has failed is not read again sooner.
 const POLL: Duration = Duration::from_secs(1);
-/// How often the log is trimmed.
+/// Interval for trimming the log.
 const TRIM: Duration = Duration::from_secs(3600);
-/// Revisions that the log keeps: who is further behind is sent a snapshot.
+/// Revisions that the log keeps: a data plane that is further behind gets a snapshot.
 const LOG: u64 = 100_000;
 
-/// How often the file of the last published head is written, at most.
+/// The minimum time between two writes of the file with the last published head.
 const NOTED: Duration = Duration::from_secs(1);
-/// Between two epochs that are begun because a data plane is ahead of the database: a data plane that lies costs no
-/// more than a snapshot in this time.
+/// Time between two new epochs that begin because a data plane is ahead of the database. A data plane that
+/// lies costs at most one snapshot in this time.
 const AHEAD: Duration = Duration::from_secs(10);
 
-/// What the publisher is told by the node's configuration.
+/// Settings of the publisher, from the node's configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// The folder of the file that holds the last published head.
@@ -65,12 +65,12 @@ pub struct Settings {
     pub guard: bool,
 }
 
-/// What is published, for who reads it.
+/// A copy of the published configuration.
 #[derive(Debug)]
 pub struct Published {
     /// Its revision.
     pub revision: u64,
-    /// Each entity's canonical bytes, which are shared.
+    /// The canonical bytes of each entity, which are shared.
     pub entities: Vec<(Key, Bytes)>,
 }
 
@@ -89,15 +89,15 @@ struct PublisherState {
     encoder: Encoder,
     guard: FleetGuard,
     last_head: LastHeadFile,
-    /// When an epoch was last begun because a data plane is ahead.
+    /// When an epoch last began because a data plane was ahead.
     ahead: Mutex<Option<Instant>>,
-    /// Held by who moves the state on from the database.
+    /// Held by the task that advances the state from the database.
     reload_lock: tokio::sync::Mutex<()>,
-    /// Held by who reads the log back into memory.
+    /// Held by the task that reads the log back into memory.
     remembering: tokio::sync::Mutex<()>,
-    /// When a database that has failed is asked again.
+    /// The time at which a database that has failed is read again.
     retry_after: Mutex<Instant>,
-    /// Counts those who ask [`Publisher::caught_up`], and those who were answered.
+    /// Counts the calls of [`Publisher::caught_up`], and those that have returned.
     asked: watch::Sender<u64>,
     answered: watch::Sender<u64>,
 }
@@ -141,12 +141,12 @@ impl Publisher {
         })
     }
 
-    /// Where the configuration stands; changes with each publication.
+    /// Returns the published position; changes with each publication.
     pub fn head(&self) -> watch::Receiver<Position> {
         self.shared.head.subscribe()
     }
 
-    /// What is published now.
+    /// Returns the published configuration.
     pub fn published(&self) -> Published {
         let (revision, entities) = {
             let state = self.shared.state.lock();
@@ -156,8 +156,8 @@ impl Publisher {
         Published { revision, entities }
     }
 
-    /// Until all that this process has committed so far is published: what [`Publisher::head`] says then counts
-    /// these commits in, also when their numbers were given before, in a history that is left.
+    /// Waits until all commits that this process has made so far are published. Then [`Publisher::head`]
+    /// includes them, also when an abandoned epoch had the same revision numbers.
     pub async fn caught_up(&self) {
         let mut turn = 0;
         self.shared.asked.send_modify(|count| {
@@ -180,12 +180,12 @@ impl Publisher {
         self.shared.note_head().await;
     }
 
-    /// The configuration that is held back from data planes, if one is.
+    /// Returns the configuration that is held back from data planes, if there is one.
     pub fn held_back(&self) -> Option<HeldBack> {
         self.shared.guard.held_back()
     }
 
-    /// Confirms the configuration that the database holds: it is not held back any more.
+    /// Confirms the configuration in the database, so that it is not held back any more.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -195,9 +195,9 @@ impl Publisher {
         Ok(epoch)
     }
 
-    /// The update that leads from what a data plane holds to the head: a delta where the log reaches
-    /// back to it, a snapshot otherwise; `None` when there is nothing to lead to. While the database cannot be
-    /// read, what is in memory is led to.
+    /// Returns the update from the position of a data plane to the head: a delta where the log reaches back
+    /// to it, a snapshot otherwise. `None` when no update is needed or known. While the database cannot be
+    /// read, the head is that of the state in memory.
     pub async fn update_from(&self, held: Option<Position>) -> Option<Arc<EncodedUpdate>> {
         let shared = &self.shared;
         let is_ahead = |held: &Position| {
@@ -205,8 +205,9 @@ impl Publisher {
             held.epoch == head.epoch && held.revision > head.revision
         };
         if held.as_ref().is_some_and(is_ahead) {
-            // Another control plane has sent it what is not known here yet. Or the database was put back
-            // to the past: then what it says now counts, and it goes as a snapshot.
+            // Either another control plane has sent a revision that is not known here yet, or the database
+            // was restored to the past. In the latter case the database counts, and its configuration goes
+            // out as a snapshot.
             let looked = match shared.look().await {
                 Ok(()) if held.as_ref().is_some_and(is_ahead) => shared.leave_lost_epoch().await,
                 looked => looked,
@@ -233,14 +234,14 @@ impl Publisher {
         Some(shared.encoder.update(&shared.state, behind).await)
     }
 
-    /// The buckets of the head that differ from a data plane's; `None` when the head has moved on.
+    /// Returns the buckets of the head that differ from a data plane's; `None` when the head has moved on.
     pub async fn repair(&self, held: Position, theirs: &[Root]) -> Option<Arc<EncodedUpdate>> {
         self.shared.encoder.repair(&self.shared.state, held, theirs).await
     }
 }
 
 impl PublisherState {
-    /// Publishes what is committed, for as long as it is awaited.
+    /// Publishes commits until its future is dropped.
     async fn publish(&self) {
         let (mut commits, mut notified) = (self.store.commits(), self.store.notified());
         let mut asked = self.asked.subscribe();
@@ -282,21 +283,22 @@ impl PublisherState {
         }
     }
 
-    /// Gives back memory that nobody needs any more.
+    /// Frees memory that is not needed any more.
     fn tidy(&self) {
         let mut state = self.state.lock();
         state.evict();
         self.encoder.tidy(state.position());
     }
 
-    /// Takes a hint of another control plane's commit.
+    /// Handles a notification of another control plane's commit.
     fn hear(&self, revision: u64, waiting: &mut Waiting) {
         if revision == 0 || revision > self.head.borrow().revision {
             waiting.look();
         }
     }
 
-    /// When to go on with what waits. What was handed over does not wait for a database that has failed.
+    /// Returns when to publish the waiting commits. Commits of this process do not wait for a database that
+    /// has failed.
     fn due(&self, waiting: &Waiting, pace: &Pace) -> Instant {
         let due = pace.due(self.data_planes());
         match waiting.may_lead_on(self.head.borrow().revision) {
@@ -305,12 +307,13 @@ impl PublisherState {
         }
     }
 
-    /// How many follow the head: the sessions, and a few others.
+    /// Returns the number of receivers of the head: the sessions, and a few others.
     fn data_planes(&self) -> usize {
         self.head.receiver_count()
     }
 
-    /// Takes in what waits: what was handed over first, so that it goes out whatever the database does.
+    /// Publishes the waiting commits. Those of this process come first, so that a failing database does not
+    /// delay them.
     async fn advance(&self, waiting: &mut Waiting) {
         let timer = self.metrics.publish_duration.start_timer();
         let before = *self.head.borrow();
@@ -335,16 +338,16 @@ impl PublisherState {
         }
     }
 
-    /// Tells the sessions where the state is now.
+    /// Sends the position of the state to the sessions.
     fn push(&self) {
-        // Held until they are told, so that nobody else tells them of an earlier state after this.
+        // Locked until the position is sent, so that no other task sends an earlier one afterwards.
         let state = self.state.lock();
         let position = state.position();
         self.metrics.config_revision.set(i64::try_from(position.revision).unwrap_or(i64::MAX));
         self.head.send_if_modified(|head| std::mem::replace(head, position) != position);
     }
 
-    /// Waits, if the configuration is not to reach a data plane that holds another epoch's, or none.
+    /// Waits while the configuration must not reach a data plane that holds another epoch or nothing.
     async fn pass_guard(&self, held: Option<Position>) {
         if let Some(held) = held {
             let size = self.state.lock().size();
@@ -353,7 +356,7 @@ impl PublisherState {
         self.guard.released().await;
     }
 
-    /// Keeps the file of the last published head up to date, for as long as it is awaited.
+    /// Keeps the file of the last published head up to date, until its future is dropped.
     async fn keep_last_head(&self) {
         let (mut head, mut held_back) = (self.head.subscribe(), self.guard.changes());
         loop {
@@ -367,7 +370,8 @@ impl PublisherState {
         }
     }
 
-    /// Notes the head, unless it is held back: then the file still says what the data planes have.
+    /// Writes the head to the file, unless it is held back: then the file still has the head of the data
+    /// planes.
     async fn note_head(&self) {
         if self.guard.held_back().is_some() {
             return;
@@ -377,11 +381,11 @@ impl PublisherState {
             LastHead::new(state.head(), state.size().entities)
         };
         let file = self.last_head.clone();
-        // An error says that the runtime ends.
+        // An error means that the runtime ends.
         tokio::task::spawn_blocking(move || file.write(last)).await.ok();
     }
 
-    /// Trims the log from time to time, for as long as it is awaited.
+    /// Trims the log from time to time, until its future is dropped.
     async fn keep_log_short(&self) {
         let mut trim = tokio::time::interval(TRIM);
         loop {
@@ -394,7 +398,7 @@ impl PublisherState {
     }
 }
 
-/// Takes every commit that was made until now.
+/// Takes every commit made so far.
 fn take_all(commits: &mut broadcast::Receiver<Commit>, waiting: &mut Waiting) {
     loop {
         match commits.try_recv() {
@@ -405,7 +409,7 @@ fn take_all(commits: &mut broadcast::Receiver<Commit>, waiting: &mut Waiting) {
     }
 }
 
-/// Confirms the configuration that the database holds, for every control plane on it.
+/// Confirms the configuration in the database for all its control planes.
 ///
 /// # Errors
 /// When the database cannot be written.

@@ -1,10 +1,10 @@
-//! Rows become wire: the only place where the two meet.
+//! Converts rows to the entities of the wire; no other module knows both.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wire::{CaCertificate, Certificate, PathHandling, PrivateKey, Protocol, Route, Service, Sni};
 
-/// A service as it is published.
+/// Converts a service.
 pub fn service(row: &entity::service::Model) -> Service {
     Service {
         id: row.id,
@@ -25,7 +25,7 @@ pub fn service(row: &entity::service::Model) -> Service {
     }
 }
 
-/// A route as it is published.
+/// Converts a route.
 pub fn route(row: &entity::route::Model) -> Route {
     Route {
         id: row.id,
@@ -50,7 +50,7 @@ pub fn route(row: &entity::route::Model) -> Route {
     }
 }
 
-/// A certificate as it is published.
+/// Converts a certificate.
 pub fn certificate(row: &entity::certificate::Model) -> Certificate {
     Certificate {
         id: row.id,
@@ -61,37 +61,37 @@ pub fn certificate(row: &entity::certificate::Model) -> Certificate {
     }
 }
 
-/// A server name as it is published.
+/// Converts a server name.
 pub fn sni(row: &entity::sni::Model) -> Sni {
     Sni { id: row.id, name: row.name.clone(), certificate: row.certificate_id }
 }
 
-/// A CA certificate as it is published.
+/// Converts a CA certificate.
 pub fn ca_certificate(row: &entity::ca_certificate::Model) -> CaCertificate {
     CaCertificate { id: row.id, cert: row.cert.clone() }
 }
 
-/// The canonical bytes of a service.
+/// Returns the canonical bytes of a service.
 pub fn service_bytes(row: &entity::service::Model) -> Vec<u8> {
     bytes(&service(row))
 }
 
-/// The canonical bytes of a route.
+/// Returns the canonical bytes of a route.
 pub fn route_bytes(row: &entity::route::Model) -> Vec<u8> {
     bytes(&route(row))
 }
 
-/// The canonical bytes of a certificate.
+/// Returns the canonical bytes of a certificate.
 pub fn certificate_bytes(row: &entity::certificate::Model) -> Vec<u8> {
     bytes(&certificate(row))
 }
 
-/// The canonical bytes of a server name.
+/// Returns the canonical bytes of a server name.
 pub fn sni_bytes(row: &entity::sni::Model) -> Vec<u8> {
     bytes(&sni(row))
 }
 
-/// The canonical bytes of a CA certificate.
+/// Returns the canonical bytes of a CA certificate.
 pub fn ca_certificate_bytes(row: &entity::ca_certificate::Model) -> Vec<u8> {
     bytes(&ca_certificate(row))
 }
@@ -100,8 +100,9 @@ fn bytes(entity: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(entity).expect("entities have string keys and no failing serialiser")
 }
 
-/// What the Admin API has let through is in range and of the right type. What something else has put into
-/// the database may not be: it is published as near as can be, and the data plane has the last word.
+/// Clamps a value to its type. Values that passed the Admin API are in range and of the right type. Other
+/// programs may write other values to the database: they are published as the nearest valid ones, and the
+/// data plane decides.
 fn clamp<T: TryFrom<N> + Bounded, N: Copy + Default + PartialOrd>(value: N) -> T {
     T::try_from(value).unwrap_or(if value < N::default() { T::LEAST } else { T::GREATEST })
 }

@@ -1,4 +1,4 @@
-//! What a revocation names, and which certificates that is.
+//! Revocations, and the certificates that they apply to.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,14 +8,14 @@ use entity::revocation::Model;
 use node::identity::PeerCertificate;
 use uuid::Uuid;
 
-/// What a revocation names of a certificate.
+/// The subject of a revocation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
-    /// Every certificate of a node, those that it will be given too.
+    /// Every certificate of a node, including future ones.
     Node(Uuid),
     /// One certificate: SHA-256 of it, lower-case hex digits.
     Fingerprint(String),
-    /// One certificate, by the number that its authority gave it: lower-case hex digits.
+    /// One certificate, by the serial number from its authority: lower-case hex digits.
     Serial(String),
 }
 
@@ -31,7 +31,7 @@ pub struct Revoked(HashMap<Subject, Option<String>>);
 pub struct SubjectError;
 
 impl Subject {
-    /// Its name in the database.
+    /// Returns its name in the database.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Node(_) => "node",
@@ -40,7 +40,7 @@ impl Subject {
         }
     }
 
-    /// Its value in the database.
+    /// Returns its value in the database.
     pub fn value(&self) -> String {
         match self {
             Self::Node(id) => id.to_string(),
@@ -50,7 +50,7 @@ impl Subject {
 }
 
 impl Revoked {
-    /// Whether a certificate is revoked: `: <reason>` or nothing as the end of a sentence.
+    /// Whether a certificate is revoked: `: <reason>` or nothing, to end a sentence with.
     pub fn find(&self, certificate: &PeerCertificate) -> Option<String> {
         if self.0.is_empty() {
             return None;
@@ -65,14 +65,14 @@ impl Revoked {
     }
 }
 
-/// Rows of kinds that a later version knows are left out.
+/// Leaves out rows of kinds that only a later version knows.
 impl FromIterator<Model> for Revoked {
     fn from_iter<I: IntoIterator<Item = Model>>(rows: I) -> Self {
         Self(rows.into_iter().filter_map(|row| Some((subject(&row)?, row.reason))).collect())
     }
 }
 
-/// A node id has dashes, by which it is told from a serial number of as many digits.
+/// The dashes of a node id distinguish it from a serial number with as many digits.
 impl FromStr for Subject {
     type Err = SubjectError;
 

@@ -1,10 +1,10 @@
-//! The signals that the program listens for. The default of each would be its end, amid requests.
+//! The signals that the program handles. By default, each would end the process amid requests.
 
 use node::exit::ExitError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
-/// What comes from now on.
+/// Receivers of signals.
 #[derive(Debug)]
 pub(crate) struct Signals {
     terminate: Signal,
@@ -17,7 +17,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Listens. To be called before anything else is started.
+    /// Starts to listen; must be called before other parts start.
     pub(crate) fn listen() -> Result<Self, ExitError> {
         let listen = |kind| {
             signal(kind).map_err(|error| ExitError::internal(format!("cannot listen for signals: {error}")))

@@ -1,4 +1,4 @@
-//! The status listener: metrics, status and readiness, for machines that watch.
+//! The status listener: metrics, status and readiness, for monitoring.
 
 use std::sync::Arc;
 
@@ -20,34 +20,34 @@ use wire::Position;
 use crate::error;
 use crate::store::{Store, StoreError};
 
-/// What the status listener shows.
+/// The state that the status listener shows.
 #[derive(Clone, Debug)]
 pub struct Status {
     /// The metrics.
     pub registry: Arc<Registry>,
     /// The database.
     pub store: Store,
-    /// Where the configuration stands.
+    /// The published position.
     pub head: watch::Receiver<Position>,
-    /// Cancelled when the program has been told to stop.
+    /// Cancelled when the program has received a signal to stop.
     pub stop: CancellationToken,
 }
 
-/// Reasons why the status listener refuses a request, as labels of a metric.
+/// Reasons for rejecting a request, as labels of a metric.
 pub(crate) const REASONS: [&str; 1] = [TOKEN];
 const TOKEN: &str = "token";
 
-/// The path that needs no token: load balancers ask it, and learn nothing else.
+/// The path that needs no token: load balancers read it, and it shows nothing else.
 const READY: &str = "/status/ready";
 
-/// Answers requests that may be answered.
+/// Checks tokens in front of the router.
 #[derive(Clone, Debug)]
 pub struct Front {
     /// The paths.
     pub router: Router,
-    /// The tokens of which one is needed, if they are.
+    /// The accepted tokens; `None` if no token is needed.
     pub tokens: Option<watch::Receiver<Arc<Tokens>>>,
-    /// Counts refusals.
+    /// Counts rejected requests.
     pub refused: IntCounterVec,
 }
 
@@ -77,7 +77,7 @@ fn unauthorized() -> Response {
     (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)], text).into_response()
 }
 
-/// The paths of the status listener.
+/// Builds the router of the status listener.
 pub fn router(status: Status) -> Router {
     Router::new()
         .route("/metrics", get(metrics))

@@ -1,8 +1,8 @@
-//! All SQL. Knows rows, transactions and the change log; knows no HTTP.
+//! Contains all SQL. Knows rows, transactions and the change log; knows no HTTP.
 //!
-//! Every write is one transaction ([`write::Write`]): rows first, then the head moves by one, then the
-//! change rows, last before the commit. So the order of revisions is the order of commits, without a gap,
-//! and a write that fails leaves nothing.
+//! Every write is one transaction ([`write::Write`]): first the rows, then the head, which moves by one, and
+//! last the change rows. So the order of revisions is the order of commits, without a gap. A write that fails
+//! leaves nothing.
 
 mod ca_certificates;
 mod certificates;
@@ -50,7 +50,7 @@ pub use self::select::{Listed, Page, Selector, Tags};
 pub use self::tags::TagRows;
 pub use self::write::{Commit, Write, Written};
 
-/// How long the database may take for one write or read; then it counts as unreachable.
+/// Timeout of one write or read; after it, the database counts as unreachable.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
 
 /// The database. Cheap to clone.
@@ -67,15 +67,15 @@ struct StoreParts {
     file: Option<DatabaseFile>,
     /// Keeps the files beside a SQLite database in place.
     _anchor: Option<Mutex<SqliteConnection>>,
-    /// SQLite has one writer: this process queues here, in order, instead of polling the file's lock.
+    /// SQLite has one writer: this process queues writes here, in order, instead of polling the file's lock.
     writer: Mutex<()>,
-    /// By which its own commits are told from those of other control planes.
+    /// The name in notifications, by which this process ignores those of its own commits.
     name: String,
     commits: broadcast::Sender<Commit>,
     notified: watch::Sender<u64>,
 }
 
-/// What a read or a write can fail for. A write that failed has left nothing, but for
+/// The reason why a read or a write failed. A failed write has left nothing, except after
 /// [`StoreError::OutcomeUnknown`].
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -91,79 +91,79 @@ pub enum StoreError {
         /// The id.
         id: Uuid,
     },
-    /// The row names one that is not there.
+    /// The row names one that does not exist.
     #[error("{field} names {id}, which is not among the {entity}")]
     ForeignKey {
         /// The field that names it.
         field: &'static str,
-        /// Where it would have to be.
+        /// The collection that lacks it.
         entity: &'static str,
-        /// What is named.
+        /// The id that the row names.
         id: Uuid,
     },
-    /// The row is not as it was read any more.
+    /// The row has changed since it was read.
     #[error("the row has been changed in the meantime")]
     Changed,
     /// Other rows still name this one.
     #[error("{by} name this one of the {entity}")]
     Referenced {
-        /// Of what kind it is.
+        /// The kind of the row.
         entity: &'static str,
-        /// Of what kind they are.
+        /// The kind of the other rows.
         by: &'static str,
     },
     /// The file of the database is not the one that was opened.
     #[error("{0}")]
     FileGone(String),
-    /// The database did not say whether it has committed the write, and does not say it now.
+    /// The outcome of the commit is unknown: the database did not answer, and does not show it now.
     #[error("it is not known whether the database has committed the write: {0}")]
     OutcomeUnknown(String),
     /// The database cannot be reached, or takes too long.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
-    /// The database refused in some other way.
+    /// The database rejected the statement for another reason.
     #[error("the database failed: {0}")]
     Database(#[source] DbErr),
 }
 
 impl Store {
-    /// The rows of a table.
+    /// Returns the rows of a table.
     pub fn rows<T: Table>(&self) -> Rows<'_, T> {
         Rows::new(self)
     }
 
-    /// Services.
+    /// Returns the services.
     pub fn services(&self) -> Rows<'_, entity::service::Entity> {
         self.rows()
     }
 
-    /// Routes.
+    /// Returns the routes.
     pub fn routes(&self) -> Rows<'_, entity::route::Entity> {
         self.rows()
     }
 
-    /// Tags of all rows.
+    /// Returns the tags of all rows.
     pub fn tags(&self) -> TagRows<'_> {
         TagRows(self)
     }
 
-    /// What is known of data planes.
+    /// Returns the records of data planes.
     pub fn data_planes(&self) -> DataPlanes<'_> {
         DataPlanes(self)
     }
 
-    /// Certificates that are not let in any more.
+    /// Returns the revocations.
     pub fn revocations(&self) -> Revocations<'_> {
         Revocations(self)
     }
 
-    /// The commits of this process, each after it was made; two that were made at the same time may come
-    /// in either order. Whoever falls far behind is told that some were missed.
+    /// Returns a receiver of this process's commits, each after it was made; two simultaneous ones may come
+    /// in either order. A receiver that falls far behind gets an error for the missed ones.
     pub fn commits(&self) -> broadcast::Receiver<Commit> {
         self.shared.commits.subscribe()
     }
 
-    /// Whether the database answers.
+    /// Checks that the database answers.
     ///
     /// # Errors
     /// When it does not.
@@ -176,14 +176,14 @@ impl Store {
         &self.shared.pool
     }
 
-    /// That what is written now is there after a restart, too.
+    /// Checks that the files are in place, so that a write is still there after a restart.
     fn file_in_place(&self) -> Result<(), StoreError> {
         let gone = self.shared.file.as_ref().and_then(DatabaseFile::gone);
         gone.map_or(Ok(()), |reason| Err(StoreError::FileGone(reason)))
     }
 }
 
-/// The seconds since 1970.
+/// Returns the seconds since 1970.
 pub fn now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
@@ -199,7 +199,7 @@ impl From<DbErr> for StoreError {
     }
 }
 
-/// Runs a query, within the deadline.
+/// Runs a query within the deadline.
 async fn within<T>(query: impl Future<Output = Result<T, DbErr>>) -> Result<T, StoreError> {
     match tokio::time::timeout(DEADLINE, query).await {
         Ok(result) => Ok(result?),
@@ -211,7 +211,7 @@ fn late() -> StoreError {
     StoreError::Unavailable(format!("no answer within {DEADLINE:?}"))
 }
 
-/// Tells which unique key of a row was taken: this one, by name and value, if the database says so, else the id.
+/// Names the unique key that is in use: this one, by name and value, if the database says so, else the id.
 fn unique_or(error: StoreError, id: Uuid, key: Option<(&'static str, &str)>) -> StoreError {
     let StoreError::Database(database) = &error else { return error };
     match (database.sql_err(), key) {

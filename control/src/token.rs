@@ -27,10 +27,10 @@ pub enum Command {
     },
 }
 
-/// Does what is asked for.
+/// Carries out a command.
 ///
 /// # Errors
-/// A name that is none or is taken; a file, or a standard output, that cannot be written.
+/// When the name is invalid or in use, or the file or the standard output cannot be written.
 pub fn run(command: Command) -> Result<(), ExitError> {
     let Command::Create { name, role, file } = command;
     let token = create(&name, role).map_err(ExitError::config)?;
@@ -38,13 +38,13 @@ pub fn run(command: Command) -> Result<(), ExitError> {
         return print_once(&format!("token: {}\nline for the file: {}", token.secret, token.line));
     };
     check(&file, &token.line)?;
-    // Before its hash is in the file: a token that nobody has seen lets nobody in.
+    // Before its hash is in the file: a token that was never printed must not be valid.
     print_once(&token.secret)?;
     append(&file, &token.line)
         .map_err(|error| ExitError::unavailable(format!("cannot write {}: {error}", file.display())))
 }
 
-/// A line that makes the file unusable would be found too late.
+/// Checks the file with the new line: an error would otherwise show only later.
 fn check(file: &Path, line: &str) -> Result<(), ExitError> {
     if !file.exists() {
         return Ok(());
@@ -57,7 +57,7 @@ fn check(file: &Path, line: &str) -> Result<(), ExitError> {
     })
 }
 
-/// In one write, so that a program that reads the file meanwhile sees the line or does not.
+/// Appends in one write, so that a program that reads the file sees the whole line or none of it.
 fn append(file: &Path, line: &str) -> io::Result<()> {
     let ends_well = std::fs::read(file).map_or(true, |text| text.is_empty() || text.ends_with(b"\n"));
     let mut out = OpenOptions::new().append(true).create(true).mode(0o600).open(file)?;

@@ -1,6 +1,6 @@
-//! Who may use the Admin API, decided before a request is read any further than its header: not web pages of
-//! other origins, not names that lead here by DNS rebinding, and, where tokens or client certificates are
-//! configured, nobody without one.
+//! Access to the Admin API, decided from the header of a request before its body is read. It rejects web
+//! pages of other origins and names that reach this listener by DNS rebinding. Where tokens or client
+//! certificates are configured, it rejects every client without one.
 
 mod audit;
 mod credential;
@@ -22,26 +22,26 @@ pub(crate) use self::origin::Origin;
 use crate::error::AccessError;
 use crate::metrics::AdminMetrics;
 
-/// What is asked of every request.
+/// The access rules that every request must meet.
 #[derive(Debug)]
 pub(crate) struct Access {
     /// Names and addresses by which this listener is known, beside loopback and its own address.
     pub(crate) hosts: Vec<Host>,
     /// Origins whose web pages may use the Admin API.
     pub(crate) origins: Vec<Origin>,
-    /// By what clients are known.
+    /// The ways to identify clients.
     pub(crate) credentials: Credentials,
-    /// Counts refusals.
+    /// Counts rejected requests.
     pub(crate) metrics: AdminMetrics,
 }
 
-/// Fields that a page of an allowed origin may send, and read of an answer.
+/// Header fields that a page of an allowed origin may send and read.
 const ALLOWED_HEADERS: &str = "Content-Type, Authorization, Kong-Admin-Token";
 const EXPOSED_HEADERS: &str = "Gibbon-Revision, Gibbon-Applied, Gibbon-Pending, X-Kong-Admin-Latency";
 const ALLOWED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 impl Access {
-    /// Answers a request by `handler`, or refuses it.
+    /// Lets `handler` answer a request, or rejects the request.
     pub(super) async fn admission<F>(
         &self,
         parts: Parts,
@@ -82,14 +82,15 @@ impl Access {
         response
     }
 
-    /// The allowed origin of the page that has sent the request, if one has.
+    /// Returns the allowed origin of the page that sent the request, if a page did.
     fn check_browser(&self, parts: &Parts, peer: &Peer) -> Result<Option<&Origin>, AccessError> {
         let host = host::of_request(parts)?;
         self.check_host(host.as_ref().map(|(host, _)| host), peer)?;
         origin::check(&self.origins, &parts.headers, host.as_ref(), peer.tls)
     }
 
-    /// Browsers go to whatever address a name leads to, so a foreign name may lead here (DNS rebinding).
+    /// Checks the `Host`. Browsers connect to whatever address a name has, so a foreign name may point here
+    /// (DNS rebinding).
     fn check_host(&self, host: Option<&Host>, peer: &Peer) -> Result<(), AccessError> {
         // Browsers cannot reach a Unix socket, and HTTP/1.0 needs no Host.
         let (Some(host), Some(local)) = (host, peer.local) else { return Ok(()) };
@@ -120,7 +121,7 @@ impl Access {
     }
 }
 
-/// A browser asks whether a page may send a request; it sends no credentials with that.
+/// Whether a browser asks if a page may send a request; such a question carries no credentials.
 fn is_preflight(parts: &Parts) -> bool {
     parts.method == Method::OPTIONS && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
@@ -140,7 +141,7 @@ fn preflight(headers: &HeaderMap) -> Response {
     response
 }
 
-/// Whether a request may change something. `/routes/match` takes a question as a body.
+/// Whether a request may change something. `/routes/match` only asks, though it may have a body.
 fn is_write(parts: &Parts) -> bool {
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(&parts.method);
     let asks = parts.method == Method::POST && parts.uri.path() == "/routes/match";

@@ -1,8 +1,8 @@
-//! `?wait=applied`: the answer to a write comes when every data plane that is connected has made it live,
-//! or says which have not, and why. The write stands either way.
+//! `?wait=applied`: delays the answer to a write until every connected data plane has applied it. Otherwise
+//! the answer names each data plane that has not, with the reason. The write stands either way.
 //!
-//! What is connected here is known at once; of those of other control planes the database tells, into which
-//! each control plane writes once a second.
+//! The registry knows the data planes that are connected here. The database knows those of other control
+//! planes, each of which writes to it once a second.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -20,24 +20,24 @@ use crate::cluster::Pending;
 use crate::error::ApiError;
 use crate::publish::HeldBack;
 
-/// For how long one answer of the database serves everybody who waits.
+/// How long one read of the database serves all waiting requests.
 const FRESH: Duration = Duration::from_millis(100);
-/// Writes that wait at the same time; a further one is answered at once, with what is known then.
+/// Writes that wait at the same time. A further one is answered at once, from the present state.
 const WAITING: usize = 1000;
 
-/// How long is waited when the query does not say.
+/// The timeout if the query does not set one.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest that may be asked for.
+/// The maximum timeout, in seconds.
 const MAX_WAIT_SECONDS: f64 = 60.0;
 
-/// A client that wants to read its writes.
+/// The `wait=applied` of a write.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Wait {
     timeout: Duration,
 }
 
 impl Wait {
-    /// What a query asks for: `wait=applied`, and `timeout` in seconds.
+    /// Parses `wait=applied`, and `timeout` in seconds, from a query.
     pub(super) fn parse(query: &str) -> Result<Option<Self>, ApiError> {
         let value = |name: &str| {
             let mut pairs = form_urlencoded::parse(query.as_bytes());
@@ -54,7 +54,7 @@ impl Wait {
         Ok(Some(Self { timeout: Duration::from_secs_f64(seconds) }))
     }
 
-    /// Waits, if the answer is that to a write, and adds to it what became of the wait.
+    /// Waits if the response is that of a successful write, and adds the result of the wait to it.
     pub(super) async fn for_data_planes(self, response: &mut Response, admin: &Admin) {
         let revision =
             response.headers().get(REVISION).and_then(|revision| revision.to_str().ok()?.parse().ok());
@@ -62,7 +62,7 @@ impl Wait {
         let place = admin.elsewhere.places.try_acquire();
         let timeout = if place.is_ok() { self.timeout } else { Duration::ZERO };
         let deadline = Instant::now() + timeout;
-        // Until then what data planes hold may be of a history that the database has left, with the same numbers.
+        // Until then the data planes may hold equal revision numbers of an epoch that the database has left.
         let published = timeout_at(deadline, admin.state.publisher.caught_up()).await.is_ok();
         let pending = match timeout_at(deadline, settled(admin, revision)).await {
             Ok(pending) => Ok(pending),
@@ -80,7 +80,8 @@ impl Wait {
     }
 }
 
-/// Those that do not hold the revision, once each of them has refused it: then waiting longer changes nothing.
+/// Waits until each data plane that lacks the revision has rejected it: waiting longer would change nothing.
+/// Returns these data planes.
 async fn settled(admin: &Admin, revision: u64) -> Vec<Pending> {
     let publisher = &admin.state.publisher;
     let refused = |data_plane: &Pending| data_plane.refused.is_some() || publisher.held_back().is_some();
@@ -107,7 +108,7 @@ async fn settled(admin: &Admin, revision: u64) -> Vec<Pending> {
     }
 }
 
-/// Those that do not hold the revision.
+/// Returns the data planes that do not hold the revision.
 async fn pending(admin: &Admin, revision: u64) -> Result<Vec<Pending>, ApiError> {
     let mut pending = admin.state.registry.pending(revision);
     pending.extend(elsewhere(admin, revision).await?);
@@ -120,11 +121,11 @@ async fn elsewhere(admin: &Admin, revision: u64) -> Result<Vec<Pending>, ApiErro
     Ok(rows.iter().filter_map(|row| Pending::of(row, head, revision)).collect())
 }
 
-/// The data planes of other control planes, read once for all who wait.
+/// The data planes of other control planes, read once for all waiting requests.
 #[derive(Debug)]
 pub(super) struct Elsewhere {
     read: Mutex<Option<(Instant, Arc<[Model]>)>>,
-    /// Of those who wait.
+    /// Limits the waiting requests.
     places: Semaphore,
 }
 
@@ -135,7 +136,7 @@ impl Default for Elsewhere {
 }
 
 impl Elsewhere {
-    /// The rows as they are, or were a moment ago.
+    /// Returns the rows of the database, at most [`FRESH`] old.
     async fn rows(&self, admin: &Admin) -> Result<Arc<[Model]>, ApiError> {
         let mut read = self.read.lock().await;
         if let Some((_, rows)) = read.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
@@ -148,7 +149,7 @@ impl Elsewhere {
     }
 }
 
-/// One line; a header's value takes no other characters.
+/// Formats one line of ASCII, since a header's value takes no other characters.
 fn tell(data_plane: &Pending, held_back: Option<&HeldBack>) -> String {
     let reason = match (&data_plane.refused, held_back) {
         (Some(reason), _) => format!("refused: {reason}"),

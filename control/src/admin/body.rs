@@ -13,14 +13,14 @@ use crate::error::ApiError;
 
 /// The most bytes of a body.
 const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
-/// How long a body may take to arrive.
+/// Timeout for the arrival of a body.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// How much of a body that is too large is still read and dropped: a client that is cut off while it sends
-/// sees a broken connection instead of the answer.
+/// How much of a body that is too large is read and dropped. A client whose connection is closed while it
+/// sends sees a broken connection instead of the answer.
 const DRAINED: usize = 4 * MAX_BODY_BYTES;
 /// Fields of a form.
 const FIELDS: usize = 10_000;
-/// From this length on a body is parsed beside the runtime, on which data planes are served, too.
+/// Bodies of this length or more are parsed off the runtime, which also serves data planes.
 const LONG: usize = 64 * 1024;
 
 /// The fields of a body.
@@ -28,7 +28,7 @@ const LONG: usize = 64 * 1024;
 pub(super) struct Body {
     /// The fields.
     pub(super) fields: Map<String, Value>,
-    /// Whether it was a form, in which everything is a string.
+    /// Whether the body was a form, in which every value is a string.
     pub(super) form: bool,
 }
 
@@ -40,7 +40,7 @@ enum Media {
 }
 
 impl Body {
-    /// Of a form, or of a query, which is written like one.
+    /// Reads a form, or a query, which has the same encoding.
     pub(super) fn of_pairs(encoded: &[u8]) -> Result<Self, ApiError> {
         of_form(form_urlencoded::parse(encoded).into_owned().take(FIELDS + 1).collect())
     }
@@ -75,7 +75,7 @@ async fn parse(content_type: &str, bytes: Bytes) -> Result<Body, ApiError> {
     }
 }
 
-/// Runs `parse`; a long one elsewhere than on the runtime.
+/// Runs `parse`, off the runtime if the body is long.
 async fn beside<T: Send + 'static>(
     length: usize,
     parse: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
@@ -117,7 +117,7 @@ fn of_form(pairs: Vec<(String, String)>) -> Result<Body, ApiError> {
     if pairs.len() > FIELDS {
         return Err(ApiError::BadForm(Some(format!("at most {FIELDS} fields, it has more"))));
     }
-    // What is not UTF-8 has become this character.
+    // Decoding replaces bytes that are not UTF-8 by this character.
     if pairs.iter().any(|(name, value)| [name, value].iter().any(|text| text.contains('\u{fffd}'))) {
         return Err(ApiError::BadForm(Some("it is not UTF-8".to_owned())));
     }
@@ -144,7 +144,7 @@ async fn read_parts(content_type: &str, bytes: Bytes) -> Result<Vec<(String, Str
     Ok(pairs)
 }
 
-/// Names of fields alone: a value may be a private key.
+/// Prints the names of fields alone: a value may be a private key.
 impl std::fmt::Debug for Body {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.fields.keys()).finish()

@@ -28,7 +28,7 @@ impl Resource for CaCertificates {
         let tags = fields.set("tags");
         validate_tags(tags.as_deref().unwrap_or_default(), fields.violations());
         let cert = fields.required_pem("cert", one_certificate).unwrap_or_default();
-        // Clients send back what they were shown; it is made anew of the certificate.
+        // Clients send back the digest that they were shown. It is always computed from the certificate.
         fields.string("cert_digest");
         Model {
             id: identity.id,
@@ -61,13 +61,13 @@ impl Resource for CaCertificates {
     }
 }
 
-/// A certificate in canonical form, which must be the only one of the text.
+/// Reads the only certificate of a text and returns it in canonical form.
 fn one_certificate(text: &str) -> Result<String, String> {
     let cert = pem::chain(text)?;
     only(&cert).map(|_| cert)
 }
 
-/// The certificate, which must be the only one.
+/// Reads the only certificate of a text.
 fn only(pem: &str) -> Result<CertificateDer<'static>, String> {
     let mut all = CertificateDer::pem_slice_iter(pem.as_bytes());
     let first = all.next().ok_or("invalid certificate: no certificate in PEM")?;
@@ -83,7 +83,8 @@ fn digest(der: &CertificateDer<'_>) -> String {
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Whether it is an authority at `now`, in seconds since 1970 (RFC 5280, sections 4.1.2.5 and 4.2.1.9).
+/// Checks that a certificate is an authority at `now`, in seconds since 1970 (RFC 5280, sections 4.1.2.5 and
+/// 4.2.1.9).
 fn check_authority(der: &CertificateDer<'_>, now: i64) -> Result<(), String> {
     let (_, parsed) =
         X509Certificate::from_der(der).map_err(|error| format!("invalid certificate: not X.509: {error}"))?;

@@ -1,4 +1,4 @@
-//! Certificates. A private key comes in and never goes out again.
+//! Certificates. The Admin API accepts a private key and never returns it.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -21,14 +21,15 @@ use crate::error::ApiError;
 use crate::published;
 use crate::store::{Selector, Store, StoreError};
 
-/// What is shown in place of a private key. Not null: decK takes a certificate without a key for broken.
+/// The text shown in place of a private key. Not null: decK treats a certificate without a key as broken.
 const HIDDEN: &str = "***";
 
 /// The collection of certificates.
 #[derive(Debug)]
 pub(super) struct Certificates;
 
-/// The paths of the collection. They are its own: with a certificate its server names are written.
+/// Adds the paths of the collection. It has its own, since a certificate is written together with its server
+/// names.
 pub(super) fn routes(api: &mut Api) {
     api.route("/certificates", get(resource::list::<Certificates>).post(create));
     let one = get(resource::show::<Certificates>).put(replace).patch(change);
@@ -42,7 +43,8 @@ async fn create(State(admin): State<SharedAdmin>, body: Body) -> Result<Response
     Ok(resource::answer::<Certificates>(&admin, StatusCode::CREATED, &written).await)
 }
 
-/// A server name leads to its certificate; with one that is not there, a certificate of that name is made.
+/// Replaces a certificate. A path may name it by a server name; if there is no such name, the certificate is
+/// created with it.
 async fn replace(
     State(admin): State<SharedAdmin>,
     PathParam(key): PathParam<String>,
@@ -94,7 +96,7 @@ impl Resource for Certificates {
 
     const HAS_NAMES: bool = true;
 
-    /// By its id, or by one of its server names.
+    /// Finds a certificate by its id, or by one of its server names.
     async fn find(store: &Store, which: Selector) -> Result<Option<Model>, StoreError> {
         let id = match which {
             Selector::Id(id) => id,
@@ -113,7 +115,7 @@ impl Resource for Certificates {
     fn read(fields: &mut Fields, identity: Identity) -> Model {
         let tags = fields.set("tags");
         validate_tags(tags.as_deref().unwrap_or_default(), fields.violations());
-        // They are rows of their own; here they are only checked.
+        // Server names are rows of their own; here they are only checked.
         if let Some(names) = fields.set("snis") {
             check_names(&names, fields.violations());
         }
@@ -176,7 +178,7 @@ impl Resource for Certificates {
     }
 }
 
-/// The server names that a body asks for, if it names any; what is wrong with them is found when it is read.
+/// Returns the server names of a body, if it has any. Reading the body finds their violations.
 fn names(body: &Body) -> Option<Vec<String>> {
     let list = body.fields.get("snis").filter(|list| !list.is_null())?;
     let list = list.as_array().map_or(std::slice::from_ref(list), Vec::as_slice);
@@ -197,7 +199,7 @@ fn check_names(names: &[String], violations: &mut Violations) {
     }
 }
 
-/// The name of a path.
+/// Checks a server name in a path.
 fn check_name(name: &str) -> Result<(), ApiError> {
     wire::Sni::check_name(name).map_err(|message| {
         let mut violations = Violations::default();
@@ -206,7 +208,7 @@ fn check_name(name: &str) -> Result<(), ApiError> {
     })
 }
 
-/// Answers with the type of the key.
+/// Checks that the key belongs to the certificate, and returns the type of the key.
 fn check_pair(
     violations: &mut Violations,
     [cert_field, key_field]: [&str; 2],

@@ -1,4 +1,5 @@
-//! Data planes: who has been seen, what each holds and refused, and what all of them should hold.
+//! Data planes: which ones the cluster knows, what each holds and rejected, and the position that all should
+//! reach.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,7 +28,7 @@ pub(super) fn routes(api: &mut Api) {
     api.route("/clustering/data-planes/{data_planes}", get(show).delete(forget));
 }
 
-/// The older form, which tools still ask for.
+/// The older form of the list, which tools still request.
 async fn status(State(admin): State<SharedAdmin>) -> Result<Response, ApiError> {
     let by_id: Map<String, Value> = (rows(&admin).await?.into_values())
         .map(|row| {
@@ -43,7 +44,7 @@ async fn status(State(admin): State<SharedAdmin>) -> Result<Response, ApiError> 
     Ok(([("deprecation", "true")], Json(by_id)).into_response())
 }
 
-/// What every data plane should hold, and whether it is held back from them.
+/// Shows the position that every data plane should reach, and whether the guard holds it back.
 async fn expected(State(admin): State<SharedAdmin>) -> Json<Value> {
     let head = *admin.state.head.borrow();
     let held_back = admin.state.publisher.held_back();
@@ -55,7 +56,8 @@ async fn expected(State(admin): State<SharedAdmin>) -> Json<Value> {
     }))
 }
 
-/// Confirms what the guard holds back; what is not held back is confirmed for later.
+/// Confirms the configuration that the guard holds back. If it holds nothing back, the confirmation counts
+/// later.
 async fn confirm(State(admin): State<SharedAdmin>) -> Result<Json<Value>, ApiError> {
     let epoch = admin.state.publisher.confirm().await?;
     Ok(Json(json!({ "confirmed_epoch": epoch })))
@@ -64,7 +66,7 @@ async fn confirm(State(admin): State<SharedAdmin>) -> Result<Json<Value>, ApiErr
 async fn list(State(admin): State<SharedAdmin>, listing: Listing) -> Result<Json<Value>, ApiError> {
     let page = listing.page()?;
     let rows = rows(&admin).await?;
-    // After the rows: a data plane may not seem to know more than there is.
+    // After the rows: no data plane may seem to be ahead of the head.
     let head = *admin.state.head.borrow();
     let mut left = rows.values().filter(|row| page.after.is_none_or(|after| row.id > after)).peekable();
     let size = usize::try_from(page.size).unwrap_or(usize::MAX);
@@ -83,7 +85,7 @@ async fn show(
     Ok(Json(view(&row, head, admin.state.publisher.held_back().is_some())))
 }
 
-/// One that is connected loses its connection, and comes back when it reconnects.
+/// Forgets a data plane. A connected one loses its connection, and appears again when it reconnects.
 async fn forget(
     State(admin): State<SharedAdmin>,
     PathParam(id): PathParam<Uuid>,
@@ -92,13 +94,14 @@ async fn forget(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// By id: what the database knows, and over it what this control plane knows better.
+/// Returns the data planes by id: the rows of the database, updated with what this control plane knows
+/// better.
 async fn rows(admin: &SharedAdmin) -> Result<BTreeMap<Uuid, Model>, ApiError> {
     let stored = admin.state.store.data_planes().list().await?.into_iter().map(|row| believed(admin, row));
     let mut rows: BTreeMap<Uuid, Model> = stored.map(|row| (row.id, row)).collect();
     for row in admin.state.registry.rows() {
         let stored = rows.get(&row.id);
-        // One that is gone may have moved to another control plane, or have been forgotten there.
+        // A data plane that is gone from here may have joined another control plane, or been forgotten there.
         if row.connected || stored.is_some_and(|stored| stored.control_plane == row.control_plane) {
             rows.insert(row.id, row);
         }
@@ -106,14 +109,14 @@ async fn rows(admin: &SharedAdmin) -> Result<BTreeMap<Uuid, Model>, ApiError> {
     Ok(rows)
 }
 
-/// Data planes that are connected to other control planes.
+/// Returns the data planes that are connected to other control planes.
 pub(super) async fn elsewhere(admin: &Admin) -> Result<Vec<Model>, ApiError> {
     let stored = admin.state.store.data_planes().connected_elsewhere(admin.state.node.id).await?;
     Ok(stored.into_iter().map(|row| believed(admin, row)).filter(|row| row.connected).collect())
 }
 
-/// A row of another control plane, which may have ended without a word: what it has not touched for two
-/// heartbeats is not connected there any more.
+/// Corrects a row of another control plane, which may have ended without a word. A row that it has not
+/// written for two heartbeats is not connected there any more.
 fn believed(admin: &Admin, row: Model) -> Model {
     let silence = 2 * admin.state.heartbeat + Duration::from_secs(1);
     let elsewhere = row.control_plane != Some(admin.state.node.id);
@@ -125,7 +128,7 @@ fn believed(admin: &Admin, row: Model) -> Model {
 
 fn view(row: &Model, head: Position, held_back: bool) -> Value {
     let revision = i64::try_from(head.revision).unwrap_or(i64::MAX);
-    // A revision of another history is nowhere on the way to the head.
+    // A revision of another epoch is nowhere on the way to the head.
     let applied = row.applied_revision.filter(|_| row.applied_epoch == Some(head.epoch));
     let ttl = (row.last_seen + cluster::KEPT - store::now()).max(0);
     json!({

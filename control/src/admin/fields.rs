@@ -1,5 +1,5 @@
-//! Reads typed values out of a body's fields, and notes everything that is wrong with them: a client is
-//! told all of it at once.
+//! Reads typed values from the fields of a body and collects every violation, so that a client gets all of
+//! them at once.
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
@@ -10,8 +10,8 @@ use wire::{FieldErrors, Violations};
 
 use super::body::Body;
 
-/// The fields of a body, taken out one after the other; what is left at the end is unknown. A field that is
-/// `null` counts as not given.
+/// The fields of a body. Reading a field removes it; fields that remain at the end are unknown. A field that
+/// is `null` counts as not given.
 pub(super) struct Fields {
     left: Map<String, Value>,
     form: bool,
@@ -19,17 +19,17 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    /// The fields of `body`, with what is already known to be wrong.
+    /// Takes the fields of `body`, with the violations found so far.
     pub(super) fn new(body: Body, violations: Violations) -> Self {
         Self { left: body.fields, form: body.form, violations }
     }
 
-    /// What is wrong so far.
+    /// Returns the violations so far.
     pub(super) fn violations(&mut self) -> &mut Violations {
         &mut self.violations
     }
 
-    /// All that is wrong, unknown fields too.
+    /// Returns all violations, unknown fields included.
     pub(super) fn finish(mut self) -> Violations {
         for name in self.left.keys() {
             self.violations.field(name, "unknown field");
@@ -46,13 +46,13 @@ impl Fields {
         }
     }
 
-    /// A string that must be there.
+    /// Reads a required string.
     pub(super) fn required_string(&mut self, name: &str) -> Option<String> {
         self.require(name);
         self.string(name)
     }
 
-    /// A PEM text, in the canonical form that `parse` gives it.
+    /// Reads a PEM text, in the canonical form that `parse` gives it.
     pub(super) fn pem(&mut self, name: &str, parse: fn(&str) -> Result<String, String>) -> Option<String> {
         let text = self.string(name)?;
         match parse(&text) {
@@ -61,7 +61,7 @@ impl Fields {
         }
     }
 
-    /// A PEM text that must be there.
+    /// Reads a required PEM text.
     pub(super) fn required_pem(
         &mut self,
         name: &str,
@@ -71,7 +71,7 @@ impl Fields {
         self.pem(name, parse)
     }
 
-    /// One of a few words.
+    /// Reads one of a few words.
     pub(super) fn one_of(&mut self, name: &str, words: &[&str]) -> Option<String> {
         let word = self.string(name)?;
         if words.contains(&word.as_str()) {
@@ -105,7 +105,7 @@ impl Fields {
         value.as_str().and_then(parse_uuid).or_else(|| self.wrong(name, "expected a valid UUID"))
     }
 
-    /// A list of strings without duplicates, in the order given.
+    /// Reads a list of strings without duplicates, in the order given.
     pub(super) fn set(&mut self, name: &str) -> Option<Vec<String>> {
         let list = self.list(name)?;
         let mut seen = HashSet::with_capacity(list.len());
@@ -118,11 +118,11 @@ impl Fields {
             }
         }
         let texts = list.iter().filter_map(Value::as_str);
-        // The first of equal ones is still to be seen.
+        // The set still holds the first of equal texts.
         Some(texts.filter(|text| seen.remove(text)).map(str::to_owned).collect())
     }
 
-    /// A list of UUIDs.
+    /// Reads a list of UUIDs.
     pub(super) fn uuids(&mut self, name: &str) -> Option<Vec<Uuid>> {
         let list = self.list(name)?;
         let mut ids = Vec::with_capacity(list.len());
@@ -135,7 +135,7 @@ impl Fields {
         Some(ids)
     }
 
-    /// A map from names to lists of strings.
+    /// Reads a map from names to lists of strings.
     pub(super) fn map_of_lists(&mut self, name: &str) -> Option<Map<String, Value>> {
         let Value::Object(mut map) = self.take(name)? else {
             return self.wrong(name, "expected a map");
@@ -155,7 +155,7 @@ impl Fields {
         Some(map)
     }
 
-    /// A list of addresses, `{ip, port}`.
+    /// Reads a list of addresses, `{ip, port}`.
     pub(super) fn endpoints(&mut self, name: &str) -> Option<Vec<Value>> {
         let list = self.list(name)?;
         let (mut endpoints, mut seen) = (Vec::with_capacity(list.len()), HashSet::new());
@@ -169,7 +169,7 @@ impl Fields {
         Some(endpoints)
     }
 
-    /// The id of another entity, given as `{"id": …}`.
+    /// Reads the id of another entity, given as `{"id": …}`.
     pub(super) fn reference(&mut self, name: &str) -> Option<Uuid> {
         let Value::Object(map) = self.take(name)? else {
             return self.wrong(name, "expected a record");
@@ -187,7 +187,7 @@ impl Fields {
         None
     }
 
-    /// A reference that must be there.
+    /// Reads a required reference.
     pub(super) fn required_reference(&mut self, name: &str) -> Option<Uuid> {
         self.require(name);
         self.reference(name)
@@ -248,7 +248,7 @@ fn endpoint(element: Value, form: bool) -> Result<Value, String> {
     Ok(Value::Object(endpoint))
 }
 
-/// Of a number without a fraction, or, in a form, of digits.
+/// Reads a number without a fraction, or, in a form, digits.
 fn integer(value: &Value, form: bool) -> Option<i64> {
     // Whole numbers up to here are exact as floating point.
     const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -263,7 +263,7 @@ fn integer(value: &Value, form: bool) -> Option<i64> {
     }
 }
 
-/// In the form that ids are shown in: 36 characters, in either case.
+/// Parses a UUID in the form in which ids are shown: 36 characters, in either case.
 fn parse_uuid(text: &str) -> Option<Uuid> {
     Uuid::try_parse(text).ok().filter(|_| text.len() == 36)
 }

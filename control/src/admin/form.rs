@@ -1,8 +1,8 @@
-//! Forms become the object that a JSON body would have been: `service.id=…`, `paths[]=/a`, `hosts[1]=b`.
+//! Converts forms into the object that a JSON body would be: `service.id=…`, `paths[]=/a`, `hosts[1]=b`.
 
 use serde_json::{Map, Value};
 
-/// The deepest path of a field: nothing in the API is nested deeper.
+/// Maximum depth of a field's path: nothing in the API is nested deeper.
 const DEPTH: usize = 8;
 
 /// One step of a field's path.
@@ -15,12 +15,12 @@ enum Step<'a> {
     Index(usize),
 }
 
-/// The object that these fields stand for; `None` when they contradict each other, as `a=1&a.b=2` does.
-/// All values are strings, `null` where nothing was given: what they mean is known to who reads them.
+/// Converts fields to an object; `None` when they contradict each other, as `a=1&a.b=2` does. All values are
+/// strings, or `null` where the value is empty: the reader of a field knows its type.
 pub(super) fn object<'a>(
     pairs: impl ExactSizeIterator<Item = (impl AsRef<str> + 'a, String)>,
 ) -> Option<Map<String, Value>> {
-    // Places of lists, over the whole form: each index could ask for as many as there are fields.
+    // Bounds the list elements of the whole form: each index could create as many as there are fields.
     let mut places = 2 * pairs.len();
     let mut root = Value::Object(Map::new());
     for (name, value) in pairs {
@@ -59,8 +59,8 @@ fn steps(name: &str) -> Option<Vec<Step<'_>>> {
     (!steps.is_empty() && steps.len() <= DEPTH).then_some(steps)
 }
 
-/// Puts the value where the steps lead, making what is missing on the way. Lists grow by `places` in all; an index
-/// beyond that is put behind the last element.
+/// Stores the value at the end of the steps and creates missing objects and lists on the way. All lists
+/// together grow by at most `places`; a value with an index beyond that is appended.
 fn place(at: &mut Value, steps: &[Step<'_>], value: Value, places: &mut usize) -> Option<()> {
     let Some((step, rest)) = steps.split_first() else {
         return settle(at, value);
@@ -91,7 +91,7 @@ fn place(at: &mut Value, steps: &[Step<'_>], value: Value, places: &mut usize) -
     place(next, rest, value, places)
 }
 
-/// A field that is given twice is a list.
+/// Stores a value. A field that is given twice becomes a list.
 fn settle(at: &mut Value, value: Value) -> Option<()> {
     match at {
         Value::Null => *at = value,
@@ -102,8 +102,8 @@ fn settle(at: &mut Value, value: Value) -> Option<()> {
     Some(())
 }
 
-/// Takes out the places of lists that no field has filled: `hosts[2]=b` alone is one host, and `paths[]=`
-/// an empty list.
+/// Removes list elements that no field has filled: `hosts[2]=b` alone is one host, and `paths[]=` an empty
+/// list.
 fn prune(value: &mut Value) {
     match value {
         Value::Array(list) => {

@@ -1,4 +1,4 @@
-//! What the control plane says of itself.
+//! Information about the control plane: its version, configuration and status.
 
 use std::sync::atomic::Ordering;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Api, SharedAdmin};
 
-/// Of the API that is spoken: tools written for Kong choose by it what they send.
+/// The version of Kong's API: tools written for Kong choose by it what they send.
 const KONG: &str = "3.9.1";
 
 pub(super) fn routes(api: &mut Api) {
@@ -33,7 +33,7 @@ async fn node(State(admin): State<SharedAdmin>) -> Json<Value> {
     }))
 }
 
-/// In Kong's form. Connections are not counted here: of those fields only the requests under way are told.
+/// Shows the status in Kong's form. Of Kong's connection counters, only the requests in progress are counted.
 async fn status(State(admin): State<SharedAdmin>) -> Json<Value> {
     let state = &admin.state;
     let head = *state.head.borrow();
@@ -57,7 +57,7 @@ async fn endpoints(State(admin): State<SharedAdmin>) -> Json<Value> {
     Json(json!({ "data": admin.paths, "next": null }))
 }
 
-/// Over all statuses.
+/// Sums the requests of all statuses.
 fn total_requests(requests: &prometheus::IntCounterVec) -> u64 {
     let families = requests.collect();
     let series = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);

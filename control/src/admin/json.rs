@@ -1,11 +1,11 @@
-//! Reads a JSON body within bounds: what it costs in memory is known before it is read.
+//! Reads a JSON body within bounds, so that its cost in memory is known before it is read.
 
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 use crate::error::ApiError;
 
-/// Levels of lists and objects within each other: nothing in the API is deeper than four.
+/// Levels of nested lists and objects: nothing in the API is deeper than four.
 const DEPTH: usize = 16;
 /// Values of a body, on all levels.
 const VALUES: usize = 100_000;
@@ -14,8 +14,8 @@ const FIELDS: usize = 1000;
 /// Bytes of a field's name.
 const NAME: usize = 1024;
 
-/// The fields of a JSON body. An empty list counts as an object without fields, as Kong's tools send it. Of a
-/// field that stands twice the last one counts.
+/// Reads the fields of a JSON body. An empty list counts as an object without fields, as Kong's tools send
+/// it. Of a duplicate field, the last one counts.
 pub(super) fn object(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
     let mut left = VALUES;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
@@ -28,17 +28,17 @@ pub(super) fn object(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
     }
 }
 
-/// A bound is told; where a body is no JSON is not: the text may be a secret.
+/// Converts an error. Names an exceeded bound, but not the place of a syntax error: the text may be a secret.
 fn refusal(error: serde_json::Error) -> ApiError {
     let text = error.to_string();
     let bound = text.find(MARK).map(|at| &text[at + MARK.len()..]);
     ApiError::BadJson(bound.map(|bound| bound.split(" at line ").next().unwrap_or(bound).to_owned()))
 }
 
-/// By which bounds are told from what the parser says.
+/// The prefix that distinguishes bounds from the parser's own messages.
 const MARK: &str = "bound: ";
 
-/// Reads one value, and those within it.
+/// Reads one value and the values within it.
 struct Bounded<'a> {
     left: &'a mut usize,
     depth: usize,

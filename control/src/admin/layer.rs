@@ -1,4 +1,4 @@
-//! What goes around every request: a handler's panic ends here, and the answer gets its common headers.
+//! The layer around every request: it catches a handler's panic and adds the common headers to the answer.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
@@ -41,7 +41,7 @@ pub(super) async fn around(State(admin): State<SharedAdmin>, request: Request, n
     response
 }
 
-/// What a write has not committed is rolled back as its transaction is dropped.
+/// Catches a panic. Dropping the transaction rolls back what the handler has not committed.
 async fn caught(handler: impl Future<Output = Response>) -> Response {
     AssertUnwindSafe(handler).catch_unwind().await.unwrap_or_else(|_| {
         error!("a handler of the Admin API has panicked");
@@ -57,7 +57,7 @@ fn common_headers(response: &mut Response, admin: &Admin) {
     }
 }
 
-/// Counts a request for as long as it lives; a client that goes away drops it.
+/// Counts a request until it is dropped, also when the client disconnects.
 struct InFlight<'a>(&'a Admin);
 
 impl<'a> InFlight<'a> {

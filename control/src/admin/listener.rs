@@ -1,4 +1,4 @@
-//! The listeners of the Admin API: a port, a port with TLS, a Unix socket. All have the same bounds together.
+//! The listeners of the Admin API: a port, a port with TLS, a Unix socket. They share their bounds.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use super::tls::TlsWatch;
 use crate::config::AdminSettings;
 use crate::metrics::{AdminMetrics, Metrics};
 
-/// Wrong tokens whose answers are delayed: this part of the requests in flight.
+/// The share of the requests in flight that may be delayed for a wrong token: one in so many.
 const DELAYED_PART: usize = 8;
 
-/// Bound listeners, not accepting yet, and the files by which they know clients.
+/// Bound listeners that do not accept yet, and the files that identify clients.
 #[derive(Debug)]
 pub struct Listeners {
     listeners: Vec<Listener>,
@@ -36,10 +36,10 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Reads the files and binds the addresses; `descriptors` is how many the process may have.
+    /// Reads the files and binds the addresses; `descriptors` is the process's limit of open files.
     ///
     /// # Errors
-    /// A file cannot be used, or an address not be listened on.
+    /// When a file cannot be used or an address cannot be bound.
     pub async fn bind(
         settings: &AdminSettings,
         metrics: &Metrics,
@@ -113,7 +113,7 @@ fn bounded(settings: &AdminSettings, metrics: &AdminMetrics, descriptors: usize)
 /// Binds the address of a key.
 ///
 /// # Errors
-/// The address is in use or not this machine's.
+/// When the address is in use or not this machine's.
 pub async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, ExitError> {
     TcpListener::bind(address).await.map_err(|error| {
         let hint = match error.kind() {
@@ -124,7 +124,7 @@ pub async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, ExitErr
     })
 }
 
-/// Who may, before what is answered.
+/// The access check in front of the router.
 #[derive(Clone)]
 struct Front {
     router: Router,

@@ -1,4 +1,4 @@
-//! Collections under the entity that their rows belong to, and that entity under one of the rows.
+//! Nested collections: the rows that belong to an entity, and the entity under one of its rows.
 
 use axum::Json;
 use axum::extract::State;
@@ -17,23 +17,23 @@ use crate::store::{self, Selector};
 
 /// A resource whose rows belong to a row of another one.
 pub(super) trait Child: Resource<Table: store::Child> {
-    /// What they belong to.
+    /// The resource that the rows belong to.
     type Parent: Resource;
 
-    /// The field that names it.
+    /// The field that names the parent.
     const FIELD: &'static str;
 
-    /// Whether there is a path from a row to what it belongs to. Kong has none from a server name.
+    /// Whether there is a path from a row to its parent. Kong has none from a server name.
     const SHOWS_PARENT: bool = true;
 
-    /// What the row belongs to.
+    /// The id of the row's parent.
     fn parent(row: &Row<Self>) -> Option<Uuid>;
 
-    /// The row, belonging to this one.
+    /// Returns the row with this parent.
     fn link(row: Row<Self>, parent: Uuid) -> Row<Self>;
 }
 
-/// The paths of the nested collection.
+/// Adds the paths of the nested collection.
 pub(super) fn routes<C: Child>(api: &mut Api) {
     let (parents, children, field) = (C::Parent::COLLECTION, C::COLLECTION, C::FIELD);
     let collection = format!("/{parents}/{{{parents}}}/{children}");
@@ -83,7 +83,7 @@ async fn replace<C: Child>(
     let attempt = || async {
         let parent = parent_id::<C>(&admin, &parent).await?;
         let existing = resource::find::<C>(&admin, &child).await?;
-        // One that belongs elsewhere is not taken from there by a path that does not show it.
+        // A path must not take over a row of another parent, which it does not show.
         if existing.as_ref().is_some_and(|row| C::parent(row) != Some(parent)) {
             return Err(ApiError::NotFound);
         }
@@ -113,7 +113,7 @@ async fn remove<C: Child>(
 ) -> Result<Response, ApiError> {
     let parent = parent_id::<C>(&admin, &parent).await?;
     let existing = resource::find::<C>(&admin, &child).await?;
-    // One that belongs elsewhere is not deleted by a path that does not show it.
+    // A path must not delete a row of another parent, which it does not show.
     if existing.as_ref().is_some_and(|row| C::parent(row) != Some(parent)) {
         return Err(ApiError::NotFound);
     }
@@ -129,7 +129,7 @@ async fn show_parent<C: Child>(
     resource::shown::<C::Parent>(&admin, &parent).await
 }
 
-/// Replaces what the row belongs to, or makes it.
+/// Replaces the parent of a row, or creates it.
 async fn replace_parent<C: Child>(
     State(admin): State<SharedAdmin>,
     PathParam(child): PathParam<String>,
@@ -159,7 +159,7 @@ async fn change_parent<C: Child>(
     admin.edit(attempt).await
 }
 
-/// One write: the row is never without what was made for it, nor that without the row.
+/// Creates the parent and links the row to it in one write: neither exists without the other.
 async fn make_parent<C: Child>(admin: &SharedAdmin, row: &Row<C>, body: Body) -> Result<Response, ApiError> {
     let store = &admin.state.store;
     let parent = resource::draft::<C::Parent>(store, body, Target::New).await?;

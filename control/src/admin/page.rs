@@ -1,4 +1,4 @@
-//! Lists come in pages: `size`, `offset`, `tags`, and the `next` that keeps all of them.
+//! Pages of lists: `size`, `offset`, `tags`, and the `next` that keeps all of them.
 
 use std::borrow::Cow;
 
@@ -19,12 +19,12 @@ const MAX_PAGE_SIZE: u64 = 1000;
 /// Tags of a filter: each is a look-up of its own.
 const TAGS: usize = 50;
 
-/// What the query of a list asks for.
+/// The parameters of a list request.
 #[derive(Debug)]
 pub(super) struct Listing {
     /// The most rows of a page.
     pub(super) size: u64,
-    /// What the page before has handed out, decoded.
+    /// The offset that the previous page returned, decoded.
     offset: Option<Vec<u8>>,
     tags: Option<Tags>,
     path: String,
@@ -33,14 +33,14 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// For a list in the order of ids.
+    /// Returns the page of a list in the order of ids.
     pub(super) fn page(&self) -> Result<Page, ApiError> {
         let after = self.offset.as_deref().map(Uuid::from_slice).transpose();
         let after = after.map_err(|_| self.invalid_offset())?;
         Ok(Page { size: self.size, after, tags: self.tags.clone() })
     }
 
-    /// For a list in the order of tags, then ids.
+    /// Returns the offset of a list in the order of tags, then ids.
     pub(super) fn after_tag(&self) -> Result<Option<(String, Uuid)>, ApiError> {
         let Some(offset) = &self.offset else { return Ok(None) };
         let after = offset.split_at_checked(16).and_then(|(id, tag)| {
@@ -55,7 +55,7 @@ impl Listing {
         ApiError::InvalidOffset(URL_SAFE_NO_PAD.encode(offset))
     }
 
-    /// The answer; `next` is what the next page begins behind.
+    /// Builds the answer; `next` is the key that the next page begins after.
     pub(super) fn answer(&self, data: Vec<Value>, next: Option<&[u8]>) -> Json<Value> {
         let Some(next) = next else {
             return Json(json!({ "data": data, "next": null }));
@@ -104,7 +104,8 @@ fn parse_size(text: &str) -> Result<u64, ApiError> {
     })
 }
 
-/// `a,b`: all of them; `a/b`: one of them; not both, as nobody could tell which binds closer.
+/// Parses tags: `a,b` requires all of them, `a/b` one of them. A mix is rejected, since its precedence would
+/// be unclear.
 fn parse_tags(text: &str) -> Result<Tags, ApiError> {
     let invalid = |message: Cow<'static, str>| ApiError::InvalidOption { name: "tags", message };
     if text.is_empty() {

@@ -1,12 +1,12 @@
-//! What Kong's server does with every path: slashes in a row count as one, one at the end as none, and `Allow`
-//! names all methods in the order of the alphabet.
+//! Paths and methods as Kong's server treats them. Repeated slashes count as one, and a final slash is
+//! ignored. `Allow` names all methods in alphabetical order.
 
 use axum::extract::Request;
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderValue, Uri, header};
 use axum::response::Response;
 
-/// The request for the path that is meant. An encoded slash is part of a name, and stays.
+/// Removes redundant slashes from a request's path. An encoded slash is part of a name, and stays.
 pub(super) fn merge_slashes(mut request: Request) -> Request {
     if let Some(merged) = merged(request.uri()) {
         *request.uri_mut() = merged;
@@ -14,7 +14,7 @@ pub(super) fn merge_slashes(mut request: Request) -> Request {
     request
 }
 
-/// `None` when nothing is to be changed.
+/// Returns the changed URI; `None` when it needs no change.
 fn merged(uri: &Uri) -> Option<Uri> {
     let path = uri.path();
     let is_plain = path == "/" || !(path.contains("//") || path.ends_with('/'));
@@ -28,7 +28,7 @@ fn merged(uri: &Uri) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-/// The router answers with the methods that it has handlers for; OPTIONS is everywhere.
+/// Completes `Allow`: the router names the methods that have handlers, and every path has OPTIONS.
 pub(super) fn complete_allow(response: &mut Response) {
     let Some(allow) = response.headers().get(header::ALLOW).and_then(|allow| allow.to_str().ok()) else {
         return;

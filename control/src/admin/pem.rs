@@ -1,4 +1,4 @@
-//! PEM texts of bodies: read block by block, and written again from what was read. What else a text holds, a
+//! PEM texts of bodies: parsed block by block and written again in canonical form. Other content, such as a
 //! comment or a private key among certificates, is neither stored nor shown. No message repeats any of it.
 
 use node::certified_key;
@@ -7,13 +7,13 @@ use wire::bounds;
 
 const CERTIFICATES: &[&str] = &["CERTIFICATE", "X509 CERTIFICATE"];
 const KEYS: &[&str] = &["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"];
-/// What `openssl ecparam -genkey` writes in front of a key; it has nothing that the key has not.
+/// The block that `openssl ecparam -genkey` writes before a key; the key itself has all of its content.
 const PARAMETERS: &str = "EC PARAMETERS";
 
-/// A chain of certificates in canonical form: its blocks in their order, 64 characters a line.
+/// Converts a chain of certificates to canonical form: its blocks in their order, 64 characters a line.
 ///
 /// # Errors
-/// The message for the field.
+/// Returns the message for the field.
 pub(super) fn chain(text: &str) -> Result<String, String> {
     let invalid = |reason: &str| format!("invalid certificate: {reason}");
     let blocks = blocks(text, bounds::CERTIFICATE_PEM).map_err(|reason| invalid(&reason))?;
@@ -34,10 +34,10 @@ pub(super) fn chain(text: &str) -> Result<String, String> {
     Ok(blocks.iter().map(|block| encode("CERTIFICATE", block)).collect())
 }
 
-/// A private key in canonical form; the text holds no other one.
+/// Converts a private key to canonical form; the text must hold no other key.
 ///
 /// # Errors
-/// The message for the field.
+/// Returns the message for the field.
 pub(super) fn private_key(text: &str) -> Result<String, String> {
     let invalid = |reason: &str| format!("invalid key: {reason}");
     let mut blocks = blocks(text, bounds::KEY_PEM).map_err(|reason| invalid(&reason))?;
@@ -56,7 +56,7 @@ pub(super) fn private_key(text: &str) -> Result<String, String> {
 fn blocks(text: &str, most: usize) -> Result<Vec<Pem>, String> {
     bounds::pem(text, most)?;
     let blocks = pem::parse_many(text).map_err(|_| "a PEM block cannot be read".to_owned())?;
-    // A block without an end is left out by the parser.
+    // The parser leaves out a block without an end.
     if text.matches("-----BEGIN ").count() != blocks.len() {
         return Err("a PEM block is cut off".to_owned());
     }

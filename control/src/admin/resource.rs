@@ -1,4 +1,4 @@
-//! What all resources have in common: list, create, read, replace, change and remove, by id or by name.
+//! Operations that all resources share: list, create, read, replace, change and delete, by id or by name.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -17,7 +17,7 @@ use super::{Api, PathParam, SharedAdmin};
 use crate::error::ApiError;
 use crate::store::{self, Listed, Rows, Selector, Store, StoreError, Table, Written};
 
-/// A kind of entity: its table, and what a body and a row of it mean.
+/// A kind of entity: its table, and how to read a body and show a row.
 pub(super) trait Resource: 'static {
     /// Its table.
     type Table: Table;
@@ -25,26 +25,26 @@ pub(super) trait Resource: 'static {
     /// The collection's name in paths and messages.
     const COLLECTION: &'static str = <Self::Table as Table>::COLLECTION;
 
-    /// Whether a path may name a row otherwise than by its id.
+    /// Whether a path may identify a row by something else than its id.
     const HAS_NAMES: bool = <Self::Table as Table>::NAME.is_some();
 
-    /// The rows of its table.
+    /// Returns the rows of its table.
     fn rows(store: &Store) -> Rows<'_, Self::Table> {
         store.rows()
     }
 
-    /// Which row it is, and since when.
+    /// Returns the id and the creation time of a row.
     fn identity(row: &Row<Self>) -> Identity;
 
-    /// Turns what is only a way of writing into the fields that it stands for.
+    /// Expands shorthand fields into the fields that they stand for.
     fn expand(_body: &mut Body, _violations: &mut Violations) {}
 
-    /// Finds what the body names by name.
+    /// Resolves entities that the body identifies by name.
     fn resolve(_store: &Store, _body: &mut Body) -> impl Future<Output = Result<(), ApiError>> + Send {
         async { Ok(()) }
     }
 
-    /// The row of a path.
+    /// Finds the row of a path.
     fn find(
         store: &Store,
         which: Selector,
@@ -52,28 +52,28 @@ pub(super) trait Resource: 'static {
         async move { Self::rows(store).get(&which).await }
     }
 
-    /// The row that the fields describe; those that are not given get their default.
+    /// Reads a row from the fields; missing fields get their default.
     fn read(fields: &mut Fields, identity: Identity) -> Row<Self>;
 
     /// Checks the rules of the entity.
     fn check(row: &Row<Self>) -> Result<(), Violations>;
 
-    /// As the API shows it.
+    /// Shows a row in the form of the API.
     fn view(row: &Row<Self>) -> Value;
 
-    /// Adds to what is shown what rows of other tables tell.
+    /// Completes views with data from rows of other tables.
     fn complete(_store: &Store, _views: &mut [Value]) -> impl Future<Output = Result<(), StoreError>> + Send {
         async { Ok(()) }
     }
 
-    /// Puts back what the view hides, where a client sends back what it was shown.
+    /// Restores fields that the view hides, where a client sends back the hidden form.
     fn reveal(_existing: &Row<Self>, _fields: &mut Map<String, Value>) {}
 }
 
 /// A row of a resource.
 pub(super) type Row<R> = store::Row<<R as Resource>::Table>;
 
-/// Which row it is, and since when, in seconds.
+/// The id of a row, and its creation time in seconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Identity {
     pub(super) id: Uuid,
@@ -81,18 +81,18 @@ pub(super) struct Identity {
     pub(super) updated_at: i64,
 }
 
-/// A body is for this row.
+/// The row that a body is for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Target {
-    /// One that the body may give an id.
+    /// A new row; the body may give it an id.
     New,
-    /// One of this id that is not there yet.
+    /// A new row with this id.
     NewWithId(Uuid),
-    /// One that is there.
+    /// An existing row.
     Existing(Identity),
 }
 
-/// The paths of the collection.
+/// Adds the paths of the collection.
 pub(super) fn routes<R: Resource>(api: &mut Api) {
     let collection = R::COLLECTION;
     api.route(&format!("/{collection}"), get(list::<R>).post(create::<R>));
@@ -151,7 +151,7 @@ pub(super) async fn remove<R: Resource>(
     delete::<R>(&admin, existing.as_ref()).await
 }
 
-/// The page of a list.
+/// Returns a page of a list.
 pub(super) async fn page<R: Resource>(
     admin: &SharedAdmin,
     listing: &Listing,
@@ -162,14 +162,15 @@ pub(super) async fn page<R: Resource>(
     Ok(listing.answer(data, listed.next.as_ref().map(|id| &id.as_bytes()[..])))
 }
 
-/// A row, as the API shows it.
+/// Shows a row in the form of the API.
 pub(super) async fn shown<R: Resource>(admin: &SharedAdmin, row: &Row<R>) -> Result<Json<Value>, ApiError> {
     let mut view = R::view(row);
     R::complete(&admin.state.store, std::slice::from_mut(&mut view)).await?;
     Ok(Json(view))
 }
 
-/// The row of a path, if it is there. No key holds a NUL, which PostgreSQL would not even compare.
+/// Returns the row of a path, if there is one. A key with a NUL matches no row: PostgreSQL would reject the
+/// comparison.
 pub(super) async fn find<R: Resource>(admin: &SharedAdmin, key: &str) -> Result<Option<Row<R>>, ApiError> {
     if key.contains('\0') {
         return Ok(None);
@@ -181,25 +182,25 @@ pub(super) async fn find<R: Resource>(admin: &SharedAdmin, key: &str) -> Result<
     Ok(R::find(&admin.state.store, which).await?)
 }
 
-/// The row of a path that a body changes.
+/// Returns the row of a path for a change; fails if there is none.
 pub(super) async fn to_change<R: Resource>(admin: &SharedAdmin, key: &str) -> Result<Row<R>, ApiError> {
     let by = if matches!(Selector::parse(key), Selector::Id(_)) { "id" } else { "name" };
     find::<R>(admin, key).await?.ok_or_else(|| ApiError::NoSuchEntity { by, key: key.to_owned() })
 }
 
-/// The row of a path, which must be there.
+/// Returns the row of a path; fails if there is none.
 pub(super) async fn found<R: Resource>(admin: &SharedAdmin, key: &str) -> Result<Row<R>, ApiError> {
     find::<R>(admin, key).await?.ok_or(ApiError::NotFound)
 }
 
-/// Makes a new row.
+/// Creates a row.
 pub(super) async fn create_in<R: Resource>(admin: &SharedAdmin, body: Body) -> Result<Response, ApiError> {
     let row = new_row::<R>(&admin.state.store, body).await?;
     let written = R::rows(&admin.state.store).insert(row).await?;
     Ok(answer::<R>(admin, StatusCode::CREATED, &written).await)
 }
 
-/// The row of a body that makes one. That its id is taken is told before that its name is.
+/// Reads a new row from a body. If both its id and its name are in use, the error names the id.
 pub(super) async fn new_row<R: Resource>(store: &Store, body: Body) -> Result<Row<R>, ApiError> {
     let is_id_given = body.fields.get("id").is_some_and(|id| !id.is_null());
     let row = draft::<R>(store, body, Target::New).await?;
@@ -210,7 +211,7 @@ pub(super) async fn new_row<R: Resource>(store: &Store, body: Body) -> Result<Ro
     Ok(row)
 }
 
-/// Makes the row of a path what the body says, whether it is there or not; an attempt of [`super::Admin::edit`].
+/// Creates or replaces the row of a path from the body; an attempt of [`super::Admin::edit`].
 pub(super) async fn put_over<R: Resource>(
     admin: &SharedAdmin,
     key: &str,
@@ -233,7 +234,7 @@ pub(super) async fn put_over<R: Resource>(
     Ok(answer::<R>(admin, StatusCode::OK, &written).await)
 }
 
-/// Which row a body for the path is for.
+/// Chooses the row that a body is for.
 pub(super) fn target<R: Resource>(existing: Option<&Row<R>>, key: &str) -> Target {
     match (existing, Selector::parse(key)) {
         (Some(row), _) => Target::Existing(R::identity(row)),
@@ -242,7 +243,7 @@ pub(super) fn target<R: Resource>(existing: Option<&Row<R>>, key: &str) -> Targe
     }
 }
 
-/// That the name of the path is taken says that the row was made after it was not found.
+/// Converts the error that the name of the path is in use: the row was created after the look-up found none.
 pub(super) fn made_meanwhile(error: StoreError, key: &str) -> StoreError {
     match &error {
         StoreError::Unique { fields } if fields.iter().any(|(_, value)| value == key) => StoreError::Changed,
@@ -250,7 +251,7 @@ pub(super) fn made_meanwhile(error: StoreError, key: &str) -> StoreError {
     }
 }
 
-/// Changes what the body names of a row; an attempt of [`super::Admin::edit`].
+/// Changes the given fields of a row; an attempt of [`super::Admin::edit`].
 pub(super) async fn patch<R: Resource>(
     admin: &SharedAdmin,
     existing: &Row<R>,
@@ -261,7 +262,7 @@ pub(super) async fn patch<R: Resource>(
     Ok(answer::<R>(admin, StatusCode::OK, &written).await)
 }
 
-/// Removes a row; that there was none is no failure.
+/// Deletes a row; a missing row is no failure.
 pub(super) async fn delete<R: Resource>(
     admin: &SharedAdmin,
     existing: Option<&Row<R>>,
@@ -276,7 +277,7 @@ pub(super) async fn delete<R: Resource>(
     })
 }
 
-/// The row that a body describes.
+/// Reads the row that a body describes.
 pub(super) async fn draft<R: Resource>(
     store: &Store,
     mut body: Body,
@@ -288,7 +289,7 @@ pub(super) async fn draft<R: Resource>(
     read::<R>(body, violations, target).await
 }
 
-/// What `existing` becomes: the body's fields over those of the row.
+/// Returns `existing` with the fields of the body in place of its own.
 pub(super) async fn changed<R: Resource>(
     store: &Store,
     existing: &Row<R>,
@@ -306,7 +307,7 @@ pub(super) async fn changed<R: Resource>(
     read::<R>(Body { fields, ..body }, violations, Target::Existing(R::identity(existing))).await
 }
 
-/// Not on the runtime: regular expressions and keys take milliseconds to check.
+/// Reads and checks a row off the runtime: regular expressions and keys take milliseconds to check.
 async fn read<R: Resource>(body: Body, violations: Violations, target: Target) -> Result<Row<R>, ApiError> {
     let read = move || read_now::<R>(body, violations, target);
     tokio::task::spawn_blocking(read).await.unwrap_or(Err(ApiError::Panicked))
@@ -318,7 +319,7 @@ fn read_now<R: Resource>(body: Body, violations: Violations, target: Target) -> 
     let row = R::read(&mut fields, identity);
     let mut violations = fields.finish();
     if let Err(broken) = R::check(&row) {
-        // A rule between fields says nothing where one of them could not be read.
+        // A rule between fields applies only when all fields could be read.
         if violations.is_empty() {
             violations.entity = broken.entity;
         }
@@ -333,7 +334,7 @@ fn read_now<R: Resource>(body: Body, violations: Violations, target: Target) -> 
 fn identity(fields: &mut Fields, target: Target) -> Identity {
     let now = store::now();
     let (given, created_at) = (fields.uuid("id"), fields.integer("created_at", 0..=i64::MAX));
-    // Clients send back what they were shown; it is set anew with each write.
+    // Clients send back the time that they were shown; each write sets it.
     fields.integer::<i64>("updated_at", 0..=i64::MAX);
     let (fixed, since) = match target {
         Target::New => (None, now),
@@ -349,10 +350,10 @@ fn identity(fields: &mut Fields, target: Target) -> Identity {
     Identity { id, created_at: created_at.unwrap_or(since), updated_at: now }
 }
 
-/// Tells which revision a write has made.
+/// The header with the revision of a write.
 pub(super) const REVISION: &str = "gibbon-revision";
 
-/// The answer to a write. The write stands, also when it cannot be read any more what else is to be shown.
+/// Answers a write. The write stands, also when the rest of the view cannot be read any more.
 pub(super) async fn answer<R: Resource>(
     admin: &SharedAdmin,
     status: StatusCode,

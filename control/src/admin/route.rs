@@ -25,7 +25,7 @@ impl Resource for Routes {
         Identity { id: row.id, created_at: row.created_at, updated_at: row.updated_at }
     }
 
-    /// A service may be given by its name.
+    /// Resolves a service that is given by its name.
     async fn resolve(store: &Store, body: &mut Body) -> Result<(), ApiError> {
         let Some(service) = body.fields.get_mut("service").and_then(Value::as_object_mut) else {
             return Ok(());
@@ -67,7 +67,7 @@ impl Resource for Routes {
             regex_priority: fields
                 .integer("regex_priority", i64::from(i32::MIN)..=i64::from(i32::MAX))
                 .unwrap_or(0),
-            // A gRPC path is a method's name: there is nothing to strip.
+            // The path of a gRPC request is a method's name: there is nothing to strip.
             strip_path: fields.boolean("strip_path").unwrap_or(!grpc),
             path_handling: fields.one_of("path_handling", &["v0", "v1"]).unwrap_or_else(|| "v0".into()),
             preserve_host: fields.boolean("preserve_host").unwrap_or(false),
@@ -125,12 +125,12 @@ impl Child for Routes {
     }
 }
 
-/// A name as an error repeats it.
+/// Shortens a name for an error message.
 fn beginning(name: &str) -> String {
     name[..name.floor_char_boundary(wire::bounds::NAME)].to_owned()
 }
 
-/// None of them when one is not known: rules by protocol then say nothing.
+/// Reads the protocols. If one of them is unknown, returns none, so that rules by protocol do not apply.
 fn protocols(fields: &mut Fields) -> Option<Vec<String>> {
     let protocols = fields.set("protocols")?;
     let is_unknown = |name: &&String| name.parse::<Protocol>().is_err();

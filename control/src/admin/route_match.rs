@@ -1,5 +1,5 @@
-//! `GET /routes/match`: which route a request would take, and why not the others. It is answered out of
-//! what is published, by the rules that data planes follow.
+//! `GET /routes/match`: shows which route a request would match, and why not the others. The answer comes
+//! from the published configuration, by the rules that data planes follow.
 
 mod query;
 
@@ -22,7 +22,7 @@ use super::{Api, SharedAdmin};
 use crate::error::ApiError;
 use crate::publish::Published;
 
-/// How long the last commits are waited for.
+/// Timeout for the publication of the last commits.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) fn routes(api: &mut Api) {
@@ -30,21 +30,21 @@ pub(super) fn routes(api: &mut Api) {
 }
 
 async fn explain(State(admin): State<SharedAdmin>, ask: MatchQuery) -> Result<Json<Value>, ApiError> {
-    // What this client has written counts, unless the database does not answer.
+    // The answer includes this client's writes, unless the database does not answer.
     tokio::time::timeout(TIMEOUT, admin.state.publisher.caught_up()).await.ok();
     let turn = admin.state.questions.clone().acquire_owned().await.map_err(|_| ApiError::Panicked)?;
     let published = admin.state.publisher.published();
-    // It keeps its turn to the end, also when nobody waits for the answer any more.
+    // The computation keeps the permit to its end, also when the client disconnects.
     let answer = spawn_blocking(move || (answer(&ask, &published), turn).0).await;
     answer.map(Json).map_err(|_| ApiError::Panicked)
 }
 
-/// A route, and how the request fares with it.
+/// A route, and how the request matches it.
 struct Evaluated {
     matcher: Matcher,
-    /// What the request does not meet.
+    /// The criteria that the request does not meet.
     unmet: Vec<Criterion>,
-    /// How it matches, if it misses nothing.
+    /// How the route matches, if the request meets all criteria.
     hit: Option<Matched>,
 }
 
@@ -71,8 +71,8 @@ fn answer(ask: &MatchQuery, published: &Published) -> Value {
     })
 }
 
-/// The readings of the path that lead to another route than `taken`, and the route of each; `None`: to none. Data
-/// planes answer 400 where there is one, unless they keep ambiguous paths.
+/// Returns the readings of the path that match another route than `taken`, with the route of each (`None`: no
+/// route). If there is one, data planes answer 400, unless they keep ambiguous paths.
 fn elsewhere(
     ask: &MatchQuery,
     published: &Published,
@@ -90,7 +90,7 @@ fn elsewhere(
     readings.filter(|(_, route)| route.as_ref().map(|route| route.id) != Some(taken.id)).collect()
 }
 
-/// `null` for a path that leads to one route however it is read.
+/// Shows the readings; `null` for a path that matches one route however it is read.
 fn ambiguous_view(readings: &[(String, Option<Route>)]) -> Value {
     let view =
         |(path, route): &(String, Option<Route>)| json!({ "path": path, "route": route.as_ref().map(named) });
@@ -104,8 +104,8 @@ fn ambiguous_view(readings: &[(String, Option<Route>)]) -> Value {
     }
 }
 
-/// The nearest of all routes, and how many there are. First those that match, in the order in which they would be
-/// taken, then those that miss least. No more are held in memory.
+/// Returns the nearest of all routes, and their total number. Routes that match come first, in the order of
+/// precedence, then those with the fewest unmet criteria. Only the nearest are held in memory.
 fn nearest(
     published: &Published,
     services: &Services,
@@ -113,7 +113,7 @@ fn nearest(
     most: usize,
 ) -> (Vec<Evaluated>, usize) {
     let (mut nearest, mut total): (Vec<Evaluated>, usize) = (Vec::new(), 0);
-    // What does not compile is left out, as no data plane has taken it.
+    // Leaves out a route that does not compile, as every data plane has rejected it.
     for matcher in
         entities(published, Kind::ROUTE, |id, route: Route| Matcher::new(Route { id, ..route })).flatten()
     {
@@ -126,7 +126,7 @@ fn nearest(
     (nearest, total)
 }
 
-/// The entities of a kind; what cannot be read is left out, too.
+/// Returns the entities of a kind, without those that cannot be read.
 fn entities<'p, E: DeserializeOwned, T>(
     published: &'p Published,
     kind: Kind,
@@ -148,7 +148,8 @@ impl Evaluated {
         (self.unmet.len(), Reverse(self.hit), route.created_at, route.id)
     }
 
-    /// Why it is not taken: what the request does not meet, or a lower priority than that of who is, or its age.
+    /// Explains why the route is not taken: unmet criteria, a priority lower than that of the taken route, or
+    /// its age.
     fn view(&self, taken: Option<Matched>) -> Value {
         let ties = |hit: Matched| taken.is_some_and(|taken| taken.priority == hit.priority);
         let why_not: Vec<_> = match self.hit {
@@ -180,11 +181,11 @@ fn service_of<'s>(route: &Route, services: &'s Services) -> Option<&'s Service> 
     services.get(&route.service?)
 }
 
-/// The status that a data plane answers with by itself; `None`: it proxies.
+/// Returns the status with which a data plane answers by itself; `None`: it proxies the request.
 fn answered(ask: &MatchQuery, route: &Route, service: Option<&Service>) -> Option<u16> {
     let refused = route.is_tls_only() && !ask.https;
     match service {
-        // In gRPC a failure is told behind a success of HTTP.
+        // gRPC reports a failure in a response with an HTTP status of success.
         _ if refused && route.is_grpc() => Some(200),
         _ if refused => Some(route.https_redirect_status_code),
         None => Some(503),

@@ -29,7 +29,7 @@ impl Resource for Services {
             None => {}
             Some(None) => violations.field("url", "expected a string"),
             Some(Some("")) => violations.field("url", "length must be at least 1"),
-            // As Kong has it: what has no scheme is a path.
+            // As in Kong, a text without a scheme is a path.
             Some(Some(url)) if !url.contains("://") => {
                 body.fields.insert("path".into(), json!(url));
             }
@@ -95,8 +95,8 @@ impl Resource for Services {
     }
 }
 
-/// The fields that a URL stands for, its path too if it has none: a change of the URL changes all of it.
-/// What a service cannot hold (a user, a query, a fragment) is not dropped in silence.
+/// Splits a URL into fields. A URL without a path still replaces the path, so that the whole URL changes.
+/// Parts that a service cannot hold (a user, a query, a fragment) are an error.
 fn split_url(url: &str) -> Option<Map<String, Value>> {
     let (protocol, rest) = url.split_once("://")?;
     if rest.contains(['?', '#', '@']) {

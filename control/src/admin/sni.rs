@@ -60,7 +60,7 @@ impl Resource for Snis {
     }
 }
 
-/// A name is one whatever its case, and with a dot at its end: a handshake does not tell them apart.
+/// Returns the name in lower case and without a final dot: a handshake treats these forms as the same name.
 pub(super) fn canonical(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }

@@ -1,4 +1,4 @@
-//! The Unix socket of the Admin API: a file whose mode says who may connect.
+//! The Unix socket of the Admin API: a file whose mode controls access.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -12,11 +12,11 @@ use tokio::net::UnixListener;
 #[derive(Debug)]
 pub(crate) struct SocketFile(PathBuf);
 
-/// Binds the socket with this mode. A file that a dead process has left is replaced; one that somebody listens
-/// on, or that is no socket, is not.
+/// Binds the socket with this mode. Replaces a file that a dead process has left, but no socket that is in
+/// use and no other file.
 ///
 /// # Errors
-/// The file is in the way, or cannot be made.
+/// When another file has the path, or the socket cannot be created.
 pub(crate) fn bind(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
     check_free(path)?;
     let mut temporary = path.as_os_str().to_owned();
@@ -24,7 +24,7 @@ pub(crate) fn bind(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFi
     let temporary = PathBuf::from(temporary);
     remove(&temporary)?;
     let listener = UnixListener::bind(&temporary)?;
-    // Nobody knows the temporary name: under the real one the socket never has another mode.
+    // Nobody knows the temporary name, so the socket has this mode as soon as its real name exists.
     fs::set_permissions(&temporary, Permissions::from_mode(mode))?;
     fs::rename(&temporary, path)?;
     Ok((listener, SocketFile(path.to_owned())))

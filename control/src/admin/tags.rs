@@ -1,4 +1,4 @@
-//! Tags, over all collections.
+//! Tags of all collections.
 
 use axum::Json;
 use axum::extract::State;
@@ -31,7 +31,7 @@ async fn one(
 
 async fn list(admin: &SharedAdmin, tag: Option<&str>, listing: &Listing) -> Result<Json<Value>, ApiError> {
     let after = listing.after_tag()?;
-    // One more than the page holds tells whether there is another page.
+    // One more row than the page holds shows whether there is another page.
     let mut rows = admin.state.store.tags().list(tag, listing.size + 1, after.as_ref()).await?;
     let more = rows.len() as u64 > listing.size;
     rows.truncate(usize::try_from(listing.size).unwrap_or(usize::MAX));

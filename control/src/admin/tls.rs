@@ -1,4 +1,4 @@
-//! TLS of the Admin API: its own certificate, and the authorities of clients, read again when they change.
+//! TLS of the Admin API: its own certificate, and the authorities of clients. Changed files are read again.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::access::Host;
 
-/// Where the files are.
+/// Paths of the TLS files.
 #[derive(Clone, Debug)]
 pub struct TlsFiles {
     /// The certificate, with its chain, PEM.
@@ -29,11 +29,11 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// The authorities whose certificates clients may show, PEM.
     pub client_ca: Option<PathBuf>,
-    /// Whether a client may come without a certificate, since it may have a token.
+    /// Whether a client may connect without a certificate, since it may have a token.
     pub optional: bool,
 }
 
-/// What TLS files say of who is who.
+/// The names and authorities from the TLS files.
 #[derive(Debug)]
 pub(crate) struct Trusted {
     /// The names in the listener's own certificate.
@@ -41,7 +41,7 @@ pub(crate) struct Trusted {
     clients: Option<Arc<dyn ClientCertVerifier>>,
 }
 
-/// The files, as they were last read in good order.
+/// The TLS files, as last read without an error.
 pub(crate) struct TlsWatch {
     files: TlsFiles,
     versions: [Option<FileVersion>; 3],
@@ -53,24 +53,24 @@ impl TlsWatch {
     /// Reads the files.
     ///
     /// # Errors
-    /// One cannot be read, or is not what it should be: with which one, and why.
+    /// When a file cannot be read or is invalid; the error names the file and the reason.
     pub(crate) fn open(files: TlsFiles) -> Result<Self, String> {
         let versions = files.versions();
         let (config, trusted) = files.load()?;
         Ok(Self { files, versions, config: watch::Sender::new(config), trusted: watch::Sender::new(trusted) })
     }
 
-    /// For the next handshake.
+    /// Returns the configuration for the next handshake.
     pub(crate) fn config(&self) -> watch::Receiver<Arc<ServerConfig>> {
         self.config.subscribe()
     }
 
-    /// For the next request.
+    /// Returns the names and authorities for the next request.
     pub(crate) fn trusted(&self) -> watch::Receiver<Arc<Trusted>> {
         self.trusted.subscribe()
     }
 
-    /// Reads the files whenever one changes, until `stop`; `count` hears whether they were good.
+    /// Reads the files whenever one changes, until `stop`; calls `count` with whether they were valid.
     pub(crate) async fn follow(mut self, stop: CancellationToken, count: impl Fn(bool)) {
         let mut ticks = interval(POLL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -158,8 +158,8 @@ impl Trusted {
         self.clients.is_some()
     }
 
-    /// Who holds a certificate, if it is still good by the authorities of now: a connection may be older than
-    /// they are. A node of the cluster is nobody here.
+    /// Returns the name of a certificate's holder if the present authorities accept it: they may be newer
+    /// than the connection. A certificate of a cluster node identifies no client.
     pub(super) fn name_of(&self, chain: &[CertificateDer<'static>], now: UnixTime) -> Option<String> {
         let (own, intermediates) = chain.split_first()?;
         self.clients.as_ref()?.verify_client_cert(own, intermediates, now).ok()?;
@@ -171,7 +171,7 @@ impl Trusted {
     }
 }
 
-/// The names of hosts in a certificate.
+/// Returns the host names in a certificate.
 fn names(certificate: &CertificateDer<'_>) -> Vec<Host> {
     alternative_names(certificate, |name| match name {
         GeneralName::DNSName(name) => Host::parse(name),
@@ -179,7 +179,7 @@ fn names(certificate: &CertificateDer<'_>) -> Vec<Host> {
     })
 }
 
-/// The first name of a person, host or thing in a certificate.
+/// Returns the first name of a person, host or thing in a certificate.
 fn first_name(certificate: &CertificateDer<'_>) -> Option<String> {
     let names = alternative_names(certificate, |name| match name {
         GeneralName::RFC822Name(name) | GeneralName::DNSName(name) | GeneralName::URI(name) => {

@@ -1,5 +1,5 @@
-//! Collections that Kong has and this version does not: they are empty, so that tools which read them all
-//! (decK does) go on; writing to them is refused.
+//! Collections that Kong has and this version does not. They are empty, so that tools that read all of them,
+//! such as decK, work. Writes to them are rejected.
 
 use axum::Json;
 use axum::routing::get;

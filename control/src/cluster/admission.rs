@@ -1,7 +1,7 @@
-//! Who is let in at the cluster's listener, and who must go: the node's own certificate and those of whom it
-//! trusts, as the files have them now, and the revocations, as the database has them now.
+//! Decides which data planes may connect, and which must disconnect. It uses the node's own certificate, the
+//! certificates and authorities that it trusts, and the revocations in the database.
 //!
-//! Files and revocations are looked at every [`POLL`]. What cannot be read leaves what was known in force.
+//! Files and revocations are read every [`POLL`]. If a read fails, the previous ones stay active.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::metrics::ClusterMetrics;
 use crate::revocation::Revoked;
 use crate::store::{Store, StoreError, now};
 
-/// Reasons why a data plane is refused after the handshake of TLS, as labels of a metric.
+/// Reasons for rejecting a data plane after the TLS handshake, as labels of a metric.
 pub(crate) const REASONS: [&str; 5] = [REVOKED, NODE_ID, IN_USE, VERSIONS, CROWDED];
 
 const REVOKED: &str = "revoked";
@@ -32,10 +32,10 @@ pub(super) const VERSIONS: &str = "versions";
 /// Too many connections at once, or from one address.
 pub(super) const CROWDED: &str = "crowded";
 
-/// Clocks are set, and machines sleep: how far away an expiry is, is looked at again after this.
+/// Interval for checking an expiry again: clocks are adjusted, and machines sleep.
 const EXPIRY_RECHECK: Duration = Duration::from_secs(30);
 
-/// What the listener asks; cheap to clone.
+/// Decides for the listener; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Admission {
     shared: Arc<AdmissionState>,
@@ -48,17 +48,17 @@ struct AdmissionState {
     metrics: ClusterMetrics,
 }
 
-/// What brings an [`Admission`] up to date.
+/// Brings an [`Admission`] up to date.
 #[derive(Debug)]
 pub struct AdmissionReloader {
     admission: Admission,
     reloader: IdentityReloader,
     store: Store,
-    /// Whether the revocations could not be read the last time: said once.
+    /// Whether the last read of the revocations failed, so that the log says it once.
     blind: bool,
 }
 
-/// That a data plane may be connected, as long as nobody withdraws it.
+/// The permission for a data plane's connection, until it is withdrawn.
 #[derive(Debug)]
 pub(super) struct AdmissionPermit {
     certificate: PeerCertificate,
@@ -66,7 +66,7 @@ pub(super) struct AdmissionPermit {
     metrics: ClusterMetrics,
 }
 
-/// There can be no guard: nobody could be let in without a doubt.
+/// The admission could not start: without revocations or TLS, no data plane may connect.
 #[derive(Debug, thiserror::Error)]
 pub enum AdmissionError {
     /// The revocations cannot be read.
@@ -80,10 +80,10 @@ pub enum AdmissionError {
 }
 
 impl Admission {
-    /// A guard, and what brings it up to date.
+    /// Creates an admission and its reloader.
     ///
     /// # Errors
-    /// When the revocations cannot be read: who was refused yesterday would be let in today.
+    /// When the revocations cannot be read: a revoked node could connect again.
     pub async fn start(
         reloader: IdentityReloader,
         store: Store,
@@ -97,12 +97,12 @@ impl Admission {
         Ok((admission.clone(), AdmissionReloader { admission, reloader, store, blind: false }))
     }
 
-    /// For the next handshake.
+    /// Returns the TLS configuration for the next handshake.
     pub(super) fn tls(&self) -> Arc<ServerConfig> {
         self.shared.tls.load_full()
     }
 
-    /// Lets in who has shown this certificate in the handshake, or says why not.
+    /// Admits the holder of this certificate, or returns the reason for rejecting it.
     pub(super) fn admit(&self, certificate: &PeerCertificate) -> Result<AdmissionPermit, String> {
         let (revoked, metrics) = (self.shared.revoked.subscribe(), self.shared.metrics.clone());
         let permit = AdmissionPermit { certificate: certificate.clone(), revoked, metrics };
@@ -117,7 +117,7 @@ impl Admission {
 }
 
 impl AdmissionReloader {
-    /// Brings the guard up to date until `stop`.
+    /// Brings the admission up to date until `stop`.
     pub async fn follow(mut self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(POLL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -177,7 +177,7 @@ impl AdmissionReloader {
 }
 
 impl AdmissionPermit {
-    /// Whether the data plane is who its certificate says that it is; one of the `shared` mode names nobody.
+    /// Checks the node id against the certificate; a certificate of the `shared` mode names no node.
     pub(super) fn check_name(&self, said: Uuid) -> Result<(), String> {
         match self.certificate.node_id() {
             Some(certified) if certified != said => {
@@ -198,7 +198,7 @@ impl AdmissionPermit {
             }
             let left = u64::try_from(self.certificate.not_after - now()).unwrap_or(0);
             let expiry = Duration::from_secs(left + 1).min(EXPIRY_RECHECK);
-            // The guard outlives who it has let in; should it not, the expiry still counts.
+            // The admission outlives its permits; should it not, the expiry still counts.
             tokio::select! {
                 Ok(()) = self.revoked.changed() => {}
                 () = tokio::time::sleep(expiry) => {}

@@ -1,4 +1,4 @@
-//! Carries out what a session decides, on one data plane's connection.
+//! Carries out the actions of a session on one data plane's connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,15 +18,16 @@ use super::session::{Action, Identity, Input, Report, Session, Timing, UpdateReq
 use crate::metrics::ClusterMetrics;
 use crate::publish::Publisher;
 
-/// The session is asked again after this, whatever it says: a clock cannot add [`Duration::MAX`].
+/// The maximum delay until the session's next tick: a clock cannot add [`Duration::MAX`].
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
-/// A data plane that takes no byte for this long is left, though it may be alive: what waits for it costs memory.
+/// Timeout for a data plane that accepts no byte, though it may be alive: the bytes that wait for it cost
+/// memory.
 const STUCK: Duration = Duration::from_secs(60);
-/// A data plane that is asked for a sign of life gives one within this.
+/// Timeout for the answer to a probe.
 const PROBE: Duration = Duration::from_secs(5);
 
-/// What every connection needs; cheap to clone.
+/// The shared parts that every connection needs; cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Context {
     pub(super) identity: Identity,
@@ -65,7 +66,7 @@ pub(super) async fn serve(
         }
         Disconnect::ByUs(..) | Disconnect::Link(_) => warn!(%address, "{ended}"),
     }
-    // It is gone for everybody else, also while it is still being told.
+    // The registry counts it as gone at once, also while the close frame is on its way.
     connection.membership = None;
     match &ended {
         Disconnect::ByUs(code, reason) => connection.link.close(code.number(), reason).await,
@@ -85,12 +86,12 @@ struct Connection {
     context: Context,
     session: Session,
     membership: Option<Membership>,
-    /// What the session has asked for. It goes on meanwhile: reading the log may take long, and the data plane
-    /// is neither to be silent nor to be kept in silence.
+    /// The update that the session has requested. The session continues meanwhile: reading the log may take
+    /// long, and neither side may be silent for that time.
     fetching: Option<BoxFuture<'static, Input>>,
     head: watch::Receiver<Position>,
     opened: Instant,
-    /// When it was asked for a sign of life, because another process uses its id.
+    /// When the data plane was probed, because another process uses its id.
     probed: Option<Instant>,
     counted: (u64, u64),
 }
@@ -125,7 +126,7 @@ impl Connection {
         }
     }
 
-    /// Waits for the next thing to happen and does what follows from it.
+    /// Waits for the next event and handles it.
     async fn turn(&mut self, stop: &CancellationToken) -> Result<(), Disconnect> {
         let (replaced, probe) = self.membership.as_ref().map(Membership::signals).unzip();
         let wait = self.wait();
@@ -165,7 +166,7 @@ impl Connection {
         Ok(())
     }
 
-    /// How long nothing is to be done, unless something happens.
+    /// Returns the time until the next action, if no event comes before.
     fn wait(&mut self) -> Duration {
         self.session.heard(self.link.last_heard().saturating_duration_since(self.opened));
         let stuck = self.link.stuck_since().map(|since| since + STUCK);
@@ -206,7 +207,7 @@ impl Connection {
 
     fn act(&mut self, action: Action) -> Result<(), Disconnect> {
         match action {
-            // While there is something to send, its bytes say as much.
+            // While frames wait to be sent, their bytes replace the heartbeat.
             Action::Send(Frame::Heartbeat(_)) if self.link.stuck_since().is_some() => {}
             Action::Send(frame) => self.link.queue(frame.encode()),
             Action::SendUpdate(update) => {
@@ -260,7 +261,7 @@ async fn fetch(publisher: Publisher, need: UpdateRequest) -> Input {
     update.map_or_else(|| Input::Level(*publisher.head().borrow()), Input::Update)
 }
 
-/// What is under way, once it is done.
+/// Waits for the future in progress; for ever, if there is none.
 async fn pending<T>(under_way: &mut Option<BoxFuture<'static, T>>) -> T {
     match under_way {
         Some(future) => future.await,

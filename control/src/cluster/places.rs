@@ -1,8 +1,9 @@
-//! Places of connections that have not shown yet who they are: few, and none of them for long.
+//! Places for connections whose data plane has not shown its certificate yet: few places, each for a short
+//! time.
 //!
-//! One address holds at most half of them, so that it never keeps the others out. Where there is no place left,
-//! the connection that has waited longest goes, unless it has come only just now: then the new one does. A data
-//! plane that has shown its certificate holds no place.
+//! One address holds at most half of the places, so that it never keeps the others out. When no place is
+//! free, the connection that has waited longest is closed. If that one has only just come, the new one is
+//! closed instead. A data plane that has shown its certificate holds no place.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -15,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 /// All places.
 const PLACES: usize = 512;
-/// Those of one address; of IPv6, one network of 64 bits.
+/// Places of one address; of IPv6, one network of 64 bits.
 const SHARE: usize = 256;
-/// A handshake that is given this time is not in the way of another.
+/// The time that every handshake gets before it may have to make room for another.
 const FAIR: Duration = Duration::from_secs(2);
 
 /// The places; cheap to clone.
@@ -26,7 +27,7 @@ pub(super) struct Places(Arc<Mutex<Taken>>);
 
 #[derive(Debug, Default)]
 struct Taken {
-    /// In the order in which they came.
+    /// The waiting connections in the order of their arrival.
     waiting: BTreeMap<u64, Waiting>,
     next: u64,
 }
@@ -48,7 +49,7 @@ pub(super) struct Place {
 }
 
 impl Places {
-    /// A place for a connection from this address; `None` when there is none to be had.
+    /// Returns a place for a connection from this address; `None` when there is none.
     pub(super) fn take(&self, address: IpAddr) -> Option<Place> {
         let network = network_of(address);
         let mut taken = self.0.lock();
@@ -64,14 +65,14 @@ impl Places {
         Some(Place { places: self.clone(), number, shed })
     }
 
-    /// Ends the connection that has waited longest: there are no descriptors left.
+    /// Closes the connection that has waited longest: there are no descriptors left.
     pub(super) fn shed_oldest(&self) {
         self.0.lock().shed(|_| true);
     }
 }
 
 impl Taken {
-    /// Ends the oldest of these, unless it has come only just now.
+    /// Closes the oldest of these connections, unless it has only just come.
     fn shed(&mut self, among: impl Fn(&Waiting) -> bool) -> Option<()> {
         let (number, oldest) = self.waiting.iter().find(|(_, waiting)| among(waiting))?;
         if oldest.since.elapsed() < FAIR {
@@ -90,7 +91,7 @@ impl Drop for Place {
     }
 }
 
-/// What one host can choose its addresses from.
+/// Returns the network from which one host can choose its addresses.
 fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),

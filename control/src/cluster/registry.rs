@@ -1,7 +1,8 @@
-//! Who is connected, what each data plane holds, and what it refused last.
+//! The registry of data planes: which ones are connected, what each holds, and what it last rejected.
 //!
-//! Kept in memory for those connected here, and written to the database, where other control planes and
-//! the Admin API read it: who comes and goes at once, the rest once a second.
+//! The registry keeps the data planes that are connected here in memory. It also writes them to the database
+//! for other control planes and the Admin API. A connect or disconnect is written at once, other changes once
+//! a second.
 
 mod known;
 mod membership;
@@ -32,10 +33,10 @@ use super::admission;
 use crate::metrics::ClusterMetrics;
 use crate::store::{Store, StoreError};
 
-/// How long a data plane that is gone is remembered, in seconds: 14 days, as Kong.
+/// How long a disconnected data plane is remembered, in seconds: 14 days, as in Kong.
 pub const KEPT: i64 = 1_209_600;
 
-/// How often those that are gone for longer are looked for.
+/// How often data planes that are gone for longer are deleted.
 const PURGE: Duration = Duration::from_secs(3600);
 /// How often rows that have changed are written.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -52,22 +53,22 @@ struct RegistryState {
     metrics: ClusterMetrics,
     head: watch::Receiver<Position>,
     nodes: Mutex<Nodes>,
-    /// Counts the changes of what data planes hold.
+    /// Counts the changes of the positions that data planes hold.
     changes: watch::Sender<u64>,
-    /// One has come or gone.
+    /// Notified when a data plane connects or disconnects.
     came_or_went: Notify,
-    /// Held by who writes rows, so that one that is forgotten meanwhile does not come back.
+    /// Held while rows are written, so that a data plane that is forgotten meanwhile does not come back.
     writing: tokio::sync::Mutex<()>,
-    /// When rows of other control planes were last seen to move.
+    /// When this control plane last saw the rows of other control planes change.
     moved: Mutex<HashMap<Uuid, (i64, Instant)>>,
 }
 
-/// A data plane that is connected and does not hold a revision.
+/// A connected data plane that does not hold a revision.
 #[derive(Clone, Debug)]
 pub struct Pending {
     /// Its id.
     pub node_id: Uuid,
-    /// Why it refused that revision, or one after it; `None` when it did not.
+    /// Why it rejected that revision, or a later one; `None` when it did not.
     pub refused: Option<String>,
 }
 
@@ -78,7 +79,7 @@ struct Nodes {
 }
 
 impl Registry {
-    /// An empty registry of the control plane `control_plane`.
+    /// Creates an empty registry of the control plane `control_plane`.
     pub fn new(control_plane: Uuid, metrics: ClusterMetrics, head: watch::Receiver<Position>) -> Self {
         let shared = RegistryState {
             control_plane,
@@ -93,10 +94,10 @@ impl Registry {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Takes in a data plane that has introduced itself. A session of the same process ends.
+    /// Registers a data plane after its hello. Ends an earlier session of the same process.
     ///
     /// # Errors
-    /// Another process with its id is connected: the reason, for the close.
+    /// When another process with its id is connected: returns the reason for the close.
     pub(super) fn join(&self, hello: &Hello, peer: &Peer) -> Result<Membership, String> {
         let mut nodes = self.shared.nodes.lock();
         if let Some(first) = nodes.by_id.get_mut(&hello.node_id).filter(|node| node.is_another(hello, peer)) {
@@ -125,8 +126,8 @@ impl Registry {
         Ok(Membership { registry: self.clone(), node_id: hello.node_id, replaced, probe })
     }
 
-    /// Notes a second process with the id of a data plane that is connected, and asks the first whether it is
-    /// alive: if not, its session ends, and the second is let in when it comes again.
+    /// Notes a second process with the id of a connected data plane, and probes the first. If the first is
+    /// not alive, its session ends, and the second is admitted when it retries.
     fn refuse_second(&self, first: &mut Node, hello: &Hello, peer: &Peer) -> String {
         self.shared.metrics.handshakes_refused.with_label_values(&[admission::IN_USE]).inc();
         first.probe.notify_one();
@@ -140,7 +141,7 @@ impl Registry {
         format!("node id {} is used by another process, at {}", hello.node_id, first.row.ip)
     }
 
-    /// Notes a data plane that speaks no version of the protocol that this control plane does.
+    /// Notes a data plane that has no protocol version in common with this control plane.
     pub(super) fn incompatible(&self, hello: &Hello, peer: &Peer, reason: &str) {
         self.shared.metrics.handshakes_refused.with_label_values(&[admission::VERSIONS]).inc();
         let mut nodes = self.shared.nodes.lock();
@@ -158,24 +159,24 @@ impl Registry {
         nodes.changed.insert(hello.node_id);
         drop(nodes);
         self.shared.came_or_went.notify_one();
-        // It comes again every few seconds.
+        // It retries every few seconds.
         if !known {
             warn!(node_id = %hello.node_id, address = %peer.address, "a data plane is incompatible: {reason}");
         }
     }
 
-    /// What a data plane that introduces itself has refused and would refuse again.
+    /// Returns the position that a data plane has rejected and would reject again.
     pub(super) fn refused(&self, hello: &Hello) -> Option<Position> {
         let nodes = self.shared.nodes.lock();
         nodes.by_id.get(&hello.node_id)?.refused_still(hello).map(|refusal| refusal.to)
     }
 
-    /// The rows of those that are or were connected here, as they are now.
+    /// Returns the present rows of the data planes that are or were connected here.
     pub fn rows(&self) -> Vec<data_plane::Model> {
         self.shared.nodes.lock().by_id.values().map(Node::shown).collect()
     }
 
-    /// Those connected here that do not hold `revision` of the history that is published.
+    /// Returns the data planes connected here that do not hold `revision` of the published epoch.
     pub fn pending(&self, revision: u64) -> Vec<Pending> {
         let head = *self.shared.head.borrow();
         let nodes = self.shared.nodes.lock();
@@ -185,7 +186,7 @@ impl Registry {
             .collect()
     }
 
-    /// Changes whenever one of them does.
+    /// Changes whenever a data plane's row does.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes.subscribe()
     }
@@ -200,8 +201,8 @@ impl Registry {
         store.data_planes().delete(node_id).await.map(drop)
     }
 
-    /// Whether a row of another control plane has moved within the last `silence`, by this program's clock: that
-    /// of the other may be wrong, and one that is set must not part any data plane from its control plane.
+    /// Whether a row of another control plane has changed within the last `silence`, by this program's clock.
+    /// The other's clock may be wrong, or be set, and must not make its data planes count as disconnected.
     pub fn is_moving(&self, row: &data_plane::Model, silence: Duration) -> bool {
         let now = Instant::now();
         let mut moved = self.shared.moved.lock();
@@ -211,7 +212,7 @@ impl Registry {
                 moved.insert(row.id, (row.last_seen, now));
                 true
             }
-            // Not seen before: there is nothing but what it says.
+            // Not seen before: only the row's own time is known.
             None => {
                 let age = u64::try_from(seconds_now().saturating_sub(row.last_seen)).unwrap_or(0);
                 let age = Duration::from_secs(age);
@@ -278,7 +279,7 @@ impl Registry {
         }
     }
 
-    /// Brings the metrics of each data plane up to date.
+    /// Updates the metrics of each data plane.
     fn measure(&self) {
         let head = *self.shared.head.borrow();
         let nodes = self.shared.nodes.lock();
@@ -307,8 +308,9 @@ impl Registry {
 }
 
 impl Pending {
-    /// What a data plane lacks of `revision` in the history of `head`; `None` when it holds it. One that is ahead of
-    /// the head, or holds something else at the head's revision, holds another history with the same numbers.
+    /// Returns what a data plane lacks of `revision` in the epoch of `head`; `None` when it holds it. A data
+    /// plane that is ahead of the head, or holds another root at the head's revision, holds another history
+    /// with equal revision numbers.
     pub fn of(row: &data_plane::Model, head: Position, revision: u64) -> Option<Self> {
         let reaches = |number: Option<u64>| number.is_some_and(|number| number >= revision);
         let applied = row.applied_revision.map(i64::unsigned_abs);
@@ -325,7 +327,7 @@ impl Pending {
     }
 }
 
-/// Writes all of them; one that the database refuses does not keep the others out.
+/// Writes all rows; one that the database rejects does not block the others.
 async fn write(store: &Store, rows: &[data_plane::Model]) -> Result<(), StoreError> {
     match store.data_planes().upsert(rows).await {
         Err(StoreError::Database(_)) => {}

@@ -1,7 +1,7 @@
-//! What a control plane says to one data plane, and when. No sockets and no clock: frames, updates and
-//! `now` go in, actions come out; the driver in `connection.rs` carries them out.
+//! The protocol of one session with a data plane, without sockets and clock. Frames, updates and `now` go in,
+//! and actions come out; the driver in `connection.rs` carries them out.
 //!
-//! The rules stand at the top of the `wire` package. `now` is the time since any fixed moment.
+//! The `wire` package documents the rules. `now` is the time since any fixed moment.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,18 +10,19 @@ use wire::{
     Ack, CloseCode, EncodedUpdate, Frame, Hello, Nack, NackReason, Position, Root, VERSIONS, Welcome,
 };
 
-/// How long things may take.
+/// Timeouts and intervals of a session.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timing {
-    /// Between two heartbeats; no byte from the data plane for 1.5 times this ends the session, whatever it does.
+    /// Interval of heartbeats. A data plane that sends no byte for 1.5 times this is disconnected, whatever
+    /// it does.
     pub heartbeat: Duration,
-    /// From the last frame of an update until the ack or nack of a data plane that is alive.
+    /// Timeout for the ack or nack of a data plane that is alive, from the last frame of the update.
     pub ack: Duration,
-    /// From the upgrade until the hello.
+    /// Timeout for the hello, from the upgrade.
     pub hello: Duration,
 }
 
-/// Who the control plane is.
+/// The identity of the control plane.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
     /// Its id.
@@ -30,37 +31,38 @@ pub(super) struct Identity {
     pub program: String,
 }
 
-/// What goes in.
+/// Inputs of a session.
 #[derive(Debug)]
 pub(super) enum Input {
-    /// A frame came.
+    /// A frame from the data plane.
     Frame(Frame),
     /// The head has moved.
     Head(Position),
-    /// What [`Action::Fetch`] asked for.
+    /// The update that [`Action::Fetch`] requested.
     Update(Arc<EncodedUpdate>),
-    /// Instead of it: the head is here, and nothing leads to it from what is held, or nothing is known that does.
+    /// The answer to [`Action::Fetch`] without an update: the head is here, and no update to it is needed or
+    /// known.
     Level(Position),
     /// Time has passed.
     Tick,
 }
 
-/// What comes out, to be done in this order.
+/// Actions of a session, to be carried out in their order.
 #[derive(Debug, PartialEq)]
 pub(super) enum Action {
     /// Send a frame.
     Send(Frame),
-    /// Get an update from the publisher and put it in as [`Input::Update`].
+    /// Request an update from the publisher and return it as [`Input::Update`].
     Fetch(UpdateRequest),
     /// Send all frames of an update.
     SendUpdate(Sent),
-    /// Tell the registry.
+    /// Report to the registry.
     Report(Report),
-    /// Close, and put nothing in any more.
+    /// Close, and give the session no further input.
     Close(CloseCode, String),
 }
 
-/// An update that is to be sent; compared by what it is.
+/// An update to send; compared by its content.
 #[derive(Clone, Debug)]
 pub(super) struct Sent(pub Arc<EncodedUpdate>);
 
@@ -70,10 +72,10 @@ impl PartialEq for Sent {
     }
 }
 
-/// Which update is needed.
+/// A request for an update.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum UpdateRequest {
-    /// Whatever leads from here to the head: a delta where the log reaches, else a snapshot.
+    /// An update from this position to the head: a delta where the log reaches, else a snapshot.
     From(Position),
     /// A snapshot of the head.
     Snapshot,
@@ -81,20 +83,20 @@ pub(super) enum UpdateRequest {
     Repair(Position, Vec<Root>),
 }
 
-/// What the registry wants to know.
+/// Reports of a session to the registry.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Report {
-    /// The data plane has introduced itself.
+    /// The data plane has sent its hello.
     Joined(Hello),
-    /// It has, and speaks no version in common, for this reason.
+    /// The data plane has sent its hello and has no protocol version in common, for this reason.
     Incompatible(Hello, String),
-    /// It is alive and holds this.
+    /// The data plane is alive and holds this position.
     Heard(Position),
-    /// It has made an update live.
+    /// The data plane has applied an update.
     Acked(Ack),
-    /// It has refused one.
+    /// The data plane has rejected an update.
     Nacked(Nack),
-    /// It holds another root than this control plane at the same revision.
+    /// The data plane holds another root than this control plane at the same revision.
     Drifted(Position),
 }
 
@@ -106,7 +108,7 @@ pub(super) struct Session {
     head: Position,
     state: SessionState,
     held: Option<Position>,
-    /// The head that a refused update led to: nothing is sent until the head has moved past it.
+    /// The head of a rejected update: the session sends nothing until the head has moved past it.
     refused: Option<Position>,
     opened: Duration,
     heard: Duration,
@@ -118,7 +120,7 @@ enum SessionState {
     AwaitHello,
     Idle,
     Fetching,
-    /// An update is on its way; `since` its last frame has gone.
+    /// An update is on its way; its last frame was sent at `since`.
     InFlight {
         to: Position,
         since: Option<Duration>,
@@ -130,7 +132,7 @@ enum SessionState {
 }
 
 impl Session {
-    /// A session whose connection has just been upgraded.
+    /// Creates a session whose connection has just been upgraded.
     pub(super) const fn new(identity: Identity, timing: Timing, head: Position, now: Duration) -> Self {
         Self {
             identity,
@@ -145,12 +147,12 @@ impl Session {
         }
     }
 
-    /// What this data plane refused before it connected: it is not sent again.
+    /// Notes the position that this data plane rejected before it connected: it is not sent again.
     pub(super) const fn remember_refusal(&mut self, refused: Option<Position>) {
         self.refused = refused;
     }
 
-    /// When [`Input::Tick`] is next wanted, at the latest.
+    /// Returns the latest time for the next [`Input::Tick`].
     pub(super) fn deadline(&self) -> Duration {
         match self.state {
             SessionState::AwaitHello => self.opened + self.timing.hello,
@@ -159,19 +161,19 @@ impl Session {
         }
     }
 
-    /// Notes when the data plane gave its last sign of life: a byte, of whatever.
+    /// Notes when the data plane last sent a byte.
     pub(super) fn heard(&mut self, at: Duration) {
         self.heard = self.heard.max(at);
     }
 
-    /// Notes that the last frame of an update has gone: from here on its ack is waited for.
+    /// Notes that the last frame of an update was sent: the timeout of its ack begins.
     pub(super) const fn sent(&mut self, now: Duration) {
         if let SessionState::InFlight { since: since @ None, .. } = &mut self.state {
             *since = Some(now);
         }
     }
 
-    /// Takes one input.
+    /// Handles one input.
     pub(super) fn step(&mut self, input: Input, now: Duration) -> Vec<Action> {
         let mut actions = Vec::new();
         if self.state != SessionState::Closed {
@@ -194,7 +196,8 @@ impl Session {
             Input::Level(head) => {
                 self.head = head;
                 self.state = SessionState::Idle;
-                // Who is ahead keeps what it has; when the head moves, it is seen whether that led there.
+                // A data plane that is ahead keeps its configuration; the next head shows whether it is on
+                // the way to it.
                 if !self.is_ahead() {
                     self.advance(now, actions);
                 }
@@ -262,8 +265,8 @@ impl Session {
         let reason = nack.reason;
         actions.push(Action::Report(Report::Nacked(nack)));
         match reason {
-            // Not the entities' fault: a snapshot mends it. Were that refused too, `held` is `None` then
-            // and the next arm's rule holds.
+            // Not the fault of an entity: a snapshot resolves it. If that is rejected too, `held` is `None`
+            // and the next arm's rule applies.
             NackReason::OutOfOrder | NackReason::RootMismatch if self.held.is_some() => {
                 self.held = None;
                 self.fetch(UpdateRequest::Snapshot, actions);
@@ -283,7 +286,7 @@ impl Session {
 
     fn update(&mut self, update: Arc<EncodedUpdate>, actions: &mut Vec<Action>) {
         let to = update.header.position();
-        // The head may have moved while it was fetched, and this may be told of it here first, or last.
+        // The head may have moved during the fetch; this update and [`Input::Head`] may come in either order.
         if to.epoch == self.head.epoch && to.revision > self.head.revision {
             self.head = to;
         }
@@ -291,7 +294,7 @@ impl Session {
         actions.push(Action::SendUpdate(Sent(update)));
     }
 
-    /// Sends what is missing, if nothing is under way.
+    /// Requests or sends the missing update, if none is in progress.
     fn advance(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let refused = self.refused.is_some_and(|refused| {
             refused.epoch == self.head.epoch && refused.revision >= self.head.revision
@@ -326,8 +329,8 @@ impl Session {
         actions.push(Action::Fetch(need));
     }
 
-    /// One clock says whether a data plane is alive: that of its last byte. It beats also while it receives or
-    /// applies an update.
+    /// Disconnects a silent data plane. Only the time of its last byte counts; it sends heartbeats also while
+    /// it receives or applies an update.
     fn watch(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let late = match self.state {
             SessionState::Closed => return,
@@ -346,7 +349,7 @@ impl Session {
         }
     }
 
-    /// Until when an answer may take.
+    /// Returns the deadline of the awaited answer.
     fn answer_due(&self) -> Duration {
         match self.state {
             SessionState::InFlight { since: Some(since), .. } | SessionState::AwaitBuckets { since } => {

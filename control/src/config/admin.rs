@@ -1,4 +1,4 @@
-//! The section `admin`: where the Admin API listens, who may use it, and its bounds.
+//! The section `admin`: the addresses of the Admin API, its access rules and its bounds.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,9 +16,9 @@ use crate::admin::{Host, Origin, TlsFiles};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawAdmin {
-    /// Where the Admin API listens; beyond loopback it needs `tokens`.
+    /// The address of the Admin API; beyond loopback it needs `tokens`.
     pub listen: SocketAddr,
-    /// Where it listens with TLS; beyond loopback it needs `tokens` or `client_ca`.
+    /// The address with TLS; beyond loopback it needs `tokens` or `client_ca`.
     pub listen_tls: Option<SocketAddr>,
     /// The certificate of `listen_tls`, PEM.
     pub tls_cert: Option<PathBuf>,
@@ -26,7 +26,7 @@ pub struct RawAdmin {
     pub tls_key: Option<PathBuf>,
     /// Authorities whose certificates clients of `listen_tls` may show in place of a token, PEM.
     pub client_ca: Option<PathBuf>,
-    /// A Unix socket; whoever may open it may do everything.
+    /// A Unix socket; its clients may do everything.
     pub socket: Option<PathBuf>,
     /// Its mode: `0600` or `0660`.
     pub socket_mode: String,
@@ -34,26 +34,26 @@ pub struct RawAdmin {
     pub tokens: Option<PathBuf>,
     /// Origins whose web pages may use the Admin API, such as `https://admin.example`.
     pub allowed_origins: Vec<String>,
-    /// Hosts by which clients know it, beside loopback, its address, and the names in its certificate.
+    /// Hosts that clients may use, beside loopback, its address, and the names in its certificate.
     pub allowed_hosts: Vec<String>,
-    /// The most open connections.
+    /// The maximum number of open connections.
     pub max_connections: usize,
-    /// The most open connections from one address.
+    /// The maximum number of open connections from one address.
     pub max_connections_per_address: usize,
-    /// The most requests that are being answered.
+    /// The maximum number of requests in flight.
     pub max_in_flight: usize,
-    /// The most bytes of a request line and its header fields.
+    /// The maximum size of a request line and its header fields, in bytes.
     pub max_header_bytes: usize,
-    /// How long a whole request header may take.
+    /// Timeout of a whole request header.
     #[serde(with = "humantime_serde")]
     pub header_timeout: Duration,
-    /// How long a connection may wait for its next request.
+    /// Timeout of a connection without a request.
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Duration,
-    /// How long a whole body may take; 60 s at most.
+    /// Timeout of a whole body; 60 s at most.
     #[serde(with = "humantime_serde")]
     pub body_timeout: Duration,
-    /// How long a client may take to read an answer.
+    /// Timeout of a client that does not read the answer.
     #[serde(with = "humantime_serde")]
     pub write_timeout: Duration,
 }
@@ -61,9 +61,9 @@ pub struct RawAdmin {
 /// The section, checked.
 #[derive(Clone, Debug)]
 pub struct AdminSettings {
-    /// Where it listens.
+    /// The address without TLS.
     pub listen: SocketAddr,
-    /// Where it listens with TLS, and by which files.
+    /// The address with TLS, and its files.
     pub tls: Option<(SocketAddr, TlsFiles)>,
     /// The Unix socket and its mode.
     pub socket: Option<(PathBuf, u32)>,
@@ -75,10 +75,10 @@ pub struct AdminSettings {
     pub limits: Limits,
 }
 
-/// The body of a request is given up after this whatever is configured.
+/// The maximum timeout of a body.
 const MAX_BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The longest path of a Unix socket that Linux takes, less the end of a temporary name.
+/// The longest path of a Unix socket on Linux, less the end of a temporary name.
 const MAX_SOCKET_PATH: usize = 107 - ".new".len();
 
 pub(super) fn parse(loaded: &Loaded<RawConfig>) -> Result<AdminSettings, ConfigError> {
@@ -134,7 +134,7 @@ fn parse_tls(loaded: &Loaded<RawConfig>) -> Result<Option<(SocketAddr, TlsFiles)
     }
 }
 
-/// Without a proof of who they are, clients are those of this machine.
+/// Requires tokens or client certificates where clients of other machines can connect.
 fn check_reach(loaded: &Loaded<RawConfig>) -> Result<(), ConfigError> {
     let raw = &loaded.raw.admin;
     if !raw.listen.ip().is_loopback() && raw.tokens.is_none() {

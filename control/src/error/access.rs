@@ -1,29 +1,29 @@
-//! Why a request to the Admin API is refused before it is read any further.
+//! The reasons for rejecting a request to the Admin API before its body is read.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::message;
 
-/// Why a request is refused.
+/// The reason for rejecting a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessError {
-    /// There is not one `Host`, or it is none.
+    /// `Host` is missing, repeated or invalid.
     BadHost,
-    /// `Host` is none that this listener is known by.
+    /// `Host` is no name of this listener.
     UnknownHost,
-    /// A web page of another origin has sent it.
+    /// A web page of another origin sent the request.
     ForeignOrigin,
-    /// It brings no token, and no certificate.
+    /// The request has no token and no certificate.
     NoCredential,
-    /// It brings a token or certificate that lets nobody in.
+    /// The request has an invalid token or certificate.
     BadCredential,
-    /// Its token is for reading.
+    /// The token allows reads only.
     ReadOnly,
 }
 
 impl AccessError {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Self; 6] = [
         Self::BadHost,
         Self::UnknownHost,
@@ -33,7 +33,7 @@ impl AccessError {
         Self::ReadOnly,
     ];
 
-    /// The label in metrics.
+    /// Returns the label in metrics.
     pub const fn reason(self) -> &'static str {
         match self {
             Self::BadHost => "bad_host",

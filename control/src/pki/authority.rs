@@ -1,4 +1,4 @@
-//! An authority: its certificate, which every node holds, and its key, which signs theirs.
+//! An authority: its certificate, which every node holds, and its key, which signs the nodes' certificates.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::files::{PRIVATE, PUBLIC, PkiError, check_free, read, unusable, write};
 
-/// What makes an authority.
+/// The command that makes an authority.
 const HINT: &str = "make an authority with: gibbon-control pki init";
 
 /// An authority in a folder.
@@ -25,11 +25,11 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Makes an authority in `folder`: `ca.crt` and `ca.key`. EC P-256, which costs a control plane least
-    /// when a thousand data planes come back at once.
+    /// Makes an authority in `folder`: `ca.crt` and `ca.key`. EC P-256 costs a control plane least when a
+    /// thousand data planes reconnect at once.
     ///
     /// # Errors
-    /// When there is one and `force` is not given, or something cannot be written.
+    /// When there is one and `force` is not given, or a file cannot be written.
     pub fn init(folder: &Path, days: u32, force: bool) -> Result<Self, PkiError> {
         let (cert, key) = (certificate_path(folder), key_path(folder));
         check_free(&[&cert, &key], force)?;
@@ -44,7 +44,7 @@ impl Authority {
     /// Reads the authority in `folder`.
     ///
     /// # Errors
-    /// When its files are not there, are no authority's, or it has expired.
+    /// When its files are missing or belong to no authority, or it has expired.
     pub fn load(folder: &Path) -> Result<Self, PkiError> {
         let (cert, key) = (certificate_path(folder), key_path(folder));
         let (text, key_text) = (read(&cert, HINT)?, read(&key, HINT)?);
@@ -64,17 +64,17 @@ impl Authority {
         Ok(Self { folder: folder.to_owned(), issuer, not_after })
     }
 
-    /// Of the file that every node is given.
+    /// Returns the path of the certificate, which every node gets.
     pub fn certificate_path(&self) -> PathBuf {
         certificate_path(&self.folder)
     }
 
-    /// Of the file that no node is given.
+    /// Returns the path of the key, which no node gets.
     pub fn key_path(&self) -> PathBuf {
         key_path(&self.folder)
     }
 
-    /// Signs a certificate for the holder of a key, for so many days, or as long as the authority is valid.
+    /// Signs a certificate for the holder of a key. It is valid for `days`, or as long as the authority is.
     pub(super) fn sign(
         &self,
         mut params: CertificateParams,
@@ -89,8 +89,8 @@ impl Authority {
     }
 }
 
-/// From a moment ago for so many days. Clocks of nodes differ; a certificate that is not valid yet on one of
-/// them keeps it out.
+/// Returns a validity of `days` that begins a moment ago: a node whose clock is behind would reject a
+/// certificate that is not valid yet.
 pub(super) fn validity(days: u32) -> (OffsetDateTime, OffsetDateTime) {
     let now = OffsetDateTime::now_utc();
     (now - Duration::hours(1), now + Duration::days(i64::from(days)))
@@ -108,7 +108,7 @@ fn params(days: u32) -> CertificateParams {
     let mut params = CertificateParams::default();
     let serial = new_serial();
     params.distinguished_name = DistinguishedName::new();
-    // Two authorities that overlap are told apart by their names.
+    // The name distinguishes two authorities that overlap.
     let name = format!("gibbon cluster authority {}", serial.to_string().replace(':', "").split_at(8).0);
     params.distinguished_name.push(DnType::CommonName, name);
     params.serial_number = Some(serial);
@@ -118,10 +118,10 @@ fn params(days: u32) -> CertificateParams {
     params
 }
 
-/// Never the same twice: one that was derived from the key would be, when a certificate is renewed.
+/// Returns a random serial number. One derived from the key would recur when a certificate is renewed.
 fn new_serial() -> SerialNumber {
     let mut bytes: [u8; 16] = rand::random();
-    // RFC 5280 section 4.1.2.2: positive. And without leading zeros, so that it is written in one way only.
+    // RFC 5280 section 4.1.2.2: positive. No leading zeros, so that there is only one way to write it.
     bytes[0] = bytes[0] & 0x7f | 0x40;
     SerialNumber::from_slice(&bytes)
 }

@@ -1,4 +1,4 @@
-//! Writes certificates and keys, and never over something by mistake.
+//! Writes certificates and keys, and never overwrites a file by mistake.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// A certificate could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PkiError {
-    /// A file is in the way.
+    /// A file exists already.
     #[error("{0} is there already; give another path, or --force to replace it")]
     Exists(PathBuf),
     /// A file cannot be written.
@@ -16,15 +16,15 @@ pub enum PkiError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// A file cannot be read, or is not what it should be.
+    /// A file cannot be read, or is invalid.
     #[error("cannot use {path}: {reason}")]
     Use {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, and what to do.
+        /// The reason, and what to do.
         reason: String,
     },
     /// The key or the certificate cannot be made.
@@ -37,7 +37,7 @@ pub(super) const PRIVATE: u32 = 0o600;
 /// The mode of a certificate.
 pub(super) const PUBLIC: u32 = 0o644;
 
-/// Whether all of these may be written.
+/// Checks that all of these files may be written.
 pub(super) fn check_free(paths: &[&Path], force: bool) -> Result<(), PkiError> {
     match paths.iter().find(|path| !force && path.exists()) {
         Some(path) => Err(PkiError::Exists((*path).to_owned())),
@@ -45,7 +45,7 @@ pub(super) fn check_free(paths: &[&Path], force: bool) -> Result<(), PkiError> {
     }
 }
 
-/// Under a temporary name first: a reader sees the old file or the new one, never half of one.
+/// Writes a file under a temporary name first: a reader sees the old file or the new one, never half of one.
 pub(super) fn write(path: &Path, text: &str, mode: u32) -> Result<(), PkiError> {
     write_new(path, text, mode).map_err(|source| PkiError::Write { path: path.to_owned(), source })
 }
@@ -70,7 +70,7 @@ fn write_new(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     }
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
-    // One that a crash has left would keep its mode, which need not be ours.
+    // A file left by a crash would keep its mode, which may be another.
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

@@ -16,34 +16,34 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::authority::Authority;
 use super::files::{PRIVATE, PUBLIC, PkiError, check_free, read, unusable, write};
 
-/// What a certificate is to say.
+/// The contents of a certificate.
 #[derive(Clone, Debug)]
 pub struct CertificateRequest {
     /// Which program the node runs.
     pub role: Role,
     /// Its id.
     pub node_id: Uuid,
-    /// For people; without one, the role and the beginning of the id.
+    /// A name for people; without one, the role and the beginning of the id.
     pub name: Option<String>,
-    /// For how many days it is valid.
+    /// The validity in days.
     pub days: u32,
 }
 
-/// What was made; printed as files and node.
+/// The result of issuing; printed as files and node.
 #[derive(Clone, Debug)]
 pub struct Issued {
     /// The certificate's file.
     pub certificate: PathBuf,
     /// The file of the private key, if a new one was made.
     pub key: Option<PathBuf>,
-    /// Whom it names.
+    /// The node that the certificate names.
     pub node: NodeName,
 }
 
-/// Makes a pair for a node in `folder`: EC P-256, good for the node's end of a connection only.
+/// Makes a pair for a node in `folder`: EC P-256, valid for the node's side of a connection only.
 ///
 /// # Errors
-/// When a file is in the way and `force` is not given, or something cannot be written.
+/// When a file exists and `force` is not given, or a file cannot be written.
 pub fn issue(
     authority: &Authority,
     order: CertificateRequest,
@@ -52,7 +52,7 @@ pub fn issue(
 ) -> Result<Issued, PkiError> {
     let node = NodeName { role: order.role, id: order.node_id };
     let name = order.name.unwrap_or_else(|| default_name(node));
-    // A name for people may hold what a file's may not.
+    // A name for people may hold characters that a file name may not.
     let file = name.replace(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c), "_");
     let (cert, key) = (folder.join(format!("{file}.crt")), folder.join(format!("{file}.key")));
     check_free(&[&cert, &key], force)?;
@@ -63,13 +63,13 @@ pub fn issue(
     Ok(Issued { certificate: cert, key: Some(key), node })
 }
 
-/// Replaces a node's certificate by one for the same node and the same key, or for a new key.
+/// Replaces a node's certificate by one for the same node, with the same key or a new one.
 ///
-/// With the key kept, one file is replaced on the node, and there is no moment at which its two files do not
-/// belong together; the key itself need not be here.
+/// With the same key, only one file changes on the node, so that its two files match at every moment. The key
+/// itself is not needed here.
 ///
 /// # Errors
-/// When the certificate cannot be read, names no node, or something cannot be written.
+/// When the certificate cannot be read or names no node, or a file cannot be written.
 pub fn renew(authority: &Authority, cert: &Path, days: u32, new_key: bool) -> Result<Issued, PkiError> {
     let before = read_certificate(cert)?;
     let leaf = PeerCertificate::of(&before).map_err(|reason| unusable(cert, reason))?;
@@ -110,7 +110,8 @@ fn default_name(node: NodeName) -> String {
     format!("{}-{:.8}", node.role.as_str(), node.id.to_string())
 }
 
-/// A data plane dials and a control plane listens, and neither is to do the other's part.
+/// Builds the contents of a certificate: a data plane is a client, a control plane a server, and neither may
+/// act as the other.
 fn params(node: NodeName, name: &str) -> Result<CertificateParams, PkiError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();

@@ -9,11 +9,11 @@ use rcgen::{
 use super::authority::validity;
 use super::files::{PRIVATE, PUBLIC, PkiError, check_free, write};
 
-/// Makes the pair that all nodes of a cluster hold in the `shared` mode: EC P-384, self-signed, good for
-/// both ends of a connection. Both files are written, or none is touched.
+/// Makes the pair that all nodes of a cluster hold in the `shared` mode: EC P-384, self-signed, valid for
+/// both sides of a connection. Writes both files or neither.
 ///
 /// # Errors
-/// When a file is in the way and `force` is not given, or something cannot be written.
+/// When a file exists and `force` is not given, or a file cannot be written.
 pub fn gen_cert(cert: &Path, key: &Path, days: u32, force: bool) -> Result<(), PkiError> {
     check_free(&[cert, key], force)?;
     let pair = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384)?;

@@ -40,7 +40,7 @@ pub(super) fn unrevoke(config: Option<&Path>, subject: &Subject) -> Result<Strin
     }
 }
 
-/// What is revoked, for lookups and as text.
+/// Reads the revocations, for look-ups and as text.
 pub(super) fn list(config: &Path) -> Result<(Revoked, String), ExitError> {
     let config = Config::load(Some(config))?;
     let rows = with_store(&config, async |store| store.revocations().list().await)?;

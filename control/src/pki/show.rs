@@ -1,4 +1,4 @@
-//! What certificates say, for people.
+//! Prints certificates for people.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,8 @@ use super::files::{PkiError, read, unusable};
 use super::revoke;
 use crate::revocation::Revoked;
 
-/// The certificates at these paths; with a configuration, what is revoked of them, or all that is.
+/// Prints the certificates at these paths. With a configuration, marks the revoked ones; without paths, lists
+/// all revocations.
 pub(super) fn show(paths: Vec<PathBuf>, config: Option<&Path>) -> Result<String, ExitError> {
     let revoked = match config.map(revoke::list).transpose()? {
         Some((_, text)) if paths.is_empty() => {
@@ -32,14 +33,15 @@ pub(super) fn show(paths: Vec<PathBuf>, config: Option<&Path>) -> Result<String,
     Ok(out.trim_end().to_owned())
 }
 
-/// A moment, in UTC, to the second.
+/// Formats a time in UTC, to the second.
 pub(super) fn moment(seconds: i64) -> String {
     let Ok(at) = OffsetDateTime::from_unix_timestamp(seconds) else { return seconds.to_string() };
     let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", at.hour(), at.minute(), at.second())
 }
 
-/// A file as it is; of a folder those that end as certificates do, in the order of their names.
+/// Returns a file as it is, and the certificates of a folder (by their file extension) in the order of their
+/// names.
 fn certificates(path: &Path) -> Result<Vec<PathBuf>, PkiError> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);

@@ -1,5 +1,5 @@
-//! Reads from the database what leads from the state in memory to the head: the log where it leads on, else
-//! everything. A database that lacks what was published goes on under a new epoch.
+//! Catches up with the head of the database: reads the log where it continues the state in memory, else the
+//! whole configuration. A database that lacks the published head continues under a new epoch.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use super::{AHEAD, POLL, PublisherState};
 use crate::store::{Head, LoggedChange, Store, StoreError};
 
 impl PublisherState {
-    /// Moves the state on to where the database is; fails at once while one that has failed is left alone.
+    /// Advances the state to the head of the database. Fails at once during the pause after a failure.
     pub(super) async fn look(&self) -> Result<(), StoreError> {
         let _alone = self.reload_lock.lock().await;
         if Instant::now() < *self.retry_after.lock() {
@@ -51,7 +51,7 @@ impl PublisherState {
         let size = self.state.lock().size();
         self.guard.compare(&self.store, size, loaded.size()).await;
         let mut state = self.state.lock();
-        // Who has moved on meanwhile, by what was handed over, was right about the history.
+        // If commits of this process have advanced the state meanwhile, its history was right.
         if state.head() == before {
             *state = loaded;
             self.encoder.clear();
@@ -59,8 +59,8 @@ impl PublisherState {
         Ok(())
     }
 
-    /// Begins another history: a data plane holds a revision that the database, which every published revision was
-    /// read back from, does not have any more.
+    /// Begins another epoch: a data plane holds a revision that the database lacks, though every published
+    /// revision was read back from it.
     pub(super) async fn leave_lost_epoch(&self) -> Result<(), StoreError> {
         {
             let mut last = self.ahead.lock();
@@ -79,7 +79,7 @@ impl PublisherState {
         self.look().await
     }
 
-    /// Follows the log from `before` to `head`.
+    /// Reads the log from `before` to `head`.
     async fn read_log(&self, head: Head, before: Head) -> Result<Read, StoreError> {
         if head.epoch != before.epoch {
             return Ok(Read::Gap);
@@ -94,7 +94,8 @@ impl PublisherState {
         Ok(match follow(before, &changes) {
             Ok(end) if end == head => {
                 let mut state = self.state.lock();
-                // Else it has moved on meanwhile, by what was handed over: what is left is looked for again.
+                // Otherwise commits of this process have advanced the state meanwhile: the loop looks for the
+                // rest.
                 if state.head() == before {
                     state.advance(head, changes);
                 }
@@ -105,8 +106,8 @@ impl PublisherState {
         })
     }
 
-    /// Makes sure that the changes since `revision` are in memory, if the log still has them. One at a time: who
-    /// comes second seldom has anything left to read.
+    /// Makes sure that the changes since `revision` are in memory, if the log still has them. One call at a
+    /// time: the second one seldom has anything left to read.
     pub(super) async fn load_changes(&self, revision: u64) -> Result<(), StoreError> {
         if self.state.lock().remembers(revision) {
             return Ok(());
@@ -128,16 +129,17 @@ impl PublisherState {
     }
 }
 
-/// What became of reading the log.
+/// The result of reading the log.
 enum Read {
     Followed,
-    /// The log was trimmed, or the database tells of another epoch.
+    /// The log was trimmed, or the database has another epoch.
     Gap,
-    /// The head is not one that follows what is held here.
+    /// The head does not follow the state in memory.
     OtherHistory,
 }
 
-/// Whether a change was blanked because of one that is not among these: it came after the head that was read.
+/// Whether a change was blanked by a later one that is not among these: that one came after the head that was
+/// read.
 fn has_unanswered_blank(changes: &[LoggedChange]) -> bool {
     let mut later = HashSet::new();
     changes.iter().rev().any(|change| {
@@ -147,7 +149,7 @@ fn has_unanswered_blank(changes: &[LoggedChange]) -> bool {
     })
 }
 
-/// Reads the whole configuration, in a new epoch if the database lacks the head that was published last.
+/// Reads the whole configuration. Begins a new epoch if the database lacks the last published head.
 pub(super) async fn load_after(store: &Store, known: Option<LastHead>) -> Result<PublishedState, StoreError> {
     let state = load(store).await?;
     let Some(known) = known else { return Ok(state) };

@@ -1,18 +1,19 @@
-//! Whether changes lead on from where somebody stands: without a gap, and in the same history. Numbers alone do
-//! not say: a database that was put back to the past gives them a second time.
+//! Checks whether changes follow a head: without a gap, and in the same history. Revision numbers alone do
+//! not show that: a database that was restored to the past gives them a second time.
 
 use crate::store::{Head, LoggedChange};
 
-/// Why changes do not lead on.
+/// The reason why changes do not follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChainError {
-    /// A revision is missing: every revision has a change, and the log may have been trimmed while it was read.
+    /// A revision is missing. Every revision has a change, so the log may have been trimmed while it was
+    /// read.
     Gap,
-    /// They follow another revision of that number.
+    /// The changes follow another revision of that number.
     OtherHistory,
 }
 
-/// Where `changes`, in their order, lead to from `at`.
+/// Returns the head at the end of `changes`, in their order, which must follow `at`.
 pub(super) fn follow(mut at: Head, changes: &[LoggedChange]) -> Result<Head, ChainError> {
     for change in changes {
         if change.revision == at.revision && change.commit_token == at.commit_token {

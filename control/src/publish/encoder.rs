@@ -1,4 +1,4 @@
-//! Updates as they are sent: however many data planes ask for the same one, it is encoded once.
+//! Encodes updates: each is encoded once, however many data planes request it.
 
 use std::sync::Arc;
 
@@ -10,21 +10,21 @@ use wire::{EncodedUpdate, Position, Root, Update};
 use super::state::{PublishedState, UpdateParts};
 use crate::metrics::ClusterMetrics;
 
-/// Deltas kept encoded: data planes that are not far behind ask for the same few.
+/// Encoded deltas that are kept: data planes that are slightly behind request the same few.
 const KEPT: usize = 64;
 
-/// Encodes, and keeps what it has encoded.
+/// Encodes updates and caches them.
 #[derive(Debug)]
 pub(super) struct Encoder {
     metrics: ClusterMetrics,
     deltas: Mutex<Vec<(DeltaRequest, Encoding)>>,
-    /// Of snapshots, which may be large, the newest alone.
+    /// The newest snapshot; only one, since a snapshot may be large.
     snapshot: Mutex<Option<Arc<EncodedUpdate>>>,
-    /// Held by who encodes something large: each takes a core for a while, and memory.
+    /// Held while something large is encoded, which takes a core for a while, and memory.
     large: tokio::sync::Mutex<()>,
 }
 
-/// An update that may be under way of being encoded; whoever comes second waits for the first.
+/// An update that may still be in the encoder; a second request for it waits for the first.
 type Encoding = Arc<OnceCell<Arc<EncodedUpdate>>>;
 
 /// Identifies a delta.
@@ -40,8 +40,8 @@ impl Encoder {
         Self { metrics, deltas, snapshot, large: tokio::sync::Mutex::default() }
     }
 
-    /// The update from what is `held` to the head of `state`: a delta, if it remembers that far back in the same
-    /// history.
+    /// Returns the update from `held` to the head of `state`. It is a delta if the state has the changes
+    /// since `held` in the same epoch, else a snapshot.
     pub(super) async fn update(
         &self,
         state: &Mutex<PublishedState>,
@@ -61,7 +61,7 @@ impl Encoder {
         }
     }
 
-    /// What the buckets hold that differ from a data plane's; `None` when the head has moved on.
+    /// Returns the buckets that differ from a data plane's; `None` when the head has moved on.
     pub(super) async fn repair(
         &self,
         state: &Mutex<PublishedState>,
@@ -73,13 +73,13 @@ impl Encoder {
         Some(self.encode(material).await)
     }
 
-    /// Forgets everything: it belongs to a state that is not followed any more.
+    /// Drops all cached updates: they belong to a state that is replaced.
     pub(super) fn clear(&self) {
         self.deltas.lock().clear();
         *self.snapshot.lock() = None;
     }
 
-    /// Forgets a snapshot that leads to somewhere else than `now`, unless somebody waits for it.
+    /// Drops the snapshot if it does not belong to `now`, unless a request waits for it.
     pub(super) fn tidy(&self, now: Position) {
         if let Ok(_alone) = self.large.try_lock() {
             self.snapshot.lock().take_if(|kept| kept.header.position() != now);
@@ -91,7 +91,7 @@ impl Encoder {
         let encoded = encoding.get_or_init(|| async {
             let material = {
                 let state = state.lock();
-                // It may have been loaded anew, in another history.
+                // The state may have been loaded again, in another epoch.
                 state.material((state.head().epoch == wanted.to.epoch).then_some(wanted.from))
             };
             self.encode(material).await
@@ -112,7 +112,7 @@ impl Encoder {
         encoding
     }
 
-    /// A snapshot at the head as it is now, or as it will be: while others are encoded it may move.
+    /// Returns a snapshot of the head, which may move while other updates are encoded.
     async fn snapshot(&self, state: &Mutex<PublishedState>) -> Arc<EncodedUpdate> {
         let asked = state.lock().position();
         let _alone = self.large.lock().await;
@@ -121,7 +121,7 @@ impl Encoder {
         if let Some(kept) = kept.filter(|kept| serves(kept.header.position(), asked, now)) {
             return kept;
         }
-        // The old one goes before the new one comes.
+        // Frees the old snapshot before it makes the new one.
         *self.snapshot.lock() = None;
         let material = state.lock().material(None);
         let encoded = self.encode(material).await;
@@ -129,7 +129,8 @@ impl Encoder {
         encoded
     }
 
-    /// Compressing a large snapshot takes a core for a while: not one that serves sockets.
+    /// Encodes on a blocking thread: compressing a large snapshot takes a core for a while, and sockets must
+    /// not wait for it.
     async fn encode(&self, material: UpdateParts) -> Arc<EncodedUpdate> {
         self.metrics.updates_encoded.with_label_values(&[material.mode.as_str()]).inc();
         let encode = move || {
@@ -146,7 +147,7 @@ impl Encoder {
     }
 }
 
-/// Whether a snapshot of `kept` answers who asked when the head was at `asked`, now that it is at `now`.
+/// Whether a snapshot of `kept` answers a request made when the head was at `asked`, now that it is at `now`.
 fn serves(kept: Position, asked: Position, now: Position) -> bool {
     let same_history = kept.epoch == now.epoch && (kept.revision < now.revision || kept == now);
     same_history && (asked.epoch != kept.epoch || asked.revision <= kept.revision)

@@ -1,5 +1,5 @@
-//! The published entities, in parts that are shared until one of them changes: a copy costs next to nothing,
-//! however many they are, and nobody waits while somebody reads it.
+//! The published entities, in parts that copies share until one of them changes. A copy costs next to
+//! nothing, whatever its size, and a reader blocks no other task.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use wire::{Key, Kind};
 /// Canonical bytes by key, in the order of keys.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Entities {
-    /// By kind and the first byte of the id.
+    /// The parts, by kind and the first byte of the id.
     parts: BTreeMap<(Kind, u8), Arc<BTreeMap<Key, Bytes>>>,
     count: usize,
 }

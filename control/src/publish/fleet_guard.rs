@@ -1,6 +1,6 @@
-//! Keeps one mistake from emptying the fleet: a configuration of a new epoch that is empty, or much smaller than what
-//! the data planes had, is held back from them until an operator confirms it. A wrong database URL, an emptied file
-//! or an old dump look like that; deleting entities does not, since it goes on in the same epoch.
+//! Keeps one mistake from emptying all data planes. It holds back a configuration of a new epoch that is
+//! empty, or much smaller than that of the data planes. An operator must confirm it. A wrong database URL, an
+//! emptied file or an old dump look like that. Deleting entities does not, since the epoch stays the same.
 
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -10,7 +10,7 @@ use wire::{Digest, Position};
 use crate::metrics::ClusterMetrics;
 use crate::store::{Store, StoreError};
 
-/// A configuration is much smaller if it has less than half of the entities, and at least so many fewer.
+/// A configuration is much smaller if it has less than half of the entities, and at least this many fewer.
 const FEWER: usize = 10;
 
 /// The guard.
@@ -32,7 +32,7 @@ pub struct HeldBack {
     fleet: Uuid,
 }
 
-/// A configuration, as far as the guard compares it.
+/// The size of a configuration, by which the guard compares it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Size {
     pub(super) epoch: Uuid,
@@ -53,13 +53,13 @@ impl FleetGuard {
         self.held_back.subscribe()
     }
 
-    /// Waits until nothing is held back.
+    /// Waits until no configuration is held back.
     pub(super) async fn released(&self) {
         // The sender lives as long as `self`.
         self.held_back.subscribe().wait_for(Option::is_none).await.ok();
     }
 
-    /// Compares the configuration with the one before it, in the order of their publication.
+    /// Compares the configuration with the previous one, in the order of their publication.
     pub(super) async fn compare(&self, store: &Store, before: Size, now: Size) {
         if before.epoch == now.epoch || !is_much_smaller(before.entities, now.entities) {
             return;
@@ -71,7 +71,7 @@ impl FleetGuard {
         self.hold_back(store, HeldBack { epoch: now.epoch, reason, fleet: before.epoch }).await;
     }
 
-    /// Compares the configuration with what a data plane of another epoch holds.
+    /// Compares the configuration with that of a data plane of another epoch.
     pub(super) async fn compare_with_fleet(&self, store: &Store, held: Position, now: Size) {
         if held.epoch == now.epoch || now.entities > 0 || held.root == Digest::new().root() {
             return;
@@ -83,7 +83,8 @@ impl FleetGuard {
         self.hold_back(store, HeldBack { epoch: now.epoch, reason, fleet: held.epoch }).await;
     }
 
-    /// Releases what is held back, if it was confirmed, or if the epoch of the data planes is published again.
+    /// Releases a held-back configuration if it was confirmed, or if the epoch of the data planes is
+    /// published again.
     pub(super) async fn review(&self, store: &Store, epoch: Uuid) {
         let Some(held_back) = self.held_back() else { return };
         if held_back.fleet == epoch {
@@ -113,7 +114,7 @@ impl FleetGuard {
     }
 }
 
-/// A database that does not answer has confirmed nothing.
+/// Whether the epoch is confirmed; a database that does not answer has confirmed nothing.
 async fn is_confirmed(store: &Store, epoch: Uuid) -> bool {
     matches!(store.confirmed_epoch().await, Ok(Some(confirmed)) if confirmed == epoch)
 }
@@ -122,7 +123,7 @@ const fn is_much_smaller(before: usize, now: usize) -> bool {
     (now == 0 && before > 0) || (now * 2 < before && before - now >= FEWER)
 }
 
-/// Confirms what the database holds now, for every control plane on it.
+/// Confirms the present configuration in the database for all its control planes.
 pub(super) async fn confirm(store: &Store) -> Result<Uuid, StoreError> {
     let epoch = store.head().await?.epoch;
     store.confirm_epoch(epoch).await?;

@@ -1,5 +1,5 @@
-//! The newest head that this control plane has published, kept in a file of its data folder: a database that is
-//! found at another place after a restart was restored, or is another one.
+//! The last published head of this control plane, kept in a file of its data folder. If the database is
+//! elsewhere after a restart, it was restored, or is another one.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -14,13 +14,13 @@ use crate::store::{Head, Store, StoreError};
 
 const FILE: &str = "last_head.json";
 
-/// What the file says.
+/// The contents of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct LastHead {
     pub(super) epoch: Uuid,
     pub(super) revision: u64,
     pub(super) commit_token: Uuid,
-    /// How many entities were published.
+    /// The number of published entities.
     pub(super) entities: usize,
 }
 
@@ -33,7 +33,7 @@ impl LastHead {
         Self { epoch: head.epoch, revision: head.revision, commit_token: head.commit_token, entities }
     }
 
-    /// Whether the database, which is at `head`, lacks this head of its history.
+    /// Whether the database, which is at `head`, lacks this head in its history.
     pub(super) async fn is_lost(&self, store: &Store, head: Head) -> Result<bool, StoreError> {
         if self.epoch != head.epoch {
             return Ok(false);
@@ -41,7 +41,7 @@ impl LastHead {
         if self.revision >= head.revision {
             return Ok(self.revision > head.revision || self.commit_token != head.commit_token);
         }
-        // A revision that was trimmed says nothing.
+        // A revision that was trimmed proves nothing.
         let commit_token = store.stamp_of(self.revision).await?;
         Ok(commit_token.is_some_and(|commit_token| commit_token != self.commit_token))
     }
@@ -52,7 +52,7 @@ impl LastHeadFile {
         Self(folder.map(|folder| folder.join(FILE)))
     }
 
-    /// What was written last; nothing, if that cannot be read: it is a second proof, not the configuration.
+    /// Reads the file; `None` if that fails: the file is a second proof, not the configuration.
     pub(super) fn read(&self) -> Option<LastHead> {
         let path = self.0.as_ref()?;
         let read = fs::read(path).and_then(|text| Ok(serde_json::from_slice(&text)?));

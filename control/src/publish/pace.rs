@@ -1,25 +1,25 @@
-//! How often a moved head goes out: at once, as long as that is cheap.
+//! Paces the publication of a moving head: at once, as long as that is cheap.
 //!
-//! A push costs a control plane some 30 us for each data plane. The first changes of a burst go out as they
-//! come; a burst that continues is gathered, so that pushing takes no more than a share of one processor
-//! however many data planes there are. With few of them nothing is ever gathered, and no change waits for
-//! longer than [`MAX_INTERVAL`].
+//! A push costs a control plane about 30 us for each data plane. The first changes of a burst go out as they
+//! come. A burst that continues is coalesced, so that pushes take a bounded share of one processor, however
+//! many data planes there are. With few data planes nothing is coalesced, and no change waits for longer than
+//! [`MAX_INTERVAL`].
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Pushes that go out at once, one after the other.
+/// Pushes that go out at once in sequence.
 const BURST: u32 = 4;
-/// Between the pushes of a burst that continues, for each data plane.
+/// Interval between the pushes of a burst that continues, for each data plane.
 const EACH: Duration = Duration::from_micros(100);
-/// Between them at most.
+/// The maximum interval between pushes.
 const MAX_INTERVAL: Duration = Duration::from_millis(200);
 
 /// When the next push is due.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// When the whole burst would be had again.
+    /// When the whole burst is available again.
     rested: Instant,
 }
 
@@ -28,13 +28,13 @@ impl Pace {
         Self { rested: now }
     }
 
-    /// When a push to so many data planes may begin.
+    /// Returns when a push to this many data planes may begin.
     pub(super) fn due(&self, data_planes: usize) -> Instant {
         let debt = interval(data_planes) * (BURST - 1);
         self.rested.checked_sub(debt).unwrap_or(self.rested)
     }
 
-    /// Notes that one has begun.
+    /// Notes the beginning of a push.
     pub(super) fn pushed(&mut self, now: Instant, data_planes: usize) {
         self.rested = self.rested.max(now) + interval(data_planes);
     }
@@ -48,7 +48,7 @@ fn interval(data_planes: usize) -> Duration {
 mod tests {
     use super::*;
 
-    /// The moments in milliseconds at which changes that come each millisecond for a second go out.
+    /// Simulates a change each millisecond for a second; returns when pushes go out, in milliseconds.
     fn pushes(data_planes: usize) -> Vec<u128> {
         let begun = Instant::now();
         let mut pace = Pace::new(begun);

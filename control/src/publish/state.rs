@@ -13,10 +13,10 @@ use super::entities::Entities;
 use super::fleet_guard::Size;
 use crate::store::{Head, LoggedChange};
 
-/// Changes kept in memory; what is older is read from the log.
+/// Changes kept in memory; older ones are read from the log.
 const REMEMBERED: usize = 4096;
-/// How long more of them is kept once it was read from the log: who comes back after others have fallen as far
-/// behind, seldom comes alone.
+/// How long more changes are kept after they were read from the log. A data plane that reconnects that far
+/// behind is seldom the only one.
 const RECALLED: Duration = Duration::from_secs(30);
 
 /// The configuration at one revision.
@@ -30,11 +30,11 @@ pub(super) struct PublishedState {
     changes: VecDeque<LoggedChange>,
     /// Every change after this one is in `changes`.
     since: Head,
-    /// When changes were last read back from the log.
+    /// When changes were last read from the log.
     recalled: Option<Instant>,
 }
 
-/// What an update is made of: references, of which [`UpdateParts::payload`] makes the bytes, since that takes long.
+/// The parts of an update: references, which [`UpdateParts::payload`] encodes later, since that takes long.
 #[derive(Debug)]
 pub(super) struct UpdateParts {
     pub(super) mode: Mode,
@@ -51,7 +51,7 @@ enum Content {
 }
 
 impl UpdateParts {
-    /// The records, encoded.
+    /// Encodes the records.
     pub(super) fn payload(&self) -> Bytes {
         let mut payload = BytesMut::new();
         let mut record = |key: &Key, value: Option<&Bytes>| {
@@ -90,7 +90,7 @@ impl PublishedState {
         Size { epoch: self.head.epoch, entities: self.entities.len() }
     }
 
-    /// A copy that shares the bytes.
+    /// Returns a copy that shares the bytes.
     pub(super) fn entities(&self) -> Entities {
         self.entities.clone()
     }
@@ -99,7 +99,7 @@ impl PublishedState {
         Position { epoch: self.head.epoch, revision: self.head.revision, root: self.root }
     }
 
-    /// Whether this is known to be a revision on the way here.
+    /// Whether this revision is known to be in the history of the state.
     pub(super) fn has(&self, revision: u64, commit_token: Uuid) -> bool {
         if revision == self.head.revision {
             return commit_token == self.head.commit_token;
@@ -110,8 +110,8 @@ impl PublishedState {
             .is_some_and(|change| change.revision == revision && change.commit_token == commit_token)
     }
 
-    /// Takes in the changes that lead to `head`, in their order. After each superseded one must come the one that
-    /// superseded it.
+    /// Applies the changes up to `head`, in their order. After each superseded change, the change that
+    /// superseded it must come.
     pub(super) fn advance(&mut self, head: Head, changes: Vec<LoggedChange>) {
         for change in changes {
             if change.superseded {
@@ -130,14 +130,14 @@ impl PublishedState {
         self.evict();
     }
 
-    /// Whether all that leads on from `revision` is in memory.
+    /// Whether all changes after `revision` are in memory.
     pub(super) const fn remembers(&self, revision: u64) -> bool {
         revision >= self.since.revision
     }
 
-    /// Takes back into memory `log`, which was read up to the revision `read` and holds all after `from`.
-    /// Answers how far the log must be read on for that: meanwhile more may have been forgotten. Takes nothing,
-    /// if the log does not reach back that far any more, or is another history's.
+    /// Restores `log` to memory, which holds all changes after `from` up to the revision `read`. Returns the
+    /// revision up to which the log must be read further, since more changes may have been evicted meanwhile.
+    /// Restores nothing if the log does not reach back that far any more, or belongs to another history.
     pub(super) fn restore(&mut self, from: u64, read: u64, log: &mut Vec<LoggedChange>) -> Option<u64> {
         if self.remembers(from) {
             return None;
@@ -156,7 +156,7 @@ impl PublishedState {
         None
     }
 
-    /// What leads from revision `from` to the head; from nothing, a snapshot.
+    /// Returns the update from revision `from` to the head; without `from`, a snapshot.
     pub(super) fn material(&self, from: Option<u64>) -> UpdateParts {
         match from.filter(|revision| self.remembers(*revision)) {
             Some(from) => self.delta(from),
@@ -164,7 +164,7 @@ impl PublishedState {
         }
     }
 
-    /// All that the buckets hold that differ from `theirs`, when the head is at `revision`.
+    /// Returns the contents of the buckets that differ from `theirs`, if the head is at `revision`.
     pub(super) fn repair(&mut self, revision: u64, theirs: &[Root]) -> Option<UpdateParts> {
         if revision != self.head.revision {
             return None;
@@ -181,7 +181,8 @@ impl PublishedState {
         UpdateParts { mode: Mode::Snapshot, from: 0, to: self.position(), content }
     }
 
-    /// Of several changes of one entity the last counts; of one whose bytes the log has blanked, what is held now.
+    /// Builds a delta. Of several changes of one entity the last counts; a change with blanked bytes gets the
+    /// present ones.
     fn delta(&self, from: u64) -> UpdateParts {
         let first = self.changes.partition_point(|change| change.revision <= from);
         let changed = self.changes.range(first..).map(|change| match change.superseded {
@@ -192,8 +193,8 @@ impl PublishedState {
         UpdateParts { mode: Mode::Delta, from, to: self.position(), content }
     }
 
-    /// Forgets the oldest changes, whole revisions only, so that what is remembered has no gap; and only as long
-    /// as enough is left: one revision may have had 100,000 changes, and most data planes are but one behind.
+    /// Evicts the oldest changes, whole revisions only, so that the rest has no gap. It keeps a minimum: one
+    /// revision may have 100,000 changes, and most data planes are only one behind.
     pub(super) fn evict(&mut self) {
         if self.recalled.is_some_and(|at| at.elapsed() < RECALLED) {
             return;
@@ -213,7 +214,7 @@ impl PublishedState {
     }
 }
 
-/// A history for tests: the stamp of each revision is its number.
+/// A history for tests: the commit token of each revision is its number.
 #[cfg(test)]
 pub(super) mod fixture {
     use super::*;
@@ -320,8 +321,8 @@ mod tests {
     }
 
     proptest! {
-        /// From every revision, the delta leads to what the snapshot of the head holds; also when the
-        /// beginning of the log had to be read back.
+        /// From every revision, the delta yields the contents of the head's snapshot; also when the beginning
+        /// of the log had to be read back.
         #[test]
         fn deltas_lead_to_the_snapshot(
             edits in proptest::collection::vec((any::<u8>(), proptest::option::of(any::<[u8; 2]>())), 1..30),
@@ -341,7 +342,7 @@ mod tests {
                 held.push(entities);
                 replay.advance(head(index as u64 + 1), vec![change.clone()]);
             }
-            // A control plane that starts at `recalled` and reads the log back from the beginning.
+            // A control plane starts at `recalled` and reads the log back from the beginning.
             let mut state = PublishedState::new(state.head(), state.entities.iter().map(|(key, bytes)| (*key, bytes.clone())).collect());
             state.advance(head(log.len() as u64), log[recalled..].to_vec());
             prop_assert_eq!(state.remembers(0), recalled == 0);

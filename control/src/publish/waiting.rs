@@ -1,4 +1,4 @@
-//! What is known to be committed and is not published yet.
+//! Commits that are known and not published yet.
 
 use std::collections::BTreeMap;
 
@@ -9,25 +9,25 @@ use crate::store::{Commit, Head, LoggedChange};
 /// Commits of this process, and whether the database may have more.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    /// By revision: two that were made at the same time may come in either order.
+    /// By revision: two simultaneous commits may arrive in either order.
     commits: BTreeMap<u64, Commit>,
-    /// Some of them were not heard.
+    /// Whether some of them were missed.
     missed: bool,
     look: bool,
 }
 
 impl Waiting {
-    /// A commit of this process.
+    /// Adds a commit of this process.
     pub(super) fn commit(&mut self, commit: Commit) {
         self.commits.insert(commit.head.revision, commit);
     }
 
-    /// Commits of this process were made that were not heard: the database has them.
+    /// Notes that commits of this process were missed: the database has them.
     pub(super) const fn missed(&mut self) {
         (self.missed, self.look) = (true, true);
     }
 
-    /// The database may have more.
+    /// Notes that the database may have more.
     pub(super) const fn look(&mut self) {
         self.look = true;
     }
@@ -36,22 +36,22 @@ impl Waiting {
         self.commits.is_empty() && !self.look
     }
 
-    /// Whether a commit of this process is among what waits.
+    /// Whether a commit of this process waits.
     pub(super) fn has_commits(&self) -> bool {
         !self.commits.is_empty() || self.missed
     }
 
-    /// Whether there may be something that leads on from `revision` without the database.
+    /// Whether a waiting commit may follow `revision` without the database.
     pub(super) fn may_lead_on(&self, revision: u64) -> bool {
         self.commits.contains_key(&(revision + 1))
     }
 
-    /// Forgets what `state` has.
+    /// Drops the commits that `state` has.
     pub(super) fn forget_known(&mut self, state: &PublishedState) {
         self.commits.retain(|revision, commit| !state.has(*revision, commit.head.commit_token));
     }
 
-    /// Takes what leads on from `head`, without a gap and in its history: the head that it leads to, and the
+    /// Takes the commits that follow `head`, without a gap and in its history. Returns the new head and the
     /// changes.
     pub(super) fn lead_on(&mut self, head: Head) -> Option<(Head, Vec<LoggedChange>)> {
         let (mut at, mut changes) = (head, Vec::new());
@@ -66,13 +66,13 @@ impl Waiting {
         (at != head).then_some((at, changes))
     }
 
-    /// Whether the database must be read: it may have more, or has what lies between the head and a commit, or
-    /// tells why a commit has a number that was given before.
+    /// Whether the database must be read. It may have more commits, or those between the head and a waiting
+    /// commit, or show why a commit repeats a revision number.
     pub(super) fn needs_database(&self) -> bool {
         !self.is_empty()
     }
 
-    /// Forgets all of it: the database was read since. A commit that it did not show is not there any more.
+    /// Drops all commits after the database was read: one that it did not show does not exist any more.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }

@@ -35,7 +35,7 @@ impl Table for Entity {
         unique_or(error, row.id, None)
     }
 
-    /// Its server names go with it.
+    /// Deletes its server names with the certificate.
     async fn release(write: &mut Write<'_>, id: Uuid) -> Result<(), StoreError> {
         let names = sni::Entity::find().filter(sni::Column::CertificateId.eq(id));
         for name in within(names.all(write.rows())).await? {
@@ -53,10 +53,10 @@ impl Table for Entity {
 }
 
 impl Rows<'_, Entity> {
-    /// Puts a new certificate, with these server names.
+    /// Inserts a certificate with these server names.
     ///
     /// # Errors
-    /// As of [`Rows::insert`], for the certificate and for its names.
+    /// The same as for [`Rows::insert`], for the certificate and for its names.
     pub async fn insert_named(
         &self,
         row: Model,
@@ -68,11 +68,11 @@ impl Rows<'_, Entity> {
         Ok(Written { revision: write.commit().await?, row })
     }
 
-    /// Puts a certificate, new or in place of `before`, as it was read; its server names become these, if any
-    /// are given.
+    /// Inserts a certificate, or replaces `before`, as it was read. If names are given, they become its
+    /// server names.
     ///
     /// # Errors
-    /// As of [`Rows::replace`], for the certificate and for its names.
+    /// The same as for [`Rows::replace`], for the certificate and for its names.
     pub async fn put_named(
         &self,
         before: Option<&Model>,
@@ -94,7 +94,7 @@ impl Rows<'_, Entity> {
         Ok(Written { revision: write.commit().await?, row })
     }
 
-    /// The server names of certificates, in their order.
+    /// Returns the server names of certificates, in their order.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -109,7 +109,7 @@ impl Rows<'_, Entity> {
     }
 }
 
-/// Makes `names` the server names of a certificate. Those that it has stay as they are.
+/// Makes `names` the server names of a certificate. Existing ones stay as they are.
 async fn name(write: &mut Write<'_>, certificate: &Model, names: Vec<String>) -> Result<(), StoreError> {
     let had = sni::Entity::find().filter(sni::Column::CertificateId.eq(certificate.id));
     let had = within(had.all(write.rows())).await?;

@@ -1,9 +1,9 @@
-//! One connection of the pool, which returns to it only in a known state.
+//! A connection of the pool, which returns to the pool only in a known state.
 //!
-//! A database may end a transaction by itself (SQLite does after a full disk or a failed write), and a statement
-//! whose future was dropped may still run. What sqlx counts is wrong then: the next transaction on that connection
-//! becomes a savepoint of nothing, and its commit commits nothing. So a connection is closed as soon as its state
-//! is not known, and no later statement runs on it.
+//! A database may end a transaction by itself, as SQLite does after a full disk or a failed write. A
+//! statement whose future was dropped may still run. In both cases sqlx counts transactions wrongly: the next
+//! one on that connection becomes a savepoint without a transaction, and its commit commits nothing. So a
+//! connection is closed as soon as its state is unknown, and no later statement runs on it.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ enum State {
     Idle,
     /// A transaction is open.
     Open,
-    /// A statement is under way, or one has failed.
+    /// A statement is in progress, or one has failed.
     Unknown,
 }
 
@@ -76,7 +76,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Commits the transaction. After an error it is not known whether the database did.
+    /// Commits the transaction. After an error, the outcome is unknown.
     pub(super) async fn commit(&mut self) -> Result<(), DbErr> {
         self.leave(State::Open)?;
         on!(self, inner, Db => <Db as Database>::TransactionManager::commit(inner).await)

@@ -1,4 +1,4 @@
-//! Data planes: who has connected, and what each holds.
+//! Data planes: which ones the cluster knows, and what each holds.
 
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
@@ -15,7 +15,7 @@ use entity::data_plane::{Column, Entity, Model};
 pub struct DataPlanes<'a>(pub(super) &'a Store);
 
 impl DataPlanes<'_> {
-    /// All of them, in the order of their ids.
+    /// Returns all data planes, in the order of their ids.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -23,7 +23,7 @@ impl DataPlanes<'_> {
         within(Entity::find().order_by_asc(Column::Id).all(self.0.database())).await
     }
 
-    /// Those that are connected to another control plane than this one.
+    /// Returns the data planes that are connected to another control plane.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -33,11 +33,12 @@ impl DataPlanes<'_> {
         within(elsewhere.all(self.0.database())).await
     }
 
-    /// Writes what is known of them; when each first connected stays. No id may be there twice. That one is
-    /// connected nowhere is for the control plane to say that it was connected to: it may have joined another.
+    /// Writes the records of data planes, each id at most once; the time of the first connection stays. Only
+    /// the control plane to which a data plane was connected may mark it as disconnected: it may have joined
+    /// another.
     ///
     /// # Errors
-    /// When the database cannot be written; some of them may have been.
+    /// When the database cannot be written; some rows may have been.
     pub async fn upsert(&self, rows: &[Model]) -> Result<(), StoreError> {
         let columns = Column::iter().filter(|column| !matches!(column, Column::Id | Column::CreatedAt));
         let theirs = Expr::cust(
@@ -55,7 +56,7 @@ impl DataPlanes<'_> {
         Ok(())
     }
 
-    /// Forgets one, and answers whether it was known.
+    /// Deletes a data plane, and returns whether it was known.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -65,7 +66,7 @@ impl DataPlanes<'_> {
         Ok(deleted.rows_affected > 0)
     }
 
-    /// Forgets those that are connected nowhere and were last heard before `last_seen`.
+    /// Deletes the data planes that are disconnected and were last heard before `last_seen`.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -78,7 +79,7 @@ impl DataPlanes<'_> {
         within(gone).await.map(drop)
     }
 
-    /// Notes that none is connected to this control plane: it has just started.
+    /// Marks all data planes of this control plane as disconnected: it has just started.
     ///
     /// # Errors
     /// When the database cannot be written.

@@ -1,4 +1,4 @@
-//! Several rows at one revision: data planes see all of them at once, or none.
+//! Writes several rows at one revision: data planes apply all of them at once, or none.
 
 use uuid::Uuid;
 
@@ -6,8 +6,8 @@ use super::rows::{self, Table};
 use super::write::Write;
 use super::{Store, StoreError};
 
-/// An edit of several rows; dropped without [`Edit::commit`], it leaves nothing. The database is waited
-/// for by other writers of these rows until then, on SQLite by all writers.
+/// An edit of several rows; dropped without [`Edit::commit`], it leaves nothing. Until it ends, other writers
+/// of these rows wait for it; on SQLite, all writers do.
 pub struct Edit<'a>(Write<'a>);
 
 impl Store {
@@ -21,15 +21,16 @@ impl Store {
 }
 
 impl Edit<'_> {
-    /// Puts rows, new or in place of those with their ids. No id may be there twice.
+    /// Inserts rows, or replaces those with their ids; each id at most once.
     ///
     /// # Errors
-    /// When a name is taken, a row names what is not there, or the database fails. The edit is over then.
+    /// When a name is in use, a row names one that does not exist, or the database fails. The edit is over
+    /// then.
     pub async fn put<T: Table>(&mut self, rows: &[T::Model]) -> Result<(), StoreError> {
         rows::put::<T>(&mut self.0, rows, true).await
     }
 
-    /// Deletes a row, and answers whether there was one.
+    /// Deletes a row, and returns whether there was one.
     ///
     /// # Errors
     /// When other rows name it, or the database fails. The edit is over then.
@@ -37,10 +38,10 @@ impl Edit<'_> {
         rows::delete::<T>(&mut self.0, id).await
     }
 
-    /// Commits, and answers with the revision: the one before, if nothing was changed.
+    /// Commits, and returns the revision: the previous one, if nothing was changed.
     ///
     /// # Errors
-    /// When the database fails; nothing of the edit is there then, unless only its answer was lost.
+    /// When the database fails. Nothing of the edit is stored then, unless only the answer was lost.
     pub async fn commit(self) -> Result<u64, StoreError> {
         self.0.commit().await
     }

@@ -1,27 +1,28 @@
-//! What an error of the database says: about the request, about the connection, about a commit.
+//! Classifies errors of the database: what each means for the request, the connection and the commit.
 
 use sea_orm::sqlx::Error;
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::{DbErr, RuntimeErr};
 
-/// A code of SQLite without its extension, in the lowest byte.
+/// A mask for the primary code of SQLite, in the lowest byte.
 const SQLITE_PRIMARY: i32 = 0xff;
-/// Primary codes after which the same statement may succeed later: BUSY, LOCKED, READONLY (also of a file that was
-/// moved), INTERRUPT, IOERR, FULL, CANTOPEN.
+/// Primary codes after which the same statement may succeed later: BUSY, LOCKED, READONLY (also of a file
+/// that was moved), INTERRUPT, IOERR, FULL, CANTOPEN.
 const SQLITE_PASSING: [i32; 7] = [5, 6, 8, 9, 10, 13, 14];
-/// CONSTRAINT: the statement was refused, and the transaction is as it was.
+/// CONSTRAINT: the statement was rejected, and the transaction is as it was.
 const SQLITE_CONSTRAINT: i32 = 19;
-/// A failed sync of the file or of its folder: what was written may be found again after a crash.
+/// A failed sync of the file or of its folder: the written data may reappear after a crash.
 const SQLITE_FAILED_SYNCS: [i32; 2] = [1034, 1290];
 
 /// Beginnings of SQLSTATEs after which the same statement may succeed later: 08 (connection), 53 (no more
-/// connections, memory, disk), 57P0 (shutting down, starting up), 57014 (statement timeout), 55P03 (lock timeout),
-/// 25P0 (a transaction that was idle for too long), 40 (rolled back: deadlock, serialization), 58 (input and output).
+/// connections, memory, disk), 57P0 (shutting down, starting up), 57014 (statement timeout), 55P03 (lock
+/// timeout), 25P0 (a transaction that was idle for too long), 40 (rolled back: deadlock, serialization), 58
+/// (input and output).
 const POSTGRESQL_PASSING: [&str; 8] = ["08", "53", "57P0", "57014", "55P03", "25P0", "40", "58"];
-/// Classes of a statement that was refused for its values: data exception, integrity constraint.
+/// Classes of a statement that was rejected for its values: data exception, integrity constraint.
 const POSTGRESQL_REFUSALS: [&str; 2] = ["22", "23"];
 
-/// Whether the database refused the values of a statement, and the connection's state is known.
+/// Whether the database rejected the values of a statement, and the connection's state is known.
 pub(super) fn is_refusal(error: &Error) -> bool {
     let Error::Database(error) = error else { return false };
     match Code::of(&**error) {
@@ -31,7 +32,7 @@ pub(super) fn is_refusal(error: &Error) -> bool {
     }
 }
 
-/// Whether the database cannot be reached, or may do later what it did not do now.
+/// Whether the database cannot be reached, or may succeed later.
 pub(super) fn is_unavailable(error: &DbErr) -> bool {
     if matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_)) {
         return true;
@@ -56,7 +57,7 @@ pub(super) fn is_unavailable(error: &DbErr) -> bool {
     }
 }
 
-/// Whether a COMMIT that ended with this error is certain to have left nothing.
+/// Whether a COMMIT that ended with this error has certainly left nothing.
 pub(super) fn is_certain(error: &DbErr) -> bool {
     let Some(Error::Database(error)) = sqlx_error(error) else { return false };
     match Code::of(&**error) {

@@ -1,21 +1,22 @@
-//! The file of a SQLite database: who may read it, and whether it still is the one that was opened.
+//! The file of a SQLite database: restricts access to it, and checks that it is still the file that was
+//! opened.
 //!
-//! A program that holds a file open does not notice when somebody deletes or replaces it: it goes on writing into a
-//! file without a name, and all of it is gone when the program ends.
+//! A program that holds a file open does not notice when somebody deletes or replaces the file. It continues
+//! to write into a file without a name, and all of that is lost when the program ends.
 
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// What SQLite adds to the file's name for the files that it keeps beside it.
+/// The suffixes of the files that SQLite keeps beside the database.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
-/// Of these, the files that exist for as long as a connection is open.
+/// Those of them that exist for as long as a connection is open.
 const WHILE_OPEN: [&str; 2] = ["-wal", "-shm"];
 /// Read and write for the owner alone: the database holds private keys.
 const OWNER_ONLY: u32 = 0o600;
 
-/// The files of an open database, by which a replaced one is recognised.
+/// The files of an open database, to recognise a replaced one.
 #[derive(Debug)]
 pub(super) struct DatabaseFile {
     files: Vec<(PathBuf, Identity)>,
@@ -27,8 +28,8 @@ struct Identity {
     inode: u64,
 }
 
-/// Makes the folder of a database and its file, if they are missing, for the owner alone; takes the rights of others
-/// away from files that exist.
+/// Creates the folder and the file of a database, if they are missing, for the owner alone. Removes other
+/// users' access to existing files.
 pub(super) fn prepare(path: &Path) -> io::Result<()> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         make_folder(folder)?;
@@ -39,7 +40,7 @@ pub(super) fn prepare(path: &Path) -> io::Result<()> {
     BESIDE.iter().try_for_each(|suffix| tighten(&beside(path, suffix)))
 }
 
-/// Makes a folder for the owner alone, if it is missing.
+/// Creates a folder for the owner alone, if it is missing.
 pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
@@ -47,7 +48,7 @@ pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
 impl DatabaseFile {
     /// Notes which files are open now.
     pub(super) fn opened(path: &Path) -> io::Result<Self> {
-        // SQLite keeps them beside the file that a link leads to.
+        // SQLite keeps them beside the target of a symbolic link.
         let real = fs::canonicalize(path)?;
         let beside = WHILE_OPEN.iter().map(|suffix| beside(&real, suffix)).filter(|path| path.exists());
         let files = std::iter::once(path.to_owned()).chain(beside);
@@ -55,7 +56,7 @@ impl DatabaseFile {
         Ok(Self { files: files.collect::<io::Result<_>>()? })
     }
 
-    /// The reason why the files are not those that were opened; `None` when they are.
+    /// Returns why the files are not those that were opened; `None` when they are.
     pub(super) fn gone(&self) -> Option<String> {
         self.files.iter().find_map(|(path, opened)| {
             let what = match identity(path) {

@@ -1,4 +1,4 @@
-//! Reads the head, the change log, and all that is published.
+//! Reads the head, the change log, and all published entities.
 
 use bytes::Bytes;
 use sea_orm::{
@@ -14,18 +14,18 @@ use super::select::{self, Page};
 use super::write::ROWS;
 use super::{Store, StoreError, secrets, within};
 
-/// Rows of the log that are trimmed at a time.
+/// Rows of the log that one step of trimming deletes.
 const TRIMMED: u64 = ROWS as u64;
 
-/// Where the configuration stands.
+/// The head of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Which history this is.
+    /// The epoch of the revision.
     pub epoch: Uuid,
     /// The number of writes so far.
     pub revision: u64,
-    /// Made at random by the last write: a database that was put back to the past and written again has the
-    /// epoch, and may have the revision, but not the stamp. Nil before the first write.
+    /// The random id of the last write. A database that was restored to the past and written to again may
+    /// repeat epoch and revision, but not the commit token. Nil before the first write.
     pub commit_token: Uuid,
 }
 
@@ -34,20 +34,20 @@ pub struct Head {
 pub struct LoggedChange {
     /// The revision that it belongs to.
     pub revision: u64,
-    /// The stamp of that revision.
+    /// The commit token of that revision.
     pub commit_token: Uuid,
-    /// The stamp of the revision before.
+    /// The commit token of the revision before.
     pub previous: Uuid,
-    /// What was changed.
+    /// The key of the changed entity.
     pub key: Key,
     /// Its canonical bytes, or `None` when it was deleted, or when they are `superseded`.
     pub value: Option<Bytes>,
-    /// A later revision changed it too, and its bytes held a secret that the log does not keep.
+    /// Whether a later revision changed it too, and its bytes held a secret that the log does not keep.
     pub superseded: bool,
 }
 
 impl Store {
-    /// Where the configuration stands.
+    /// Returns the head.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -56,12 +56,12 @@ impl Store {
         within(head(self.database())).await
     }
 
-    /// The changes of the revisions after `from` up to and with `to`, in the order of commits.
+    /// Returns the changes of the revisions after `from` up to and with `to`, in the order of commits.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn changes(&self, from: u64, to: u64) -> Result<Vec<LoggedChange>, StoreError> {
-        // By pages: a revision may have 100,000 changes, and a row takes many times the memory of its bytes.
+        // In pages: a revision may have 100,000 changes, and a row needs many times the memory of its bytes.
         let (mut changes, mut after) = (Vec::new(), (from, i32::MAX));
         loop {
             let rows = within(log_page(after, to).all(self.database())).await?;
@@ -75,8 +75,8 @@ impl Store {
         }
     }
 
-    /// Begins another history in place of `epoch`: the database is found to have been put back to the past,
-    /// so that its next revisions would be taken for those of the same numbers that were before.
+    /// Replaces `epoch` by a new one: the database was restored to the past, so its next revisions would
+    /// repeat the numbers of earlier ones.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -85,13 +85,13 @@ impl Store {
         let _writer = self.turn().await?;
         let update = Entity::update_many()
             .col_expr(Column::Epoch, Expr::value(Uuid::new_v4()))
-            // Another control plane may have found it too.
+            // Another control plane may have noticed too.
             .filter(Column::Epoch.eq(epoch))
             .exec(self.database());
         within(update).await.map(drop)
     }
 
-    /// The stamp of a revision that the log still has.
+    /// Returns the commit token of a revision that the log still has.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -100,7 +100,7 @@ impl Store {
         Ok(within(first.one(self.database())).await?.map(|row| row.commit_token.unwrap_or_default()))
     }
 
-    /// The epoch that an operator has confirmed for the fleet.
+    /// Returns the epoch that an operator has confirmed for the data planes.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -109,7 +109,7 @@ impl Store {
         Ok(within(row).await?.and_then(|row| row.confirmed_epoch))
     }
 
-    /// Confirms `epoch` for the fleet, if it is the one that the database is in.
+    /// Confirms `epoch` for the data planes, if the database has this epoch.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -123,20 +123,21 @@ impl Store {
         within(update).await.map(drop)
     }
 
-    /// The first revision that the log still has in whole; `None` when it has none.
+    /// Returns the first revision that the log has completely; `None` when it has none.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn log_begins(&self) -> Result<Option<u64>, StoreError> {
         let first = within(first_change().one(self.database())).await?;
-        // Of a revision that is being trimmed, the first change goes first.
+        // Trimming a revision deletes its first change first.
         Ok(first.map(|row| row.revision.unsigned_abs() + u64::from(row.ordinal != 0)))
     }
 
-    /// Forgets the changes of `revision` and before; some rows at a time, so that writers need not wait for all.
+    /// Deletes the changes of `revision` and before, some rows at a time, so that writers need not wait for
+    /// all.
     ///
     /// # Errors
-    /// When the database cannot be written; some of them may be forgotten.
+    /// When the database cannot be written; some changes may have been deleted.
     pub async fn trim_log(&self, revision: u64) -> Result<(), StoreError> {
         use entity::config_change::{Column, Entity};
         loop {
@@ -152,7 +153,7 @@ impl Store {
         }
     }
 
-    /// The head, and the canonical bytes of every published entity at it.
+    /// Returns the head, and the canonical bytes of every published entity at it.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -188,7 +189,7 @@ fn first_change() -> Select<entity::config_change::Entity> {
     Entity::find().order_by_asc(Column::Revision).order_by_asc(Column::Ordinal)
 }
 
-/// The rows after a revision and an ordinal, up to and with the revision `to`.
+/// Selects the rows after a revision and an ordinal, up to and with the revision `to`.
 fn log_page((revision, ordinal): (u64, i32), to: u64) -> Select<entity::config_change::Entity> {
     use entity::config_change::{Column, Entity};
     let same = Column::Revision.eq(signed(revision)).and(Column::Ordinal.gt(ordinal));
@@ -201,7 +202,7 @@ fn log_page((revision, ordinal): (u64, i32), to: u64) -> Select<entity::config_c
         .limit(ROWS as u64)
 }
 
-/// Adds all of a table, by pages: rows take ten times the memory of the bytes that are made of them.
+/// Adds all entities of a table, in pages: rows need ten times the memory of their bytes.
 async fn publish<T: Table>(read: &Transaction, published: &mut Vec<(Key, Bytes)>) -> Result<(), StoreError> {
     let mut page = Page { size: ROWS as u64, after: None, tags: None };
     loop {
@@ -217,7 +218,7 @@ async fn publish<T: Table>(read: &Transaction, published: &mut Vec<(Key, Bytes)>
     }
 }
 
-/// Where the configuration stands, as this connection sees it.
+/// Reads the head on this connection.
 pub(super) async fn head(connection: &impl ConnectionTrait) -> Result<Head, DbErr> {
     let row = entity::config_head::Entity::find_by_id(1).one(connection).await?;
     let row = row.ok_or_else(no_head)?;

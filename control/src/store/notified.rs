@@ -1,7 +1,7 @@
-//! What other control planes on the same PostgreSQL say of their commits.
+//! Notifications from other control planes on the same PostgreSQL about their commits.
 //!
-//! It is a hint and no more: notifications are lost with the connection that they come on, so whoever
-//! follows the head polls as well.
+//! A notification is only a hint. Notifications are lost with their connection, so a follower of the head
+//! polls as well.
 
 use std::time::Duration;
 
@@ -14,27 +14,27 @@ use tracing::debug;
 use super::open::Address;
 use super::{DEADLINE, Store};
 
-/// The channel on which each commit tells who made it, and its revision.
+/// The channel on which each commit announces its process and its revision.
 const CHANNEL: &str = "gibbon_head";
 
-/// After so long a silence the server is asked whether it is there still: a network that was cut says nothing, and
-/// sqlx sets no TCP keepalive.
+/// Silence after which the connection to the server is probed: a network that was cut says nothing, and sqlx
+/// sets no TCP keepalive.
 const PROBE_AFTER: Duration = Duration::from_secs(10);
 /// Between two attempts to listen.
 const RETRY: Duration = Duration::from_secs(1);
 
 impl Store {
-    /// The revision that another control plane committed last, as far as was heard; zero when something may
-    /// have been missed. Changes with each.
+    /// Returns the last known revision of another control plane's commit; zero when a notification may have
+    /// been missed. Changes with each notification.
     pub fn notified(&self) -> watch::Receiver<u64> {
         self.shared.notified.subscribe()
     }
 
-    /// Listens, for as long as it is awaited; on SQLite there is nothing to hear.
+    /// Listens until its future is dropped. SQLite has no notifications.
     pub async fn listen(&self) {
         let Address::Postgres(options) = &self.shared.address else { return std::future::pending().await };
         loop {
-            // A connection that listens, or was cut while it did, is no one's for anything else.
+            // No other task may use a connection that listens, or on which listening was interrupted.
             let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(DEADLINE);
             let pool = pool.max_lifetime(None).idle_timeout(None).connect_lazy_with((**options).clone());
             if let Err(error) = self.listen_once(&pool).await {
@@ -49,13 +49,13 @@ impl Store {
         let mut listener = PgListener::connect_with(pool).await?;
         listener.listen(CHANNEL).await?;
         loop {
-            // It is safe to drop: what has been read of a message stays in the connection's buffer.
+            // The future is safe to drop: the bytes of a partial message stay in the connection's buffer.
             let Ok(notice) = timeout(PROBE_AFTER, listener.try_recv()).await else {
                 ask(&mut listener).await?;
                 continue;
             };
             let notice = notice?;
-            // The connection was lost, or this is from another version: something has changed.
+            // The connection was lost, or the message is from another version: something has changed.
             let (name, revision) = notice.as_ref().and_then(parse).unwrap_or_default();
             if name != self.shared.name {
                 self.shared.notified.send_replace(revision);
@@ -64,14 +64,14 @@ impl Store {
     }
 }
 
-/// Whether the server answers on this connection.
+/// Checks that the server answers on this connection.
 async fn ask(listener: &mut PgListener) -> Result<(), Error> {
     let answer = timeout(DEADLINE, sea_orm::sqlx::query("SELECT 1").execute(listener)).await;
     let silent = |_| Error::Io(std::io::Error::from(std::io::ErrorKind::TimedOut));
     answer.map_err(silent)?.map(drop)
 }
 
-/// What the head's update returns beside the head, and thereby tells who listens, once it is committed.
+/// The expression that sends a notification with the update of the head, once it is committed.
 pub(super) fn notice(name: &str) -> String {
     format!(", pg_notify('{CHANNEL}', '{name} ' || revision)")
 }

@@ -21,16 +21,17 @@ use super::{DEADLINE, Store, StoreParts};
 
 /// Connections to PostgreSQL; an Admin write holds one for the time of a commit.
 const CONNECTIONS: u32 = 16;
-/// Commits that wait to be followed; beyond, they are read back from the database.
+/// Commits that wait for followers; further ones are read from the database.
 const COMMITS: usize = 1024;
-/// A transaction whose control plane says nothing for this long is ended by PostgreSQL: it may hold the
-/// head, for which every other writer waits, and its machine may be gone without a word.
+/// PostgreSQL ends a transaction whose control plane is silent for this long. It may hold the head, for which
+/// every other writer waits, and its machine may have failed.
 const ABANDONED: &str = "15s";
-/// PostgreSQL ends a statement after this time, also when nobody waits for its answer any more: [`DEADLINE`].
+/// PostgreSQL ends a statement after this time, also when no client waits for the answer any more:
+/// [`DEADLINE`].
 const STATEMENT: &str = "5s";
-/// A connection that was used within this time is taken to be good.
+/// A connection that was used within this time is assumed to work.
 const RECENTLY_USED: Duration = Duration::from_secs(1);
-/// Names the lock under which control planes that start at the same time migrate one after the other.
+/// The lock that serializes the migrations of control planes that start at the same time.
 const MIGRATION_LOCK: i64 = 0x0067_6962_626f_6e01;
 
 /// The database cannot be opened.
@@ -41,23 +42,23 @@ pub enum OpenError {
     Url {
         /// The URL, without a password.
         url: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// It cannot be reached, or refuses.
+    /// The database cannot be reached, or rejects the connection.
     #[error("cannot open the database {url}: {source}")]
     Connect {
         /// Its URL, without a password.
         url: String,
-        /// What was said.
+        /// The error.
         source: Error,
     },
-    /// A SQLite file cannot be made, or its rights cannot be changed.
+    /// A SQLite file cannot be created, or its mode cannot be changed.
     #[error("cannot prepare the database file {path}: {source}")]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// The schema cannot be brought up to date.
@@ -65,12 +66,12 @@ pub enum OpenError {
     Migrate {
         /// Its URL, without a password.
         url: String,
-        /// What was said.
+        /// The error.
         source: DbErr,
     },
 }
 
-/// How the database is reached.
+/// The address of the database.
 #[derive(Clone, Debug)]
 pub(super) enum Address {
     Sqlite(SqliteConnectOptions),
@@ -89,7 +90,7 @@ impl Store {
     /// Connects to the database at `url` (`sqlite://…` or `postgres://…`).
     ///
     /// # Errors
-    /// When it cannot be reached or made.
+    /// When the database cannot be reached or created.
     pub async fn open(url: &str) -> Result<Self, OpenError> {
         let shown = || node::config::mask_secrets(url).into_owned();
         let address = Address::parse(url).map_err(|reason| OpenError::Url { url: shown(), reason })?;
@@ -132,7 +133,7 @@ impl Store {
             |source| OpenError::Migrate { url: node::config::mask_secrets(url).into_owned(), source };
         let pool = self.shared.address.for_migration();
         let migrated = migrate_all(&pool).await;
-        // Whatever state its connections are in, nobody else gets them.
+        // No other task gets these connections, whatever their state.
         pool.close().await;
         migrated.map_err(migrate)
     }
@@ -145,20 +146,20 @@ async fn migrate_all(pool: &Pool) -> Result<(), DbErr> {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        // All steps, or none: a step that stopped in the middle could never be repeated.
+        // All steps or none: a step that failed in the middle could never be repeated.
         let all = database.begin_with_options(options).await?;
         Migrator::up(&all, None).await?;
         return all.commit().await;
     }
     let alone = database.begin().await?;
-    // A lock of a transaction, so that it ends with this connection, however that ends.
+    // A transaction's lock, so that it ends with this connection, for whatever reason.
     alone.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")).await?;
     Migrator::up(&database, None).await?;
     alone.commit().await
 }
 
-/// A connection that runs nothing, so that nothing makes it fail: SQLite deletes the files beside the database with
-/// the last connection, and a later connection would make others.
+/// Opens a connection that runs nothing, so that nothing makes it fail. SQLite deletes the files beside the
+/// database with the last connection, and a later connection would create others.
 async fn hold_open(options: &SqliteConnectOptions) -> Result<SqliteConnection, Error> {
     let mut anchor = options.connect().await?;
     sea_orm::sqlx::query("SELECT count(*) FROM sqlite_master").execute(&mut anchor).await?;
@@ -177,7 +178,7 @@ impl Address {
         url.parse().map(|options| Self::Postgres(Box::new(postgres_options(options)))).map_err(reason)
     }
 
-    /// The file of a SQLite database that is not in memory.
+    /// Returns the file of a SQLite database that is not in memory.
     fn file(&self) -> Option<&Path> {
         match self {
             Self::Sqlite(options) => Some(options.get_filename()).filter(|path| !path.starts_with("file:")),
@@ -197,15 +198,15 @@ impl Address {
         })
     }
 
-    /// Connections whose statements may take as long as they need.
+    /// Opens connections whose statements may take as long as they need.
     fn for_migration(&self) -> Pool {
         match self {
-            // One: a step that uses another than its transaction's waits for it for ever.
+            // One: a step on another connection than its transaction's would wait for it for ever.
             Self::Sqlite(options) => {
                 let pool = pool_options::<Sqlite>().min_connections(0).max_connections(1);
                 Pool::Sqlite(pool.connect_lazy_with(options.clone()))
             }
-            // One that holds the lock, and one for the steps.
+            // One for the lock, and one for the steps.
             Self::Postgres(options) => {
                 let pool = pool_options::<Postgres>().min_connections(0).max_connections(2);
                 Pool::Postgres(pool.connect_lazy_with((**options).clone()))
@@ -219,8 +220,8 @@ fn pool_options<DB: Database>() -> PoolOptions<DB> {
         .max_connections(CONNECTIONS)
         .min_connections(1)
         .acquire_timeout(DEADLINE)
-        // After a restart of the server no request pays for a connection that it has forgotten, and none
-        // pays for a question that was answered a moment ago.
+        // After a restart of the server, no request fails on a stale connection. No request waits for a test
+        // of a connection that was used a moment ago.
         .test_before_acquire(false)
         .before_acquire(|connection: &mut DB::Connection, about| {
             Box::pin(async move {
@@ -230,7 +231,7 @@ fn pool_options<DB: Database>() -> PoolOptions<DB> {
                 Ok(true)
             })
         })
-        // What was queued when the connection was dropped is done after the ping: a rollback, at most.
+        // After a drop, the ping carries out a queued statement first: a rollback, at most.
         .after_release(|connection: &mut DB::Connection, _| {
             Box::pin(async move {
                 connection.ping().await?;
@@ -256,7 +257,7 @@ fn postgres_options(options: PgConnectOptions) -> PgConnectOptions {
     options.disable_statement_logging()
 }
 
-/// Whoever waits for longer has given up, so the server does too.
+/// Sets the server's timeouts: after them, no client waits any more.
 fn bounded(options: &PgConnectOptions) -> PgConnectOptions {
     options.clone().options([
         ("idle_in_transaction_session_timeout", ABANDONED),
@@ -265,8 +266,8 @@ fn bounded(options: &PgConnectOptions) -> PgConnectOptions {
     ])
 }
 
-/// A character that ends a URL's authority ends a password too, and the rest of it would be read, and shown, as
-/// something else: a port, a path, the name of a database.
+/// Checks a password. A character that ends a URL's authority also ends the password. The rest would be read,
+/// and shown, as something else: a port, a path, the name of a database.
 fn check_password(url: &str) -> Result<(), String> {
     let authority = url.find("://").map_or(0, |at| at + "://".len());
     let Some(end) = url[authority..].rfind('@') else { return Ok(()) };
@@ -281,7 +282,8 @@ fn check_password(url: &str) -> Result<(), String> {
     }
 }
 
-/// What is wrong with a URL. The library's messages name a part of the URL at most, and no part is a password here.
+/// Describes an error in a URL. The library's messages name a part of the URL at most, and no part is a
+/// password here.
 fn reason(error: Error) -> String {
     match error {
         Error::Configuration(source) => source.to_string(),

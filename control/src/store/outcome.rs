@@ -1,4 +1,4 @@
-//! What became of a commit: proven by reading it back, looked up when its answer was lost.
+//! Finds the outcome of a commit: reads it back, or looks it up when its answer was lost.
 
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 
@@ -7,12 +7,13 @@ use super::pool::Purpose;
 use super::{Store, StoreError, failure, late, within};
 use entity::config_change::{Column, Entity};
 
-/// Locks the head without moving it. On PostgreSQL it waits for the transaction whose answer was lost. On SQLite its
-/// commit is written over whatever a failed one has left in the log of the file.
+/// Locks the head without moving it. On PostgreSQL, it waits for the transaction whose answer was lost. On
+/// SQLite, its commit overwrites whatever a failed one has left in the file's log.
 const TOUCH_HEAD: &str = "UPDATE config_head SET revision = revision WHERE id = 1";
 
-/// Decides by the answer to COMMIT (`None` when it did not come in time), and by what the database holds, whether the
-/// write that made `head` is committed. Returns whether it was read back: until then no data plane may be sent it.
+/// Decides whether the write that made `head` is committed. It uses the answer to COMMIT (`None` when it
+/// timed out) and the contents of the database. Returns whether it was read back: before that, no data plane
+/// may get it.
 pub(super) async fn prove(
     store: &Store,
     head: Head,
@@ -26,18 +27,18 @@ pub(super) async fn prove(
     }
 }
 
-/// Reads a commit that was acknowledged, on another connection than it was made on.
+/// Reads an acknowledged commit back, on another connection than its own.
 async fn read_back(store: &Store, head: Head) -> Result<bool, StoreError> {
     store.file_in_place()?;
     match within(holds(store.database(), head)).await {
         Ok(true) => Ok(true),
         Ok(false) => Err(unknown("the database acknowledged it and does not hold it")),
-        // Acknowledged all the same: the publisher finds it when the database can be read again.
+        // It is acknowledged all the same: the publisher finds it when the database can be read again.
         Err(_) => Ok(false),
     }
 }
 
-/// Finds out about a commit whose answer was lost, or says that it could not.
+/// Looks up a commit whose answer was lost; fails if that is impossible.
 async fn look_up(store: &Store, head: Head, error: StoreError) -> Result<bool, StoreError> {
     let found = async {
         let transaction = within(store.database().begin(Purpose::Write)).await?;

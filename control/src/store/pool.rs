@@ -1,4 +1,4 @@
-//! The connections to the database, and what runs on them: single statements, and transactions.
+//! The connections to the database. They run single statements and transactions.
 
 use async_trait::async_trait;
 use sea_orm::sqlx::{PgPool, SqlitePool};
@@ -24,7 +24,7 @@ pub(super) struct Transaction {
     connection: Mutex<Connection>,
 }
 
-/// What a transaction is for.
+/// The purpose of a transaction.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Purpose {
     /// It sees one state of the database, however long it takes.
@@ -39,7 +39,7 @@ impl Pool {
         let sql = match (self, purpose) {
             // Every transaction of SQLite sees one state.
             (Self::Sqlite(_), Purpose::Read) => "BEGIN",
-            // Deferred, a transaction that read before it writes can only fail when another has written.
+            // A deferred transaction that reads before it writes fails if another has written meanwhile.
             (Self::Sqlite(_), Purpose::Write) => "BEGIN IMMEDIATE",
             (Self::Postgres(_), Purpose::Read) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
             (Self::Postgres(_), Purpose::Write) => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
@@ -49,7 +49,7 @@ impl Pool {
         Ok(Transaction { backend: self.get_database_backend(), connection: Mutex::new(connection) })
     }
 
-    /// The same connections for code that takes no others: migrations.
+    /// Returns the same connections for code that accepts no others: migrations.
     pub(super) fn for_migration(&self) -> DatabaseConnection {
         match self {
             Self::Sqlite(pool) => SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone()),
@@ -75,7 +75,7 @@ impl Pool {
 }
 
 impl Transaction {
-    /// Commits. After an error it is not known whether the database did.
+    /// Commits. After an error, the outcome is unknown.
     pub(super) async fn commit(self) -> Result<(), DbErr> {
         self.connection.into_inner().commit().await
     }

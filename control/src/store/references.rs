@@ -1,8 +1,9 @@
-//! What services name otherwise than by a foreign key of the database: their table is older than those of
-//! certificates, SQLite adds no foreign key to a table that is there, and none holds for a list.
+//! References of services that are no foreign keys of the database. Their table is older than that of
+//! certificates, SQLite adds no foreign key to an existing table, and a list can have none.
 //!
-//! As with a foreign key, who names a row locks it against its removal, and who removes it looks for names
-//! after that: of two writes at the same time, the second waits for the first and sees what it did.
+//! They work like foreign keys. A write that adds a reference locks the row against deletion, and a deletion
+//! then looks for references. Of two writes at the same time, the second waits for the first and sees its
+//! result.
 
 use sea_orm::sea_query::{Alias, Expr, ExprTrait};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
@@ -13,18 +14,18 @@ use super::write::Write;
 use super::{StoreError, within};
 use entity::{ca_certificate, certificate, service};
 
-/// That a row names one of another table.
+/// A reference from a row to a row of another table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reference {
     /// The field that names it.
     pub field: &'static str,
-    /// Of what kind it is.
+    /// The kind of the other row.
     pub kind: Kind,
-    /// Which one it is.
+    /// The id of the other row.
     pub id: Uuid,
 }
 
-/// What a service names.
+/// Returns the references of a service.
 pub(super) fn of_service(row: &service::Model) -> Vec<Reference> {
     let client = row.client_certificate.map(|id| ("client_certificate", Kind::CERTIFICATE, id));
     let listed = row.ca_certificates.as_ref().and_then(|list| list.as_array()).into_iter().flatten();
@@ -33,7 +34,7 @@ pub(super) fn of_service(row: &service::Model) -> Vec<Reference> {
     client.into_iter().chain(listed).map(|(field, kind, id)| Reference { field, kind, id }).collect()
 }
 
-/// That what rows name is there, and stays until the end of the write.
+/// Checks that the referenced rows exist, and locks them until the end of the write.
 pub(super) async fn exist(
     write: &Write<'_>,
     references: impl Iterator<Item = Reference>,
@@ -47,7 +48,7 @@ pub(super) async fn exist(
     Ok(())
 }
 
-/// That nothing names a row that was removed.
+/// Checks that no row references a deleted row.
 pub(super) async fn none_to(write: &Write<'_>, kind: Kind, id: Uuid) -> Result<(), StoreError> {
     let services = match kind {
         Kind::CERTIFICATE => service::Entity::find().filter(service::Column::ClientCertificate.eq(id)),

@@ -1,4 +1,4 @@
-//! Revocations: certificates that are not let in any more.
+//! Revocations: certificates that are not accepted any more.
 
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveValue::Set, EntityTrait, QueryOrder};
@@ -11,7 +11,7 @@ use entity::revocation::{ActiveModel, Column, Entity, Model};
 pub struct Revocations<'a>(pub(super) &'a Store);
 
 impl Revocations<'_> {
-    /// All of them, the oldest first.
+    /// Returns all revocations, the oldest first.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -20,7 +20,7 @@ impl Revocations<'_> {
         within(all.all(self.0.database())).await
     }
 
-    /// Adds one; of one that is there already, the reason is replaced.
+    /// Adds a revocation, or replaces the reason of an existing one.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -38,7 +38,7 @@ impl Revocations<'_> {
         within(insert.exec_without_returning(self.0.database())).await.map(drop)
     }
 
-    /// Takes one back, and answers whether it was there.
+    /// Deletes a revocation, and returns whether it existed.
     ///
     /// # Errors
     /// When the database cannot be written.

@@ -1,4 +1,4 @@
-//! What the tables of published entities have in common: read by id or name, list, put, delete.
+//! Operations that the tables of published entities share: read by id or name, list, put, delete.
 
 use std::marker::PhantomData;
 
@@ -29,38 +29,38 @@ pub trait Table:
         PrimaryKey: PrimaryKeyTrait<ValueType = Uuid>,
     >
 {
-    /// Of the entities.
+    /// The kind of the entities.
     const KIND: Kind;
     /// The collection's name.
     const COLLECTION: &'static str;
-    /// Its column of ids.
+    /// The column of ids.
     const ID: Self::Column;
-    /// Its column of names, if its rows have one.
+    /// The column of names, if the rows have one.
     const NAME: Option<Self::Column>;
 
-    /// The row's id.
+    /// Returns the row's id.
     fn id(row: &Self::Model) -> Uuid;
 
-    /// The row's list of tags.
+    /// Returns the row's list of tags.
     fn tags(row: &Self::Model) -> Option<&sea_orm::JsonValue>;
 
-    /// The canonical bytes of the entity.
+    /// Returns the canonical bytes of the entity.
     fn bytes(row: &Self::Model) -> Vec<u8>;
 
-    /// What the row names otherwise than by a foreign key of the database.
+    /// Returns the references that are no foreign keys of the database.
     fn references(_row: &Self::Model) -> Vec<Reference> {
         Vec::new()
     }
 
-    /// What it means that this row could not be put.
+    /// Converts the error that this row could not be put.
     fn not_put(row: &Self::Model, error: StoreError) -> StoreError;
 
-    /// Deletes what is for nothing without the row.
+    /// Deletes rows that have no use without this one.
     fn release(_write: &mut Write<'_>, _id: Uuid) -> impl Future<Output = Result<(), StoreError>> + Send {
         async { Ok(()) }
     }
 
-    /// What it means that a row could not be deleted.
+    /// Converts the error that a row could not be deleted.
     fn not_deleted(error: StoreError) -> StoreError {
         error
     }
@@ -91,7 +91,7 @@ impl<'a, T: Table> Rows<'a, T> {
         self.store
     }
 
-    /// One row.
+    /// Returns one row.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -106,7 +106,7 @@ impl<'a, T: Table> Rows<'a, T> {
         within(select.one(self.store.database())).await
     }
 
-    /// A page of rows.
+    /// Returns a page of rows.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -114,27 +114,27 @@ impl<'a, T: Table> Rows<'a, T> {
         select::list(T::find(), T::ID, page, self.store.database()).await
     }
 
-    /// Puts a new row.
+    /// Inserts a row.
     ///
     /// # Errors
-    /// When its id or its name is taken, it names what is not there, or the database fails.
+    /// When its id or its name is in use, it names a row that does not exist, or the database fails.
     pub async fn insert(&self, row: T::Model) -> Result<Written<T::Model>, StoreError> {
         self.put(row, false).await
     }
 
-    /// Puts a row, new or in place of the one with its id.
+    /// Inserts a row, or replaces the one with its id.
     ///
     /// # Errors
-    /// When its name is taken, it names what is not there, or the database fails.
+    /// When its name is in use, it names a row that does not exist, or the database fails.
     pub async fn upsert(&self, row: T::Model) -> Result<Written<T::Model>, StoreError> {
         self.put(row, true).await
     }
 
-    /// Puts a row in place of `before`, as it was read. One that says nothing new makes no revision: tools
-    /// that write what they want to be there, again and again, do not move the head.
+    /// Replaces `before`, as it was read, by a row. An equal row makes no revision: tools that write the
+    /// desired state again and again do not move the head.
     ///
     /// # Errors
-    /// When it is not as it was read any more; else as of [`Rows::upsert`].
+    /// When the row has changed since it was read; else the same as for [`Rows::upsert`].
     pub async fn replace(&self, before: &T::Model, row: T::Model) -> Result<Written<T::Model>, StoreError> {
         let mut write = self.store.write().await?;
         unchanged::<T>(&write, before).await?;
@@ -145,7 +145,7 @@ impl<'a, T: Table> Rows<'a, T> {
         Ok(Written { revision: write.commit().await?, row })
     }
 
-    /// Deletes a row and answers with the revision; `None` when there was none.
+    /// Deletes a row and returns the revision; `None` when there was none.
     ///
     /// # Errors
     /// When other rows name it, or the database fails.
@@ -165,7 +165,7 @@ impl<'a, T: Table> Rows<'a, T> {
 }
 
 impl<T: Child> Rows<'_, T> {
-    /// A page of the rows that belong to one of another table.
+    /// Returns a page of the rows that belong to a row of another table.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -173,11 +173,11 @@ impl<T: Child> Rows<'_, T> {
         select::list(T::find().filter(T::PARENT.eq(parent)), T::ID, page, self.store.database()).await
     }
 
-    /// Puts a new row of another table, and `row`, which belongs to it, in place of `before`: both at one
+    /// Inserts a row of another table, and replaces `before` by `row`, which belongs to it: both at one
     /// revision, or neither.
     ///
     /// # Errors
-    /// As of [`Rows::insert`] for the one and of [`Rows::replace`] for the other.
+    /// The same as for [`Rows::insert`] and [`Rows::replace`].
     pub async fn replace_under<P: Table>(
         &self,
         parent: P::Model,
@@ -192,7 +192,7 @@ impl<T: Child> Rows<'_, T> {
     }
 }
 
-/// Puts rows, new or, if `replace`, in place of those with their ids.
+/// Inserts rows, or, if `replace`, replaces those with their ids.
 pub(super) async fn put<T: Table>(
     write: &mut Write<'_>,
     rows: &[T::Model],
@@ -200,7 +200,7 @@ pub(super) async fn put<T: Table>(
 ) -> Result<(), StoreError> {
     references::exist(write, rows.iter().flat_map(T::references)).await?;
     for some in rows.chunks(ROWS) {
-        // Every value is set, also those that a conversion would call unchanged.
+        // Sets every value, also those that a conversion would count as unchanged.
         let insert = T::insert_many(some.iter().map(|row| row.clone().into_active_model().reset_all()));
         let insert = if replace { insert.on_conflict(replacing::<T>()) } else { insert };
         within(insert.exec_without_returning(write.rows())).await.map_err(|error| match some {
@@ -217,7 +217,7 @@ pub(super) async fn put<T: Table>(
     Ok(())
 }
 
-/// Deletes a row, and answers whether there was one.
+/// Deletes a row, and returns whether there was one.
 pub(super) async fn delete<T: Table>(write: &mut Write<'_>, id: Uuid) -> Result<bool, StoreError> {
     T::release(write, id).await?;
     let deleted = within(T::delete_by_id(id).exec(write.rows())).await.map_err(T::not_deleted)?;
@@ -230,14 +230,14 @@ pub(super) async fn delete<T: Table>(write: &mut Write<'_>, id: Uuid) -> Result<
     Ok(true)
 }
 
-/// That a row is as it was read, and stays so until the end of the write: another control plane may have
-/// changed it, or deleted it.
+/// Checks that a row is as it was read, and locks it until the end of the write. Another control plane may
+/// have changed or deleted it.
 pub(super) async fn unchanged<T: Table>(write: &Write<'_>, before: &T::Model) -> Result<(), StoreError> {
     let now = within(T::find_by_id(T::id(before)).lock_exclusive().one(write.rows())).await?;
     if now.as_ref() == Some(before) { Ok(()) } else { Err(StoreError::Changed) }
 }
 
-/// Whether two rows differ in nothing but when they were written.
+/// Whether two rows differ only in the time of their writing.
 pub(super) fn says_the_same<T: Table>(one: &T::Model, other: &T::Model) -> bool {
     let mut columns = T::Column::iter().filter(|column| column.as_str() != "updated_at");
     columns.all(|column| one.get(column) == other.get(column))

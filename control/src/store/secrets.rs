@@ -1,9 +1,9 @@
 //! Secrets in the change log: only the newest change of an entity keeps them.
 //!
-//! Every delta leads to the head, and of several changes of one entity the last counts. So nobody needs the bytes of
-//! a change that a later one supersedes; only that there was a change, since revisions have no gap. They are blanked
-//! in the transaction that supersedes them. A reader of the log that meets a blanked change without its successor has
-//! read an older head: it reads the configuration itself instead.
+//! Every delta goes up to the head, and of several changes of one entity the last counts. So a superseded
+//! change is still needed, since revisions have no gap, but its bytes are not. The transaction that
+//! supersedes a change blanks its bytes. A reader that meets a blanked change without its successor has read
+//! an older head: it reads the configuration itself instead.
 
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
@@ -17,7 +17,8 @@ use entity::config_change::{Column, Entity};
 /// The operation of a change that was blanked.
 pub(super) const SUPERSEDED: i16 = 3;
 
-/// Kinds whose bytes hold a secret. A new one also needs an index of its changes: see the migration of these.
+/// Kinds whose bytes hold a secret. A new one also needs an index of its changes: see the migration for the
+/// present ones.
 const SECRET: [Kind; 1] = [Kind::CERTIFICATE];
 
 /// Blanks the changes that these supersede.
@@ -41,7 +42,7 @@ async fn blank(rows: &impl ConnectionTrait, kind: Kind, ids: &[Uuid], before: u6
         .col_expr(Column::Op, Expr::value(SUPERSEDED))
         .col_expr(Column::Bytes, Expr::value(Vec::<u8>::new()))
         .col_expr(Column::Hash, Expr::value(Vec::<u8>::new()))
-        // Spelled out, so that the index is used, which holds this kind alone.
+        // A literal, so that the database uses the index, which holds this kind alone.
         .filter(Expr::col(Column::Kind).eq(Expr::cust(kind.0.to_string())))
         .filter(Column::Id.is_in(ids.iter().copied()))
         .filter(Column::Revision.lt(signed(before)))

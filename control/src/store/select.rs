@@ -1,4 +1,4 @@
-//! Which rows are meant: one by id or name, or a page of a list.
+//! Selects rows: one by id or name, or a page of a list.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ pub enum Selector {
     Name(String),
 }
 
-/// Which tags a listed row must have.
+/// The tags that a listed row must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tags {
     /// All of these.
@@ -31,11 +31,11 @@ pub enum Tags {
 /// A page of a list; rows come in the order of their ids.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// The most rows.
+    /// The maximum number of rows.
     pub size: u64,
-    /// The last row of the page before.
+    /// The last row of the previous page.
     pub after: Option<Uuid>,
-    /// Which tags a row must have.
+    /// The tags that a row must have.
     pub tags: Option<Tags>,
 }
 
@@ -44,12 +44,12 @@ pub struct Page {
 pub struct Listed<T> {
     /// The rows.
     pub rows: Vec<T>,
-    /// What the next page begins after; `None` when this is the last.
+    /// The id that the next page begins after; `None` when this is the last.
     pub next: Option<Uuid>,
 }
 
 impl Selector {
-    /// An id, if it looks like one, else a name.
+    /// Parses an id, or else a name.
     pub fn parse(text: &str) -> Self {
         match Uuid::try_parse(text) {
             Ok(id) if text.len() == 36 => Self::Id(id),
@@ -58,7 +58,7 @@ impl Selector {
     }
 }
 
-/// The rows of `select` that are on the page.
+/// Returns the rows of `select` that are on the page.
 pub(super) async fn list<E, C>(
     select: Select<E>,
     id: C,
@@ -85,7 +85,7 @@ where
     Ok(Listed { rows, next: last })
 }
 
-/// The ids of what has the tags: one look-up in the index of tags, however many they are.
+/// Selects the ids with the tags: one look-up in the index of tags, however many tags there are.
 fn tagged(tags: &Tags) -> SelectStatement {
     let (Tags::All(names) | Tags::Any(names)) = tags;
     let names: BTreeSet<&String> = names.iter().collect();

@@ -16,7 +16,7 @@ use entity::tag::{ActiveModel, Column, Entity, Model};
 pub struct TagRows<'a>(pub(super) &'a Store);
 
 impl TagRows<'_> {
-    /// At most `size` rows after `after` (a tag and a row's id), of one tag or of all.
+    /// Returns at most `size` rows after `after` (a tag and a row's id), of one tag or of all.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -38,7 +38,7 @@ impl TagRows<'_> {
     }
 }
 
-/// The tag rows that an entity's list of tags asks for.
+/// Builds the tag rows for an entity's list of tags.
 pub(super) fn of(id: Uuid, collection: &str, names: Option<&JsonValue>) -> Vec<ActiveModel> {
     let names = names.and_then(JsonValue::as_array).into_iter().flatten().filter_map(JsonValue::as_str);
     names
@@ -50,7 +50,7 @@ pub(super) fn of(id: Uuid, collection: &str, names: Option<&JsonValue>) -> Vec<A
         .collect()
 }
 
-/// Makes tag rows.
+/// Inserts tag rows.
 pub(super) async fn insert(rows: &impl ConnectionTrait, tags: Vec<ActiveModel>) -> Result<(), DbErr> {
     for some in tags.chunks(ROWS) {
         Entity::insert_many(some.to_vec()).exec_without_returning(rows).await?;
@@ -58,7 +58,7 @@ pub(super) async fn insert(rows: &impl ConnectionTrait, tags: Vec<ActiveModel>) 
     Ok(())
 }
 
-/// Forgets the tag rows of these entities.
+/// Deletes the tag rows of these entities.
 pub(super) async fn delete(rows: &impl ConnectionTrait, ids: Vec<Uuid>) -> Result<(), DbErr> {
     Entity::delete_many().filter(Column::EntityId.is_in(ids)).exec(rows).await.map(drop)
 }

@@ -1,4 +1,4 @@
-//! One write: a transaction that ends with the head and the change log.
+//! A write: a transaction that ends with the head and the change log.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::log::{self, Head, LoggedChange};
 use super::pool::{Purpose, Transaction};
 use super::{DEADLINE, Store, StoreError, notified, outcome, secrets, within};
 
-/// Rows of one statement: SQLite binds 32,766 values at most, and no table has more than 30 columns.
+/// Rows of one statement: SQLite binds at most 32,766 values, and no table has more than 30 columns.
 pub(super) const ROWS: usize = 1000;
 
 /// A row that was written, and the revision that the write made.
@@ -24,16 +24,16 @@ pub struct Written<T> {
     pub revision: u64,
 }
 
-/// What one write of this process has done.
+/// The result of one write of this process.
 #[derive(Clone, Debug)]
 pub struct Commit {
     /// The head that it made.
     pub head: Head,
-    /// Its changes, in their order; at least one.
+    /// The changes, in their order; at least one.
     pub changes: Arc<[LoggedChange]>,
 }
 
-/// A write under way; dropped without [`Write::commit`], it leaves nothing.
+/// A write in progress; dropped without [`Write::commit`], it leaves nothing.
 pub struct Write<'a> {
     store: &'a Store,
     transaction: Transaction,
@@ -54,8 +54,8 @@ impl Store {
         Ok(Write { store: self, transaction, changes: Vec::new(), _writer: writer })
     }
 
-    /// Waits until no other write of this process is under way, if the database takes one at a time: as long as
-    /// one write may take, or all of a long queue would wait for the sum of theirs.
+    /// Waits until no other write of this process is in progress, if the database allows one at a time. The
+    /// timeout is that of one write: otherwise a long queue would wait for the sum of its timeouts.
     pub(super) async fn turn(&self) -> Result<Option<MutexGuard<'_, ()>>, StoreError> {
         if self.database().get_database_backend() != DatabaseBackend::Sqlite {
             return Ok(None);
@@ -68,7 +68,7 @@ impl Store {
 }
 
 impl Write<'_> {
-    /// Where the rows of this write go.
+    /// Returns the transaction for the rows of this write.
     pub(super) const fn rows(&self) -> &Transaction {
         &self.transaction
     }
@@ -83,8 +83,8 @@ impl Write<'_> {
         self.changes.push((key, None));
     }
 
-    /// Moves the head, writes the change log, commits, and hands the changes to those who follow this process's
-    /// commits, once they were read back. A write that changed nothing makes no revision.
+    /// Moves the head, writes the change log, commits, and reads the changes back. Then sends them to the
+    /// followers of this process's commits. A write that changed nothing makes no revision.
     pub(super) async fn commit(self) -> Result<u64, StoreError> {
         if self.changes.is_empty() {
             return Ok(within(log::head(&self.transaction)).await?.revision);
@@ -109,16 +109,16 @@ impl Write<'_> {
         within(secrets::blank_superseded(&self.transaction, &changes)).await?;
         let answer = tokio::time::timeout(DEADLINE, self.transaction.commit()).await.ok();
         if outcome::prove(self.store, head, answer).await? {
-            // An error says that nobody follows.
+            // An error means that there is no follower.
             self.store.shared.commits.send(Commit { head, changes }).ok();
         }
         Ok(revision)
     }
 }
 
-/// The head that this write makes, and the stamp of the one before. The update waits for the row's lock until
-/// the write before has committed: that is what makes the order of revisions the order of commits. Other
-/// control planes on the database hear of it with the commit.
+/// Moves the head, and returns it with the previous commit token. The update waits for the row's lock until
+/// the previous write has committed: so the order of revisions is the order of commits. Other control planes
+/// on the database receive a notification with the commit.
 async fn move_head(transaction: &Transaction, name: &str) -> Result<(Head, Uuid), sea_orm::DbErr> {
     let backend = transaction.get_database_backend();
     let mut sql =

@@ -1,4 +1,4 @@
-//! Who may use the Admin API, and what one client can take from the others.
+//! Access to the Admin API, and the resources that one client can take from the others.
 
 mod bounds;
 mod browser;
@@ -23,7 +23,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// With these keys set, and running.
+    /// Starts it with these keys set.
     async fn start(keys: &[(&str, &str)]) -> Self {
         let mut stage = Self::new();
         keys.iter().for_each(|(key, value)| stage.control.node.set(key, value));
@@ -37,7 +37,7 @@ impl Stage {
         Self { control, folder }
     }
 
-    /// Makes the file of tokens hold these.
+    /// Writes these lines to the token file.
     fn write_tokens(&self, tokens: &[&NewToken]) {
         let lines: Vec<_> = tokens.iter().map(|token| token.line.as_str()).collect();
         replace(&self.folder.path().join("tokens"), &lines.join("\n"));
@@ -70,7 +70,7 @@ fn token(name: &str, role: TokenRole) -> NewToken {
     create(name, role).unwrap()
 }
 
-/// As `mv` does: a reader sees the old file or the new one.
+/// Replaces a file as `mv` does: a reader sees the old file or the new one.
 fn replace(path: &Path, text: &str) {
     let temporary = path.with_extension("temporary");
     std::fs::write(&temporary, text).unwrap();

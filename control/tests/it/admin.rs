@@ -59,7 +59,7 @@ impl Admin {
         self.client.delete(target).await.unwrap()
     }
 
-    /// The revision that is published, once it is at least this one.
+    /// Returns the published revision, once it is at least this one.
     async fn published(&self, least: u64) -> u64 {
         testkit::wait::eventually(testkit::plane::DEADLINE, || async {
             let config = self.client.get("/clustering/config").await.map_err(|error| format!("{error:#}"))?;
@@ -74,12 +74,12 @@ impl Admin {
     }
 }
 
-/// The revision that a write has made.
+/// Returns the revision of a write.
 fn revision(response: &Response) -> u64 {
     response.header("gibbon-revision").expect("a write tells its revision").parse().unwrap()
 }
 
-/// Each test on both databases.
+/// Runs each test on both databases.
 macro_rules! on_both_databases {
     ($($test:ident),+ $(,)?) => {
         mod sqlite {

@@ -32,7 +32,7 @@ async fn tell(database: Database) {
     assert_eq!(names(&admin, "/services/orders/routes").await, ["list", "orders"]);
     assert_eq!(names(&admin, "/snis").await, ["*.a.example", "a.example"]);
 
-    // The key is not shown, so that decK writes the certificate again: that makes no revision.
+    // The key is hidden, so decK writes the certificate again: that makes no revision.
     let again = deck.run(&["sync", "--state", state]).await;
     assert!(again.contains("Created: 0") && again.contains("Deleted: 0"), "{again}");
     assert_eq!(revision(&admin).await, synced);
@@ -80,7 +80,7 @@ async fn token_is_needed_and_enough() {
     control.node.stop().await;
 }
 
-/// Two routes of a service and one of none, a certificate for two names, an authority.
+/// Two routes of a service and one without, a certificate for two names, an authority.
 fn state_file(folder: &Path) -> PathBuf {
     let (pair, authority) =
         (certs::server(folder, "a", &["a.example", "*.a.example"]), Authority::new(folder, "authority"));
@@ -123,7 +123,7 @@ struct Deck<'a> {
 }
 
 impl Deck<'_> {
-    /// What it says; it must end well.
+    /// Returns its output; it must succeed.
     async fn run(&self, arguments: &[&str]) -> String {
         let output = self.output(arguments).await;
         let said = [output.stdout, output.stderr].concat();
@@ -134,7 +134,7 @@ impl Deck<'_> {
 
     async fn output(&self, arguments: &[&str]) -> std::process::Output {
         let mut deck = Command::new("deck");
-        // It looks there for a configuration of its own.
+        // decK looks there for a configuration of its own.
         deck.env("HOME", self.folder).args(["--kong-addr", &self.url]).args(arguments).kill_on_drop(true);
         if let Some(headers) = &self.headers {
             deck.args(["--headers", headers]);

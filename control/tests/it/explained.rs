@@ -1,4 +1,4 @@
-//! A data plane treats each request as `/routes/match` has said that it would.
+//! A data plane handles each request as `/routes/match` has predicted.
 
 use serde_json::{Value, json};
 use testkit::certs;
@@ -9,7 +9,7 @@ use testkit::plane::{Database, Planes};
 use testkit::ports;
 use uuid::Uuid;
 
-/// Each has a service of its own; those of equal priority are told apart by their age, and by their id.
+/// Each route has a service of its own. Among those of equal priority, the age decides, then the id.
 fn routes() -> Vec<Value> {
     vec![
         json!({ "name": "all", "paths": ["/"], "strip_path": false }),
@@ -44,7 +44,7 @@ const PATHS: [&str; 9] =
     ["/", "/a/b/c?q=%2e", "/a//b", "/%61/../a/b/", "/ab", "/a/12/x/y", "/a/12", "/tls/x", "/moved?x#y"];
 const HEADERS: [&[(&str, &str)]; 3] = [&[], &[("X-V", "2"), ("x-w", "Y")], &[("x-v", "31")]];
 
-/// The answer names the other readings of a path, and the data plane refuses the request.
+/// The answer names the other readings of a path, and the data plane rejects the request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ambiguous_path_is_explained_and_refused() {
     let planes = configured(Planes::start(Database::Sqlite).await).await;
@@ -146,7 +146,7 @@ async fn a_data_plane_refuses_what_was_refused() {
     stop(planes).await;
 }
 
-/// With the routes above live, and an origin that answers with the URL that it was asked for.
+/// Runs a test with the routes above live, and an origin that answers with the requested URL.
 async fn configured(planes: Planes) -> Planes {
     let admin = planes.control.admin();
     let own = planes.origin.url();
@@ -166,7 +166,7 @@ async fn configured(planes: Planes) -> Planes {
     planes
 }
 
-/// The URL that was asked for upstream, or the status that the data plane answered with by itself.
+/// Returns the URL that the origin received, or the status with which the data plane answered by itself.
 fn done(response: &Response) -> Value {
     match response.header("x-kong-upstream-latency") {
         Some(_) => Value::from(response.text()),

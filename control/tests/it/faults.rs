@@ -1,8 +1,8 @@
-//! What fails around the two programs, and what must hold all the same: processes killed at any moment,
-//! databases that restart or are put back, nodes that freeze, networks that part.
+//! Faults around the two programs, and the guarantees that hold all the same. Processes are killed at any
+//! moment, databases restart or are restored, nodes freeze, and networks are cut.
 //!
-//! Counts are small, so that all of it takes a minute; environment variables set them to what a release
-//! asks for.
+//! Counts are small, so that all of it takes a minute; environment variables set them to the values for a
+//! release.
 
 mod disk;
 mod down;
@@ -24,7 +24,7 @@ use testkit::wait;
 
 use traffic::Traffic;
 
-/// What the environment says under this name, as a count of rounds or of seconds.
+/// Reads a count of rounds or of seconds from this environment variable.
 fn count(name: &str, default: u32) -> u32 {
     let given = std::env::var(name).ok();
     given.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
@@ -34,12 +34,12 @@ fn seconds(name: &str, default: u32) -> Duration {
     Duration::from_secs(count(name, default).into())
 }
 
-/// Waits until a data plane holds what a control plane publishes, and answers with the revision.
+/// Waits until a data plane holds the published configuration of a control plane, and returns the revision.
 async fn in_sync(control: &Control, gateway: &Gateway) -> u64 {
     in_sync_at(control, gateway, 0).await
 }
 
-/// [`in_sync`] at this revision or a later one: of commits of others a control plane hears a little later.
+/// [`in_sync`] at this revision or a later one: a control plane learns of others' commits a little later.
 async fn in_sync_at(control: &Control, gateway: &Gateway, revision: u64) -> u64 {
     let (admin, status) = (control.admin(), gateway.node.status());
     wait::eventually(DEADLINE, || async {
@@ -54,7 +54,7 @@ async fn in_sync_at(control: &Control, gateway: &Gateway, revision: u64) -> u64 
     .await
 }
 
-/// How many snapshots a control plane has encoded since its start.
+/// Returns the number of snapshots that a control plane has encoded since its start.
 async fn snapshots(control: &Control) -> f64 {
     control.node.count(r#"gibbon_updates_encoded_total{kind="snapshot"}"#).await
 }

@@ -1,11 +1,11 @@
-//! What both programs cost while nothing happens. `GIBBON_TEST_IDLE_SECONDS` says for how long: 3900 outlasts
-//! an hour of one connection, after which both once spun.
+//! The cost of both programs while nothing happens. `GIBBON_TEST_IDLE_SECONDS` sets the duration: 3900
+//! exceeds an hour of one connection, after which both once spun.
 
 use std::time::Duration;
 
 use testkit::plane::{Database, Node, Planes};
 
-/// The greatest part of one core.
+/// The maximum share of one core.
 const MOST: f64 = 0.005;
 /// The kernel counts in ticks of 10 ms, and a window may begin and end within one.
 const TICKS: u64 = 5;
@@ -22,7 +22,7 @@ async fn idle_programs_take_under_half_a_percent_of_a_core() {
     planes.control.node.start().await;
     planes.gateway.node.start().await;
     planes.serve("/").await;
-    // What the start leaves to be done is not idling.
+    // The work that the start leaves behind is not idling.
     tokio::time::sleep(Duration::from_secs(2)).await;
     while !left.is_zero() {
         let window = left.min(WINDOW);
@@ -44,7 +44,7 @@ async fn idle_programs_take_under_half_a_percent_of_a_core() {
     planes.control.node.stop().await;
 }
 
-/// User and system time so far, of all threads, in ticks.
+/// Returns the user and system time so far, of all threads, in ticks.
 fn ticks(node: &Node) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", node.pid())).unwrap();
     // The name, which may hold blanks, ends with the last bracket; then field 3 follows (proc(5)).

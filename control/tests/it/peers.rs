@@ -1,4 +1,4 @@
-//! Data planes on slow lines, two with one node id, and none that says who it is.
+//! Data planes on slow lines, two with one node id, and connections that send no hello.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use uuid::Uuid;
 /// 256 kbit/s: a frame takes 8 s.
 const SLOW: u64 = 32_000;
 const HEARTBEAT: &str = "3s";
-/// With these a snapshot has 400 kB, compressed.
+/// With these routes a snapshot has 400 kB, compressed.
 const ROUTES: u32 = 200;
 const PATHS: usize = 100;
 const SILENT: usize = 600;

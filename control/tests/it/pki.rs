@@ -1,4 +1,4 @@
-//! The commands `gibbon-control pki …`: what they make, refuse and say.
+//! The commands `gibbon-control pki …`: the files that they make, their refusals and their output.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -23,7 +23,7 @@ pub(crate) fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)])
         .unwrap()
 }
 
-/// As [`run`], of a command that must succeed; what it printed.
+/// As [`run`], for a command that must succeed; returns its output.
 #[track_caller]
 pub(crate) fn say(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> String {
     let output = run(folder, arguments, variables);
@@ -85,7 +85,7 @@ fn renewing_keeps_the_node_and_its_key_unless_told_otherwise() {
     assert!(second.not_after > first.not_after && second.serial != first.serial);
     assert_eq!(fs::read(&key).unwrap(), first_key);
 
-    // The key may be on the node only; and a new one is made when asked for.
+    // The key may be on the node only; a new one is made when requested.
     fs::remove_file(&key).unwrap();
     say(folder, &["renew", "pki/edge.crt"], &[]);
     assert!(!key.exists());

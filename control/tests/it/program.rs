@@ -1,4 +1,4 @@
-//! The program: what it does with bad configuration, and with what is not there.
+//! The program with a bad configuration, and without the things that it needs.
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -144,7 +144,7 @@ fn closed_pipe_is_no_panic() {
         (&["pki", "show", &name], 0),
         (&["--help"], 0),
         (&["--version"], 0),
-        // Nobody has seen it, and it cannot be had again.
+        // Nobody has seen it, and it cannot be printed again.
         (&token, 69),
         (&into_file, 69),
     ] {

@@ -1,4 +1,4 @@
-//! What the publisher leads data planes to, and by which updates.
+//! The updates that the publisher sends, and where they bring data planes.
 
 use control::metrics::Metrics;
 use control::publish::{Publisher, Settings};
@@ -11,8 +11,8 @@ use crate::store::service;
 
 const WRITES: u128 = 300;
 
-/// A control plane has just started: nothing of the log is in memory, and everybody comes back at once, from
-/// different revisions, while writes go on.
+/// A control plane has just started, and memory holds nothing of the log. All data planes reconnect at once,
+/// from different revisions, while writes continue.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn data_planes_that_come_back_at_once_are_led_on_by_deltas() {
     let folder = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use testkit::certs::{self, Authority};
 use testkit::http::{Client, Request};
 use testkit::plane::{Database, Planes};
 
-/// The write is done, and the data plane has made it live.
+/// The write succeeds, and the data plane has applied it.
 async fn applied(admin: &Client, method: &str, target: &str, body: &Value) -> Value {
     let request = Request::new(method, &format!("{target}?wait=applied")).json(body);
     let answer = admin.send(&request).await.unwrap();

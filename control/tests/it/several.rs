@@ -23,7 +23,7 @@ impl Stage {
         stage
     }
 
-    /// Waits until the first control plane shows so many data planes as connected.
+    /// Waits until the first control plane shows this many data planes as connected.
     async fn wait_connected(&self, count: usize) {
         wait::eventually(DEADLINE, || async {
             let rows = self.planes.control.admin().get("/clustering/data-planes").await?.json();
@@ -35,7 +35,7 @@ impl Stage {
         .await;
     }
 
-    /// Makes a route through a control plane, waiting for all data planes.
+    /// Creates a route through a control plane, and waits for all data planes.
     async fn route(&self, control: &Control, path: &str) -> Option<String> {
         let body = json!({ "name": path.trim_start_matches('/'), "paths": [path] });
         let target = "/services/shared/routes?wait=applied&timeout=20";
@@ -56,14 +56,14 @@ async fn a_write_through_one_is_live_at_the_data_planes_of_the_other() {
         stage.of_second.proxy().get(&path).await.unwrap().expect(200);
     }
 
-    // A control plane that is gone without a word: its data plane is not waited for for ever.
+    // A control plane that vanished: its data plane is not waited for for ever.
     stage.second.node.kill9();
     stage.wait_connected(1).await;
     assert_eq!(stage.route(&stage.planes.control, "/alone").await.as_deref(), Some("true"));
     stage.planes.gateway.node.stop().await;
 }
 
-/// The one that it left shows it where it is, and does not say that it is gone.
+/// The previous control plane shows the data plane under its new one, and does not report it as disconnected.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_data_plane_that_moved_is_shown_where_it_is() {
     let mut stage = Stage::start().await;
@@ -78,7 +78,7 @@ async fn a_data_plane_that_moved_is_shown_where_it_is() {
     for control in [&stage.planes.control, &stage.second] {
         shown_at(control, &id, &second).await;
     }
-    // The one that it left has written what it knows.
+    // The previous control plane has written its record.
     let left = &stage.planes.control.node;
     wait::eventually(DEADLINE, || async {
         let connected = left.metric("gibbon_data_planes_connected").await;

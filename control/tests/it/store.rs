@@ -1,5 +1,4 @@
-//! The store on both databases: every write moves the head by one and says what it changed, or leaves
-//! nothing.
+//! The store on both databases: every write moves the head by one and logs its changes, or leaves nothing.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +9,7 @@ use testkit::postgres;
 use uuid::Uuid;
 use wire::Key;
 
-/// A store on a new database, and what holds it.
+/// A store on a new database, and its folder.
 struct Stage {
     store: Store,
     folder: tempfile::TempDir,
@@ -117,7 +116,7 @@ async fn revision(store: &Store) -> u64 {
     store.head().await.unwrap().revision
 }
 
-/// What the log leads to is what is published.
+/// Checks that the log yields the published configuration.
 async fn log_leads_to_what_is_published(store: &Store) {
     let (head, published) = store.published().await.unwrap();
     let mut replayed = BTreeMap::new();
@@ -299,7 +298,7 @@ async fn a_control_plane_that_was_left_does_not_say_who_is_gone(store: Store) {
     };
     store.data_planes().upsert(&[at(1, true)]).await.unwrap();
     store.data_planes().upsert(&[at(2, true)]).await.unwrap();
-    // Notices late that it was left.
+    // The first control plane notices late that the data plane has left.
     store.data_planes().upsert(&[at(1, false)]).await.unwrap();
     assert_eq!(stored().await, (2, true));
     store.data_planes().upsert(&[at(2, false)]).await.unwrap();
@@ -359,7 +358,7 @@ async fn a_commit_through_another_store_is_heard() {
     let mut notified = ours.notified();
     let listening = ours.listen();
     let committed = async {
-        // Until listening has begun, a commit may go unheard.
+        // Until listening has begun, a notification may be missed.
         for id in 1.. {
             let revision = other.services().insert(service(id, &id.to_string())).await.unwrap().revision;
             let within = std::time::Duration::from_secs(1);

@@ -108,8 +108,8 @@ async fn serve_many(proxy: &Client, count: usize) {
     }
 }
 
-/// A revision that no Admin API would let through, written past it: the data plane refuses it and names
-/// the entity, the control plane shows that, and the next good change mends it.
+/// A revision that the Admin API would reject, written past it. The data plane rejects it and names the
+/// entity, the control plane shows that, and the next good change resolves it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_revision_is_shown_and_the_next_one_mends_it() {
     let planes = Planes::start(Database::Postgres).await;
@@ -192,7 +192,8 @@ async fn a_data_plane_that_is_gone_is_shown_as_disconnected_and_can_be_forgotten
     assert_eq!(rows["data"].as_array().map(Vec::len), Some(1), "{rows}");
 }
 
-/// A client that waits for its write finds it live; it is told who has refused it, or is late, and why.
+/// A client that waits for its write finds it live. Otherwise the answer names each data plane that has
+/// rejected it or is late, with the reason.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_can_wait_until_it_is_live_everywhere() {
     let mut planes = Planes::start(Database::Postgres).await;

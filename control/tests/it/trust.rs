@@ -1,4 +1,4 @@
-//! Who is let in at the cluster's listener: nobody without the pair gets a byte of configuration.
+//! Access to the cluster's listener: without the pair, no connection gets a byte of configuration.
 
 mod nodes;
 mod reload;
@@ -29,7 +29,7 @@ async fn stage() -> Stage {
     Stage { control, pair, folder }
 }
 
-/// Dials with `pair`, trusting the control plane's own certificate, as a rogue that has seen it would.
+/// Connects with `pair`, trusting the control plane's own certificate, as a rogue that has seen it would.
 async fn dial(stage: &Stage, pair: &Pair) -> Result<link::Link, LinkError> {
     let rogue = Identity::load(&pair.cert, &pair.key).unwrap();
     let pins = Pins::default().and_file(&stage.pair.cert).unwrap();
@@ -93,7 +93,7 @@ async fn no_certificate_is_refused_without_a_byte() {
     if let Ok(mut tls) = TlsConnector::from(Arc::new(config)).connect(name, stream).await {
         let request = b"GET /v1/gibbon HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
             sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
-        // Either direction may find the connection closed already: what counts is what came.
+        // Either direction may find the connection closed already: only the received bytes count.
         tls.write_all(request).await.ok();
         tls.read_to_end(&mut received).await.ok();
     }
@@ -108,7 +108,7 @@ async fn the_pair_is_let_in() {
     link::connect(&stage.control.cluster().to_string(), config).await.unwrap();
 }
 
-/// Looks at no certificate, as a rogue client would.
+/// Accepts every certificate, as a rogue client would.
 #[derive(Debug)]
 struct TrustsAnyone;
 

@@ -1,5 +1,5 @@
-//! One line in the log for each write: who, from where, what, and what became of it. Never a body, never a
-//! secret; the log's formats escape what a client has chosen.
+//! The audit log: one line for each write, with the client, its address, the request and the result. It never
+//! contains a body or a secret. The log's formats escape text that a client has chosen.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,14 +13,14 @@ use crate::admin::resource::REVISION;
 use crate::error::AccessError;
 use crate::store::now;
 
-/// The most of a path that is logged.
+/// The maximum length of a path in the log.
 const MAX_PATH: usize = 512;
 
-/// The entity that a write has made or changed, as an extension of its answer.
+/// The entity that a write created or changed, as an extension of its response.
 #[derive(Clone, Debug)]
 pub(in crate::admin) struct Entity(pub(in crate::admin) String);
 
-/// A write under way. It is logged when it ends, also when the client leaves before.
+/// A write in progress. It is logged when it ends, also when the client disconnects before.
 pub(super) struct Write {
     who: String,
     from: String,
@@ -64,7 +64,8 @@ impl Drop for Write {
     }
 }
 
-/// Logs a refusal, one in a second: they cost a client nothing, and all of them are counted.
+/// Logs a rejected request, at most one each second: rejections cost a client nothing, and metrics count all
+/// of them.
 pub(super) fn refused(error: AccessError, parts: &Parts, peer: &Peer) {
     static LAST: AtomicU64 = AtomicU64::new(0);
     let second = now().unsigned_abs();

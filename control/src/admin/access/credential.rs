@@ -1,4 +1,4 @@
-//! Who a client is: by its token, its certificate, or its user on this machine.
+//! Identifies a client: by its token, its certificate, or its user on this machine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,29 +13,30 @@ use super::Host;
 use crate::admin::tls::Trusted;
 use crate::error::AccessError;
 
-/// How long the answer to a wrong token takes.
+/// Delay of the answer to a wrong token.
 const DELAY: Duration = Duration::from_secs(1);
 
-/// By what clients are known. With neither, whoever reaches the listener is let in: then it is on loopback.
+/// The ways to identify clients. With neither, the listener accepts every client; the configuration allows
+/// that on loopback only.
 #[derive(Debug)]
 pub(crate) struct Credentials {
     tokens: Option<watch::Receiver<Arc<Tokens>>>,
     tls: Option<watch::Receiver<Arc<Trusted>>>,
-    /// Wrong tokens whose answers are delayed at the same time; what comes beyond is answered at once, so that
-    /// wrong tokens do not use up the requests in flight.
+    /// Limits the wrong tokens whose answers are delayed at the same time. Further ones are answered at once,
+    /// so that wrong tokens do not use up the requests in flight.
     delayed: Semaphore,
 }
 
-/// Who sends a request.
+/// The client that sends a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Caller {
-    /// For the log.
+    /// The client's name in the log.
     pub(super) name: String,
     role: TokenRole,
 }
 
 impl Credentials {
-    /// `delayed` requests with a wrong token wait at the same time.
+    /// At most `delayed` requests with a wrong token wait at the same time.
     pub(crate) fn new(
         tokens: Option<watch::Receiver<Arc<Tokens>>>,
         tls: Option<watch::Receiver<Arc<Trusted>>>,
@@ -44,9 +45,9 @@ impl Credentials {
         Self { tokens, tls, delayed: Semaphore::new(delayed) }
     }
 
-    /// Who sends a request with this header on this connection.
+    /// Identifies the client that sends a request with this header on this connection.
     pub(super) async fn caller(&self, headers: &HeaderMap, peer: &Peer) -> Result<Caller, AccessError> {
-        // Whom the socket's mode lets in.
+        // The mode of the socket has let this user connect.
         if let Address::Unix { uid } = peer.address {
             return Ok(Caller::admin(format!("uid {uid}")));
         }

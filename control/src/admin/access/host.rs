@@ -15,11 +15,11 @@ pub(crate) enum Host {
     Ip(IpAddr),
 }
 
-/// The longest name that DNS knows.
+/// The maximum length of a name in DNS.
 const MAX_NAME: usize = 253;
 
 impl Host {
-    /// A host, without a port.
+    /// Parses a host without a port.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         if let Some(inner) = text.strip_prefix('[') {
             let ip = inner.strip_suffix(']')?.parse::<std::net::Ipv6Addr>().ok()?;
@@ -34,7 +34,7 @@ impl Host {
         is_name.then(|| Self::Name(name.to_ascii_lowercase()))
     }
 
-    /// A host, and its port if it has one.
+    /// Parses a host, with its port if it has one.
     pub(crate) fn parse_authority(text: &str) -> Option<(Self, Option<u16>)> {
         // The colons of an IPv6 address are inside its brackets.
         let (host, port) = match text.rsplit_once(':') {
@@ -49,7 +49,7 @@ impl Host {
         Some((Self::parse(host)?, port))
     }
 
-    /// Leads to this machine whatever a name server says.
+    /// Whether the host is this machine, whatever a name server says.
     pub(super) fn is_loopback(&self) -> bool {
         match self {
             Self::Name(name) => name == "localhost",
@@ -62,8 +62,8 @@ impl Host {
     }
 }
 
-/// The host and port of a request: none in HTTP/1.0. The authority of an absolute target counts (RFC 9112,
-/// section 3.2.2), but a client that means one host says the same in both places.
+/// Reads the host and port of a request; HTTP/1.0 may have none. The authority of an absolute target takes
+/// precedence (RFC 9112, section 3.2.2), but both places must name the same host.
 pub(super) fn of_request(parts: &Parts) -> Result<Option<(Host, Option<u16>)>, AccessError> {
     let parse = |text: &str| Host::parse_authority(text).ok_or(AccessError::BadHost);
     let mut fields = parts.headers.get_all(header::HOST).iter();

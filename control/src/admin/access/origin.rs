@@ -1,4 +1,4 @@
-//! The web page that a browser sends a request for.
+//! The origin of the web page that a browser sends a request for.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, header};
 use super::Host;
 use crate::error::AccessError;
 
-/// What browsers say of where a request comes from, also where they send no `Origin`.
+/// The field by which browsers name the relation of the origins, also where they send no `Origin`.
 const FETCH_SITE: &str = "sec-fetch-site";
 
 /// An origin: scheme, host, port.
@@ -19,7 +19,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// As browsers write it: `https://admin.example`, `http://localhost:3000`.
+    /// Parses an origin as browsers write it: `https://admin.example`, `http://localhost:3000`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (scheme, authority) = text.split_once("://")?;
         let is_scheme =
@@ -39,8 +39,8 @@ impl Origin {
     }
 }
 
-/// The allowed origin that a request comes from, if it comes from a page. Pages of the Admin API's own origin
-/// are no others.
+/// Returns the allowed origin of a request, if a page sent it. Pages of the Admin API's own origin are
+/// allowed.
 pub(super) fn check<'a>(
     allowed: &'a [Origin],
     headers: &HeaderMap,
@@ -60,7 +60,7 @@ pub(super) fn check<'a>(
     if own == Some(origin) { check_site(headers).map(|()| None) } else { Err(AccessError::ForeignOrigin) }
 }
 
-/// Links, images and forms of other sites: a browser sends them without `Origin`, if they only read.
+/// Rejects links, images and forms of other sites: for reads, a browser sends them without `Origin`.
 fn check_site(headers: &HeaderMap) -> Result<(), AccessError> {
     let own = |value: &axum::http::HeaderValue| [&b"none"[..], b"same-origin"].contains(&value.as_bytes());
     match headers.get_all(FETCH_SITE).iter().all(own) {

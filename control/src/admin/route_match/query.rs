@@ -1,4 +1,4 @@
-//! The request that is asked about, from a query or a body.
+//! The request of a `/routes/match` question, from a query or a body.
 
 use std::net::IpAddr;
 
@@ -11,11 +11,11 @@ use super::super::body::Body;
 use super::super::fields::Fields;
 use crate::error::ApiError;
 
-/// How many routes that are not taken are told of, unless the question says otherwise.
+/// Routes not taken that the answer explains by default.
 const DEFAULT_CANDIDATES: usize = 10;
-/// The most of them.
+/// The maximum number of explained routes.
 const MAX_CANDIDATES: i64 = 1000;
-/// What data planes do with a request that they cannot, or will not, read.
+/// The end of a message: data planes reject the request.
 const REFUSED: &str = "data planes answer 400 to it";
 
 /// A request in canonical form.
@@ -27,11 +27,11 @@ pub(super) struct MatchQuery {
     port: u16,
     pub(super) path: String,
     pub(super) query: Option<String>,
-    /// One for each value.
+    /// Header fields, one entry for each value.
     headers: Vec<(String, String)>,
-    /// Of the TLS handshake; empty when it names nobody, `None` for plaintext.
+    /// The server name of the TLS handshake; empty if the client sends none, `None` for plaintext.
     sni: Option<String>,
-    /// How many routes that are not taken are to be told of.
+    /// Routes not taken that the answer explains.
     pub(super) size: usize,
 }
 
@@ -55,7 +55,7 @@ impl MatchQuery {
         })
     }
 
-    /// As it is shown.
+    /// Shows the request.
     pub(super) fn view(&self) -> Value {
         json!({
             "scheme": if self.https { "https" } else { "http" },
@@ -104,7 +104,7 @@ impl<S: Sync> FromRequest<S> for MatchQuery {
     }
 }
 
-/// Puts what a URL says in the place of `scheme`, `host` and `path`.
+/// Replaces a URL by `scheme`, `host` and `path`.
 fn expand_url(body: &mut Body, violations: &mut Violations) {
     let url = body.fields.remove("url").filter(|url| !url.is_null());
     let parts = |url: &Value| {
@@ -122,7 +122,7 @@ fn expand_url(body: &mut Body, violations: &mut Violations) {
     }
 }
 
-/// One value of a header need not stand in a list, in JSON neither.
+/// Turns a single header value into a list: JSON allows both, too.
 fn list_headers(body: &mut Body) {
     let headers = body.fields.get_mut("headers").and_then(Value::as_object_mut);
     let values = headers.into_iter().flat_map(Map::values_mut);
@@ -148,7 +148,7 @@ fn read_host(fields: &mut Fields) -> (String, Option<u16>) {
     (canonical_host(host), port)
 }
 
-/// Path and query; a fragment never leaves a browser, and data planes drop it.
+/// Reads path and query. A fragment never leaves a browser, and data planes drop it.
 fn read_path(fields: &mut Fields) -> (String, Option<String>) {
     let given = fields.string("path").unwrap_or_else(|| "/".to_owned());
     let (sent, _) = given.split_once('#').unwrap_or((&given, ""));
@@ -177,7 +177,8 @@ fn read_headers(fields: &mut Fields) -> Vec<(String, String)> {
     headers
 }
 
-/// A client names the host that it asks for, unless that is an address (RFC 6066, section 3).
+/// Reads the server name. By default it is the requested host, unless that is an address
+/// (RFC 6066, section 3).
 fn read_sni(fields: &mut Fields, https: bool, host: &str) -> Option<String> {
     let named = fields.string("sni");
     if !https {

@@ -1,4 +1,4 @@
-//! The driver of one connection for days, under a paused clock: it turns with the heartbeats and no oftener.
+//! One connection for days, under a paused clock: its driver wakes with the heartbeats and no more often.
 
 use std::pin::pin;
 
@@ -17,7 +17,7 @@ use crate::store::Store;
 
 const HEARTBEAT: Duration = Duration::from_secs(30);
 const DAYS: Duration = Duration::from_secs(2 * 24 * 3600);
-/// One each way, and what the certificate's expiry is looked at, every 30 s.
+/// One each way, and the check of the certificate's expiry, every 30 s.
 const TURNS_PER_HEARTBEAT: u64 = 8;
 
 /// A control plane without a listener.
@@ -91,7 +91,7 @@ impl Stage {
     }
 }
 
-/// A data plane that holds what it should and says so.
+/// A data plane that holds the head and reports it.
 async fn beat(link: Link, hello: Hello) {
     let held = hello.held.unwrap();
     beat_as(link, hello, held).await;

@@ -1,4 +1,4 @@
-//! One data plane, from one connection to the next.
+//! The record of one data plane, which outlives its connections.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use super::rival::Rival;
 use super::row::stored;
 use crate::cluster::admission;
 
-/// What is known of a data plane.
+/// The record of a data plane.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) row: data_plane::Model,
-    /// What its last refused update led to; outlives the connection, so that a reconnect does not bring the
-    /// refused revision back.
+    /// The position of its last rejected update. It outlives the connection, so that a reconnect does not
+    /// send the rejected revision again.
     pub(super) refused: Option<Refusal>,
-    /// Which process it is.
+    /// The instance id of its process.
     pub(super) instance: Option<Uuid>,
     /// Ends its session; replaced with each connection.
     pub(super) session: CancellationToken,
@@ -31,7 +31,7 @@ pub(super) struct Node {
     pub(super) rival: Option<Rival>,
 }
 
-/// A refusal that no later update has mended.
+/// A rejection that no later update has resolved.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Refusal {
     pub(super) to: Position,
@@ -47,7 +47,7 @@ impl Node {
     ) -> Self {
         let row = match before {
             Some(Self { row: before, .. }) => {
-                // An incompatible one that is let in has been replaced.
+                // An incompatible program that is admitted has been replaced by another.
                 let last_error = before.last_error.filter(|error| error["reason"] != admission::VERSIONS);
                 let created_at = before.created_at;
                 data_plane::Model { last_error, created_at, ..row }
@@ -64,8 +64,8 @@ impl Node {
         }
     }
 
-    /// Whether somebody else is connected by this id. One that does not say which process it is, is told apart
-    /// by its address.
+    /// Whether the hello comes from another process than the connected one. A process without an instance id
+    /// is identified by its address.
     pub(super) fn is_another(&self, hello: &Hello, peer: &Peer) -> bool {
         let same = match (self.instance, hello.instance) {
             (Some(ours), Some(theirs)) => ours == theirs,
@@ -74,7 +74,7 @@ impl Node {
         self.row.connected && !same
     }
 
-    /// The row, with what only this control plane knows.
+    /// Returns the row, with the details that only this control plane knows.
     pub(super) fn shown(&self) -> data_plane::Model {
         let mut row = self.row.clone();
         if let Some(rival) = self.rival.as_ref().filter(|rival| row.connected && rival.is_fresh()) {
@@ -84,14 +84,14 @@ impl Node {
         row
     }
 
-    /// What a second process with this id lacks: it is refused, and so gets no change.
+    /// Returns a second process with this id as pending: it is rejected, and so gets no change.
     pub(super) fn rival_lacks(&self) -> Option<Pending> {
         let rival = self.rival.as_ref().filter(|rival| rival.is_fresh())?;
         Some(Pending { node_id: self.row.id, refused: Some(rival.message()) })
     }
 
-    /// What it refused, unless there is a reason to try it again: it is another program now, it holds nothing, or
-    /// the fault was its own.
+    /// Returns the rejected update, unless there is a reason to retry it. The reasons: another program, no
+    /// configuration, or a fault of the data plane.
     pub(super) fn refused_still(&self, hello: &Hello) -> Option<Refusal> {
         let same = self.row.version == stored(&hello.version) && hello.held.is_some();
         self.refused.filter(|refusal| same && refusal.reason != NackReason::Internal)

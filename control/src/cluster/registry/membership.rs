@@ -1,4 +1,4 @@
-//! A session's place in the registry.
+//! The membership of a session in the registry.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,26 +16,26 @@ use super::row::{hold, stored};
 use super::{Registry, seconds_now};
 use crate::cluster::session::Report;
 
-/// What a session holds while its data plane is connected; dropping it says that it is gone.
+/// Held by a session while its data plane is connected; dropping it marks the data plane as disconnected.
 #[derive(Debug)]
 pub(in crate::cluster) struct Membership {
     pub(super) registry: Registry,
     pub(super) node_id: Uuid,
-    /// Cancelled when the same node id connects anew.
+    /// Cancelled when the same node id connects again.
     pub(super) replaced: CancellationToken,
     pub(super) probe: Arc<Notify>,
 }
 
 impl Membership {
-    /// What ends the session, and what asks it for a sign of life.
+    /// Returns the signal that ends the session, and the one that makes it probe the data plane.
     pub(in crate::cluster) fn signals(&self) -> (CancellationToken, Arc<Notify>) {
         (self.replaced.clone(), Arc::clone(&self.probe))
     }
 
-    /// Takes in what the session reports.
+    /// Records a report of the session.
     pub(in crate::cluster) fn report(&self, report: &Report) {
         if self.replaced.is_cancelled() {
-            // What it says is older than what its successor said.
+            // The report is older than those of the session that replaced this one.
             return;
         }
         match report {

@@ -1,4 +1,4 @@
-//! A second process with the node id of a data plane that is connected: a copied `state_dir`, as a rule.
+//! A second process with the node id of a connected data plane, usually because of a copied `state_dir`.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use wire::Hello;
 use super::seconds_now;
 use crate::cluster::admission;
 
-/// One that is refused comes again within half of this.
+/// How long a second process counts as present; a rejected one retries within half of this.
 const FRESH: Duration = Duration::from_secs(60);
 
 /// The second process.
@@ -25,7 +25,7 @@ pub(super) struct Rival {
 }
 
 impl Rival {
-    /// Notes that one was refused, and answers whether that is news.
+    /// Notes a rejected process, and returns whether it is new.
     pub(super) fn note(known: &mut Option<Self>, hello: &Hello, peer: &Peer) -> bool {
         let rival = Self {
             address: peer.address.ip(),
@@ -37,7 +37,7 @@ impl Rival {
         before.is_none_or(|before| !before.is_fresh() || before.address != peer.address.ip())
     }
 
-    /// Whether it is likely to be there still.
+    /// Whether the process is likely to be there still.
     pub(super) fn is_fresh(&self) -> bool {
         self.seen.elapsed() < FRESH
     }
@@ -49,7 +49,7 @@ impl Rival {
         )
     }
 
-    /// What the Admin API shows.
+    /// Returns the error that the Admin API shows.
     pub(super) fn error(&self) -> Value {
         json!({ "reason": admission::IN_USE, "message": self.message(), "at": self.at })
     }

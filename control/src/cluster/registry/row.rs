@@ -1,4 +1,4 @@
-//! The row of a data plane, of what it says of itself.
+//! Builds the row of a data plane from its hello.
 
 use entity::data_plane;
 use node::link::Peer;
@@ -9,10 +9,10 @@ use wire::{Hello, Position};
 
 use super::seconds_now;
 
-/// Labels of a data plane that are kept.
+/// Labels of a data plane that are stored.
 const MAX_LABELS: usize = 64;
 
-/// The row of a data plane that has just introduced itself.
+/// Builds the row of a data plane that has just sent its hello.
 pub(super) fn row(control_plane: Uuid, hello: &Hello, peer: &Peer) -> data_plane::Model {
     let now = seconds_now();
     let mut row = data_plane::Model {
@@ -43,7 +43,7 @@ pub(super) fn row(control_plane: Uuid, hello: &Hello, peer: &Peer) -> data_plane
     row
 }
 
-/// Notes what a data plane holds; a nil epoch says: nothing.
+/// Records the position that a data plane holds; a nil epoch means that it holds nothing.
 pub(super) fn hold(row: &mut data_plane::Model, held: Position) {
     row.config_hash = held.root.config_hash();
     let holds = !held.epoch.is_nil();
@@ -51,7 +51,8 @@ pub(super) fn hold(row: &mut data_plane::Model, held: Position) {
     row.applied_epoch = holds.then_some(held.epoch);
 }
 
-/// A text of a data plane as it is logged, shown and stored: one line, without NUL, which PostgreSQL stores not.
+/// Cleans a text of a data plane for log, Admin API and database: one line, without NUL, which PostgreSQL
+/// does not store.
 pub(super) fn stored(text: &str) -> String {
     one_line(text)
 }

@@ -1,4 +1,4 @@
-//! What is remembered of a data plane, from one connection to the next.
+//! The record of a data plane, from one connection to the next.
 
 use node::identity::Identity;
 use wire::{Nack, NackReason, Root, VERSIONS};

@@ -1,4 +1,4 @@
-//! A session against a model of a data plane, by seeds.
+//! A session against a model of a data plane, with random seeds.
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -61,7 +61,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A data plane, the publisher and the wire between them, driven by chance.
+/// A data plane, the publisher and the connection between them, driven by random choices.
 struct World {
     rng: StdRng,
     session: Session,

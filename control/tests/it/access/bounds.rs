@@ -1,4 +1,4 @@
-//! What one client can take from the others: nothing, however many connections it holds.
+//! One client takes nothing from the others, however many connections it holds.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::Stage;
 
-/// Ten times what the listener takes; `GIBBON_TEST_SILENT` raises it.
+/// Ten times the connections that the listener accepts; `GIBBON_TEST_SILENT` raises it.
 fn silent_connections() -> usize {
     std::env::var("GIBBON_TEST_SILENT").ok().and_then(|text| text.parse().ok()).unwrap_or(2500)
 }

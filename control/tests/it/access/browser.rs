@@ -1,4 +1,5 @@
-//! What browsers send for a web page, as bytes: none of it reads or writes, unless the origin is allowed.
+//! Requests that browsers send for a web page, as bytes: none of them reads or writes, unless the origin is
+//! allowed.
 
 use testkit::http::{Connection, Request};
 
@@ -27,7 +28,7 @@ async fn foreign_page_neither_reads_nor_writes() {
             .header("Sec-Fetch-Site", "cross-site")
             .header("Sec-Fetch-Mode", "no-cors"),
         Request::new("GET", "/services").header("Sec-Fetch-Site", "same-site"),
-        // A name of theirs that leads here: to the browser all of it is one origin.
+        // A foreign name with this address: the browser treats all of it as one origin.
         Request::new("GET", "/services")
             .header("Host", "evil.example")
             .header("Sec-Fetch-Site", "same-origin"),

@@ -1,4 +1,4 @@
-//! The Unix socket: who may open it may do everything.
+//! The Unix socket: every client that may open it may do everything.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -31,7 +31,7 @@ async fn socket_needs_no_token_and_survives_a_crash() {
     assert!(!path.exists());
 }
 
-/// The status of `/services`.
+/// Returns the status of `/services`.
 async fn curl(socket: &Path, arguments: &[&str]) -> String {
     let mut curl = Command::new("curl");
     curl.args(["--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--max-time", "20"]);

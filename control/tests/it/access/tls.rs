@@ -1,4 +1,4 @@
-//! The Admin API over TLS: its own certificate, and client certificates in the place of tokens.
+//! The Admin API over TLS: its own certificate, and client certificates in place of tokens.
 
 use node::tokens::TokenRole;
 use testkit::certs::{self, Authority, Pair, Usage};
@@ -33,7 +33,7 @@ impl Tls {
         Self { stage, port, authority, server }
     }
 
-    /// The status of a request by curl; 000 without an answer.
+    /// Returns the status of a request by curl; 000 without an answer.
     async fn curl(&self, client: Option<&Pair>, arguments: &[&str]) -> String {
         let port = self.port.number();
         let mut curl = Command::new("curl");
@@ -64,7 +64,7 @@ async fn client_certificate_is_who_writes() {
     assert_eq!(tls.curl(Some(&other), &[]).await, "000");
     assert_eq!(tls.curl(None, &[]).await, "000");
     assert!(tls.stage.control.node.log().contains("who=\"grace\""), "{}", tls.stage.control.node.log());
-    // Where no certificate can be shown, nobody is known.
+    // A listener without client certificates identifies no client.
     let plain = tls.stage.send(testkit::http::Request::new("GET", "/services")).await;
     assert_eq!(plain.status, 401);
     tls.stage.stop().await;

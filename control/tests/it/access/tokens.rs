@@ -1,4 +1,4 @@
-//! Tokens: who holds one may do what its role says, as long as its hash is in the file.
+//! Tokens: a holder has the rights of the token's role, as long as its hash is in the file.
 
 use node::tokens::TokenRole;
 use std::os::unix::fs::PermissionsExt;

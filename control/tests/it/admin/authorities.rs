@@ -99,8 +99,8 @@ async fn a_service_names_what_is_there(admin: &Admin) {
     admin.delete(&format!("/ca_certificates/{ca}")).await.expect(204);
 }
 
-/// Before there were CA certificates, services could name any: what they named is forgotten with the migration,
-/// and data planes are told of it.
+/// Before there were CA certificates, services could name certificates that did not exist. The migration
+/// removes these references, and data planes receive the change.
 #[tokio::test]
 async fn what_services_named_before_is_forgotten() {
     let mut admin = Admin::start(Database::Postgres).await;
@@ -125,7 +125,7 @@ async fn what_services_named_before_is_forgotten() {
     admin.stop().await;
 }
 
-/// A certificate is removed while a service begins to name it: one of the two is refused.
+/// A certificate is deleted while a service begins to name it: one of the two is rejected.
 async fn names_and_removals_at_the_same_time_leave_no_gap(admin: &Admin) {
     admin.post("/services", &upstream(json!({}))).await.expect(201);
     for _ in 0..10 {

@@ -1,4 +1,4 @@
-//! Bad bodies: each is refused with the field and the reason, and changes nothing.
+//! Bad bodies: each is rejected with the field and the reason, and changes nothing.
 
 use serde_json::{Value, json};
 use testkit::http::Request;
@@ -177,7 +177,7 @@ async fn bad_bodies_change_nothing(admin: &Admin) {
         assert!([2, 4, 5].contains(&code) && (code == 5) == (status == 409), "{what}");
     }
     assert_eq!(admin.published(before).await, before);
-    // A write after them is the next revision: none of them has taken one.
+    // A write after them is the next revision: none of them made one.
     let next = admin.post("/services", &json!({ "host": "a" })).await.expect(201);
     assert_eq!(revision(&next), before + 1);
 }

@@ -1,4 +1,4 @@
-//! Forms say what JSON says.
+//! Forms mean the same as JSON bodies.
 
 use serde_json::json;
 use testkit::http::Request;

@@ -1,4 +1,5 @@
-//! Bounds of what a body may hold: each is told with the field, the size and the limit, on both databases.
+//! Bounds on the contents of a body: each violation names the field, the size and the limit, on both
+//! databases.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Certificates and server names. Private keys come in and do not go out.
+//! Certificates and server names. The Admin API accepts private keys and never returns them.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ on_both_databases!(
     bad_pairs_and_names_are_refused,
 );
 
-/// A pair as a body.
+/// Builds a body with a certificate and its key.
 pub(super) fn pair(names: &[&str]) -> Value {
     let folder = tempfile::tempdir().unwrap();
     let pair = certs::server(folder.path(), "pair", names);
@@ -21,7 +21,7 @@ pub(super) fn pair(names: &[&str]) -> Value {
     json!({ "cert": read(&pair.cert), "key": read(&pair.key) })
 }
 
-/// The id of a row.
+/// Returns the id of a row.
 pub(super) fn id(body: &Value) -> String {
     body["id"].as_str().unwrap().to_owned()
 }
@@ -33,7 +33,7 @@ async fn a_certificate_is_made_changed_and_removed(admin: &Admin) {
     assert_eq!((&made["cert"], &made["key"]), (&first["cert"], &json!("***")));
     assert_eq!(admin.get(&at).await.expect(200).json(), made);
 
-    // What is not shown is not lost with a change of something else.
+    // A change of another field keeps the hidden key.
     let tagged = admin.patch(&at, &json!({ "tags": ["web"] })).await.expect(200);
     assert_eq!(tagged.json()["tags"], json!(["web"]));
     let second = pair(&["a.example"]);
@@ -42,7 +42,7 @@ async fn a_certificate_is_made_changed_and_removed(admin: &Admin) {
     assert_eq!(mismatch["fields"]["@entity"], json!(["certificate does not match key"]));
     let replaced = admin.put(&at, &second).await.expect(200);
 
-    // What a client was shown it may send back: the key stays, and nothing has changed.
+    // A client may send back the view that it was shown: the key stays, and nothing changes.
     let shown = admin.get(&at).await.expect(200).json();
     let same = admin.put(&at, &shown).await.expect(200);
     assert_eq!((revision(&same), same.json()), (revision(&replaced), shown));
@@ -68,7 +68,7 @@ async fn names_have_their_certificate(admin: &Admin) {
     admin.get("/snis/a.example/certificate").await.expect(404);
 
     admin.delete("/snis/a.example").await.expect(204);
-    // Its names go with it, at one revision.
+    // Its server names are deleted with it, at one revision.
     let removed = admin.delete(&format!("/certificates/{certificate}")).await.expect(204);
     assert_eq!(admin.get("/snis").await.expect(200).json()["data"], json!([]));
     admin.published(revision(&removed)).await;

@@ -1,4 +1,4 @@
-//! Writers at the same time: revisions without a gap, and nothing that was answered is lost.
+//! Concurrent writers: revisions have no gap, and no acknowledged write is lost.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Making, reading, changing and removing, flat and nested.
+//! Creating, reading, changing and deleting, flat and nested.
 
 use serde_json::{Value, json};
 use testkit::http::Request;
@@ -81,7 +81,7 @@ async fn put_makes_or_replaces(admin: &Admin) {
     let unnamed = admin.put(&target, &json!({ "host": "one" })).await.expect(200).json();
     assert_eq!(unnamed["name"], Value::Null);
     admin.put(&target, &json!({ "host": "one", "name": "a" })).await.expect(409);
-    // What a client was shown can be sent back as it is.
+    // A client can send back the view that it was shown.
     let same = admin.put("/services/a", &replaced).await.expect(200).json();
     assert_eq!(same["id"], replaced["id"]);
     let taken = json!({ "host": "x", "id": id });

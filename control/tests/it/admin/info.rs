@@ -1,4 +1,4 @@
-//! What the control plane says of itself, and what is common to all answers.
+//! Information about the control plane, and the headers that all answers share.
 
 use serde_json::json;
 use testkit::http::Request;

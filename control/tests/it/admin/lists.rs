@@ -8,7 +8,7 @@ use super::{Admin, on_both_databases};
 
 on_both_databases!(pages, pages_keep_their_filters_also_nested, tags, bad_queries);
 
-/// The names on all pages from this target on, and how many pages there are.
+/// Returns the names on all pages from this target on, and the number of pages.
 async fn walk(admin: &Admin, target: &str) -> (Vec<String>, usize) {
     let (mut names, mut count, mut next) = (Vec::new(), 0, Some(target.to_owned()));
     while let Some(target) = next {

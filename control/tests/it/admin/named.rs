@@ -1,4 +1,4 @@
-//! Certificates with the server names that they are for.
+//! Certificates with their server names.
 
 use serde_json::{Value, json};
 use testkit::http::Response;
@@ -95,7 +95,7 @@ async fn a_second_pair_has_a_key_of_another_type(admin: &Admin) {
     (body["cert_alt"], body["key_alt"]) = (json!(second.pem()), json!(ed25519.serialize_pem()));
     let made = admin.post("/certificates", &body).await.expect(201).json();
     assert_eq!((&made["cert_alt"], &made["key_alt"]), (&body["cert_alt"], &json!("***")));
-    // What is not shown is not lost.
+    // The hidden key is not lost.
     let tagged = admin.patch(&format!("/certificates/{}", id(&made)), &json!({ "tags": ["a"] })).await;
     assert_eq!(tagged.expect(200).json()["cert_alt"], body["cert_alt"]);
 }

@@ -1,4 +1,5 @@
-//! The database goes away and comes back: answers within seconds, nothing half done, no restart needed.
+//! The database fails and recovers: answers come within seconds, no write is half done, and no restart is
+//! needed.
 
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use tokio::time::Instant;
 
 use super::{Admin, revision};
 
-/// What an answer may take while the database does not: the store's deadline, once for the lock and once
-/// for the query, and the machine's slack.
+/// Timeout of an answer while the database does not answer. It is the store's deadline, once for the lock and
+/// once for the query, and the machine's slack.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A control plane on a server of its own.
@@ -51,7 +52,7 @@ async fn refused_in_time(admin: &Admin) {
     assert!(begun.elapsed() < TIMEOUT, "{:?}", begun.elapsed());
 }
 
-/// The names on the only page of services.
+/// Returns the names on the only page of services.
 async fn names(admin: &Admin) -> Vec<Value> {
     let page = admin.get("/services?size=1000").await.expect(200).json();
     page["data"].as_array().unwrap().iter().map(|row| row["name"].clone()).collect()
@@ -59,12 +60,12 @@ async fn names(admin: &Admin) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_down_and_up_again() {
-    // Durable: what was answered must outlive the kill.
+    // Durable: an acknowledged write must survive the kill.
     let mut postgres = Postgres::start_durable();
     let mut admin = start(&postgres).await;
     let service = json!({ "name": "a", "host": "x" });
     let before = revision(&admin.post("/services", &service).await.expect(201));
-    // Connections enough in the pool, so that some are stale afterwards.
+    // Enough connections in the pool, so that some are stale afterwards.
     join_all((0..16).map(|_| admin.get("/services"))).await;
 
     postgres.kill9();
@@ -74,7 +75,7 @@ async fn a_database_that_is_down_and_up_again() {
 
     postgres.start_again();
     admin.control.node.wait_ready().await;
-    // Not one request pays for the connections that the server has forgotten.
+    // No request fails on a connection that the server has forgotten.
     for answer in join_all((0..16).map(|_| admin.get("/services"))).await {
         answer.expect(200);
     }

@@ -1,4 +1,4 @@
-//! Every path, however its slashes are written, and every method of it.
+//! Every path, with additional slashes, and every method of it.
 
 use serde_json::json;
 use testkit::http::Request;

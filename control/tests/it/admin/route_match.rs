@@ -1,4 +1,5 @@
-//! Which route, and why: `/routes/match`. That data planes do what it says is tested in [`crate::explained`].
+//! `/routes/match` shows the route and the reasons. [`crate::explained`] tests that data planes act
+//! accordingly.
 
 use serde_json::{Value, json};
 use testkit::http::Request;
@@ -48,7 +49,7 @@ async fn explains_what_is_taken_and_what_is_not(admin: &Admin) {
     let first = admin.get(&format!("{target}&size=1")).await.expect(200).json();
     assert_eq!((why_not(&first).len(), &first["others_total"]), (1, &json!(4)));
 
-    // The same by a body, and by one URL.
+    // The same question as a body, and as one URL.
     let body = json!({ "host": "a.example", "path": "/a/b?q=1", "headers": { "x-v": ["1", "2"] } });
     assert_eq!(admin.post("/routes/match", &body).await.expect(200).json()["match"], answer["match"]);
     let form = [("url", "http://a.example/a/b?q=1#top"), ("headers.x-v", "2")];

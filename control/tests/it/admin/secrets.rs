@@ -1,4 +1,4 @@
-//! Of a PEM text only the blocks that are used are stored and shown.
+//! Only the used blocks of a PEM text are stored and shown.
 
 use serde_json::{Value, json};
 use testkit::plane::Database;
@@ -69,7 +69,7 @@ async fn text_around_certificates_is_not_stored(admin: &Admin) {
     assert!(!shown.contains("hunter2") && !made.text().contains("hunter2"), "{shown}");
 }
 
-/// Texts that an older version has stored lose what is not used, and what the change log has of them goes, too.
+/// The migration removes unused parts from texts that an older version has stored, also from the change log.
 #[tokio::test]
 async fn stored_texts_are_cleaned_by_the_migration() {
     let mut admin = Admin::start(Database::Postgres).await;

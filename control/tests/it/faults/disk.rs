@@ -1,5 +1,5 @@
-//! The database's disk fails under writes: a full disk, failed writes, failed syncs. What was answered with 2xx is
-//! there after a restart; what is published is never ahead of the database.
+//! The database's disk fails under writes: a full disk, failed writes, failed syncs. A write that was
+//! answered with 2xx is there after a restart. The published configuration is never ahead of the database.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ use super::ledger::Ledger;
 use super::{count, in_sync};
 
 const WRITERS: usize = 4;
-/// For how long the disk fails in each round, in milliseconds, at most.
+/// The maximum duration of the fault in each round, in milliseconds.
 const FAILING: u64 = 300;
 /// The store's deadline for the lock, the statement, the commit and its look-up, and the machine's slack.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -52,7 +52,7 @@ async fn failed_syncs_lose_no_acknowledged_write_on_postgresql() {
     .await;
 }
 
-/// On one thread, which has a mount namespace of its own: the disk is gone with it, however it ends.
+/// On one thread, which has a mount namespace of its own: the disk vanishes with it, however it ends.
 #[tokio::test(flavor = "current_thread")]
 async fn full_disk_loses_no_acknowledged_write_on_sqlite() {
     if !nix::unistd::geteuid().is_root() {
@@ -81,7 +81,7 @@ async fn failing_calls(inject: &str) {
     .await;
 }
 
-/// In each round the disk fails for a moment under writes, and is well again; every other round ends with a kill.
+/// In each round the disk fails for a moment under writes, and recovers; every other round ends with a kill.
 async fn rounds_of(planes: &mut Planes, url: &str, rounds: u32, fail: impl AsyncFn(u32)) {
     planes.control.node.start().await;
     planes.gateway.node.start().await;
@@ -108,7 +108,7 @@ async fn rounds_of(planes: &mut Planes, url: &str, rounds: u32, fail: impl Async
     eprintln!("{written} written, {refused} refused");
 }
 
-/// What is published was committed before: the database is read after it.
+/// A published revision was committed before: the database is read after it.
 async fn never_ahead(planes: &Planes, url: &str, ledger: &Ledger) {
     let database = sea_orm::Database::connect(url).await.unwrap();
     while !ledger.is_over() {
@@ -126,7 +126,7 @@ fn moment() -> Duration {
     Duration::from_millis(rand::random_range(50..FAILING))
 }
 
-/// A file system of 8 MB on `folder`, seen by this thread and the programs that it starts.
+/// Mounts a file system of 8 MB on `folder`, for this thread and the programs that it starts.
 fn small_disk(folder: &Path) {
     unshare(CloneFlags::CLONE_NEWNS).unwrap();
     let none = None::<&str>;
@@ -134,13 +134,14 @@ fn small_disk(folder: &Path) {
     mount(Some("tmpfs"), folder, Some("tmpfs"), MsFlags::empty(), Some("size=8m,mode=700")).unwrap();
 }
 
-/// Writes until nothing more fits.
+/// Writes until the disk is full.
 fn fill(path: &Path) {
     let error = fs::write(path, vec![0; 8 << 20]).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
 }
 
-/// Runs this test as root of a user namespace. A machine that allows none fails it: the fault would go untested.
+/// Runs this test as root of a user namespace. A machine without them fails it: the fault would stay
+/// untested.
 fn as_root_of_a_namespace() {
     let this = std::thread::current().name().unwrap().to_owned();
     let program = std::env::current_exe().unwrap();

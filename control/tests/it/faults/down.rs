@@ -1,4 +1,4 @@
-//! A database that does not answer: data planes are served from what their control plane has in memory.
+//! A database that does not answer: the control plane serves data planes from memory.
 
 use serde_json::json;
 use testkit::plane::{Database, Planes};
@@ -6,7 +6,7 @@ use testkit::postgres::Postgres;
 
 use super::{in_sync, snapshots};
 
-/// It is further behind than the control plane's memory reaches, and the log cannot be read.
+/// The data plane is further behind than the control plane's memory reaches, and the log cannot be read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_data_plane_that_comes_back_is_sent_what_is_at_hand() {
     let postgres = Postgres::start();
@@ -25,7 +25,8 @@ async fn a_data_plane_that_comes_back_is_sent_what_is_at_hand() {
     planes.control.node.stop().await;
     planes.control.node.start().await;
 
-    // Frozen, it keeps whoever asks until a deadline: longer than a data plane bears silence.
+    // A frozen database blocks each query until a deadline: longer than the timeout of a silent control
+    // plane.
     postgres.freeze();
     planes.gateway.node.start().await;
     planes.gateway.wait_for("/late", 200).await;

@@ -13,7 +13,7 @@ use super::{Traffic, in_sync_at, snapshots};
 
 /// How long a long transaction is open; many short ones commit meanwhile.
 const LONG: Duration = Duration::from_millis(150);
-/// Long transactions at once, and one after the other.
+/// Long transactions at once, and in sequence.
 const LONG_WRITERS: u128 = 2;
 const LONG_WRITES: u128 = 6;
 const SHORT_WRITES: u32 = 60;
@@ -53,7 +53,7 @@ async fn a_data_plane_goes_on_at_the_other_control_plane_and_misses_nothing() {
     }
 }
 
-/// The two control planes, first the one that the data plane is connected to.
+/// Returns the two control planes, first the one that the data plane is connected to.
 async fn leader(gateway: &Gateway, one: Control, other: Control) -> (Control, Control) {
     let status = gateway.node.status_view().await;
     let connected = status["sync"]["control_plane"].as_str().unwrap().to_owned();
@@ -61,7 +61,7 @@ async fn leader(gateway: &Gateway, one: Control, other: Control) -> (Control, Co
     if connected == one.cluster().to_string() { (one, other) } else { (other, one) }
 }
 
-/// Writes through the control plane that stays, without a pause.
+/// Writes through the surviving control plane, without a pause.
 async fn short_writes(control: &Control) {
     let admin = control.admin();
     for n in 0..SHORT_WRITES {
@@ -71,7 +71,7 @@ async fn short_writes(control: &Control) {
     }
 }
 
-/// Transactions that are open for long before they commit.
+/// Runs transactions that stay open for long before they commit.
 async fn long_writes(store: &Store, writer: u128) {
     for n in 0..LONG_WRITES {
         let mut edit = store.edit().await.unwrap();

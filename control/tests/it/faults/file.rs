@@ -1,4 +1,4 @@
-//! The file of a SQLite database: who may read it, and what happens when it is deleted or replaced under the control
+//! The file of a SQLite database: its mode, and what happens when it is deleted or replaced under the control
 //! plane.
 
 use std::fs::{self, Permissions};
@@ -23,7 +23,7 @@ async fn replaced_file_refuses_writes() {
     gone(replace, "was replaced").await;
 }
 
-/// What was written last lies in the log beside the file alone.
+/// The last write is only in the log beside the file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleted_log_of_the_file_refuses_writes() {
     gone(|file| fs::remove_file(beside(file, "-wal")).unwrap(), "was deleted").await;

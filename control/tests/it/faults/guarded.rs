@@ -1,5 +1,5 @@
-//! A database that is not the one it was: what it holds reaches the data planes under another epoch, and only if it
-//! could not be a mistake.
+//! A database that is not the expected one: its configuration reaches the data planes under another epoch,
+//! and only if it cannot be a mistake.
 
 use std::fs;
 
@@ -25,7 +25,7 @@ async fn emptied_file_is_held_back_until_the_endpoint_confirms_it() {
     is_let_through(&planes).await;
 }
 
-/// Nothing is left but what the data planes themselves say.
+/// Only the data planes' own reports are left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emptied_folder_is_held_back_until_the_command_confirms_it() {
     let planes = emptied(&[]).await;
@@ -94,7 +94,7 @@ async fn database_restored_while_stopped_goes_on_under_another_epoch() {
     restored(&[]).await;
 }
 
-/// Only the data plane knows that there was more.
+/// Only the data plane knows that there were more entities.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn database_restored_to_a_new_machine_goes_on_under_another_epoch() {
     restored(&["last_head.json"]).await;
@@ -120,7 +120,7 @@ async fn restored(lost: &[&str]) {
     }
     planes.control.node.start().await;
 
-    // The data plane holds a later revision of what was lost: that is not this one.
+    // The data plane holds a later revision of the lost epoch, which is not this one.
     let target = "/routes?wait=applied&timeout=20";
     planes.gateway.node.wait_status("connected", |view| view["sync"]["connected"] == true).await;
     let written = planes.control.admin().post(target, &body("new")).await.unwrap().expect(201);
@@ -131,7 +131,7 @@ async fn restored(lost: &[&str]) {
     assert_ne!(config(&planes).await["epoch"], before["epoch"]);
 }
 
-/// A fleet whose control plane was started on a data folder that holds these files alone.
+/// Data planes whose control plane was started on a data folder with these files alone.
 async fn emptied(left: &[&str]) -> Planes {
     let mut planes = started(Database::Sqlite).await;
     planes.control.node.stop().await;

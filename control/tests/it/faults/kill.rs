@@ -1,5 +1,5 @@
-//! The control plane is killed at any moment under writes, or its database is: what was answered with 2xx
-//! is there, in the database and on the data plane; any other write is there as a whole, or not at all;
+//! The control plane or its database is killed at any moment under writes. A write that was answered with 2xx
+//! is there, in the database and on the data plane. Any other write is there as a whole or not at all, and
 //! nothing else is.
 
 use std::time::Duration;
@@ -12,10 +12,10 @@ use super::ledger::Ledger;
 use super::{Traffic, count};
 
 const WRITERS: usize = 4;
-/// No moment later than this is chosen for a kill; a write takes some milliseconds.
+/// The latest moment of a kill; a write takes some milliseconds.
 const MOMENTS: u64 = 250;
-/// What an answer may take while the database does not: the store's deadline, once for the lock and once
-/// for the query, and the machine's slack.
+/// Timeout of an answer while the database does not answer. It is the store's deadline, once for the lock and
+/// once for the query, and the machine's slack.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,7 +43,7 @@ async fn a_database_that_fails_under_writes_loses_nothing() {
             sleep(moment()).await;
             let crash = tokio::task::spawn_blocking(move || {
                 postgres.crash();
-                // The writers are to see it gone.
+                // The writers shall notice that it is gone.
                 std::thread::sleep(Duration::from_millis(100));
                 postgres.start_again();
                 postgres

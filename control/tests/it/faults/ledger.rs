@@ -1,4 +1,4 @@
-//! Writers that note what they were answered, and the comparison of their notes with what is there.
+//! Writers that note their answers, and the comparison of their notes with database and data plane.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -16,8 +16,8 @@ use super::in_sync;
 /// After a failure, before the next write.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Routes by name, each with the versions it may be in; `None` is no route. More than one: the answer to
-/// its last write was an error or got lost, and nobody writes to it any more.
+/// Routes by name, each with the versions it may be in; `None` is no route. It has several if the answer to
+/// its last write was an error or got lost: then nobody writes to it any more.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     routes: Mutex<BTreeMap<String, Vec<Option<u32>>>>,
@@ -28,19 +28,19 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// The service that all routes lead to.
+    /// The service of all routes.
     pub(super) async fn prepare(&self, planes: &Planes) {
         let service = json!({ "name": "kept", "url": planes.origin.url() });
         planes.control.admin().post("/services", &service).await.unwrap().expect(201);
     }
 
-    /// So many writers at once, until [`Ledger::stop`].
+    /// Starts this many writers, until [`Ledger::stop`].
     pub(super) async fn write(&self, admin: &Client, writers: usize) {
         self.over.store(false, Ordering::Relaxed);
         futures_util::future::join_all((0..writers).map(|_| self.writer(admin))).await;
     }
 
-    /// Lets the writers come to an end.
+    /// Lets the writers end.
     pub(super) fn stop(&self) {
         self.over.store(true, Ordering::Relaxed);
     }
@@ -50,23 +50,23 @@ impl Ledger {
         self.over.load(Ordering::Relaxed)
     }
 
-    /// How many writes were answered with 2xx, and how many with 503.
+    /// Returns how many writes were answered with 2xx, and how many with 503.
     pub(super) fn answers(&self) -> (u32, u32) {
         (self.written.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed))
     }
 
-    /// Waits until so many more writes are answered with 2xx.
+    /// Waits until this many more writes are answered with 2xx.
     pub(super) async fn wait_written(&self, more: u32) {
         let enough = self.answers().0 + more;
         wait::until(DEADLINE, "the writes do not go on", || self.answers().0 >= enough).await;
     }
 
-    /// Waits until the data plane holds what is published, and compares: what the database has, and what
-    /// the data plane serves, is what was answered, and nothing else.
+    /// Waits until the data plane holds the published configuration. Then checks that the database has, and
+    /// the data plane serves, the acknowledged writes and nothing else.
     pub(super) async fn check(&self, planes: &Planes) {
         in_sync(&planes.control, &planes.gateway).await;
         wait::eventually(DEADLINE, || async {
-            // A commit whose control plane is dead may come to its end only now.
+            // A commit whose control plane is dead may end only now.
             let before = in_sync(&planes.control, &planes.gateway).await;
             let rows = all_routes(&planes.control.admin()).await?;
             self.compare(&rows);
@@ -79,7 +79,7 @@ impl Ledger {
         .await;
     }
 
-    /// A route is made, changed twice, and two of three are deleted.
+    /// Creates a route, changes it twice, and deletes two of three.
     async fn writer(&self, admin: &Client) {
         while !self.over.load(Ordering::Relaxed) {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -103,7 +103,7 @@ impl Ledger {
         }
     }
 
-    /// An error ends the writing to this route.
+    /// An error ends the writes to this route.
     fn note(&self, name: &str, to: Option<u32>, answer: Result<Response>) -> Result<()> {
         let mut routes = self.routes.lock().unwrap();
         let versions = routes.entry(name.to_owned()).or_insert_with(|| vec![None]);
@@ -120,7 +120,8 @@ impl Ledger {
         anyhow::bail!("refused")
     }
 
-    /// Every route is in a version that it may be in, as a whole, and there is none that nobody wrote.
+    /// Checks that every route is, as a whole, in a version that it may be in, and that there is no other
+    /// route.
     fn compare(&self, rows: &BTreeMap<String, Value>) {
         let ledger = self.routes.lock().unwrap();
         for name in rows.keys() {
@@ -137,7 +138,7 @@ impl Ledger {
         }
     }
 
-    /// The newest routes that the proxy serves otherwise than these rows say.
+    /// Returns the newest routes that the proxy serves otherwise than these rows say.
     async fn unlike(&self, rows: &BTreeMap<String, Value>, proxy: &Client) -> Result<Vec<String>> {
         let next = self.next.load(Ordering::Relaxed);
         let mut wrong = Vec::new();
@@ -157,10 +158,10 @@ impl Ledger {
     }
 }
 
-/// Routes that are asked for one by one; of the others, the hashes say that they are the same.
+/// Routes that are requested one by one; for the others, the roots show that they are equal.
 const NEWEST: u32 = 100;
 
-/// Each version differs in two fields, of which no half may be written.
+/// Each version differs in two fields, which must be written together.
 fn route(name: &str, version: u32) -> Value {
     json!({ "name": name, "paths": [path(name, version)], "tags": [format!("v{version}")] })
 }
@@ -175,7 +176,7 @@ fn path(name: &str, version: u32) -> String {
     format!("/{name}/{version}/")
 }
 
-/// By name; routes without one are none of ours.
+/// Returns the routes by name; routes without one are not from this test.
 async fn all_routes(admin: &Client) -> Result<BTreeMap<String, Value>> {
     let mut rows = BTreeMap::new();
     let mut target = "/routes?size=1000".to_owned();

@@ -13,11 +13,11 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Traffic, seconds, snapshots};
 
-/// Nothing heard for 1.5 heartbeats of 1 s ends a connection, counted from the last one that still came,
-/// and a second is left for the closing handshake; and the machine's slack.
+/// A silence of 1.5 heartbeats of 1 s ends a connection, counted from the last heartbeat that arrived. A
+/// second is left for the closing handshake, and then the machine's slack.
 const NOTICED: Duration = Duration::from_millis(1000 + 1500 + 1000 + 1500);
-/// An attempt under way is sat out: its next packet is sent within 4 s, or it ends within 3 and the longest
-/// delay of the backoff follows; and the machine's slack.
+/// The next packet of an attempt in progress is sent within 4 s. Otherwise the attempt ends within 3 s and
+/// the longest delay of the backoff follows. The rest is the machine's slack.
 const BACK: Duration = Duration::from_secs(3 + 5 + 2);
 
 #[tokio::test(flavor = "current_thread")]
@@ -78,13 +78,13 @@ async fn cut_and_heal(cut: Cut) {
     stage.far(|| drop(gateway));
 }
 
-/// Runs this in the thread, and so on the side of the network, that calls.
+/// Runs this in the calling thread, and so on its side of the network.
 fn on_this_side<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(work)
 }
 
-/// Makes a route to the origin, which is where the data plane is.
+/// Creates a route to the origin, which is beside the data plane.
 async fn write(planes: &Planes, origin: &Origin, path: &str) {
     let admin = planes.control.admin();
     let service =
@@ -93,7 +93,7 @@ async fn write(planes: &Planes, origin: &Origin, path: &str) {
     admin.post("/routes", &route).await.unwrap().expect(201);
 }
 
-/// Waits until both sides say so.
+/// Waits until both sides show this state.
 async fn connected(planes: &Planes, network: &Network, gateway: &Gateway, expected: bool) {
     let begun = Instant::now();
     let within = if expected { BACK } else { NOTICED };

@@ -1,5 +1,5 @@
-//! A database that is put back to the past: its next revisions have the numbers of those that are gone, and
-//! data planes that hold the gone ones must not take them for the same.
+//! A database that was restored to the past: its next revisions repeat the numbers of lost ones. Data planes
+//! that hold the lost ones must not treat them as equal.
 
 use std::path::Path;
 
@@ -43,7 +43,7 @@ async fn the_data_plane_follows_a_file_that_is_put_back() {
     traffic.end().await;
 }
 
-/// The control plane does not notice by its own restart, but while it runs.
+/// The control plane notices while it runs, not by its own restart.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_data_plane_follows_a_head_that_goes_back_under_a_running_control_plane() {
     let planes = Planes::start(Database::Postgres).await;
@@ -75,8 +75,8 @@ async fn the_data_plane_follows_a_head_that_goes_back_under_a_running_control_pl
     traffic.end().await;
 }
 
-/// A standby that was behind takes over, and is written before anybody looks: its numbers go on as if nothing had
-/// been.
+/// A standby that was behind takes over, and is written to before any control plane reads it: its numbers
+/// continue as if nothing had happened.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_data_plane_follows_a_file_that_was_put_back_and_written_on() {
     written_on(Database::Sqlite).await;
@@ -96,7 +96,7 @@ async fn written_on(database: Database) {
 
     write(&planes, 10..=12).await;
     in_sync(&planes.control, &planes.gateway).await;
-    // As many revisions as those that are gone.
+    // As many revisions as the lost ones.
     put_back(&planes, past, 10..=12, 7..=9).await;
     planes.gateway.wait_for(&path(7), 404).await;
     in_sync(&planes.control, &planes.gateway).await;
@@ -116,13 +116,13 @@ async fn written_on(database: Database) {
     traffic.end().await;
 }
 
-/// Each of two control planes finds it; they agree on what follows.
+/// Each of two control planes notices; they agree on the next epoch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_control_planes_follow_a_server_that_was_put_back_and_written_on() {
     let mut planes = Planes::new(Database::Postgres);
     let mut second = planes.control.beside(&planes.pair);
     let mut of_second = Gateway::new(&[&second], &planes.pair);
-    // Who is left for its silence, on a busy machine, is not waited for.
+    // So long that no node on a busy machine counts as silent.
     let nodes = [&mut planes.control.node, &mut planes.gateway.node, &mut second.node, &mut of_second.node];
     for node in nodes {
         node.set("cluster.heartbeat_interval", "20s");
@@ -159,7 +159,7 @@ async fn a_write_to_a_server_that_was_put_back_is_live_when_it_says_so() {
     waited_for(Database::Postgres).await;
 }
 
-/// The data plane holds a higher revision of what is gone; that is not the one that is waited for.
+/// The data plane holds a higher revision of the lost epoch; the test waits for another one.
 async fn waited_for(database: Database) {
     let planes = Planes::start(database).await;
     write(&planes, 1..=3).await;
@@ -181,8 +181,8 @@ async fn waited_for(database: Database) {
     }
 }
 
-/// Puts the database back to the revision `past`, when the routes `gone` were not there, and goes on from there by
-/// a revision for each of the routes `deleted`; nobody sees a state between.
+/// Restores the database to the revision `past`, when the routes `gone` did not exist. Then adds a revision
+/// for each of the routes `deleted`; nobody sees a state between.
 async fn put_back(
     planes: &Planes,
     past: u64,
@@ -226,7 +226,7 @@ async fn put_back(
     database.close().await.unwrap();
 }
 
-/// One route each, waited for until it is live.
+/// Creates the routes one by one, and waits until each is live.
 async fn write(planes: &Planes, numbers: impl Iterator<Item = u32>) {
     let admin = planes.control.admin();
     let service = json!({ "url": planes.origin.url() });
@@ -257,7 +257,7 @@ async fn epoch(planes: &Planes) -> String {
     answer["epoch"].as_str().unwrap().to_owned()
 }
 
-/// Puts the database in one folder in place of that in the other.
+/// Replaces the database in one folder by that in the other.
 pub(super) fn replace(from: &Path, to: &Path) {
     for file in FILES {
         std::fs::remove_file(to.join(file)).ok();

@@ -1,5 +1,4 @@
-//! Data planes that freeze or hardly read, and a control plane that comes and goes: the others do not
-//! notice.
+//! Data planes that freeze or hardly read, and a control plane that comes and goes: the others do not notice.
 
 use std::time::Duration;
 
@@ -18,24 +17,24 @@ use wire::{Ack, Frame, Hello, Position, UpdateHeader, VERSIONS};
 use super::{Traffic, in_sync, snapshots};
 
 const CHANGES: u32 = 500;
-/// After these, what a control plane holds once is there.
+/// Changes after which a control plane has allocated everything that it needs once.
 const FIRST_CHANGES: u32 = 100;
-/// Until a change is live at a data plane that is well.
+/// Timeout until a change is live at a healthy data plane.
 const SOON: Duration = Duration::from_secs(1);
-/// What the memory of the control plane may grow by after the first changes, in KiB. It keeps 3 KiB of each
-/// change for all data planes together, and an allocator with huge pages has its slack; a queue for each of
-/// the deaf would need 50 MiB.
+/// Growth of the control plane's memory allowed after the first changes, in KiB. The control plane keeps 3
+/// KiB of each change for all data planes together, and an allocator with huge pages has its slack. A queue
+/// for each unresponsive data plane would need 50 MiB.
 const GROWTH: u64 = 30 * 1024;
 const DEAF: u32 = 50;
-/// What a change writes: paths that do not compress.
+/// The content of a change: paths that do not compress.
 const PATHS: usize = 60;
-/// A slow reader takes a frame after each of these.
+/// Delay after which a slow reader reads a frame.
 const SLOWLY: Duration = Duration::from_millis(300);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn data_planes_that_freeze_or_hardly_read_cost_the_others_nothing() {
     let mut planes = Planes::new(Database::Sqlite);
-    // Longer than the test: nobody is left for being silent.
+    // Longer than the test: no data plane is disconnected for its silence.
     planes.control.node.set("cluster.heartbeat_interval", "60s");
     planes.control.node.start().await;
     planes.gateway.node.start().await;
@@ -89,7 +88,7 @@ async fn a_control_plane_that_comes_and_goes_fails_no_request() {
     assert_eq!(planes.gateway.node.metric("gibbon_config_served_from_disk").await, 0.0);
 }
 
-/// Changes a route, again and again, and sees each change live in time.
+/// Changes a route again and again, and checks that each change is live in time.
 async fn change(planes: &Planes, numbers: std::ops::Range<u32>) {
     let (admin, proxy) = (planes.control.admin(), planes.gateway.proxy());
     for number in numbers {
@@ -115,7 +114,7 @@ fn path(number: u32) -> String {
     format!("/change-{number}/")
 }
 
-/// A data plane of the real protocol, at its beginning.
+/// Connects a data plane of the real protocol, up to its hello.
 async fn connect(planes: &Planes) -> Link {
     let identity = Identity::load(&planes.pair.cert, &planes.pair.key).unwrap();
     let trust = Trust::Pins(Pins::from_iter([identity.fingerprint()]));
@@ -141,7 +140,7 @@ async fn deaf(link: Link) {
     drop(link);
 }
 
-/// Reads slowly, and says that it holds what it was sent.
+/// Reads slowly, and reports that it holds the received position.
 async fn slow(mut link: Link) {
     while let Ok(Some(message)) = link.recv().await {
         sleep(SLOWLY).await;
@@ -156,7 +155,7 @@ fn position(header: &UpdateHeader) -> Position {
     Position { epoch: header.epoch, revision: header.to, root: header.root }
 }
 
-/// Memory of a control plane, its share of what is shared, in KiB.
+/// Returns the memory of a control plane, with its share of shared memory, in KiB.
 fn pss(control: &mut Control) -> u64 {
     let pid = control.node.process_mut().pid();
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();

@@ -1,4 +1,4 @@
-//! Several rows changed in one transaction are never seen apart: not by one request.
+//! Several rows changed in one transaction take effect together: no request sees only some of them.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,10 +16,10 @@ use super::{Traffic, in_sync_at, seconds};
 const PACE: Duration = Duration::from_millis(100);
 const CLIENTS: usize = 8;
 
-/// Two services take turns: one is live and says so, and its version, in the path that the origin sees; the
-/// other is parked. The routes `/live` and `/parked` change services with each version, and the route at
-/// `/new` is deleted and made anew under another id. Of a table with some of a version's rows and not the
-/// others, `/live` leads to what is parked, or `/new` to nothing.
+/// Two services take turns. One is live and shows its name and version in the path that the origin receives;
+/// the other is parked. The routes `/live` and `/parked` exchange services with each version, and the route
+/// at `/new` is deleted and created again under another id. In a table with only some of a version's rows,
+/// `/live` would lead to the parked service, or `/new` to none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_sees_half_of_a_transaction() {
     let planes = Planes::start(Database::Postgres).await;
@@ -54,7 +54,7 @@ async fn no_request_sees_half_of_a_transaction() {
     eprintln!("{versions} versions, {answers} answers");
 }
 
-/// The rows of one version.
+/// Returns the rows of one version.
 struct Table {
     port: u16,
     version: u64,
@@ -90,7 +90,7 @@ impl Table {
         Uuid::from_u128(1000 + u128::from(version))
     }
 
-    /// The id of the service that is live in this version, or of the other.
+    /// Returns the id of the service that is live in this version, or of the other.
     fn service_id(&self, live: bool) -> Uuid {
         Uuid::from_u128(1 + u128::from(self.version.is_multiple_of(2) == live))
     }
@@ -112,7 +112,7 @@ impl Table {
     }
 }
 
-/// The version by which a request was answered; panics if it was answered by parts of two.
+/// Returns the version by which a request was answered; panics if it was answered by parts of two.
 fn consistent(response: &Response) -> u64 {
     assert_eq!(response.status, 200, "{}", response.text());
     let seen: Value = response.json();

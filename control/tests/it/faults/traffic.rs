@@ -1,4 +1,4 @@
-//! Clients that ask a data plane without a pause, each over a connection that it keeps.
+//! Clients that send requests to a data plane without a pause, each over a connection that it keeps.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,7 +14,7 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    /// So many clients that expect 200 from this target of a proxy, always.
+    /// Starts this many clients, which expect 200 from this target of a proxy, always.
     pub(super) fn start(proxy: &Client, target: &'static str, clients: usize) -> Self {
         Self::checked(
             proxy,
@@ -26,8 +26,8 @@ impl Traffic {
         )
     }
 
-    /// So many clients; `target` names what each asks for next, `check` panics at a wrong answer. Both are
-    /// told the number of the client, and `target` that of the request too.
+    /// Starts this many clients; `target` returns the next target of each, and `check` panics at a wrong
+    /// answer. Both receive the number of the client, and `target` also that of the request.
     pub(super) fn checked(
         proxy: &Client,
         clients: usize,
@@ -53,7 +53,7 @@ impl Traffic {
         Self { clients: tasks, over, answers }
     }
 
-    /// Ends it, and answers with how many answers there were: at least one, and all were right.
+    /// Stops the clients, and returns the number of answers: at least one, and all were right.
     pub(super) async fn end(mut self) -> u64 {
         self.over.store(true, Ordering::Relaxed);
         while let Some(client) = self.clients.join_next().await {

@@ -1,4 +1,5 @@
-//! What the store keeps and what it does not: writes whose future is dropped, secrets that were replaced.
+//! Data that the store keeps and data that it does not: writes whose future is dropped, secrets that were
+//! replaced.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ on_both! {
     confirmed => confirmation_counts_for_its_epoch_alone,
 }
 
-/// A client that leaves, and a timeout, drop a write at any point of its way.
+/// A client that disconnects, and a timeout, drop a write at any point.
 async fn dropped_writes_leave_all_or_nothing(store: Store) {
     let rounds = std::env::var("GIBBON_TEST_ROUNDS").map_or(60, |text| text.parse::<u32>().unwrap());
     let mut acknowledged = 0;
@@ -116,7 +117,7 @@ async fn statement_that_takes_too_long_is_ended_by_the_server() {
     let url = testkit::postgres::shared().database();
     let (store, other) = (Store::open(&url).await.unwrap(), Store::open(&url).await.unwrap());
     store.migrate(&url).await.unwrap();
-    // Whoever waits for the head waits for this.
+    // The next writer that needs the head waits for this.
     let mut first = store.edit().await.unwrap();
     first.put::<entity::service::Entity>(&[service(1, "a")]).await.unwrap();
     let refused = other.services().insert(service(1, "a")).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! The `pki` mode: each node is who its certificate says that it is.
+//! The `pki` mode: the certificate of a node proves its id.
 
 use node::identity::{Authorities, Identity, Trust, server_config};
 use node::link::{self, Closing};
@@ -57,7 +57,7 @@ async fn another_nodes_id_is_refused_by_both_names() {
     assert!(reason.contains(&own.to_string()) && reason.contains(&victim.to_string()), "{reason}");
     let control = &stage.planes.control.node;
     wait_metric(control, r#"gibbon_cluster_handshakes_refused_total{reason="node_id"}"#, |n| n == 1.0).await;
-    // The one that it posed as has not noticed.
+    // The data plane with that id has not noticed.
     assert_eq!(stage.planes.gateway.node.metric("gibbon_cluster_reconnects_total").await, 0.0);
 }
 
@@ -96,7 +96,7 @@ async fn a_data_plane_does_not_speak_to_another_that_poses_as_a_control_plane() 
     planes.gateway.node.stop().await;
     planes.gateway.node.set("cluster.control_planes", listener.local_addr().unwrap());
     planes.gateway.node.spawn();
-    // The handshake does not come about: the data plane has not even shown its certificate.
+    // The handshake fails: the data plane has not even shown its certificate.
     let refused = async {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
@@ -111,7 +111,7 @@ async fn a_data_plane_does_not_speak_to_another_that_poses_as_a_control_plane() 
         never = refused => never,
         () = told => {}
     }
-    // It serves what it has.
+    // It serves its last configuration.
     planes.gateway.wait_for("/a", 200).await;
 }
 
@@ -124,7 +124,7 @@ async fn a_connection_does_not_outlast_its_certificate() {
     let both = [stage.file("ca.crt"), authority.cert.clone()].map(|path| std::fs::read(path).unwrap());
     std::fs::write(&bundle, both.concat()).unwrap();
     stage.planes.control.node.set("cluster.ca", bundle.display());
-    // The data plane of this test is silent, and is not to be left for that.
+    // The data plane of this test is silent, and must not be disconnected for that.
     stage.planes.control.node.set("cluster.heartbeat_interval", "60s");
     stage.planes.control.node.start().await;
 

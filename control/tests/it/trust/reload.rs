@@ -1,4 +1,4 @@
-//! Certificates that are replaced under running programs: no restart, no refused handshake, no lost sync.
+//! Certificates that are replaced under running programs: no restart, no rejected handshake, no lost sync.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ impl Installed {
         self.folder.join(name)
     }
 
-    /// As `install` does: another file takes the name, whole.
+    /// Replaces a whole file, as `install` does.
     fn put(&self, name: &str, bytes: &[u8]) {
         let new = self.path("new");
         fs::write(&new, bytes).unwrap();
@@ -57,7 +57,7 @@ impl Installed {
     }
 }
 
-/// What a rotation goes through: what each side holds and trusts, before and after.
+/// A rotation: the certificates that each side holds and trusts, before and after.
 struct Rotation {
     mode: &'static str,
     old: [Pair; 2],
@@ -92,8 +92,8 @@ impl Running {
         Self { planes, files, steps: 0 }
     }
 
-    /// Changes the files of both sides, waits until both have read them, and shows that the connection has
-    /// stayed, that a new one can be made, and that a change arrives.
+    /// Changes the files of both sides, and waits until both have read them. Then checks that the connection
+    /// has stayed, that a new one can be made, and that a change arrives.
     async fn step(&mut self, change: impl Fn(usize, &Installed)) {
         self.steps += 1;
         let (control, gateway) = (&self.planes.control.node, &self.planes.gateway.node);
@@ -109,7 +109,7 @@ impl Running {
         assert_eq!(refusals(control).await, 0.0);
     }
 
-    /// Ends the connection, which the data plane makes anew, with all that a handshake needs.
+    /// Ends the connection; the data plane reconnects, with a complete handshake.
     async fn reconnect(&self) {
         let id = self.planes.gateway.node.status_view().await["sync"]["node_id"].as_str().unwrap().to_owned();
         let path = format!("/clustering/data-planes/{id}");
@@ -130,7 +130,7 @@ async fn rotate(root: tempfile::TempDir, rotation: Rotation) {
     running.step(|_, files| files.trusted(&both)).await;
     running.step(|side, files| files.pair(&rotation.new[side])).await;
     running.step(|_, files| files.trusted(&both[..1])).await;
-    // What was replaced does not count any more.
+    // The replaced certificate is not valid any more.
     running.files[1].pair(&rotation.old[1]);
     wait_metric(&running.planes.gateway.node, DONE, |now| now >= 4.0).await;
     let id = running.planes.gateway.node.status_view().await["sync"]["node_id"].as_str().unwrap().to_owned();
@@ -209,10 +209,10 @@ async fn a_bad_or_half_written_file_leaves_the_old_in_force_on_both_sides() {
         let (good, before) = (read(name), reloads(&stage, name).await);
         fs::write(stage.file(name), bad).unwrap();
         wait_reloads(&stage, name, |now, before| now.1 > before.1, &before).await;
-        // New connections are made with what was good.
+        // New connections use the previous good files.
         stage.greet_with(&trust, &other, id).await.unwrap();
 
-        // Under another name first, so that it is never half there.
+        // Under another name first, so that it is never half written.
         let restored = stage.file("restored");
         fs::write(&restored, good).unwrap();
         fs::rename(restored, stage.file(name)).unwrap();
@@ -232,7 +232,7 @@ async fn a_bad_or_half_written_file_leaves_the_old_in_force_on_both_sides() {
     }
 }
 
-/// How often changed files were taken and refused, by those who have this one.
+/// Returns how often changed files were accepted and rejected, by each program that has `file`.
 async fn reloads(stage: &Stage, file: &str) -> Vec<(f64, f64)> {
     let mut counts = Vec::new();
     for node in nodes(stage, file) {

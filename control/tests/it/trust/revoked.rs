@@ -1,4 +1,4 @@
-//! Revocation: who is revoked is turned away, and cut off where it is connected.
+//! Revocation: a revoked node is rejected, and its open connections are closed.
 
 use serde_json::json;
 use testkit::plane::Database;
@@ -7,9 +7,9 @@ use wire::{CloseCode, Frame};
 
 use super::stage::{Stage, wait_metric};
 
-/// How long a revocation may take at most until it is in force, by the promise to operators.
+/// The time within which a revocation is active, as promised to operators.
 const PROMISED: Duration = Duration::from_secs(60);
-/// How long it takes, with room for a busy machine.
+/// The expected time, with room for a busy machine.
 const EXPECTED: Duration = Duration::from_secs(15);
 
 async fn each_way_of_naming_is_refused(database: Database) {
@@ -30,11 +30,11 @@ async fn each_way_of_naming_is_refused(database: Database) {
         stage.pki(&["revoke", &subject, "--reason", "stolen"]);
         let said = stage.wait_refused(&pair, id).await;
         assert_eq!(said, format!(": the certificate is revoked: stolen ({})", CloseCode::Forbidden.number()));
-        // That may have been a connection that was let in and then cut off; the next one is not.
+        // That may have been a connection that was accepted and then closed; the next one is rejected.
         stage.wait_refused(&pair, id).await;
         assert!(control.metric(refused).await > before);
     }
-    // Others are let in as before.
+    // Others are accepted as before.
     let other = stage.issue("data-plane", "other");
     let mut link = stage.greet(&other, stage.leaf("other").node_id().unwrap()).await.unwrap();
     assert!(matches!(Frame::decode(&link.recv().await.unwrap().unwrap()), Ok(Frame::Welcome(_))));
@@ -73,7 +73,8 @@ async fn a_connected_data_plane_is_cut_off_and_serves_on() {
     let connected = format!(r#"gibbon_data_plane_connected{{node_id="{id}"}}"#);
     wait_metric(&control.node, &connected, |now| now == 0.0).await;
 
-    // Taken back, and with a certificate renewed, it is back at once: it does not sit out its delay.
+    // After the revocation is deleted and the certificate renewed, it reconnects at once: it does not wait
+    // out its delay.
     stage.pki(&["unrevoke", &id]);
     stage.pki(&["renew", "pki/data.crt"]);
     gateway.node.wait_status("connected again", |view| view["sync"]["connected"] == true).await;
@@ -137,7 +138,7 @@ async fn in_the_shared_mode_a_fingerprint_cuts_off_all_who_hold_the_pair() {
 async fn who_takes_no_bytes_does_not_by_that_stay() {
     let mut stage = Stage::new(Database::Sqlite);
     stage.planes.control.node.start().await;
-    // A snapshot that is longer than what the kernel holds for a receiver that does not read.
+    // A snapshot that is larger than the kernel's buffers for a receiver that does not read.
     let noise = noise(9 << 20);
     let paths: Vec<String> = noise
         .as_bytes()

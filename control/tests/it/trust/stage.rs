@@ -1,4 +1,4 @@
-//! An installation of the real programs in `pki` mode, its certificates made by the real commands.
+//! An installation of the real programs in `pki` mode, with certificates made by the real commands.
 
 use std::path::{Path, PathBuf};
 
@@ -39,7 +39,7 @@ impl Stage {
         Self { planes, database }
     }
 
-    /// With both programs running, and a route at `/a`.
+    /// Starts both programs, with a route at `/a`.
     pub(super) async fn serving(database: Database) -> Self {
         let mut stage = Self::new(database);
         stage.planes.control.node.start().await;
@@ -52,7 +52,7 @@ impl Stage {
         self.planes.folder.path()
     }
 
-    /// The file `<name>.crt`, `.key` of the authority's folder.
+    /// Returns the path of `<name>.crt` or `.key` in the authority's folder.
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.folder().join("pki").join(name)
     }
@@ -66,7 +66,7 @@ impl Stage {
         Identity::load(&pair.cert, &pair.key).unwrap().leaf().clone()
     }
 
-    /// Another node's pair.
+    /// Makes a pair for another node.
     pub(super) fn issue(&self, role: &str, name: &str) -> Pair {
         issue(self.folder(), role, name, "pki")
     }
@@ -88,17 +88,17 @@ impl Stage {
         postgres::shared().execute(name, sql);
     }
 
-    /// Whom a data plane of this authority trusts.
+    /// The certificates that a data plane of this authority trusts.
     pub(super) fn trust(&self) -> Trust {
         Trust::Authorities(Authorities::load(&self.file("ca.crt")).unwrap())
     }
 
-    /// Connects with this pair, as a data plane that trusts the authority does, and introduces itself.
+    /// Connects with this pair, as a data plane that trusts the authority, and sends its hello.
     pub(super) async fn greet(&self, pair: &Pair, node_id: Uuid) -> Result<Link, LinkError> {
         self.greet_with(&self.trust(), pair, node_id).await
     }
 
-    /// As [`Stage::greet`], with what was read before.
+    /// As [`Stage::greet`], with files that were read before.
     pub(super) async fn greet_with(
         &self,
         trust: &Trust,
@@ -111,7 +111,7 @@ impl Stage {
         Ok(link)
     }
 
-    /// Waits until who connects with this pair is turned away, and says how.
+    /// Waits until a connection with this pair is rejected, and returns how.
     pub(super) async fn wait_refused(&self, pair: &Pair, node_id: Uuid) -> String {
         wait::eventually(DEADLINE, || async {
             let mut link = self.greet(pair, node_id).await.map_err(|error| error.to_string())?;
@@ -124,7 +124,7 @@ impl Stage {
     }
 }
 
-/// How a link ends that is let in, and is cut off later.
+/// Returns how an accepted link ends when it is closed later.
 pub(super) async fn wait_closed(link: &mut Link) -> Closing {
     let ended = async { while let Ok(Some(_)) = link.recv().await {} };
     tokio::time::timeout(DEADLINE, ended).await.expect("the link ends");
@@ -139,7 +139,7 @@ pub(super) async fn wait_metric(node: &Node, series: &str, holds: impl Fn(f64) -
     .await;
 }
 
-/// All connections that the control plane refused, whatever for.
+/// Returns the number of connections that the control plane rejected, for any reason.
 pub(super) async fn refusals(node: &Node) -> f64 {
     let text = node.status().get("/metrics").await.unwrap().text();
     let series = text.lines().filter(|line| line.starts_with("gibbon_cluster_handshakes_refused_total"));
