@@ -1,4 +1,4 @@
-//! Builds the data plane, wires its parts, starts and stops it: the one place that knows them all.
+//! Builds the data plane, wires its parts, starts and stops it. Only this module knows all of them.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -30,12 +30,12 @@ use crate::status::{Status, StatusThread};
 use crate::upgrade::{Predecessor, Upgrade};
 use crate::upstream::{self, NameServers, Policy, Resolver};
 
-/// Connections kept open to upstreams, for each worker. Too few would be made anew all the time.
+/// Idle connections to upstreams that each worker keeps. With fewer, requests would often open new ones.
 const POOL: usize = 1024;
-/// How long the sync agent may take to say goodbye and leave the disk in order.
+/// Time for the sync agent to close its session and finish its disk writes.
 const AGENT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What requests and the updater share.
+/// State shared by requests and the updater.
 #[derive(Clone, Debug)]
 pub struct ProxyParts {
     /// The table.
@@ -53,7 +53,7 @@ pub struct ProxyParts {
 /// Runs the data plane until one of `signals` stops it.
 ///
 /// # Errors
-/// A port in use, a certificate or a folder that cannot be read; a part that ended by itself.
+/// When a port is in use, when a certificate or a folder cannot be read, or when a part ends by itself.
 pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
     let budget = Budget::of_process();
     budget.clamp(&mut config);
@@ -80,8 +80,8 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
     conf.upstream_keepalive_pool_size = POOL.min((budget.idle / config.threads).max(1));
     let (live, tokens) = (shared.live.clone(), StatusThread::open_tokens(&config.status)?);
     let status = Status { registry, metrics, sync, live, draining: draining.clone() };
-    // Until the end: whoever asks while requests end is told that the node is draining. A successor tells
-    // of itself.
+    // Until the end: during a drain the status listener answers that the node is draining. A successor
+    // answers for itself.
     let status_draining = Draining::new();
     let accepting = status_draining.clone();
     let mut server = Server::new_with_opt_and_conf(None, conf);
@@ -108,7 +108,7 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
         upgrade,
         predecessor,
     };
-    // As late as the proxy: a successor does not answer for itself before it is ready.
+    // As late as the proxy: a successor must not answer on the status listener before it is ready.
     let status_listeners = status_bound.into_listeners();
     let _status = StatusThread::start(status_listeners, status, tokens, &config.status, accepting)?;
     server.run(RunArgs { shutdown_signal: Box::new(shutdown) });
@@ -121,11 +121,12 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
     }
 }
 
-/// Bytes of a header that are neither fields nor target: the rest of the request line, and blanks around values.
+/// Bytes of a header that are neither fields nor target: the rest of the request line, and blanks around
+/// values.
 const HEADER_SLACK: usize = 4096;
 
 impl ProxyParts {
-    /// Without a table yet.
+    /// Creates the state without a table.
     pub fn new(config: &Config, metrics: Metrics) -> Self {
         let in_flight = Arc::new(Limit::new(config.max_in_flight, metrics.http.in_flight.clone()));
         let connections = Arc::new(Limit::new(config.max_connections, metrics.connections.active.clone()));
@@ -134,8 +135,8 @@ impl ProxyParts {
     }
 }
 
-/// The proxy on its listeners, until `draining` begins: the plaintext ones of the configuration first, then
-/// those of TLS.
+/// Creates the proxy on its listeners, until `draining` begins: the plaintext listeners of the configuration
+/// first, then those with TLS.
 pub fn proxy_service(
     config: &Config,
     conf: &Arc<ServerConf>,
@@ -177,19 +178,19 @@ pub fn proxy_service(
     bound.serve("proxy", gate, draining)
 }
 
-/// Half of all requests at most wait for names, so that the other routes go on.
+/// Creates the resolver. At most half of all requests may wait for names, so that other routes keep working.
 fn resolver(config: &Config) -> Resolver {
     let name_servers = NameServers::new(config.name_servers.clone(), config.resolve_timeout);
     let waiting = config.max_in_flight.div_ceil(2);
     Resolver::new(name_servers, upstream::Limits { timeout: config.resolve_timeout, waiting })
 }
 
-/// Pingora's own configuration. What it has for daemons, upgrades and certificates is not used.
+/// Creates Pingora's own configuration. Its parts for daemons, upgrades and certificates are not used.
 pub fn server_conf(threads: usize) -> ServerConf {
     ServerConf {
         threads,
         upstream_keepalive_pool_size: POOL,
-        // It counts attempts; ours are counted for each service.
+        // Pingora counts attempts; Gibbon counts them for each service.
         max_retries: usize::from(u16::MAX) + 1,
         grace_period_seconds: Some(0),
         graceful_shutdown_timeout_seconds: Some(1),
@@ -197,15 +198,15 @@ pub fn server_conf(threads: usize) -> ServerConf {
     }
 }
 
-/// What a successor would be given.
+/// Duplicates the listeners for a successor.
 fn duplicates(bound: &[&Bound]) -> Result<Vec<TcpListener>, ExitError> {
     let all = bound.iter().map(|bound| bound.duplicates()).collect::<Result<Vec<_>, _>>();
     let all = all.map_err(|error| ExitError::unavailable(format!("cannot duplicate a listener: {error}")))?;
     Ok(all.into_iter().flatten().collect())
 }
 
-/// The predecessor serves meanwhile, and ends this process when it has waited long enough; the deadline is
-/// for one that is gone.
+/// Waits for the first table. The predecessor serves meanwhile, and ends this process after its own timeout.
+/// The deadline here covers a predecessor that is gone.
 fn wait_for_table(live: &Live, fault: &CancellationToken, drain_timeout: Duration) {
     let deadline = Instant::now() + drain_timeout;
     while live.load().is_none() && !fault.is_cancelled() && Instant::now() < deadline {

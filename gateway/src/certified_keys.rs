@@ -1,4 +1,4 @@
-//! What is shown in a handshake: a certificate with its key, parsed when it comes and not when it is asked for.
+//! Certificates with their keys for TLS handshakes, parsed when they are applied and not at each handshake.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ impl CertifiedKeys {
     /// Parses both pairs of `certificate`.
     ///
     /// # Errors
-    /// The field that is wrong, and what about it.
+    /// The invalid field, and the reason.
     pub fn parse(certificate: &wire::Certificate) -> Result<Self, (&'static str, CertifiedKeyError)> {
         let first = certified_key::parse(&certificate.cert, certificate.key.expose())
             .map_err(|error| ("cert", error))?;
@@ -34,14 +34,14 @@ impl CertifiedKeys {
         Ok(Self { id: certificate.id, pairs })
     }
 
-    /// All that may be shown, those of authorities between included.
+    /// All certificates that may be shown, including intermediates.
     pub fn certificates(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
         self.pairs.iter().flat_map(|pair| &pair.cert)
     }
 
-    /// The first that a client can verify, by the signature schemes that it offers; if it can verify none, the
-    /// first all the same: what is then missing rustls says (`handshake_failure`), and without any it would say
-    /// that the client is not let in (`access_denied`).
+    /// Chooses the first certificate that a client can verify, by the signature schemes that it offers. If
+    /// the client can verify none, returns the first all the same: rustls then sends `handshake_failure`.
+    /// Without any certificate rustls would send `access_denied`.
     pub fn choose(&self, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let fits = |pair: &&Arc<CertifiedKey>| pair.key.choose_scheme(schemes).is_some();
         self.pairs.iter().find(fits).or(self.pairs.first()).cloned()

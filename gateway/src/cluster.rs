@@ -1,7 +1,7 @@
-//! The sync agent: keeps the live table at the control plane's head, and a copy of it on disk.
+//! The sync agent: keeps the live table at the control plane's head, and a copy of the configuration on disk.
 //!
-//! It runs on its own thread and runtime, so that decoding, validation and building never take a turn
-//! from a traffic worker. Nothing on the request path waits for anything in here.
+//! The agent runs on its own thread and runtime, so that decoding, validation and building never delay a
+//! traffic worker. No request waits for anything in this module.
 
 mod apply;
 mod applying;
@@ -40,14 +40,14 @@ pub use self::thread::AgentThread;
 use crate::live::Live;
 use crate::metrics::SyncMetrics;
 
-/// What the agent needs to know.
+/// Settings of the sync agent.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The control planes as `host:port`, tried in turn.
+    /// Control planes as `host:port`, tried in turn.
     pub control_planes: Vec<String>,
-    /// This node's certificate and key, and whom it trusts.
+    /// This node's certificate and key, and the certificates that it trusts.
     pub identity: Files,
-    /// Between two heartbeats.
+    /// Interval between two heartbeats.
     pub heartbeat: Duration,
     /// The folder of the node id and of the copy on disk.
     pub state_dir: PathBuf,
@@ -55,20 +55,20 @@ pub struct Settings {
     pub hostname: String,
     /// This program's version.
     pub version: String,
-    /// What the operator calls this node by.
+    /// The operator's labels for this node.
     pub labels: BTreeMap<String, String>,
 }
 
-/// The agent cannot begin.
+/// Why the agent cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The copy on disk.
+    /// The copy on disk cannot be used.
     #[error(transparent)]
     Cache(#[from] CacheError),
-    /// The node id.
+    /// The node id cannot be used.
     #[error(transparent)]
     NodeId(#[from] NodeIdError),
-    /// The certificate pair.
+    /// The certificate pair cannot be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),
 }
@@ -78,24 +78,25 @@ pub enum OpenError {
 pub struct Agent {
     settings: Settings,
     node_id: Uuid,
-    /// Which process this is, of those that may use the node id.
+    /// Identifies this process among those that may use the node id.
     instance: Uuid,
     reloader: IdentityReloader,
     applier: Applier,
     writer: Writer,
     crash_guard: CrashGuard,
-    /// The last mark could not be written, which was logged.
+    /// The last write of the mark failed, and that was logged.
     mark_failing: bool,
     metrics: SyncMetrics,
     status: Arc<Status>,
 }
 
 impl Agent {
-    /// Reads node id, certificate pair and the copy on disk, and makes the copy live at once.
+    /// Reads the node id, the certificate pair and the copy on disk, and publishes the copy at once.
     ///
     /// # Errors
-    /// When the folder cannot be used, or another process uses it, or the certificate pair cannot be read. A damaged copy is no error:
-    /// it is set aside, with a line in the log, and the agent begins without it.
+    /// When the folder cannot be used, when another process uses it, or when the certificate pair cannot be
+    /// read. A damaged copy is no error: it is set aside, with a line in the log, and the agent starts
+    /// without it.
     pub fn open(
         settings: Settings,
         live: Arc<Live>,
@@ -126,7 +127,7 @@ impl Agent {
         Ok(agent)
     }
 
-    /// Keeps in sync until `stop`; then says goodbye, leaves the disk in order and lets go of the folder.
+    /// Synchronizes until `stop`. Then closes the session, finishes the disk writes and releases the folder.
     async fn run(&mut self, stop: &CancellationToken) {
         if self.waited_out(stop).await {
             client::run(self, stop).await;
@@ -136,12 +137,13 @@ impl Agent {
         self.status.edit(|view| view.connected = false);
     }
 
-    /// Whether another process may have the folder.
+    /// Whether another process may use the folder.
     fn has_left_folder(&self) -> bool {
         self.writer.has_ended()
     }
 
-    /// Serves what it has for a while, after deaths in a row; whether to go on then.
+    /// Serves the restored configuration for a while after repeated crashes; returns whether to continue
+    /// then.
     async fn waited_out(&self, stop: &CancellationToken) -> bool {
         let Some(pause) = self.crash_guard.pause() else { return true };
         let seconds = pause.as_secs();
@@ -152,8 +154,8 @@ impl Agent {
         }
     }
 
-    /// Begins to make an update live, under the mark that outlives the process. [`Agent::applied`] takes what
-    /// comes of it; until then nothing is held.
+    /// Begins to apply an update, under the mark on disk that outlives the process. [`Agent::applied`] takes
+    /// the result; until then the agent holds nothing.
     fn begin(&mut self, update: Update) -> Result<Applying, Nack> {
         if let Some(nack) = self.refusal(&update) {
             self.refused(&nack);
@@ -164,7 +166,7 @@ impl Agent {
         Ok(Applying::begin(std::mem::replace(&mut self.applier, idle), update))
     }
 
-    /// Notes what came of an update, and hands one that is live to the disk.
+    /// Records the result of an update, and hands an applied one to the disk writer.
     fn applied(&mut self, applied: Applied) -> Result<Ack, Nack> {
         let Applied { applier, update, result } = applied;
         self.applier = applier;
@@ -191,7 +193,7 @@ impl Agent {
         result
     }
 
-    /// Tells of an update that is refused.
+    /// Reports a rejected update.
     fn refused(&self, nack: &Nack) {
         let message = one_line(&nack.message);
         error!(
@@ -202,8 +204,8 @@ impl Agent {
         self.fail(format!("revision {} refused: {message}", nack.revision));
     }
 
-    /// Why an update from a control plane is not tried. A node that holds nothing tries it, after a pause at its
-    /// start (see [`CrashGuard::pause`]).
+    /// The reason to reject an update from a control plane untried, if there is one. A node without a
+    /// configuration tries every update, after a pause at its start (see [`CrashGuard::pause`]).
     fn refusal(&self, update: &Update) -> Option<Nack> {
         self.applier.held().and_then(|_| self.marked(update))
     }
@@ -213,7 +215,7 @@ impl Agent {
         self.crash_guard.refusal(to).map(|message| nack(to, message))
     }
 
-    /// Makes an update live under the mark that outlives the process.
+    /// Applies an update under the mark on disk that outlives the process.
     fn apply_marked(&mut self, update: &Update) -> Result<Ack, Nack> {
         let to = update.header.position();
         self.mark(to);
@@ -224,7 +226,7 @@ impl Agent {
         result
     }
 
-    /// Notes on disk what is about to be applied.
+    /// Marks on disk the position that is about to be applied.
     fn mark(&mut self, to: Position) {
         let begun = self.crash_guard.begin(to);
         self.watch_marker(begun);
@@ -235,7 +237,7 @@ impl Agent {
         self.watch_marker(ended);
     }
 
-    /// A mark that cannot be written protects from nothing, and is no reason to apply nothing.
+    /// Reports a mark that cannot be written. The update is applied all the same, without that protection.
     fn watch_marker(&mut self, written: Result<(), CacheError>) {
         let failed_before = std::mem::replace(&mut self.mark_failing, written.is_err());
         if let Err(error) = written {
@@ -252,7 +254,7 @@ impl Agent {
         });
     }
 
-    /// What the control plane is told to build upon; nothing when the disk needs a snapshot.
+    /// The position on which a control plane builds its updates; `None` when the disk needs a snapshot.
     fn held(&self) -> Option<Position> {
         self.applier.held().filter(|_| !self.writer.wants_snapshot())
     }
@@ -264,7 +266,7 @@ impl Agent {
         self.status.holds(held, source, now);
     }
 
-    /// What is live is what a control plane has: it is not served from disk alone any more.
+    /// Notes that a control plane has confirmed the live configuration: it no longer comes from disk alone.
     fn confirmed(&self) {
         self.metrics.served_from_disk.set(0);
         self.status.edit(|view| view.source = view.source.map(|_| Source::ControlPlane));

@@ -1,4 +1,4 @@
-//! The configuration of this node: what an operator writes, and what is made of it.
+//! The configuration of this node: `RawConfig` as an operator writes it, `Config` after the checks.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -23,25 +23,25 @@ use crate::upstream;
 /// The most networks in one list.
 const MAX_NETWORKS: usize = 1000;
 
-/// Between two heartbeats. Longer than an hour nobody would know whether the other is there.
+/// Bounds of the heartbeat interval. Beyond an hour, neither side would notice that the other is gone.
 const HEARTBEATS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 
-/// The configuration as it is written.
+/// The configuration as an operator writes it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawConfig {
     /// The folder of the node id and of the copy of the configuration.
     pub state_dir: PathBuf,
-    /// Workers; 0: one for each core.
+    /// Worker threads; 0: one for each core.
     pub threads: usize,
-    /// How long the process that takes over in an upgrade may take to get ready.
+    /// Time for the successor in an upgrade to become ready.
     #[serde(with = "humantime_serde")]
     pub upgrade_timeout: Duration,
-    /// Clients' side.
+    /// The clients' side.
     pub proxy: RawProxy,
-    /// Upstreams' side.
+    /// The upstreams' side.
     pub upstream: RawUpstream,
-    /// Control planes' side.
+    /// The control planes' side.
     pub cluster: RawCluster,
     /// The status listener.
     pub status: RawStatus,
@@ -55,21 +55,21 @@ pub struct RawConfig {
 pub struct RawProxy {
     /// Addresses to listen on.
     pub listen: Vec<SocketAddr>,
-    /// Addresses to listen on with TLS, by the certificates of the configuration.
+    /// Addresses to listen on with TLS, with the certificates that the control plane sends.
     pub listen_tls: Vec<SocketAddr>,
-    /// How long a whole request header may take.
+    /// Timeout of a whole request header.
     #[serde(with = "humantime_serde")]
     pub header_timeout: Duration,
-    /// How long a connection may wait for its next request; 0: it is closed after each.
+    /// How long a connection may wait for its next request; 0: it is closed after each request.
     #[serde(with = "humantime_serde")]
     pub keepalive_timeout: Duration,
-    /// The longest silence within a body, in either direction, and how long 64 KiB of an answer may take.
+    /// The longest pause within a body, in either direction, and the timeout of each 64 KiB of a response.
     #[serde(with = "humantime_serde")]
     pub body_timeout: Duration,
-    /// Bytes in a second that a request's body must come at on the average, once it has taken `body_timeout`;
-    /// 0: it may be as slow as it likes. Not for gRPC, where a body may be one side of a conversation.
+    /// The minimum average rate of a request body in bytes per second, checked once it has taken
+    /// `body_timeout`; 0: no minimum. Does not apply to gRPC, where a body may be one side of a conversation.
     pub min_body_rate: u32,
-    /// How long requests in flight may take to end once the node is told to stop.
+    /// How long requests in flight may take to end after the node begins to stop.
     #[serde(with = "humantime_serde")]
     pub drain_timeout: Duration,
     /// The most bytes of header fields of one request.
@@ -78,21 +78,21 @@ pub struct RawProxy {
     pub max_header_fields: usize,
     /// The most bytes of a request target.
     pub max_uri_bytes: usize,
-    /// `refuse` or `keep`: what becomes of a path in which an upstream that decodes slashes or cuts off parameters
-    /// would read one of another route.
+    /// `refuse` or `keep`: how to handle an ambiguous path. An upstream that decodes slashes or cuts off
+    /// parameters would read it as a path of another route.
     pub ambiguous_paths: AmbiguousPaths,
-    /// The most streams at once of one connection of HTTP/2.
+    /// The most concurrent streams of one HTTP/2 connection.
     pub http2_max_streams: u32,
-    /// The most bytes of bodies on their way on one stream of HTTP/2; a connection may have four times as many.
+    /// The most bytes of bodies in flight on one HTTP/2 stream; a connection may have four times as many.
     pub http2_window_bytes: u32,
-    /// Bytes of bodies that all connections of HTTP/2 together may have on their way: windows shrink, down to
-    /// 64 KiB a connection, as connections become many.
+    /// Bytes of bodies that all HTTP/2 connections together may have in flight. Windows shrink, down to 64
+    /// KiB a connection, as the number of connections grows.
     pub http2_buffer_bytes: usize,
     /// The most open connections.
     pub max_connections: usize,
     /// The most requests in flight.
     pub max_in_flight: usize,
-    /// Peers whose `X-Forwarded-` headers are taken: addresses and networks.
+    /// Peers whose `X-Forwarded-` headers are trusted: addresses and networks.
     pub trusted_ips: Vec<String>,
 }
 
@@ -100,17 +100,18 @@ pub struct RawProxy {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawUpstream {
-    /// The most bytes of header fields of one answer.
+    /// The most bytes of header fields of one response.
     pub max_header_bytes: usize,
-    /// The most header fields of one answer.
+    /// The most header fields of one response.
     pub max_header_fields: usize,
-    /// May be dialed, whatever `deny` says of them; also this node's status listener and cluster addresses.
+    /// Addresses to which requests may be sent even if `deny` lists them. Can name this node's status
+    /// listener and cluster addresses, too.
     pub allow: Vec<String>,
-    /// May not be dialed.
+    /// Addresses to which requests may not be sent.
     pub deny: Vec<String>,
-    /// Name servers as `address:port`; if none, those of `/etc/resolv.conf`.
+    /// Name servers as `address:port`; if empty, those of `/etc/resolv.conf`.
     pub name_servers: Vec<SocketAddr>,
-    /// How long the look-up of a name may take.
+    /// Timeout of the look-up of a name.
     #[serde(with = "humantime_serde")]
     pub resolve_timeout: Duration,
 }
@@ -125,30 +126,31 @@ pub struct RawCluster {
     pub cert: Option<PathBuf>,
     /// Its private key, PEM; if not set, `cluster.key` in the state folder.
     pub key: Option<PathBuf>,
-    /// PEM. In `shared` mode further certificates that control planes may show, in `pki` mode the authorities
-    /// whose certificates they may show.
+    /// PEM. In `shared` mode: further certificates that control planes may show. In `pki` mode: the
+    /// authorities of the certificates that control planes may show.
     pub ca: Option<PathBuf>,
-    /// How nodes know each other: `shared`, all hold the same pair; `pki`, each has its own.
+    /// How nodes authenticate each other: with `shared`, all hold the same pair; with `pki`, each has its
+    /// own.
     pub mtls: Mode,
-    /// Between two heartbeats; at least 1 s.
+    /// Interval between two heartbeats; at least 1 s.
     #[serde(with = "humantime_serde")]
     pub heartbeat_interval: Duration,
-    /// What the operator knows this node by.
+    /// The operator's labels for this node.
     pub labels: BTreeMap<String, String>,
 }
 
 /// The configuration, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Workers.
+    /// Worker threads.
     pub threads: usize,
-    /// How long the process that takes over in an upgrade may take to get ready.
+    /// Time for the successor in an upgrade to become ready.
     pub upgrade_timeout: Duration,
     /// Addresses to listen on.
     pub listen: Vec<SocketAddr>,
     /// Addresses to listen on with TLS.
     pub listen_tls: Vec<SocketAddr>,
-    /// How long a whole request header may take.
+    /// Timeout of a whole request header.
     pub header_timeout: Duration,
     /// How long requests in flight may take to end.
     pub drain_timeout: Duration,
@@ -156,17 +158,17 @@ pub struct Config {
     pub max_connections: usize,
     /// The most requests in flight.
     pub max_in_flight: usize,
-    /// What a request may be and take.
+    /// Settings and limits of requests.
     pub proxy: proxy::Settings,
-    /// What connections of HTTP/2 are held to.
+    /// Limits of HTTP/2 connections.
     pub http2: Http2Limits,
-    /// Which addresses may be dialed.
+    /// Rules on the addresses to which requests may be sent.
     pub upstream: upstream::Rules,
-    /// Control planes' side.
+    /// The control planes' side.
     pub cluster: cluster::Settings,
-    /// Name servers to ask in place of the system's.
+    /// Name servers to use instead of the system's.
     pub name_servers: Vec<SocketAddr>,
-    /// How long the look-up of an upstream's name may take.
+    /// Timeout of the look-up of an upstream's name.
     pub resolve_timeout: Duration,
     /// The status listener.
     pub status: status::Settings,
@@ -174,22 +176,22 @@ pub struct Config {
     pub log: logging::Settings,
 }
 
-/// Shorter, and no name server would do; longer, and requests that wait are too many.
+/// Bounds of that timeout. Below, no name server would be fast enough; above, too many requests would wait.
 const RESOLVE_TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(30);
 
 impl Config {
-    /// Loads and checks: the defaults, `file`, the environment.
+    /// Loads and checks the configuration: the defaults, `file`, the environment.
     ///
     /// # Errors
-    /// What is wrong first: with the key, the value, and where it was given.
+    /// The first problem, with the key, the value and its origin.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         Self::parse(&node::config::load(file)?)
     }
 
-    /// Checks what was loaded.
+    /// Checks a loaded configuration.
     ///
     /// # Errors
-    /// As of [`Config::load`].
+    /// The same as those of [`Config::load`].
     pub fn parse(loaded: &Loaded<RawConfig>) -> Result<Self, ConfigError> {
         let raw = &loaded.raw;
         check_proxy(loaded)?;
@@ -255,12 +257,12 @@ fn check_proxy(loaded: &Loaded<RawConfig>) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// The parser of headers has places for so many fields.
+/// The most fields that the header parser has room for.
 const MOST_FIELDS: usize = 256;
 
 fn check_sizes(loaded: &Loaded<RawConfig>) -> Result<(), ConfigError> {
     let (proxy, upstream) = (&loaded.raw.proxy, &loaded.raw.upstream);
-    // A target is held in a type that counts it with 16 bits, a header in a buffer of 1 MiB.
+    // The type of a target counts its bytes with 16 bits; a header is held in a buffer of 1 MiB.
     for (key, value, least, most) in [
         ("proxy.max_header_bytes", proxy.max_header_bytes, 1024, 512 * 1024),
         ("proxy.max_header_fields", proxy.max_header_fields, 1, MOST_FIELDS),
@@ -411,7 +413,7 @@ impl Default for RawProxy {
             drain_timeout: Duration::from_secs(30),
             max_header_bytes: 64 * 1024,
             max_header_fields: 100,
-            // nginx's, and so Kong's, default.
+            // The default of nginx, and so of Kong.
             max_uri_bytes: 8 * 1024,
             ambiguous_paths: AmbiguousPaths::Refuse,
             http2_max_streams: 100,

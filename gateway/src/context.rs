@@ -1,4 +1,5 @@
-//! What one request carries from phase to phase. It holds its route and service, never the table.
+//! The state of one request, carried from phase to phase. It holds the route and the service, never the
+//! table.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,35 +14,35 @@ use crate::request::{Canonical, Replaced};
 use crate::route::{Entry, Service};
 use crate::upstream::{self, Addresses};
 
-/// What one request carries.
+/// The state of one request.
 #[derive(Debug)]
 pub struct Context {
-    /// When its header had been read.
+    /// When the header had been read.
     pub started: Instant,
-    /// 32 hexadecimal digits, for both sides and the log.
+    /// The request id: 32 hexadecimal digits, for both sides and the log.
     pub request_id: HeaderValue,
-    /// Its place among the requests in flight.
+    /// The permit under the cap on requests in flight.
     pub permit: Option<Permit>,
-    /// Bytes of its body that have come.
+    /// Bytes of the body received so far.
     pub received: u64,
-    /// Bytes of its target that were replaced before the header was parsed.
+    /// Bytes of the target that were replaced before the header was parsed.
     pub replaced: Replaced,
-    /// Its host and path.
+    /// The canonical host and path.
     pub canonical: Canonical,
-    /// Where it goes; `None` until it is matched, and when it is answered here.
+    /// The target; `None` until a route matches, and when the gateway answers by itself.
     pub target: Option<Target>,
-    /// Why it failed.
+    /// Why the request failed.
     pub failure: Option<RequestFailure>,
-    /// Who answers it.
+    /// The source of the response.
     pub answered_by: Source,
-    /// The upstream's side of it.
+    /// The upstream's side of the request.
     pub upstream: Upstream,
 }
 
-/// Where a request goes.
+/// The target of a request.
 #[derive(Debug)]
 pub struct Target {
-    /// Its route.
+    /// The route.
     pub route: Arc<Entry>,
     /// The route's service.
     pub service: Arc<Service>,
@@ -58,12 +59,12 @@ pub struct Upstream {
     pub attempts: u16,
     /// When the first attempt began.
     pub started: Option<Instant>,
-    /// How long it took to the header of the answer, from then.
+    /// Time from the first attempt to the header of the response.
     pub answered: Option<Duration>,
 }
 
 impl Context {
-    /// For a request whose header has just been read.
+    /// Creates the state of a request whose header has just been read.
     pub fn new() -> Self {
         Self {
             started: Instant::now(),
@@ -79,25 +80,25 @@ impl Context {
         }
     }
 
-    /// Where it goes.
+    /// The target.
     ///
     /// # Errors
-    /// When it has not been matched, which no phase after the match can meet.
+    /// When the request has not been matched, which cannot happen in a phase after the match.
     pub fn target(&self) -> pingora::Result<&Target> {
         self.target.as_ref().ok_or_else(|| pingora::Error::new_in(pingora::ErrorType::InternalError))
     }
 
-    /// The digits of its id.
+    /// The digits of the request id.
     pub fn request_id(&self) -> &str {
         self.request_id.to_str().unwrap_or_default()
     }
 
-    /// Whether another attempt may follow those made.
+    /// Whether another attempt is allowed after those made.
     pub fn may_retry(&self) -> bool {
         self.target.as_ref().is_some_and(|target| upstream::may_retry(&self.upstream, &target.service))
     }
 
-    /// How long it has been here before an upstream was chosen; so far, if none was.
+    /// Time from the header until an upstream was chosen; until now, if none was.
     pub fn before_upstream(&self) -> Duration {
         match self.upstream.started {
             Some(started) => started - self.started,

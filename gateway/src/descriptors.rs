@@ -1,35 +1,35 @@
-//! The descriptors of this process, shared out: clients never take those that the rest of it needs.
+//! Divides the file descriptors of this process, so that clients never use those that the rest of it needs.
 
 use node::descriptors;
 use tracing::warn;
 
 use crate::config::Config;
 
-/// Descriptors for everything but clients and upstreams: listeners, the status listener, the disk, the
-/// cluster link, name servers, connections that are being refused. At most a quarter of all.
+/// Descriptors reserved for everything except clients and upstreams: listeners, the status listener, the
+/// disk, the cluster link, name servers, connections that are being refused. At most a quarter of all.
 const RESERVE: usize = 512;
 
-/// How many descriptors each use may take. A connection of a client takes one, and so does a connection to
-/// an upstream, whether a request uses it or it waits for the next.
+/// How many descriptors each use may take. A client connection takes one. An upstream connection takes one,
+/// whether it is in use or idle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Connections of clients.
+    /// Client connections.
     pub connections: usize,
     /// Requests, each of which may have a connection to an upstream.
     pub in_flight: usize,
-    /// Connections to upstreams that wait for a request.
+    /// Idle connections to upstreams.
     pub idle: usize,
 }
 
 impl Budget {
-    /// Shares out `limit` descriptors.
+    /// Divides `limit` descriptors.
     pub fn of(limit: usize) -> Self {
         let shared = limit - RESERVE.min(limit / 4);
         let part = |eighths: usize| (shared / 8 * eighths).max(1);
         Self { connections: part(4), in_flight: part(3), idle: part(1) }
     }
 
-    /// Raises the limit of this process and shares it out.
+    /// Raises the descriptor limit of this process and divides it.
     pub fn of_process() -> Self {
         Self::of(descriptors::raise_limit())
     }

@@ -1,5 +1,5 @@
-//! How the program is told to stop or to hand over, and how it ends: listeners first, then the requests in
-//! flight, with a deadline.
+//! Stops the program or hands it over to a successor: closes the listeners first, then waits for the requests
+//! in flight, with a deadline.
 
 mod load;
 mod signals;
@@ -22,8 +22,8 @@ use crate::limit::Limit;
 use crate::notify;
 use crate::upgrade::{Attempt, Predecessor, Upgrade};
 
-/// How long a connection without a request stays open once the program stops. A request that is on its way
-/// to it arrives meanwhile, and its answer says that the connection ends.
+/// How long an idle connection stays open after the program begins to stop. A request that is already on its
+/// way still arrives, and its response says that the connection ends.
 const IDLE_GRACE: Duration = Duration::from_secs(1);
 
 /// Whether the program is stopping. Cheap to clone.
@@ -37,17 +37,17 @@ pub struct Draining {
 /// Waits for the signal to stop, and then for the requests in flight.
 #[derive(Debug)]
 pub struct Stop {
-    /// What it is told by; taken when it begins to wait.
+    /// The source of signals; taken when the wait begins.
     pub signals: Mutex<Option<Signals>>,
-    /// Told when it begins.
+    /// Notified when the drain begins.
     pub draining: Draining,
-    /// The requests that are waited for.
+    /// The requests to wait for.
     pub in_flight: Arc<Limit>,
-    /// The connections that are waited for.
+    /// The connections to wait for.
     pub connections: Arc<Limit>,
-    /// How long they are waited for.
+    /// How long to wait for them.
     pub drain_timeout: Duration,
-    /// Cancelled when a part of the program has ended that never should.
+    /// Cancelled when a part of the program ends that should run until the end.
     pub fault: CancellationToken,
     /// How to hand over to another process.
     pub upgrade: Upgrade,
@@ -56,22 +56,22 @@ pub struct Stop {
 }
 
 impl Draining {
-    /// Not stopping yet.
+    /// Creates the state of a program that is not stopping.
     pub fn new() -> Self {
         Self { listeners: watch::Sender::new(false), begun: Arc::default(), idle: CancellationToken::new() }
     }
 
-    /// Listeners stop accepting when this turns to true.
+    /// A watch that turns to true when listeners must stop accepting.
     pub fn watch(&self) -> ShutdownWatch {
         self.listeners.subscribe()
     }
 
-    /// Whether it has begun.
+    /// Whether the drain has begun.
     pub fn has_begun(&self) -> bool {
         self.begun.load(Ordering::Relaxed)
     }
 
-    /// Begins it: no new connection, and the next answer on each of the old ones is its last.
+    /// Begins the drain: no new connections, and the next response on each open one is its last.
     pub fn begin(&self) {
         self.begun.store(true, Ordering::Relaxed);
         self.listeners.send_replace(true);
@@ -82,7 +82,7 @@ impl Draining {
         self.idle.cancel();
     }
 
-    /// Until connections that wait for a request are to end.
+    /// Waits until [`Draining::end_idle`] is called.
     pub async fn idle_ended(&self) {
         self.idle.cancelled().await;
     }
@@ -96,8 +96,8 @@ impl Default for Draining {
 
 #[async_trait]
 impl ShutdownSignalWatch for Stop {
-    /// Ends when everything may end at once. Pingora would sleep through its whole period of grace, whether
-    /// requests are in flight or not, so the waiting is done here.
+    /// Waits until everything may end at once. Pingora would sleep through its whole grace period, with or
+    /// without requests in flight, so this method does the waiting.
     async fn recv(&self) -> ShutdownSignal {
         let signals = self.signals.lock().take();
         if let Some(signals) = signals {

@@ -1,4 +1,4 @@
-//! An origin for demonstrations and tests: answers any request with what it received.
+//! An origin for demonstrations and tests: answers each request with a description of it.
 
 use std::net::SocketAddr;
 
@@ -20,10 +20,10 @@ use crate::listener::Bound;
 #[derive(Debug)]
 struct Echo;
 
-/// Pingora would listen for signals only after it answers.
+/// The signals to stop. Pingora itself would listen for signals only after it begins to serve.
 struct Stop(Mutex<Option<Signals>>);
 
-/// Serves on `address` until the process is told to stop.
+/// Serves on `address` until a signal to stop.
 ///
 /// # Errors
 /// When it cannot listen on the address, or for signals.
@@ -59,7 +59,7 @@ impl ShutdownSignalWatch for Stop {
 impl ServeHttp for Echo {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let mut body_bytes = 0;
-        // A body that breaks off is reported as far as it came.
+        // If a body breaks off, the answer reports the bytes that came.
         while let Ok(Some(chunk)) = session.read_request_body().await {
             body_bytes += chunk.len();
         }
@@ -79,7 +79,7 @@ impl ServeHttp for Echo {
     }
 }
 
-/// By name; several of one name are joined as a proxy may join them (RFC 9110, section 5.3).
+/// Fields by name; several of one name are joined as a proxy may join them (RFC 9110, section 5.3).
 fn headers(received: &http::HeaderMap) -> Map<String, Value> {
     let join = |name| {
         let values = received.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));

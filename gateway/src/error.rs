@@ -1,4 +1,4 @@
-//! Every failure of a request, and what the client is told: the one place that chooses a status.
+//! Every failure of a request, and its response. Only this module chooses a status for a failure.
 
 mod body;
 
@@ -11,9 +11,9 @@ pub use body::{Body, Format};
 pub enum RequestFailure {
     /// The target or the host cannot be understood.
     BadRequest,
-    /// What an upstream may decode or cut off in the path would lead to another route.
+    /// An upstream that decodes or cuts off parts of the path would read a path of another route.
     AmbiguousPath,
-    /// The method asks for a tunnel, which is not made here.
+    /// The method asks for a tunnel, which the gateway does not offer.
     MethodNotAllowed,
     /// The client sent nothing for too long in the middle of a body.
     RequestTimeout,
@@ -21,11 +21,11 @@ pub enum RequestFailure {
     UriTooLong,
     /// Too many header fields, or too large a header.
     HeaderTooLarge,
-    /// No configuration has come yet.
+    /// No configuration has been applied yet.
     NoConfiguration,
     /// No route matches.
     NoRoute,
-    /// The route wants HTTPS and says so by this status: 426, or a redirect.
+    /// The route requires HTTPS and answers plaintext requests with this status: 426, or a redirect.
     HttpsRequired(u16),
     /// The route is for gRPC, which needs HTTP/2.
     Http2Required,
@@ -35,43 +35,43 @@ pub enum RequestFailure {
     GrpcsRequired,
     /// The route has no service.
     NoService,
-    /// As many requests are in flight as are allowed.
+    /// The cap on requests in flight is reached.
     Overloaded,
     /// The upstream's name has no address.
     NameResolution,
-    /// The upstream has addresses only that the configuration of this node forbids.
+    /// The configuration of this node forbids every address of the upstream.
     UpstreamDenied,
     /// No address of the upstream accepts a connection.
     UpstreamConnect,
     /// The TLS handshake with the upstream failed.
     UpstreamTls,
-    /// The upstream broke off, or spoke no HTTP.
+    /// The upstream broke off, or did not answer in HTTP.
     UpstreamInvalid,
-    /// The header of the upstream's answer has too many fields or bytes.
+    /// The header of the upstream's response has too many fields or bytes.
     UpstreamHeaderTooLarge,
     /// The upstream took too long to connect, to read or to answer.
     UpstreamTimeout,
-    /// The client went away; nobody is told anything.
+    /// The client closed the connection; no response is sent.
     ClientClosed,
     /// A fault of the gateway.
     Internal,
 }
 
-/// What a failure comes to.
+/// The response to a failure.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer {
-    /// The status of the response; 499, which is never sent, where the client is gone.
+    /// The status of the response; 499, which is never sent, when the client is gone.
     pub status: u16,
-    /// For metrics and log.
+    /// The reason, for metrics and log.
     pub reason: &'static str,
-    /// For the client.
+    /// The message for the client.
     pub message: &'static str,
-    /// The form of the body for a client that does not say which it takes.
+    /// The form of the body for a client that states no preference.
     pub format: Format,
 }
 
 impl RequestFailure {
-    /// Every failure, for the metrics: a counter that begins at 0 shows its first increase.
+    /// Every failure. The metrics begin each counter at 0, so that its first increase is visible.
     pub const ALL: [Self; 23] = [
         Self::BadRequest,
         Self::AmbiguousPath,
@@ -108,14 +108,14 @@ impl RequestFailure {
             Self::RequestTimeout => (408, "request_timeout", "Request timeout", Text),
             Self::UriTooLong => (414, "uri_too_long", "URI too long", Text),
             Self::HeaderTooLarge => (431, "header_too_large", "Request header or cookie too large", Text),
-            // Kong answers 404 here. A client, and whoever decides by status whether a node is well, should
-            // not take a node that knows no route yet for one that knows there is none.
+            // Kong answers 404 here. A node that has no routes yet must differ, for clients and health
+            // checks, from a node that knows that the route does not exist.
             Self::NoConfiguration => (503, "no_configuration", "no configuration available yet", Json),
             Self::NoRoute => (404, "no_route", "no Route matched with those values", Json),
             Self::HttpsRequired(status) => (status, "https_required", "Please use HTTPS protocol", Json),
             Self::Http2Required => (426, "http2_required", "Please use HTTP2 protocol", Json),
             Self::NotGrpc => (415, "not_grpc", "Non-gRPC request matched gRPC route", Json),
-            // A failure of gRPC is told behind a success of HTTP.
+            // gRPC reports a failure within a successful HTTP response.
             Self::GrpcsRequired => (200, "grpcs_required", "gRPC request matched gRPCs route", Json),
             Self::NoService => (503, "no_service", "no Service found with those values", Json),
             Self::Overloaded => (503, "overloaded", "too many requests in flight", Json),
@@ -132,7 +132,7 @@ impl RequestFailure {
         Answer { status, reason, message, format }
     }
 
-    /// What Pingora's error comes to.
+    /// Converts an error of Pingora into a failure.
     pub fn from_pingora(error: &Error) -> Self {
         match error.esource() {
             ErrorSource::Upstream => Self::of_upstream(error.etype()),
@@ -141,10 +141,10 @@ impl RequestFailure {
         }
     }
 
-    /// What Pingora's error comes to when it could not read a request's header.
+    /// Converts the error of a request header that Pingora could not read into a failure.
     pub fn from_unreadable(error: &Error) -> Self {
         let parser = error.cause.as_ref().and_then(|cause| cause.downcast_ref::<httparse::Error>());
-        // More than its parser has places for, which is more than we allow.
+        // More fields than the parser has room for, which is more than Gibbon allows.
         if parser == Some(&httparse::Error::TooManyHeaders) { Self::HeaderTooLarge } else { Self::BadRequest }
     }
 

@@ -1,5 +1,5 @@
-//! Where messages end, in what Pingora leaves as it came: a request that others might read differently is
-//! refused, and an upstream's answer is framed so that the client understands it.
+//! Message framing, where Pingora does not check it. Rejects a request that two readers might frame
+//! differently, and frames a response so that the client can tell where it ends.
 
 use http::Version;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -9,12 +9,12 @@ use pingora::proxy::Session;
 
 use crate::error::RequestFailure;
 
-/// Whether there are no two opinions on where this request ends.
+/// Checks that the end of the request is unambiguous.
 ///
 /// # Errors
-/// [`RequestFailure::BadRequest`] for a length that is not one number, also if it is the same number twice (RFC 9112,
-/// section 6.3, lets a recipient refuse that); for a coding that is not `chunked`, once (section 6.1: others are
-/// not taken off here, and would be lost on the way).
+/// [`RequestFailure::BadRequest`] for a length that is not one number. The same number twice is refused, too,
+/// which RFC 9112, section 6.3, allows. Also for a coding that is not `chunked`, once (section 6.1): the
+/// gateway does not decode others, and would lose them on the way.
 pub fn check(request: &RequestHeader) -> Result<(), RequestFailure> {
     let mut lengths = request.headers.get_all(CONTENT_LENGTH).iter();
     let length_is_clear = match (lengths.next(), lengths.next()) {
@@ -31,19 +31,19 @@ pub fn check(request: &RequestHeader) -> Result<(), RequestFailure> {
     if length_is_clear && coding_is_known { Ok(()) } else { Err(RequestFailure::BadRequest) }
 }
 
-/// Sees to it that the client can tell where the answer ends.
+/// Frames the response so that the client can tell where it ends.
 pub fn frame(session: &mut Session, response: &mut ResponseHeader) -> Result<()> {
-    // The version is that of who sends, not of who sent before (RFC 9112, section 2.3).
+    // The version is the sender's own, not that of the previous hop (RFC 9112, section 2.3).
     if response.version < Version::HTTP_11 {
         response.set_version(Version::HTTP_11);
     }
     if session.req_header().version < Version::HTTP_11 && response.remove_header(&TRANSFER_ENCODING).is_some()
     {
-        // It knows no chunks: the body ends with the connection (section 6.1).
+        // HTTP/1.0 knows no chunks: the body ends with the connection (section 6.1).
         session.set_keepalive(None);
     }
     if response.headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
-        // All are the same, or Pingora would have refused them; one is sent on (section 6.3).
+        // All are the same, or Pingora would have refused them; one is forwarded (section 6.3).
         let length = response.headers.get(CONTENT_LENGTH).cloned();
         if let Some(length) = length {
             response.insert_header(CONTENT_LENGTH, length)?;

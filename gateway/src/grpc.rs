@@ -1,5 +1,5 @@
-//! What is particular to gRPC: which requests are of it, and how their client is told of a failure. All else
-//! is HTTP/2 with trailers.
+//! Rules for gRPC: which requests are gRPC, and how a gRPC client learns of a failure. All else is HTTP/2
+//! with trailers.
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Version};
@@ -12,16 +12,16 @@ const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const MEDIA_TYPE: &str = "application/grpc";
 
-/// Whether a client of gRPC has sent this.
+/// Whether a gRPC client sent this request.
 pub fn is_request(header: &RequestHeader) -> bool {
     header.version == Version::HTTP_2 && has_media_type(header)
 }
 
-/// Whether a route for gRPC takes a request, in the order in which Kong asks.
+/// Checks whether a route for gRPC accepts a request, in Kong's order.
 ///
 /// # Errors
-/// [`RequestFailure::Http2Required`], [`RequestFailure::NotGrpc`], and [`RequestFailure::GrpcsRequired`] where it is `refused` for
-/// want of TLS.
+/// [`RequestFailure::Http2Required`], [`RequestFailure::NotGrpc`], and [`RequestFailure::GrpcsRequired`]
+/// where the request is `refused` because it came without TLS.
 pub fn check(header: &RequestHeader, refused: bool) -> Result<(), RequestFailure> {
     if header.version != Version::HTTP_2 {
         Err(RequestFailure::Http2Required)
@@ -34,18 +34,19 @@ pub fn check(header: &RequestHeader, refused: bool) -> Result<(), RequestFailure
     }
 }
 
-/// Makes `header` all that a client of gRPC is told of a failure. The status of HTTP stays, for whoever looks
-/// at that alone.
+/// Turns `header` into the whole gRPC response to a failure. The HTTP status stays, for clients that look
+/// only at that.
 ///
 /// # Errors
-/// Never: the values are of the kind that fields have.
+/// Never: the values are valid field values.
 pub fn tell(header: &mut ResponseHeader, answer: &Answer) -> Result<()> {
     header.insert_header(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))?;
     header.insert_header(STATUS, HeaderValue::from(code(answer.status)))?;
     header.insert_header(MESSAGE, HeaderValue::from_static(answer.message))
 }
 
-/// Also with a suffix, such as `application/grpc+proto`; but not `application/grpc-web`, which is HTTP.
+/// Whether the media type is gRPC, also with a suffix, such as `application/grpc+proto`.
+/// `application/grpc-web` is HTTP.
 fn has_media_type(header: &RequestHeader) -> bool {
     let value = header.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let rest = value
@@ -54,10 +55,10 @@ fn has_media_type(header: &RequestHeader) -> bool {
     rest.is_some_and(|(_, rest)| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
 }
 
-/// The code of gRPC for a status of HTTP, as Kong has it.
+/// The gRPC code for an HTTP status, the same as Kong's.
 fn code(status: u16) -> u16 {
     match status {
-        // Only where gRPC was asked for without TLS: CANCELLED.
+        // Only where gRPC was requested without TLS: CANCELLED.
         200 | 499 => 1,
         // INVALID_ARGUMENT
         400 => 3,

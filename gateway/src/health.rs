@@ -4,13 +4,13 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// How long it may take to answer.
+/// Timeout of the answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Asks the status listener at `listen`.
 ///
 /// # Errors
-/// One line that says why it is not ready, or cannot be asked.
+/// One line with the reason why it is not ready, or cannot be asked.
 pub fn ask(listen: SocketAddr) -> Result<String, String> {
     let address = reachable(listen);
     let answer = exchange(address).map_err(|error| {
@@ -27,12 +27,12 @@ fn exchange(address: SocketAddr) -> std::io::Result<String> {
     stream.set_write_timeout(Some(TIMEOUT))?;
     write!(stream, "GET /status/ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
-    // An answer is small; more than this is from something else.
+    // A status answer is small; more than this is from another program.
     stream.take(64 * 1024).read_to_string(&mut answer)?;
     Ok(answer)
 }
 
-/// A listener on every address is asked on this machine's own.
+/// Replaces the address of a listener on all interfaces by this machine's own.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -1,4 +1,4 @@
-//! A cap on how many there may be at once.
+//! A cap on concurrent things, such as connections or requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,25 +13,25 @@ pub struct Limit {
     gauge: IntGauge,
 }
 
-/// A place under a [`Limit`], free again when it is dropped.
+/// One unit under a [`Limit`], released when it is dropped.
 #[derive(Debug)]
 pub struct Permit(Arc<Limit>);
 
 impl Limit {
-    /// A cap of `most`, whose use `gauge` shows.
+    /// Creates a cap of `most`; `gauge` shows its use.
     pub fn new(most: usize, gauge: IntGauge) -> Self {
         Self { most, used: AtomicUsize::new(0), gauge }
     }
 
-    /// A place, if one is free.
+    /// Takes a permit, if one is free.
     pub fn acquire(self: &Arc<Self>) -> Option<Permit> {
-        // Made first, so that dropping it takes back what was added should it be one too many.
+        // Made first: if it is one too many, dropping it undoes the addition.
         let permit = Permit(self.clone());
         self.gauge.inc();
         (self.used.fetch_add(1, Ordering::Relaxed) < self.most).then_some(permit)
     }
 
-    /// How many places are taken.
+    /// How many permits are taken.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }

@@ -1,6 +1,6 @@
-//! What stands between the operating system's sockets and Pingora's proxy: listeners bound by us or handed
-//! over, the cap on connections, the deadline of the whole header, and a look at the bytes of HTTP/1 before they
-//! are parsed.
+//! The layer between the operating system's sockets and Pingora's proxy. It has the listeners (bound or
+//! inherited), the cap on connections and the deadline of the whole header. It also checks the bytes of
+//! HTTP/1 before they are parsed.
 
 mod absolute;
 mod bound;

@@ -1,7 +1,7 @@
-//! The holder of the live table: read by each request, replaced by the updater alone.
+//! Holds the live table. Each request reads it; the updater alone replaces it.
 //!
-//! A replaced table is freed on a thread of its own, once no request holds it: with 100,000 routes that
-//! takes tens of milliseconds, which no request is to wait for.
+//! A thread of its own frees a replaced table once no request holds it. With 100,000 routes that takes tens
+//! of milliseconds, which must not delay a request.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -13,31 +13,30 @@ use arc_swap::{ArcSwapOption, Guard};
 
 use crate::route::Table;
 
-/// How long the janitor waits before it looks again whether a table is still held. Requests hold one for
-/// a lookup only.
+/// Interval of the janitor's checks whether a table is still held. Requests hold a table for a lookup only.
 const JANITOR_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Stack of the threads that build and free tables, in bytes. A table's tries are freed from the top down,
-/// one call for each node of the longest path: 4,096 of them take about 2 MiB without optimisation.
+/// Stack of the threads that build and free tables, in bytes. Freeing a trie recurses once for each node of
+/// the longest path: 4,096 of them take about 2 MiB without optimisation.
 pub(crate) const STACK: usize = 16 << 20;
 
-/// The table by which requests are routed; none before the first configuration.
+/// The table that routes requests; none before the first configuration.
 #[derive(Debug)]
 pub struct Live {
     table: ArcSwapOption<Table>,
     retired: Sender<Retired>,
 }
 
-/// What the janitor frees.
+/// Values for the janitor to free.
 enum Retired {
-    /// Once no request holds it.
+    /// Freed once no request holds it.
     Table(Arc<Table>),
-    /// At once.
+    /// Freed at once.
     Other(Box<dyn Any + Send>),
 }
 
 impl Live {
-    /// A holder without a table. Its janitor ends when it is dropped.
+    /// Creates a holder without a table. Its janitor ends when the holder is dropped.
     ///
     /// # Panics
     /// When the operating system cannot start a thread.
@@ -51,21 +50,21 @@ impl Live {
         Self { table: ArcSwapOption::empty(), retired }
     }
 
-    /// The table as it is now; `None`: there is no configuration yet. To be dropped before anything is
-    /// awaited.
+    /// The current table; `None` before the first configuration. The caller must drop it before it awaits
+    /// anything.
     pub fn load(&self) -> Guard<Option<Arc<Table>>> {
         self.table.load()
     }
 
-    /// Makes `table` the one for every request that has not looked up its route yet.
+    /// Publishes `table`, for every request that has not looked up its route yet.
     pub fn publish(&self, table: Table) {
         if let Some(old) = self.table.swap(Some(Arc::new(table))) {
-            // Should the janitor be gone, it is freed here: by the updater, still not by a request.
+            // If the janitor is gone, the updater frees the table here, still not a request.
             self.retired.send(Retired::Table(old)).ok();
         }
     }
 
-    /// Frees something large where neither a request nor the updater waits for it.
+    /// Frees a large value on the janitor's thread, so that neither a request nor the updater waits for it.
     pub fn discard(&self, large: impl Send + 'static) {
         self.retired.send(Retired::Other(Box::new(large))).ok();
     }
@@ -77,8 +76,8 @@ impl Default for Live {
     }
 }
 
-/// The janitor. A request that took a table before the swap counts among its holders by the time the swap
-/// returns, and nobody can take it afterwards, so a count of one stays one.
+/// Runs the janitor. A request that took a table before the swap counts among its holders when the swap
+/// returns. Nobody can take the table afterwards, so a count of one stays one.
 fn free_when_unheld(arrivals: &Receiver<Retired>) {
     let mut held = Vec::new();
     loop {
@@ -124,7 +123,7 @@ mod tests {
         panic!("the table is still there a second after its last holder");
     }
 
-    /// As deep as a table can be: each path is the beginning of the next.
+    /// A table as deep as it can be: each path is the beginning of the next.
     #[test]
     fn the_deepest_table_is_built_and_freed_within_the_stack() {
         let route = |length: usize| {

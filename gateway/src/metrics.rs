@@ -1,5 +1,4 @@
-//! Every metric of the data plane. No label holds what a client sends, so that nobody outside can make
-//! series.
+//! Every metric of the data plane. No label holds client input, so that clients cannot create series.
 
 use std::sync::OnceLock;
 
@@ -12,43 +11,44 @@ use wire::{Mode, NackReason};
 
 use crate::error::RequestFailure;
 
-/// Upper bounds in seconds. A proxy on one machine answers in tens of microseconds; a timeout of Kong's
-/// default takes 60 s.
+/// Upper bounds of durations in seconds. A proxy on one machine answers in tens of microseconds; Kong's
+/// default timeout is 60 s.
 const DURATIONS: [f64; 20] = [
     0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
     0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 ];
 
-/// Statuses that have a counter of their own, made when the first such answer goes out.
+/// Statuses with a counter of their own, created at the first response with that status.
 const STATUSES: std::ops::Range<u16> = 100..600;
 
 /// The metrics of the program. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    /// What requests do.
+    /// Metrics of requests.
     pub http: HttpMetrics,
-    /// What clients' connections do.
+    /// Metrics of client connections.
     pub connections: ConnectionMetrics,
-    /// How the configuration comes.
+    /// Metrics of the sync.
     pub sync: SyncMetrics,
     /// Requests and connections that the status listener has refused or cut off.
     pub status_refused: IntCounterVec,
-    /// Changed files of tokens that were read while the program ran, by whether they were good.
+    /// Reloads of a changed token file, by result.
     pub token_reloads: IntCounterVec,
 }
 
-/// What requests do.
+/// Metrics of requests.
 #[derive(Clone, Debug)]
 pub struct HttpMetrics {
-    /// Requests answered, by status and by who answered.
+    /// Requests answered, by status and by source of the response.
     pub requests: Requests,
     /// Requests that the gateway failed, by reason.
     pub errors: IntCounterVec,
     /// From the end of a request's header to the end of its answer.
     pub request_duration: Histogram,
-    /// From sending a request to the upstream to the header of its answer, the attempts before included.
+    /// From sending a request to the upstream to the header of its response, earlier attempts included.
     pub upstream_duration: Histogram,
-    /// What the gateway itself adds: the first of these less the time until the upstream had answered whole.
+    /// Time that the gateway adds: the request duration less the time until the upstream's response was
+    /// complete.
     pub gateway_duration: Histogram,
     /// Requests between their header and the end of their answer.
     pub in_flight: IntGauge,
@@ -58,7 +58,7 @@ pub struct HttpMetrics {
     pub upstream_fresh: IntCounter,
 }
 
-/// Requests answered. The counters are bound once: a lookup by label values costs more than a lookup of
+/// Counters of requests answered. They are bound once: a lookup by label values costs more than a lookup of
 /// the route.
 #[derive(Clone, Debug)]
 pub struct Requests {
@@ -66,7 +66,7 @@ pub struct Requests {
     bound: std::sync::Arc<[[OnceLock<IntCounter>; 2]]>,
 }
 
-/// Who made an answer.
+/// Source of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The upstream.
@@ -75,37 +75,37 @@ pub enum Source {
     Gateway,
 }
 
-/// What clients' connections do.
+/// Metrics of client connections.
 #[derive(Clone, Debug)]
 pub struct ConnectionMetrics {
-    /// Open now.
+    /// Open connections.
     pub active: IntGauge,
-    /// Accepted since the start.
+    /// Connections accepted since the start.
     pub accepted: IntCounter,
-    /// Sent away because there were too many.
+    /// Connections refused because there were too many.
     pub refused: IntCounter,
-    /// Closed because a request's header did not come in time.
+    /// Connections closed because a request's header did not come in time.
     pub header_timeout: IntCounter,
-    /// Closed because there was no TLS handshake, or not in time.
+    /// Connections closed because the TLS handshake failed or took too long.
     pub tls_failed: IntCounter,
 }
 
-/// How the configuration comes.
+/// Metrics of the sync.
 #[derive(Clone, Debug)]
 pub struct SyncMetrics {
-    /// The revision that is live.
+    /// The live revision.
     pub config_revision: IntGauge,
-    /// The newest revision that the control plane has told of.
+    /// The newest revision that the control plane has announced.
     pub head_revision: IntGauge,
     /// 1 while a control plane is connected.
     pub connected: IntGauge,
-    /// When a control plane was last heard, in seconds since 1970.
+    /// When the last data from a control plane came, in seconds since 1970.
     pub last_contact: IntGauge,
-    /// When the live configuration went live, in seconds since 1970.
+    /// When the live configuration was applied, in seconds since 1970.
     pub applied_at: IntGauge,
-    /// Configurations that went live, by kind: snapshot, delta, repair, disk.
+    /// Configurations applied, by kind: snapshot, delta, repair, disk.
     pub applies: IntCounterVec,
-    /// Configurations refused, by reason.
+    /// Configurations rejected, by reason.
     pub rejections: IntCounterVec,
     /// Time to decode, check, build and swap.
     pub apply_duration: Histogram,
@@ -113,25 +113,25 @@ pub struct SyncMetrics {
     pub received_bytes: IntCounter,
     /// Bytes sent to control planes.
     pub sent_bytes: IntCounter,
-    /// Connections made after the first.
+    /// Connections to control planes after the first.
     pub reconnects: IntCounter,
-    /// 1 while what is served came from the disk and no control plane has confirmed it.
+    /// 1 while the live configuration came from disk and no control plane has confirmed it.
     pub served_from_disk: IntGauge,
-    /// When this node's certificate ends, in seconds since 1970.
+    /// When this node's certificate expires, in seconds since 1970.
     pub certificate_expiry: IntGauge,
-    /// Changed files of certificates that were read while the program ran, by whether they were good.
+    /// Reloads of changed certificate files, by result.
     pub certificate_reloads: IntCounterVec,
     /// Reads and writes of the copy on disk that failed.
     pub cache_errors: IntCounter,
     /// 1 while the copy on disk cannot be kept up to date.
     pub cache_failing: IntGauge,
-    /// 1 while the disk does not answer, and changes are acknowledged before they are on it.
+    /// 1 while the disk does not answer, and changes are acknowledged before they are written.
     pub cache_stalled: IntGauge,
-    /// Times that somebody else had removed, replaced or cut the copy on disk.
+    /// Times that another program removed, replaced or cut the copy on disk.
     pub cache_changes: IntCounter,
-    /// New copies that were written because secrets were replaced or deleted.
+    /// Copies written again because secrets were replaced or deleted.
     pub cache_purges: IntCounter,
-    /// How often in a row the program ended while it applied one revision.
+    /// How often in a row the process ended while it applied one revision.
     pub crashes: IntGauge,
 }
 
@@ -139,7 +139,7 @@ impl Metrics {
     /// Makes and registers every metric.
     ///
     /// # Errors
-    /// When the registry holds one of them already.
+    /// When the registry already holds one of them.
     pub fn new(registry: &Registry) -> Result<Self> {
         let metrics = Self {
             http: HttpMetrics::new(registry)?,
@@ -197,17 +197,17 @@ impl Requests {
         Ok(Self { family, bound: STATUSES.map(|_| Default::default()).collect() })
     }
 
-    /// Counts an answer.
+    /// Counts a response.
     pub fn count(&self, status: u16, source: Source) {
         let at = usize::from(status.wrapping_sub(STATUSES.start));
         match self.bound.get(at) {
             Some(bound) => bound[source as usize].get_or_init(|| self.bind(status, source)).inc(),
-            // A status that no RFC knows: not worth a place of its own.
+            // A status that no RFC defines has no counter of its own.
             None => self.family.with_label_values(&["other", source.as_str()]).inc(),
         }
     }
 
-    /// How many were answered since the start.
+    /// Responses since the start.
     pub fn total(&self) -> u64 {
         self.bound.iter().flatten().filter_map(OnceLock::get).map(IntCounter::get).sum()
     }
@@ -357,8 +357,8 @@ fn errors(registry: &Registry) -> Result<IntCounterVec> {
     Ok(started(errors, RequestFailure::ALL.iter().map(|failure| failure.answer().reason)))
 }
 
-/// With every series there from the start: the first event of one that appears with it is not seen by
-/// Prometheus' `rate`.
+/// Creates every series at the start: Prometheus' `rate` does not see the first event of a series that
+/// appears with it.
 fn started(counters: IntCounterVec, labels: impl IntoIterator<Item = &'static str>) -> IntCounterVec {
     labels.into_iter().for_each(|label| drop(counters.with_label_values(&[label])));
     counters

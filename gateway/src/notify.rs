@@ -1,24 +1,25 @@
-//! What the service manager is told, where there is one (`NOTIFY_SOCKET`, systemd's `Type=notify`).
+//! Notifies the service manager, where there is one (`NOTIFY_SOCKET`, systemd's `Type=notify`).
 
 use sd_notify::NotifyState;
 use tracing::warn;
 
-/// This process serves.
+/// Reports that this process serves.
 pub fn ready() {
     notify(&[NotifyState::Ready, NotifyState::Status("serving")]);
 }
 
-/// This process stops.
+/// Reports that this process stops.
 pub fn stopping() {
     notify(&[NotifyState::Stopping, NotifyState::Status("finishing the requests in flight")]);
 }
 
-/// Another process serves in the place of this one. Only the main process may say who the main process is.
+/// Reports that another process serves in the place of this one. Only the main process may name a new main
+/// process.
 pub fn main_is(pid: u32) {
     notify(&[NotifyState::MainPid(pid)]);
 }
 
-/// One line for `systemctl status`.
+/// Sends one line for `systemctl status`.
 pub fn status(text: &str) {
     notify(&[NotifyState::Status(text)]);
 }

@@ -1,4 +1,4 @@
-//! Pingora's phases, each a few lines that delegate.
+//! Implements Pingora's phases, each in a few lines that delegate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,14 +32,14 @@ use crate::respond::{milliseconds, refuse, respond};
 use crate::route;
 use crate::upstream::{self, Policy, Resolver};
 
-/// What a request may be and take.
+/// Settings and limits of requests.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How long a connection may wait for its next request; zero: it is closed after each.
+    /// How long a connection may wait for its next request; zero: it is closed after each request.
     pub keepalive_timeout: Duration,
-    /// The longest silence within a body, in either direction.
+    /// The longest pause within a body, in either direction.
     pub body_timeout: Duration,
-    /// Bytes in a second that a body must come at, once it has taken `body_timeout`.
+    /// The minimum rate of a body in bytes per second, checked once it has taken `body_timeout`.
     pub min_body_rate: u32,
     /// The most bytes of header fields.
     pub max_header_bytes: usize,
@@ -47,25 +47,25 @@ pub struct Settings {
     pub max_header_fields: usize,
     /// The most bytes of a request target.
     pub max_uri_bytes: usize,
-    /// What becomes of a path in which an upstream may read another route's.
+    /// How to handle a path in which an upstream may read another route's.
     pub ambiguous_paths: AmbiguousPaths,
-    /// What an answer's header may be.
+    /// Limits of a response's header.
     pub answers: AnswerLimits,
-    /// Peers whose `X-Forwarded-` headers are taken.
+    /// Peers whose `X-Forwarded-` headers are trusted.
     pub trusted: Trusted,
 }
 
-/// What becomes of a path in which an upstream may read another route's.
+/// How to handle a path in which an upstream may read another route's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AmbiguousPaths {
-    /// It is refused.
+    /// The request is refused.
     Refuse,
-    /// It is matched as it is written.
+    /// The path is matched as it is written.
     Keep,
 }
 
-/// What the header of an upstream's answer may be.
+/// Limits of the header of an upstream's response.
 #[derive(Clone, Copy, Debug)]
 pub struct AnswerLimits {
     /// The most bytes of header fields.
@@ -74,7 +74,7 @@ pub struct AnswerLimits {
     pub header_fields: usize,
 }
 
-/// How long the rest of a body is read that nobody wants, to keep the connection.
+/// How long the unwanted rest of a body is read, to keep the connection.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The proxy.
@@ -82,15 +82,15 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Proxy {
     /// The table.
     pub live: Arc<Live>,
-    /// Names to addresses.
+    /// The resolver of upstream names.
     pub resolver: Arc<Resolver>,
-    /// Which addresses may be dialed.
+    /// The policy on upstream addresses.
     pub policy: Arc<Policy>,
-    /// What requests do.
+    /// Metrics of requests.
     pub metrics: HttpMetrics,
     /// The cap on requests in flight.
     pub in_flight: Arc<Limit>,
-    /// What a request may be and take.
+    /// Settings and limits of requests.
     pub settings: Settings,
     /// Whether the program is stopping.
     pub draining: Draining,
@@ -104,7 +104,7 @@ impl ProxyHttp for Proxy {
         Context::new()
     }
 
-    /// Without Pingora's own module, which would look at every response for compression.
+    /// Leaves out Pingora's own module, which would look at every response for compression.
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Result<()> {
@@ -221,8 +221,8 @@ impl ProxyHttp for Proxy {
         end: bool,
         _: &mut Context,
     ) -> Result<Option<Duration>> {
-        // Answered in full: what is missing of the request is read for the client's sake only, so that it
-        // gets to read the answer.
+        // The response is complete. The rest of the request is read only so that the client gets to read the
+        // response.
         if end && !session.was_upgraded() && !session.as_downstream_mut().is_body_done() {
             session.set_read_timeout(Some(DRAIN_TIMEOUT));
         }
@@ -237,9 +237,9 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
         reused: bool,
     ) -> Box<Error> {
-        // Sent again only if sending twice is as good as once (RFC 9110, section 9.2.2) or the upstream says
-        // that it did nothing, the body is still at hand and the connection may have been closed before the
-        // request came.
+        // Retried only if the method is idempotent (RFC 9110, section 9.2.2) or the upstream says that it did
+        // nothing. The body must still be at hand, and the connection may have been closed before the request
+        // came.
         let harmless = session.req_header().method.is_idempotent() || was_not_processed(&error);
         let repeatable = harmless
             && !session.as_downstream().retry_buffer_truncated()
@@ -261,7 +261,7 @@ impl ProxyHttp for Proxy {
         let failure = *context.failure.get_or_insert_with(|| RequestFailure::from_pingora(error));
         log_failure(session, context, failure, error);
         session.set_keepalive(None);
-        // A client that cannot be written to is gone, whatever it was to be told.
+        // A client that cannot be written to is gone.
         respond(session, context, failure, &self.settings.trusted).await.ok();
         FailToProxy { error_code: failure.answer().status, can_reuse_downstream: false }
     }
@@ -270,7 +270,7 @@ impl ProxyHttp for Proxy {
         let refusal = HeaderDeadline::refusal(session);
         let failure = refusal.unwrap_or_else(|| RequestFailure::from_unreadable(error));
         let answer = failure.answer();
-        // Without the error itself, which quotes what was read.
+        // Without the error itself, which quotes the bytes read.
         debug!(reason = answer.reason, "a request's header cannot be read");
         self.metrics.errors.with_label_values(&[answer.reason]).inc();
         self.metrics.requests.count(answer.status, Source::Gateway);
@@ -319,14 +319,14 @@ impl Proxy {
         session.set_total_drain_timeout(Some(DRAIN_TIMEOUT));
         // Only where the client did not ask to close.
         if session.get_keepalive().is_some() {
-            // Pingora counts whole seconds, and 0 would be for ever.
+            // Pingora counts whole seconds, and 0 would mean no timeout.
             let seconds = self.settings.keepalive_timeout.as_millis().div_ceil(1000);
             session.set_keepalive(u64::try_from(seconds).ok().filter(|seconds| *seconds > 0));
         }
     }
 
-    /// Whether a body drips: each byte may come in time, and all of them never. In gRPC a body may be one side of a
-    /// conversation.
+    /// Whether a body comes too slowly: each byte may come in time, and all of them never. Does not apply to
+    /// gRPC, where a body may be one side of a conversation.
     fn is_too_slow(&self, session: &Session, context: &Context) -> bool {
         let took = context.started.elapsed();
         took > self.settings.body_timeout
@@ -352,7 +352,7 @@ impl Proxy {
         }
     }
 
-    /// Finds the route. The table is let go before this returns.
+    /// Finds the route. Releases the table before it returns.
     fn find_target(&self, session: &Session, context: &mut Context) -> Result<(), RequestFailure> {
         let header = session.req_header();
         context.canonical = Canonical::new(header, &context.replaced)?;
@@ -389,20 +389,21 @@ impl Proxy {
     }
 }
 
-/// Whether an upstream of HTTP/2 says so, of a stream beyond the last that it goes into (GOAWAY) or of one that it
-/// refuses (RFC 9113, section 8.7): what Pingora lets be sent again among the errors of this type.
+/// Whether an HTTP/2 upstream says that it did not process the request (RFC 9113, section 8.7). The stream is
+/// beyond the last one of a GOAWAY, or was refused. Of the errors of this type, Pingora allows a retry of
+/// these.
 fn was_not_processed(error: &Error) -> bool {
     *error.etype() == ErrorType::H2Error && matches!(error.retry, RetryType::Decided(true))
 }
 
-/// Notes why, and makes the error that ends Pingora's phases.
+/// Notes the failure, and makes the error that ends Pingora's phases.
 fn fail(context: &mut Context, failure: RequestFailure) -> Box<Error> {
     context.failure = Some(failure);
     Error::new_in(ErrorType::InternalError)
 }
 
-/// The operator of the gateway is to act on faults of its own, those of an upstream on the upstream's;
-/// what clients do is for the metrics.
+/// Logs a failure. The gateway's operator acts on its own faults, the upstream's operator on those of the
+/// upstream. Client errors appear in the metrics only.
 fn log_failure(session: &Session, context: &Context, failure: RequestFailure, cause: &Error) {
     let reason = failure.answer().reason;
     let request_id = context.request_id();
@@ -421,7 +422,8 @@ fn log_failure(session: &Session, context: &Context, failure: RequestFailure, ca
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// Pingora strips them off requests, not off responses (RFC 9110, section 7.6.1). An upgrade needs them.
+/// Removes hop-by-hop fields (RFC 9110, section 7.6.1): Pingora removes them from requests, not from
+/// responses. An upgrade needs them.
 fn strip_hop_by_hop(response: &mut ResponseHeader) {
     if response.status == 101 || !response.headers.keys().any(is_hop_by_hop) {
         return;
@@ -439,7 +441,7 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(name.as_str(), "connection" | "keep-alive" | "proxy-connection" | "upgrade")
 }
 
-/// An upstream that is a gateway itself has set them, too.
+/// Removes the gateway's own fields: an upstream that is a gateway itself has set them, too.
 fn remove_ours(response: &mut ResponseHeader) {
     if response.headers.keys().any(|name| name.as_str().starts_with("x-kong-")) {
         for name in [&names::REQUEST_ID, &names::PROXY_LATENCY, &names::UPSTREAM_LATENCY] {
@@ -448,7 +450,7 @@ fn remove_ours(response: &mut ResponseHeader) {
     }
 }
 
-/// The bytes of the header fields, as they stand on the wire.
+/// Length of the header fields on the wire, in bytes.
 fn header_bytes(fields: &HeaderMap) -> usize {
     fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }

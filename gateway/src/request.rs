@@ -1,5 +1,5 @@
-//! What goes upstream: target, host and forwarded headers, all of it out of the one canonical form that
-//! also decided on the route.
+//! Rewrites the upstream request: target, host and forwarded headers. All of it comes from the one canonical
+//! form that also decided on the route.
 
 mod canonical;
 mod cookies;
@@ -21,17 +21,17 @@ pub use cookies::join_cookies;
 pub use forwarded::Trusted;
 pub(crate) use forwarded::{client_host, is_https};
 
-/// What is written into the `Via` header of requests and responses.
+/// Value of the `Via` header of requests and responses.
 pub const VIA: HeaderValue = HeaderValue::from_static(concat!("1.1 gibbon/", env!("CARGO_PKG_VERSION")));
 
-/// No field of HTTP, but one that CGI programs would find as `HTTP_PROXY`, and send their own requests to
-/// (CVE-2016-5385).
+/// Name of a field that HTTP does not define. CGI programs would find it as `HTTP_PROXY`, and send their own
+/// requests to that address (CVE-2016-5385).
 static PROXY: HeaderName = HeaderName::from_static("proxy");
 
-/// Makes `upstream`, a copy of the client's request, the one that the route asks for.
+/// Rewrites `upstream`, a copy of the client's request, as the route requires.
 ///
 /// # Errors
-/// When the target would not be a URI, which no canonical path leads to.
+/// When the target would not be a URI, which no canonical path causes.
 pub fn rewrite(
     session: &Session,
     upstream: &mut RequestHeader,
@@ -54,7 +54,7 @@ fn set_host(upstream: &mut RequestHeader, target: &Target, canonical: &Canonical
     }
     match canonical.authority() {
         Some(host) => replace_host(upstream, host),
-        // HTTP/1.0 may come without, and goes on as HTTP/1.1, which may not.
+        // HTTP/1.0 may come without a host, and is forwarded as HTTP/1.1, which requires one.
         None if canonical.host().is_empty() && !upstream.headers.contains_key(HOST) => {
             replace_host(upstream, target.service.authority.clone())
         }
@@ -69,7 +69,7 @@ fn replace_host(upstream: &mut RequestHeader, host: HeaderValue) -> Result<()> {
     }
 }
 
-/// The canonical path, joined with the service's; the query as it came.
+/// Sets the canonical path, joined with the service's, and the query as received.
 fn set_target(upstream: &mut RequestHeader, target: &Target, canonical: &Canonical) -> Result<()> {
     let (path, query) = canonical.path_and_query(upstream);
     let mut new = wire::upstream_path(
@@ -98,7 +98,8 @@ fn set_target(upstream: &mut RequestHeader, target: &Target, canonical: &Canonic
     }
 }
 
-/// A query that Pingora's type has no place for. It goes out as it came where that can be said at all.
+/// Sets a target whose query does not fit into Pingora's type. The query goes out as received where that is
+/// possible at all.
 fn set_odd_target(upstream: &mut RequestHeader, target: &[u8]) -> Result<()> {
     upstream.set_raw_path(target).or_else(|_| upstream.set_raw_path(wire::encode_uri(target).as_bytes()))
 }

@@ -18,13 +18,13 @@ use crate::request::{self, Trusted, names};
 
 const SERVER_NAME: HeaderValue = HeaderValue::from_static(concat!("gibbon/", env!("CARGO_PKG_VERSION")));
 
-/// All but CONNECT go upstream, whatever they are; these are the ones that are known to all.
+/// Value of `Allow`: the common methods. The gateway proxies every method except CONNECT.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE");
 
-/// Tells the client of `failure`, unless it is gone or has had the header of another answer.
+/// Answers `failure`, unless the client is gone or has received the header of another response.
 ///
 /// # Errors
-/// When the client cannot be written to.
+/// When the write to the client fails.
 pub async fn respond(
     session: &mut Session,
     context: &mut Context,
@@ -47,10 +47,10 @@ pub async fn respond(
     }
 }
 
-/// Tells the client of a `failure` to read its header: nothing is known of what it asked for.
+/// Answers a `failure` to read a request's header: nothing is known about the request.
 ///
 /// # Errors
-/// When the client cannot be written to.
+/// When the write to the client fails.
 pub async fn refuse(session: &mut ServerSession, failure: RequestFailure) -> Result<()> {
     let (context, answer) = (Context::new(), failure.answer());
     let mut header = head(&context, &answer)?;
@@ -88,11 +88,11 @@ fn response(
     Ok((header, Some(body.text.into())))
 }
 
-/// Names the protocol that is to be spoken, where the connection can go over to another at all.
+/// Names the required protocol, if the connection can change its protocol at all.
 fn offer(session: &Session, header: &mut ResponseHeader, protocol: &'static str) -> Result<()> {
     if !session.is_http2() {
         header.insert_header(UPGRADE, HeaderValue::from_static(protocol))?;
-        // Behind the other fields, where Pingora does not put its own in place of it.
+        // After the other fields, where Pingora does not replace it by its own.
         header.append_known(&names::CONNECTION, HeaderValue::from_static("Upgrade"));
     }
     Ok(())
@@ -111,7 +111,7 @@ fn set_body(header: &mut ResponseHeader, body: &Body) -> Result<()> {
     header.insert_header(CONTENT_LENGTH, HeaderValue::from(body.text.len()))
 }
 
-/// The same address over HTTPS, at its own port.
+/// The same address over HTTPS, at the protocol's own port.
 fn https_location(session: &Session, context: &Context, trusted: &Trusted) -> String {
     let header = session.req_header();
     let host = request::client_host(session, &context.canonical, trusted);
@@ -119,10 +119,10 @@ fn https_location(session: &Session, context: &Context, trusted: &Trusted) -> St
     format!("https://{host}{target}")
 }
 
-/// Whole milliseconds, as Kong's latency headers have them.
+/// Whole milliseconds, like those in Kong's latency headers.
 pub fn milliseconds(duration: Duration) -> HeaderValue {
     match duration.as_millis() {
-        // Nearly every request, without an allocation.
+        // Avoids an allocation for nearly every request.
         0 => HeaderValue::from_static("0"),
         1 => HeaderValue::from_static("1"),
         more => HeaderValue::from(u64::try_from(more).unwrap_or(u64::MAX)),

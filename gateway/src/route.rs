@@ -1,16 +1,17 @@
-//! Which route a request takes. Owns the table and its order; knows nothing of sockets, of Pingora, nor
-//! of where the configuration comes from.
+//! Finds the route of a request. Owns the table and its order; knows nothing of sockets, of Pingora, or of
+//! the source of the configuration.
 //!
-//! A [`Table`] never changes. A [`Builder`] makes the next one out of the one before, sharing what stayed
-//! the same, so that the work for a change is in proportion to the change: a map from host to a trie of
-//! path prefixes (see `map` and `trie`), in whose nodes the routes stand by [priority](self#priority). A
-//! search walks one path of the trie for each host pattern that the request's host matches, and leaves
-//! every subtree whose best is behind what it has found.
+//! A [`Table`] never changes. A [`Builder`] makes the next table from the one before and shares the unchanged
+//! parts. The work is therefore in proportion to the change.
+//!
+//! A table maps hosts to tries of path prefixes (see `map` and `trie`), in whose nodes the routes are sorted
+//! by [priority](self#priority). A search walks one path of the trie for each host pattern that the request's
+//! host matches. It skips every subtree whose best route is worse than the match found so far.
 //!
 //! # Priority
 //!
-//! As Kong's `traditional_compatible` router: see [`wire::Priority`]. Of routes equal in it, the oldest wins,
-//! then the one with the smallest id.
+//! Priorities are those of Kong's `traditional_compatible` router: see [`wire::Priority`]. Of routes with
+//! equal priority the oldest wins, then the one with the smallest id.
 
 mod builder;
 mod bytes;
@@ -45,12 +46,12 @@ pub struct Table {
     any_host: Arc<Node>,
     services: ServiceArena,
     certificates: Certificates,
-    /// How many host patterns of routes have a wildcard: without any, none are looked for.
+    /// How many host patterns of routes have a wildcard; with none, a lookup skips wildcards.
     wildcards: usize,
     routes: usize,
 }
 
-/// What of a request decides on its route, in canonical form.
+/// The parts of a request that decide on its route, in canonical form.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'r> {
     /// The method.
@@ -79,7 +80,7 @@ pub struct Match {
 }
 
 impl Table {
-    /// The route with the highest priority among those that match. Allocates nothing.
+    /// The matching route with the highest priority. Allocates nothing.
     pub fn lookup(&self, request: &Request<'_>) -> Option<Match> {
         let mut search = Search { table: self, request, method: method::bit(request.method), best: None };
         if let Some(root) = self.hosts.get(request.host) {
@@ -94,8 +95,8 @@ impl Table {
         search.best.map(|found| self.matched(found, request))
     }
 
-    /// Whether an upstream may read a path out of the request's that leads to another route than `found`, which
-    /// the request leads to.
+    /// Whether an upstream may read the request's path as one that leads to another route than `found`, the
+    /// route of the request.
     pub fn has_another_reading(&self, request: &Request<'_>, found: &Match) -> bool {
         let leads_elsewhere = |path: &String| {
             let other = self.lookup(&Request { path, ..*request });
@@ -104,12 +105,12 @@ impl Table {
         wire::other_readings(request.path).iter().any(leads_elsewhere)
     }
 
-    /// The certificates of TLS handshakes, of listeners and to upstreams.
+    /// The certificates for TLS handshakes with clients and with upstreams.
     pub const fn certificates(&self) -> &Certificates {
         &self.certificates
     }
 
-    /// How many routes there are.
+    /// The number of routes.
     pub fn len(&self) -> usize {
         self.routes
     }
@@ -123,7 +124,7 @@ impl Table {
         let (candidate, entry) = (found.candidate, &found.candidate.entry);
         let matched = match () {
             () if candidate.is_regex => entry.matched_by_regex(candidate.path, request.path),
-            // As if it had matched the first slash.
+            // As if the first slash had matched.
             () if found.depth == 0 => request.path.len().min(1),
             () => found.depth,
         };
@@ -173,7 +174,7 @@ impl Table {
     }
 }
 
-/// One lookup, and the best that it has found so far.
+/// One lookup, and its best match so far.
 struct Search<'t, 'r> {
     table: &'t Table,
     request: &'r Request<'r>,
@@ -181,7 +182,7 @@ struct Search<'t, 'r> {
     best: Option<Matched<'t>>,
 }
 
-/// What a search has found.
+/// A match of a search.
 #[derive(Clone, Copy)]
 struct Matched<'t> {
     candidate: &'t Candidate,
@@ -205,8 +206,8 @@ impl<'t> Search<'t, '_> {
         }
     }
 
-    /// Takes the first of `candidates`, which come best first, that is better than what was found and
-    /// accepts the request.
+    /// Takes the first of `candidates` that is better than the match so far and accepts the request. The
+    /// candidates come best first.
     fn consider(&mut self, candidates: &'t [Candidate], depth: usize) {
         for candidate in candidates {
             if self.best.is_some_and(|best| !candidate.outranks(best.candidate)) {

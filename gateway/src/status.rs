@@ -20,7 +20,7 @@ use crate::drain::Draining;
 use crate::live::Live;
 use crate::metrics::Metrics;
 
-/// What the status listener shows.
+/// The data that the status listener shows.
 #[derive(Debug)]
 pub struct Status {
     /// For `/metrics`.
@@ -42,14 +42,14 @@ const NO_HASH: &str = "00000000000000000000000000000000";
 pub(crate) const REASONS: [&str; 1] = [TOKEN];
 const TOKEN: &str = "token";
 
-/// The path that needs no token: load balancers ask it, and learn nothing else.
+/// The path that needs no token: load balancers request it, and learn nothing else.
 const READY: &str = "/status/ready";
 
-/// Answers requests that may be answered.
+/// Answers permitted requests.
 #[derive(Clone, Debug)]
 struct Front {
     status: Arc<Status>,
-    /// The tokens of which one is needed, if they are.
+    /// The accepted tokens; `None`: no token is needed.
     tokens: Option<watch::Receiver<Arc<Tokens>>>,
 }
 

@@ -1,20 +1,20 @@
-//! Another program in the place of the running one, without a request lost.
+//! Replaces the running program by another one without losing a request.
 //!
-//! The process in charge starts the program that now lies where it was started from, with the same
-//! arguments, and gives it its listening sockets (see [`crate::listener::inherited`]), the keys of session
-//! tickets, and a socket by which the two agree, a byte at a time:
+//! The running process (the predecessor) starts the program at its own path with the same arguments (the
+//! successor). It hands over its listening sockets (see [`crate::listener::inherited`]), the keys of session
+//! tickets, and a socket. On that socket the two agree, a byte at a time:
 //!
-//! | from | byte | what it means |
+//! | from | byte | meaning |
 //! |---|---|---|
-//! | successor | `P` | prepared: the configuration is good, the listeners are there; may I have the folder? |
-//! | predecessor | `F`, `E` | the folder is free: my sync agent and my disk writer have ended; I serve by a table (`F`) or have none either (`E`) |
-//! | successor | `R` | ready: I have a table, and accept connections |
-//! | predecessor | `Y` | yours: the service manager was told, I accept no more |
+//! | successor | `P` | prepared: the configuration is valid, the listeners are open; requests the folder |
+//! | predecessor | `F`, `E` | the folder is free: its sync agent and disk writer have ended; it serves with a table (`F`) or without one (`E`) |
+//! | successor | `R` | ready: it has a table, and accepts connections |
+//! | predecessor | `Y` | yours: the service manager was notified, the predecessor accepts no more |
 //!
-//! At no moment do two processes write to the folder, and at no moment does nobody accept. Until `Y`
-//! the predecessor serves everything, with the table that it had. Should the successor end, or not come to
-//! `R` in time, it is killed, and the predecessor's agent goes on where it stopped. Should the predecessor
-//! end, everything is the successor's.
+//! Two processes never write to the folder at the same time, and at every moment a process accepts
+//! connections. Until `Y` the predecessor serves everything, with its table. If the successor ends, or does
+//! not send `R` in time, the predecessor kills it and resumes its own agent. If the predecessor ends, the
+//! successor takes over everything.
 
 mod predecessor;
 mod successor;
@@ -44,26 +44,27 @@ const FREE_AND_EMPTY: u8 = b'E';
 const READY: u8 = b'R';
 const YOURS: u8 = b'Y';
 
-/// What a process has to hand over.
+/// The parts that a process hands over.
 #[derive(Debug)]
 pub struct Upgrade {
     listeners: Mutex<Vec<TcpListener>>,
     tickets: Arc<Tickets>,
-    /// Of the status listener: it stays until the end, but not in the way of the successor's.
+    /// Ends the status listener of this process, so that it is not in the way of the successor's. Otherwise
+    /// the listener stays until the end.
     status: Draining,
     agent: Arc<AgentThread>,
     live: Arc<Live>,
     ready_timeout: Duration,
 }
 
-/// What became of an attempt.
+/// The result of an attempt.
 #[derive(Debug)]
 pub enum Attempt<T> {
     /// The successor serves.
     HandedOver,
-    /// All is as it was; the log says why.
+    /// Nothing has changed; the log has the reason.
     Failed,
-    /// All is as it was, since this came in between.
+    /// Nothing has changed: this interrupted the attempt.
     Interrupted(T),
 }
 
@@ -85,8 +86,8 @@ enum UpgradeError {
 }
 
 impl Upgrade {
-    /// Hands over these listeners and tickets; `status` ends the status listener here. A successor has `ready_timeout` to
-    /// get ready.
+    /// Prepares to hand over these listeners and tickets; `status` ends the status listener of this process.
+    /// A successor has `ready_timeout` to become ready.
     pub fn new(
         listeners: Vec<TcpListener>,
         tickets: Arc<Tickets>,
@@ -128,7 +129,7 @@ impl Upgrade {
         }
     }
 
-    /// Lets the listeners go: nobody else is to have them, and new connections are to be refused.
+    /// Closes the listeners: no other process gets them, and new connections are refused.
     pub fn close(&self) {
         self.listeners.lock().clear();
     }
@@ -150,11 +151,11 @@ impl Upgrade {
         successor.tell(YOURS).await
     }
 
-    /// Ends the successor and lets the agent go on.
+    /// Ends the successor and resumes the agent.
     async fn take_back(&self, successor: Successor) {
         successor.end().await;
         let agent = self.agent.clone();
-        // On a disk that hangs the agent may not even have paused yet: nobody waits for it here.
+        // On a disk that hangs the agent may not have paused yet, so nothing waits for it here.
         drop(spawn_blocking(move || agent.resume()));
     }
 

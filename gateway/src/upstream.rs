@@ -1,5 +1,5 @@
-//! Where a request is sent: an address of its service's host, with the service's timeouts, as often as
-//! the service allows.
+//! Chooses where a request is sent: an address of its service's host, with the service's timeouts and number
+//! of attempts.
 
 mod policy;
 mod resolver;
@@ -23,14 +23,14 @@ pub use tls::{Unusable, UpstreamTls};
 /// How long an unused connection to an upstream is kept; Kong's default.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// Streams on one connection of HTTP/2, if the upstream allows as many; what nginx takes at most.
+/// The most streams on one HTTP/2 connection, if the upstream allows as many; nginx accepts no more.
 const STREAMS: usize = 128;
 
-/// The peer for the next attempt, which counts from now on.
+/// Chooses the peer for the next attempt, and counts the attempt.
 ///
 /// # Errors
-/// [`RequestFailure::NameResolution`] when the service's host has no address, [`RequestFailure::UpstreamDenied`] when it has none
-/// that may be dialed.
+/// [`RequestFailure::NameResolution`] when the service's host has no address,
+/// [`RequestFailure::UpstreamDenied`] when it has none that the policy allows.
 pub async fn next_peer(
     upstream: &mut Upstream,
     target: &Target,
@@ -46,7 +46,7 @@ pub async fn next_peer(
                 (Some(&**name), resolver.resolve(name).await.ok_or(RequestFailure::NameResolution)?)
             }
         };
-        // Every attempt takes one of these: nothing else is dialed.
+        // Every attempt uses one of these: the gateway connects to no other address.
         let may_dial = |address| policy.allows(service.id, name, SocketAddr::new(address, service.port));
         upstream.addresses = Some(addresses.only(may_dial).ok_or(RequestFailure::UpstreamDenied)?);
     }
@@ -56,25 +56,25 @@ pub async fn next_peer(
     Ok(Box::new(peer(service, address)))
 }
 
-/// Whether another attempt may follow the ones made.
+/// Whether another attempt is allowed after those made.
 pub fn may_retry(upstream: &Upstream, service: &Service) -> bool {
     upstream.attempts <= service.retries
 }
 
-/// The reuse of connections is decided by address, scheme, server name and verification, all of which are
-/// the peer's own, and by the group of certificates; services that agree in all of it share connections.
+/// Creates a peer. Connections are reused by address, scheme, server name and verification, all of which are
+/// the peer's own, and by the group of certificates. Services that agree in all of these share connections.
 fn peer(service: &Service, address: IpAddr) -> HttpPeer {
     let address = SocketAddr::new(address, service.port);
     let mut peer = HttpPeer::new(address, service.tls, server_name(service));
     let options = &mut peer.options;
     options.connection_timeout = Some(service.connect_timeout);
-    // Without it a TLS handshake could take for ever.
+    // Without it a TLS handshake could last for ever.
     options.total_connection_timeout = Some(service.connect_timeout);
     options.read_timeout = Some(service.read_timeout);
     options.write_timeout = Some(service.write_timeout);
     options.idle_timeout = Some(IDLE);
     if service.http2 {
-        // Without TLS, where nothing is negotiated, it is spoken at once.
+        // Without TLS nothing is negotiated: HTTP/2 is used by prior knowledge.
         options.alpn = ALPN::H2;
         options.max_h2_streams = STREAMS;
     }
@@ -86,8 +86,8 @@ fn peer(service: &Service, address: IpAddr) -> HttpPeer {
     peer
 }
 
-/// The name shown to the upstream and verified. Pingora verifies nothing when it is empty, so it never is
-/// where TLS is spoken; rustls shows no name that is an address (RFC 6066, section 3).
+/// The name sent to the upstream and verified. Pingora verifies nothing when it is empty, so with TLS it
+/// never is. rustls sends no name that is an address (RFC 6066, section 3).
 fn server_name(service: &Service) -> String {
     match &service.host {
         _ if !service.tls => String::new(),

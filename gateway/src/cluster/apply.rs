@@ -1,7 +1,7 @@
-//! Makes an update live: check, build, swap. The only place that publishes a table.
+//! Applies an update: check, build, swap. Only this module publishes a table.
 //!
-//! Everything is checked before anything is swapped; an update that is refused leaves the digest, the
-//! builder and the live table as they were.
+//! Everything is checked before anything is swapped. A rejected update leaves the digest, the builder and the
+//! live table unchanged.
 
 mod changes;
 
@@ -21,25 +21,25 @@ use crate::route::{Builder, Refusal, Table};
 pub(super) const KINDS: [Kind; 5] =
     [Kind::SERVICE, Kind::ROUTE, Kind::CERTIFICATE, Kind::SNI, Kind::CA_CERTIFICATE];
 
-/// What the data plane holds, and the one who changes it.
+/// The data plane's configuration, and the code that changes it.
 #[derive(Debug)]
 pub struct Applier {
     live: Arc<Live>,
     state: AppliedState,
     held: Option<Position>,
-    /// The last position that went live. It stays when a panic has spoiled what is held.
+    /// The last position that was applied. It stays when a panic has spoiled the configuration held.
     reached: Option<Position>,
     superseded_secrets: bool,
 }
 
-/// All that an update changes.
+/// Everything that an update changes.
 #[derive(Debug, Default)]
 struct AppliedState {
     builder: Builder,
     digest: Digest,
 }
 
-/// Why an update is refused; becomes a [`Nack`].
+/// Why an update is rejected; becomes a [`Nack`].
 struct Refused {
     reason: NackReason,
     message: String,
@@ -47,17 +47,17 @@ struct Refused {
 }
 
 impl Applier {
-    /// Holds nothing yet; will publish to `live`.
+    /// Creates an applier that holds nothing and will publish to `live`.
     pub fn new(live: Arc<Live>) -> Self {
         Self { live, state: AppliedState::default(), held: None, reached: None, superseded_secrets: false }
     }
 
-    /// What is held and live.
+    /// The position that is held and live.
     pub const fn held(&self) -> Option<Position> {
         self.held
     }
 
-    /// The bucket hashes of what is held.
+    /// The bucket hashes of the configuration held.
     pub fn buckets(&mut self) -> Vec<Root> {
         self.state.digest.buckets()
     }
@@ -65,7 +65,7 @@ impl Applier {
     /// Applies all of `update`, or nothing of it.
     ///
     /// # Errors
-    /// The refusal to be sent to the control plane.
+    /// The nack for the control plane.
     pub fn apply(&mut self, update: &Update) -> Result<Ack, Nack> {
         let begun = Instant::now();
         let mut decoded = begun;
@@ -96,7 +96,7 @@ impl Applier {
         Ok(())
     }
 
-    /// Builds all of it beside what is live, which a thread of its own frees.
+    /// Builds the whole configuration beside the live one. A thread of its own frees the old one.
     fn replace(&mut self, update: &Update, decoded: &mut Instant) -> Result<(), Refused> {
         let mut state = AppliedState::default();
         let table = guarded(|| state.apply(update, None, decoded))?;
@@ -119,7 +119,7 @@ impl Applier {
             }
             Err(refused) => {
                 if matches!(refused.reason, NackReason::Internal) {
-                    // What a panic left behind cannot be built upon. The next delta will be out of
+                    // A state that a panic left behind cannot be built upon. The next delta will be out of
                     // order, and the control plane answers that with a snapshot.
                     self.held = None;
                 }
@@ -156,7 +156,8 @@ impl Applier {
         }
     }
 
-    /// Within an epoch nothing goes back: a control plane whose database was restored begins a new one.
+    /// Rejects a snapshot that goes back within an epoch: a control plane whose database was restored begins
+    /// a new epoch.
     fn check_snapshot(&self, header: &UpdateHeader) -> Result<(), Refused> {
         match self.reached {
             Some(live) if live.epoch == header.epoch && header.to < live.revision => Err(Refused::new(
@@ -171,11 +172,11 @@ impl Applier {
     }
 }
 
-/// The hashes that were there before a change, in the order of the changes.
+/// The hashes from before a change, in the order of the changes.
 type Undo = Vec<(Key, Option<EntityHash>)>;
 
 impl AppliedState {
-    /// Applies an update, or nothing of it: what it changed until then is in `undo`, if that is there.
+    /// Applies an update, or nothing of it: after a failure the hashes in `undo`, if given, are restored.
     fn apply(
         &mut self,
         update: &Update,
@@ -242,7 +243,8 @@ impl From<Refusal> for Refused {
     }
 }
 
-/// A panic while an update is read or a table is built is a refusal, not the end of the sync agent.
+/// Turns a panic into a rejection, so that an unreadable update or a table that cannot be built does not end
+/// the sync agent.
 fn guarded<T>(step: impl FnOnce() -> Result<T, Refused>) -> Result<T, Refused> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(step)).unwrap_or_else(|_| {
         Err(Refused::new(NackReason::Internal, "the data plane panicked while it applied the update"))

@@ -1,4 +1,4 @@
-//! An update on its way to the live table, on a thread of its own: the connection stays alive meanwhile.
+//! Applies an update on a thread of its own, so that the connection stays alive meanwhile.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -8,11 +8,11 @@ use wire::{Ack, Nack, Update};
 
 use super::apply::Applier;
 
-/// Until an update has been applied or refused.
+/// An update until it is applied or rejected.
 #[derive(Debug)]
 pub(super) struct Applying(JoinHandle<Applied>);
 
-/// What came of it, and what it was lent.
+/// The result of an update, with the applier and the update lent for it.
 #[derive(Debug)]
 pub(super) struct Applied {
     pub(super) applier: Applier,
@@ -34,7 +34,8 @@ impl Future for Applying {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Applied> {
         let applied = ready!(Pin::new(&mut self.0).poll(cx));
-        // A task of a blocking thread is cancelled by the end of the runtime alone, which waits for this one.
+        // Only the end of the runtime cancels a task of a blocking thread, and the runtime waits for this
+        // one.
         Poll::Ready(applied.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())))
     }
 }

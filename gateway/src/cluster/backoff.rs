@@ -1,13 +1,13 @@
-//! How long to wait before the next attempt to connect: exponential, with full jitter.
+//! The delay before the next attempt to connect: exponential, with full jitter.
 
 use std::time::Duration;
 
 /// Upper bound of the first delay.
 const FIRST: Duration = Duration::from_millis(250);
-/// Upper bound of every delay: a fleet of 1,000 is back within it, at 400 attempts a second meanwhile.
+/// Upper bound of every delay. A fleet of 1,000 reconnects within it, at 400 attempts a second meanwhile.
 const MAX_DELAY: Duration = Duration::from_secs(5);
-/// Upper bound for a node that every control plane refuses: nothing changes until an operator does something,
-/// and a new certificate is tried at once.
+/// Upper bound for a node that every control plane rejects. Only an operator can change that, and a new
+/// certificate is tried at once.
 const FORBIDDEN: Duration = Duration::from_secs(30);
 /// A connection that lasted this long makes the next delay a first one again.
 const STABLE: Duration = Duration::from_secs(10);
@@ -19,7 +19,7 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// Notes that a connection ended after `lasted`, and says how long to wait; `random` is in `0.0..1.0`.
+    /// Notes that a connection ended after `lasted`, and returns how long to wait; `random` is in `0.0..1.0`.
     pub(super) fn after(&mut self, lasted: Duration, forbidden: bool, random: f64) -> Duration {
         if lasted >= STABLE {
             self.failures = 0;

@@ -1,35 +1,36 @@
-//! The copy on disk: what a data plane starts from when no control plane is there.
+//! The copy on disk, from which a data plane starts without a control plane.
 //!
-//! One file, `config.log`: a snapshot as it was received, then the deltas since (see [`mod@format`]). The file
-//! before it stays as `config.log.1`. A new snapshot goes to a temporary file that takes the name once it
-//! is whole and synced; a delta is appended. When the deltas outgrow the snapshot, the file is read back,
+//! The file `config.log` holds a snapshot as it was received, then the deltas since (see [`mod@format`]). The
+//! previous file stays as `config.log.1`. A new snapshot goes to a temporary file, which takes the name once
+//! it is whole and synced; a delta is appended. When the deltas outgrow the snapshot, the file is read,
 //! merged and written again, so that memory never holds a second copy of the configuration.
 //!
-//! # What leaves the disk
+//! # Secrets
 //!
-//! Private keys that were replaced or deleted: the file is merged soon after, `config.log.1` becomes a second copy
-//! of the new file, and files that were set aside are removed (see [`Rewrite::purge`]). No file holds the old key
-//! then. The blocks that it stood in are not overwritten: an encrypted disk is for that.
+//! Private keys that were replaced or deleted leave the disk. The file is merged soon after, `config.log.1`
+//! becomes a second copy of the new file, and files that were set aside are removed (see [`Rewrite::purge`]).
+//! No file holds the old key then. Its disk blocks are not overwritten: use an encrypted disk against that.
 //!
-//! # What happens to the folder
+//! # Changes to the folder
 //!
-//! It may be removed, replaced or emptied while the program runs. That is noticed before an append, and by a look
-//! every few seconds ([`Footprint`]). The folder is made again, with the node id, and the file is written from what
-//! the removed one, which is still open, holds.
+//! The folder may be removed, replaced or emptied while the program runs. A check before each append, and
+//! another every few seconds, detects that ([`Footprint`]). The folder is made again, with the node id. The
+//! file is written from the contents of the removed one, which is still open.
 //!
-//! # What is read back
+//! # Restore
 //!
-//! Entries whose checksums hold and of which each starts where the one before it ends, from the first on:
-//! always a configuration that was live here. Whatever else a file holds is no reason not to start:
+//! A restore reads from the first entry on, as long as the checksums hold and each entry starts where the one
+//! before it ends. The result is always a configuration that was live here. Other contents of a file never
+//! prevent a start:
 //!
-//! | found | done |
+//! | found | result |
 //! |---|---|
 //! | a good beginning, then damage | the beginning serves; the file is kept as `config.log.damaged`, and a new one is written |
 //! | nothing good: empty, foreign, a folder, unreadable | kept as `config.log.damaged`; `config.log.1` serves |
 //! | a later format version | kept as `config.log.v2` (its version): a downgrade destroys nothing; `config.log.1` serves |
 //! | both without anything good | the control plane sends a snapshot |
 //!
-//! What is kept for who looks into it is removed after a day, by then or with the secrets, whichever comes first.
+//! Files kept for inspection are removed after a day, or with the secrets if that comes first.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -59,42 +60,42 @@ pub(super) use self::merge::merge_deltas;
 const CURRENT: &str = "config.log";
 const PREVIOUS: &str = "config.log.1";
 const TEMPORARY: &str = "config.log.new";
-/// A snapshot, deltas up to its length, and one more of any length: a longer file is none of ours, and is
-/// not read into memory.
+/// The longest file that Gibbon writes: a snapshot, deltas up to its length, and one more of any length. A
+/// longer file is foreign, and is not read into memory.
 const MAX_FILE: u64 = 4 * MAX_ENCODED;
-/// How long a file is kept that was set aside.
+/// How long a file that was set aside is kept.
 const SET_ASIDE_FOR: Duration = Duration::from_secs(24 * 3600);
 
-/// Something about the copy on disk failed.
+/// Why an operation on the copy on disk failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// The system refused.
     #[error("cannot {what} {path}: {source}")]
     Io {
-        /// What was attempted.
+        /// The operation that was attempted.
         what: &'static str,
-        /// On which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// What is on disk does not lead to what is held: a snapshot is needed.
+    /// The contents of the disk do not lead to the configuration held: a snapshot is needed.
     #[error("the copy in {path} cannot be continued: {reason}")]
     Lost {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
-    /// Somebody else has changed the file.
+    /// Another program has changed the file.
     #[error("somebody has {how} {path}")]
     Changed {
         /// The file.
         path: PathBuf,
-        /// What was done to it.
+        /// The kind of change.
         how: &'static str,
     },
-    /// The folder is another process's.
+    /// Another process uses the folder.
     #[error("{0} is used by another process: each data plane needs a state_dir of its own")]
     InUse(PathBuf),
 }
@@ -107,7 +108,7 @@ impl CacheError {
     }
 }
 
-/// The files.
+/// The files of the copy on disk.
 #[derive(Debug)]
 pub(super) struct Cache {
     dir: PathBuf,
@@ -116,20 +117,21 @@ pub(super) struct Cache {
     node_id: Option<Uuid>,
 }
 
-/// What the next file is made of.
+/// The sources of the next file.
 #[derive(Debug)]
 pub(super) struct Rewrite {
     /// The file that was in use, if it can be read.
     pub log: Option<Log>,
-    /// What waits to be written, after it or after what [`Cache::build_upon`] says.
+    /// Updates that wait to be written, after that file or after the entries that [`Cache::build_upon`]
+    /// names.
     pub updates: Vec<Update>,
-    /// Where all of it leads to.
+    /// The position to which all of it leads.
     pub end: Position,
-    /// Secrets were replaced or deleted: no older file is to stay.
+    /// Secrets were replaced or deleted: no older file may stay.
     pub purge: bool,
 }
 
-/// What the next file is made of, beside the updates that wait.
+/// The entries on disk that the next file begins with, before the updates that wait.
 #[derive(Clone, Copy, Debug)]
 struct Base {
     generation: Generation,
@@ -140,14 +142,14 @@ struct Base {
 /// One of the two files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Generation {
-    /// The newest.
+    /// The newest file.
     Current,
-    /// The one before it.
+    /// The previous file.
     Previous,
 }
 
 impl Generation {
-    /// Both, the newest first.
+    /// Both files, the newest first.
     pub(super) const ALL: [Self; 2] = [Self::Current, Self::Previous];
 
     const fn name(self) -> &'static str {
@@ -159,25 +161,26 @@ impl Generation {
 }
 
 impl Cache {
-    /// Opens the folder, making it (mode 0700) if it is missing, and locks it for as long as this lives.
+    /// Opens the folder, makes it (mode 0700) if it is missing, and locks it for as long as this lives.
     ///
     /// # Errors
     /// When the folder cannot be made, or another process uses it.
     pub(super) fn open(dir: &Path) -> Result<Self, CacheError> {
         make_folder(dir)?;
         let lock = FolderLock::take(dir)?;
-        // Left behind by a process that ended while it wrote. A folder of that name is none of ours.
+        // A process that ended during a write has left this file. A folder of that name is foreign, and
+        // stays.
         fs::remove_file(dir.join(TEMPORARY)).ok();
         let base = Base { generation: Generation::Current, entries: usize::MAX };
         Ok(Self { dir: dir.to_owned(), base, lock, node_id: None })
     }
 
-    /// The node id to be written should the folder lose it.
+    /// Sets the node id, to be written again if the folder loses it.
     pub(super) const fn keep_node_id(&mut self, id: Uuid) {
         self.node_id = Some(id);
     }
 
-    /// What a file holds; `None` when there is none.
+    /// Reads the contents of a file; `None` when there is none.
     pub(super) fn read(&self, generation: Generation) -> Option<Found> {
         match read(&self.path_of(generation)) {
             Ok(found) => Some(found),
@@ -186,8 +189,8 @@ impl Cache {
         }
     }
 
-    /// Keeps a file with which something is wrong under another name, for who looks into it. One that can
-    /// be linked stays in its place, too, until [`Cache::rewrite`]: its beginning may be all there is.
+    /// Keeps an unusable file under another name, for inspection. A file that can be linked also stays in its
+    /// place until [`Cache::rewrite`]: its beginning may be the only copy.
     ///
     /// # Errors
     /// When the system refuses.
@@ -205,12 +208,12 @@ impl Cache {
         Ok(aside)
     }
 
-    /// From now on the copy is the first `entries` entries of this file.
+    /// Makes the first `entries` entries of this file the copy, from now on.
     pub(super) fn build_upon(&mut self, generation: Generation, entries: usize) {
         self.base = Base { generation, entries };
     }
 
-    /// Goes on with the newest file, which was read and is good to its end.
+    /// Continues the newest file, which was read and is good to its end.
     ///
     /// # Errors
     /// When it cannot be opened.
@@ -218,12 +221,12 @@ impl Cache {
         Log::open(&self.path(CURRENT), found.snapshot_len, found.good_len, end)
     }
 
-    /// Writes a new file of all that is known: what the log or the good entries on disk hold, and the updates,
-    /// which must lead to `end`. At no moment is there no file under the name, nor one that is not whole. When
-    /// the disk is full, older files make room.
+    /// Writes a new file with everything known: the log or the good entries on disk, and the updates, which
+    /// must lead to `end`. At every moment a whole file stands under the name. When the disk is full, older
+    /// files are removed to make room.
     ///
     /// # Errors
-    /// When the disk refuses, or what is known does not lead there; what is needed to try again is still there.
+    /// When the disk refuses, or the sources do not lead to `end`. The sources stay for another attempt.
     pub(super) fn rewrite(&mut self, from: &mut Rewrite) -> Result<Log, CacheError> {
         self.heal_folder()?;
         let snapshot = self.merged(from)?;
@@ -241,10 +244,10 @@ impl Cache {
         Log::open(&self.path(CURRENT), len, len, from.end)
     }
 
-    /// Whether the disk takes as much as the newest file has, synced.
+    /// Tests whether the disk accepts, and syncs, as many bytes as the newest file has.
     ///
     /// # Errors
-    /// When it does not.
+    /// When the disk does not.
     pub(super) fn probe(&mut self) -> Result<(), CacheError> {
         self.heal_folder()?;
         let temporary = self.path(TEMPORARY);
@@ -253,10 +256,10 @@ impl Cache {
         remove_if_there(&temporary)
     }
 
-    /// Sees whether the folder and the file in use are still there.
+    /// Checks that the folder and the file in use are still there.
     ///
     /// # Errors
-    /// When they are not, or the system does not say.
+    /// When they are not, or when the system gives no answer.
     pub(super) fn check(&mut self, footprint: Option<&Footprint>) -> Result<(), CacheError> {
         footprint.map_or(Ok(()), Footprint::check)?;
         self.heal_folder()
@@ -271,7 +274,7 @@ impl Cache {
         secrets(Generation::Current).has_superseded(&secrets(Generation::Previous))
     }
 
-    /// Removes files that were set aside long ago.
+    /// Removes set-aside files after their time.
     pub(super) fn remove_expired(&self) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         for path in self.set_aside_files() {
@@ -285,7 +288,7 @@ impl Cache {
         }
     }
 
-    /// Where a file lies.
+    /// The path of a file.
     pub(super) fn path_of(&self, generation: Generation) -> PathBuf {
         self.dir.join(generation.name())
     }
@@ -316,11 +319,11 @@ impl Cache {
         write_synced(&self.path(TEMPORARY), |file| format::write_file(snapshot, io::BufWriter::new(file)))
     }
 
-    /// Puts the temporary file in place of the newest, which stays as the one before, if it is good and holds no
-    /// secret that is to go.
+    /// Renames the temporary file to the newest. The old one stays as the previous file, if it is good and
+    /// holds no superseded secret.
     fn replace(&self, from: &mut Rewrite) -> Result<(), CacheError> {
         let (current, previous, temporary) = (self.path(CURRENT), self.path(PREVIOUS), self.path(TEMPORARY));
-        // What somebody else has put there is no copy of ours.
+        // A file that another program put there is no copy of ours.
         let ours = from.log.as_ref().is_none_or(|log| log.footprint().check().is_ok());
         let good = ours && self.base.generation == Generation::Current && self.base.entries == usize::MAX;
         if from.purge {
@@ -331,15 +334,15 @@ impl Cache {
             fs::hard_link(&current, &previous).map_err(|source| io_error("link", &previous, source))?;
         }
         fs::rename(&temporary, &current).map_err(|source| io_error("rename", &temporary, source))?;
-        // Whatever comes of it, this has its name no more.
+        // In any case the old log has lost its name.
         from.log.iter_mut().for_each(Log::condemn);
         File::open(&self.dir)
             .and_then(|dir| dir.sync_all())
             .map_err(|source| io_error("sync", &self.dir, source))
     }
 
-    /// For the case that the newest is damaged one day. Without it a control plane is asked, so that it is no
-    /// failure if there is no space for it.
+    /// Copies the snapshot to the previous file, in case the newest is damaged one day. Lack of space is no
+    /// failure: without the copy a control plane sends a snapshot.
     fn copy_to_previous(&self, snapshot: &Update) {
         let copied = self.write_temporary(snapshot).and_then(|_| {
             let (temporary, previous) = (self.path(TEMPORARY), self.path(PREVIOUS));
@@ -350,8 +353,8 @@ impl Cache {
         }
     }
 
-    /// Removes what is not needed to start: files that were set aside, and the file before the newest, unless it
-    /// is the only one that is good. Whether there was any.
+    /// Removes files that no start needs: those set aside, and the previous file, unless it is the only good
+    /// one. Returns whether there were any.
     fn make_room(&self, reads_log: bool) -> bool {
         let mut paths = self.set_aside_files();
         if reads_log || self.base.generation == Generation::Current {
@@ -360,7 +363,7 @@ impl Cache {
         paths.iter().filter(|path| fs::remove_file(path).is_ok()).count() > 0
     }
 
-    /// Makes the folder again, with the node id, and locks it, should somebody have removed or replaced it.
+    /// Makes the folder again, with the node id, and locks it, if it was removed or replaced.
     fn heal_folder(&mut self) -> Result<(), CacheError> {
         make_folder(&self.dir)?;
         if !self.lock.is_of(&self.dir) {
@@ -373,7 +376,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Files that were kept for who looks into them.
+    /// Files that are kept for inspection.
     fn set_aside_files(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
         let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
@@ -385,8 +388,8 @@ impl Cache {
         self.dir.join(name)
     }
 
-    /// The path of this name, or of it with a number if a folder has it: a folder is none of ours to
-    /// remove.
+    /// The path of this name, or of the name with a number if a folder has it: a foreign folder is not
+    /// removed.
     fn free_name(&self, name: &str) -> PathBuf {
         let path = self.path(name);
         (2..)
@@ -399,7 +402,7 @@ impl Cache {
 
 fn read(path: &Path) -> io::Result<Found> {
     let file = fs::metadata(path)?;
-    // Opening a pipe would wait for whoever writes to it.
+    // Opening a pipe would wait for a writer.
     if !file.is_file() {
         return Ok(Found::nothing("it is no regular file"));
     }
@@ -411,7 +414,7 @@ fn read(path: &Path) -> io::Result<Found> {
     Ok(format::parse(&bytes.into()))
 }
 
-/// Whether a file of this name was made by [`Cache::set_aside`].
+/// Whether [`Cache::set_aside`] made a file of this name.
 fn is_set_aside(name: &str) -> bool {
     let Some(ending) = name.strip_prefix("config.log.") else { return false };
     let ending = ending.strip_prefix("1.").unwrap_or(ending);
@@ -440,7 +443,7 @@ fn write_synced(path: &Path, write: impl FnOnce(&mut File) -> io::Result<u64>) -
             Ok(len)
         })
         .map_err(|source| {
-            // What is left of it would take the space that is missing.
+            // The incomplete file would take the space that is missing.
             fs::remove_file(path).ok();
             io_error("write", path, source)
         })

@@ -1,4 +1,4 @@
-//! Dials the control planes in turn and carries out what a session decides.
+//! Connects to the control planes in turn and carries out the decisions of a session.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +19,12 @@ use super::applying::{Applied, Applying};
 use super::backoff::Backoff;
 use super::session::{Action, Input, Session, Timing};
 
-/// From the upgrade until the welcome.
+/// Timeout from the upgrade until the welcome.
 const WELCOME: Duration = Duration::from_secs(10);
-/// A control plane that takes no bytes for this long is left.
+/// Timeout of sending: a control plane that takes no bytes for this long is left.
 const STUCK: Duration = Duration::from_secs(60);
 
-/// The session is asked again after this, whatever it says: a clock cannot add [`Duration::MAX`].
+/// The longest wait between two steps of the session: a clock cannot add [`Duration::MAX`].
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// How a connection ended.
@@ -47,7 +47,7 @@ pub(super) async fn run(agent: &mut Agent, stop: &CancellationToken) {
     run_over(link::connect, agent, stop).await;
 }
 
-/// [`run`], with the means to connect to an address.
+/// [`run`], with the function that connects to an address.
 async fn run_over<D>(dial: D, agent: &mut Agent, stop: &CancellationToken)
 where
     D: AsyncFn(&str, Arc<ClientConfig>) -> Result<Link, LinkError>,
@@ -107,7 +107,7 @@ struct Connection<'a> {
     address: &'a str,
     link: Link,
     session: Session,
-    /// When to look whether the files of the certificates have changed.
+    /// When to check whether the certificate files have changed.
     looks: Interval,
     /// The update that is being applied. The connection stays alive meanwhile.
     applying: Option<Applying>,
@@ -130,7 +130,7 @@ impl<'a> Connection<'a> {
         let ended = self.serve(stop).await;
         self.say_why(&ended).await;
         if let Some(applying) = self.applying.take() {
-            // Begun, so it may be live: what it led to is what the next connection builds upon.
+            // Begun, so it may be live: the next connection builds upon its position.
             self.agent.applied(applying.await).ok();
         }
         self.count();
@@ -184,7 +184,7 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// How long nothing is to be done, unless something happens.
+    /// How long there is nothing to do, unless something happens.
     fn wait(&mut self) -> Duration {
         self.hear();
         let due = self.session.deadline().saturating_sub(self.opened.elapsed()).min(LONGEST_WAIT);
@@ -192,7 +192,7 @@ impl<'a> Connection<'a> {
         stuck.map_or(due, |stuck| due.min(stuck))
     }
 
-    /// Tells the session when the last byte came, of whichever message.
+    /// Reports to the session when the last byte came, of any message.
     fn hear(&mut self) {
         self.session.heard(self.link.last_heard().saturating_duration_since(self.opened));
     }
@@ -210,7 +210,7 @@ impl<'a> Connection<'a> {
 
     fn act(&mut self, action: Action) -> Result<(), Disconnect> {
         match action {
-            // While there is something to send, its bytes say as much.
+            // While bytes wait to be sent, they prove as much as a heartbeat.
             Action::Send(Frame::Heartbeat(_)) if self.link.stuck_since().is_some() => {}
             Action::Send(frame) => self.link.queue(frame.encode()),
             Action::Apply(update) => match self.agent.begin(update) {
@@ -263,7 +263,7 @@ impl Disconnect {
     }
 }
 
-/// What an unreadable frame counts as.
+/// The nack reason of an unreadable frame.
 const fn unreadable(error: &FrameError) -> NackReason {
     match error {
         FrameError::TooLong(_) => NackReason::TooLarge,
@@ -271,7 +271,7 @@ const fn unreadable(error: &FrameError) -> NackReason {
     }
 }
 
-/// What has been applied, once it has.
+/// Waits for the result of the update that is being applied.
 async fn under_way(applying: &mut Option<Applying>) -> Applied {
     match applying {
         Some(applying) => applying.await,
@@ -311,8 +311,8 @@ impl Agent {
         });
     }
 
-    /// Takes changed certificates from the disk, for the next connection, and answers whether there were
-    /// any; some that cannot be used leave the old ones in force.
+    /// Reloads changed certificates from disk for the next connection; returns whether there were any.
+    /// Unusable files are rejected and the old certificates stay active.
     fn reload_identity(&mut self) -> bool {
         let reloads = &self.metrics.certificate_reloads;
         match self.reloader.refresh() {

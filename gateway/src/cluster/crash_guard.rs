@@ -1,21 +1,23 @@
-//! The mark that stands on disk while an update is applied, so that a configuration that ends the process
-//! (a stack overflow, an abort, memory that runs out) is not applied for ever.
+//! Marks on disk which update is being applied, so that a configuration that ends the process is not applied
+//! for ever. The cause may be a stack overflow, an abort, or memory that runs out.
 //!
-//! The file `applying` holds three lines: what is being applied now, if anything; the suspect: what was
-//! being applied when the process last ended, and how often in a row; and the build of the program. One death proves nothing, for
-//! somebody may have killed the process in just that moment: the revision is tried once more. After
-//! the second death in a row it is refused, from disk and from the wire alike, until a later revision
-//! has gone live, or another build of the program starts. Removing the file has it tried again.
+//! The file `applying` holds three lines. The first names the update that is being applied now, if any. The
+//! second names the suspect: the update that was being applied when the process last ended, and how often in
+//! a row. The third names the build of the program.
 //!
-//! A node that holds nothing has nothing to lose: it takes such a revision from the wire all the same, after
-//! a pause that grows with each death to [`LONGEST_PAUSE`].
+//! One crash proves nothing, for an operator may have killed the process at that moment: the revision is
+//! tried once more. After the second crash in a row it is rejected, from disk and from the wire. That ends
+//! when a later revision is applied, or when another build of the program starts. Removing the file allows
+//! another attempt, too.
 //!
-//! # What it costs
+//! A node without a configuration has nothing to lose: it applies such a revision from the wire all the same.
+//! It pauses before that, longer after each crash, up to [`LONGEST_PAUSE`].
 //!
-//! Two writes of 180 bytes to the first page of an open file for each update, some tens of microseconds, and no
-//! sync: what a process has written outlives the process. A cut of power may lose it, or bring back an
-//! older one; that adds one death at most to a revision that was not to blame, and one alone refuses
-//! nothing.
+//! # Cost
+//!
+//! Each update takes two writes of 180 bytes to the first page of an open file: some tens of microseconds.
+//! There is no sync, since written bytes outlive the process. A power cut may lose the mark, or restore an
+//! older one. That adds at most one crash to an innocent revision, and one crash rejects nothing.
 
 mod file;
 
@@ -31,10 +33,10 @@ use super::cache::CacheError;
 use super::io_error;
 
 const FILE: &str = "applying";
-/// So many deaths in a row condemn a revision.
+/// Crashes in a row after which a revision is rejected.
 const CRASHES_TO_SKIP: u32 = 2;
-/// From so many deaths in a row on, whatever the revisions were, the node serves what it has for a while
-/// before it asks for more: where writes go on, each start finds another revision to die of.
+/// Crashes in a row, in any revisions, after which the node first serves its configuration for a while. Under
+/// continuous writes, each start would otherwise find another revision to crash in.
 const PAUSE_FROM: u32 = 3;
 const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
@@ -52,9 +54,9 @@ pub(super) struct CrashGuard {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CrashSuspect {
     at: Place,
-    /// How often in a row it ended in this revision.
+    /// How often in a row the process ended in this revision.
     pub deaths: u32,
-    /// How often in a row it ended in any.
+    /// How often in a row the process ended in any revision.
     pub in_a_row: u32,
 }
 
@@ -72,8 +74,8 @@ struct Place {
 }
 
 impl CrashGuard {
-    /// Reads the mark in `dir` and opens it for writing, making it (mode 0600) if it is missing. A mark
-    /// that cannot be used is a complaint: the node works without it.
+    /// Reads the mark in `dir` and opens it for writing; makes it (mode 0600) if it is missing. An unusable
+    /// mark is returned as a complaint: the node works without it.
     pub(super) fn open(dir: &Path) -> (Self, Option<CacheError>) {
         Self::open_as(dir, this_build())
     }
@@ -85,12 +87,12 @@ impl CrashGuard {
         (crash_guard, complaint)
     }
 
-    /// The revision in which the process ended, until a later one has gone live.
+    /// The revision in which the process ended, until a later one is applied.
     pub(super) const fn suspect(&self) -> Option<CrashSuspect> {
         self.suspect
     }
 
-    /// Why this is not to be applied, if it is not.
+    /// The reason to reject this position, if there is one.
     pub(super) fn refusal(&self, to: Position) -> Option<String> {
         let suspect =
             self.suspect.filter(|suspect| suspect.at == to.into() && suspect.deaths >= CRASHES_TO_SKIP)?;
@@ -100,7 +102,7 @@ impl CrashGuard {
         ))
     }
 
-    /// How long to serve what there is before asking for more.
+    /// How long to serve the present configuration before requesting an update.
     pub(super) fn pause(&self) -> Option<Duration> {
         let deaths = self.suspect?.in_a_row.checked_sub(PAUSE_FROM)?;
         Some((SHORTEST_PAUSE * 2_u32.saturating_pow(deaths).min(1024)).min(LONGEST_PAUSE))
@@ -109,15 +111,15 @@ impl CrashGuard {
     /// Marks that `to` is about to be applied.
     ///
     /// # Errors
-    /// When the disk refuses: it can be applied all the same, unmarked.
+    /// When the disk refuses. The update can be applied all the same, unmarked.
     pub(super) fn begin(&self, to: Position) -> Result<(), CacheError> {
         self.write(Some(to.into()))
     }
 
-    /// Takes the mark away: the process has outlived it, and `live`, if it is there, has gone live.
+    /// Removes the mark: the process has survived the update, and `live`, if given, was applied.
     ///
     /// # Errors
-    /// As of [`CrashGuard::begin`].
+    /// The same as those of [`CrashGuard::begin`].
     pub(super) fn end(&mut self, live: Option<Position>) -> Result<(), CacheError> {
         if let (Some(live), Some(suspect)) = (live, self.suspect)
             && (live.epoch != suspect.at.epoch || live.revision >= suspect.at.revision)
@@ -131,7 +133,7 @@ impl CrashGuard {
         let opened = MarkFile::open(&self.path).map_err(|source| io_error("use", &self.path, source));
         let (file, text) = opened?;
         self.file = Some(file);
-        // What ended another build says nothing of this one.
+        // A crash of another build says nothing about this one.
         let (applying, suspect) =
             if is_of_other_build(&text, &self.build) { (None, None) } else { parse(&text) };
         self.suspect = match (applying, suspect) {
@@ -153,8 +155,8 @@ impl CrashGuard {
     }
 }
 
-/// Tells this program from others that were or will be installed in its place: 16 digits of the hash of its version,
-/// and of its file's length and time.
+/// Identifies this build of the program, to tell it from earlier and later ones at the same path. Returns 16
+/// digits of the hash of its version, and of its file's length and time.
 fn this_build() -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(crate::VERSION.as_bytes());
@@ -188,7 +190,7 @@ fn is_of_other_build(text: &str, build: &str) -> bool {
     matches!(line.as_deref(), Some(["build", other]) if *other != build)
 }
 
-/// What stands there, as far as it makes sense: a mark that cannot be read marks nothing.
+/// Reads the mark, as far as it makes sense: an unreadable mark marks nothing.
 fn parse(text: &str) -> (Option<Place>, Option<CrashSuspect>) {
     let mut lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let applying = match lines.next().as_deref() {
@@ -224,7 +226,7 @@ mod tests {
         crash_guard
     }
 
-    /// The process ends while it applies this.
+    /// Ends the process while it applies this revision.
     fn die_in(dir: &tempfile::TempDir, revision: u64) -> CrashGuard {
         open(dir).begin(at(revision)).unwrap();
         open(dir)

@@ -1,4 +1,4 @@
-//! Keeps a second process out of the state folder: two that append to one copy would spoil it.
+//! Locks the state folder against a second process: two writers would damage the copy.
 
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::MetadataExt;
@@ -8,18 +8,18 @@ use tracing::warn;
 
 use super::cache::CacheError;
 
-/// Held by the process that may write to the folder.
+/// The lock of the process that may write to the folder.
 #[derive(Debug)]
 pub(super) struct FolderLock {
-    /// Of the folder itself, so that a full disk is no hindrance. Unlocked when it is closed.
+    /// A handle of the folder itself, so that a full disk does not prevent the lock. Closing it unlocks.
     folder: Option<File>,
 }
 
 impl FolderLock {
-    /// Takes the lock of `dir`.
+    /// Locks `dir`.
     ///
     /// # Errors
-    /// When another process has it. A file system that knows no locks is no error: the node works without.
+    /// When another process holds the lock. A file system without locks is no error: the node works without.
     pub(super) fn take(dir: &Path) -> Result<Self, CacheError> {
         let locked = File::open(dir).map_err(TryLockError::Error).and_then(|folder| {
             folder.try_lock()?;
@@ -35,7 +35,7 @@ impl FolderLock {
         }
     }
 
-    /// Whether it is the lock of the folder that is now under this path.
+    /// Whether this locks the folder that is now under this path.
     pub(super) fn is_of(&self, dir: &Path) -> bool {
         let Some(folder) = &self.folder else { return true };
         match (folder.metadata(), fs::metadata(dir)) {

@@ -1,4 +1,5 @@
-//! The start: makes live what is found on disk, as far as it is good. And the folder taken up again.
+//! Restores the configuration from disk at the start, as far as it is good. Also reopens the folder after a
+//! pause.
 
 use tracing::{error, info, warn};
 use wire::{Mode, Position, Update};
@@ -8,8 +9,7 @@ use super::store::{InitialState, Writer};
 use super::{Agent, Source};
 
 impl Agent {
-    /// Goes through the files, the newest first, until one of them has something live, and leaves the disk
-    /// to the writer.
+    /// Restores from the newest usable file, and hands the disk to the writer.
     pub(super) fn restore(&mut self, mut cache: Cache) {
         self.report_crash();
         let begin = Generation::ALL.into_iter().find_map(|generation| self.revive(&mut cache, generation));
@@ -26,17 +26,17 @@ impl Agent {
         self.writer.start(cache, begin.unwrap_or(InitialState::Empty));
     }
 
-    /// Takes up the folder again, which another process may have written to meanwhile. What is live stays.
+    /// Reopens the folder, to which another process may have written meanwhile. The live configuration stays.
     pub(super) fn reopen(&mut self) {
         if self.writer.resume() {
-            // The disk hangs: the folder was never left.
+            // The disk hangs: this process has never left the folder.
             return;
         }
         self.writer = Writer::idle(self.metrics.clone(), self.status.clone());
         match Cache::open(&self.settings.state_dir) {
             Ok(mut cache) => {
                 cache.keep_node_id(self.node_id);
-                // What ended the other process in the middle of a change says nothing of this one.
+                // If the other process ended amid an update, that says nothing about this one.
                 let unmarked = self.crash_guard.end(None);
                 self.watch_marker(unmarked);
                 let begin = self.begin_again(&cache);
@@ -56,7 +56,7 @@ impl Agent {
         }
     }
 
-    /// Makes live what a file holds; `None` when nothing of it could be.
+    /// Restores from one file; `None` when nothing of it could be applied.
     fn revive(&mut self, cache: &mut Cache, generation: Generation) -> Option<InitialState> {
         let found = cache.read(generation)?;
         let (live, refused) = self.apply_all(&found.updates);
@@ -79,9 +79,9 @@ impl Agent {
         }
     }
 
-    /// How many of these went live, and why the next one did not.
+    /// How many of these were applied, and why the next one was not.
     fn apply_all(&mut self, updates: &[Update]) -> (usize, Option<String>) {
-        // After a death it must be known of each revision whether it was the one.
+        // After a crash, each revision is applied by itself to find the one that caused it.
         if self.crash_guard.suspect().is_none() && self.apply_merged(updates) {
             return (updates.len(), None);
         }
@@ -94,8 +94,9 @@ impl Agent {
         (updates.len(), None)
     }
 
-    /// Makes all of these live, deltas that follow each other in one step: of 10,000 of them each would build a
-    /// table that nobody asks. If something is wrong, one by one tells how far it is good.
+    /// Applies all of these; deltas that follow each other are merged into one step. Otherwise 10,000 deltas
+    /// would each build a table that no request uses. After a failure the caller applies them one by one, to
+    /// find how far they are good.
     fn apply_merged(&mut self, updates: &[Update]) -> bool {
         let is_delta = |update: &Update| update.header.mode == Mode::Delta;
         let mut runs = updates.chunk_by(|one, next| is_delta(one) && is_delta(next));

@@ -1,5 +1,5 @@
-//! What a data plane says to its control plane, and when. No sockets and no clock: frames, results and
-//! `now` go in, actions come out; the driver in `client.rs` carries them out.
+//! The data plane's side of a session: which frames it sends, and when. It has no sockets and no clock.
+//! Frames, results and `now` go in, actions come out; the driver in `client.rs` carries them out.
 //!
 //! The rules stand at the top of the `wire` package. `now` is the time since any fixed moment.
 
@@ -10,50 +10,51 @@ use wire::{
     UpdateHeader, VERSIONS,
 };
 
-/// Between two heartbeats at least, whatever a control plane says: the least that can be configured.
+/// The shortest interval between two heartbeats, whatever a control plane requests: the least that can be
+/// configured.
 const MOST_OFTEN: Duration = Duration::from_secs(1);
-/// Between two of a control plane at most, whatever it says: a longer silence is none that is announced.
+/// The longest heartbeat interval of a control plane that counts, whatever it announces.
 const LEAST_OFTEN: Duration = Duration::from_secs(3600);
 
-/// How long things may take.
+/// Timeouts of a session.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timing {
-    /// Between two heartbeats, unless the control plane beats more often; no byte received for 1.5 times the longer
-    /// of this and the control plane's own ends the session.
+    /// Interval between two heartbeats, unless the control plane beats more often. The session ends when no
+    /// byte comes for 1.5 times the longer of this and the control plane's own interval.
     pub heartbeat: Duration,
-    /// From the upgrade until the welcome.
+    /// Timeout from the upgrade until the welcome.
     pub welcome: Duration,
 }
 
-/// What goes in.
+/// Inputs of a session.
 #[derive(Debug)]
 pub(super) enum Input {
-    /// A frame came.
+    /// A frame was received.
     Frame(Frame),
-    /// What became of [`Action::Apply`].
+    /// The result of [`Action::Apply`].
     Applied(Result<Ack, Nack>),
-    /// What [`Action::Hash`] asked for.
+    /// The result of [`Action::Hash`].
     Hashed(u64, Vec<Root>),
     /// Time has passed.
     Tick,
 }
 
-/// What comes out, to be done in this order.
+/// Outputs of a session, to be carried out in order.
 #[derive(Debug)]
 pub(super) enum Action {
     /// Send a frame.
     Send(Frame),
-    /// Apply an update and put the result in as [`Input::Applied`].
+    /// Apply an update and return the result as [`Input::Applied`].
     Apply(Update),
-    /// Refuse an update that was not tried: count it and send the refusal.
+    /// Reject an update untried: count it and send the nack.
     Refuse(Nack),
-    /// Hash the buckets of what is held and put the result in as [`Input::Hashed`].
+    /// Hash the buckets of the configuration held and return the result as [`Input::Hashed`].
     Hash,
-    /// The control plane's head is known to be here.
+    /// The control plane has announced its head.
     Head(Position),
     /// The control plane has accepted this node.
     Welcomed,
-    /// Close, and put nothing in any more.
+    /// Close, and give the session no more inputs.
     Close(CloseCode, String),
 }
 
@@ -66,7 +67,7 @@ pub(super) struct Session {
     assembly: Option<Assembly>,
     opened: Duration,
     heard: Duration,
-    /// Between two heartbeats on this connection.
+    /// Interval between two heartbeats on this connection.
     heartbeat: Duration,
     next_heartbeat: Duration,
     silence: Duration,
@@ -81,8 +82,7 @@ enum SessionState {
 }
 
 impl Session {
-    /// A session whose connection has just been upgraded and on which the hello was sent, saying what is
-    /// held.
+    /// Creates a session on a connection that was just upgraded. The hello was sent, with the position held.
     pub(super) fn new(held: Option<Position>, timing: Timing, now: Duration) -> Self {
         Self {
             timing,
@@ -97,7 +97,7 @@ impl Session {
         }
     }
 
-    /// When [`Input::Tick`] is next wanted, at the latest.
+    /// When [`Input::Tick`] is needed next, at the latest.
     pub(super) fn deadline(&self) -> Duration {
         match self.state {
             SessionState::AwaitWelcome => self.opened + self.timing.welcome,
@@ -108,12 +108,12 @@ impl Session {
         }
     }
 
-    /// Notes when the control plane gave its last sign of life: a byte, of whatever.
+    /// Notes when the control plane last sent a byte, of any message.
     pub(super) fn heard(&mut self, at: Duration) {
         self.heard = self.heard.max(at);
     }
 
-    /// Takes one input.
+    /// Processes one input.
     pub(super) fn step(&mut self, input: Input, now: Duration) -> Vec<Action> {
         let mut actions = Vec::new();
         if self.state != SessionState::Closed {
@@ -144,9 +144,9 @@ impl Session {
                 }
                 self.state = SessionState::Live;
                 let theirs = Duration::from_millis(welcome.heartbeat_ms).min(LEAST_OFTEN);
-                // Whoever of the two beats less often sets how long silence is normal.
+                // The side that beats less often determines how long silence is normal.
                 self.silence = self.timing.heartbeat.max(theirs) * 3 / 2;
-                // A control plane takes 1.5 times its own interval for the end.
+                // A control plane ends the session after 1.5 times its own interval.
                 self.heartbeat = self.timing.heartbeat.min(theirs.max(MOST_OFTEN));
                 self.next_heartbeat = now + self.heartbeat;
                 actions.push(Action::Welcomed);
@@ -192,8 +192,8 @@ impl Session {
         }
     }
 
-    /// The refusal of a snapshot that leads back in the history that it belongs to. A database that was restored
-    /// begins a new one, so this comes of a control plane that does not know the newest commits.
+    /// Rejects a snapshot that goes back within its epoch. A restored database begins a new epoch, so such a
+    /// snapshot comes from a control plane that does not know the newest commits.
     fn goes_back(&self, header: &UpdateHeader) -> Option<Nack> {
         let held = self.held.filter(|held| held.epoch == header.epoch && held.revision > header.to)?;
         let goes_back = header.mode == Mode::Snapshot;
@@ -204,8 +204,8 @@ impl Session {
         goes_back.then(|| refusal(header.position(), NackReason::OutOfOrder, message))
     }
 
-    /// An update whose lengths are wrong: what follows cannot be told apart from it any more, so the
-    /// refusal is the last thing that is said here.
+    /// Handles an update with wrong lengths. The frames after it can no longer be separated from it, so the
+    /// nack is the last frame of the session.
     fn unreadable(&mut self, to: Position, error: &UpdateError, actions: &mut Vec<Action>) {
         let reason = match error {
             UpdateError::TooLarge { .. } => NackReason::TooLarge,

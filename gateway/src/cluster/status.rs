@@ -1,4 +1,4 @@
-//! What is known of the sync, for the status listener.
+//! The state of the sync, for the status listener.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use wire::Position;
 #[derive(Debug, Default)]
 pub struct Status {
     view: RwLock<StatusView>,
-    /// What the disk was asked for and has not answered.
+    /// Operations that the disk has not completed.
     disk: Mutex<Vec<Operation>>,
 }
 
-/// An operation on the disk takes longer than this when something is wrong with it.
+/// An operation on the disk that takes longer than this indicates a fault.
 const SLOW: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
@@ -35,35 +35,35 @@ pub struct StatusView {
     pub connected: bool,
     /// The control plane that is connected, or was last.
     pub control_plane: Option<String>,
-    /// The history that the configuration belongs to.
+    /// The epoch of the live configuration.
     pub epoch: Option<Uuid>,
     /// The revision that is live.
     pub revision: Option<u64>,
-    /// The newest revision that is known of.
+    /// The newest known revision.
     pub head_revision: Option<u64>,
-    /// The hash of what is live, as the control plane shows it.
+    /// The hash of the live configuration, as the control plane shows it.
     pub config_hash: Option<String>,
-    /// Where it came from.
+    /// The source of the live configuration.
     pub source: Option<Source>,
-    /// When it went live.
+    /// When the live configuration was applied.
     pub applied_at: Option<i64>,
-    /// When a control plane was last heard.
+    /// When the last data from a control plane came.
     pub last_contact: Option<i64>,
-    /// What went wrong last: a refused configuration, a lost connection, the disk.
+    /// The last problem: a rejected configuration, a lost connection, the disk.
     pub last_error: Option<String>,
     /// The revision that the copy on disk holds, synced.
     pub disk_revision: Option<u64>,
-    /// Why the copy on disk is behind what is live, while it is.
+    /// Why the copy on disk is behind the live configuration, while it is.
     pub disk_error: Option<String>,
-    /// What was wrong with the copy on disk when the program started.
+    /// The damage that the copy on disk had when the program started.
     pub disk_damage: Option<String>,
-    /// The revision that the process ended in when it was last applied, until a later one is live.
+    /// The revision that ended the process when it was last applied, until a later one is live.
     pub crashed_revision: Option<u64>,
-    /// How often in a row it ended there.
+    /// How often in a row the process ended there.
     pub crashes: u32,
 }
 
-/// Where the live configuration came from.
+/// The source of the live configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
@@ -74,7 +74,7 @@ pub enum Source {
 }
 
 impl Status {
-    /// A copy of what is known.
+    /// A copy of the state.
     pub fn view(&self) -> StatusView {
         let mut view = self.view.read().clone();
         if view.disk_error.is_none() {
@@ -83,7 +83,7 @@ impl Status {
         view
     }
 
-    /// Notes that the disk is asked for something; the token is for [`Status::disk_ends`].
+    /// Notes that an operation on the disk begins; returns the token for [`Status::disk_ends`].
     pub(super) fn disk_begins(&self, what: &'static str) -> u64 {
         let mut disk = self.disk.lock();
         let token = disk.last().map_or(0, |last| last.token + 1);
@@ -91,7 +91,7 @@ impl Status {
         token
     }
 
-    /// Notes that the disk has answered.
+    /// Notes that the operation has ended.
     pub(super) fn disk_ends(&self, token: u64) {
         self.disk.lock().retain(|operation| operation.token != token);
     }

@@ -1,20 +1,20 @@
 //! Keeps the copy on disk up to date behind the live table.
 //!
-//! A delta is written (not synced) before it is acknowledged, where the file takes it: some tens of microseconds,
-//! after which it outlives the process. Two threads do it, so that no disk holds up an ack for long: `config-append`
-//! appends, `config-cache` does what may take long: the sync, which a cut of power asks for, snapshots, merging, and
-//! whatever the disk refused, which is tried again until the disk takes it.
+//! A delta is written (not synced) before it is acknowledged, if the file accepts it. That takes some tens of
+//! microseconds, and the bytes outlive the process. Two threads write, so that no disk delays an ack for
+//! long. `config-append` appends. `config-cache` does the slow work: the sync against power cuts, snapshots,
+//! merging, and retries of all that the disk refused.
 //!
 //! # A disk that hangs
 //!
-//! An ack waits for its append for [`ACK_WAITS`] at most; while an append has not returned, later acks do not wait at
-//! all. The changes are live, and wait in memory to be written.
+//! An ack waits for its append for [`ACK_WAITS`] at most. While an append has not returned, later acks do not
+//! wait at all. Their changes are live, and wait in memory to be written.
 //!
-//! # What waits
+//! # Memory
 //!
-//! At most one snapshot and [`waiting::LIMIT`] bytes of deltas. Past that they are dropped, and when the
-//! disk is well again the control plane is asked for a snapshot, by a new connection that says nothing is
-//! held. What is live does not depend on any of this.
+//! At most one snapshot and [`waiting::LIMIT`] bytes of deltas wait to be written. Beyond that they are
+//! dropped. Once the disk works again, the agent reconnects, says that it holds nothing, and receives a
+//! snapshot. The live configuration does not depend on any of this.
 
 mod retry;
 mod waiting;
@@ -37,7 +37,7 @@ use crate::metrics::SyncMetrics;
 
 /// How long an ack waits for the disk.
 const ACK_WAITS: Duration = Duration::from_secs(1);
-/// How long the disk may take at the end; less than the program gives its sync agent.
+/// Timeout of the disk at the end of the program; less than the program allows its sync agent.
 const END_WAITS: Duration = Duration::from_secs(4);
 
 /// Hands updates to the disk.
@@ -47,11 +47,11 @@ pub(super) struct Writer {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// What the agent and the threads share.
+/// State shared by the agent and the threads.
 #[derive(Debug)]
 struct WriterState {
     queue: Mutex<WriteQueue>,
-    /// Something has changed at the desk.
+    /// Notified when the write queue changes.
     wake: Condvar,
     health: Mutex<Health>,
     snapshot_wanted: Notify,
@@ -59,26 +59,26 @@ struct WriterState {
     status: Arc<Status>,
 }
 
-/// What the log has been told of the disk, so that it is told once.
+/// The disk state that was logged last, so that each state is logged once.
 #[derive(Debug, Default)]
 struct Health {
     failing: Option<String>,
     stalled: bool,
 }
 
-/// What is on disk when the writer begins.
+/// The contents of the disk when the writer begins.
 #[derive(Debug)]
 pub(super) enum InitialState {
     /// Nothing.
     Empty,
-    /// All that is live, in a file that can be appended to.
+    /// The whole live configuration, in a file that can be appended to.
     Whole(Log),
-    /// All that is live, up to this position, but a new file must be written.
+    /// The live configuration up to this position, but a new file must be written.
     Stale(Position),
 }
 
 impl Writer {
-    /// A writer without its threads.
+    /// Creates a writer without its threads.
     pub(super) fn idle(metrics: SyncMetrics, status: Arc<Status>) -> Self {
         let shared = WriterState {
             queue: Mutex::default(),
@@ -99,7 +99,7 @@ impl Writer {
         self.spawn_appending();
     }
 
-    /// Writes an update that is live, now or later; `purge` when it replaces or deletes a secret.
+    /// Writes an applied update, now or later; `purge` when it replaces or deletes a secret.
     pub(super) fn store(&self, update: Update, purge: bool) {
         if !self.threads.is_empty() {
             self.shared.store(update, purge);
@@ -111,13 +111,13 @@ impl Writer {
         self.shared.queue.lock().wants_snapshot()
     }
 
-    /// Until the disk, well again, needs a snapshot that no control plane was asked for yet.
+    /// Waits until the disk works again and needs a snapshot that was not requested yet.
     pub(super) async fn snapshot_wanted(&self) {
         self.shared.snapshot_wanted.notified().await;
     }
 
-    /// Waits until all that was handed over is synced, or was refused by the disk, and the folder is free. After
-    /// [`END_WAITS`] it is not waited for any longer: the threads then end when the disk lets them.
+    /// Waits until everything handed over is synced or refused by the disk, and the folder is free. After
+    /// [`END_WAITS`] it stops waiting: the threads then end when the disk lets them.
     pub(super) fn finish(&mut self) {
         self.shared.queue.lock().end();
         self.shared.wake.notify_all();
@@ -132,12 +132,12 @@ impl Writer {
         }
     }
 
-    /// Whether nothing of it uses the folder.
+    /// Whether no thread of the writer uses the folder.
     pub(super) fn has_ended(&self) -> bool {
         self.threads.iter().all(JoinHandle::is_finished)
     }
 
-    /// Goes on after [`Writer::finish`] with the threads that the disk has not let go of; `false` when they have
+    /// Resumes after [`Writer::finish`] with the threads that the disk still holds; `false` when they have
     /// ended.
     pub(super) fn resume(&mut self) -> bool {
         if self.has_ended() || !self.shared.queue.lock().resume() {
@@ -243,7 +243,7 @@ impl WriterState {
         }
     }
 
-    /// Waits for something to do; `None` at the end.
+    /// Waits for a job; `None` at the end.
     fn next(&self) -> Option<Job> {
         let mut queue = self.queue.lock();
         loop {
@@ -270,7 +270,7 @@ impl WriterState {
         None
     }
 
-    /// Makes it known while an operation has not returned.
+    /// Runs an operation, and shows in the status that it has not returned yet.
     fn busy<T>(&self, what: &'static str, operation: impl FnOnce() -> T) -> T {
         let token = self.status.disk_begins(what);
         let result = operation();
@@ -278,7 +278,7 @@ impl WriterState {
         result
     }
 
-    /// Tells the desk, the status and the log what became of a job; whether it was done.
+    /// Reports the result of a job to the write queue, the status and the log; returns whether it succeeded.
     fn settle(&self, settle: impl FnOnce(&mut WriteQueue, Instant) -> Result<Done, CacheError>) -> bool {
         let settled = settle(&mut self.queue.lock(), Instant::now());
         self.wake.notify_all();
@@ -309,7 +309,7 @@ impl WriterState {
         }
     }
 
-    /// Logs it once: until the disk is well again, or fails in another way.
+    /// Logs an error once, until the disk works again or fails in another way.
     fn failed(&self, error: &CacheError) {
         let text = error.to_string();
         self.metrics.cache_errors.inc();
@@ -327,7 +327,7 @@ impl WriterState {
         }
     }
 
-    /// Notes whether an append has not returned in time.
+    /// Notes whether an append is late.
     fn stalled(&self, stalled: bool) {
         if std::mem::replace(&mut self.health.lock().stalled, stalled) == stalled {
             return;

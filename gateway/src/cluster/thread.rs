@@ -1,4 +1,4 @@
-//! The sync agent's own thread and runtime, so that an update never takes a turn from a worker.
+//! Runs the sync agent on its own thread and runtime, so that an update never delays a worker.
 
 use std::io;
 use std::thread::{self, JoinHandle};
@@ -12,7 +12,8 @@ use tracing::{error, warn};
 use super::Agent;
 use crate::live;
 
-/// The agent on its thread. It can be paused, which leaves the state folder to another process, and go on.
+/// The agent on its thread. It can be paused, which releases the state folder to another process, and
+/// resumed.
 #[derive(Debug)]
 pub struct AgentThread {
     state: Mutex<AgentState>,
@@ -29,7 +30,7 @@ enum AgentState {
 }
 
 impl AgentThread {
-    /// Starts it. `fault` is cancelled should it end by itself.
+    /// Starts the agent. `fault` is cancelled if the agent ends by itself.
     ///
     /// # Errors
     /// When the operating system refuses.
@@ -38,7 +39,8 @@ impl AgentThread {
         Ok(Self { state, fault })
     }
 
-    /// Stops the agent and waits until it has said goodbye and left the folder; whether it did.
+    /// Stops the agent and waits until it has closed its session and released the folder; returns whether it
+    /// did.
     pub fn pause(&self) -> bool {
         let mut state = self.state.lock();
         let before = std::mem::replace(&mut *state, AgentState::Gone);
@@ -52,7 +54,7 @@ impl AgentThread {
         matches!(&*state, AgentState::Paused(agent) if agent.has_left_folder())
     }
 
-    /// Lets a paused agent go on where it stopped.
+    /// Resumes a paused agent where it stopped.
     pub fn resume(&self) {
         let mut state = self.state.lock();
         let before = std::mem::replace(&mut *state, AgentState::Gone);
@@ -69,10 +71,10 @@ impl AgentThread {
         };
     }
 
-    /// Stops it for good, and waits for it that long.
+    /// Stops the agent for good, and waits at most `timeout` for it.
     pub fn stop(&self, timeout: Duration) {
         let deadline = Instant::now() + timeout;
-        // Somebody who pauses it holds the lock for as long as its disk takes.
+        // A concurrent pause holds the lock for as long as its disk takes.
         let Some(mut state) = self.state.try_lock_for(timeout) else { return late(timeout) };
         let AgentState::Running(stop, thread) = std::mem::replace(&mut *state, AgentState::Gone) else {
             return;
@@ -96,7 +98,7 @@ fn late(timeout: Duration) {
 fn spawn(mut agent: Agent, fault: CancellationToken) -> io::Result<AgentState> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        // Updates are applied on one of its threads, and trees of any depth freed.
+        // Updates are applied, and trees of any depth freed, on its threads.
         .thread_stack_size(live::STACK)
         .build()?;
     let stop = CancellationToken::new();

@@ -1,4 +1,4 @@
-//! What the program waits for before it ends: requests in flight, then connections, with a deadline.
+//! Waits for requests in flight, then for connections, with a deadline, before the program ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use tracing::{info, warn};
 use super::Draining;
 use crate::limit::Limit;
 
-/// How often it is looked whether something is still open.
+/// Interval of the checks whether something is still open.
 const PACE: Duration = Duration::from_millis(10);
 /// How long connections may take to close after the last request.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// Requests and connections that are still there when the program is to stop.
+/// Requests and connections that are still open when the program begins to stop.
 #[derive(Debug)]
 pub(super) struct Load {
     pub(super) draining: Draining,
@@ -23,8 +23,8 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Ends as soon as nothing is left, after `time_limit`, or with the signal `again`. Connections without a
-    /// request are closed after `idle_grace`.
+    /// Returns as soon as nothing is left, after `time_limit`, or with the signal `again`. Closes connections
+    /// without a request after `idle_grace`.
     pub(super) async fn drain<T>(
         &self,
         time_limit: Duration,
@@ -74,7 +74,7 @@ mod tests {
         Load { draining: Draining::new(), in_flight: limit(), connections: limit() }
     }
 
-    /// How long it takes, while `others` happen.
+    /// Measures how long the drain takes, while `others` happen.
     async fn drained(load: &Load, others: impl Future<Output = ()>) -> Duration {
         let begun = Instant::now();
         let drain = async {

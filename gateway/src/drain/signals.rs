@@ -1,4 +1,4 @@
-//! The signals that the program listens for.
+//! Listens for the signals of the program.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,18 +10,18 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::info;
 
-/// What an operator, or a service manager, asks for.
+/// Requests of an operator or a service manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StopSignal {
     /// `SIGTERM`, `SIGQUIT`: stop once the requests in flight have ended.
     Stop,
     /// `SIGINT`: stop now.
     StopNow,
-    /// `SIGUSR2`: hand over to the program that now lies where this one was started from.
+    /// `SIGUSR2`: hand over to the program that now stands at this one's path.
     Upgrade,
 }
 
-/// What comes from now on.
+/// The signals that arrive from now on.
 #[derive(Debug)]
 pub struct Signals {
     told: mpsc::UnboundedReceiver<StopSignal>,
@@ -40,11 +40,11 @@ struct Handlers {
 }
 
 impl Signals {
-    /// Listens, on a thread of its own: Pingora has a runtime for it only when the listeners are open, and a
-    /// signal in between would end the process with an error. To be called before anything else is started.
+    /// Listens on a thread of its own. Pingora has a runtime for it only when the listeners are open, and a
+    /// signal before that would end the process with an error. Call this before anything else is started.
     ///
     /// # Errors
-    /// When the system gives no thread, or none of what else that takes.
+    /// When the system provides no thread, or not the other resources that the thread needs.
     pub fn listen() -> Result<Self, ExitError> {
         Self::try_listen().map_err(|error| ExitError::internal(format!("cannot listen for signals: {error}")))
     }
@@ -74,8 +74,8 @@ impl Signals {
         Ok(Self { told, started })
     }
 
-    /// From now on this process serves: a signal to stop waits for requests. Before, it ends the process at
-    /// once, whatever step of the start is under way.
+    /// Notes that this process serves: from now on a signal to stop waits for requests. Before, a signal ends
+    /// the process at once, at any step of the start.
     pub fn started(&self) {
         self.started.store(true, Ordering::Release);
     }
@@ -88,7 +88,7 @@ impl Signals {
         }
     }
 
-    /// The next signal to stop.
+    /// Waits for the next signal to stop.
     pub(super) async fn stop(&mut self) -> StopSignal {
         loop {
             match self.next().await {
@@ -119,7 +119,7 @@ impl Handlers {
                 _ = self.quit.recv() => return StopSignal::Stop,
                 _ = self.interrupt.recv() => return StopSignal::StopNow,
                 _ = self.upgrade.recv() => return StopSignal::Upgrade,
-                // The default of these would be the end of the process.
+                // By default these signals would end the process.
                 _ = self.hangup.recv() => info!(
                     "SIGHUP ignored: certificates are read again by themselves, for other keys send SIGUSR2"
                 ),

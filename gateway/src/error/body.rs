@@ -1,4 +1,4 @@
-//! The body of an error, in the form that the client takes.
+//! The body of an error, in a form that the client accepts.
 
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -26,7 +26,7 @@ pub struct Body {
 }
 
 impl Body {
-    /// The body that says `message`, which is one of ours and needs no escaping.
+    /// Creates the body with `message`, a fixed text of the gateway that needs no escaping.
     pub fn new(format: Format, message: &str, request_id: &str) -> Self {
         let (content_type, text) = match format {
             Format::Json => (
@@ -54,7 +54,7 @@ impl Body {
 }
 
 impl Format {
-    /// The form that `Accept` prefers, else that of the request's own body, else `default`.
+    /// Chooses the form: the one that `Accept` prefers, else that of the request's own body, else `default`.
     pub fn negotiate(headers: &HeaderMap, default: Self) -> Self {
         if headers.contains_key(ACCEPT) {
             let lists = headers.get_all(ACCEPT).iter().filter_map(|list| list.to_str().ok());
@@ -78,7 +78,7 @@ impl Format {
     }
 }
 
-/// Of the types that we can make, the one with the greatest weight, the first of equals.
+/// The supported type with the greatest weight; the first of equals.
 fn preferred<'a>(ranges: impl Iterator<Item = &'a str>) -> Option<Format> {
     let mut best: Option<(f32, Format)> = None;
     for range in ranges {

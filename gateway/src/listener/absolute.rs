@@ -1,17 +1,17 @@
-//! A target in absolute form (RFC 9112, section 3.2.2): its host counts, whatever `Host` says. Pingora refuses a
-//! request in which the two are not the same byte by byte.
+//! Rewrites a target in absolute form (RFC 9112, section 3.2.2): its host counts, whatever `Host` says.
+//! Pingora refuses a request in which the two differ in any byte.
 
 use memchr::memchr;
 
 use crate::error::RequestFailure;
 use crate::request::Replaced;
 
-/// `head`, from the target on, with the target in origin form and the host of the target as the one `Host`. Other
-/// targets stay as they are. `replaced` moves along with the target.
+/// Rewrites `head`, which begins with the target: a target in absolute form becomes origin form, and its host
+/// the only `Host`. Other targets stay unchanged. `replaced` is adjusted to the new positions.
 ///
 /// # Errors
-/// [`RequestFailure::BadRequest`] for an authority that is none, for more than one `Host` or one that is none, and for
-/// HTTP/1.1 without (section 3.2).
+/// [`RequestFailure::BadRequest`] for an invalid authority, for more than one `Host` or an invalid one, and
+/// for HTTP/1.1 without one (section 3.2).
 pub(super) fn to_origin_form(head: &[u8], replaced: &mut Replaced) -> Result<Vec<u8>, RequestFailure> {
     let (line, fields) = head.split_at(memchr(b'\n', head).map_or(head.len(), |end| end + 1));
     let (target, version) = line.split_at(memchr(b' ', line).unwrap_or(line.len()));
@@ -33,14 +33,14 @@ pub(super) fn to_origin_form(head: &[u8], replaced: &mut Replaced) -> Result<Vec
     Ok([slash, path, version, b"Host: ", authority, b"\r\n", &others].concat())
 }
 
-/// Bytes of the scheme and what divides it from the authority.
+/// Length of the scheme and its delimiter before the authority, in bytes.
 fn scheme_length(target: &[u8]) -> Option<usize> {
     let begins =
         |with: &&[u8]| target.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with));
     [&b"http://"[..], b"https://"].into_iter().find(begins).map(<[u8]>::len)
 }
 
-/// The fields without `Host`, and how many of those there were.
+/// The fields without `Host`, and the number of `Host` fields.
 fn split_hosts(fields: &[u8]) -> Result<(Vec<u8>, usize), RequestFailure> {
     let (mut others, mut hosts) = (Vec::with_capacity(fields.len()), 0);
     for line in fields.split_inclusive(|byte| *byte == b'\n') {

@@ -1,5 +1,5 @@
-//! Listeners that are bound before anything is started, so that a port in use is an error at once. Pingora
-//! itself would try for half a minute and then panic.
+//! Binds listeners before anything is started, so that a port in use is an error at once. Pingora itself
+//! would try for half a minute and then panic.
 
 use std::fmt;
 use std::io;
@@ -19,8 +19,8 @@ use pingora::services::listening::Service;
 use super::Inherited;
 use crate::drain::Draining;
 
-/// What a connection reads ahead, for as long as it is open. Pingora's default is 64 KiB, most of what a
-/// connection costs that waits for its next request.
+/// Read buffer of a connection, for as long as it is open. Pingora's default of 64 KiB would be most of the
+/// memory of an idle connection.
 const BUFFER: L4BufferSettings = L4BufferSettings { read: Some(8 * 1024), write: None };
 
 /// Bound listeners, not accepting yet.
@@ -29,7 +29,7 @@ pub struct Bound {
     listeners: Vec<(SocketAddr, TcpListener)>,
 }
 
-/// An address cannot be listened on.
+/// Why the gateway cannot listen on an address.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "cannot listen on {address}: {source}; is another program using this port, or is the address not this machine's?"
@@ -37,12 +37,12 @@ pub struct Bound {
 pub struct BindError {
     /// The address.
     pub address: SocketAddr,
-    /// What the operating system says.
+    /// The error of the operating system.
     pub source: io::Error,
 }
 
 /// An application on its listeners. It stops accepting when `draining` begins, whatever Pingora's own watch
-/// says: requests in flight are waited for by us, before Pingora begins to shut down.
+/// says: Gibbon waits for requests in flight before Pingora begins to shut down.
 pub struct Listening<A> {
     service: Service<A>,
     fds: ListenFds,
@@ -53,12 +53,12 @@ impl Bound {
     /// Binds every address.
     ///
     /// # Errors
-    /// The first that cannot be bound.
+    /// The first address that cannot be bound.
     pub fn bind(addresses: &[SocketAddr]) -> Result<Self, BindError> {
         Self::inherit_or_bind(addresses, &mut Inherited::default())
     }
 
-    /// Takes the listeners that were handed over on these addresses, and binds the other addresses.
+    /// Uses the inherited listeners on these addresses, and binds the other addresses.
     ///
     /// # Errors
     /// The first address that cannot be bound.
@@ -74,10 +74,10 @@ impl Bound {
         Ok(Self { listeners: listeners.collect::<Result<_, _>>()? })
     }
 
-    /// Further descriptors of the same listeners, to be handed over one day.
+    /// Duplicates the descriptors of the listeners, to be handed over in an upgrade.
     ///
     /// # Errors
-    /// When the process may have no more.
+    /// When the process may have no more descriptors.
     pub fn duplicates(&self) -> io::Result<Vec<TcpListener>> {
         self.listeners.iter().map(|(_, listener)| listener.try_clone()).collect()
     }
@@ -87,12 +87,12 @@ impl Bound {
         self.listeners.iter().map(|(address, _)| *address).collect()
     }
 
-    /// The listeners, for who accepts on them without Pingora.
+    /// The listeners, for a caller that accepts without Pingora.
     pub fn into_listeners(self) -> Vec<TcpListener> {
         self.listeners.into_iter().map(|(_, listener)| listener).collect()
     }
 
-    /// The service of `app` on these listeners, until `draining` begins.
+    /// Creates the service of `app` on these listeners, until `draining` begins.
     pub fn serve<A>(self, name: &str, app: A, draining: Draining) -> Listening<A> {
         let mut service = Service::new(name.to_owned(), app);
         let mut fds = Fds::new();

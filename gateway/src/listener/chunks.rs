@@ -1,15 +1,15 @@
-//! The framing of a chunked body (RFC 9112, section 7.1), to the letter, as its bytes pass: Pingora's parser takes a
-//! size line without digits for the last one, and a bare LF within an extension for a part of it.
+//! Checks the framing of a chunked body strictly (RFC 9112, section 7.1), as its bytes pass. Pingora's parser
+//! accepts a size line without digits as the last one, and a bare LF as a part of an extension.
 
-/// The most bytes of a line: a size with its extensions, or a field behind the last chunk.
+/// The most bytes of a line: a size with its extensions, or a trailer field.
 const LONGEST_LINE: usize = 8 * 1024;
 /// The most digits of a size: 64 bits.
 const MOST_DIGITS: usize = 16;
 
-/// What no parser takes for a part of a chunked body, wherever it stands outside of the data.
+/// Bytes that no parser accepts in a chunked body, wherever they stand outside of the data.
 pub(super) const POISON: &[u8] = b"\rz";
 
-/// How far a chunked body has come.
+/// The state of a chunked body.
 #[derive(Debug)]
 pub(super) struct Chunks {
     part: Part,
@@ -24,7 +24,7 @@ enum Part {
     Extension,
     /// The LF of a size line.
     SizeEnd,
-    /// So many bytes of data are to come.
+    /// The number of data bytes that still have to come.
     Data(u64),
     DataReturn,
     DataEnd,
@@ -41,7 +41,7 @@ impl Default for Chunks {
 }
 
 impl Chunks {
-    /// Looks at the next `bytes`; where they are wrong, if they are.
+    /// Checks the next `bytes`; an error is the position of the first wrong one.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<(), usize> {
         let mut at = 0;
         while at < bytes.len() {
@@ -60,7 +60,7 @@ impl Chunks {
         Ok(())
     }
 
-    /// What follows `byte`, which is no data; `None` if it is wrong here.
+    /// The part that follows after `byte`, which is no data; `None` if the byte is wrong here.
     fn next(&mut self, byte: u8) -> Option<Part> {
         self.line += 1;
         if self.line > LONGEST_LINE {
@@ -68,7 +68,7 @@ impl Chunks {
         }
         match (self.part, byte) {
             (Part::Size, _) if byte.is_ascii_hexdigit() => self.digit(byte),
-            // A digit must have come.
+            // At least one digit must have come.
             (Part::Size, b'\r') if self.line > 1 => Some(Part::SizeEnd),
             (Part::Size, b';' | b' ' | b'\t') if self.line > 1 => Some(Part::Extension),
             (Part::Extension, b'\r') => Some(Part::SizeEnd),
@@ -81,7 +81,7 @@ impl Chunks {
             }
             (Part::Trailer, b'\r') => Some(Part::TrailerEnd),
             (Part::Trailer, _) if is_text(byte) => Some(Part::Trailer),
-            // Behind its CR alone, the line was empty.
+            // The line was empty, apart from its CR.
             (Part::TrailerEnd, b'\n') if self.line == 2 => Some(Part::Complete),
             (Part::TrailerEnd, b'\n') => {
                 self.line = 0;
@@ -112,7 +112,7 @@ fn is_text(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// Where `body` is wrong when it comes in pieces of `size` bytes.
+    /// Reads `body` in pieces of `size` bytes; an error is the position of the first wrong byte.
     fn read(body: &[u8], size: usize) -> Result<(), usize> {
         let mut chunks = Chunks::default();
         for (index, piece) in body.chunks(size).enumerate() {

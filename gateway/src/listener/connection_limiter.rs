@@ -1,4 +1,4 @@
-//! What a connection, and each request on it, passes before the proxy sees it.
+//! Checks each connection, and each request on it, before the proxy sees it.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -23,59 +23,60 @@ use crate::limit::Limit;
 use crate::metrics::ConnectionMetrics;
 use crate::proxy::Proxy;
 
-/// What is sent to a connection too many. There is no request yet that could be answered in another form.
+/// The response on a connection over the cap. There is no request yet that could ask for another form.
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Content-Length: 21\r\nRetry-After: 1\r\nConnection: close\r\n\r\ntoo many connections\n";
-/// How long a client that is sent away may take to be told so.
+/// Timeout of sending that response.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
-/// How many are told so at once; others are closed without a word. Each takes a descriptor of the reserve.
+/// The most such responses at once; further connections are closed without one. Each takes a reserved
+/// descriptor.
 const REFUSALS: usize = 64;
-/// Requests on one connection. What a connection gathers in memory is given back now and then.
+/// Requests on one connection. The limit releases from time to time the memory that a connection gathers.
 const REQUESTS_PER_CONNECTION: u32 = 10_000;
 
-/// The least window: what HTTP/2 has by itself (RFC 9113, section 6.9.2).
+/// The smallest window: the default of HTTP/2 (RFC 9113, section 6.9.2).
 const LEAST_WINDOW: u32 = 65_535;
-/// The greatest window (RFC 9113, section 6.9.1).
+/// The largest window (RFC 9113, section 6.9.1).
 const MAX_WINDOW: u32 = (1 << 31) - 1;
-/// A connection's window, in windows of its streams.
+/// A connection's window, in multiples of a stream's.
 const WINDOWS_PER_CONNECTION: u32 = 4;
 
-/// What connections are held to.
+/// Limits of connections.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// The cap on open connections.
     pub connections: Arc<Limit>,
-    /// What a header may be and take.
+    /// Limits of a request header.
     pub header: HeaderLimits,
     /// The most bytes of the header fields of HTTP/2.
     pub max_header_bytes: usize,
-    /// What HTTP/2 may take.
+    /// Limits of HTTP/2.
     pub http2: Http2Limits,
-    /// How long a connection of HTTP/2 may be without a request.
+    /// How long an HTTP/2 connection may be without a request.
     pub idle_timeout: Duration,
 }
 
-/// What connections of HTTP/2 are held to.
+/// Limits of HTTP/2 connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Http2Limits {
-    /// The most streams of a connection at once.
+    /// The most concurrent streams of a connection.
     pub max_streams: u32,
-    /// The most bytes of bodies on their way on one stream.
+    /// The most bytes of bodies in flight on one stream.
     pub window: u32,
-    /// The bytes of bodies that all connections together may have on their way, about.
+    /// The approximate number of bytes of bodies that all connections together may have in flight.
     pub buffer: usize,
 }
 
-/// The listeners that speak TLS.
+/// The listeners with TLS.
 #[derive(Debug)]
 pub struct TlsListeners {
     /// Their addresses.
     pub addresses: Vec<SocketAddr>,
-    /// What is done on a new connection.
+    /// The handshake on a new connection.
     pub handshake: Handshake,
 }
 
-/// The way in: counts connections and sends away those too many.
+/// Counts connections and refuses those over the cap.
 pub struct ConnectionLimiter {
     limits: Limits,
     metrics: ConnectionMetrics,
@@ -84,7 +85,7 @@ pub struct ConnectionLimiter {
     guard: Arc<RequestEntry>,
 }
 
-/// Stands before each request of a connection.
+/// Checks each request of a connection.
 struct RequestEntry {
     proxy: Arc<HttpProxy<Proxy>>,
     draining: Draining,
@@ -94,7 +95,7 @@ struct RequestEntry {
 }
 
 impl ConnectionLimiter {
-    /// The way in to `proxy`. Connections without a request end when `draining` says so.
+    /// Creates the entry to `proxy`. Connections without a request end when `draining` says so.
     pub fn new(
         mut proxy: HttpProxy<Proxy>,
         limits: Limits,
@@ -104,10 +105,10 @@ impl ConnectionLimiter {
     ) -> Self {
         let mut options = HttpServerOptions::default();
         options.keepalive_request_limit = Some(REQUESTS_PER_CONNECTION);
-        // By its preface, beside HTTP/1.1; over TLS the handshake decides.
+        // HTTP/2 is detected by its preface, beside HTTP/1.1; with TLS the handshake decides.
         options.h2c = true;
         options.h2_idle_timeout = Some(limits.idle_timeout);
-        // Pingora's own refusal would have no body, and nobody would count it.
+        // Pingora's own refusal would have no body, and would not be counted.
         options.allow_connect_method_proxying = true;
         proxy.server_options = Some(options);
         let guard = RequestEntry {
@@ -131,7 +132,7 @@ impl ConnectionLimiter {
             stream.write_all(REFUSAL).await?;
             stream.flush().await
         };
-        // Whether it hears it or not, it is sent away.
+        // The connection is closed whether or not the client received the response.
         timeout(REFUSAL_TIMEOUT, told).await.ok();
         stream.shutdown().await.ok();
     }
@@ -158,7 +159,7 @@ impl ServerApp for ConnectionLimiter {
 
 #[async_trait]
 impl HttpServerApp for RequestEntry {
-    // Not an async fn: its future, of some ten kilobytes, would be put into another one.
+    // Not an async fn: its future of some ten kilobytes would be copied into another one.
     fn process_new_http<'s, 'w, 'f>(
         self: &'s Arc<Self>,
         session: ServerSession,
@@ -185,8 +186,8 @@ impl HttpServerApp for RequestEntry {
         self.proxy.server_options()
     }
 
-    /// Called as soon as nothing is accepted any more. Pingora's own would end the connections that wait for
-    /// a request at once, and with them requests that are on their way.
+    /// Called as soon as nothing is accepted any more. Pingora's own version would end idle connections at
+    /// once, and with them requests that are on their way.
     async fn http_cleanup(&self) {
         self.draining.idle_ended().await;
         self.proxy.http_cleanup().await;
@@ -194,8 +195,9 @@ impl HttpServerApp for RequestEntry {
 }
 
 impl Http2Limits {
-    /// The windows of a stream and of its connection, which is one of so many. The default of 64 KiB would hold up
-    /// every larger upload for round trips; large windows for many connections could take all memory.
+    /// The windows of a stream and of its connection, which is one of `connections`. The default of 64 KiB
+    /// would delay every larger upload by round trips. Large windows for many connections could take all
+    /// memory.
     fn windows(&self, connections: usize) -> (u32, u32) {
         let share = u32::try_from(self.buffer / connections.max(1)).unwrap_or(u32::MAX);
         let most = self.window.saturating_mul(WINDOWS_PER_CONNECTION).min(MAX_WINDOW);
@@ -211,7 +213,7 @@ impl TlsListeners {
     }
 }
 
-/// Whether a connection to `local` came to the listener at `address`, which may be on any interface.
+/// Whether a connection to `local` belongs to the listener at `address`, which may be on any interface.
 fn is_at(local: SocketAddr, address: SocketAddr) -> bool {
     let same_host = || local.ip().to_canonical() == address.ip().to_canonical();
     local.port() == address.port() && (address.ip().is_unspecified() || same_host())

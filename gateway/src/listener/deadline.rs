@@ -1,8 +1,10 @@
-//! A client's connection: the deadline of the whole header, and a look at what comes before Pingora's parser does.
+//! A client's connection: sets the deadline of the whole header, and checks bytes before Pingora's parser
+//! does.
 //!
-//! Pingora has a timeout for each read only, so that a client that sends a byte now and then holds its connection
-//! for days (its issue 447). The stream itself keeps the time: from its first byte on, a header must be complete
-//! when the time is up, or the next read fails. A header that comes in one piece, as nearly all do, costs nothing.
+//! Pingora has a timeout for each single read. A client that sends a byte now and then could hold its
+//! connection for days (its issue 447). So the stream itself keeps the time: a header must be complete within
+//! the timeout from its first byte, or the next read fails. A header that comes in one piece, as nearly all
+//! do, costs nothing.
 
 use std::future::Future;
 use std::io;
@@ -36,15 +38,15 @@ use crate::request::Replaced;
 pub struct HeaderDeadline {
     inner: Stream,
     allowed: HeaderLimits,
-    /// One of the phases below. Atomic, since Pingora lends out its stream as a shared reference only.
+    /// One of the phases below. Atomic, since Pingora lends its stream out as a shared reference only.
     phase: AtomicU8,
-    /// Runs until the header must be complete, from the first time on that it is waited for.
+    /// Runs until the header must be complete. Set at the first wait for that header.
     timer: Option<Pin<Box<Sleep>>>,
     missed: IntCounter,
-    /// What was read, and not yet by the one who parses it.
+    /// Bytes that were read, but not yet passed to the parser.
     ready: Bytes,
-    /// Bytes that are still to come of the preface, where HTTP/2 was agreed upon. Behind it are frames, and what
-    /// is idle among them Pingora knows.
+    /// The number of preface bytes still to come, on a connection that negotiated HTTP/2. After the preface
+    /// there are frames, and Pingora itself times idle ones.
     preface: Option<usize>,
     /// Bytes of the header so far.
     header_bytes: usize,
@@ -52,32 +54,32 @@ pub struct HeaderDeadline {
     chunks: Chunks,
 }
 
-/// What a header may be and take.
+/// Limits of a header.
 #[derive(Clone, Copy, Debug)]
 pub struct HeaderLimits {
-    /// How long it may take.
+    /// The timeout of the whole header.
     pub time: Duration,
     /// The most bytes of its target.
     pub target_bytes: usize,
-    /// The most bytes of all of it.
+    /// The most bytes of the whole header.
     pub bytes: usize,
 }
 
-/// What a client of HTTP/2 sends first (RFC 9113, section 3.4).
+/// The preface that an HTTP/2 client sends first (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Between two requests: no byte of the next one has come.
 const IDLE: u8 = 0;
 /// Within a header.
 const HEADER: u8 = 1;
-/// Behind a header, or behind the preface of HTTP/2.
+/// After a header, or after the preface of HTTP/2.
 const BODY: u8 = 2;
-/// Behind a header that announces a chunked body.
+/// After a header that announces a chunked body.
 const CHUNKED: u8 = 3;
 
 impl HeaderDeadline {
-    /// Gives the first header on `inner` the time allowed from now on, each further one from its first
-    /// byte on. `missed` counts the headers that did not make it.
+    /// Wraps `inner`. The time allowed for the first header starts now, that of each further one at its first
+    /// byte. `missed` counts the headers that exceeded it.
     pub fn new(inner: Stream, allowed: HeaderLimits, missed: IntCounter) -> Self {
         let preface = (inner.selected_alpn_proto() == Some(ALPN::H2)).then_some(PREFACE.len());
         Self {
@@ -94,11 +96,11 @@ impl HeaderDeadline {
         }
     }
 
-    /// The header on this session's stream is complete. Which bytes of its target were replaced, before Pingora
-    /// saw them.
+    /// Ends the deadline: the header on this session's stream is complete. Returns the bytes of its target
+    /// that were replaced before Pingora saw them.
     ///
     /// # Errors
-    /// [`RequestFailure::BadRequest`] when the part of its body that came with it is framed wrongly.
+    /// [`RequestFailure::BadRequest`] when the part of its body that came with it has wrong framing.
     pub fn met(session: &ServerSession) -> Result<Replaced, RequestFailure> {
         let Some(stream) = Self::of(session) else { return Ok(Replaced::new()) };
         if !session.req_header().headers.contains_key(TRANSFER_ENCODING) {
@@ -111,7 +113,7 @@ impl HeaderDeadline {
         Ok(stream.head.replaced().clone())
     }
 
-    /// The next read on this session's stream is of its next header.
+    /// Starts the next header: the next read on this session's stream belongs to it.
     pub fn next(session: &ServerSession) {
         if let Some(stream) = Self::of(session)
             && matches!(stream.phase.load(Ordering::Relaxed), BODY | CHUNKED)
@@ -125,7 +127,7 @@ impl HeaderDeadline {
         Self::of(session)?.head.refusal()
     }
 
-    /// Streams of HTTP/2 are none of their own, and their headers come whole.
+    /// The stream of an HTTP/1 session. HTTP/2 streams have none of their own, and their headers come whole.
     fn of(session: &ServerSession) -> Option<&Self> {
         session.stream().and_then(|stream| (**stream).as_any().downcast_ref())
     }
@@ -138,7 +140,7 @@ impl HeaderDeadline {
         self.chunks = Chunks::default();
     }
 
-    /// So many bytes have come of the preface.
+    /// Counts the preface bytes that have come.
     fn advance(&mut self, read: usize) {
         let Some(left) = &mut self.preface else { return };
         *left = left.saturating_sub(read);
@@ -159,14 +161,14 @@ impl HeaderDeadline {
         })
     }
 
-    /// Hands out what was read before.
+    /// Passes on bytes that were read before.
     fn give(&mut self, buffer: &mut ReadBuf<'_>) {
         let first = self.ready.split_to(self.ready.len().min(buffer.remaining()));
         buffer.put_slice(&first);
     }
 
-    /// Looks at what was read into `buffer` behind `before`. Whether there is anything for the parser, or nothing
-    /// will come any more.
+    /// Checks the bytes in `buffer` from `before` on. Returns whether there are bytes for the parser, or the
+    /// connection has ended.
     fn look(&mut self, buffer: &mut ReadBuf<'_>, before: usize) -> bool {
         let read = buffer.filled().len() - before;
         match *self.phase.get_mut() {
@@ -185,7 +187,7 @@ impl HeaderDeadline {
     fn look_at_header(&mut self, buffer: &mut ReadBuf<'_>, before: usize) {
         let mut out = Vec::new();
         let bytes = &mut buffer.filled_mut()[before..];
-        // What has come before was not all of it.
+        // The bytes so far were not the whole header.
         if self.header_bytes > self.allowed.bytes {
             self.head.refuse_length(&mut out);
             buffer.set_filled(before);
@@ -203,7 +205,7 @@ impl HeaderDeadline {
 
     fn look_at_chunks(&mut self, buffer: &mut ReadBuf<'_>, before: usize) {
         if !self.head.behind().is_empty() {
-            // It is right: it was looked at when the header was complete.
+            // The framing is right: it was checked when the header was complete.
             self.chunks.read(self.head.behind()).ok();
             self.head.forget_behind();
         }
@@ -281,8 +283,8 @@ impl Shutdown for HeaderDeadline {
 
 #[async_trait]
 impl Peek for HeaderDeadline {
-    /// Fills `buffer` as far as what comes can be the preface of HTTP/2. Pingora's own waits until it is full,
-    /// for ever where a short request of HTTP/1.0 is all that comes.
+    /// Fills `buffer` as far as the bytes can be the preface of HTTP/2. Pingora's own version waits until it
+    /// is full. It would wait for ever after a short request of HTTP/1.0.
     async fn try_peek(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
         let mut filled = 0;
         while filled < buffer.len() && PREFACE.starts_with(&buffer[..filled]) {

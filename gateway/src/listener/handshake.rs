@@ -1,5 +1,5 @@
-//! TLS with clients: the certificate is looked up in the live table at each handshake, so that one that
-//! was pushed is shown by the next.
+//! TLS with clients. Each handshake looks its certificate up in the live table, so that the next handshake
+//! shows a certificate that was just applied.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -24,21 +24,21 @@ use crate::live::Live;
 /// The server's side of handshakes.
 pub struct Handshake {
     acceptor: Acceptor,
-    /// How long one may take.
+    /// Timeout of a handshake.
     handshake_timeout: Duration,
     failed: IntCounter,
 }
 
-/// The name that a client asked for, in lower case; empty if it named none.
+/// The server name that a client asked for, in lower case; empty if it sent none.
 #[derive(Debug)]
 pub struct ServerName(Box<str>);
 
 impl Handshake {
-    /// Handshakes with the certificates of `live`, each of which may take `handshake_timeout`. Sessions are resumed
-    /// by `tickets`; `failed` counts handshakes that came to nothing.
+    /// Creates handshakes with the certificates of `live`, each with the timeout `handshake_timeout`.
+    /// `tickets` resume sessions; `failed` counts failed handshakes.
     ///
     /// # Panics
-    /// Where rustls' provider has not been installed, as `main` does first.
+    /// When rustls' provider has not been installed, as `main` does first.
     pub fn new(
         live: Arc<Live>,
         handshake_timeout: Duration,
@@ -52,19 +52,19 @@ impl Handshake {
         let mut acceptor = settings.build();
         let mut config = ServerConfig::clone(acceptor.acceptor.config());
         config.ticketer = tickets;
-        // The default remembers 256 sessions of all clients, and nothing of the certificate.
+        // The default stores 256 sessions for all clients, without their certificate.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         acceptor.acceptor = Arc::new(config).into();
         Self { acceptor, handshake_timeout, failed }
     }
 
-    /// The connection within TLS; `None` when the client did not get so far.
+    /// Accepts a connection; `None` when the handshake fails.
     pub async fn accept(&self, stream: Stream) -> Option<Stream> {
         let connection = stream.into_any().downcast::<Connection>().ok()?;
         match timeout(self.handshake_timeout, tickets::bound(self.acceptor.tls_handshake(*connection))).await
         {
             Ok(Ok(secured)) => return Some(Box::new(secured)),
-            // A client's fault, or a name that nobody has a certificate for.
+            // A client's fault, or a name for which no certificate exists.
             Ok(Err(error)) => debug!("a TLS handshake failed: {error}"),
             Err(_) => debug!("a TLS handshake took longer than {:?}", self.handshake_timeout),
         }
@@ -74,14 +74,14 @@ impl Handshake {
 }
 
 impl ServerName {
-    /// The name that the client of a connection asked for; `None` for a connection without TLS.
+    /// The server name of a connection; `None` for a connection without TLS.
     pub fn of(digest: Option<&SslDigest>) -> Option<&str> {
-        // Should the note be missing, TLS is still TLS.
+        // If the name was not noted, TLS is still TLS.
         digest.map(|digest| digest.extension.get::<Self>().map_or("", |name| &name.0))
     }
 }
 
-/// Leaves the name where requests find it, those of HTTP/2, too.
+/// Stores the server name where requests find it, those of HTTP/2, too.
 struct NoteName;
 
 #[async_trait]
@@ -96,7 +96,7 @@ impl TlsAccept for NoteName {
 struct CertificateResolver(Arc<Live>);
 
 impl ResolvesServerCert for CertificateResolver {
-    /// A client that names nobody gets what is for every name.
+    /// A client that sends no server name gets the certificate for every name.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
         let table = self.0.load();

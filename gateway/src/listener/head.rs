@@ -1,7 +1,7 @@
-//! The header of a request of HTTP/1 as its bytes pass, before Pingora parses them: Pingora escapes a request line
-//! that is wrong and sends it on, and its type for targets refuses bytes that a query may hold.
+//! Checks the header of an HTTP/1 request as its bytes pass, before Pingora parses them. Pingora escapes a
+//! wrong request line and forwards it, and its type for targets refuses bytes that a query may hold.
 //!
-//! Only the request line is looked at byte by byte. Of the fields no more is looked for than their end.
+//! Only the request line is checked byte by byte. Of the fields only the end is detected.
 
 use memchr::memchr;
 
@@ -9,14 +9,15 @@ use super::absolute;
 use crate::error::RequestFailure;
 use crate::request::Replaced;
 
-/// What no parser takes for a part of a header: Pingora refuses the request, and what it answers is our refusal.
+/// Bytes that no parser accepts in a header: Pingora refuses the request, and the gateway answers with its
+/// own refusal.
 const POISON: &[u8] = b"\0";
-/// Stands in a target in place of a byte that Pingora's type has no place for.
+/// Replaces a byte in the target that Pingora's type has no place for.
 const PLACEHOLDER: u8 = b'_';
 /// A version; a digit is any digit.
 const VERSION: &[u8] = b"HTTP/0.0";
 
-/// One header, as far as it has come.
+/// The state of one header.
 #[derive(Debug, Default)]
 pub(super) struct Head {
     part: Part,
@@ -24,13 +25,13 @@ pub(super) struct Head {
     target: usize,
     replaced: Replaced,
     refusal: Option<RequestFailure>,
-    /// Everything from the target on, where the target must be rewritten when the header is complete.
+    /// The bytes from the target on, if the target must be rewritten when the header is complete.
     held: Option<Vec<u8>>,
-    /// What came in one piece with the end of the header.
+    /// The bytes that came in one piece with the end of the header.
     behind: Vec<u8>,
 }
 
-/// Which part the next byte belongs to.
+/// The part to which the next byte belongs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Part {
     /// Empty lines before a request (RFC 9112, section 2.2).
@@ -38,13 +39,13 @@ enum Part {
     Before,
     Method,
     Target,
-    /// So many bytes of the version, or of the end of the line, have come.
+    /// The number of bytes of the version, or of the end of the line, that have come.
     Version(usize),
     Fields(LineStart),
     Complete,
 }
 
-/// How far an empty line has come.
+/// The state of an empty line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LineStart {
     Within,
@@ -53,16 +54,16 @@ enum LineStart {
 }
 
 impl Head {
-    /// Looks at the next `bytes`, and at what becomes of them: so many of them are for the parser as they are now
-    /// in `bytes`, and behind those what is put into `out`.
+    /// Checks the next `bytes`. The returned number of them is for the parser, unchanged in `bytes`; after
+    /// them come the bytes written to `out`.
     pub(super) fn read(&mut self, bytes: &mut [u8], longest_target: usize, out: &mut Vec<u8>) -> usize {
         let (mut at, was_complete) = (0, self.part == Part::Complete);
-        // From here on nothing is passed on as it is.
+        // From here on nothing is passed on unchanged.
         let mut passed = if self.is_withheld() { Some(0) } else { None };
         while at < bytes.len() && self.part != Part::Complete {
             at += self.step(&mut bytes[at..], longest_target);
             if passed.is_none() && self.is_withheld() {
-                // With the byte that was looked at last.
+                // Including the byte that was checked last.
                 passed = Some(at - 1);
             }
         }
@@ -79,13 +80,13 @@ impl Head {
         self.refusal
     }
 
-    /// Notes that the header is longer than it may be.
+    /// Notes that the header exceeds its limit.
     pub(super) fn refuse_length(&mut self, out: &mut Vec<u8>) {
         self.refusal.get_or_insert(RequestFailure::HeaderTooLarge);
         out.extend_from_slice(POISON);
     }
 
-    /// The end of the connection has come.
+    /// Handles the end of the connection.
     pub(super) fn end(&mut self, out: &mut Vec<u8>) {
         if self.refusal.is_some() && self.part != Part::Complete {
             self.part = Part::Complete;
@@ -93,7 +94,7 @@ impl Head {
         }
     }
 
-    /// What stands in the target in place of which bytes.
+    /// The bytes that were replaced in the target.
     pub(super) fn replaced(&self) -> &Replaced {
         &self.replaced
     }
@@ -103,7 +104,7 @@ impl Head {
         &self.behind
     }
 
-    /// Forgets the bytes of the body that came with the header.
+    /// Drops the bytes of the body that came with the header.
     pub(super) fn forget_behind(&mut self) {
         self.behind = Vec::new();
     }
@@ -112,7 +113,7 @@ impl Head {
         self.held.is_some() || self.refusal.is_some_and(|refusal| refusal == RequestFailure::BadRequest)
     }
 
-    /// Keeps what must not pass until the header is complete, and then puts what is to pass into `out`.
+    /// Withholds bytes until the header is complete, and then writes those to pass to `out`.
     fn withhold(&mut self, bytes: &[u8], behind: usize, out: &mut Vec<u8>) {
         if let Some(held) = &mut self.held {
             held.extend_from_slice(bytes);
@@ -136,7 +137,7 @@ impl Head {
         out.extend_from_slice(POISON);
     }
 
-    /// Takes at least one of `bytes`, and says how many.
+    /// Consumes at least one of `bytes`, and returns how many.
     fn step(&mut self, bytes: &mut [u8], longest_target: usize) -> usize {
         match self.part {
             Part::Before => self.before(bytes[0]),
@@ -159,7 +160,7 @@ impl Head {
         match bytes.iter().position(|byte| matches!(byte, b' ' | b'\n')) {
             None => bytes.len(),
             Some(at) => {
-                // A line without a target is the parser's to refuse.
+                // The parser refuses a line without a target.
                 let ends_line = bytes[at] == b'\n';
                 self.part = if ends_line { Part::Fields(LineStart::AtStart) } else { Part::Target };
                 at + 1
@@ -168,7 +169,7 @@ impl Head {
     }
 
     fn target(&mut self, bytes: &mut [u8], longest: usize) -> usize {
-        // Alone, so that what is withheld begins with it.
+        // Alone, so that the withheld bytes begin with it.
         if self.target == 0 && self.held.is_none() && bytes[0].is_ascii_alphabetic() {
             self.held = Some(Vec::new());
             self.target = 1;
@@ -189,7 +190,7 @@ impl Head {
             }
             control if control < b' ' || control == 0x7f => self.reject(control),
             other => {
-                // Beyond the longest, nobody asks for them.
+                // Beyond the limit, no caller needs them.
                 if self.target < longest {
                     self.replaced.push((self.target, other));
                 }
@@ -215,7 +216,7 @@ impl Head {
         1
     }
 
-    /// A wrong `byte` in the request line: what follows is read to the end of the header, and not passed on.
+    /// Rejects a wrong `byte` in the request line. The rest of the header is read, and not passed on.
     fn reject(&mut self, byte: u8) {
         self.refusal = Some(RequestFailure::BadRequest);
         self.part = Part::Fields(if byte == b'\n' { LineStart::AtStart } else { LineStart::Within });
@@ -235,7 +236,7 @@ impl Head {
     }
 }
 
-/// Whether Pingora's type for targets takes `byte` wherever it stands.
+/// Whether Pingora's type for targets accepts `byte` at any position.
 fn is_plain(byte: u8) -> bool {
     (b'!'..=b'~').contains(&byte) && !matches!(byte, b'"' | b'<' | b'>' | b'`')
 }
@@ -244,7 +245,7 @@ fn is_plain(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// What the parser gets of `sent` when it comes in pieces of `size` bytes, and the head.
+    /// The parser's input and the head, when `sent` comes in pieces of `size` bytes.
     fn read(sent: &[u8], size: usize) -> (Vec<u8>, Head) {
         let (mut head, mut passed) = (Head::default(), Vec::new());
         for piece in sent.chunks(size) {

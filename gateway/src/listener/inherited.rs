@@ -1,10 +1,10 @@
-//! Listening sockets that this process did not bind: those of the process that it follows (see
-//! [`crate::upgrade`]), or those of systemd's socket activation.
+//! Listening sockets that another process has bound: the predecessor in an upgrade (see [`crate::upgrade`]),
+//! or systemd by socket activation.
 //!
-//! Both come the same way: as the descriptors from 3 on, `LISTEN_FDS` of them. systemd names the process
-//! that they are for in `LISTEN_PID`. A predecessor cannot know that number before the process is there,
-//! and names itself in `LISTEN_PREDECESSOR`; its last descriptor is no listener but the socket by which
-//! the two speak. Where it sets `LISTEN_TICKETS`, the one before is a socket that holds the keys of session
+//! Both pass them as the descriptors from 3 on, `LISTEN_FDS` of them. systemd names the receiving process in
+//! `LISTEN_PID`. A predecessor cannot know that number before the process exists, and names itself in
+//! `LISTEN_PREDECESSOR`. Its last descriptor is no listener but the socket on which the two processes
+//! communicate. If it sets `LISTEN_TICKETS`, the descriptor before that is a socket with the keys of session
 //! tickets.
 
 use std::net::{SocketAddr, TcpListener};
@@ -14,18 +14,18 @@ use listenfd::ListenFd;
 use nix::libc::{AF_UNIX, SOCK_STREAM};
 use tracing::warn;
 
-/// The variable that names the process that is followed.
+/// The variable with the process id of the predecessor.
 pub const PREDECESSOR: &str = "LISTEN_PREDECESSOR";
-/// The variable that says that keys of session tickets are handed over.
+/// The variable that announces keys of session tickets.
 pub const TICKETS: &str = "LISTEN_TICKETS";
 /// The variable with the number of descriptors.
 pub const COUNT: &str = "LISTEN_FDS";
-/// The variable with the process that systemd's descriptors are for.
+/// The variable with the process that receives systemd's descriptors.
 pub const FOR: &str = "LISTEN_PID";
-/// The first descriptor that is handed over.
+/// The first inherited descriptor.
 pub const FIRST: i32 = 3;
 
-/// What this process was given. What is not taken is closed when this is dropped.
+/// The inherited descriptors. Those that are not taken are closed when this is dropped.
 #[derive(Debug, Default)]
 pub struct Inherited {
     listeners: Vec<(SocketAddr, TcpListener)>,
@@ -34,12 +34,13 @@ pub struct Inherited {
 }
 
 impl Inherited {
-    /// Takes what the environment names. To be called once, before anything else opens descriptors.
+    /// Takes the descriptors that the environment names. Call this once, before anything else opens
+    /// descriptors.
     pub fn take() -> Self {
         let follows = match std::env::var(PREDECESSOR) {
             Err(_) => false,
             Ok(parent) if parent == std::os::unix::process::parent_id().to_string() => true,
-            // Meant for a process between that one and this.
+            // For a process between that one and this.
             Ok(_) => return Self::default(),
         };
         let mut found = ListenFd::from_env();
@@ -61,23 +62,23 @@ impl Inherited {
         inherited
     }
 
-    /// The listener on this very address, if there is one.
+    /// The listener on exactly this address, if there is one.
     pub fn listener(&mut self, address: SocketAddr) -> Option<TcpListener> {
         let at = self.listeners.iter().position(|(bound, _)| *bound == address)?;
         Some(self.listeners.swap_remove(at).1)
     }
 
-    /// The socket to the process that is followed, if one is.
+    /// The socket to the predecessor, if there is one.
     pub fn predecessor(&mut self) -> Option<UnixStream> {
         self.predecessor.take()
     }
 
-    /// The socket that holds the keys of session tickets, if they were handed over.
+    /// The socket with the keys of session tickets, if they were handed over.
     pub fn tickets(&mut self) -> Option<UnixStream> {
         self.tickets.take()
     }
 
-    /// Closes what nobody took.
+    /// Closes the descriptors that were not taken.
     pub fn close_rest(self) {
         for (address, _) in self.listeners {
             warn!(%address, "an inherited listener is closed: the configuration does not name its address");

@@ -1,12 +1,12 @@
-//! Session tickets of TLS. A session lies with its client, encrypted: however many others shake hands, this
-//! gateway forgets none, and it keeps nothing for any.
+//! TLS session tickets. The client stores its session, encrypted. However many other clients connect, the
+//! gateway loses no session, and it stores nothing for any.
 //!
-//! A key encrypts tickets for [`ROTATION`] and opens them for [`LIFETIME`]; then it is wiped, and what was
-//! recorded of its sessions cannot be read by whoever takes the machine. Keys are in memory only: they go to
-//! the process that follows in an upgrade, by a socket, and not to a disk.
+//! A key encrypts tickets for [`ROTATION`] and decrypts them for [`LIFETIME`]; then it is wiped. An attacker
+//! who takes the machine afterwards cannot decrypt recorded sessions. Keys are in memory only. In an upgrade
+//! they go to the successor by a socket, and never to a disk.
 //!
-//! A ticket holds for the certificate by which its session began: once another is served for the name, the
-//! handshake is a full one.
+//! A ticket is valid for the certificate with which its session began. Once another certificate is served for
+//! the name, the handshake is a full one.
 
 use std::cell::Cell;
 use std::fmt;
@@ -22,24 +22,24 @@ use rustls::server::ProducesTickets;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-/// How long one key encrypts.
+/// How long a key encrypts.
 const ROTATION: Duration = Duration::from_secs(6 * 3600);
-/// How long it opens what it encrypted.
+/// How long a key decrypts the tickets that it encrypted.
 const LIFETIME: Duration = Duration::from_secs(12 * 3600);
-/// What clients are told, in seconds: the least that a ticket is good for.
+/// The lifetime that clients receive, in seconds: the least that a ticket is valid for.
 const HINT: u32 = 6 * 3600;
 
 const NAME: usize = 16;
 const SECRET: usize = 32;
-/// A key as a successor is given it: name, secret, age in seconds.
+/// Length of a key as a successor receives it: name, secret, age in seconds.
 const EXPORTED: usize = NAME + SECRET + 8;
 /// More keys than are ever alive at once.
 const KEYS: usize = 8;
-/// No ticket of ours is longer; a long one would only be work.
+/// The longest ticket to decrypt: ours are shorter, and a longer one would only cost time.
 const LONGEST_TICKET: usize = 4096;
 
 tokio::task_local! {
-    /// The certificate that the handshake of this task shows.
+    /// The certificate that the current task's handshake shows.
     static CERTIFICATE: Cell<Option<blake3::Hash>>;
 }
 
@@ -56,29 +56,29 @@ struct Key {
     made: Instant,
 }
 
-/// Runs a handshake. Its tickets are bound to the certificate that [`note_certificate`] names within it.
+/// Runs a handshake. Its tickets are bound to the certificate that [`note_certificate`] names during it.
 pub(super) async fn bound<F: Future>(handshake: F) -> F::Output {
     CERTIFICATE.scope(Cell::new(None), handshake).await
 }
 
-/// Notes the certificate of the handshake under way, DER.
+/// Notes the certificate of the current handshake, DER.
 pub(super) fn note_certificate(certificate: &[u8]) {
     // Outside of a handshake there are no tickets.
     CERTIFICATE.try_with(|noted| noted.set(Some(blake3::hash(certificate)))).ok();
 }
 
 impl Tickets {
-    /// The keys that a predecessor wrote to this socket; without any if it wrote none.
+    /// Reads the keys that a predecessor wrote to this socket; starts without keys if it wrote none.
     pub fn read(socket: Option<UnixStream>) -> Arc<Self> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(KEYS * EXPORTED));
         if let Some(socket) = socket {
-            // One that is gone has written all or nothing.
+            // A predecessor that is gone has written all or nothing.
             socket.take((KEYS * EXPORTED) as u64).read_to_end(&mut bytes).ok();
         }
         Arc::new(Self::import(&bytes))
     }
 
-    /// The keys, for the process that follows.
+    /// Exports the keys for the successor.
     pub fn export(&self) -> Zeroizing<Vec<u8>> {
         let keys = self.keys.read();
         let mut bytes = Zeroizing::new(Vec::with_capacity(keys.len() * EXPORTED));
@@ -95,7 +95,7 @@ impl Tickets {
         Self { keys: RwLock::new(keys) }
     }
 
-    /// Makes a new key when the newest is due, and wipes those that have served their time.
+    /// Makes a new key when the newest is due, and wipes expired keys.
     fn rotate(&self) -> Option<()> {
         let is_due = |keys: &[Key]| keys.first().is_none_or(|newest| newest.made.elapsed() >= ROTATION);
         if is_due(&self.keys.read()) {
@@ -165,7 +165,7 @@ impl Key {
         let (name, rest) = bytes.split_first_chunk()?;
         let (secret, age) = rest.split_first_chunk()?;
         let age = Duration::from_secs(u64::from_be_bytes(*age.first_chunk()?));
-        // A key that is older than the clock goes back is not wanted either.
+        // A key whose age the clock cannot express is not needed either.
         let made = Instant::now().checked_sub(age).filter(|_| age < LIFETIME)?;
         Some(Self { name: *name, secret: Zeroizing::new(*secret), made })
     }

@@ -1,4 +1,4 @@
-//! One canonical form of host and path: made once, matched by, and forwarded.
+//! The canonical form of host and path: made once, used for matching, and forwarded.
 
 use std::borrow::Cow;
 
@@ -8,32 +8,33 @@ use pingora::http::RequestHeader;
 
 use crate::error::RequestFailure;
 
-/// Bytes of a target that others stand for in the parsed one, since the type of targets has no place for them; and
-/// where they stood.
+/// Bytes of a target that were replaced in the parsed one, since the type of targets has no place for them,
+/// with their positions.
 pub type Replaced = Vec<(usize, u8)>;
 
 /// The canonical form of a request's host and path, where it differs from what was sent.
 #[derive(Clone, Debug, Default)]
 pub struct Canonical {
-    /// The target as it was sent, if the header's has bytes in place of others.
+    /// The target as it was sent, if bytes were replaced in the header's.
     sent: Option<Box<[u8]>>,
-    /// The path, if it is another than the one sent.
+    /// The path, if it differs from the one sent.
     path: Option<Box<str>>,
-    /// The host. Kept, since three look at it, and each would have to find it in the header again.
+    /// The host. Kept, since three parts use it, and each would have to find it in the header again.
     host: Box<str>,
-    /// Whether it is written differently from the one sent.
+    /// Whether the host differs from the one sent.
     rewritten: bool,
     /// The port that was sent with the host.
     port: Option<u16>,
 }
 
 impl Canonical {
-    /// The canonical form of what `header` asks for, some bytes of whose target were `replaced`.
+    /// Creates the canonical form for `header`, some bytes of whose target were `replaced`.
     ///
     /// # Errors
-    /// [`RequestFailure::BadRequest`] for a target that is no path, for a host that is not UTF-8 (what cannot be compared
-    /// cannot be routed), for one that [`wire::canonical_path`] or [`wire::split_authority`] refuses, and for
-    /// HTTP/1.1 without a host (RFC 9112, section 3.2).
+    /// [`RequestFailure::BadRequest`] for a target that is no path. Also for a host that is not UTF-8: it
+    /// could not be compared, so it cannot be routed. Also for a path that [`wire::canonical_path`] rejects,
+    /// for a host that [`wire::split_authority`] rejects, and for HTTP/1.1 without a host (RFC 9112, section
+    /// 3.2).
     pub fn new(header: &RequestHeader, replaced: &Replaced) -> Result<Self, RequestFailure> {
         let authority = sent_authority(header)?;
         let (host, port) = wire::split_authority(authority).ok_or(RequestFailure::BadRequest)?;
@@ -43,7 +44,7 @@ impl Canonical {
         let sent = (!replaced.is_empty()).then(|| restore(header.raw_path(), replaced));
         let path = sent.as_deref().map_or(header.uri.path().as_bytes(), |sent| split_query(sent).0);
         let path = match wire::canonical_path(path).ok_or(RequestFailure::BadRequest)? {
-            // What is in canonical form had nothing replaced.
+            // A path in canonical form had nothing replaced.
             Cow::Borrowed(_) => None,
             Cow::Owned(path) => Some(path.into()),
         };
@@ -87,12 +88,12 @@ impl Canonical {
         &self.host
     }
 
-    /// The port that the client named beside the host.
+    /// The port that the client sent with the host.
     pub fn port(&self) -> Option<u16> {
         self.port
     }
 
-    /// The value of a `Host` header to be sent in place of the client's; `None`: the client's will do.
+    /// The value of a `Host` header to send in place of the client's; `None`: the client's is right.
     pub fn authority(&self) -> Option<HeaderValue> {
         let host = self.rewritten.then_some(&*self.host)?;
         let authority = match self.port {
@@ -103,7 +104,7 @@ impl Canonical {
     }
 }
 
-/// `target` with the bytes that were replaced in it. Those of a fragment, which is no part of it, are gone.
+/// Restores the replaced bytes in `target`. A fragment, which is no part of it, is dropped with its bytes.
 fn restore(target: &[u8], replaced: &Replaced) -> Box<[u8]> {
     let mut sent: Box<[u8]> = target.into();
     for (at, byte) in replaced {
@@ -121,14 +122,14 @@ fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// Whether the target is a path or an absolute URI (RFC 9112, section 3.2): not `*`, nor `admin`, which
-/// Pingora takes for an authority with the path `/`.
+/// Whether the target is a path or an absolute URI (RFC 9112, section 3.2). It is neither for `*`, nor for
+/// `admin`, which Pingora reads as an authority with the path `/`.
 fn has_path(target: &[u8]) -> bool {
     let begins = |with: &[u8]| target.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with));
     begins(b"/") || begins(b"http://") || begins(b"https://")
 }
 
-/// Of the target in HTTP/2, else the `Host` header: Pingora has refused a request in which they differ.
+/// The authority of an HTTP/2 target, else the `Host` header: Pingora refuses a request in which they differ.
 fn sent_authority(header: &RequestHeader) -> Result<&str, RequestFailure> {
     match header.uri.authority() {
         Some(authority) => Ok(authority.as_str()),

@@ -1,11 +1,11 @@
-//! HTTP/2 may split `Cookie` into a field for each cookie, to compress it better.
+//! Joins `Cookie` fields: HTTP/2 may send a field for each cookie, to compress it better.
 
 use http::header::COOKIE;
 use http::{HeaderValue, Version};
 use pingora::http::RequestHeader;
 
-/// Makes one field of those that a client of HTTP/2 has split (RFC 9113, section 8.2.3), before they are counted,
-/// matched or sent on.
+/// Joins the fields that an HTTP/2 client has split (RFC 9113, section 8.2.3), before they are counted,
+/// matched or forwarded.
 pub fn join_cookies(header: &mut RequestHeader) {
     if header.version != Version::HTTP_2 {
         return;

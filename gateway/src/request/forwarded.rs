@@ -1,4 +1,4 @@
-//! The headers that tell the upstream who asked, and for what.
+//! The headers that describe the client and its request to the upstream.
 
 use std::net::IpAddr;
 
@@ -12,18 +12,18 @@ use pingora::proxy::Session;
 use super::{Canonical, names};
 use crate::context::{Context, Target};
 
-/// Peers whose own word on the client is taken: proxies of the operator's.
+/// Peers whose headers about the client are trusted: the operator's proxies.
 #[derive(Clone, Debug, Default)]
 pub struct Trusted(pub Vec<IpNet>);
 
 impl Trusted {
-    /// Whether the peer is one of them.
+    /// Whether the peer is trusted.
     pub fn contains(&self, peer: IpAddr) -> bool {
         self.0.iter().any(|net| net.contains(&peer))
     }
 }
 
-/// Whether the client speaks HTTPS: to us, or by the word of a trusted peer to that.
+/// Whether the client uses HTTPS: to the gateway, or to a trusted peer that says so.
 pub(crate) fn is_https(session: &Session, trusted: &Trusted) -> bool {
     let claimed = || session.req_header().headers.get(names::FORWARDED_PROTO.lower());
     is_tls(session)
@@ -31,7 +31,8 @@ pub(crate) fn is_https(session: &Session, trusted: &Trusted) -> bool {
             && claimed().is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"))
 }
 
-/// The host that the client has asked for, without a port: by the word of a trusted peer, else of the request.
+/// The host that the client asked for, without a port: from the header of a trusted peer, else from the
+/// request.
 pub(crate) fn client_host<'r>(session: &'r Session, canonical: &'r Canonical, trusted: &Trusted) -> &'r str {
     let is_trusted = peer(session).is_some_and(|peer| trusted.contains(peer));
     let claimed = session.req_header().headers.get(names::FORWARDED_HOST.lower()).filter(|_| is_trusted);
@@ -47,8 +48,8 @@ fn peer(session: &Session) -> Option<IpAddr> {
     session.client_addr().and_then(SocketAddr::as_inet).map(|peer| peer.ip().to_canonical())
 }
 
-/// Sets `X-Real-IP`, the `X-Forwarded-` headers and the request's id. Those that came from a peer who is not
-/// trusted are overwritten, but for `X-Forwarded-For`, which grows.
+/// Sets `X-Real-IP`, the `X-Forwarded-` headers and the request id. Fields from an untrusted peer are
+/// overwritten, except `X-Forwarded-For`, which is extended.
 pub(super) fn set(
     session: &Session,
     upstream: &mut RequestHeader,
@@ -79,12 +80,12 @@ pub(super) fn set(
     Ok(())
 }
 
-/// The fields of a request that may have come with some of ours.
+/// The fields of a request, which may include some that the gateway sets.
 struct Fields<'r> {
     upstream: &'r mut RequestHeader,
     is_trusted: bool,
-    /// Whether any of them can be there: all begin so, and few clients send one, so that one look at each
-    /// name that came is less than a search for each of ours.
+    /// Whether any of them can be present. All begin alike, and few clients send one. One pass over the
+    /// received names costs less than a search for each of ours.
     any: bool,
 }
 
@@ -98,7 +99,7 @@ impl<'r> Fields<'r> {
         if self.any { self.upstream.headers.get(name.lower()) } else { None }
     }
 
-    /// Unless it came from a peer that is trusted.
+    /// Sets a field, unless it came from a trusted peer.
     fn set(&mut self, name: &'static KnownName, value: impl FnOnce() -> HeaderValue) {
         if !self.keeps(name) {
             self.overwrite(name, value());
@@ -109,7 +110,7 @@ impl<'r> Fields<'r> {
         if self.any { self.upstream.set_known(name, value) } else { self.upstream.append_known(name, value) }
     }
 
-    /// Unless it came from a peer that is trusted.
+    /// Removes a field, unless it came from a trusted peer.
     fn remove(&mut self, name: &'static KnownName) {
         if self.any && !self.keeps(name) {
             self.upstream.remove_header(name.lower());
@@ -121,7 +122,7 @@ impl<'r> Fields<'r> {
     }
 }
 
-/// `text` came out of a header or of a target, and so can stand in a header.
+/// Converts `text` from a header or a target, which is always a valid field value.
 fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or(EMPTY)
 }
@@ -142,7 +143,7 @@ fn set_client(fields: &mut Fields<'_>, peer: IpAddr) {
     }
 }
 
-/// Without the machinery of formatting, which costs more than the look-up of a route.
+/// Writes an address without the formatting machinery, which costs more than the lookup of the route.
 fn address(address: IpAddr) -> HeaderValue {
     let IpAddr::V4(address) = address else { return value(&address.to_string()) };
     let mut text = String::with_capacity("255.255.255.255".len());
@@ -159,7 +160,7 @@ fn address(address: IpAddr) -> HeaderValue {
     value(&text)
 }
 
-/// What came, and the peer; `None` when nothing came.
+/// The received chain and the peer; `None` when no chain was received.
 fn chain(fields: &Fields<'_>, own: &HeaderValue) -> Option<Vec<u8>> {
     fields.get(&names::FORWARDED_FOR)?;
     let before = fields.upstream.headers.get_all(names::FORWARDED_FOR.lower()).iter();
@@ -167,7 +168,7 @@ fn chain(fields: &Fields<'_>, own: &HeaderValue) -> Option<Vec<u8>> {
     Some(all.join(&b", "[..]))
 }
 
-/// What is taken off the path, when it is more than a slash.
+/// The part that is stripped from the path, when it is more than a slash.
 fn prefix<'p>(target: &Target, path: &'p str) -> Option<&'p str> {
     path.get(..target.matched).filter(|prefix| target.route.strip_path && !matches!(*prefix, "" | "/"))
 }

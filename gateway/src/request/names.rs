@@ -1,17 +1,17 @@
-//! The names of the fields that are set on every request and response.
+//! Names of the fields that are set on every request and response.
 
 use pingora::http::KnownName;
 
-/// What the request and its answer came through (RFC 9110, section 7.6.3).
+/// The proxies that the message passed (RFC 9110, section 7.6.3).
 pub static VIA: KnownName = KnownName::new("Via", "via");
-/// The id that the log has.
+/// The request id, as in the log.
 pub static REQUEST_ID: KnownName = KnownName::new("X-Kong-Request-Id", "x-kong-request-id");
-/// What the gateway took, in milliseconds.
+/// The time of the gateway, in milliseconds.
 pub static PROXY_LATENCY: KnownName = KnownName::new("X-Kong-Proxy-Latency", "x-kong-proxy-latency");
-/// What the upstream took, in milliseconds.
+/// The time of the upstream, in milliseconds.
 pub static UPSTREAM_LATENCY: KnownName = KnownName::new("X-Kong-Upstream-Latency", "x-kong-upstream-latency");
 
-/// What concerns one connection only.
+/// Options of one connection only.
 pub static CONNECTION: KnownName = KnownName::new("Connection", "connection");
 
 pub(super) static FORWARDED_FOR: KnownName = KnownName::new("X-Forwarded-For", "x-forwarded-for");

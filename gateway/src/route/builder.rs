@@ -10,28 +10,28 @@ use super::entry::Entry;
 use super::{Certificates, Service, Table, certificates};
 use crate::upstream::{Unusable, UpstreamTls};
 
-/// Makes tables. It holds the newest one, and what lookups have no use for.
+/// Builds tables. It holds the newest one, and the data that lookups do not need.
 #[derive(Debug, Default)]
 pub struct Builder {
     table: Table,
     routes: HashMap<Uuid, Arc<Entry>>,
     services: HashMap<Uuid, ServiceEntry>,
-    /// Slots that removed services left behind.
+    /// Slots of removed services.
     free: Vec<u32>,
 }
 
 /// One change of the configuration.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// Put this service in place of what is under its id.
+    /// Put this service in place of the one with its id.
     PutService(wire::Service),
-    /// Put this route in place of what is under its id.
+    /// Put this route in place of the one with its id.
     PutRoute(wire::Route),
-    /// Put this certificate in place of what is under its id.
+    /// Put this certificate in place of the one with its id.
     PutCertificate(wire::Certificate),
-    /// Put this server name in place of what is under its id.
+    /// Put this server name in place of the one with its id.
     PutSni(wire::Sni),
-    /// Put this CA certificate in place of what is under its id.
+    /// Put this CA certificate in place of the one with its id.
     PutCaCertificate(wire::CaCertificate),
     /// Remove this service, if it is there.
     RemoveService(Uuid),
@@ -45,15 +45,15 @@ pub enum Change {
     RemoveCaCertificate(Uuid),
 }
 
-/// Why changes were refused.
+/// Why changes were rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {message}")]
 pub struct Refusal {
-    /// The entity that it is about.
+    /// The entity with the problem.
     pub key: Key,
-    /// The field that it is about, if it is about one.
+    /// The field with the problem, if it is in one field.
     pub field: Option<String>,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
 }
 
@@ -61,16 +61,16 @@ pub struct Refusal {
 #[derive(Clone, Copy, Debug)]
 struct ServiceEntry {
     slot: u32,
-    /// How many routes name it.
+    /// How many routes name the service.
     routes: usize,
 }
 
-/// Changes, each found good for itself, by what they are about: `None` is removed. The last of several on
-/// one entity is the one that is here.
+/// Changes by entity, each valid by itself; `None` is removed. Of several changes to one entity, this has the
+/// last.
 #[derive(Default)]
 struct BuildPlan {
     services: HashMap<Uuid, Option<Service>>,
-    /// Nobody else has them yet.
+    /// Not shared yet.
     routes: HashMap<Uuid, Option<Arc<Entry>>>,
     certificates: certificates::Changes,
 }
@@ -81,20 +81,20 @@ impl Builder {
         Self::default()
     }
 
-    /// Applies `changes` and returns the table that they lead to. They count as one: only what they come
-    /// to in the end matters, not their order, except that the last of several on one entity wins.
+    /// Applies `changes` and returns the resulting table. The changes count as one: only their result
+    /// matters, not their order, except that the last of several on one entity wins.
     ///
     /// # Errors
-    /// The first thing that is wrong; nothing has changed then.
+    /// The first problem; nothing has changed then.
     pub fn apply(&mut self, changes: Vec<Change>) -> Result<Table, Refusal> {
         self.apply_each(changes.into_iter().map(Ok))
     }
 
-    /// [`Builder::apply`] of changes that are made one by one, and may fail to be: what a change is made
-    /// from takes several times the memory of what is made of it.
+    /// Does the same as [`Builder::apply`] for changes that are made one by one, and may fail to be made. The
+    /// input of a change takes several times the memory of its result.
     ///
     /// # Errors
-    /// The first thing that is wrong; nothing has changed then.
+    /// The first problem; nothing has changed then.
     pub fn apply_each<E: From<Refusal>>(
         &mut self,
         changes: impl Iterator<Item = Result<Change, E>>,
@@ -112,7 +112,7 @@ impl Builder {
         Ok(self.table.clone())
     }
 
-    /// Every route names a service that will be there, and no removed service is named any longer.
+    /// Checks that every route names a service that will exist, and that no removed service is still named.
     fn check_references(&self, plan: &BuildPlan) -> Result<(), Refusal> {
         for (route, id) in
             plan.routes.values().flatten().filter_map(|route| Some((route, route.service_id()?)))
@@ -137,8 +137,8 @@ impl Builder {
         Ok(())
     }
 
-    /// The certificates that services name will be there. Those that do not change are looked at only when
-    /// something is removed that they could name.
+    /// Checks that the certificates that services name will exist. Unchanged services are checked only when a
+    /// certificate is removed that they could name.
     fn check_certificates(&self, plan: &BuildPlan, next: &Certificates) -> Result<(), Refusal> {
         for service in plan.services.values().flatten() {
             if let Some((field, missing)) = missing(service, next) {
@@ -159,8 +159,8 @@ impl Builder {
         Ok(())
     }
 
-    /// What services go by in TLS is made of the certificates that they name; also for services that do not
-    /// change themselves, where one of theirs does. Services that name the same ones share it.
+    /// Sets the TLS terms of services from the certificates that they name. Includes unchanged services when
+    /// a certificate of theirs changes. Services that name the same certificates share the terms.
     fn set_trust(&self, plan: &mut BuildPlan, next: &Certificates) -> Result<(), Refusal> {
         if plan.certificates.puts() {
             let others = self.services.iter().filter(|(id, _)| !plan.services.contains_key(id));
@@ -204,7 +204,7 @@ impl Builder {
     fn put_service(&mut self, service: Service) {
         let next = self.services.len() as u32;
         let held = self.services.entry(service.id).or_insert_with(|| {
-            // With no slot free, the slots taken are 0 to the number of services.
+            // With no free slot, the used slots are 0 to the number of services.
             ServiceEntry { slot: self.free.pop().unwrap_or(next), routes: 0 }
         });
         self.table.services.set(held.slot, Some(Arc::new(service)));
@@ -286,7 +286,7 @@ impl Refusal {
         Self { key, field: field.map(str::to_owned), message: message.to_string() }
     }
 
-    /// The first rule that is broken names the field; the message has them all.
+    /// The field is that of the first violated rule; the message has all violations.
     pub(super) fn invalid(key: Key, violations: &Violations) -> Self {
         Self::new(key, violations.fields.keys().next().map(String::as_str), violations)
     }
@@ -304,7 +304,7 @@ fn check_service(service: &wire::Service) -> Result<Service, Refusal> {
     Service::new(service).ok_or_else(|| Refusal::new(key, Some("host"), "cannot stand in a Host header"))
 }
 
-/// A certificate that `service` names and that is not there, and the field that names it.
+/// A missing certificate that `service` names, and the field that names it.
 fn missing(service: &Service, there: &Certificates) -> Option<(&'static str, Key)> {
     let client = service.client_certificate.filter(|id| there.certificate(*id).is_none());
     let authority = || service.ca_certificates.iter().find(|id| there.authority(**id).is_none());
@@ -314,7 +314,7 @@ fn missing(service: &Service, there: &Certificates) -> Option<(&'static str, Key
     }
 }
 
-/// What `service` goes by in TLS, where it names what that takes.
+/// The TLS terms of `service`, if it names certificates.
 fn trust(service: &Service, there: &Certificates) -> Result<Option<Arc<UpstreamTls>>, Unusable> {
     let shown = service.client_certificate.and_then(|id| there.certificate(id));
     let believed: Vec<_> =

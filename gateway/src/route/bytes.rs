@@ -1,7 +1,7 @@
-//! Comparison of short byte strings. A call of the C library's `memcmp` costs more than what it compares
-//! here: a few bytes of a host or a path, a few times for each request.
+//! Compares short byte strings. A call of the C library's `memcmp` costs more than the comparison itself.
+//! Each request compares a few bytes of a host or a path, a few times.
 
-/// What follows `prefix` in `text`, if it begins with it.
+/// The rest of `text` after `prefix`, if it begins with it.
 pub(super) fn strip_prefix<'t>(text: &'t [u8], prefix: &[u8]) -> Option<&'t [u8]> {
     let (head, rest) = text.split_at_checked(prefix.len())?;
     same(head, prefix).then_some(rest)

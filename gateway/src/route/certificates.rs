@@ -1,4 +1,4 @@
-//! Certificates, by the server names that ask for them, and the authorities that peers are verified with.
+//! Certificates by server name, and the authorities that verify peers.
 //!
 //! They change seldom and are few beside routes: a change of one copies the maps of all.
 
@@ -28,7 +28,7 @@ struct CertificateMaps {
     names: HashMap<Box<str>, Arc<CertifiedKeys>>,
 }
 
-/// Changes, by what they are about: `None` is removed.
+/// Changes by entity; `None` is removed.
 #[derive(Default)]
 pub(super) struct Changes {
     certificates: HashMap<Uuid, Option<Arc<CertifiedKeys>>>,
@@ -37,14 +37,14 @@ pub(super) struct Changes {
 }
 
 impl Certificates {
-    /// The certificate for a server name in lower case: that of the name itself, else of `*.` in place of its
-    /// first label, else of `.*` in place of its last one, else that of any name. A wildcard stands for one
-    /// label, as in certificates (RFC 9525, section 6.3).
+    /// The certificate for a server name in lower case. The name itself comes first, then `*.` in place of
+    /// its first label, then `.*` in place of its last one, then any name. A wildcard stands for one label,
+    /// as in certificates (RFC 9525, section 6.3).
     pub fn by_name(&self, server_name: &str) -> Option<&Arc<CertifiedKeys>> {
         let name = server_name.strip_suffix('.').unwrap_or(server_name);
         let suffix = || self.shared.names.get(&name[name.find('.')?..]);
         let prefix = || self.shared.names.get(&name[..=name.rfind('.')?]);
-        // Without its star nothing is left of the pattern for any name.
+        // The pattern for any name is empty without its star.
         self.shared.names.get(name).or_else(suffix).or_else(prefix).or_else(|| self.shared.names.get(""))
     }
 
@@ -58,10 +58,10 @@ impl Certificates {
         self.shared.authorities.get(&id)
     }
 
-    /// What `changes` lead to.
+    /// The certificates after `changes`.
     ///
     /// # Errors
-    /// When a server name would be there twice, or without its certificate.
+    /// When a server name would exist twice, or without its certificate.
     pub(super) fn with(&self, changes: &Changes) -> Result<Self, Refusal> {
         if changes.is_empty() {
             return Ok(self.clone());
@@ -114,7 +114,7 @@ impl Changes {
         self.certificates.values().any(Option::is_some) || self.authorities.values().any(Option::is_some)
     }
 
-    /// Whether one that `service` names changes.
+    /// Whether a certificate that `service` names changes.
     pub(super) fn touches(&self, service: &Service) -> bool {
         let named = |id| self.authorities.contains_key(id);
         service.client_certificate.is_some_and(|id| self.certificates.contains_key(&id))
@@ -126,7 +126,7 @@ impl Changes {
     }
 }
 
-/// Whose fault it is: the certificate's, when it goes while an older name stays; else the name's.
+/// Blames the certificate when it is removed while an older name stays; else the name.
 fn missing(sni: &Sni, changes: &Changes) -> Refusal {
     let id = sni.certificate;
     if changes.certificates.contains_key(&id) && !changes.snis.contains_key(&sni.id) {

@@ -1,4 +1,4 @@
-//! A route as the table holds it: patterns compiled, flags parsed, little memory.
+//! A route as the table holds it: compiled patterns, parsed flags, little memory.
 
 use http::{HeaderName, HeaderValue, Method};
 use regex::Regex;
@@ -15,30 +15,30 @@ pub struct Entry {
     pub id: Uuid,
     /// Unique name.
     pub name: Option<Box<str>>,
-    /// When it was made, in seconds since 1970.
+    /// Creation time, in seconds since 1970.
     pub created_at: i64,
-    /// Whether what was matched of the path is taken off.
+    /// Whether the matched part of the path is stripped.
     pub strip_path: bool,
     /// Whether the client's `Host` goes upstream.
     pub preserve_host: bool,
-    /// How the upstream path is put together.
+    /// How the upstream path is composed.
     pub path_handling: PathHandling,
     /// Whether plaintext requests are answered instead of being proxied.
     pub tls_only: bool,
-    /// Status for plaintext requests where `tls_only`, but for gRPC.
+    /// Status for plaintext requests if `tls_only`, except for gRPC.
     pub redirect_status: u16,
-    /// Whether it is for gRPC; if so, for nothing else.
+    /// Whether the route is for gRPC, and for nothing else.
     pub grpc: bool,
     /// The service: its id, and its slot in the table.
     pub(super) service: Option<(Uuid, u32)>,
-    /// Whether it is for HTTP at all; if not, it never matches.
+    /// Whether the route is for HTTP at all; if not, it never matches.
     for_http: bool,
     pub(super) methods: u16,
     pub(super) hosts: Box<[HostPattern]>,
     paths: Box<[Path]>,
     base: Priority,
     regex_priority: i32,
-    /// What few routes have; boxed, so that the others do not pay for it.
+    /// Fields that few routes have; boxed, so that the others do not pay for them.
     extras: Option<Box<Extras>>,
 }
 
@@ -48,7 +48,7 @@ enum Path {
     Regex { regex: Regex, literal: Box<str> },
 }
 
-/// A header that is asked for, and the values of which it must have one.
+/// A required header, and the values of which it must have one.
 type HeaderRule = (HeaderName, Box<[HeaderPattern]>);
 
 #[derive(Debug, Default)]
@@ -59,7 +59,7 @@ struct Extras {
     snis: Box<[HostPattern]>,
 }
 
-/// Where a route stands in the trie of a host.
+/// The position of a route in the trie of a host.
 pub(super) struct TrieKey<'e> {
     pub(super) prefix: &'e [u8],
     pub(super) priority: u64,
@@ -68,7 +68,7 @@ pub(super) struct TrieKey<'e> {
 }
 
 impl Entry {
-    /// Compiles `route`. The slot of its service is filled in when it is put into the table.
+    /// Compiles `route`. The slot of its service is set when it is put into the table.
     pub(super) fn compile(route: &wire::Route) -> Result<Self, Refusal> {
         let methods = some(route.methods.as_ref());
         let hosts = some(route.hosts.as_ref()).map(host_patterns);
@@ -101,12 +101,12 @@ impl Entry {
         })
     }
 
-    /// The id of its service.
+    /// The id of the route's service.
     pub fn service_id(&self) -> Option<Uuid> {
         self.service.map(|(id, _)| id)
     }
 
-    /// Where it stands in the trie of each of its hosts.
+    /// The positions of the route in the tries of its hosts.
     pub(super) fn places(&self) -> impl Iterator<Item = TrieKey<'_>> {
         let everywhere = self.paths.is_empty().then(|| TrieKey {
             prefix: b"",
@@ -126,17 +126,17 @@ impl Entry {
         everywhere.into_iter().chain(paths).filter(|_| self.for_http)
     }
 
-    /// What is left to be checked of a request whose host, port, method bit and path match.
+    /// Checks the remaining conditions of a request whose host, port, method bit and path match.
     pub(super) fn accepts(&self, request: &Request<'_>) -> bool {
         self.extras.as_ref().is_none_or(|extras| extras.accept(self.methods, request))
     }
 
-    /// Whether `path` is matched by the regular expression that is path number `index`.
+    /// Whether the regular expression at path number `index` matches `path`.
     pub(super) fn regex_matches(&self, index: u32, path: &str) -> bool {
         self.regex(index).is_some_and(|regex| regex.is_match(path))
     }
 
-    /// How many bytes of `path` the regular expression that is path number `index` matches.
+    /// How many bytes of `path` the regular expression at path number `index` matches.
     pub(super) fn matched_by_regex(&self, index: u32, path: &str) -> usize {
         self.regex(index).and_then(|regex| regex.find(path)).map_or(0, |found| found.end())
     }
@@ -150,7 +150,7 @@ impl Entry {
 }
 
 impl Path {
-    /// What every path that it matches begins with.
+    /// The literal prefix of every path that matches.
     fn literal(&self) -> &str {
         match self {
             Self::Prefix(prefix) => prefix,
@@ -178,7 +178,7 @@ impl Extras {
             || self.methods.iter().any(|name| **name == *method.as_str())
     }
 
-    /// Server names count for requests over TLS alone.
+    /// Server names count for requests over TLS only.
     fn accept_sni(&self, sni: Option<&str>) -> bool {
         let Some(sni) = sni else { return true };
         self.snis.is_empty()
@@ -199,7 +199,7 @@ fn matches_any(value: &HeaderValue, patterns: &[HeaderPattern]) -> bool {
     })
 }
 
-/// An empty list says no more than none.
+/// Treats an empty list like a missing one.
 fn some<T>(list: Option<&Vec<T>>) -> Option<&[T]> {
     list.map(Vec::as_slice).filter(|list| !list.is_empty())
 }

@@ -1,4 +1,4 @@
-//! The hosts of routes, and under which key of the table each is found.
+//! The hosts of routes, and the table key of each.
 
 /// One host of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -6,12 +6,12 @@ pub(super) struct HostPattern {
     /// The key in the table: `a.b` for an exact host, `.a.b` for `*.a.b`, `a.b.` for `a.b.*`. A
     /// canonical host neither begins nor ends with a dot, so the three cannot meet.
     pub(super) key: Box<str>,
-    /// Port that is asked for; 0: any.
+    /// The requested port; 0: any.
     pub(super) port: u16,
 }
 
 impl HostPattern {
-    /// Parses an entry of a route's `hosts`, which has been validated.
+    /// Parses a validated entry of a route's `hosts`.
     pub(super) fn new(pattern: &str) -> Self {
         let (host, port) = split_port(pattern);
         let key = wire::normalize_pattern(host);
@@ -24,7 +24,7 @@ impl HostPattern {
     }
 }
 
-/// `host:port` apart; a colon inside the brackets of an IPv6 address is none that splits.
+/// Splits `host:port`; a colon inside the brackets of an IPv6 address does not split.
 pub(super) fn split_port(authority: &str) -> (&str, Option<u16>) {
     match authority.rsplit_once(':') {
         Some((host, port)) if !host.contains(':') || host.ends_with(']') => match port.parse() {

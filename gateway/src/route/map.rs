@@ -1,5 +1,5 @@
-//! A persistent hash map from host patterns to what is under them: a hash trie with 32 slots a branch.
-//! An edit copies the branches on one path when somebody else holds them and is in place otherwise.
+//! A persistent hash map from host patterns to values: a hash trie with 32 slots a branch. An edit copies the
+//! shared branches on one path and changes the others in place.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::bytes;
 
 /// Bits of the hash that choose a slot of one branch.
 const BITS: u32 = 5;
-/// Branches that one hash can choose slots for.
+/// Levels of branches that one hash can address.
 const LEVELS: u32 = u64::BITS / BITS;
 
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ pub(super) struct Map<V> {
 
 #[derive(Debug)]
 struct Branch<V> {
-    /// Which of the 32 slots are taken; `slots` holds these, in order.
+    /// Bitmap of the used slots; `slots` holds their contents, in order.
     taken: u32,
     slots: Vec<Slot<V>>,
 }
@@ -32,7 +32,7 @@ enum Slot<V> {
     Leaf(Arc<Leaf<V>>),
 }
 
-/// With its counts and a host of 24 bytes it takes 64: one line of the cache.
+/// With its counts and a host of 24 bytes it takes 64: one cache line.
 #[derive(Clone, Debug)]
 struct Leaf<V> {
     hash: u64,
@@ -58,7 +58,7 @@ impl<V: Clone + Default> Map<V> {
         }
     }
 
-    /// The value under `key`, made when there is none, to be edited in place.
+    /// The value of `key`, to be edited in place; created when there is none.
     pub(super) fn entry(&mut self, key: &str) -> &mut V {
         let key = key.as_bytes();
         Arc::make_mut(&mut self.root).entry(key, hash(key, 0), 0)
@@ -79,7 +79,7 @@ impl<V> Default for Map<V> {
 }
 
 impl<V> Branch<V> {
-    /// Where the slot of `digit` is, or would be.
+    /// The index of the slot of `digit`, or where it would be inserted.
     fn position(&self, digit: u32) -> Result<usize, usize> {
         let bit = 1 << digit;
         let at = (self.taken & (bit - 1)).count_ones() as usize;
@@ -112,8 +112,8 @@ impl<V: Clone + Default> Branch<V> {
         }
     }
 
-    /// Removes `key`, which is there; a branch left with one leaf becomes that leaf, so that a map's
-    /// shape depends on its keys alone.
+    /// Removes `key`, which exists. A branch left with one leaf becomes that leaf, so that a map's shape
+    /// depends on its keys alone.
     fn remove(&mut self, key: &[u8], hash: u64, level: u32) {
         let digit = digit(key, hash, level);
         let Ok(at) = self.position(digit) else { return };
@@ -131,7 +131,7 @@ impl<V: Clone + Default> Branch<V> {
 }
 
 impl<V> Slot<V> {
-    /// Puts a leaf of another key one level down, to make room for `key` beside it.
+    /// Moves a leaf of another key one level down, to make room for `key` beside it.
     fn push_down_unless(&mut self, key: &[u8], level: u32) {
         if let Self::Leaf(leaf) = self
             && *leaf.key != *key
@@ -143,7 +143,7 @@ impl<V> Slot<V> {
     }
 }
 
-// Derived, these would ask for `V: Default` and `V: Clone`, which sharing does not need.
+// Derived implementations would require `V: Default` and `V: Clone`, which sharing does not need.
 impl<V> Default for Branch<V> {
     fn default() -> Self {
         Self { taken: 0, slots: Vec::new() }
@@ -165,14 +165,15 @@ impl<V> Clone for Slot<V> {
     }
 }
 
-/// The slot that `key` has in a branch of `level`. Keys of equal hash part at a level that is chosen by
-/// another hash.
+/// The slot of `key` in a branch of `level`. Keys with equal hashes separate at a level that uses another
+/// hash.
 fn digit(key: &[u8], first: u64, level: u32) -> u32 {
     let hash = if level < LEVELS { first } else { hash(key, level / LEVELS) };
     (hash >> (BITS * (level % LEVELS))) as u32 & ((1 << BITS) - 1)
 }
 
-/// A fixed seed is safe: the shape depends on the keys put in, which are the operator's; clients only look up.
+/// A fixed seed is safe: the shape depends on the inserted keys, which are the operator's; clients only look
+/// up.
 fn hash(key: &[u8], seed: u32) -> u64 {
     FixedState::with_seed(seed.into()).hash_one(key)
 }

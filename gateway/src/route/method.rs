@@ -2,8 +2,8 @@
 
 use http::Method;
 
-/// The bit of every method that has none of its own; a route that lists such methods has this bit, and
-/// their names beside it.
+/// The bit of all methods without one of their own. A route that lists such methods has this bit, and their
+/// names beside it.
 pub(super) const OTHER: u16 = 1 << 15;
 /// Any method.
 pub(super) const ANY: u16 = u16::MAX;

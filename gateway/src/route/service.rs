@@ -1,4 +1,4 @@
-//! A service as the data plane uses it: what a request would otherwise parse each time is parsed once.
+//! A service as the data plane uses it: parsed once, not by each request.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::upstream::UpstreamTls;
 
-/// Where the requests of a route go.
+/// The destination of a route's requests.
 #[derive(Clone, Debug)]
 pub struct Service {
     /// Identity.
@@ -18,11 +18,11 @@ pub struct Service {
     pub name: Option<Box<str>>,
     /// Whether its routes match.
     pub enabled: bool,
-    /// Whether TLS is spoken to the upstream.
+    /// Whether the upstream uses TLS.
     pub tls: bool,
-    /// Whether HTTP/2 is spoken to the upstream, and not HTTP/1.1.
+    /// Whether the upstream uses HTTP/2, and not HTTP/1.1.
     pub http2: bool,
-    /// Where the upstream is.
+    /// Host of the upstream.
     pub host: Host,
     /// Port of the upstream.
     pub port: u16,
@@ -42,11 +42,11 @@ pub struct Service {
     pub tls_verify: bool,
     /// Certificate shown to the upstream; it is in the table.
     pub client_certificate: Option<Uuid>,
-    /// CA certificates that the upstream's is verified against; they are in the table.
+    /// CA certificates that verify the upstream's; they are in the table.
     pub ca_certificates: Box<[Uuid]>,
     /// The most certificates between an authority's and the upstream's.
     pub tls_verify_depth: Option<u8>,
-    /// What is made of all three; `None` when it names none of them, or speaks no TLS.
+    /// The TLS terms made from all three; `None` when the service names none of them, or uses no TLS.
     pub trust: Option<Arc<UpstreamTls>>,
 }
 
@@ -60,8 +60,8 @@ pub enum Host {
 }
 
 impl Service {
-    /// The form in which requests use `service`; `None` when its host cannot stand in a `Host` header. A
-    /// service of another protocol than HTTP is held as if it were disabled.
+    /// Converts `service`; `None` when its host cannot stand in a `Host` header. A service with a protocol
+    /// other than HTTP is treated as disabled.
     pub(super) fn new(service: &wire::Service) -> Option<Self> {
         let tls = service.protocol.is_tls();
         Some(Self {

@@ -1,11 +1,11 @@
-//! A persistent vector of services. A route holds the number of its service's slot, so that a change of
-//! the service touches one slot and none of its routes.
+//! A persistent vector of services. A route holds the slot number of its service, so that a change of the
+//! service edits one slot and none of its routes.
 
 use std::sync::Arc;
 
 use super::Service;
 
-/// Slots of one chunk: what an edit copies, besides the list of chunks.
+/// Slots of one chunk: an edit copies one chunk, and the list of chunks.
 const CHUNK: usize = 256;
 
 #[derive(Clone, Debug, Default)]

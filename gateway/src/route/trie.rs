@@ -1,6 +1,6 @@
-//! The routes of one host: a radix trie over the bytes of path prefixes. Nodes are shared between
-//! versions of a table; an edit copies those on one path when somebody else holds them. The shape depends
-//! on the routes in it alone, not on how they came there.
+//! The routes of one host: a radix trie over the bytes of path prefixes. Versions of a table share nodes; an
+//! edit copies the shared nodes on one path. The shape depends on the present routes alone, not on the
+//! history of edits.
 
 use std::sync::Arc;
 
@@ -10,22 +10,23 @@ use uuid::Uuid;
 use super::bytes;
 use super::entry::Entry;
 
-/// Bytes that lie within a node, as those of most labels and the first ones of most children do.
+/// Bytes stored within a node, which suffices for most labels and the first bytes of most children.
 type Bytes = SmallVec<[u8; 16]>;
 
-/// The routes under one prefix, and the longer prefixes below it. With its counts it takes 128 bytes, and most
-/// nodes no more: in a large table hardly a node is in a cache, and each further line is a wait for memory.
+/// The routes under one prefix, and the longer prefixes below it. With its counts it takes 128 bytes, and
+/// most nodes take no more. In a large table hardly a node is in a cache, and each further cache line is a
+/// wait for memory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Node {
-    /// What this node adds to its parent's prefix; empty at the root alone.
+    /// The bytes that this node adds to its parent's prefix; empty at the root alone.
     label: Bytes,
-    /// The highest priority here and below: a search that has found better does not go on.
+    /// The highest priority here and below: a search with a better match stops.
     pub(super) best: u64,
     /// Sorted, the best first.
     pub(super) candidates: SmallVec<[Candidate; 1]>,
     /// The first bytes of the children's labels, sorted.
     firsts: Bytes,
-    /// In the order of `firsts`.
+    /// The children, in the order of `firsts`.
     children: Vec<Arc<Self>>,
 }
 
@@ -34,16 +35,16 @@ pub(super) struct Node {
 pub(super) struct Candidate {
     pub(super) priority: u64,
     pub(super) entry: Arc<Entry>,
-    /// Port that this host of the route asks for; 0: any.
+    /// The port that this host of the route requires; 0: any.
     pub(super) port: u16,
-    /// Which of the entry's paths; past their end when the route has none.
+    /// Index of the path in the entry; past the end when the route has no paths.
     pub(super) path: u32,
-    /// Whether that path is a regular expression. Here too, since the entry's paths are further away.
+    /// Whether that path is a regular expression. Stored here too, since the entry's paths are further away.
     pub(super) is_regex: bool,
 }
 
 impl Candidate {
-    /// Whether a request that both match goes to this one: by priority, then the older route, then the
+    /// Whether this candidate wins a request that both match: by priority, then the older route, then the
     /// smaller id, then the path that is listed first.
     pub(super) fn outranks(&self, other: &Self) -> bool {
         self.rank() > other.rank()
@@ -59,12 +60,12 @@ impl Node {
         self.candidates.is_empty() && self.children.is_empty()
     }
 
-    /// What is left of `path` behind this node's label.
+    /// The rest of `path` after this node's label.
     pub(super) fn strip<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
         bytes::strip_prefix(path, &self.label)
     }
 
-    /// The node that goes on with `rest`, if any does.
+    /// The child that continues with `rest`, if there is one.
     pub(super) fn child(&self, rest: &[u8]) -> Option<&Self> {
         let at = self.position(*rest.first()?).ok()?;
         Some(&self.children[at])
@@ -120,7 +121,7 @@ impl Node {
         self.candidates.insert(at, candidate);
     }
 
-    /// Cuts the label after `len` bytes; what was here goes one node down.
+    /// Splits the label after `len` bytes; the contents move one node down.
     fn split(&mut self, len: usize) {
         let first = self.label[len];
         let mut below = std::mem::take(self);
@@ -144,7 +145,7 @@ impl Node {
         }
     }
 
-    /// Takes the place of the only child.
+    /// Replaces this node by its only child.
     fn join(&mut self) {
         if let Some(only) = self.children.pop() {
             let below = Arc::unwrap_or_clone(only);

@@ -1,4 +1,4 @@
-//! The thread of the status listener: it answers while all workers of the proxy are busy.
+//! The thread of the status listener: it answers even while all workers of the proxy are busy.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tracing::error;
 use super::{Front, Status};
 use crate::drain::Draining;
 
-/// A running status listener. It lives until the process ends, or another process has its address.
+/// A running status listener. It lives until the process ends, or until another process has its address.
 #[derive(Debug)]
 pub struct StatusThread {
     _thread: JoinHandle<()>,
@@ -26,15 +26,15 @@ impl StatusThread {
     /// Reads the file of tokens, if one is configured.
     ///
     /// # Errors
-    /// It cannot be used.
+    /// When the file cannot be used.
     pub fn open_tokens(settings: &Settings) -> Result<Option<TokenFile>, ExitError> {
         settings.tokens.as_deref().map(TokenFile::open).transpose().map_err(ExitError::unavailable)
     }
 
-    /// Serves `status` on these listeners, which do not block, until `draining` begins.
+    /// Serves `status` on these non-blocking listeners, until `draining` begins.
     ///
     /// # Errors
-    /// The system gives no thread, or none of what a runtime needs.
+    /// When the system provides no thread, or not the resources of a runtime.
     pub fn start(
         listeners: Vec<TcpListener>,
         status: Status,
@@ -80,7 +80,7 @@ fn run(
             let count = move |good| reloads.with_label_values(&[result(good)]).inc();
             tasks.spawn(tokens.follow(stop.clone(), count));
         }
-        // It turns once, to true.
+        // The value changes once, to true.
         draining.watch().wait_for(|begun| *begun).await.ok();
         stop.cancel();
         while tasks.join_next().await.is_some() {}

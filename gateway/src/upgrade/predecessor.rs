@@ -1,4 +1,4 @@
-//! The process that hands over, seen by the one that takes over. One that is gone has left everything.
+//! The successor's view of the process that hands over. If that process is gone, everything is free.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -8,20 +8,20 @@ use tracing::{info, warn};
 
 use super::{FREE_AND_EMPTY, PREPARED, READY, YOURS};
 
-/// The process that this one follows.
+/// The process that this one replaces.
 #[derive(Debug)]
 pub struct Predecessor {
     socket: UnixStream,
 }
 
 impl Predecessor {
-    /// At the other end of this socket.
+    /// Creates the predecessor at the other end of this socket.
     pub const fn new(socket: UnixStream) -> Self {
         Self { socket }
     }
 
-    /// Waits until the state folder is free; whether the predecessor serves by a table, so that this process
-    /// is not ready without one.
+    /// Waits until the state folder is free. Returns whether the predecessor serves with a table: then this
+    /// process is not ready without one.
     pub fn wait_for_folder(&self) -> bool {
         match ask(&self.socket, PREPARED) {
             Ok(answer) => answer != FREE_AND_EMPTY,
@@ -29,7 +29,7 @@ impl Predecessor {
         }
     }
 
-    /// Tells it that this process is ready, and waits until it accepts nothing more.
+    /// Reports that this process is ready, and waits until the predecessor has stopped accepting.
     pub async fn relieve(&self) {
         let asked = self.socket.try_clone().map(|socket| spawn_blocking(move || ask(&socket, READY)));
         let answer = match asked {

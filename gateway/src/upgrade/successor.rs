@@ -1,4 +1,4 @@
-//! The process that takes over, seen by the one that hands over.
+//! The predecessor's view of the process that takes over.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -23,8 +23,8 @@ pub(super) struct Successor {
 }
 
 impl Successor {
-    /// Starts the program that now lies where this one was started from, with the same arguments. By that
-    /// name and not by `/proc/self/exe`, which goes on naming the file that was replaced.
+    /// Starts the program at this one's path, with the same arguments. Uses the path and not
+    /// `/proc/self/exe`, which still names the replaced file.
     pub(super) fn start(listeners: &[TcpListener], tickets: &[u8]) -> Result<Self, UpgradeError> {
         let mut arguments = std::env::args_os();
         let program = arguments.next().unwrap_or_default();
@@ -56,7 +56,7 @@ impl Successor {
         match self.socket.read_u8().await {
             Ok(read) if read == byte => Ok(()),
             Ok(_) => Err(UpgradeError::Foreign),
-            // It has closed its end, and so has ended, or is a program that knows nothing of this.
+            // Its end is closed: it has ended, or is a program that does not know this protocol.
             Err(_) => Err(UpgradeError::Ended(self.child.wait().await?)),
         }
     }
@@ -65,7 +65,7 @@ impl Successor {
         Ok(self.socket.write_u8(byte).await?)
     }
 
-    /// Kills it, if it is still there, and waits until it is gone.
+    /// Kills the successor, if it still runs, and waits until it is gone.
     pub(super) async fn end(mut self) {
         if let Err(error) = self.child.kill().await {
             warn!(pid = self.pid, "cannot end the new process: {error}");
@@ -73,7 +73,7 @@ impl Successor {
     }
 }
 
-/// A socket from which these few bytes can be read, and then its end.
+/// Creates a socket from which these few bytes can be read, and then the end of file.
 fn holding(bytes: &[u8]) -> std::io::Result<net::UnixStream> {
     let (mut ours, theirs) = net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
@@ -81,7 +81,7 @@ fn holding(bytes: &[u8]) -> std::io::Result<net::UnixStream> {
     Ok(theirs)
 }
 
-/// The listeners, and behind them the sockets, as the descriptors that the successor looks for.
+/// Maps the listeners, followed by the sockets, to the descriptors that the successor expects.
 fn mappings(
     listeners: &[TcpListener],
     tickets: net::UnixStream,

@@ -1,8 +1,8 @@
-//! Which addresses requests may be sent to. The decision is about the address that is dialed, after the look-up of a
-//! name, so that no name leads around it.
+//! Decides to which addresses requests may be sent. It checks the resolved address to connect to, so that no
+//! name can bypass it.
 //!
-//! An address that `allow` names is allowed. Of the others, those that `deny` names are refused, and those of this
-//! node itself: its status listener, and the control planes' cluster addresses.
+//! An address that `allow` names is allowed. Of the others, those that `deny` names are refused. So are those
+//! of this node itself: its status listener, and the control planes' cluster addresses.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -12,9 +12,8 @@ use parking_lot::Mutex;
 use tracing::warn;
 use uuid::Uuid;
 
-/// Denied unless the configuration says otherwise: link-local addresses, where clouds answer with credentials to
-/// whoever asks from the machine, and the other addresses at which they do: Amazon's and Google's of IPv6,
-/// Alibaba's, Azure's.
+/// Denied by default: link-local addresses, where clouds give credentials to any program on the machine. Also
+/// the other addresses of such services: Amazon's and Google's of IPv6, Alibaba's, Azure's.
 pub const DENIED: [&str; 6] = [
     "169.254.0.0/16",
     "fe80::/10",
@@ -23,10 +22,10 @@ pub const DENIED: [&str; 6] = [
     "100.100.100.200/32",
     "168.63.129.16/32",
 ];
-/// So many services are remembered as logged.
+/// The most services for which a logged refusal is remembered.
 const MAX_LOGGED: usize = 1024;
 
-/// Which addresses may be dialed.
+/// The policy on upstream addresses.
 #[derive(Debug, Default)]
 pub struct Policy {
     rules: Rules,
@@ -34,27 +33,27 @@ pub struct Policy {
     logged: Mutex<HashMap<Uuid, SocketAddr>>,
 }
 
-/// What the configuration says.
+/// The configured rules.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    /// Networks that may be dialed, whatever else is said of them.
+    /// Networks that are allowed in any case.
     pub allow: Vec<IpNet>,
-    /// Networks that may not be dialed.
+    /// Networks that are denied.
     pub deny: Vec<IpNet>,
-    /// Listeners of this node, and what they talk to: not to be dialed either.
+    /// Listeners of this node, and its control planes: denied, too.
     pub own: Vec<SocketAddr>,
     /// The same by name, in lower case: a service with this host and port.
     pub own_names: Vec<(String, u16)>,
 }
 
 impl Policy {
-    /// Decides by these rules.
+    /// Creates a policy with these rules.
     pub fn new(rules: Rules) -> Self {
         Self { rules, logged: Mutex::default() }
     }
 
-    /// Whether a service with this host may be reached at this address. A refusal is logged once for each
-    /// service and address.
+    /// Whether a service with this host may be reached at this address. Logs a refusal once for each service
+    /// and address.
     pub fn allows(&self, service: Uuid, host: Option<&str>, address: SocketAddr) -> bool {
         let allowed = self.rules.allows(host, address);
         if !allowed && self.is_new(service, address) {
@@ -101,7 +100,7 @@ impl Rules {
     }
 }
 
-/// An address and, where it stands for another one, that one too.
+/// An address and, if it stands for another one, that one too.
 #[derive(Debug)]
 struct Forms([Option<IpAddr>; 2]);
 
@@ -120,8 +119,9 @@ impl Forms {
     }
 }
 
-/// The address that is reached by way of this one: an IPv4 address within one of IPv6 (RFC 4291, section 2.5.5; RFC
-/// 6052, section 2.1), or the loopback address, to which Linux connects when it is told none.
+/// The address that is reached by way of this one: an IPv4 address within one of IPv6 (RFC 4291, section
+/// 2.5.5; RFC 6052, section 2.1). For an unspecified address it is the loopback address, to which Linux then
+/// connects.
 fn stands_for(address: IpAddr) -> Option<IpAddr> {
     match address {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Some(Ipv4Addr::LOCALHOST.into()),

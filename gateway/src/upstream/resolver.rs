@@ -1,9 +1,9 @@
-//! Names to addresses, off the path of requests: a request waits for the first look-up of a name, and never
-//! again while the name has addresses.
+//! Resolves names to addresses, off the path of requests. A request waits for the first look-up of a name,
+//! and never again while the name has addresses.
 //!
-//! A name server that is silent for some names costs the requests for these names and no others: one
-//! look-up a name at a time, with a deadline; few requests that wait for it; and after a failure requests
-//! fail at once, while one look-up after the other is tried beside them.
+//! A name server that is silent for some names delays the requests for these names and no others. Each name
+//! has one look-up at a time, with a deadline, and few requests wait for it. After a failure requests fail at
+//! once, while look-ups go on one after the other in the background.
 
 mod name;
 mod system;
@@ -25,11 +25,11 @@ use tokio_util::task::TaskTracker;
 use self::name::{Flight, Known, Name};
 pub use self::system::NameServers;
 
-/// Look-ups under way at once; each takes a descriptor.
+/// Concurrent look-ups; each takes a descriptor.
 const LOOK_UPS: usize = 128;
-/// Names that are remembered. They come from services, not from clients.
+/// The most names in the cache. They come from services, not from clients.
 const NAMES: usize = 65_536;
-/// When unused names are looked for first.
+/// The number of names at which unused ones are first removed.
 const FIRST_SWEEP: usize = 1024;
 
 /// Looks names up.
@@ -38,7 +38,7 @@ pub trait LookUp: fmt::Debug + Send + Sync + 'static {
     /// The addresses of `name`.
     ///
     /// # Errors
-    /// When it has none, or nobody says.
+    /// When it has none, or when no name server answers.
     async fn look_up(&self, name: &str) -> Result<Found, LookUpError>;
 }
 
@@ -47,25 +47,25 @@ pub trait LookUp: fmt::Debug + Send + Sync + 'static {
 pub struct Found {
     /// Never empty.
     pub addresses: Vec<IpAddr>,
-    /// How long they are good.
+    /// How long they are valid.
     pub ttl: Duration,
 }
 
-/// Why a look-up came to nothing.
+/// Why a look-up failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LookUpError {
     /// No name server answered in time.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
-    /// What a name server, or the configuration of this machine, says.
+    /// The error of a name server, or of this machine's configuration.
     #[error("{0}")]
     Failed(String),
 }
 
-/// What look-ups may take.
+/// Limits of look-ups.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How long one may take.
+    /// Timeout of a look-up.
     pub timeout: Duration,
     /// How many requests may wait for look-ups; those for one name take a quarter at most.
     pub waiting: usize,
@@ -79,18 +79,18 @@ pub struct Resolver {
     limits: Limits,
     waiting: Semaphore,
     under_way: Arc<Semaphore>,
-    /// Owns the look-ups under way; they end with the runtime that they were started in.
+    /// Owns the running look-ups; they end with the runtime that they were started in.
     tasks: TaskTracker,
 }
 
 #[derive(Debug)]
 struct Names {
     by_name: HashMap<Box<str>, Arc<Name>>,
-    /// With so many it is time to look for unused ones.
+    /// The number of names at which unused ones are removed next.
     sweep_at: usize,
 }
 
-/// The addresses of a host, and with which to begin.
+/// The addresses of a host, and the one to begin with.
 #[derive(Clone, Debug)]
 pub struct Addresses {
     all: Arc<[IpAddr]>,
@@ -98,7 +98,7 @@ pub struct Addresses {
 }
 
 impl Resolver {
-    /// A cache of what `looks_up` finds.
+    /// Creates a cache for the results of `looks_up`.
     pub fn new(looks_up: impl LookUp, limits: Limits) -> Self {
         Self {
             names: RwLock::new(Names { by_name: HashMap::new(), sweep_at: FIRST_SWEEP }),
@@ -120,7 +120,7 @@ impl Resolver {
                 name.take_turn(&answer)
             }
             Known::Failed => None,
-            // Whoever begins waits, so that a name that is asked for now and then recovers at once.
+            // The request that begins the look-up waits for it, so that a seldom-used name recovers at once.
             Known::FailedBefore => {
                 let Begun::Now(ended) = self.begin(&name) else { return None };
                 self.wait(&name, ended).await
@@ -143,7 +143,7 @@ impl Resolver {
         }
     }
 
-    /// Begins a look-up, unless one is under way.
+    /// Begins a look-up, unless one is running.
     fn begin(&self, name: &Arc<Name>) -> Begun {
         let flight = match name.take_off() {
             Ok(flight) => flight,
@@ -174,9 +174,9 @@ impl Resolver {
 
 /// The look-up that a request can wait for.
 enum Begun {
-    /// Begun by this request.
+    /// This request has begun it.
     Now(CancellationToken),
-    /// Under way already.
+    /// It was running already.
     Before(CancellationToken),
 }
 
@@ -191,7 +191,7 @@ async fn look_up(flight: &Flight, looks_up: &dyn LookUp, under_way: &Semaphore, 
 }
 
 impl Names {
-    /// Forgets names that nobody has asked for of late: they belong to services that are gone.
+    /// Removes names without recent requests: they belong to services that are gone.
     fn sweep(&mut self, now: Instant) {
         self.by_name.retain(|_, name| name.is_used(now));
         self.sweep_at = (2 * self.by_name.len()).clamp(FIRST_SWEEP, NAMES);
@@ -203,7 +203,7 @@ impl Addresses {
         Self { all: Arc::new([address]), first: 0 }
     }
 
-    /// Those of them that are allowed; `None` when none is.
+    /// The allowed ones of these addresses; `None` when none is allowed.
     pub(super) fn only(self, is_allowed: impl Fn(IpAddr) -> bool) -> Option<Self> {
         let allowed: SmallVec<[IpAddr; 8]> = self.all.iter().copied().filter(|ip| is_allowed(*ip)).collect();
         match allowed.len() {

@@ -1,5 +1,5 @@
-//! TLS with an upstream: whose certificates are believed, and which one is shown. Made once, when the
-//! configuration comes.
+//! TLS with an upstream: which certificates are trusted, and which one is shown. Built once, when the
+//! configuration is applied.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -17,25 +17,25 @@ use wire::{CaCertificate, Key};
 use super::verifier::UpstreamVerifier;
 use crate::certified_keys::CertifiedKeys;
 
-/// What a service's connections go by, other than the name that is verified.
+/// The TLS terms of a service's connections, except for the name that is verified.
 pub struct UpstreamTls {
     config: Arc<ClientConfig>,
     group: u64,
 }
 
-/// Why there is no TLS by this authority.
+/// Why TLS with these certificates is not possible.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {message}")]
 pub struct Unusable {
-    /// The one of them that it is about.
+    /// The certificate with the problem.
     pub key: Key,
-    /// The field that it is about.
+    /// The field with the problem.
     pub field: &'static str,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
 }
 
-/// Those of the system, read when they are first needed.
+/// The authorities of the system, read when they are first needed.
 static SYSTEM: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
     let mut roots = RootCertStore::empty();
     if let Err(error) = load_platform_certs_incl_env_into_store(&mut roots) {
@@ -45,8 +45,8 @@ static SYSTEM: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
 });
 
 impl UpstreamTls {
-    /// Shows `identity`, and believes `authorities` alone (the system's, if there are none) over at most `depth`
-    /// certificates between theirs and the upstream's.
+    /// Shows `identity`, and trusts `authorities` alone (the system's, if there are none). At most `depth`
+    /// certificates may stand between theirs and the upstream's.
     ///
     /// # Errors
     /// The first authority that cannot be used.
@@ -73,21 +73,22 @@ impl UpstreamTls {
         Ok(Self { config: Arc::new(config(identity, roots, named, depth)), group })
     }
 
-    /// Whether connections may be shared: the same for the same certificates and depth, and for no others.
+    /// The group of connections that may be shared: equal for the same certificates and depth, and for no
+    /// others.
     pub fn group(&self) -> u64 {
         self.group
     }
 
-    /// Makes `peer` go by this. Pingora does not look at a configuration when it tells connections apart; the
-    /// group does.
+    /// Sets these terms on `peer`. Pingora ignores a TLS configuration when it compares connections; the
+    /// group tells them apart.
     pub(super) fn set(&self, peer: &mut HttpPeer) {
         peer.options.tls_config = Some(self.config.clone());
         peer.group_key = self.group;
     }
 }
 
-/// Sessions that it resumes are its own: rustls keeps them within a configuration, and with the verifier that they
-/// were begun by.
+/// Creates a configuration with TLS sessions of its own: rustls keeps sessions within a configuration, with
+/// the verifier that checked them.
 fn config(
     identity: Option<&Arc<CertifiedKeys>>,
     roots: Arc<RootCertStore>,
@@ -128,7 +129,7 @@ fn unusable(authority: &CaCertificate, why: impl fmt::Display) -> Unusable {
     Unusable { key: Key::ca_certificate(authority.id), field: "cert", message }
 }
 
-/// With its length, so that the end of one part is not the beginning of the next.
+/// Hashes a part with its length, so that the end of one part is not the beginning of the next.
 fn part(hash: &mut blake3::Hasher, bytes: &[u8]) {
     hash.update(&bytes.len().to_le_bytes()).update(bytes);
 }

@@ -1,5 +1,5 @@
-//! Verifies the certificate of an upstream by the authorities that its service names. Two things rustls has no
-//! setting for: how long the chain may be, and an upstream whose own certificate is the named authority.
+//! Verifies the certificate of an upstream by the authorities that its service names. rustls has no setting
+//! for two cases: the depth of the chain, and an upstream whose own certificate is the named authority.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
-/// Verifies as rustls does, and two things more.
+/// Verifies like rustls, with two additions.
 ///
-/// With a depth there must be a chain with no more than so many certificates between that of the upstream and that
-/// of an authority: what OpenSSL, and so Kong, means by the depth.
+/// With a depth, there must be a chain with no more than that many certificates between the upstream's and an
+/// authority's. OpenSSL, and so Kong, gives depth this meaning.
 ///
-/// A certificate that is byte for byte a named authority is believed as the upstream's own, as OpenSSL does:
+/// A certificate that is byte for byte a named authority is accepted as the upstream's own, like in OpenSSL.
 /// `openssl req -x509` makes such certificates, and webpki refuses them.
 #[derive(Debug)]
 pub(super) struct UpstreamVerifier {
@@ -43,7 +43,7 @@ impl UpstreamVerifier {
         Self { roots, authorities, algorithms, most: depth.map(usize::from) }
     }
 
-    /// Looks for a short chain among all: the one that was found first need not be the shortest.
+    /// Looks for a short chain among all: the first one found need not be the shortest.
     fn has_chain(
         &self,
         end: &CertificateDer<'_>,
@@ -81,7 +81,7 @@ impl ServerCertVerifier for UpstreamVerifier {
             self.algorithms.all,
         );
         match signed {
-            // webpki has looked at the dates before it says this.
+            // webpki checks the dates before it returns this error.
             Err(error) if is_authority_as_end(&error) && self.authorities.contains(end) => {
                 verify_server_name(&parsed, name)?;
                 return Ok(ServerCertVerified::assertion());
@@ -120,7 +120,7 @@ impl ServerCertVerifier for UpstreamVerifier {
     }
 }
 
-/// Whether the certificate is refused for nothing but that it is an authority's.
+/// Whether the certificate is refused only because it is an authority's.
 fn is_authority_as_end(error: &Error) -> bool {
     let Error::InvalidCertificate(CertificateError::Other(OtherError(reason))) = error else { return false };
     matches!(reason.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))

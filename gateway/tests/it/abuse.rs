@@ -1,5 +1,5 @@
-//! What clients of HTTP/2 may not do: each attack is made of frames by hand, on several connections at a time,
-//! against the program as a process. Its memory stays bounded, and others are served meanwhile.
+//! Attacks by HTTP/2 clients: each consists of handmade frames, on several connections at a time, against the
+//! program as a process. Its memory stays bounded, and other clients are served meanwhile.
 
 mod frames;
 
@@ -19,21 +19,21 @@ use crate::upgrade::Stage;
 use frames::{Flags, Frames, Kind};
 
 const CONNECTIONS: usize = 8;
-/// Streams of one connection, where they stay open: what HTTP/2 has as a minimum to be recommended.
+/// Open streams of one connection: the lowest limit that HTTP/2 recommends.
 const STREAMS: u32 = 100;
-/// How long an attack goes on at most. It ends before when all of its connections were.
+/// The longest time of an attack. It ends earlier when all of its connections have ended.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// What the program may grow by, with all of an attack's connections.
+/// How much the program may grow, with all connections of an attack.
 const GROWTH_KB: u64 = 64 << 10;
-/// What an answer that nobody takes may hold of its body: what Pingora has read of it and not yet written, in pieces
-/// of 64 KiB.
+/// How much of an unread response's body may be held: the bytes that Pingora has read and not yet written, in
+/// pieces of 64 KiB.
 const HELD_KB: u64 = 640;
 
 /// One connection's part of an attack.
 struct Attack {
-    /// Behind the preface, with the settings that come first.
+    /// Sent after the preface, beginning with the settings.
     settings: Vec<u8>,
-    /// What comes then, again and again; told how often it has come.
+    /// Sent then, again and again; the argument is the number of the round.
     round: fn(u32) -> Vec<u8>,
     rounds: u32,
     /// Whether the answers are read.
@@ -41,14 +41,14 @@ struct Attack {
     growth_kb: u64,
 }
 
-/// How a connection fared.
+/// The fate of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
-    /// The gateway has ended it.
+    /// The gateway has closed it.
     Ended,
-    /// Everything was taken.
+    /// The gateway has read everything.
     Taken,
-    /// The gateway takes no more for now.
+    /// The gateway reads no more for now.
     Stuck,
 }
 
@@ -89,7 +89,7 @@ impl Attack {
     }
 }
 
-/// Attacks; how the connections fared.
+/// Runs an attack; returns the fates of its connections.
 async fn attack(stage: &Stage, attack: Attack) -> Vec<Outcome> {
     let before = memory_kb(stage, "VmRSS");
     let (to, attack) = (stage.proxy.address(), Arc::new(attack));
@@ -123,7 +123,7 @@ fn memory_kb(stage: &Stage, field: &str) -> u64 {
     value.and_then(|value| value.trim().strip_suffix(" kB")?.parse().ok()).unwrap()
 }
 
-/// The id of the stream of a round.
+/// The stream id of a round.
 fn stream(round: u32) -> u32 {
     2 * round + 1
 }
@@ -170,7 +170,7 @@ async fn empty_continuations_of_a_header() {
     assert_eq!(outcomes, [Outcome::Ended; CONNECTIONS]);
 }
 
-/// A field of 4,000 bytes is put into the table, and named by one byte each from then on.
+/// A field of 4,000 bytes is put into the table, and each further use of it takes one byte.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_header_that_grows_when_it_is_unpacked() {
     let stage = Stage::start(&[]).await;
@@ -187,7 +187,7 @@ async fn a_header_that_grows_when_it_is_unpacked() {
     );
 }
 
-/// Each asks for an answer, and nobody reads them.
+/// Each frame asks for an answer, and the client reads none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn settings_and_pings_whose_answers_nobody_reads() {
     let stage = Stage::start(&[]).await;
@@ -213,7 +213,7 @@ async fn bodies_of_nothing() {
     attack(&stage, Attack::new(2_000, nothing)).await;
 }
 
-/// Many answers of a megabyte on each connection, none of which may be sent.
+/// Many responses of a megabyte on each connection, none of which may be sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_that_nobody_takes() {
     let stage = Stage::start(&[("proxy.body_timeout", "1s")]).await;
@@ -222,7 +222,7 @@ async fn answers_that_nobody_takes() {
     let settings = Frames::default().add(Kind::Settings, Flags::NONE, 0, &no_window).bytes();
     let ask = |round| match round {
         0..STREAMS => request(Frames::default(), stream(round)).bytes(),
-        // Until the gateway has had enough.
+        // Until the gateway stops reading.
         _ => {
             std::thread::sleep(Duration::from_millis(1));
             Frames::default().add(Kind::Ping, Flags::NONE, 0, &[0; 8]).bytes()

@@ -1,4 +1,4 @@
-//! One canonical form of host and path (goal G6): what a route keeps apart, no spelling brings together.
+//! One canonical form of host and path (goal G6): no spelling brings together what a route keeps apart.
 
 mod readings;
 mod spellings;
@@ -11,7 +11,7 @@ use wire::Route;
 
 use crate::support::{Gateway, route, service};
 
-/// Each is `/admin/users`, whatever it looks like.
+/// Each of these is `/admin/users`, whatever it looks like.
 const SPELLINGS: [&str; 10] = [
     "/admin/users",
     "//admin/users",
@@ -45,7 +45,7 @@ async fn no_spelling_of_a_path_reaches_another_route() {
     }
     assert_eq!((kept.count(), open.count()), (SPELLINGS.len(), 0));
 
-    // What is encoded because it would mean something else is another path, and stays encoded.
+    // An encoded character that would have another meaning decoded makes another path, and stays encoded.
     gateway.get("/x%2fadmin/%2fusers").await.expect(200);
     assert_eq!(open.last().target, "/x%2Fadmin/%2Fusers");
 }

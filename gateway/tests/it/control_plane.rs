@@ -1,4 +1,4 @@
-//! A fake control plane: the real listener and the real frames, and a script instead of a database.
+//! A fake control plane with the real listener and the real frames, and with a script instead of a database.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -16,14 +16,14 @@ use wire::{
     Update, Welcome,
 };
 
-/// A listener with a valid pair, and the history that it tells.
+/// A listener with a valid pair, and the history that it publishes.
 pub(crate) struct FakeControlPlane {
     listener: TcpListener,
     tls: Arc<ServerConfig>,
     pub(crate) history: History,
 }
 
-/// One configuration after the other.
+/// A sequence of configurations.
 #[derive(Clone)]
 pub(crate) struct History {
     digest: Digest,
@@ -49,7 +49,7 @@ impl FakeControlPlane {
     pub(crate) async fn hello(&self) -> Connected {
         loop {
             let (stream, _) = self.listener.accept().await.unwrap();
-            // A data plane that is told to stop may leave in the middle of it.
+            // A data plane that is stopping may leave amid the handshake.
             let Ok((mut link, _)) = link::accept(stream, Arc::clone(&self.tls)).await else { continue };
             let Ok(Some(message)) = link.recv().await else { continue };
             let Frame::Hello(hello) = Frame::decode(&message).unwrap() else { panic!("no hello") };
@@ -78,13 +78,13 @@ impl Connected {
         self.link.send(frame.encode()).await.unwrap();
     }
 
-    /// The next frame; `None` when the data plane has closed.
+    /// The next frame; `None` when the data plane has closed the session.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
         let message = self.link.recv().await.unwrap()?;
         Some(Frame::decode(&message).unwrap())
     }
 
-    /// The next frame; `None` when the connection has ended, however.
+    /// The next frame; `None` when the connection has ended, for any reason.
     pub(crate) async fn next_or_end(&mut self) -> Option<Frame> {
         let message = self.link.recv().await.ok().flatten()?;
         Some(Frame::decode(&message).unwrap())
@@ -122,7 +122,7 @@ impl Connected {
         self.link.close(code.number(), reason).await;
     }
 
-    /// Why the data plane closed, once it has.
+    /// Waits until the data plane closes, and returns the reason that it gives.
     pub(crate) async fn closed_because(mut self) -> String {
         while self.next().await.is_some() {}
         self.link.closed_because()
@@ -130,7 +130,7 @@ impl Connected {
 }
 
 impl History {
-    /// The update that puts (`Some`) or deletes these, with the root that it leads to.
+    /// Creates an update that puts (`Some`) or deletes these, with the resulting root.
     pub(crate) fn update(&mut self, mode: Mode, changes: &[(Key, Option<Bytes>)]) -> Update {
         let from = self.position.revision;
         if mode == Mode::Snapshot {
@@ -144,28 +144,28 @@ impl History {
         encode(mode, from, self.position, changes)
     }
 
-    /// An update that announces another root than it leads to.
+    /// Creates an update that announces a wrong root.
     pub(crate) fn with_wrong_root(&self, changes: &[(Key, Option<Bytes>)]) -> Update {
         let to = Position { revision: self.position.revision + 1, root: Root([9; 32]), ..self.position };
         encode(Mode::Delta, self.position.revision, to, changes)
     }
 }
 
-/// A service at this address, as it is published.
+/// A service at this address, in its published form.
 pub(crate) fn service(id: u128, address: SocketAddr) -> (Key, Option<Bytes>) {
     let service =
         wire::Service { host: address.ip().to_string(), port: address.port(), ..wire::Service::default() };
     (Key::service(Uuid::from_u128(id)), Some(serde_json::to_vec(&service).unwrap().into()))
 }
 
-/// A route under this path to a service, as it is published.
+/// A route from this path to a service, in its published form.
 pub(crate) fn route(id: u128, service: u128, path: &str) -> (Key, Option<Bytes>) {
     let service = Some(Uuid::from_u128(service));
     let route = wire::Route { service, paths: Some(vec![path.into()]), ..wire::Route::default() };
     (Key::route(Uuid::from_u128(id)), Some(serde_json::to_vec(&route).unwrap().into()))
 }
 
-/// What a data plane has on its disk; nothing before its first configuration.
+/// The copy on a data plane's disk; empty before its first configuration.
 pub(crate) fn copy_on_disk(state: &Path) -> Vec<u8> {
     std::fs::read(state.join("config.log")).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! A process that may open few files: clients do not take those that the rest of it needs.
+//! A process that may open few files: clients do not use up the descriptors that the rest of it needs.
 
 use std::process::{Command, Stdio};
 
@@ -30,7 +30,7 @@ async fn a_flood_of_connections_leaves_descriptors_for_everything_else() {
     timeout(SOON, first.read_response(false)).await.unwrap().unwrap().expect(503);
     let refused = timeout(SOON, others.last_mut().unwrap().read_to_end()).await.unwrap().unwrap_or_default();
     assert!(refused.is_empty() || refused.starts_with(b"HTTP/1.1 503"), "{refused:?}");
-    // A quarter is kept back, and clients have half of the rest.
+    // A quarter is reserved, and clients have half of the rest.
     let most = "gibbon_connections_active 96\n";
     wait::eventually(SOON, || async {
         let metrics = status.get("/metrics").await?.text();
@@ -50,7 +50,7 @@ async fn a_flood_of_connections_leaves_descriptors_for_everything_else() {
     assert_eq!(running.exit_code().await, Some(0));
 }
 
-/// The same program, started by `prlimit`, which becomes it.
+/// The same program, started by `prlimit`, which replaces itself by it.
 fn limited(program: &Command) -> Command {
     let mut limited = Command::new("prlimit");
     limited.arg(format!("--nofile={LIMIT}:{LIMIT}")).arg(program.get_program()).args(program.get_args());

@@ -1,5 +1,6 @@
-//! The same bytes to Gibbon, nginx and HAProxy, each before an origin that records what comes: whether a
-//! request is refused or forwarded, and as what. Where Gibbon stands alone, the table says why.
+//! Sends the same bytes to Gibbon, nginx and HAProxy, each before an origin that records its requests.
+//! Compares whether a request is refused or forwarded, and in which form. Where Gibbon differs from both, the
+//! table gives the reason.
 
 mod cases;
 mod peers;
@@ -18,7 +19,7 @@ use self::peers::Peer;
 use self::recorder::Recorder;
 use crate::support::{Gateway, at, route};
 
-/// A proxy that has not answered by then waits for more.
+/// A proxy that has not answered by then waits for more bytes.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,7 +41,7 @@ async fn requests_are_taken_as_by_others_or_it_is_said_why_not() {
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), CASES.len(), wrong.join("\n"));
 }
 
-/// Which status a refusal has is a matter of taste; that it is one is not.
+/// The status of a refusal may differ; whether there is a refusal may not.
 fn alike(one: &str, other: &str) -> bool {
     let refused = |outcome: &str| outcome.starts_with("refused");
     one == other || (refused(one) && refused(other))
@@ -67,7 +68,7 @@ async fn outcomes(proxy: SocketAddr, recorder: &Recorder) -> Vec<String> {
         let forwarded = recorder.take().join(" then ").replace(&recorder.address().to_string(), "upstream");
         outcomes.push(match status {
             Status::Is(200) => forwarded,
-            // What a proxy has sent on before it saw the mistake is not what it stands for.
+            // A part that a proxy forwarded before it detected the error does not count.
             Status::Is(status) => format!("refused {status}"),
             Status::Closed => "refused".to_owned(),
             Status::Waits => format!("waits {forwarded}").trim().to_owned(),
@@ -85,7 +86,7 @@ enum Status {
 /// Sends the request and reads until the proxy closes.
 async fn send(proxy: SocketAddr, case: &Case) -> Status {
     let mut connection = Connection::open(proxy).await.unwrap();
-    // A proxy may close before it has read all.
+    // A proxy may close before it has read everything.
     connection.write(case.request.as_bytes()).await.ok();
     let mut answer = Vec::new();
     let ended = timeout(TIMEOUT, connection.stream().read_to_end(&mut answer)).await;

@@ -1,4 +1,4 @@
-//! The copy on disk, by the real program: what it starts from, and what it does when the disk fails it.
+//! The copy on disk, with the real program: what it restores, and what it does when the disk fails.
 
 mod copies;
 mod crashes;
@@ -21,11 +21,11 @@ use wire::{Frame, Mode, Position, Update};
 
 use crate::control_plane::{Connected, FakeControlPlane, History, route, service};
 
-/// A data plane whose control plane can be away.
+/// A data plane whose control plane can be absent.
 pub(crate) struct Stage {
     pub(crate) gateway: Gateway,
     pub(crate) origin: Origin,
-    /// Each revision that was told, by its path.
+    /// Every revision that was published, by its path.
     pub(crate) positions: Vec<Position>,
     control: Option<FakeControlPlane>,
     away: Option<History>,
@@ -35,7 +35,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Nothing is started but the control plane.
+    /// Starts only the control plane.
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let pair = certs::valid(folder.path(), "cluster");
@@ -46,7 +46,7 @@ impl Stage {
         Self { gateway, origin, positions, control, away, port, pair, _folder: folder }
     }
 
-    /// Started, with revision 1 live and on disk.
+    /// Starts both, with revision 1 live and on disk.
     pub(crate) async fn started() -> (Self, Connected) {
         let mut stage = Self::new().await;
         stage.gateway.node.spawn();
@@ -57,12 +57,12 @@ impl Stage {
         (stage, connected)
     }
 
-    /// The control plane ends.
+    /// Ends the control plane.
     pub(crate) fn control_ends(&mut self) {
         self.away = self.control.take().map(|control| control.history);
     }
 
-    /// The control plane comes back and welcomes the data plane.
+    /// Restarts the control plane, which welcomes the data plane.
     pub(crate) async fn welcome(&mut self) -> Connected {
         if let Some(history) = self.away.take() {
             let mut control = FakeControlPlane::listen(self.port.address(), &self.pair).await;
@@ -72,7 +72,7 @@ impl Stage {
         self.control.as_ref().unwrap().welcome().await
     }
 
-    /// The next revision: one more route, `/1` for the first. A snapshot tells of all of them again.
+    /// Creates the next revision with one more route, `/1` for the first. A snapshot has all routes.
     pub(crate) fn next(&mut self, mode: Mode) -> Update {
         self.next_with(mode, |_| {})
     }
@@ -96,7 +96,7 @@ impl Stage {
         update
     }
 
-    /// The next revision, a delta: one more route, and these changes.
+    /// Creates the next revision, a delta with one more route and these changes.
     pub(crate) fn next_of(&mut self, changes: &[(wire::Key, Option<bytes::Bytes>)]) -> Update {
         let history = self.history();
         let route = numbered(history.position.revision + 1);
@@ -106,7 +106,8 @@ impl Stage {
         update
     }
 
-    /// The next revision, a delta, with so many bytes that do not compress, of a kind that is unknown here.
+    /// Creates the next revision, a delta with `len` bytes that do not compress, of a kind unknown to the
+    /// data plane.
     pub(crate) fn next_heavy(&mut self, len: usize) -> Update {
         let noise: bytes::Bytes =
             std::iter::repeat_with(|| *uuid::Uuid::new_v4().as_bytes()).take(len / 16).flatten().collect();
@@ -153,7 +154,8 @@ impl Stage {
             .await;
     }
 
-    /// Every path up to `revision` is served and none beyond it, by the configuration with its hash.
+    /// Asserts that every path up to `revision` is served and none beyond it, and that the status shows the
+    /// configuration's hash.
     pub(crate) async fn serves(&self, revision: u64, context: &str) {
         let view = self.sync().await;
         assert_eq!(view["revision"], revision, "{context}: {view}");
@@ -177,7 +179,7 @@ impl Stage {
     }
 }
 
-/// Sends an update and does not wait for what becomes of it.
+/// Sends an update and does not wait for the answer.
 pub(crate) async fn send(connected: &mut Connected, update: &Update) {
     for frame in wire::EncodedUpdate::new(update).frames {
         connected.send(&Frame::decode(&frame).unwrap()).await;

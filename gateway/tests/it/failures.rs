@@ -1,4 +1,4 @@
-//! What a client is told when a request cannot be proxied, and what is tried before that.
+//! The response to a request that cannot be proxied, and the attempts before it.
 
 mod answers;
 
@@ -13,10 +13,10 @@ use wire::Service;
 
 use crate::support::{Gateway, at, route, service};
 
-/// Quick enough for a test, long enough for a busy machine.
+/// Short enough for a test, long enough for a busy machine.
 const SHORT: u32 = 300;
 
-/// The answer is ours, says `message` and leads to the log by its request id.
+/// Asserts that the response is the gateway's own, has `message`, and has a request id for the log.
 #[track_caller]
 fn assert_ours(response: &Response, status: u16, message: &str) {
     assert_eq!(response.status, status, "{}", response.text());
@@ -39,7 +39,7 @@ async fn there_is_nothing_to_go_by() {
 
     gateway.apply(vec![Change::PutRoute(route(1, "/"))]);
     assert_ours(&gateway.get("/").await, 503, "no Service found with those values");
-    // These leave the connection open.
+    // These failures leave the connection open.
     gateway.wait_metric("gibbon_connections_total{result=\"accepted\"}", 1.0).await;
     gateway.wait_metric("gibbon_http_errors_total{reason=\"no_route\"}", 1.0).await;
     gateway.wait_metric("gibbon_http_requests_total{code=\"503\",source=\"gateway\"}", 2.0).await;
@@ -100,7 +100,7 @@ async fn a_name_is_resolved() {
     assert_eq!(origin.last().header("host"), Some(&*authority));
 }
 
-/// A connection of the pool that the upstream has closed meanwhile is not the client's business.
+/// The client does not notice that the upstream has closed an idle connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_had_no_effect_is_sent_again() {
     let (gateway, mut origin) = (Gateway::start(), Origin::start());
@@ -123,7 +123,7 @@ async fn a_request_that_may_have_had_an_effect_is_not() {
     assert_eq!(origin.count(), 1);
 }
 
-/// Retries count connections that could not be made, and nothing is sent to anybody meanwhile.
+/// Retries count connections that could not be made, and nothing is sent meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_is_tried_as_often_as_the_service_allows() {
     let (gateway, mut origin) = (Gateway::start(), Origin::start());
@@ -172,7 +172,7 @@ async fn what_cannot_be_understood_is_400() {
     assert_eq!(origin.count(), 0);
 }
 
-/// Answered as any other failure, though there is no request yet whose answer it could be.
+/// The response is that of any other failure, though there is no request yet that it could answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_header_that_cannot_be_read_is_answered_and_counted() {
     let gateway = Gateway::start();

@@ -1,4 +1,5 @@
-//! gRPC through the proxy, by a real client and a real server, and what others are told on its routes.
+//! gRPC through the proxy with a real client and a real server, and the responses to other clients on its
+//! routes.
 
 mod echo;
 
@@ -91,8 +92,8 @@ async fn all_kinds(client: &mut Client, authority: &str) {
     }
 }
 
-/// Each message is answered before the next one is sent, so nothing on the way waits for more; and the deadline
-/// of a header is none of the connection.
+/// Each message is answered before the next one is sent, so the proxy must not wait for more. The deadline of
+/// a header does not apply to the connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_takes_turns_and_its_time() {
     let (server, pairs) = (Server::start(None).await, Pairs::new());
@@ -119,7 +120,7 @@ async fn converse(mut client: Client) {
     drop(send);
     assert_eq!(timeout(TIMEOUT, answers.message()).await.unwrap().unwrap(), Some(vec![20]));
     assert_eq!(timeout(TIMEOUT, answers.message()).await.unwrap().unwrap(), None);
-    // A client that leaves in the middle takes nothing of the connection with it.
+    // A client that leaves amid a stream does not disturb the connection.
     client.ready().await.unwrap();
     let left = client.server_streaming(Request::new(vec![]), method("Silent"), Raw).await.unwrap();
     drop(left);
@@ -142,7 +143,7 @@ async fn failures_of_the_gateway_are_told_in_the_words_of_grpc() {
     gateway.serve(service, for_grpc(&[Protocol::Grpc]));
     client.ready().await.unwrap();
     let silent = client.server_streaming(Request::new(vec![]), method("Silent"), Raw);
-    // The header of the answer has come: what is left to tell is that it breaks off.
+    // The header of the response has come: only the break can still be reported.
     let mut silent = timeout(TIMEOUT, silent).await.unwrap().unwrap().into_inner();
     timeout(TIMEOUT, silent.message()).await.unwrap().unwrap_err();
 
@@ -156,7 +157,7 @@ async fn others_are_told_what_a_route_for_grpc_takes() {
     let (gateway, origin) = (Gateway::start(), Origin::start());
     serve(&gateway, origin.address(), false);
     let url = format!("http://{}/test.Echo/Each", gateway.address());
-    // Without a body: an answer that comes before it makes curl 7.88 fail now and then.
+    // Without a body: a response that comes before it makes curl 7.88 fail now and then.
     let ask = async |more: &[&str]| curl(&[&["--include", &url], more].concat()).await.unwrap();
     let grpc = "Content-Type: application/grpc";
 
@@ -181,7 +182,7 @@ async fn others_are_told_what_a_route_for_grpc_takes() {
     gateway.wait_metric("gibbon_http_errors_total{reason=\"grpcs_required\"}", 1.0).await;
 }
 
-/// An upstream that refuses streams as one that did nothing with them, so many of them.
+/// An upstream that refuses the first `refused` streams as not processed.
 async fn refuse_first(listener: TcpListener, mut refused: usize) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
@@ -212,7 +213,7 @@ async fn what_an_upstream_did_not_process_is_sent_again() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let service = Service { protocol: Protocol::Grpc, retries, ..at(1, listener.local_addr().unwrap()) };
         tasks.spawn(refuse_first(listener, refused));
-        // By HTTP/1.1 to HTTP/2, which routes for HTTP may have, too.
+        // From HTTP/1.1 to HTTP/2, which routes for HTTP may use, too.
         gateway.serve(service, route(1, "/"));
         let url = format!("http://{}/", gateway.address());
         let shown = ["--write-out", "\n%{http_code}", "--http1.1", "--data", "hello", &url];

@@ -1,4 +1,4 @@
-//! The fields that the gateway sets, passes on and takes off, towards the upstream and towards the client.
+//! The fields that the gateway sets, forwards and removes, towards the upstream and towards the client.
 
 use testkit::http::Request;
 use testkit::origin::{Answer, Origin};
@@ -25,7 +25,7 @@ const UNTRUSTED: [(Fields, Expected); 5] = [
             ("x-forwarded-prefix", Some("/a")),
         ],
     ),
-    // Overwritten, but for the chain, which grows.
+    // Overwritten, except the chain, which is extended.
     (
         &[
             ("X-Forwarded-For", "10.1.1.1"),
@@ -47,7 +47,7 @@ const UNTRUSTED: [(Fields, Expected); 5] = [
             ("x-forwarded-prefix", Some("/a")),
         ],
     ),
-    // Of one hop.
+    // Hop-by-hop fields.
     (
         &[
             ("Connection", "keep-alive, x-hop"),
@@ -75,7 +75,7 @@ const UNTRUSTED: [(Fields, Expected); 5] = [
             ("x-end", Some("1")),
         ],
     ),
-    // Not to become HTTP_PROXY.
+    // Must not become HTTP_PROXY.
     (&[("Proxy", "http://evil.example"), ("X-Proxy", "1")], &[("proxy", None), ("x-proxy", Some("1"))]),
     (&[("X-Kong-Request-Id", "forged")], &[("x-kong-request-id", Some("{id}"))]),
 ];
@@ -101,7 +101,7 @@ const TRUSTED: [(Fields, Expected); 3] = [
             ("x-forwarded-prefix", Some("/f")),
         ],
     ),
-    // What it does not say is said for it, as is what is no address.
+    // Missing and invalid values are replaced.
     (
         &[("X-Forwarded-Proto", "https"), ("X-Real-IP", "nobody")],
         &[
@@ -112,7 +112,7 @@ const TRUSTED: [(Fields, Expected); 3] = [
             ("x-forwarded-prefix", Some("/a")),
         ],
     ),
-    // The id that the log has is its own.
+    // The request id of the log is the gateway's own.
     (&[("X-Kong-Request-Id", "front")], &[("x-kong-request-id", Some("{id}"))]),
 ];
 

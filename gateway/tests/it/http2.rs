@@ -1,4 +1,4 @@
-//! Clients of HTTP/2 without TLS, beside those of HTTP/1.
+//! HTTP/2 clients without TLS, beside those of HTTP/1.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -32,13 +32,13 @@ async fn both_versions_are_served_on_one_port() {
         assert_eq!(said, expected, "{flag}");
         assert_eq!(origin.last().target, "/a?b=c");
     }
-    // Shorter than the preface of HTTP/2 by which the version is told.
+    // Shorter than the HTTP/2 preface that decides on the version.
     let mut short = Connection::open(gateway.address()).await.unwrap();
     short.write(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
     timeout(Duration::from_secs(5), short.read_response(false)).await.unwrap().unwrap().expect(200);
 }
 
-/// Its host stands in the target, and what belongs to one connection is not there at all.
+/// The host stands in the target, and fields of one connection are absent.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_host_goes_upstream_if_asked_for() {
     let (gateway, origin) = (Gateway::start(), Origin::start());
@@ -53,7 +53,7 @@ async fn the_host_goes_upstream_if_asked_for() {
     assert!(head.starts_with("HTTP/2 426") && !head.contains("\nconnection") && !head.contains("\nupgrade"));
 }
 
-/// Of unknown length, which once ended in two last chunks and spoilt the upstream's connection.
+/// A body of unknown length, which once ended in two last chunks and broke the upstream's connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_of_any_length_arrive_whole() {
     let (gateway, origin) = (Gateway::start(), Origin::start());
@@ -114,7 +114,7 @@ async fn crumbs_of_cookies_are_one_field() {
     driver.abort();
 }
 
-/// Each byte in time, and all of them never.
+/// Each byte comes in time, and all of them never.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_drips_is_ended() {
     let keys = [("proxy.body_timeout", "1s"), ("proxy.min_body_rate", "100")];

@@ -1,4 +1,4 @@
-//! What clients are held to.
+//! The limits of clients.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::support::{Gateway, route, service};
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// Sends a byte now and then until the connection is closed; how long that took.
+/// Sends a byte now and then until the connection is closed; returns how long that took.
 async fn dribble(connection: &mut Connection, begin: &[u8]) -> Duration {
     let started = Instant::now();
     connection.write(begin).await.unwrap();
@@ -41,7 +41,7 @@ async fn a_header_has_a_deadline_on_each_request_of_a_connection() {
     for _ in 0..2 {
         used.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
         used.read_response(false).await.unwrap().expect(404);
-        // Idleness between two requests is not the header's.
+        // An idle pause between two requests does not count for the header.
         sleep(Duration::from_millis(600)).await;
     }
     let waited = dribble(&mut used, begin).await;
@@ -119,7 +119,7 @@ async fn headers_are_held_to_the_keys() {
     gateway.client.send(&with_fields(10)).await.unwrap().expect(431);
     gateway.get(&format!("/{}", "x".repeat(999))).await.expect(200);
     gateway.get(&format!("/{}", "x".repeat(1000))).await.expect(414);
-    // Longer than Pingora's type has place for.
+    // Longer than Pingora's type can hold.
     let response = gateway.get(&format!("/{}", "x".repeat(70_000))).await.expect(414);
     assert!(response.text().starts_with("URI too long"), "{}", response.text());
     assert_eq!(origin.count(), 2);
@@ -187,7 +187,7 @@ async fn connections_and_requests_have_caps() {
     wait::until(SOON, "no request", || gateway.metric("gibbon_http_requests_in_flight") == 0.0).await;
 }
 
-/// Each byte in time, and all of them never.
+/// Each byte comes in time, and all of them never.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_drips_is_ended_and_one_that_flows_is_not() {
     let keys = [("proxy.body_timeout", "1s"), ("proxy.min_body_rate", "10")];
@@ -199,7 +199,7 @@ async fn a_body_that_drips_is_ended_and_one_that_flows_is_not() {
         connection.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 200\r\n\r\n").await.unwrap();
         for _ in 0..200 / piece.len() {
             connection.write(piece).await.unwrap();
-            // Until there is an answer.
+            // Until there is a response.
             if timeout(Duration::from_millis(200), connection.stream().readable()).await.is_ok() {
                 break;
             }
@@ -222,7 +222,7 @@ async fn a_body_that_stops_is_ended() {
     timeout(SOON, connection.read_response(false)).await.unwrap().unwrap().expect(408);
 }
 
-/// What it does not take is not kept for it: neither its connection nor that to the origin.
+/// Bytes that the client does not read are not kept for it: both its connection and that to the origin end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_read_is_left() {
     let (gateway, origin) = (Gateway::with(&[("proxy.body_timeout", "500ms")]), Origin::start());
@@ -233,6 +233,6 @@ async fn a_client_that_does_not_read_is_left() {
     wait::until(SOON, "a request in flight", || gateway.shared.in_flight.used() == 1).await;
     wait::until(SOON, "nothing in flight", || gateway.shared.in_flight.used() == 0).await;
     gateway.wait_metric("gibbon_http_errors_total{reason=\"client_closed\"}", 1.0).await;
-    // It gets what was on its way, and not all.
+    // It gets the bytes that were on their way, and not all.
     assert!(connection.read_response(false).await.is_err());
 }

@@ -1,4 +1,4 @@
-//! A log that takes no lines: requests go on, and so does the end of the program.
+//! A log sink that takes no lines: requests continue, and the program ends in time.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::program::{Node, Running, SOON};
 
-/// A request that the log tells of.
+/// A request that the log reports.
 const BAD: &[u8] = b"GET / HTTP/1.1\r\nno field\r\n\r\n";
 /// Such requests, each with some lines at the level `trace`.
 const REQUESTS: u32 = 2000;
@@ -50,7 +50,7 @@ impl Stage {
         metrics.lines().find_map(|line| line.strip_prefix(series)).unwrap().parse().unwrap()
     }
 
-    /// Sends until lines are lost: the sink takes none.
+    /// Sends requests until lines are lost: the sink takes none.
     async fn lose_lines(&self) {
         let begun = Instant::now();
         while self.dropped().await == 0.0 {

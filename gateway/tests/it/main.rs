@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-//! The data plane from outside: its table against an oracle, its proxy over real sockets, its program as a
-//! process.
+//! Tests the data plane from outside: its table against an oracle, its proxy over real sockets, its program
+//! as a process.
 
 mod abuse;
 mod canonical;

@@ -1,4 +1,4 @@
-//! What an update costs while it is applied and written to the disk.
+//! The memory of an update while it is applied and written to the disk.
 
 use std::fs;
 
@@ -11,14 +11,15 @@ use testkit::certs;
 use testkit::plane::Gateway;
 use testkit::ports;
 
-/// Length of the snapshot in bytes, decoded. Two thirds of what may be sent take a minute without optimisation:
-/// `GIBBON_TEST_SNAPSHOT_MB=700`.
+/// Length of the snapshot in bytes, decoded. Two thirds of the largest snapshot take a minute without
+/// optimisation: `GIBBON_TEST_SNAPSHOT_MB=700`.
 fn snapshot_len() -> usize {
     std::env::var("GIBBON_TEST_SNAPSHOT_MB").map_or(64, |len| len.parse().unwrap()) << 20
 }
 const RECORD: usize = 64 << 10;
 
-/// It is read out of the decompressor: the payload is not in memory, and so are no copies of what was received.
+/// The update is read out of the decompressor: neither the payload nor copies of the received bytes are in
+/// memory.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_snapshot_takes_little_more_memory_than_what_was_received() {
     let folder = tempfile::tempdir().unwrap();
@@ -51,7 +52,7 @@ fn key(id: usize) -> Key {
     Key { kind: Kind(99), id: Uuid::from_u128(id as u128) }
 }
 
-/// Shrinks to an eighth.
+/// A value that compresses to an eighth.
 fn value(id: usize) -> Bytes {
     let mut seed = id as u64 + 1;
     let noise = std::iter::repeat_with(|| {

@@ -54,7 +54,7 @@ impl Drop for Running {
     }
 }
 
-/// A data plane's folder, ports and environment. There is no control plane at its address.
+/// A data plane's folder, ports and environment. No control plane listens at its address.
 pub(crate) struct Node {
     folder: TempDir,
     pub(crate) proxy: Port,
@@ -84,7 +84,7 @@ impl Node {
         self.run_with(&[]).await
     }
 
-    /// With these variables set, too.
+    /// Runs the program with these variables, too.
     async fn run_with(&self, variables: &[(&str, &str)]) -> (Running, Client) {
         let mut command = self.command("run");
         command.envs(variables.iter().copied());
@@ -149,8 +149,8 @@ fn what_is_missing_exits_69_and_says_so() {
     assert_exit(&node.command("run").output().unwrap(), 69, &["cluster.key"]);
 }
 
-/// As systemd's socket activation hands them over: on the descriptors from 3 on. The test keeps them, so that
-/// the program could not bind them itself.
+/// Passes listeners like systemd's socket activation: on the descriptors from 3 on. The test keeps them open,
+/// so that the program could not bind the addresses itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_takes_sockets_that_it_is_given() {
     let node = Node::new();
@@ -203,7 +203,7 @@ async fn it_runs_reports_and_stops() {
     let ready = status.get("/status/ready").await.unwrap().expect(503);
     assert_eq!(ready.json()["message"], "no configuration available");
     Client::new(node.proxy.address()).get("/").await.unwrap().expect(503);
-    // A request is counted when its answer has gone out.
+    // A request is counted when its response has gone out.
     let shown = wait::eventually(SOON, || async {
         let shown = status.get("/status").await.unwrap().expect(200).json();
         if shown["server"]["total_requests"] == 1 { Ok(shown) } else { Err(shown) }

@@ -1,4 +1,4 @@
-//! Which upstream a request reaches, by which path, and what comes back.
+//! The upstream that a request reaches, its path there, and the response.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +53,7 @@ async fn host_path_method_and_header_choose_the_route() {
     }
 }
 
-/// The table that `wire::upstream_path` is tested against, on the wire.
+/// Repeats the test table of `wire::upstream_path` on the wire.
 #[tokio::test(flavor = "multi_thread")]
 async fn paths_are_stripped_and_joined() {
     let (gateway, origin) = (Gateway::start(), Origin::start());
@@ -128,7 +128,7 @@ async fn connections_are_kept_on_both_sides() {
     gateway.wait_metric("gibbon_http_upstream_duration_seconds_count", 20.0).await;
 }
 
-/// The pair is its own issuer: good enough for an upstream that is not verified, and no other.
+/// The pair is its own issuer: good enough only for an upstream that is not verified.
 #[tokio::test(flavor = "multi_thread")]
 async fn https_is_spoken_to_an_upstream_and_verified_if_asked_for() {
     let gateway = Gateway::start();

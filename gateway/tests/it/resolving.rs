@@ -1,4 +1,4 @@
-//! Upstreams by name, with a name server of the test's own that is silent for all names but one.
+//! Upstreams by name, with a fake name server that is silent for all names but one.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -18,7 +18,7 @@ struct NameServer {
 }
 
 impl NameServer {
-    /// Knows the address of this name, and says nothing of others.
+    /// Starts a name server that knows the address of this name, and is silent for others.
     async fn start(known: &'static str, address: Ipv4Addr) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let (bound, mut task) = (socket.local_addr().unwrap(), JoinSet::new());
@@ -34,7 +34,7 @@ impl NameServer {
     }
 }
 
-/// An answer with the address (RFC 1035, section 4.1); an empty one to a question for another kind.
+/// An answer with the address (RFC 1035, section 4.1); an empty one to a question of another type.
 fn answer(query: &[u8], known: &str, address: Ipv4Addr) -> Option<Vec<u8>> {
     let name: Vec<u8> =
         known.split('.').flat_map(|label| [&[label.len() as u8][..], label.as_bytes()].concat()).collect();
@@ -52,7 +52,8 @@ fn answer(query: &[u8], known: &str, address: Ipv4Addr) -> Option<Vec<u8>> {
     Some(answer)
 }
 
-/// Of 160 requests 20 may wait for one name: all of the good one, and half of the silent one.
+/// Of 160 requests 20 may wait for one name: all requests of the good name, and half of those of the silent
+/// one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_name_costs_its_own_requests_only() {
     let (origin, server) = (Origin::start(), NameServer::start("good.test", Ipv4Addr::LOCALHOST).await);
@@ -91,7 +92,7 @@ async fn a_silent_name_costs_its_own_requests_only() {
     assert_eq!(gateway.metric("gibbon_http_errors_total{reason=\"overloaded\"}"), 0.0);
 }
 
-/// Before any name server is asked, and whatever the search domains.
+/// The hosts file is used before any name server, and whatever the search domains.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_hosts_file_comes_first() {
     let (origin, server) = (Origin::start(), NameServer::start("good.test", Ipv4Addr::LOCALHOST).await);

@@ -1,5 +1,5 @@
-//! TLS sessions: clients resume them, however many others came meanwhile, as long as their certificate is
-//! the one that is served.
+//! TLS sessions: clients resume them, however many other clients connect meanwhile, as long as their
+//! certificate is the one that is served.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::upgrade::Stage;
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&version::TLS12, &version::TLS13];
 
-/// A client with a memory for sessions.
+/// A client with a session store.
 #[derive(Clone)]
 struct Browser(Arc<ClientConfig>);
 
@@ -39,16 +39,16 @@ impl Browser {
         Self(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
     }
 
-    /// A request on a connection of its own. What kind of handshake that took.
+    /// Sends a request on a connection of its own; returns the kind of handshake.
     async fn visit(&self, address: SocketAddr, host: &str) -> std::io::Result<HandshakeKind> {
         let stream = TcpStream::connect(address).await?;
         let server = ServerName::try_from(host.to_owned()).unwrap();
         let mut stream = TlsConnector::from(self.0.clone()).connect(server, stream).await?;
         let request = format!("GET /kept HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
-        // Tickets of TLS 1.3 come behind the handshake.
+        // TLS 1.3 sends tickets after the handshake.
         let mut answer = Vec::new();
-        // Whether TLS was ended before TCP does not matter.
+        // The order in which TLS and TCP end does not matter.
         stream.read_to_end(&mut answer).await.ok();
         assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
         Ok(stream.get_ref().1.handshake_kind().unwrap())

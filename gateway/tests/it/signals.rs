@@ -19,7 +19,8 @@ async fn signals_without_a_meaning_end_nothing() {
     wait::eventually(SOON, || status.get("/status")).await;
     for signal in [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGALRM, Signal::SIGPIPE, Signal::SIGWINCH] {
         running.signal(signal);
-        // What comes after the signal is answered after it was handled, or would have ended the program.
+        // A request after the signal is answered after the signal was handled, or the signal would have ended
+        // the program.
         for _ in 0..20 {
             proxy.get("/").await.unwrap().expect(503);
         }
@@ -40,7 +41,7 @@ async fn a_signal_to_stop_in_the_first_moments_ends_it_well() {
     }
 }
 
-/// A step that may take long: a predecessor that does not free the state folder.
+/// A step that may take long: a predecessor that does not release the state folder.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_to_stop_ends_a_start_that_waits() {
     let node = Node::new();
@@ -68,7 +69,7 @@ async fn ends_well(mut running: Running) {
     assert_eq!(running.exit_code().await, Some(0));
 }
 
-/// Waits until the process has a handler for each signal to stop. Before, it is not yet this program.
+/// Waits until the process has a handler for each stop signal. Before that it is not yet this program.
 async fn handles_signals(process: &Child) {
     let status = format!("/proc/{}/status", process.id());
     let wanted = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT]

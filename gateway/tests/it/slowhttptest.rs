@@ -1,5 +1,5 @@
-//! `slowhttptest` in its four modes against short deadlines: its connections are closed, a client beside it
-//! is served all the while, and memory stays bounded.
+//! Runs `slowhttptest` in its four modes against short deadlines. Its connections are closed, a client beside
+//! it is served all the while, and memory stays bounded.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -20,9 +20,10 @@ use crate::upgrade::Stage;
 const CONNECTIONS: &str = "200";
 /// It ends by itself once all its connections are closed, else after this many seconds.
 const MAX_SECONDS: &str = "25";
-/// Of a good request.
+/// The longest time of a good request.
 const SLOWEST: Duration = Duration::from_secs(5);
-/// Of the gateway, in KiB: what it takes idle, and a MiB for each connection, of an answer of four.
+/// The most memory of the gateway, in KiB: its idle memory, and a MiB for each connection, of a response of
+/// four.
 const MEMORY: u64 = (60 + 200) << 10;
 
 /// Headers that never end.
@@ -43,13 +44,13 @@ async fn slow_readers() {
     attack(&["-X", "-w", "10", "-y", "20", "-n", "5", "-z", "5", "-k", "1"], false).await;
 }
 
-/// Ranges that overlap; they are the origin's to refuse, and cost the gateway nothing.
+/// Ranges that overlap; the origin may refuse them, and they cost the gateway nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn overlapping_ranges() {
     attack(&["-R", "-a", "1", "-b", "3000"], true).await;
 }
 
-/// `tells`: the tool sees that its connections are closed. While it does not read, it does not.
+/// `tells`: the tool sees that its connections are closed. It does not while it does not read.
 async fn attack(mode: &[&str], tells: bool) {
     let keys =
         [("proxy.header_timeout", "2s"), ("proxy.body_timeout", "2s"), ("proxy.min_body_rate", "1000")];
@@ -85,7 +86,7 @@ async fn attack(mode: &[&str], tells: bool) {
     stage.exited_well().await;
 }
 
-/// A client that goes on asking, and is to be answered 200 each time.
+/// A client that requests again and again, and must be answered 200 each time.
 struct Good {
     done: Arc<AtomicBool>,
     clients: JoinSet<(u32, Duration)>,
@@ -109,7 +110,7 @@ async fn ask(address: SocketAddr, done: Arc<AtomicBool>) -> (u32, Duration) {
     let (mut served, mut slowest) = (0, Duration::ZERO);
     while !done.load(Ordering::Relaxed) {
         let asked = Instant::now();
-        // A connection of its own: it is to be accepted, too.
+        // On a connection of its own, which must be accepted, too.
         Client::new(address).get("/kept/good").await.unwrap().expect(200);
         slowest = slowest.max(asked.elapsed());
         served += 1;
@@ -118,7 +119,7 @@ async fn ask(address: SocketAddr, done: Arc<AtomicBool>) -> (u32, Duration) {
     (served, slowest)
 }
 
-/// The most memory that the process ever had, in KiB.
+/// The peak memory of the process, in KiB.
 fn most_memory(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

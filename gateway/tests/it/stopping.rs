@@ -1,4 +1,4 @@
-//! What becomes of requests, tunnels and connections when the program is told to stop.
+//! Requests, tunnels and connections when the program stops.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use crate::upgrade::Stage;
 use crate::upgrade::load::REQUEST;
 
-/// In flight when the program is told to stop.
+/// Requests in flight when the program begins to stop.
 const REQUESTS: usize = 100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -47,7 +47,7 @@ async fn a_hundred_slow_requests_end_well_and_nothing_new_begins() {
     stage.exited_well().await;
 }
 
-/// Ten streams on each of ten connections, which are told that they take no more.
+/// Ten streams on each of ten connections, which receive a GOAWAY.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_slow_streams_end_well() {
     let mut stage = Stage::start(&[]).await;
@@ -78,7 +78,7 @@ async fn a_tunnel_stands_until_the_deadline_and_is_closed_then() {
     stage.told("STOPPING=1").await;
     tunnel.write(b"still there").await.unwrap();
     assert_eq!(tunnel.read_exact(11).await.unwrap(), "still there");
-    // However it ends: what matters is that it does.
+    // How the tunnel ends does not matter, only that it does.
     tunnel.read_to_end().await.ok();
     let ended = told.elapsed();
     assert!(ended >= Duration::from_secs(2) && ended < Duration::from_secs(8), "{ended:?}");

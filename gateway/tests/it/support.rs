@@ -1,4 +1,4 @@
-//! A data plane in this process, with a table that the test makes.
+//! A data plane in the test's process, with a table that the test makes.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
@@ -43,14 +43,14 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// With the defaults and an empty configuration.
+    /// Starts it with the defaults and an empty configuration.
     pub(crate) fn start() -> Self {
         let gateway = Self::with(&[]);
         gateway.apply(vec![]);
         gateway
     }
 
-    /// With these keys set, and no configuration yet.
+    /// Starts it with these keys set, and without a configuration.
     pub(crate) fn with(keys: &[(&str, &str)]) -> Self {
         let variable = |key: &str| format!("GIBBON_{}", key.replace('.', "__").to_uppercase());
         let variables = keys.iter().map(|(key, value)| (variable(key), (*value).to_owned()));
@@ -59,7 +59,7 @@ impl Gateway {
         let registry = Registry::new();
         let shared = ProxyParts::new(&config, Metrics::new(&registry).unwrap());
         node::install_tls_provider();
-        // Those of the configuration would be the same for every test.
+        // The ports of the configuration would be the same for every test.
         let config = Config { listen: vec![ANY_PORT], listen_tls: vec![ANY_PORT], ..config };
         let bound = Bound::bind(&[ANY_PORT, ANY_PORT]).unwrap();
         let [address, tls_address] = bound.addresses()[..] else { panic!("two listeners") };
@@ -77,12 +77,12 @@ impl Gateway {
         self.client.address()
     }
 
-    /// Makes these changes live.
+    /// Applies these changes and publishes the table.
     pub(crate) fn apply(&self, changes: Vec<Change>) {
         self.shared.live.publish(self.builder.lock().unwrap().apply(changes).unwrap());
     }
 
-    /// Makes one service and one route live.
+    /// Publishes one service and one route.
     pub(crate) fn serve(&self, service: Service, route: Route) {
         let route = Route { service: Some(service.id), ..route };
         self.apply(vec![Change::PutService(service), Change::PutRoute(route)]);
@@ -92,7 +92,7 @@ impl Gateway {
         self.client.get(target).await.unwrap()
     }
 
-    /// Waits until a metric has this value: a request is counted after its answer has left.
+    /// Waits until a metric has this value: a request is counted after its response has left.
     pub(crate) async fn wait_metric(&self, series: &str, value: f64) {
         testkit::wait::eventually(testkit::plane::DEADLINE, || {
             let now = self.metric(series);
@@ -109,7 +109,7 @@ impl Gateway {
     }
 }
 
-/// An upstream that speaks TLS and answers 200 to everything. Ends when it is dropped.
+/// An upstream with TLS that answers 200 to everything. Ends when it is dropped.
 pub(crate) struct TlsUpstream {
     pub(crate) address: SocketAddr,
     _tasks: JoinSet<()>,
@@ -122,14 +122,14 @@ impl TlsUpstream {
         Self::with(pair, None)
     }
 
-    /// One that only clients with a certificate of this authority get an answer from.
+    /// Starts an upstream that answers only clients with a certificate of this authority.
     pub(crate) fn of_clients(pair: &Pair, authority: &Authority) -> Self {
         Self::with(pair, Some(authority))
     }
 
     fn with(pair: &Pair, clients: Option<&Authority>) -> Self {
         node::install_tls_provider();
-        // Bound before this returns: a request that came first would be refused, and answered 502.
+        // Bound before this returns: an earlier request would be refused, and answered 502.
         let listener = TcpListener::bind(ANY_PORT).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -141,7 +141,7 @@ impl TlsUpstream {
             roots.add(CertificateDer::from_pem_file(&authority.cert).unwrap()).unwrap();
             settings.set_client_cert_verifier(WebPkiClientVerifier::builder(roots.into()).build().unwrap());
         }
-        // Pingora finds a listener that is bound by the text of its address.
+        // Pingora finds a bound listener by the text of its address.
         service.add_tls_with_settings(&address.to_string(), None, settings);
         let (mut fds, mut tasks) = (Fds::new(), JoinSet::new());
         fds.add(address.to_string(), listener.into_raw_fd());

@@ -73,7 +73,7 @@ async fn requests_in_flight_end_and_no_new_ones_begin() {
     assert_eq!(last.header("connection"), Some("close"));
     wait::until(SOON, "nothing in flight", || gateway.shared.in_flight.used() == 0).await;
 
-    // A request that was on its way is still answered, until idle connections are ended.
+    // A request that was on its way is still answered, until idle connections end.
     idle.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
     let last = idle.read_response(false).await.unwrap().expect(200);
     assert_eq!(last.header("connection"), Some("close"));

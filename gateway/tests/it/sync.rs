@@ -39,7 +39,7 @@ async fn stage() -> Stage {
     Stage { gateway, control, connected, origin, port, pair, _folder: folder }
 }
 
-/// The old configuration serves, and the reason stands where an operator looks.
+/// Asserts that the old configuration serves, and that the reason is visible to an operator.
 async fn serves_the_old(stage: &Stage, reason: NackReason, message: &str) {
     stage.gateway.proxy().get("/old").await.unwrap().expect(200);
     stage.gateway.proxy().get("/new").await.unwrap().expect(404);
@@ -122,12 +122,12 @@ async fn asked_for_its_buckets_it_sends_those_of_what_it_holds() {
     assert_eq!(hashes.iter().filter(|hash| **hash != wire::Root::default()).count(), 2);
 }
 
-/// Killed without warning, started without a control plane: what was acknowledged is served, and a damaged
-/// copy gives way to the one before it.
+/// The program is killed without warning and started without a control plane. It serves the acknowledged
+/// configuration. A damaged copy gives way to the previous one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_starts_from_its_disk_and_a_damaged_copy_is_set_aside() {
     let mut stage = stage().await;
-    // An ack does not wait for the disk: what was not written would be sent again.
+    // An ack does not wait for the disk: an unwritten update would be sent again.
     let on_disk = || copy_on_disk(stage.gateway.state()).len();
     wait::until(DEADLINE, "the snapshot is on disk", || on_disk() > 0).await;
     let snapshot = on_disk();
@@ -160,12 +160,12 @@ async fn it_starts_from_its_disk_and_a_damaged_copy_is_set_aside() {
     stage.gateway.proxy().get("/latest").await.unwrap().expect(404);
     assert!(stage.gateway.state().join("config.log.damaged").exists());
     assert!(stage.gateway.node.metric("gibbon_config_cache_errors_total").await >= 1.0);
-    // Where the control plane is back, the data plane is, too.
+    // When the control plane is back, the data plane reconnects.
     let control = FakeControlPlane::listen(stage.port.address(), &stage.pair).await;
     control.hello().await;
 }
 
-/// A control plane that is behind, or whose database was restored without a new epoch, takes nothing back.
+/// A control plane that is behind, or whose database was restored without a new epoch, causes no step back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn older_snapshot_of_the_same_epoch_is_refused_and_the_newer_serves() {
     let mut stage = stage().await;
@@ -181,7 +181,7 @@ async fn older_snapshot_of_the_same_epoch_is_refused_and_the_newer_serves() {
     assert_eq!((nack.reason, nack.revision), (NackReason::OutOfOrder, 1));
     assert!(nack.message.contains("back to revision 1"), "{}", nack.message);
     stage.gateway.proxy().get("/second").await.unwrap().expect(200);
-    // The new epoch of a control plane that has noticed is followed.
+    // The new epoch of a control plane that has detected the restore is accepted.
     restored.position.epoch = Uuid::from_u128(77);
     let snapshot =
         restored.update(Mode::Snapshot, &[service(1, stage.origin.address()), route(9, 1, "/new")]);

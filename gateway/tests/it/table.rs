@@ -47,14 +47,14 @@ struct Model {
 type Answer = Option<(Uuid, usize)>;
 
 impl Model {
-    /// What the plain reading of the rules says.
+    /// The result by a plain reading of the rules.
     fn lookup(&self, request: &MatchRequest<'_>) -> Answer {
         let enabled = |route: &Route| route.service.is_none_or(|id| self.services[&id].enabled);
         let routes = self.routes.values().map(|matcher| (&**matcher, enabled(matcher.route())));
         wire::decide(routes, request).map(|(matcher, hit)| (matcher.route().id, hit.matched))
     }
 
-    /// The state after `changes`; `None` when a route would name a service that is not there.
+    /// The state after `changes`; `None` when a route would name a missing service.
     fn after(&self, changes: &[Change]) -> Option<Self> {
         let mut next = self.clone();
         for change in changes.iter().cloned() {
@@ -101,7 +101,7 @@ fn the_table_answers_as_a_linear_search_does() {
     }
 }
 
-/// A refused change leaves what the builder holds as it was, so that the next change is applied to that.
+/// A rejected change leaves the builder unchanged, so that the next change is applied to the same state.
 #[test]
 fn a_refused_apply_changes_nothing() {
     let service = Service { id: Uuid::from_u128(1), host: "a".into(), ..Service::default() };

@@ -1,4 +1,4 @@
-//! TLS with clients: which certificate is shown, and what a request gets of it.
+//! TLS with clients: which certificate is shown, and what a request learns from the handshake.
 
 use std::fs;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ use wire::{Certificate, Protocol, Route, Sni};
 
 use crate::support::{Gateway, route, service};
 
-/// Certificates of servers, each its own authority.
+/// Server certificates, each its own authority.
 pub(crate) struct Pairs(TempDir);
 
 impl Pairs {
@@ -112,12 +112,12 @@ async fn a_request_knows_of_its_tls() {
     assert!(refused.contains("503"), "the route for b has no service: {refused}");
 }
 
-/// Versions, ciphers, curves and the rest, by a scanner.
+/// A scanner checks versions, ciphers, curves and the rest.
 #[tokio::test(flavor = "multi_thread")]
 async fn its_settings_are_mozillas_intermediate() {
     let (gateway, pairs) = (Gateway::start(), Pairs::new());
     let pair = pairs.make("pair", &["a.example"]);
-    // Once it asks for no name.
+    // The scanner sends one handshake without a name.
     gateway.apply(vec![put(1, &pair), name(1, "a.example", 1), name(2, "*", 1)]);
     let mut scan = Command::new("sslyze");
     scan.args(["--mozilla_config=intermediate", "--sni=a.example"]);
@@ -126,7 +126,7 @@ async fn its_settings_are_mozillas_intermediate() {
     let said = String::from_utf8_lossy(&output.stdout);
     let (_, verdict) = said.split_once("COMPLIANCE AGAINST").expect("a verdict");
     let complaints: Vec<_> = verdict.lines().filter_map(|line| line.trim().strip_prefix("* ")).collect();
-    // That no public authority knows it.
+    // The one complaint: no public authority knows the certificate.
     assert!(matches!(complaints[..], [only] if only.starts_with("certificate_path_validation")), "{said}");
 }
 
@@ -140,7 +140,7 @@ async fn a_handshake_has_a_deadline() {
     gateway.wait_metric("gibbon_connections_active", 0.0).await;
 }
 
-/// In either protocol.
+/// Tests both protocol versions.
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_after_the_handshake_has_a_deadline() {
     let (gateway, pairs) = (Gateway::with(&[("proxy.header_timeout", "300ms")]), Pairs::new());
@@ -150,14 +150,14 @@ async fn silence_after_the_handshake_has_a_deadline() {
         let mut silent = connect(&gateway, "a.example", &pair, protocol).await;
         assert_eq!(silent.get_ref().1.alpn_protocol(), Some(protocol.as_bytes()));
         let end = timeout(Duration::from_secs(10), silent.read_to_end(&mut Vec::new())).await;
-        // Whether TLS was ended first does not matter.
+        // The order in which TLS and TCP end does not matter.
         end.expect("the connection ends").ok();
     }
     gateway.wait_metric("gibbon_connections_total{result=\"header_timeout\"}", 2.0).await;
     gateway.wait_metric("gibbon_connections_active", 0.0).await;
 }
 
-/// With the handshake done, and nothing said.
+/// Connects, completes the handshake, and sends nothing.
 async fn connect(gateway: &Gateway, name: &str, pair: &Pair, protocol: &str) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(&pair.cert).unwrap()).unwrap();
@@ -168,7 +168,7 @@ async fn connect(gateway: &Gateway, name: &str, pair: &Pair, protocol: &str) -> 
     TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
 }
 
-/// Handshakes all the while that certificates change.
+/// Handshakes continue while certificates change.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_handshake_fails_while_certificates_change() {
     let (gateway, origin, pairs) = (Gateway::start(), Origin::start(), Pairs::new());

@@ -22,8 +22,8 @@ async fn an_upgraded_connection_is_a_tunnel() {
     echo_through_a_tunnel(gateway.address(), "hello".to_owned()).await;
 }
 
-/// Of origins that answer at once, on processors that are never idle: now and then the answer is there before
-/// the proxy has looked whether the request has ended, which once ended the tunnel (Pingora's issue 946).
+/// Origins answer at once, on processors that are never idle. Now and then the answer is there before the
+/// proxy has checked whether the request has ended, which once ended the tunnel (Pingora's issue 946).
 #[tokio::test(flavor = "multi_thread")]
 async fn no_tunnel_is_lost_under_load() {
     let (gateway, origin) = (Gateway::start(), Origin::start());
@@ -42,8 +42,9 @@ async fn no_tunnel_is_lost_under_load() {
     }
 }
 
-/// Each case of frames, good and bad, once with an echo server and once with the same through the gateway: what the
-/// server makes of it, what it answers and how the connection ends are the same, and what was expected.
+/// Runs each case of frames, good and bad, once against an echo server and once through the gateway. The
+/// messages that the server reads, its answer and the end of the connection must be the same, and as
+/// expected.
 #[tokio::test(flavor = "multi_thread")]
 async fn frames_fare_as_without_a_gateway() {
     let (gateway, server) = (Gateway::start(), Echo::start().await);
@@ -60,7 +61,7 @@ async fn frames_fare_as_without_a_gateway() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// An upstream that reads no frames sends back what came: bad ones pass towards the client, too.
+/// An upstream that reads no frames sends all bytes back: bad ones pass towards the client, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_byte_of_a_tunnel_comes_back() {
     let (gateway, origin) = (Gateway::start(), Origin::start());

@@ -1,4 +1,4 @@
-//! One process in the place of another: under load, with changes pushed all the while, and when it fails.
+//! Replaces one process by another: under load, with changes pushed all the while, and with failures.
 
 pub(crate) mod load;
 mod stage;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use self::load::Load;
 pub(crate) use self::stage::Stage;
 
-/// How many upgrades follow one another.
+/// The number of successive upgrades.
 fn upgrades() -> u32 {
     std::env::var("GIBBON_TEST_UPGRADES").map_or(5, |number| number.parse().unwrap())
 }
@@ -30,7 +30,7 @@ async fn no_request_is_lost_and_changes_go_on() {
         stage.told("READY=1").await;
         assert_ne!(stage.main_pid(), before, "the service manager was told the new process");
         stage.ended(before).await;
-        // The new process is ready by the copy on disk; then it hears of changes.
+        // The new process is ready with the copy on disk; after that it receives changes.
         wait::until(DEADLINE, "changes are pushed", || stage.pushed() > pushed + 20).await;
         stage.ready().await;
     }
@@ -78,7 +78,7 @@ async fn an_upgrade_that_fails_leaves_everything_as_it_was() {
     stage.stop().await;
 }
 
-/// What a connection without a request may expect of a process that was followed by another.
+/// An idle connection of a process that was replaced by another.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_connection_is_served_once_more_and_ends_at_last() {
     let mut stage = Stage::start(&[("proxy.drain_timeout", "2s")]).await;
@@ -93,7 +93,7 @@ async fn an_idle_connection_is_served_once_more_and_ends_at_last() {
     let started = Instant::now();
     stage.signal(Signal::SIGUSR2);
     stage.told("READY=1").await;
-    // Until the old process has heard that it was relieved, it answers without a word of it.
+    // Until the old process knows that it was relieved, its responses do not announce the end.
     let mut last = false;
     while !last {
         assert!(started.elapsed() < DEADLINE, "the last answer says that the connection ends");

@@ -1,4 +1,4 @@
-//! Addresses that no request is sent to, by whatever name or spelling.
+//! Addresses that no request may be sent to, by any name or spelling.
 
 use testkit::origin::Origin;
 use wire::Service;
@@ -33,7 +33,7 @@ async fn metadata_and_own_listeners_are_denied_by_default_and_loopback_is_served
     gateway.get("/").await.expect(200);
 }
 
-/// The name is resolved, and what it resolves to is not dialed.
+/// The name is resolved, and the gateway does not connect to the result.
 #[tokio::test(flavor = "multi_thread")]
 async fn name_of_a_denied_address_is_denied() {
     let origin = Origin::start();

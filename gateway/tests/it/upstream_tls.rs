@@ -1,5 +1,5 @@
-//! TLS with upstreams: whose certificates are believed, which one is shown, and that connections made under
-//! other terms are not used.
+//! TLS with upstreams: which certificates are trusted, which one is shown, and that connections made under
+//! other terms are not reused.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -101,7 +101,7 @@ async fn a_server_whose_certificate_is_the_named_authority_is_believed() {
     }
 }
 
-/// The server would answer on any connection that stands.
+/// The server would answer on any open connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_are_not_shared_by_services_that_believe_others() {
     let (gateway, authorities) = (Gateway::start(), Authorities::new());
@@ -119,8 +119,8 @@ async fn connections_are_not_shared_by_services_that_believe_others() {
     gateway.wait_metric("gibbon_upstream_connections_total{reused=\"true\"}", 5.0).await;
 }
 
-/// An authority is replaced under the same id: what was believed before counts no more, and the other way
-/// round, without a change of the service.
+/// An authority is replaced under the same id. Certificates trusted before are no longer trusted, and the
+/// other way round, without a change of the service.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_authority_counts_for_the_next_request() {
     let (gateway, authorities) = (Gateway::start(), Authorities::new());
@@ -151,7 +151,7 @@ async fn a_certificate_is_shown_to_an_upstream_that_asks_for_one() {
     gateway.get("/shown").await.expect(502);
 }
 
-/// Certificates between that of the server and that of the authority are counted, as OpenSSL does.
+/// The certificates between the server's and the authority's are counted, like in OpenSSL.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_is_no_longer_than_the_service_says() {
     let (gateway, authorities) = (Gateway::start(), Authorities::new());
@@ -173,7 +173,7 @@ async fn a_chain_is_no_longer_than_the_service_says() {
             gateway.get(&path).await.expect(if is_deep { 502 } else { 200 });
         }
     }
-    // It says nothing of what is not verified.
+    // The depth has no effect without verification.
     let unverified = Service {
         tls_verify: Some(false),
         tls_verify_depth: Some(0),
@@ -183,8 +183,7 @@ async fn a_chain_is_no_longer_than_the_service_says() {
     gateway.get("/any").await.expect(200);
 }
 
-/// A session is begun once, and taken up again by those who believe the same; never by those who would not have
-/// begun it.
+/// A session is begun once, and resumed only by services that trust the same authorities.
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_are_resumed_under_the_same_terms_and_under_no_others() {
     let (gateway, authorities) = (Gateway::start(), Authorities::new());
@@ -237,7 +236,7 @@ fn what_cannot_be_used_is_refused_with_the_entity_and_the_field() {
     assert_eq!((refusal.key, refusal.field.as_deref()), (Key::ca_certificate(GOOD), Some("cert")));
 }
 
-/// A server that answers one request on each connection, and tells how it was begun.
+/// A server that answers one request on each connection, and reports its kind of handshake.
 struct ClosingUpstream {
     address: SocketAddr,
     handshakes: mpsc::UnboundedReceiver<HandshakeKind>,
@@ -256,7 +255,7 @@ impl ClosingUpstream {
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                // One whose client does not believe it fails.
+                // A connection whose client does not trust it fails.
                 let Ok(mut stream) = acceptor.accept(stream).await else { continue };
                 told.send(stream.get_ref().1.handshake_kind().unwrap()).ok();
                 let (mut request, answer) =

@@ -1,5 +1,5 @@
-//! Runs the scripts of `tests/varnishtest`, in which `varnishtest` plays a client and an origin, byte by
-//! byte, around a gateway that proxies everything to `${origin}`.
+//! Runs the scripts of `tests/varnishtest`. In them `varnishtest` plays a client and an origin, byte by byte,
+//! around a gateway that proxies everything to `${origin}`.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ async fn every_script_is_played_as_written() {
     assert!(failures.is_empty(), "{} scripts failed:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// What went wrong, if anything did.
+/// Runs a script; returns the failure, if there is one.
 async fn play(script: PathBuf) -> Option<String> {
     let (gateway, origin) = (Gateway::start(), ports::reserve());
     gateway.serve(at(1, origin.address()), route(1, "/"));

@@ -1,5 +1,5 @@
-//! The worst that one request can ask of a look-up. The figures are printed; the bounds are for a busy machine and a
-//! build without optimisation.
+//! The worst case of a lookup for one request. The figures are printed; the bounds allow for a busy machine
+//! and a build without optimisation.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ fn path(path: String) -> Route {
 fn measure(what: &str, table: &Table, host: &str, path: &str, headers: &HeaderMap) -> Option<Match> {
     let method = Method::GET;
     let request = Request { method: &method, host, port: 80, path, headers, sni: None };
-    // What is made at the first use is not the request's.
+    // Allocations at the first use are not the request's.
     let found = table.lookup(&request);
     let started = Instant::now();
     std::hint::black_box(table.lookup(&request));

@@ -1,5 +1,5 @@
-//! What an update changes, record by record out of the decompressor: each is hashed, read and handed on before
-//! the next one is decoded, so that neither the payload nor the records are in memory as a whole.
+//! Reads the changes of an update, record by record out of the decompressor. Each is hashed, decoded and
+//! handed on before the next one, so that neither the payload nor the records are in memory as a whole.
 
 use tokio::time::Instant;
 use wire::{Digest, EntityHash, Key, Kind, NackReason, Record, RecordReader, Root, Update};
@@ -7,10 +7,10 @@ use wire::{Digest, EntityHash, Key, Kind, NackReason, Record, RecordReader, Root
 use super::{Refused, Undo};
 use crate::route::Change;
 
-/// The changes of one update. The digest follows them, and the last item is an error when it does not lead to
-/// the root that the update announces.
+/// The changes of one update. The digest follows them. The last item is an error when the digest does not
+/// match the root that the update announces.
 pub(super) struct Changes<'a> {
-    /// What stands in the buckets that a repair replaces; most of it comes again.
+    /// The entities in the buckets that a repair replaces; most of them come again.
     removed: std::vec::IntoIter<Key>,
     records: RecordReader<'a>,
     digest: &'a mut Digest,
@@ -35,7 +35,7 @@ impl<'a> Changes<'a> {
         Ok(Self { removed, records, digest, undo, root, decoded, ended: false })
     }
 
-    /// The next change of a kind that is understood.
+    /// The next change of a known kind.
     fn advance(&mut self) -> Result<Option<Change>, Refused> {
         for key in self.removed.by_ref() {
             set(self.digest, &mut self.undo, key, None);
@@ -79,7 +79,7 @@ fn set(digest: &mut Digest, undo: &mut Option<&mut Undo>, key: Key, hash: Option
     }
 }
 
-/// `None` for one of a kind that is not understood.
+/// `None` for a record of an unknown kind.
 fn change(record: &Record<'_>) -> Result<Option<Change>, Refused> {
     let key = record.key;
     Ok(Some(match (key.kind, record.value) {

@@ -31,7 +31,7 @@ fn payload(records: &[(Key, Option<Vec<u8>>)]) -> bytes::BytesMut {
     payload
 }
 
-/// The root of what these records put.
+/// The root after these records are put.
 fn root(records: &[(Key, Option<Vec<u8>>)]) -> Root {
     let mut digest = Digest::new();
     for (key, value) in records {
@@ -61,7 +61,7 @@ fn applier() -> (Applier, Arc<Live>) {
     (applier, live)
 }
 
-/// Refuses `update`, and nothing has changed by it.
+/// Asserts that `update` is rejected, and that nothing has changed by it.
 fn refused(applier: &mut Applier, live: &Live, update: &Update) -> Nack {
     let (held, buckets) = (applier.held(), applier.buckets());
     let nack = applier.apply(update).unwrap_err();
@@ -128,7 +128,7 @@ fn snapshot_of_a_new_epoch_may_have_a_lower_revision() {
 fn superseded_secrets_are_noticed_in_every_mode() {
     let live = Arc::new(Live::new());
     let mut applier = Applier::new(live);
-    // Of a kind that this version does not know, which may hold a secret.
+    // Of a kind unknown to this version, which may hold a secret.
     let secret =
         |id: u128, value: &[u8]| (Key { kind: Kind(99), id: Uuid::from_u128(id) }, Some(value.to_vec()));
     let steps: [(Mode, Vec<_>, Vec<_>, bool); 6] = [

@@ -1,4 +1,4 @@
-//! The bytes of one file: how updates are written, and how they are read back, whatever the file holds.
+//! The format of one file: how updates are written, and how any contents are read.
 //!
 //! Layout: seven bytes `GIBBONC`, one byte of format version, then entries: length (`u32`, big-endian),
 //! checksum (the first 128 bits of BLAKE3 over the body), body ([`Update::to_bytes`]). The first entry is
@@ -9,23 +9,23 @@ use std::io::{self, Write};
 use bytes::Bytes;
 use wire::{Mode, Position, Update, UpdateHeader};
 
-/// What every version's file begins with.
+/// The first bytes of a file in every version.
 const NAME: [u8; 7] = *b"GIBBONC";
-/// The version that is written. One that is read has a branch in [`parse`].
+/// The version that is written. Each version that is read has a branch in [`parse`].
 const VERSION: u8 = 1;
 const CHECKSUM: usize = 16;
 const ENTRY_HEAD: usize = 4 + CHECKSUM;
 
-/// What one file holds.
+/// The contents of one file.
 #[derive(Debug, Default)]
 pub(in super::super) struct Found {
-    /// The good updates, from the first on: a snapshot and the deltas that follow it without a gap.
+    /// The good updates from the first on: a snapshot and the deltas that follow it without a gap.
     pub updates: Vec<Update>,
     /// Length of the file's head and its first entry, in bytes.
     pub snapshot_len: u64,
-    /// Length of all that is good, in bytes.
+    /// Length of the good part in bytes.
     pub good_len: u64,
-    /// Why there is not more.
+    /// Why the file has no more good updates.
     pub complaint: Option<Complaint>,
 }
 
@@ -34,7 +34,7 @@ pub(in super::super) struct Found {
 pub(in super::super) enum Complaint {
     /// A later version of this program wrote it.
     Newer(u8),
-    /// It is not, or not any more, what this program wrote.
+    /// The bytes are not, or no longer, those that this program wrote.
     Damaged(String),
 }
 
@@ -53,7 +53,7 @@ impl std::fmt::Display for Complaint {
 }
 
 impl Found {
-    /// Where the good updates lead to.
+    /// The position to which the good updates lead.
     pub(in super::super) fn end(&self) -> Option<Position> {
         self.updates.last().map(|update| update.header.position())
     }
@@ -63,7 +63,7 @@ impl Found {
     }
 }
 
-/// Writes a whole file with one snapshot; its length in bytes. Nothing of the snapshot is copied.
+/// Writes a whole file with one snapshot; returns its length in bytes. Copies nothing of the snapshot.
 ///
 /// # Errors
 /// When the disk refuses.
@@ -75,7 +75,7 @@ pub(super) fn write_file(snapshot: &Update, mut to: impl Write) -> io::Result<u6
     Ok((NAME.len() + 1 + ENTRY_HEAD + snapshot.stored_len()) as u64)
 }
 
-/// Updates as they are appended to a file: in one piece, for one write.
+/// Encodes updates as they are appended to a file: in one piece, for one write.
 pub(super) fn entries(updates: &[Update]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(entries_len(updates));
     for update in updates {
@@ -100,7 +100,7 @@ fn write_entry(update: &Update, to: &mut impl Write) -> io::Result<()> {
     update.chunks().try_for_each(|chunk| to.write_all(&chunk))
 }
 
-/// Reads a file as far as it is good.
+/// Reads the good part of a file.
 pub(super) fn parse(bytes: &Bytes) -> Found {
     let Some((name, rest)) = bytes.split_first_chunk::<7>() else {
         return Found::nothing(match bytes.len() {
@@ -119,7 +119,7 @@ pub(super) fn parse(bytes: &Bytes) -> Found {
     }
 }
 
-/// Whether an update starts from `end`, where the one before it ends (`None`: it is the first).
+/// Whether an update starts from `end`, the end of the one before it (`None`: it is the first).
 pub(in super::super) fn follows(end: Option<Position>, next: &UpdateHeader) -> bool {
     let from = match next.mode {
         Mode::Snapshot => return end.is_none(),

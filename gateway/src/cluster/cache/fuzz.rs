@@ -1,6 +1,6 @@
-//! Whatever a file holds, reading it ends, and what is read can be merged or is refused.
+//! Whatever a file holds, reading it ends, and the result can be merged or is rejected.
 //!
-//! For longer than the second that the tests take, in milliseconds:
+//! To fuzz longer than the one second that the tests take, set the time in milliseconds:
 //! `BOLERO_RANDOM_TEST_TIME_MS=600000 BOLERO_RANDOM_ITERATIONS=1000000000 cargo test -p gateway --lib fuzz`.
 
 use bolero::{TypeGenerator, check};

@@ -1,5 +1,5 @@
-//! The file that is in use, open at its end: deltas are appended to it. What it holds can be read even when
-//! somebody has removed it.
+//! The file in use, open at its end: deltas are appended to it. It stays readable even after another program
+//! has removed it.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
@@ -12,10 +12,10 @@ use wire::{Position, Update};
 use super::super::io_error;
 use super::{CacheError, Found, MAX_FILE, format};
 
-/// Deltas may take this much before they are merged, however small the snapshot is.
+/// Deltas may take this many bytes before they are merged, however small the snapshot is.
 pub(super) const MERGE_FROM: u64 = 1 << 20;
 
-/// A file that is whole, and where it ends.
+/// A whole file, and the position of its end.
 #[derive(Debug)]
 pub(in super::super) struct Log {
     path: PathBuf,
@@ -27,7 +27,7 @@ pub(in super::super) struct Log {
     broken: bool,
 }
 
-/// What must be found under a file's name for it to be ours still.
+/// The identity that the file under a name must have to be the one in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in super::super) struct Footprint {
     path: PathBuf,
@@ -36,8 +36,8 @@ pub(in super::super) struct Footprint {
 }
 
 impl Log {
-    /// Opens a file whose first `len` bytes are good and end at `end`, of which `snapshot_len` are its
-    /// head and its snapshot.
+    /// Opens a file whose first `len` bytes are good and end at `end`. The first `snapshot_len` of them are
+    /// its head and its snapshot.
     ///
     /// # Errors
     /// When the system refuses.
@@ -49,7 +49,7 @@ impl Log {
         Ok(Self { path, file, identity, snapshot_len, len, end, broken: false })
     }
 
-    /// Where it ends.
+    /// The position of its end.
     pub(in super::super) const fn end(&self) -> Position {
         self.end
     }
@@ -59,17 +59,17 @@ impl Log {
         Arc::clone(&self.file)
     }
 
-    /// What must be found under its name.
+    /// The identity that the file under its name must have.
     pub(in super::super) fn footprint(&self) -> Footprint {
         Footprint { path: self.path.clone(), identity: self.identity, len: self.len }
     }
 
-    /// Whether this was taken of it, however much it has grown since.
+    /// Whether `footprint` is of this file, even if the file has grown since.
     pub(in super::super) fn is(&self, footprint: &Footprint) -> bool {
         self.identity == footprint.identity && self.path == footprint.path
     }
 
-    /// Nothing is appended to it from now on; it is read once more to write the next file.
+    /// Ends appending to it. The file is read once more to write the next one.
     pub(in super::super) const fn condemn(&mut self) {
         self.broken = true;
     }
@@ -84,12 +84,12 @@ impl Log {
         self.len - self.snapshot_len <= self.snapshot_len.max(MERGE_FROM)
     }
 
-    /// Whether a start could read it if it grew by this much.
+    /// Whether a start could still read the file if it grew by this much.
     pub(in super::super) const fn has_room_for(&self, more: u64) -> bool {
         self.len + more < MAX_FILE
     }
 
-    /// Whether these lead on from its end.
+    /// Whether these updates follow its end.
     pub(in super::super) fn leads_to(&self, updates: &[Update]) -> bool {
         let mut end = self.end;
         updates.iter().all(|update| {
@@ -99,11 +99,11 @@ impl Log {
         })
     }
 
-    /// Appends updates that lead on from its end, without syncing them.
+    /// Appends updates that follow its end, without syncing them.
     ///
     /// # Errors
-    /// When the disk refuses; what was written by then is taken off again. When the file is not the one under
-    /// its name any more; nothing is written then.
+    /// When the disk refuses; the bytes written until then are cut off again. When another file stands under
+    /// its name; nothing is written then.
     pub(in super::super) fn append(&mut self, updates: &[Update]) -> Result<(), CacheError> {
         if let Err(changed @ CacheError::Changed { .. }) = self.footprint().check() {
             self.broken = true;
@@ -111,7 +111,7 @@ impl Log {
         }
         let entries = format::entries(updates);
         if let Err(source) = (&*self.file).write_all(&entries) {
-            // A torn entry would hide every later one. Should it stay, a new file is written.
+            // A torn entry would hide every later one. If the cut fails, a new file is written.
             self.broken = self.file.set_len(self.len).is_err();
             return Err(io_error("append to", &self.path, source));
         }
@@ -122,10 +122,10 @@ impl Log {
         Ok(())
     }
 
-    /// What it holds, whether it has its name or not.
+    /// Reads the contents, even if the file has lost its name.
     ///
     /// # Errors
-    /// When the system refuses, or somebody has made it shorter.
+    /// When the system refuses, or another program has made the file shorter.
     pub(super) fn read(&self) -> io::Result<Found> {
         let mut bytes = vec![0; usize::try_from(self.len.min(MAX_FILE)).unwrap_or_default()];
         self.file.read_exact_at(&mut bytes, 0)?;
@@ -134,11 +134,11 @@ impl Log {
 }
 
 impl Footprint {
-    /// Sees whether the file is still there: somebody may have removed it with its folder, put another in its
-    /// place, or cut it. It may have grown since.
+    /// Checks that the file is still there: another program may have removed it with its folder, replaced it,
+    /// or cut it. It may have grown since.
     ///
     /// # Errors
-    /// [`CacheError::Changed`] when it is not there; another when the system does not say.
+    /// [`CacheError::Changed`] when it is not there; another error when the system gives no answer.
     pub(in super::super) fn check(&self) -> Result<(), CacheError> {
         let how = match fs::metadata(&self.path) {
             Err(error) if is_absent(&error) => "removed",
@@ -155,7 +155,7 @@ fn identity(found: &Metadata) -> (u64, u64) {
     (found.dev(), found.ino())
 }
 
-/// A part of the path may have become a file.
+/// Whether the file is missing. A part of its path may have become a file, too.
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

@@ -1,4 +1,4 @@
-//! Merges updates by their bytes alone: a snapshot and the deltas after it into one snapshot, deltas into one
+//! Merges updates by their bytes alone: a snapshot and its deltas into one snapshot, or deltas into one
 //! delta. The snapshot, which may be large, is neither decoded nor encoded as a whole.
 
 use std::collections::BTreeMap;
@@ -7,17 +7,17 @@ use wire::{BucketSet, Key, Mode, Record, Update, UpdateError, UpdateHeader, Upda
 
 use super::format::follows;
 
-/// What updates do to what was there before them.
+/// The combined effect of updates.
 #[derive(Default)]
 struct Changes {
-    /// The buckets that they empty.
+    /// The buckets that the updates empty.
     replaced: BucketSet,
-    /// What they put (`Some`) or delete, after that.
+    /// Entities that the updates put (`Some`) or delete after that.
     entities: BTreeMap<Key, Option<Vec<u8>>>,
 }
 
-/// One snapshot of what `updates` lead to, the first of which is a snapshot and each further one of which
-/// starts where the one before it ends. The root is the last update's: it was compared when that went live.
+/// Merges `updates` into one snapshot. The first must be a snapshot, and each further one must start where
+/// the one before it ends. The root is the last update's, which was compared when that update was applied.
 pub(super) fn merge(updates: &[Update]) -> Result<Update, String> {
     check_order(updates)?;
     match updates {
@@ -31,8 +31,9 @@ pub(super) fn merge(updates: &[Update]) -> Result<Update, String> {
     }
 }
 
-/// One delta that leads from where the first of these deltas starts to where the last one ends. Of several changes
-/// of one entity the last counts. The root is the last delta's, and compared when the merged one is applied.
+/// Merges deltas into one that leads from the start of the first to the end of the last. Of several changes
+/// of one entity the last counts. The root is the last delta's, and is compared when the merged delta is
+/// applied.
 pub(in crate::cluster) fn merge_deltas(deltas: &[Update]) -> Result<Update, String> {
     let (first, last) = match deltas {
         [] => return Err("there is nothing to merge".to_owned()),
@@ -83,7 +84,7 @@ impl Changes {
         Ok(changes)
     }
 
-    /// The snapshot's records that stay, then those that are put.
+    /// Encodes the records of the snapshot that stay, then those that are put.
     fn apply_to(&self, snapshot: &Update, last: &UpdateHeader) -> Result<Update, UpdateError> {
         let mut writer = UpdateWriter::new();
         let mut records = snapshot.records()?;

@@ -1,4 +1,5 @@
-//! Whether files hold secrets that were replaced or deleted since: private keys are to leave the disk then.
+//! Finds whether files hold superseded secrets: private keys that were replaced or deleted must leave the
+//! disk.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,14 +8,14 @@ use wire::{EntityHash, Key, Record, Update, UpdateError, bucket_of};
 /// The entities that may hold secrets, as updates put them.
 #[derive(Debug, Default)]
 pub(super) struct Secrets {
-    /// What the updates lead to.
+    /// The entities after the last update.
     current: HashMap<Key, EntityHash>,
-    /// All that any of them puts.
+    /// All entities that any update puts.
     ever: HashSet<(Key, [u8; 16])>,
 }
 
 impl Secrets {
-    /// Those of updates of which the first is a snapshot.
+    /// Reads them from updates, the first of which is a snapshot.
     ///
     /// # Errors
     /// When one cannot be decoded.
@@ -31,7 +32,7 @@ impl Secrets {
         Ok(secrets)
     }
 
-    /// Whether one that these or `older` ever put is not among the current ones of these.
+    /// Whether an entity that these or `older` ever put is no longer current here.
     pub(super) fn has_superseded(&self, older: &Self) -> bool {
         let mut ever = self.ever.iter().chain(&older.ever);
         ever.any(|(key, hash)| self.current.get(key).is_none_or(|current| current.0 != *hash))

@@ -20,7 +20,7 @@ impl Source {
         self.put(mode, key, Some(value))
     }
 
-    /// The next revision, which puts or deletes this.
+    /// Creates the next revision, which puts or deletes this.
     pub(in crate::cluster) fn put(&mut self, mode: Mode, key: Key, value: Option<&[u8]>) -> Update {
         self.revision += 1;
         if mode == Mode::Snapshot {
@@ -37,7 +37,7 @@ impl Source {
     }
 }
 
-/// What does not compress.
+/// Bytes that do not compress.
 pub(in crate::cluster) fn noise(len: usize) -> Vec<u8> {
     let mut seed = 7_u32;
     let next = || {
@@ -52,13 +52,13 @@ fn positions(updates: &[Update]) -> Vec<u64> {
 }
 
 impl Cache {
-    /// A new file of what the folder holds and these updates.
+    /// Writes a new file from the contents of the folder and these updates.
     pub(in crate::cluster) fn write(&mut self, updates: &[Update], end: Position) -> Result<Log, CacheError> {
         self.rewrite(&mut Rewrite { log: None, updates: updates.to_vec(), end, purge: false })
     }
 }
 
-/// A file with a snapshot and two deltas, its folder, what it holds, and what comes next.
+/// A file with a snapshot and two deltas, its folder, its contents, and the source of further updates.
 fn filled() -> (tempfile::TempDir, Cache, Log, Source) {
     let dir = tempfile::tempdir().unwrap();
     let mut source = Source::default();
@@ -237,7 +237,7 @@ fn append_to_a_file_that_somebody_changed_is_refused() {
         assert!(!log.is_whole(), "{how}");
         let mut from = Rewrite { log: Some(log), updates: next.into(), end: source.position(), purge: false };
         let written = cache.rewrite(&mut from);
-        // What was cut off is nowhere else.
+        // The bytes that were cut off are nowhere else.
         assert_eq!(matches!(written, Err(CacheError::Lost { .. })), how == "cut", "{written:?}");
         if how != "cut" {
             assert_eq!(on_disk(&cache), [4], "{how}");
@@ -288,7 +288,7 @@ fn names_of_files_that_were_set_aside_are_known() {
     }
 }
 
-/// What may happen to a file: bytes replaced, inserted, cut off.
+/// Damage to a file: bytes replaced, inserted, cut off.
 #[derive(Clone, Debug)]
 enum Damage {
     Cut(prop::sample::Index),
@@ -332,7 +332,7 @@ impl Damage {
 }
 
 proptest! {
-    /// One delta of several does what they do one after the other, whatever they put, replace and delete.
+    /// One merged delta has the effect of several in sequence, whatever they put, replace and delete.
     #[test]
     fn merged_deltas_do_what_they_do_one_by_one(
         edits in prop::collection::vec((0..6_u128, prop::option::of(any::<[u8; 2]>())), 2..20),
@@ -354,8 +354,8 @@ proptest! {
         prop_assert!(merge_deltas(&updates).is_err(), "a snapshot is no delta");
     }
 
-    /// Whatever happens to a file, what is read of it is what was written, from the first on; and if not
-    /// all of it, there is a reason.
+    /// Whatever happens to a file, the updates read are those written, from the first on. If some are
+    /// missing, there is a reason.
     #[test]
     fn any_damage_leaves_a_beginning(
         sizes in prop::collection::vec(0..900_usize, 1..6),

@@ -1,4 +1,5 @@
-//! The driver for days, under a paused clock: it turns with the heartbeats and the looks at its files, and no
+//! Runs the driver for days under a paused clock: it wakes for heartbeats and checks of its files, and no
+//! more often.
 //! oftener.
 
 use std::cell::Cell;
@@ -83,7 +84,7 @@ async fn connection_of_two_days_turns_with_its_heartbeats() {
         beat(accepted.recv().await.unwrap()).await;
     };
     let both = async { tokio::join!(run_over(dial, &mut stage.agent, &stage.stop), control_plane) };
-    // One look at the files of the certificates each second; a heartbeat each way.
+    // One check of the certificate files each second; a heartbeat each way.
     let looks = 48 * HOUR.as_secs() / POLL.as_secs();
     polls_within(48 * HOUR, looks * 5 / 4, both).await;
     assert!(status.view().connected);
@@ -99,7 +100,7 @@ async fn control_planes_that_are_away_are_dialled_in_turn_with_pauses() {
         times.set(times.get() + 1);
         Err(LinkError::Timeout)
     };
-    // Pauses of 2.5 s in the mean, each with looks at the files.
+    // Pauses of 2.5 s in the mean, each with checks of the files.
     polls_within(HOUR, 6 * HOUR.as_secs(), run_over(dial, &mut stage.agent, &stage.stop)).await;
     let times: Vec<u32> = dialled.iter().map(|(_, times)| times.get()).collect();
     assert!(times.iter().all(|times| (380..620).contains(times)), "{times:?}");

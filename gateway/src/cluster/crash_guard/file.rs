@@ -1,4 +1,4 @@
-//! Writes the mark, on a thread of its own: a disk that hangs must not hold up what is marked.
+//! Writes the mark on a thread of its own: a disk that hangs must not delay an update.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-/// How long a mark is waited for. While one has not returned, later ones are not waited for at all.
+/// How long to wait for a mark. While one write has not returned, later ones are not waited for at all.
 const WAIT: Duration = Duration::from_secs(1);
-/// The longest file that is read: ours has three lines.
+/// The longest file that is read: a mark has three lines.
 const MAX_READ: u64 = 4096;
 
 /// The file, and the thread that writes to it.
@@ -27,7 +27,7 @@ struct Shared {
     changed: Condvar,
 }
 
-/// The newest text: what was to be written before it need not be.
+/// The newest text: an older one that is not written yet is dropped.
 #[derive(Debug, Default)]
 struct Slot {
     text: Option<String>,
@@ -40,10 +40,10 @@ struct Slot {
 }
 
 impl MarkFile {
-    /// Opens the file, making it (mode 0600) if it is missing, and reads it.
+    /// Opens the file, makes it (mode 0600) if it is missing, and reads it.
     ///
     /// # Errors
-    /// When the system refuses, or it holds no text.
+    /// When the system refuses, or the file is not text.
     pub(super) fn open(path: &Path) -> io::Result<(Self, String)> {
         let file = open(path)?;
         let mut text = String::new();
@@ -54,10 +54,10 @@ impl MarkFile {
         Ok((Self { shared }, text))
     }
 
-    /// Writes `text` over what is there, and waits a while for it.
+    /// Writes `text` over the old contents, and waits a limited time for it.
     ///
     /// # Errors
-    /// When the disk refuses, or does not answer: then it is written when it does.
+    /// When the disk refuses, or does not answer in time. In the second case the text is written later.
     pub(super) fn write(&self, text: String) -> io::Result<()> {
         let mut slot = self.shared.slot.lock();
         slot.text = Some(text);
@@ -75,7 +75,7 @@ impl MarkFile {
 }
 
 impl Drop for MarkFile {
-    /// The thread ends when the disk lets it.
+    /// Ends the thread as soon as the disk allows it.
     fn drop(&mut self) {
         self.shared.slot.lock().end = true;
         self.shared.changed.notify_all();
@@ -106,8 +106,8 @@ impl Shared {
     }
 }
 
-/// One write over what is there, always of the same length, to a file that never grows: a disk that is full takes
-/// it, too. The file is made again should somebody have removed or replaced it.
+/// Writes once over the old contents, always the same length, to a file that never grows: even a full disk
+/// accepts that. Makes the file again if it was removed or replaced.
 fn write(path: &Path, file: &mut File, text: &str) -> io::Result<()> {
     let identity = |found: Metadata| (found.dev(), found.ino());
     if fs::metadata(path).map(identity).ok() != Some(identity(file.metadata()?)) {

@@ -1,4 +1,4 @@
-//! A session against a model of a control plane, by seeds.
+//! Tests a session against a model of a control plane, by seeds.
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -35,7 +35,7 @@ fn welcomed() -> Session {
     session
 }
 
-/// Noise, so that a payload takes as many frames as its length says.
+/// Random bytes, so that a payload takes as many frames as its length says.
 fn payload(rng: &mut StdRng) -> Bytes {
     let mut bytes = vec![0; rng.random_range(0..3 * wire::MAX_FRAME)];
     rng.fill(&mut bytes[..]);
@@ -111,7 +111,7 @@ fn heartbeats_go_out_and_silence_ends_the_session() {
     assert_eq!(session.deadline(), TIMING.heartbeat);
     let actions = session.step(Input::Tick, TIMING.heartbeat);
     assert!(matches!(&actions[..], [Action::Send(Frame::Heartbeat(held))] if *held == Position::default()));
-    // The control plane said that it beats every 60 s.
+    // The control plane announced a heartbeat every 60 s.
     let actions = session.step(Input::Tick, Duration::from_secs(89));
     assert!(!actions.iter().any(|action| matches!(action, Action::Close(..))));
     let actions = session.step(Input::Tick, Duration::from_secs(90));

@@ -1,10 +1,10 @@
-//! When something that failed is tried again.
+//! Decides when a failed operation is tried again.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// After a failure; doubled after each further one.
+/// The delay after a failure; doubled after each further one.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
@@ -35,7 +35,7 @@ impl Retry {
         self.0.is_some()
     }
 
-    /// When it may be tried: `None`, at once.
+    /// When it may be tried; `None`: at once.
     pub(super) fn waits_until(self, now: Instant) -> Option<Instant> {
         self.0.map(|failed| failed.again).filter(|again| now < *again)
     }

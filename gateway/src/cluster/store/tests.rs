@@ -10,7 +10,7 @@ use crate::cluster::cache::tests::{Source, noise};
 mod days;
 mod hanging;
 
-/// A desk whose threads are the test, and whose disk can be made to refuse.
+/// A write queue whose threads are the test, and whose disk can be made to refuse.
 struct Disk {
     queue: WriteQueue,
     cache: Cache,
@@ -46,14 +46,14 @@ impl Disk {
         self.append();
     }
 
-    /// What the appending thread does.
+    /// Does the work of the appending thread.
     fn append(&mut self) {
         while let Some((log, updates)) = self.queue.next_append(self.now) {
             self.carry_out(Job::Append(log, updates));
         }
     }
 
-    /// Does what there is to do now.
+    /// Does the jobs that are due now.
     fn work(&mut self) {
         self.append();
         while let Next::Do(job) = self.queue.next(self.now) {
@@ -95,7 +95,7 @@ impl Disk {
         self.errors += usize::from(done.is_err());
     }
 
-    /// So long later, with all that is due until then.
+    /// Advances the time, with all jobs that are due until then.
     fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         loop {
@@ -111,13 +111,13 @@ impl Disk {
         self.work();
     }
 
-    /// Long enough after the last failure.
+    /// Advances the time long enough after the last failure.
     fn later(&mut self) {
         self.now += Duration::from_secs(60);
         self.work();
     }
 
-    /// A failing sync: from then on the file must be written anew.
+    /// A failing sync: afterwards a new file must be written.
     fn fail_sync(&mut self) {
         let Next::Do(Job::Sync(_, end)) = self.queue.next(self.now) else { panic!("nothing to sync") };
         let source = std::io::Error::other("made up");
@@ -125,7 +125,7 @@ impl Disk {
         assert!(self.queue.synced(Err(failed), end, self.now).is_err());
     }
 
-    /// A folder in the way of the temporary file is a refusal that root meets, too.
+    /// A folder at the path of the temporary file: a refusal that root meets, too.
     fn refuse(&self) {
         std::fs::create_dir(self.dir.path().join("config.log.new")).unwrap();
     }
@@ -256,8 +256,8 @@ fn append_that_fails_is_followed_at_once_by_a_new_file() {
     assert_eq!(disk.on_disk(), [2, 3]);
 }
 
-/// Deltas that have outgrown the snapshot are appended as long as there is no room to merge them, and merged when
-/// there is.
+/// Deltas that have outgrown the snapshot are appended as long as there is no room to merge them. They are
+/// merged when there is.
 #[test]
 fn new_file_that_fails_is_followed_by_appends_until_it_succeeds() {
     let mut disk = Disk::new();
@@ -294,7 +294,7 @@ fn superseded_secret_leaves_the_disk_without_a_further_change() {
     assert!(!disk.cache.has_superseded_secrets());
 }
 
-/// The process ended before it came to it.
+/// The process ended before it began the job.
 #[test]
 fn superseded_secret_leaves_the_disk_after_a_start() {
     let mut disk = Disk::new();

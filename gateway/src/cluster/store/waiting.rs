@@ -1,4 +1,4 @@
-//! Updates that are live and not written yet.
+//! Applied updates that are not written yet.
 
 use wire::{Mode, Update};
 
@@ -11,7 +11,7 @@ pub(super) struct Waiting {
     updates: Vec<Update>,
     /// Length of its deltas in bytes.
     deltas: u64,
-    /// Some were dropped: only a snapshot mends that.
+    /// Some updates were dropped: only a snapshot repairs that.
     cut: bool,
 }
 
@@ -44,7 +44,7 @@ impl Waiting {
         }
     }
 
-    /// Drops all that waits: a snapshot must come.
+    /// Drops all waiting updates: a snapshot must come.
     pub(super) fn cut(&mut self) {
         *self = Self { cut: true, ..Self::default() };
     }
@@ -54,7 +54,7 @@ impl Waiting {
         std::mem::take(&mut self.updates)
     }
 
-    /// Puts what was taken back before what came since.
+    /// Inserts updates of a failed write before those that came since.
     pub(super) fn put_back(&mut self, earlier: Vec<Update>) {
         if self.cut || self.begins_anew() {
             return;

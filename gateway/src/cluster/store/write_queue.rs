@@ -1,9 +1,9 @@
-//! What is to be done for the copy on disk, and when. No thread and no disk in here: `store.rs` holds the lock,
-//! and its threads carry the jobs out without it.
+//! Decides which jobs the copy on disk needs, and when. This module has no thread and no disk: `store.rs`
+//! holds the lock, and its threads carry out the jobs without it.
 //!
-//! There are two ways to write what waits: to append it to the file, or to write a new file. Each fails by
-//! itself: an append that does not fit may fit once the file is merged, and a new file needs space or an inode
-//! that an append does not. So each has its own time to be tried again, and the other is tried meanwhile.
+//! There are two ways to write the waiting updates: append them to the file, or write a new file. Each can
+//! fail alone. An append that does not fit may fit once the file is merged. A new file needs space or an
+//! inode that an append does not. So each has its own retry time, and the other is tried meanwhile.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -17,28 +17,28 @@ use super::retry::Retry;
 use super::waiting::Waiting;
 use crate::cluster::cache::{CacheError, Footprint, Log, Rewrite, entries_len};
 
-/// Between two looks whether the file is still there.
+/// Interval of the checks whether the file is still there.
 const CHECK: Duration = Duration::from_secs(5);
-/// From a change that replaces or deletes a secret to the file without it: more of them may come.
+/// Delay from a change that replaces or deletes a secret to the file without it: more such changes may come.
 const PURGE: Duration = Duration::from_secs(2);
-/// Between two looks for files that were kept long enough.
+/// Interval of the removal of expired files.
 const TIDY: Duration = Duration::from_secs(3600);
 
 /// The state of the copy.
 #[derive(Debug)]
 pub(super) struct WriteQueue {
     waiting: Waiting,
-    /// Where all leads to that was ever handed over.
+    /// The position of the last update ever handed over.
     live: Option<Position>,
-    /// The file in use, unless a job has it.
+    /// The file in use, unless a job holds it.
     log: Option<Log>,
-    /// A thread appends to the log.
+    /// A thread is appending to the log.
     appending: bool,
-    /// A new file must be written, whatever waits.
+    /// A new file must be written, even if no update waits.
     stale: bool,
     /// When a new file must be written because secrets were replaced or deleted.
     purge: Option<Instant>,
-    /// Something in `log` is not synced.
+    /// Some bytes in `log` are not synced.
     unsynced: bool,
     append: Retry,
     rewrite: Retry,
@@ -46,46 +46,46 @@ pub(super) struct WriteQueue {
     next_check: Instant,
     next_tidy: Instant,
     audited: bool,
-    /// The control plane was asked for a snapshot.
+    /// A snapshot was requested from the control plane.
     asked: bool,
     ending: bool,
     ended: bool,
 }
 
-/// What a thread does without the lock.
+/// Work for a thread to do without the lock.
 #[derive(Debug)]
 pub(super) enum Job {
-    /// Append these, and give them with the log to [`WriteQueue::appended`].
+    /// Append these, and return them with the log to [`WriteQueue::appended`].
     Append(Log, Vec<Update>),
-    /// Sync this file, which ends there.
+    /// Sync this file, which ends at this position.
     Sync(Arc<File>, Position),
     /// Write a new file.
     Rewrite(Rewrite),
-    /// See whether the disk takes anything.
+    /// Test whether the disk accepts writes.
     Probe,
-    /// See whether the file is still there.
+    /// Check whether the file is still there.
     Check(Option<Footprint>),
-    /// See whether the files hold secrets that were replaced or deleted before this process began.
+    /// Check whether the files hold secrets that were replaced or deleted before this process began.
     Audit,
-    /// Remove files that were kept long enough.
+    /// Remove expired files.
     Tidy,
 }
 
-/// What the thread does next.
+/// The next step of the thread.
 #[derive(Debug)]
 pub(super) enum Next {
     Do(Job),
-    /// Look again when something was stored, or after so long.
+    /// Wait until an update is stored, or for this time.
     Wait(Duration),
     End,
 }
 
-/// A job that was done.
+/// A completed job.
 #[derive(Debug)]
 pub(super) struct Done {
-    /// What is on disk now, synced.
+    /// The synced position on disk.
     pub on_disk: Option<Position>,
-    /// Whether nothing waits to be tried again.
+    /// Whether no failed operation waits for a retry.
     pub healthy: bool,
 }
 
@@ -126,11 +126,11 @@ impl WriteQueue {
                 self.stale = true;
             }
         }
-        // Found on disk, but whether it was ever synced is not known.
+        // The file was found on disk, but whether it was ever synced is not known.
         self.unsynced = self.log.is_some();
     }
 
-    /// Takes an update that is live; `purge` when it replaces or deletes a secret.
+    /// Takes an applied update; `purge` when it replaces or deletes a secret.
     pub(super) fn store(&mut self, update: Update, purge: bool, now: Instant) {
         self.live = Some(update.header.position());
         self.waiting.push(update);
@@ -142,7 +142,7 @@ impl WriteQueue {
         }
     }
 
-    /// Whether what waits is being appended, or will be at once.
+    /// Whether the waiting updates are being appended, or will be at once.
     pub(super) fn is_appending(&self, now: Instant) -> bool {
         self.appending || (self.may_append() && self.append.is_due(now) && self.is_append_first(now))
     }
@@ -153,7 +153,7 @@ impl WriteQueue {
         (self.append, self.rewrite, self.check) = Default::default();
     }
 
-    /// Takes [`WriteQueue::end`] back; `false` when it is too late.
+    /// Undoes [`WriteQueue::end`]; `false` when it is too late.
     pub(super) const fn resume(&mut self) -> bool {
         self.ending = self.ended;
         !self.ended
@@ -167,7 +167,7 @@ impl WriteQueue {
         self.asked
     }
 
-    /// For the thread that does everything but appending.
+    /// The next step of the thread that does everything but appending.
     pub(super) fn next(&mut self, now: Instant) -> Next {
         if self.ending
             && let Some((log, updates)) = self.next_append(now)
@@ -184,7 +184,7 @@ impl WriteQueue {
         }
     }
 
-    /// For the thread that appends.
+    /// The next job of the appending thread.
     pub(super) fn next_append(&mut self, now: Instant) -> Option<(Log, Vec<Update>)> {
         if self.appending || !self.is_appending(now) {
             return None;
@@ -238,8 +238,8 @@ impl WriteQueue {
         now: Instant,
     ) -> Result<Done, CacheError> {
         if result.is_err() {
-            // What a failed sync has left on disk is not known, and the next one would succeed without
-            // it: the system has marked its pages as clean. Only a new file is to be trusted.
+            // After a failed sync, the contents of the disk are unknown. The next sync would succeed without
+            // the lost pages, because the system has marked them as clean. Only a new file can be trusted.
             if let Some(log) = &mut self.log {
                 log.condemn();
             }
@@ -315,12 +315,12 @@ impl WriteQueue {
         }
     }
 
-    /// What a failed rewrite was made of.
+    /// Takes the sources of a failed rewrite back.
     fn take_back(&mut self, from: Rewrite) {
         self.waiting.put_back(from.updates);
         self.log = from.log;
         let is_whole = self.log.as_ref().is_some_and(Log::is_whole);
-        // Of what was appended to it before, nobody knows whether it was synced.
+        // Whether the entries appended to it before were synced is not known.
         (self.stale, self.unsynced) = (!is_whole, is_whole);
     }
 
@@ -348,7 +348,7 @@ impl WriteQueue {
         (!self.ending).then(|| self.chore(now)).flatten()
     }
 
-    /// What is done when nothing else is to be done.
+    /// The job for when no other job is due.
     fn chore(&mut self, now: Instant) -> Option<Job> {
         if !self.audited && self.live.is_some() {
             self.audited = true;
@@ -365,11 +365,11 @@ impl WriteQueue {
         None
     }
 
-    /// Whether there is something that an append does not do.
+    /// Whether there is work that an append does not do.
     fn wants_rewrite(&self, now: Instant) -> bool {
         let waits = !self.waiting.is_empty() && !(self.may_append() && self.is_append_first(now));
         let purge = self.purge.is_some_and(|at| self.ending || at <= now);
-        // An append that failed is no reason to wait for its next time.
+        // A failed append is no reason to wait for its retry time.
         self.stale || waits || purge || (!self.waiting.is_empty() && !self.append.is_due(now))
     }
 
@@ -380,7 +380,7 @@ impl WriteQueue {
         Some(Rewrite { log: self.log.take(), updates: self.waiting.take(), end, purge })
     }
 
-    /// Whether what waits leads on from a file that can be read at a start when it has grown.
+    /// Whether the waiting updates follow the end of the file, and a start could read the grown file.
     fn may_append(&self) -> bool {
         let waiting = self.waiting.updates();
         !waiting.is_empty()
@@ -389,16 +389,16 @@ impl WriteQueue {
             })
     }
 
-    /// Whether appending comes before a new file: not once the deltas have outgrown the snapshot, unless the disk
-    /// has just refused the new file.
+    /// Whether appending comes before a new file: not once the deltas have outgrown the snapshot, unless the
+    /// disk has just refused the new file.
     fn is_append_first(&self, now: Instant) -> bool {
         !self.rewrite.is_due(now) || self.log.as_ref().is_some_and(Log::is_compact)
     }
 
-    /// When there may be something to do, though nothing is stored.
+    /// When a job may become due without a new update.
     fn wake_at(&self, now: Instant) -> Instant {
         if self.appending {
-            // Its end wakes earlier.
+            // The end of that job wakes the thread earlier.
             return now + CHECK;
         }
         let retries = [self.append, self.rewrite].into_iter().filter_map(|retry| retry.waits_until(now));

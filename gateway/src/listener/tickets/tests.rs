@@ -2,7 +2,7 @@ use tokio::time::advance;
 
 use super::*;
 
-/// Within a handshake that shows this certificate.
+/// Runs `act` within a handshake that shows this certificate.
 async fn with<T>(certificate: &[u8], act: impl FnOnce() -> T) -> T {
     bound(async {
         note_certificate(certificate);

@@ -62,7 +62,7 @@ fn shown(table: &Table, name: &str) -> Option<u128> {
     table.certificates().by_name(name).map(|certificate| certificate.id.as_u128())
 }
 
-/// What is refused, and that nothing has changed by it.
+/// Asserts that the changes are rejected and change nothing; returns the entity and field of the problem.
 fn refused(changes: Vec<Change>) -> (Key, Option<String>) {
     let (mut builder, _) = builder();
     let refusal = builder.apply(changes).unwrap_err();

@@ -1,4 +1,4 @@
-//! One name: what is known of it, until when, and the look-up under way.
+//! One name: its cached result, the time until which it is valid, and the running look-up.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use tracing::warn;
 
 use super::{Addresses, Found, LookUpError};
 
-/// The shortest and the longest time that addresses are good, whatever the name server says.
+/// The shortest and the longest time that addresses are valid, whatever the name server says.
 const TTL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
-/// How long after a failed look-up the next one begins; Kong's `error_ttl`.
+/// Delay of the next look-up after a failed one; Kong's `error_ttl`.
 const ERROR_TTL: Duration = Duration::from_secs(1);
 /// How long old addresses are used while look-ups fail; Kong's `stale_ttl`.
 const STALE_TTL: Duration = Duration::from_secs(3600);
@@ -25,15 +25,15 @@ const STALE_TTL: Duration = Duration::from_secs(3600);
 pub(super) struct Name {
     host: Box<str>,
     answer: ArcSwapOption<Answer>,
-    /// The look-up under way, cancelled at its end.
+    /// The running look-up, cancelled at its end.
     flight: Mutex<Option<CancellationToken>>,
-    /// Places for requests that wait for it.
+    /// Permits for requests that wait for it.
     pub(super) waiting: Semaphore,
-    /// So that requests take the addresses in turn.
+    /// Makes requests use the addresses in turn.
     turn: AtomicUsize,
 }
 
-/// What a look-up found. All times count from its end.
+/// The result of a look-up. All times count from its end.
 #[derive(Debug)]
 pub(super) struct Answer {
     /// Empty: there are none.
@@ -42,21 +42,21 @@ pub(super) struct Answer {
     usable_until: Instant,
 }
 
-/// What is known of a name.
+/// The cached state of a name.
 #[derive(Debug)]
 pub(super) enum Known {
     /// Addresses.
     Fresh(Arc<Answer>),
-    /// Addresses, and it is time for the next look-up.
+    /// Addresses that are due for the next look-up.
     Stale(Arc<Answer>),
-    /// That there are none.
+    /// The name has no addresses.
     Failed,
-    /// That there were none, and it is time for the next look-up.
+    /// The name had no addresses, and the next look-up is due.
     FailedBefore,
     Nothing,
 }
 
-/// A look-up under way. Its end, however it comes, makes room for the next.
+/// A running look-up. Its end, by any cause, allows the next one.
 #[derive(Debug)]
 pub(super) struct Flight {
     name: Arc<Name>,
@@ -99,7 +99,7 @@ impl Name {
     /// Begins a look-up.
     ///
     /// # Errors
-    /// With the end of the one that is under way, or that has just ended.
+    /// The end of the look-up that is running, or that has just ended.
     pub(super) fn take_off(self: &Arc<Self>) -> Result<Flight, CancellationToken> {
         let mut flight = self.flight.lock();
         if let Some(under_way) = &*flight {
@@ -114,7 +114,7 @@ impl Name {
         Ok(Flight { name: self.clone(), ended })
     }
 
-    /// Notes what a look-up that ends now came to; `timeout` is how long the next may take.
+    /// Records the result of a look-up that ends now; `timeout` is how long the next may take.
     pub(super) fn note(&self, found: Result<Found, LookUpError>, timeout: Duration) {
         let now = Instant::now();
         let answer = match found {
@@ -131,7 +131,7 @@ impl Name {
         self.answer.store(Some(Arc::new(answer)));
     }
 
-    /// The addresses that were known before, or that there are none until the next look-up has ended.
+    /// The previous addresses, or none until the next look-up has ended.
     fn failed(&self, refresh_at: Instant, timeout: Duration) -> Answer {
         match self.known(Instant::now()) {
             Known::Fresh(old) | Known::Stale(old) => {

@@ -1,5 +1,5 @@
-//! Look-ups as this machine is configured: its hosts file, its name servers, its search domains. Not by the
-//! system's own resolver, which holds a thread for each name that a name server is silent for.
+//! Look-ups by this machine's configuration: its hosts file, its name servers, its search domains. The
+//! system's own resolver is not used: it blocks a thread for each name that a name server is silent for.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -22,20 +22,20 @@ use tracing::debug;
 
 use super::{Found, LookUp, LookUpError};
 
-/// The files that say how names are looked up.
+/// The files that configure look-ups.
 const FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
-/// How long what they said is taken without looking whether they have changed.
+/// Interval of the checks whether these files have changed.
 const RELOAD: Duration = Duration::from_secs(1);
-/// How long what the hosts file says is good.
+/// How long addresses of the hosts file are valid.
 const HOSTS_TTL: Duration = Duration::from_secs(10);
-/// Queries to one name server that wait for their answers: no fewer than look-ups, or one name that it is
-/// silent for would be in the way of another.
+/// Concurrent queries to one name server. No fewer than look-ups, or one name without an answer would delay
+/// another.
 const QUERIES: usize = 1024;
 
 /// The name servers of this machine, or others.
 #[derive(Debug)]
 pub struct NameServers {
-    /// In place of those of `/etc/resolv.conf`.
+    /// Name servers to use instead of those of `/etc/resolv.conf`.
     instead: Vec<SocketAddr>,
     timeout: Duration,
     current: Mutex<Option<Current>>,
@@ -43,7 +43,7 @@ pub struct NameServers {
 
 #[derive(Debug)]
 struct Current {
-    /// When the files were changed last.
+    /// Modification times of the files.
     changed: [Option<SystemTime>; FILES.len()],
     looked: Instant,
     tools: Arc<Tools>,
@@ -55,12 +55,13 @@ struct Tools {
 }
 
 impl NameServers {
-    /// Those of `/etc/resolv.conf`, or `instead` if it names any. One look-up may take `timeout`.
+    /// Uses the name servers of `/etc/resolv.conf`, or `instead` if it names any. A look-up has the timeout
+    /// `timeout`.
     pub fn new(instead: Vec<SocketAddr>, timeout: Duration) -> Self {
         Self { instead, timeout, current: Mutex::default() }
     }
 
-    /// As the files are now, or were a moment ago.
+    /// The configuration in the files, at most [`RELOAD`] old.
     async fn tools(&self) -> Result<Arc<Tools>, LookUpError> {
         let now = Instant::now();
         let known = {
@@ -92,7 +93,7 @@ impl LookUp for NameServers {
     async fn look_up(&self, name: &str) -> Result<Found, LookUpError> {
         let tools = self.tools().await?;
         let name = Name::from_str_relaxed(name).map_err(failed)?;
-        // As the system does: under the name itself, whatever the search domains.
+        // Like the system: by the name itself, whatever the search domains.
         if let Some(addresses) = tools.in_hosts_file(&name) {
             return Ok(Found { addresses, ttl: HOSTS_TTL });
         }
@@ -110,7 +111,7 @@ impl Tools {
     fn read(instead: &[SocketAddr], timeout: Duration) -> Result<Self, LookUpError> {
         let (mut config, mut options) = system_conf::read_system_conf().unwrap_or_else(|error| {
             debug!("/etc/resolv.conf cannot be used: {error}");
-            // As the C library does without one.
+            // Like the C library without such a file.
             let local = NameServerConfig::udp_and_tcp(IpAddr::from([127, 0, 0, 1]));
             (ResolverConfig::from_name_servers(vec![local]), ResolverOpts::default())
         });
@@ -123,9 +124,9 @@ impl Tools {
         options.attempts = 1;
         options.ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
         options.max_active_requests = QUERIES;
-        // Ours knows of old answers, and of failures.
+        // The cache of `resolver.rs` handles expired answers and failures.
         options.cache_size = 0;
-        // Looked into before.
+        // The hosts file was read before.
         options.use_hosts_file = ResolveHosts::Never;
         let hosts = Hosts::from_system().unwrap_or_default();
         let mut dns = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
@@ -143,7 +144,7 @@ impl Tools {
     }
 }
 
-/// As Kong by default: of a name with addresses of both kinds, those of IPv4.
+/// Like Kong by default: of a name with addresses of both kinds, those of IPv4.
 fn preferred(all: Vec<IpAddr>) -> Vec<IpAddr> {
     let v4: Vec<IpAddr> = all.iter().copied().filter(IpAddr::is_ipv4).collect();
     if v4.is_empty() { all } else { v4 }

@@ -1,4 +1,4 @@
-//! The cache under a clock of its own, with name servers that answer as a script says.
+//! Tests the cache under a paused clock, with scripted name servers.
 
 use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const TTL: Duration = Duration::from_secs(30);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// What the name server does.
+/// The behaviour of the name server.
 #[derive(Clone, Copy, Debug)]
 enum Does {
     Answer(u8),
@@ -97,7 +97,7 @@ fn resolver(server: &Server, waiting: usize) -> Arc<Resolver> {
     Arc::new(Resolver::new(server.clone(), Limits { timeout: TIMEOUT, waiting }))
 }
 
-/// The last byte of the address; `None` when there is none, with how long that took.
+/// Resolves a name. Returns the last byte of the address (`None` when there is none), and how long that took.
 async fn ask(resolver: &Resolver, name: &str) -> (Option<u8>, Duration) {
     let asked = Instant::now();
     let found = resolver.resolve(name).await;
@@ -125,14 +125,14 @@ async fn silence_costs_the_first_requests_one_timeout_and_later_ones_nothing() {
     }
     assert_eq!(server.asked(), 1);
     let mut waited = 0;
-    // Far longer than any failure is remembered without another.
+    // Far longer than any failure is remembered without another look-up.
     for _ in 0..10_000 {
         sleep(Duration::from_millis(10)).await;
         let (found, took) = ask(&resolver, "a").await;
         assert!(found.is_none() && took <= TIMEOUT);
         waited += usize::from(took > NOTHING);
     }
-    // Only those that begin a look-up wait for it.
+    // Only the requests that begin a look-up wait for it.
     assert!(waited <= server.asked() && server.asked() <= 110, "{waited} waited for {}", server.asked());
 }
 
@@ -227,7 +227,7 @@ async fn silent_names_leave_others_alone_and_look_ups_are_bounded() {
     assert_eq!(server.0.under_way.load(Ordering::Relaxed), 0);
 }
 
-/// Turns are look-ups: one for each time that an answer runs out, and none beside them.
+/// Counts look-ups: one each time an answer expires, and no others.
 #[tokio::test(start_paused = true)]
 async fn hours_of_requests_cost_a_look_up_for_each_ttl() {
     let server = Server::new(Does::Answer(1));
@@ -239,7 +239,7 @@ async fn hours_of_requests_cost_a_look_up_for_each_ttl() {
     }
     let most = 4 * HOUR.as_secs() / TTL.as_secs() + 1;
     assert!(server.asked() as u64 <= most, "{}", server.asked());
-    // Nobody asks, so nothing is looked up.
+    // No requests, so no look-ups.
     sleep(24 * HOUR).await;
     assert!(server.asked() as u64 <= most);
 }

@@ -1,5 +1,5 @@
-//! Frames of HTTP/2 (RFC 9113, section 4.1) and header blocks (RFC 7541), made by hand: no library makes what
-//! these tests send.
+//! Handmade frames of HTTP/2 (RFC 9113, section 4.1) and header blocks (RFC 7541): no library makes the bytes
+//! that these tests send.
 
 use std::ops::BitOr;
 
@@ -32,7 +32,7 @@ impl BitOr for Flags {
     }
 }
 
-/// Frames, one behind the other.
+/// A sequence of frames.
 #[derive(Default)]
 pub(super) struct Frames(Vec<u8>);
 
@@ -51,32 +51,32 @@ impl Frames {
     }
 }
 
-/// The header block of a request.
+/// The header block of a GET request.
 pub(super) fn get(path: &str) -> Vec<u8> {
     request(0x82, path)
 }
 
-/// As [`get`], with a body to come.
+/// The header block of a request whose body follows.
 pub(super) fn post(path: &str) -> Vec<u8> {
     request(0x83, path)
 }
 
-/// `:method` as it stands in the static table, `:scheme: http`, and literals for the names 4 and 1 in it.
+/// The method by its index in the static table, `:scheme: http`, and literals for the names 4 and 1 in it.
 fn request(method: u8, path: &str) -> Vec<u8> {
     [vec![method, 0x86, 0x04], string(path), vec![0x01], string("h.example")].concat()
 }
 
-/// A field that is not put into the table.
+/// A field that is not put into the dynamic table.
 pub(super) fn literal(name: &str, value: &str) -> Vec<u8> {
     [vec![0x00], string(name), string(value)].concat()
 }
 
-/// A field that is put into the table, where its number is 62.
+/// A field that is put into the dynamic table, where its index is 62.
 pub(super) fn indexed_literal(name: &str, value: &str) -> Vec<u8> {
     [vec![0x40], string(name), string(value)].concat()
 }
 
-/// A length in 7 bits and as many bytes as it takes more (RFC 7541, section 5.1), and the text.
+/// A length in 7 bits and, if needed, further bytes (RFC 7541, section 5.1), and the text.
 fn string(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     if text.len() < 127 {

@@ -1,4 +1,4 @@
-//! Paths in which an upstream may read another: those that decode slashes, and those that cut off parameters.
+//! Paths in which an upstream may read another path: by decoding slashes, or by cutting off parameters.
 
 use gateway::route::Change;
 use testkit::origin::Origin;
@@ -7,7 +7,7 @@ use wire::Route;
 
 use crate::support::{Gateway, route, service};
 
-/// The protected route, what is sent, and whether it goes to that route where ambiguous paths are kept.
+/// The protected route, the target sent, and whether it goes to that route where ambiguous paths are kept.
 const AMBIGUOUS: &[(&str, &str, bool)] = &[
     ("/admin", "/%2fadmin/x", false),
     ("/admin", "/%5Cadmin/x", false),
@@ -30,7 +30,7 @@ const AMBIGUOUS: &[(&str, &str, bool)] = &[
     ("~/users/[^/]+$", "/users/1;x%2fsecret", true),
 ];
 
-/// Of these every reading leads to the same route.
+/// Every reading of these leads to the same route.
 const PLAIN: &[(&str, &str)] = &[
     ("/admin", "/admin%2fx"),
     ("/admin", "/admin;a/x"),
@@ -68,7 +68,7 @@ impl Stage {
         Self { gateway, protected: Origin::start(), open: Origin::start() }
     }
 
-    /// The status, and how many requests arrived at the origins of the route `protected` and of the one for all.
+    /// The status, and how many requests arrived at the origins of the protected route and of the open one.
     async fn send(&self, protected: &str, target: &str) -> (u16, usize, usize) {
         let to = |id: u128, path| Route { service: Some(Uuid::from_u128(id)), ..route(id, path) };
         self.gateway.apply(vec![

@@ -1,6 +1,6 @@
-//! Every spelling of a protected path that we know, by raw sockets, beside a route that is open to all:
-//! what means the protected path gets to its origin in one form, and what does not mean it arrives at the
-//! open origin as something that no reader of the bytes takes for it.
+//! Sends every known spelling of a protected path over raw sockets, beside a route that is open to all. A
+//! target that means the protected path arrives at its origin in one form. Any other arrives at the open
+//! origin in a form that no reader of the bytes confuses with the protected path.
 
 use gateway::route::Change;
 use testkit::origin::Origin;
@@ -9,7 +9,7 @@ use wire::Route;
 
 use crate::support::{Gateway, route, service};
 
-/// What is sent, and what arrives at the protected origin.
+/// The target sent, and the form that arrives at the protected origin.
 const PROTECTED: &[(&[u8], &str)] = &[
     (b"/admin", "/admin"),
     (b"/admin/", "/admin/"),
@@ -71,7 +71,8 @@ const PROTECTED: &[(&[u8], &str)] = &[
     (b"/admin/|^[]\"{}`<>", "/admin/%7C%5E%5B%5D%22%7B%7D%60%3C%3E"),
 ];
 
-/// What is sent, and what arrives at the open origin. What is encoded twice is decoded by nobody here, and case counts.
+/// The target sent, and the form that arrives at the open origin. Double encoding is decoded nowhere, and
+/// case counts.
 const OPEN: &[(&[u8], &str)] = &[
     (b"/;x", "/;x"),
     (b"/%2561dmin", "/%2561dmin"),
@@ -97,8 +98,8 @@ const OPEN: &[(&[u8], &str)] = &[
     (b"http://h?/admin", "/?/admin"),
 ];
 
-/// No path, with a NUL, with a segment that only an origin would resolve, with a place in which an origin may read
-/// the protected path, or of a host in doubt.
+/// Refused: no path, a NUL, a segment that only an origin would resolve, or a doubtful host. Also a place in
+/// which an origin may read the protected path.
 const REFUSED: &[&[u8]] = &[
     b"/\x00/admin",
     b"/admin\x00",
@@ -138,7 +139,7 @@ const REFUSED: &[&[u8]] = &[
     b"http://u@h/admin",
 ];
 
-/// Of one host, which the protected route asks for.
+/// Spellings of the one host that the protected route requires.
 const HOSTS: &[&str] = &["h", "H", "h.", "H.", "h:80", "h.:8000", "h:"];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,7 +184,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// The protected route asks for these hosts.
+    /// Starts both origins; the protected route requires these hosts.
     fn start(hosts: Option<Vec<String>>) -> Self {
         let stage = Self { gateway: Gateway::start(), protected: Origin::start(), open: Origin::start() };
         let to =

@@ -1,4 +1,4 @@
-//! Targets with bytes that are no part of a URI: one path has one form, a query goes on as it came.
+//! Targets with bytes that are no part of a URI: a path has one form, and a query is forwarded as received.
 
 use testkit::origin::Origin;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -7,7 +7,7 @@ use wire::Route;
 
 use crate::support::{Gateway, at, route, service};
 
-/// The bytes of the request's target at an upstream that reads no more than the line.
+/// The bytes of the request's target at an upstream that reads only the line.
 async fn arrives(gateway: &Gateway, listener: &TcpListener, target: &[u8]) -> Vec<u8> {
     let upstream = async {
         let (mut socket, _) = listener.accept().await.unwrap();
@@ -36,7 +36,7 @@ async fn a_query_goes_on_as_it_came() {
         (b"/%61?\xff", b"/a?\xff"),
         (b"/\xfc?\xff", b"/%FC?\xff"),
         (b"http://h/a?\xff", b"/a?\xff"),
-        // These three the type of the upstream's side has no place for.
+        // The type of the upstream's side has no place for these three.
         (b"/a?\"<b>\"=\xc3\xbc", b"/a?%22%3Cb%3E%22=%C3%BC"),
     ] {
         let came = arrives(&gateway, &listener, sent).await;
@@ -59,7 +59,7 @@ async fn a_path_has_one_form_however_it_is_spelt() {
     gateway.get("/%C3%BCx").await.expect(404);
 }
 
-/// The redirect to HTTPS is a URI whatever was asked for.
+/// The redirect to HTTPS is a URI, whatever the request's target.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redirect_names_a_uri() {
     let (gateway, origin) = (Gateway::start(), Origin::start());

@@ -1,12 +1,12 @@
-//! The requests, and what becomes of them.
+//! The requests, and the expected results.
 
 /// One request.
 pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) request: &'static str,
-    /// What Gibbon does.
+    /// The result of Gibbon.
     pub(super) gibbon: &'static str,
-    /// Why it may do what neither of the others does.
+    /// The reason, where Gibbon differs from both other proxies.
     pub(super) alone: Option<&'static str>,
 }
 

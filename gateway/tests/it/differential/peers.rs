@@ -1,4 +1,4 @@
-//! nginx and HAProxy as proxies, in the foreground, with nothing but what makes them one.
+//! nginx and HAProxy as proxies, in the foreground, with minimal configurations.
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! An origin that notes what each request was for somebody who keeps to the letter, and answers 200.
+//! An origin that records each request as a strict reader frames it, and answers 200.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// What stands before a framing of which two readers may think differently.
+/// Precedes a framing that two readers may read differently.
 const UNCLEAR: &str = "UNCLEAR";
 
 pub(super) struct Recorder {
@@ -36,7 +36,7 @@ impl Recorder {
         self.address
     }
 
-    /// What came since this was last asked.
+    /// Takes the records since the last call.
     pub(super) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.requests.lock().unwrap())
     }
@@ -62,7 +62,7 @@ async fn record(mut stream: TcpStream, requests: Arc<Mutex<Vec<String>>>) -> Opt
     }
 }
 
-/// The parts that proxies must not differ about.
+/// The parts in which proxies must not differ.
 fn describe(head: &str, framing: &str, body: &str) -> String {
     let mut words = head.split(' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
@@ -97,13 +97,13 @@ async fn read_body(stream: &mut TcpStream, buffer: &mut Vec<u8>, head: &str) -> 
     }
 }
 
-/// All chunks in one. Those of the test have no line breaks in them.
+/// All chunks joined. Those of the test contain no line breaks.
 fn chunks(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.split("\r\n").skip(1).step_by(2).collect()
 }
 
-/// The values of the fields of this name; `-`: there are none.
+/// The values of the fields with this name; `-`: there are none.
 fn values(head: &str, name: &str) -> String {
     let fields = head.split("\r\n").skip(1).filter_map(|line| line.split_once(':'));
     let values: Vec<_> = fields

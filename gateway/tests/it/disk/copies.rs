@@ -1,8 +1,8 @@
-//! Files that are damaged or not ours, each kind: the program starts, says what it found and keeps it,
-//! serves what is good, and is brought up to date.
+//! Files of each kind that are damaged or foreign. The program starts, reports what it found and keeps the
+//! file. It serves the good part, and receives the rest from the control plane.
 //!
-//! The newest file holds a snapshot of revision 3 and deltas to 4 and 5, the one before it a snapshot of 1
-//! and a delta to 2.
+//! The newest file holds a snapshot of revision 3 and deltas to 4 and 5. The previous file holds a snapshot
+//! of 1 and a delta to 2.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,19 +14,19 @@ use wire::Mode;
 
 use super::Stage;
 
-/// What happens to the files, and what is to be seen then.
+/// The damage to the files, and the expected result.
 struct Kind {
     name: &'static str,
     damage: Damage,
-    /// The revision that serves; `None`: nothing does.
+    /// The revision that serves; `None`: none does.
     serves: Option<u64>,
-    /// What the status and the log say of it.
+    /// The text in the status and the log.
     says: &'static str,
-    /// Under which name the file is kept.
+    /// The name under which the file is kept.
     kept: &'static str,
 }
 
-/// Done to the newest file.
+/// Damage to the newest file.
 enum Damage {
     Bytes(fn(&mut Vec<u8>)),
     File(fn(&Path)),
@@ -57,7 +57,7 @@ const KINDS: [Kind; 17] = [
     },
 ];
 
-/// Length of what stands before the entries.
+/// Length of the head before the entries.
 const HEAD: usize = 8;
 
 const fn kind(name: &'static str, damage: Damage, serves: u64, says: &'static str) -> Kind {
@@ -129,12 +129,12 @@ async fn a_file_that_may_not_be_read_is_no_reason_not_to_start() {
     fs::set_permissions(stage.file("config.log"), fs::Permissions::from_mode(0o000)).unwrap();
     stage.gateway.node.spawn();
     let connected = stage.welcome().await;
-    // Root reads it all the same.
+    // Root can read it all the same.
     let root = nix::unistd::geteuid().is_root();
     assert_eq!(connected.hello.held, root.then(|| stage.position(1)));
 }
 
-/// What an ordinary file of an ordinary length holds.
+/// The contents of an ordinary file of an ordinary length.
 fn contents(file: &Path) -> Option<Vec<u8>> {
     let found = fs::metadata(file).unwrap();
     (found.is_file() && found.len() < 1 << 20).then(|| fs::read(file).unwrap())
@@ -157,7 +157,7 @@ fn entry(bytes: &[u8], number: usize) -> usize {
     })
 }
 
-/// One bit, so far into the entry with this number.
+/// Flips one bit at this offset in the entry with this number.
 fn flip(bytes: &mut [u8], number: usize, into: usize) {
     let at = entry(bytes, number) + into;
     bytes[at] ^= 4;

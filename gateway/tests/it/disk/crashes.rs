@@ -1,5 +1,5 @@
-//! The process ends while it applies a revision. The mark that it leaves is taken away by a write; at
-//! that write it is killed here, in the very program that is shipped.
+//! The process ends while it applies a revision. A write removes the mark of that revision, and the tests
+//! kill the process at that write, in the very program that is shipped.
 
 use wire::{Mode, NackReason};
 
@@ -9,7 +9,7 @@ use super::{Stage, send};
 /// The mark is written at the beginning and at the end of an update: the second write is killed.
 const KILL_AT_THE_END: &str = "pwrite64:signal=SIGKILL:when=2";
 
-/// Has the process end in the next update.
+/// Makes the process end in the next update.
 async fn die_in(stage: &mut Stage, connected: &mut crate::control_plane::Connected, update: &wire::Update) {
     let pid = stage.gateway.node.process_mut().pid();
     let _tracer = Tracer::inject(pid, KILL_AT_THE_END).await;
@@ -36,7 +36,7 @@ async fn one_death_is_forgiven_the_second_refuses_the_revision_until_a_later_one
     assert_eq!((nack.reason, nack.revision), (NackReason::Internal, 2));
     assert!(nack.message.contains("ended the process 2 times in a row"), "{}", nack.message);
     stage.serves(1, "after the refusal").await;
-    // A later revision leads past it, from what is held.
+    // A later revision, which builds upon the configuration held, ends the rejection.
     let third = stage.next(Mode::Delta);
     let both = merged(&stage, &second, &third);
     connected.update(&both).await.unwrap();
@@ -57,7 +57,8 @@ async fn killed_once_in_a_good_revision_it_takes_it_the_next_time() {
     assert_eq!(stage.gateway.node.metric("gibbon_config_crashes").await, 0.0);
 }
 
-/// With nothing older to serve, a refusal would leave it empty until somebody writes: it tries again.
+/// Without an older configuration, a rejection would leave the node empty until the next write: it tries
+/// again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn node_that_holds_nothing_tries_again_what_ended_it() {
     let mut stage = Stage::new().await;
@@ -76,8 +77,8 @@ async fn node_that_holds_nothing_tries_again_what_ended_it() {
     assert_eq!(stage.sync().await["crashes"], 0);
 }
 
-/// It ends while it applies what is on its own disk: the second start leaves that out, and what came before
-/// it serves.
+/// The process ends while it applies its own copy on disk. The second start leaves out the last revision, and
+/// serves those before it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_ends_the_process_at_its_start_is_not_booted_for_ever() {
     let (mut stage, mut connected) = Stage::started().await;
@@ -104,7 +105,8 @@ async fn what_ends_the_process_at_its_start_is_not_booted_for_ever() {
     assert_eq!(connected.hello.held, Some(stage.position(1)));
 }
 
-/// A start that ended in the one step tells of its last revision alone; the next one finds out which it was.
+/// A start that ended in the merged step marks only its last revision; the next start finds the one that was
+/// to blame.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deltas_on_disk_are_taken_in_one_step_and_after_a_death_one_by_one() {
     let (mut stage, mut connected) = Stage::started().await;
@@ -124,7 +126,7 @@ async fn deltas_on_disk_are_taken_in_one_step_and_after_a_death_one_by_one() {
     }
 }
 
-/// One update that does what both do.
+/// One update with the effect of both.
 fn merged(stage: &Stage, earlier: &wire::Update, later: &wire::Update) -> wire::Update {
     let payload = [earlier.payload().unwrap(), later.payload().unwrap()].concat();
     wire::Update::new(Mode::Delta, earlier.header.from, stage.position(later.header.to), payload.into())

@@ -1,5 +1,5 @@
-//! A disk that is full, and one whose syncs fail: what is live does not depend on it, the file on it stays
-//! whole, and all is well again by itself once the disk is.
+//! A full disk, and a disk whose syncs fail. The live configuration does not depend on it, the file on it
+//! stays whole, and the copy recovers by itself once the disk does.
 
 use std::fs;
 use std::path::Path;
@@ -38,7 +38,7 @@ async fn when_syncs_fail_the_change_is_live_and_the_disk_is_made_good_afterwards
     stage.serves(2, "from the disk").await;
 }
 
-/// On one thread, which has a mount namespace of its own: the disk is gone with it, however it ends.
+/// Runs on one thread with a mount namespace of its own: the disk disappears with it, however it ends.
 #[tokio::test(flavor = "current_thread")]
 async fn on_a_full_disk_the_change_is_live_the_file_whole_and_the_copy_follows_when_there_is_room() {
     if !nix::unistd::geteuid().is_root() {
@@ -61,7 +61,7 @@ async fn on_a_full_disk_the_change_is_live_the_file_whole_and_the_copy_follows_w
     assert!(stage.gateway.node.metric(ERRORS).await >= 1.0);
     stage.wait_log("its copy on disk is an older one").await;
     assert_eq!(copy_on_disk(stage.gateway.state()), whole, "the old file stays whole");
-    // Changes go on, and so does the mark of what is being applied.
+    // Changes continue, and so does the mark of the update that is being applied.
     stage.push(&mut connected, Mode::Delta).await;
     stage.serves(3, "with a full disk").await;
 
@@ -75,12 +75,12 @@ async fn on_a_full_disk_the_change_is_live_the_file_whole_and_the_copy_follows_w
     stage.serves(3, "from the disk").await;
 }
 
-/// The disk refuses for so long that what waits is dropped: memory stays bounded, and a snapshot is asked for
-/// when the disk is well again.
+/// The disk refuses for so long that waiting updates are dropped. Memory stays bounded, and the agent
+/// requests a snapshot once the disk works again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_dropped_while_the_disk_refused_comes_as_a_snapshot() {
     let (mut stage, mut connected) = Stage::started().await;
-    // Nothing can be appended, and this is in the way of a new file.
+    // Nothing can be appended, and this blocks a new file.
     let obstacle = stage.file("config.log.new");
     fs::create_dir(&obstacle).unwrap();
     fs::remove_file(stage.file("config.log")).unwrap();
@@ -101,7 +101,7 @@ async fn what_was_dropped_while_the_disk_refused_comes_as_a_snapshot() {
     stage.serves(revision, "from the disk").await;
 }
 
-/// A file system of 256 KiB under `folder`, seen by this thread and the programs that it starts.
+/// Mounts a file system of 256 KiB at `folder`, visible to this thread and the programs that it starts.
 fn small_disk(folder: &Path) {
     unshare(CloneFlags::CLONE_NEWNS).unwrap();
     let none = None::<&str>;
@@ -115,13 +115,13 @@ fn fill(path: &Path) {
     assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
 }
 
-/// More than fits into what is left of the file's last page.
+/// Makes a route larger than the rest of the file's last page.
 fn large(route: &mut wire::Route) {
     let others = std::iter::repeat_with(|| format!("/{}", uuid::Uuid::new_v4()));
     route.paths.get_or_insert_default().extend(others.take(400));
 }
 
-/// Runs the test that asks for this once more, as root of a user namespace.
+/// Runs the calling test once more, as root of a user namespace.
 fn as_root_of_a_namespace() {
     let this = std::thread::current().name().unwrap().to_owned();
     let program = std::env::current_exe().unwrap();

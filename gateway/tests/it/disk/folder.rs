@@ -1,4 +1,5 @@
-//! Somebody removes, empties or changes the folder while the program runs: it notices, and makes the copy again.
+//! Another program removes, empties or changes the folder while Gibbon runs: Gibbon detects it, and makes the
+//! copy again.
 
 use std::fs;
 
@@ -11,7 +12,7 @@ use crate::control_plane::copy_on_disk;
 
 const CHANGES: &str = "gibbon_config_cache_changes_total";
 
-/// What is done to the folder, and whether a control plane must send a snapshot then.
+/// The change of the folder, and whether a control plane must send a snapshot then.
 type Damage = (&'static str, fn(&Stage), bool);
 
 const DAMAGES: [Damage; 5] = [

@@ -1,4 +1,4 @@
-//! A disk that neither takes nor refuses: no ack waits for it for long, no request at all.
+//! A disk that neither accepts nor refuses writes: no ack waits for it for long, and no request waits at all.
 
 use testkit::plane::DEADLINE;
 use tokio::time::Instant;
@@ -7,7 +7,7 @@ use wire::Mode;
 use super::Stage;
 use super::tracer::Tracer;
 
-/// Longer than anything here waits.
+/// Longer than any timeout here.
 const HANGS: &str = "delay_enter=100s";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -55,7 +55,7 @@ async fn hanging_mark_delays_one_update_and_no_later_one() {
     stage.wait_on_disk(7).await;
 }
 
-/// It is told to stop, and its disk does not let it: it ends all the same.
+/// The program ends on a stop signal even though its disk hangs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hanging_sync_does_not_keep_the_program_from_ending() {
     let (mut stage, mut connected) = Stage::started().await;

@@ -1,5 +1,5 @@
-//! Killed at any moment after a push, with the control plane away at the next start: it always serves a
-//! configuration that it has acknowledged, or the one that was in flight; never another, never none.
+//! The program is killed at any moment after a push, and the control plane is absent at the next start. It
+//! always serves a configuration that it has acknowledged, or the one in flight; never another, never none.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use wire::{Frame, Mode};
 use super::{Stage, send};
 use crate::control_plane::Connected;
 
-/// The kill comes at any of so many microseconds after the push.
+/// The kill comes up to this many microseconds after the push.
 const WINDOW_US: u64 = 50_000;
-/// Each of so many pushes is a snapshot.
+/// One of this many pushes is a snapshot.
 const SNAPSHOTS: u64 = 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -22,7 +22,7 @@ async fn killed_at_any_moment_it_serves_what_it_acknowledged() {
         let mode = if round % SNAPSHOTS == 0 { Mode::Snapshot } else { Mode::Delta };
         let update = stage.next(mode);
         send(&mut connected, &update).await;
-        // Spread over the window, with every second kill in its first tenth, where things happen.
+        // Spread over the window, with every second kill in its first tenth, where most writes happen.
         let delay = round * 7_919_333 % WINDOW_US / if round % 2 == 0 { 1 } else { 10 };
         tokio::time::sleep(Duration::from_micros(delay)).await;
         stage.control_ends();
@@ -33,7 +33,7 @@ async fn killed_at_any_moment_it_serves_what_it_acknowledged() {
         let now = stage.sync().await["revision"].as_u64().unwrap();
         let context = format!("round {round}, {mode:?}, killed after {delay} us, acked {acked}");
         stage.serves(now, &context).await;
-        // A snapshot is written behind its ack: the one acknowledged before it may serve.
+        // A snapshot is written after its ack: the one acknowledged before it may serve.
         let oldest = if mode == Mode::Snapshot { served } else { acked };
         assert!((oldest..=update.header.to).contains(&now), "{context}, serves {now}");
         in_flight += u64::from(now > acked);
@@ -56,7 +56,7 @@ async fn killed_at_any_moment_it_serves_what_it_acknowledged() {
     );
 }
 
-/// The revision that was acknowledged on this connection, if any was before its end.
+/// The revision that was acknowledged on this connection, if any was.
 async fn acknowledged(mut connected: Connected) -> Option<u64> {
     let mut acked = None;
     while let Some(frame) = connected.next_or_end().await {

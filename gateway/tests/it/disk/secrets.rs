@@ -1,4 +1,4 @@
-//! A private key that was replaced or deleted is in no file soon after, nor after a restart.
+//! A private key that was replaced or deleted is soon in no file, nor after a restart.
 
 use std::fs;
 use std::path::Path;
@@ -29,7 +29,7 @@ async fn superseded_private_key_leaves_the_disk() {
     put(&mut stage, &mut connected, Some(&first)).await;
     stage.wait_on_disk(2).await;
     assert!(is_in(stage.gateway.state(), &first_key));
-    // Kept for who looks into it, with the key.
+    // A file kept for inspection, with the key.
     fs::copy(stage.file("config.log"), stage.file("config.log.damaged")).unwrap();
 
     put(&mut stage, &mut connected, Some(&second)).await;
@@ -41,7 +41,7 @@ async fn superseded_private_key_leaves_the_disk() {
     gone(&stage, &second_key).await;
     assert_eq!(stage.gateway.node.metric(PURGES).await, 2.0);
 
-    // The process ends before it comes to it: the next one does.
+    // The process ends before it removes the key: the next process does.
     put(&mut stage, &mut connected, Some(&first)).await;
     put(&mut stage, &mut connected, Some(&second)).await;
     stage.gateway.node.kill9();
@@ -62,7 +62,7 @@ async fn put(stage: &mut Stage, connected: &mut crate::control_plane::Connected,
     connected.update(&update).await.unwrap();
 }
 
-/// Whether any file of the folder holds this, in its bytes or in the updates that it is made of.
+/// Whether any file of the folder holds this text, in its bytes or in its updates.
 fn is_in(state: &Path, text: &str) -> bool {
     let holds = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(text);
     let files = fs::read_dir(state).unwrap().flatten().filter_map(|file| fs::read(file.path()).ok());

@@ -1,4 +1,4 @@
-//! Every answer that the gateway makes itself: status, fields, and the body in each form.
+//! Every response that the gateway makes itself: status, fields, and the body in each form.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use Form::{Html, Json, Text, Xml};
 const INVALID: &str = "An invalid response was received from the upstream server";
 const HEADER: &str = "Request header or cookie too large";
 
-/// Method, target, status, reason in the metrics, message, and the form for who does not say what it takes.
+/// Method, target, status, reason in the metrics, message, and the form for a client without a preference.
 const ANSWERS: [(&str, &str, u16, &str, &str, Form); 12] = [
     ("GET", "/nowhere", 404, "no_route", "no Route matched with those values", Json),
     ("GET", "/secure", 426, "https_required", "Please use HTTPS protocol", Json),
@@ -44,7 +44,7 @@ const ANSWERS: [(&str, &str, u16, &str, &str, Form); 12] = [
     ("GET", "/fields", 431, "header_too_large", HEADER, Text),
 ];
 
-/// What the client says of itself, and the form that follows; `None`: that of the failure.
+/// The client's fields, and the resulting form; `None`: that of the failure.
 const CLIENTS: [(Fields, Option<Form>); 11] = [
     (&[], None),
     (&[("Accept", "application/json")], Some(Json)),
@@ -90,7 +90,7 @@ async fn every_failure_in_every_form() {
     }
 }
 
-/// By `https_redirect_status_code`; to the host that the client has asked for, at the protocol's own port.
+/// With `https_redirect_status_code`; to the host that the client asked for, at the protocol's own port.
 #[tokio::test(flavor = "multi_thread")]
 async fn plaintext_for_an_https_route_is_sent_to_https() {
     let origin = Origin::start();

@@ -1,4 +1,4 @@
-//! A real server of gRPC, whose methods are of every kind, and a client; messages are bytes.
+//! A real gRPC server with methods of every kind, and a client; messages are bytes.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -38,7 +38,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Without TLS, or by a certificate.
+    /// Starts a server without TLS, or with a certificate.
     pub(super) async fn start(pair: Option<&Pair>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -69,13 +69,13 @@ fn acceptor(pair: &Pair) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config))
 }
 
-/// Until the connection ends, however it does.
+/// Serves until the connection ends, for any reason.
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
     let server = http2::Builder::new(TokioExecutor::new());
     server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(Echo)).await.ok();
 }
 
-/// A client of the server at an address; over TLS by a name, if it shows this certificate.
+/// Creates a client of the server at an address; over TLS with a server name, if it shows this certificate.
 pub(super) async fn client(to: SocketAddr, tls: Option<(&str, &Pair)>) -> Client {
     let scheme = if tls.is_some() { "https" } else { "http" };
     let mut endpoint = Endpoint::from_shared(format!("{scheme}://{to}")).unwrap();
@@ -108,7 +108,7 @@ impl Service<http::Request<Incoming>> for Echo {
             let te = request.headers().get("te").cloned();
             let codec = tonic::server::Grpc::new(Raw).max_decoding_message_size(64 << 20);
             let mut response = { codec }.streaming(Method(method), request).await;
-            // What came, so that a test can see it.
+            // The received authority, for the test.
             response.headers_mut().insert("seen-authority", authority.parse().unwrap());
             te.map(|te| response.headers_mut().insert("seen-te", te));
             Ok(response)
@@ -116,7 +116,7 @@ impl Service<http::Request<Incoming>> for Echo {
     }
 }
 
-/// The method of a name. On the wire all kinds are streams both ways.
+/// A method by its name. On the wire all kinds are streams both ways.
 struct Method(String);
 
 impl StreamingService<Message> for Method {
@@ -132,7 +132,7 @@ impl StreamingService<Message> for Method {
 
 async fn answer(method: &str, mut asked: Streaming<Message>) -> Result<Messages, Status> {
     Ok(match method {
-        // One for each, as they come.
+        // One answer for each message, as it comes.
         "Each" => asked.boxed(),
         "Join" => {
             let mut all = Vec::new();
@@ -145,14 +145,14 @@ async fn answer(method: &str, mut asked: Streaming<Message>) -> Result<Messages,
             let count = asked.message().await?.unwrap_or_default().len();
             stream::iter((0..count).map(|number| Ok(vec![b'x'; number]))).boxed()
         }
-        // In the trailers, behind a message.
+        // In the trailers, after a message.
         "Fail" => stream::iter([Ok(vec![1]), Err(Status::failed_precondition("not now"))]).boxed(),
         "Silent" => stream::pending().boxed(),
         _ => return Err(Status::permission_denied("not you")),
     })
 }
 
-/// Messages as they are.
+/// A codec that leaves messages unchanged.
 #[derive(Clone, Copy)]
 pub(super) struct Raw;
 

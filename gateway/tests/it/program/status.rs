@@ -1,4 +1,4 @@
-//! The status listener: it answers whatever happens around it, and to whom it should.
+//! The status listener: it answers under any load, and only permitted clients.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ async fn silent_connections_stop_nothing() {
     Client::new(node.proxy.address()).get("/").await.unwrap().expect(503);
 }
 
-/// Connections to the proxy take all descriptors that are left; the status listener has its own.
+/// Connections to the proxy use all free descriptors; the status listener has its own.
 #[tokio::test]
 async fn without_descriptors_the_status_listener_answers() {
     let node = Node::new();
@@ -66,7 +66,7 @@ async fn token_is_needed_for_all_but_readiness() {
     let with = |path: &str| Request::new("GET", path).header("Authorization", &bearer);
     status.send(&with("/metrics")).await.unwrap().expect(200);
 
-    // A file that nobody can use changes nothing; one without tokens lets nobody in.
+    // An unusable file changes nothing; one without tokens admits no client.
     std::fs::write(&file, "half a li").unwrap();
     wait::eventually(SOON, || async {
         let text = status.send(&with("/metrics")).await.unwrap().expect(200).text();

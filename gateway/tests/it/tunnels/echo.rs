@@ -1,4 +1,4 @@
-//! A WebSocket server that echoes messages and remembers what it saw, and a client that plays a case to it.
+//! A WebSocket server that echoes messages and records what it saw, and a client that plays a case to it.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -24,15 +24,15 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// The server. Ends when it is dropped.
 pub(super) struct Echo {
     pub(super) address: SocketAddr,
-    /// What was seen, of one connection after the other.
+    /// The records of one connection after the other.
     seen: Mutex<UnboundedReceiver<Vec<String>>>,
     _tasks: JoinSet<()>,
 }
 
-/// What became of a case.
+/// The result of a case.
 #[derive(Debug, PartialEq)]
 pub(super) struct Fate {
-    /// The server's account.
+    /// The server's record.
     seen: Vec<String>,
     answered: Answered,
     /// Whether the client saw an end, and not a reset.
@@ -57,7 +57,7 @@ impl Echo {
         Self { address, seen: Mutex::new(seen), _tasks: tasks }
     }
 
-    /// Plays `case` to whoever is at `address` and leads here.
+    /// Plays `case` to the listener at `address`, which leads to this server.
     pub(super) async fn play(&self, address: SocketAddr, case: &Case) -> Fate {
         let played = timeout(TIMEOUT, play(address, case)).await;
         let (answered, ended) = played.unwrap_or_else(|_| panic!("{}: no end in time", case.name));
@@ -68,7 +68,7 @@ impl Echo {
 }
 
 impl Fate {
-    /// Whether the server has echoed so many messages and ended with a close frame of this code.
+    /// Whether the server has echoed this number of messages and ended with a close frame of this code.
     pub(super) fn is(&self, (messages, code): (usize, Option<u16>)) -> bool {
         let frames = self.answered.frames();
         let echoed = frames.iter().filter(|(opcode, _)| matches!(opcode, 1 | 2)).count();
@@ -154,12 +154,12 @@ async fn serve(stream: TcpStream, tell: &UnboundedSender<Vec<String>>) {
             }
         }
     }
-    // A server that closed with bytes unread would reset the connection, and its last words be lost.
+    // If a server closed with unread bytes, that would reset the connection and lose its last frames.
     let mut stream = socket.into_inner();
     stream.shutdown().await.ok();
     let rest = async { while stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {} };
     timeout(TIMEOUT, rest).await.ok();
-    // The test has failed, and listens no more.
+    // The test has failed, and no longer listens.
     tell.send(seen).ok();
 }
 
@@ -177,7 +177,7 @@ fn account(message: &Message) -> String {
     format!("{kind} of {} bytes, {}", data.len(), begin.escape_ascii())
 }
 
-/// The code to refuse with; `None` when nobody would hear it.
+/// The code of the refusal; `None` when the client could not receive it.
 fn refusal(error: &Error) -> Option<u16> {
     match error {
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) | Error::Io(_) => None,

@@ -1,13 +1,14 @@
-//! What clients of a WebSocket may send (RFC 6455), and what they may not: the topics of the Autobahn suite.
+//! Frames that WebSocket clients may send (RFC 6455), and frames that they may not: the topics of the
+//! Autobahn suite.
 
-/// Bytes that a client sends behind its handshake.
+/// The bytes that a client sends after its handshake.
 pub(super) struct Case {
     pub(super) name: String,
-    /// Each is written by itself.
+    /// The pieces, each written by itself.
     pub(super) pieces: Vec<Vec<u8>>,
-    /// Whether the client ends its direction behind them.
+    /// Whether the client closes its direction afterwards.
     pub(super) half_close: bool,
-    /// How many messages the server echoes, and the code of the close frame that it ends with.
+    /// How many messages the server echoes, and the code of its final close frame.
     pub(super) expected: (usize, Option<u16>),
 }
 
@@ -24,7 +25,7 @@ const PROTOCOL: u16 = 1002;
 const NOT_UTF8: u16 = 1007;
 const TOO_LARGE: u16 = 1009;
 
-/// More than a hundred.
+/// More than a hundred cases.
 pub(super) fn cases() -> Vec<Case> {
     [sizes(), fragments(), controls(), closes(), texts(), broken(), ends()].into_iter().flatten().collect()
 }
@@ -35,7 +36,7 @@ fn sizes() -> Vec<Case> {
         for size in [0, 1, 125, 126, 127, 128, 65_535, 65_536, 1 << 20] {
             let bytes = frame(FIN | opcode, &vec![b'*'; size]);
             for piece in [usize::MAX, 997, 1] {
-                // A million pieces would tell no more than some hundred.
+                // A million pieces would prove no more than some hundred.
                 if piece >= bytes.len() / 200 {
                     let name = format!("{kind} of {size}, {piece} at a time");
                     cases.push(good(&name, &[&bytes], 1).in_pieces_of(piece));
@@ -188,19 +189,19 @@ impl Case {
     }
 }
 
-/// Echoes `messages`; the client closes behind them.
+/// The server echoes `messages`; the client closes afterwards.
 fn good(name: &str, frames: &[&[u8]], messages: usize) -> Case {
     let close = frame(FIN | CLOSE, &NORMAL.to_be_bytes());
     Case::new(name, &[frames, &[&close]].concat(), (messages, Some(NORMAL)))
 }
 
-/// The server refuses by `code`, with more behind it that it does not look at.
+/// The server refuses with `code`, and ignores the bytes after it.
 fn bad(name: &str, frames: &[&[u8]], messages: usize, code: u16) -> Case {
     let behind = frame(FIN | TEXT, b"behind");
     Case::new(name, &[frames, &[&behind]].concat(), (messages, Some(code)))
 }
 
-/// A frame with the mask that a client puts on, and the shortest length.
+/// A frame with a client's mask, and the shortest length.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
     let mut frame = vec![first];

@@ -1,5 +1,5 @@
-//! Requests at a steady rate, on connections that are kept and on new ones, by HTTP/1.1 and by HTTP/2; every failure
-//! is kept.
+//! Requests at a steady rate, on kept connections and on new ones, with HTTP/1.1 and HTTP/2; every failure is
+//! recorded.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-/// What is asked.
+/// The request.
 pub(crate) const REQUEST: &[u8] = b"GET /kept HTTP/1.1\r\nHost: h\r\n\r\n";
-/// Clients that keep their connections, those that do not, and those of HTTP/2; each asks once in `PACE`: 500
-/// requests in a second.
+/// Clients that keep their connections, clients that do not, and those of HTTP/2. Each sends a request once
+/// in `PACE`: 500 requests in a second.
 const KEEPING: usize = 4;
 const OPENING: usize = 3;
 const STREAMING: usize = 3;
@@ -30,13 +30,13 @@ pub(crate) struct Load {
     done: Arc<AtomicBool>,
 }
 
-/// What became of the requests.
+/// The results of the requests.
 #[derive(Debug, Default)]
 pub(crate) struct Served {
     pub(crate) requests: u32,
-    /// Answers that said that the connection ends.
+    /// Responses that announced the end of the connection.
     pub(crate) closed: u32,
-    /// Connections of HTTP/2 that were told to begin no more streams.
+    /// HTTP/2 connections that received a GOAWAY.
     pub(crate) goaways: u32,
     pub(crate) failures: Vec<String>,
 }
@@ -65,14 +65,14 @@ impl Load {
     }
 }
 
-/// With the connection that it goes on with, if there is one.
+/// With the connection to continue, if there is one.
 enum Client {
     Keeping(Option<Connection>),
     Opening,
     Streaming(Streams),
 }
 
-/// Of HTTP/2, on one connection after another.
+/// An HTTP/2 client, on one connection after another.
 #[derive(Default)]
 struct Streams {
     open: Option<SendRequest<Bytes>>,
@@ -124,7 +124,7 @@ impl Client {
     }
 }
 
-/// The connection, unless it ends.
+/// Sends a request; returns the connection, unless it ends.
 async fn exchange(mut connection: Connection) -> Result<Option<Connection>> {
     connection.write(REQUEST).await.context("cannot ask")?;
     let response = connection.read_response(false).await.context("cannot read the answer")?;
@@ -134,7 +134,7 @@ async fn exchange(mut connection: Connection) -> Result<Option<Connection>> {
 }
 
 impl Streams {
-    /// On how many connections it was told to go to another.
+    /// Sends a request; returns how many connections answered with a GOAWAY.
     async fn ask(&mut self, address: SocketAddr) -> Result<u32> {
         let mut goaways = 0;
         loop {
@@ -148,8 +148,8 @@ impl Streams {
                     self.open = Some(send);
                     return Ok(goaways);
                 }
-                // Not processed, and to be asked again: a client may have sent its stream behind its answer to the
-                // ping by which the gateway knows that it was told.
+                // Not processed, and to be sent again. A client may have sent its stream after its answer to
+                // the ping that confirms the GOAWAY.
                 Err(error) if error.is_go_away() && error.is_remote() => goaways += 1,
                 Err(error) => return Err(error).context("no answer"),
             }
@@ -160,14 +160,14 @@ impl Streams {
         let stream = TcpStream::connect(address).await.context("cannot connect")?;
         let (send, connection) = h2::client::handshake(stream).await.context("no HTTP/2")?;
         self.connections.spawn(async {
-            // What fails is seen by who asks.
+            // The caller of the request sees the failure.
             connection.await.ok();
         });
         Ok(send)
     }
 }
 
-/// The connection, and what it was answered.
+/// The connection, and the response.
 async fn stream(send: SendRequest<Bytes>) -> Result<(SendRequest<Bytes>, StatusCode), h2::Error> {
     let mut send = send.ready().await?;
     let request = http::Request::get("http://h/kept").body(()).expect("a request");

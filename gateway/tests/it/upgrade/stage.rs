@@ -1,5 +1,5 @@
-//! A data plane that can be upgraded: started by a path of its own, under a service manager that listens,
-//! with a control plane that pushes changes all the time.
+//! A data plane that can be upgraded. It starts at a path of its own, under a fake service manager, with a
+//! control plane that pushes changes all the time.
 
 use std::collections::HashSet;
 use std::fs;
@@ -29,7 +29,7 @@ use wire::{Certificate, Key, Mode, Sni};
 
 use crate::control_plane::{FakeControlPlane, route, service};
 
-/// Between two changes that the control plane pushes.
+/// Interval of the changes that the control plane pushes.
 const PACE: Duration = Duration::from_millis(20);
 
 pub(crate) struct Stage {
@@ -37,7 +37,7 @@ pub(crate) struct Stage {
     status: Port,
     folder: TempDir,
     manager: UnixDatagram,
-    /// What the service manager was told last as the main process.
+    /// The main process that the service manager was notified of last.
     main: u32,
     first: Process,
     heard: Arc<Heard>,
@@ -48,7 +48,7 @@ pub(crate) struct Stage {
     _control: JoinSet<()>,
 }
 
-/// What the control plane knows.
+/// The state of the control plane.
 #[derive(Default)]
 struct Heard {
     pushed: AtomicU64,
@@ -56,7 +56,7 @@ struct Heard {
 }
 
 impl Stage {
-    /// Serves `/kept`, with these keys set.
+    /// Starts it, serving `/kept`, with these keys set.
     pub(crate) async fn start(keys: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (proxy, status, cluster) = (ports::reserve(), ports::reserve(), ports::reserve());
@@ -102,7 +102,7 @@ impl Stage {
         stage
     }
 
-    /// The process that the service manager takes for the main one.
+    /// The main process from the service manager's view.
     pub(crate) const fn main_pid(&self) -> u32 {
         self.main
     }
@@ -112,7 +112,7 @@ impl Stage {
         self.heard.pushed.load(Ordering::Relaxed)
     }
 
-    /// By how many names the node was known to the control plane.
+    /// The number of node ids that the control plane has seen.
     pub(crate) fn node_ids(&self) -> usize {
         self.heard.node_ids.lock().unwrap().len()
     }
@@ -122,7 +122,7 @@ impl Stage {
         kill(Pid::from_raw(self.main.try_into().unwrap()), signal).unwrap();
     }
 
-    /// Waits until the service manager is told something with these words.
+    /// Waits for a notification of the service manager with these words.
     pub(crate) async fn told(&mut self, words: &str) {
         let (manager, main) = (&self.manager, &mut self.main);
         wait::eventually(DEADLINE, || {
@@ -144,13 +144,13 @@ impl Stage {
     pub(crate) async fn ended(&mut self, pid: u32) {
         let first = &mut self.first;
         wait::until(2 * DEADLINE, "the old process ends", || {
-            // Reaped here if it is ours; the others' parents are gone.
+            // Reaped here if it is ours; the parents of the others are gone.
             (first.pid() == pid && first.poll_exit().is_some()) || !runs(pid)
         })
         .await;
     }
 
-    /// Waits until the first process has ended, and without a fault.
+    /// Waits until the first process has ended without a fault.
     pub(crate) async fn exited_well(&mut self) {
         assert_eq!(self.first.wait_exit(DEADLINE).await.code(), Some(0));
     }
@@ -173,7 +173,7 @@ impl Stage {
         Client::new(self.status.address()).get("/status").await.unwrap().expect(200).json()
     }
 
-    /// Waits until the counters of `/status` are so.
+    /// Waits until the counters of `/status` satisfy `holds`.
     pub(crate) async fn wait_status(&self, what: &str, holds: impl Fn(&Value) -> bool) {
         wait::eventually(DEADLINE, || async {
             let server = self.status().await["server"].take();
@@ -183,7 +183,7 @@ impl Stage {
         .await;
     }
 
-    /// Waits until what is live is on disk, too.
+    /// Waits until the live configuration is on disk.
     pub(crate) async fn disk_follows(&self) {
         let least = self.status().await["sync"]["revision"].as_u64();
         wait::eventually(DEADLINE, || async {
@@ -194,7 +194,7 @@ impl Stage {
         .await;
     }
 
-    /// Puts this text where the program lies.
+    /// Writes this text to the program's path.
     pub(crate) fn place(&self, text: &str) {
         self.replace(|path| {
             fs::write(path, text).unwrap();
@@ -202,12 +202,12 @@ impl Stage {
         });
     }
 
-    /// Puts the program there again.
+    /// Restores the program at its path.
     pub(crate) fn place_program(&self) {
         self.replace(|path| symlink(Program::gateway().path(), path).unwrap());
     }
 
-    /// Ends the main process, and waits for that.
+    /// Ends the main process, and waits for its end.
     pub(crate) async fn stop(mut self) {
         self.signal(Signal::SIGTERM);
         self.told("STOPPING=1").await;
@@ -235,7 +235,7 @@ fn runs(pid: u32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
 }
 
-/// The certificate and a server name for it, as they are published.
+/// The certificate and a server name for it, in their published form.
 fn for_every_name(pair: &Pair) -> [(Key, Option<Bytes>); 2] {
     let (id, read) = (Uuid::from_u128(7), |path: &Path| fs::read_to_string(path).unwrap());
     let certificate =
@@ -247,7 +247,7 @@ fn for_every_name(pair: &Pair) -> [(Key, Option<Bytes>); 2] {
     ]
 }
 
-/// Welcomes each data plane that comes, and pushes changes to it until it goes.
+/// Welcomes each data plane that connects, and pushes changes to it until it leaves.
 async fn push(
     mut control: FakeControlPlane,
     origin: SocketAddr,

@@ -1,4 +1,4 @@
-//! The applier against a model that keeps a plain map: the same after each of many updates, good and bad.
+//! Tests the applier against a model that keeps a plain map, after each of many updates, good and bad.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +13,13 @@ use super::{matches, service};
 
 const SEEDS: u64 = 300;
 const UPDATES: usize = 30;
-/// Of each kind, so that updates meet the same ones again and again.
+/// Ids of each kind; few, so that updates meet the same ones again and again.
 const IDS: u128 = 6;
 
 type Entities = BTreeMap<Key, Vec<u8>>;
 type Changed = Vec<(Key, Option<Vec<u8>>)>;
 
-/// What should be held, and what is.
+/// The expected configuration, and the actual one.
 struct Stage {
     rng: StdRng,
     entities: Entities,
@@ -28,7 +28,7 @@ struct Stage {
     live: Arc<Live>,
 }
 
-/// What is wrong with an update, if anything is.
+/// The fault of an update, if it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     None,
@@ -103,7 +103,7 @@ impl Stage {
         let epoch = if self.rng.random_bool(0.1) { Uuid::from_u128(self.rng.random()) } else { self.epoch() };
         let mut records = self.changes(6);
         records.retain(|(_, value)| value.is_some());
-        // What orders a delta is nothing to a snapshot.
+        // Faults in the order of a delta do not apply to a snapshot.
         let fault = match fault {
             Fault::From | Fault::Epoch | Fault::Backwards => Fault::None,
             fault => fault,
@@ -121,7 +121,7 @@ impl Stage {
         self.apply(Mode::Delta, held.revision, to, self.entities.clone(), records, fault);
     }
 
-    /// Some buckets, as they are or with something of theirs lost and found again elsewhere.
+    /// Repairs some buckets: unchanged, or with an entity lost and found in another bucket.
     fn repair(&mut self) {
         let held = self.held.expect("a snapshot came first");
         let mut buckets = BucketSet::default();
@@ -181,7 +181,7 @@ impl Stage {
         self.expect(&update, fault.reason().or(unsound), after);
     }
 
-    /// Applies it, and holds what it leads to only if it is accepted.
+    /// Applies an update; the model follows it only if it is accepted.
     fn expect(&mut self, update: &Update, reason: Option<NackReason>, after: Entities) {
         let result = self.applier.apply(update);
         assert_eq!(result.as_ref().err().map(|nack| nack.reason), reason, "{update:?}: {result:?}");
@@ -231,7 +231,7 @@ impl Stage {
     }
 }
 
-/// Whether every service that a route names is there, and every entity can be read.
+/// Whether every service that a route names exists, and every entity can be read.
 fn is_sound(entities: &Entities) -> bool {
     entities.iter().filter(|(key, _)| key.kind == Kind::ROUTE).all(|(_, bytes)| {
         let route: wire::Route = serde_json::from_slice(bytes).unwrap();

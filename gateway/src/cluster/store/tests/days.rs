@@ -1,4 +1,4 @@
-//! Days on the clock: nothing spins, nothing grows.
+//! Runs for days on the clock: nothing spins, nothing grows.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn idle_days_cost_a_look_every_few_seconds() {
     let before = disk.turns;
     disk.pass(3 * DAY);
     let turns = disk.turns - before;
-    // A look each 5 s, and once an hour one for old files.
+    // A check each 5 s, and once an hour one for old files.
     assert!((50_000..53_000).contains(&turns), "{turns}");
     assert_eq!(disk.errors, 0);
 }
@@ -43,7 +43,8 @@ fn days_of_waiting_for_a_snapshot_cost_no_more_than_idle_ones() {
     assert!(turns < 18_000, "{turns}");
 }
 
-/// Ten thousand changes of one entity: the file is bounded by what it leads to, however many led there.
+/// Ten thousand changes of one entity: the file is bounded by the resulting configuration, not by the number
+/// of changes.
 #[test]
 fn files_stay_bounded_over_many_changes() {
     let mut disk = Disk::new();

@@ -1,4 +1,4 @@
-//! A disk that does not answer.
+//! Tests with a disk that does not answer.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn updates_are_taken_while_an_append_does_not_return() {
     let update = disk.source.update(Mode::Delta, b"{}");
     disk.queue.store(update, false, disk.now);
     let (log, updates) = disk.queue.next_append(disk.now).unwrap();
-    // It has not returned: nothing else touches the file, and updates are taken.
+    // The append has not returned: no other thread uses the file, and updates are accepted.
     for _ in 0..3 {
         let update = disk.source.update(Mode::Delta, b"{}");
         disk.queue.store(update, false, disk.now);
