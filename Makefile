@@ -6,7 +6,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-# What `make tools` installs comes first.
+# Tools that `make tools` installs come first.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 export RUN_BIN ?= $(TARGET)/release
 
@@ -18,17 +18,17 @@ help: ## Lists the targets
 run: build ## A control plane, a data plane and a demo origin on this machine, until Ctrl-C; data in ./data
 	@deploy/run-local.sh
 
-# Not in one command: a program would get the features that only the other one's dependencies need.
+# Two commands: in one, each program would get the features of the other's dependencies.
 build: ## The two programs, optimised
 	@.ci/install build
 	cargo build --release --locked -p control
 	cargo build --release --locked -p gateway
 
-# Three builds and a training load; `target/profiled` is used like `target/release`.
+# Three builds and a training load. `target/profiled` can replace `target/release`.
 profiled: build ## The two programs, the data plane optimised by a profile: some tenth less work for a small request
 	deploy/build-profiled.sh
 
-# The quick to fail come first; the last line is that of the test runner.
+# Fast failures come first; the last line is that of the test runner.
 test: tools lint unit build smoke deployed ## Everything below; installs what it needs, saying so first
 
 tools: ## What the tests need and is not there yet
@@ -42,14 +42,15 @@ fmt: ## Formatting
 clippy: ## Lints, warnings denied
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-# Private items included: it is read by those who work on them, so links may lead to them.
+# With private items: its readers work on them, so links may lead to them.
 doc: ## The documentation builds without a warning
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items --locked
 
 deny: ## Banned crates, licences, sources
 	cargo deny --locked check bans licenses sources
 
-# Cargo builds the two programs before the first test runs; without the variable each test would again.
+# Cargo builds the two programs before the first test runs. Without the variable, each test would build them
+# again.
 unit: ## All tests of all packages, on debug builds of the two programs
 	GIBBON_TEST_BIN_DIR=$(abspath $(TARGET)/debug) cargo test --workspace --locked
 
@@ -62,7 +63,7 @@ deployed: ## make run, the alerts and the dashboard, on the optimised programs
 bench: ## Benches; see benches/README.md
 	cargo bench -p benches --locked
 
-# The floor is a package of its own, so that it has Pingora as it is published.
+# The floor is a package of its own, so that it uses Pingora as it is published.
 compare: build ## What a request costs, beside nginx, HAProxy, Envoy and a bare Pingora
 	@.ci/install compare
 	cargo build --release --locked --manifest-path benches/floor/Cargo.toml --target-dir $(TARGET)/floor

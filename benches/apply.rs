@@ -1,5 +1,5 @@
-//! One change, as a data plane applies it: decode, hash, check, build, compare the root, swap; and what that
-//! and a lookup allocate.
+//! Measures how a data plane applies one change: decode, hash, check, build, compare the root, swap. Also
+//! counts the allocations of that and of a lookup.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "a table is what this bench is run for")]
@@ -21,14 +21,14 @@ use wire::{Digest, EntityHash, Key, Mode, Position, Record, Route, Service, Upda
 const CHANGES: usize = 2000;
 const SERVICE: Uuid = Uuid::from_u128(1);
 
-/// The side that publishes: what it has, and where it stands.
+/// The publishing side: its configuration and its position.
 struct Publisher {
     digest: Digest,
     position: Position,
 }
 
 impl Publisher {
-    /// The update that puts these entities.
+    /// Makes an update that puts these entities.
     fn update(&mut self, mode: Mode, entities: &[(Key, Vec<u8>)]) -> Update {
         let mut payload = BytesMut::new();
         for (key, bytes) in entities {
@@ -62,7 +62,8 @@ fn measure(routes: usize) {
 
     let (mut times, mut allocations) = (Samples::default(), Samples::default());
     for n in 0..CHANGES {
-        // Another place of the table each time, so that the caches are as cold as its size makes them.
+        // Each change is at another place of the table, so that the caches are as cold as the table's size
+        // makes them.
         let number = n * 7919 % routes;
         let update = publisher.update(Mode::Delta, &[route(number, n as i32)]);
         let begun = Instant::now();
@@ -87,7 +88,7 @@ fn route(number: usize, priority: i32) -> (Key, Vec<u8>) {
     (Key::route(id), serde_json::to_vec(&route).unwrap())
 }
 
-/// Of a thousand requests with host, path and method together.
+/// Allocations of a thousand lookups by host, path and method together.
 fn lookup_allocations(live: &Live, routes: usize) -> u64 {
     let headers = HeaderMap::new();
     let places: Vec<_> = (0..1000).map(|n| n * 7919 % routes).map(|n| (host(n), path(n) + "/42")).collect();

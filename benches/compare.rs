@@ -1,6 +1,6 @@
-//! What a request costs: processor time of the whole process, beside other proxies and a proxy that is Pingora
-//! and nothing else, on the same work. One proxy at a time has the first processor, load and origin have the
-//! second; rounds take turns.
+//! Measures the cost of a request: processor time of the whole process, for Gibbon, other proxies and a bare
+//! Pingora proxy, on the same work. One proxy at a time has the first processor; load and origin have the
+//! second. Rounds take turns.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "a table is what this bench is run for")]
@@ -34,7 +34,7 @@ fn main() {
     );
     for routes in numbers("GIBBON_BENCH_SIZES", &[1, 1_000, 10_000, 100_000]) {
         let peers = runtime.block_on(peers::start(routes, origin.address(), &identity));
-        // What the other protocols cost does not depend on the routes.
+        // The cost of the other protocols does not depend on the routes.
         let protocols = [Protocol::Http, Protocol::Https, Protocol::Http2];
         for protocol in protocols.into_iter().take(if routes == 1 { 3 } else { 1 }) {
             for body in BODIES {
@@ -47,7 +47,7 @@ fn main() {
     }
 }
 
-/// What is asked of every proxy.
+/// The work that every proxy does.
 #[derive(Clone, Copy)]
 struct Work {
     routes: usize,
@@ -63,11 +63,11 @@ impl std::fmt::Display for Work {
     }
 }
 
-/// The cost of a request with each of the proxies.
+/// Measures the cost of a request with each of the proxies.
 fn measure<'p>(peers: &'p [Peer], identity: &Identity, work: Work) -> Vec<(&'p Peer, Samples)> {
     let mut costs: Vec<_> = peers.iter().map(|peer| (peer, Samples::default())).collect();
     let time = Duration::from_secs(number("GIBBON_BENCH_SECONDS", 2) as u64);
-    // The first is for the caches and the pools.
+    // The first round warms up the caches and the pools.
     for round in 0..=number("GIBBON_BENCH_ROUNDS", 7) {
         for (peer, samples) in &mut costs {
             let cost = Load { peer, identity, work }.run(time);

@@ -1,5 +1,5 @@
-//! What a fleet of data planes costs a control plane: processor time and memory for each, how long until
-//! all have acked a change, and how long until all are back after its restart.
+//! Measures the cost of a fleet of data planes for a control plane: processor time and memory for each. Also
+//! measures the time until all have acked a change, and until all have reconnected after its restart.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "a table is what this bench is run for")]
@@ -46,7 +46,8 @@ async fn measure(count: usize, routes: usize, changes: usize) {
     assert_eq!(fleet.snapshots(), snapshots, "changes and a restart take no snapshot");
 }
 
-/// Processor time of the control plane for each change in microseconds, and how long until all had it.
+/// Processor time of the control plane for each change in microseconds, and the time until all data planes
+/// had applied it.
 async fn cost(stage: &Stage, pid: u32, fleet: Option<&Fleet>, changes: usize) -> (f64, Samples) {
     let admin = stage.planes.control.admin();
     let mut acked = Samples::default();
@@ -59,7 +60,7 @@ async fn cost(stage: &Stage, pid: u32, fleet: Option<&Fleet>, changes: usize) ->
         if let Some(fleet) = fleet {
             acked.milliseconds(fleet.wait_for(revision.unwrap()).await);
         }
-        // Changes of a burst would be gathered.
+        // Changes of a burst would be coalesced.
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     ((usage::cpu_us(pid) - before) / changes as f64, acked)

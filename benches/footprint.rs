@@ -1,5 +1,5 @@
-//! Memory of the two programs, idle and with configurations of several sizes, after many changes and many
-//! connections; and the start of a data plane from its own disk.
+//! Measures the memory of the two programs: idle, with configurations of several sizes, after many changes
+//! and after many connections. Also measures the start of a data plane from its own disk.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "a table is what this bench is run for")]
@@ -32,7 +32,7 @@ async fn measure(routes: usize) {
     row(&mut stage, "idle, before any configuration");
     stage.preload(routes).await;
     stage.make_service().await;
-    // What is freed goes back to the system with the next allocations of the same threads.
+    // Freed memory returns to the system with the next allocations of the same threads.
     change(&stage, 100).await;
     row(&mut stage, "after it was loaded");
     let changes = number("GIBBON_BENCH_CHANGES", 10_000);
@@ -63,7 +63,7 @@ async fn change(stage: &Stage, changes: usize) {
     }
 }
 
-/// Data planes that connect, take the configuration and go, fifty at a time.
+/// Runs data planes that connect, load the configuration and disconnect, fifty at a time.
 async fn connect(stage: &Stage, connections: usize) {
     for _ in 0..connections / 50 {
         let fleet = Fleet::start(50, &stage.planes.control.cluster().to_string(), &stage.planes.pair);
@@ -86,7 +86,7 @@ async fn starts(stage: &mut Stage, routes: usize) {
     println!("  start from disk -> first 200, control plane down, ms   {HEADING}\n{:56}{starts}", "");
 }
 
-/// Until the data plane routes by a route; while it does not listen yet, a connection is refused.
+/// Waits until the data plane routes by a route; a connection is refused while it does not listen yet.
 async fn first_answer(stage: &Stage, number: usize) {
     let proxy = stage.planes.gateway.proxy();
     let request =

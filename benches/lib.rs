@@ -1,5 +1,5 @@
-//! What the benches share: a fleet of simulated data planes, installations of a given size, and the reading
-//! of what a process has used. The benches themselves are targets of their own.
+//! The parts that the benches share: a fleet of simulated data planes, installations of a given size, and the
+//! resource usage of a process. Each bench is a target of its own.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 

@@ -1,4 +1,4 @@
-//! Memory of the table and of what its builder keeps, for each route: the growth of this process's resident
+//! Measures the memory of the table and of its builder, for each route: the growth of this process's resident
 //! set. Printed, not timed.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use wire::{Route, Service};
 
 const ROUTES: u128 = 100_000;
-/// What `/proc/self/statm` counts in, on every machine that this is run on.
+/// The unit of `/proc/self/statm`, on every machine that runs this.
 const PAGE: u128 = 4096;
 
 fn main() {
@@ -17,7 +17,7 @@ fn main() {
     let mut builder = Builder::new();
     let service = Service { id: Uuid::from_u128(1), host: "10.0.0.1".into(), ..Service::default() };
     builder.apply(vec![Change::PutService(service)]).unwrap();
-    // In small portions, so that what is measured is not the list of changes.
+    // In small portions, so that the list of changes does not count.
     for number in 0..ROUTES {
         builder.apply(vec![Change::PutRoute(route(number))]).unwrap();
     }

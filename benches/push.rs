@@ -1,6 +1,6 @@
-//! From a `POST` of a route to the first request that is answered by it, and the bytes that this takes:
-//! both programs, every database, small and large configurations, alone and beside a fleet, and while others
-//! write.
+//! Measures the time from the `POST` of a route to the first request that it answers, and the bytes that this
+//! takes. It runs both programs, with every database, small and large configurations, alone and beside a
+//! fleet, and during other writes.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "a table is what this bench is run for")]
@@ -15,12 +15,12 @@ use testkit::http::Client;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-/// What TLS 1.3 adds to each message: header, content type, authentication tag.
+/// The bytes that TLS 1.3 adds to each message: header, content type, authentication tag.
 const TLS: f64 = 22.0;
-/// Writes a second that go on beside what is measured.
+/// Writes per second by others during the measurement.
 const OTHERS: u32 = 100;
 
-/// What is measured.
+/// The measured installation.
 #[derive(Clone, Copy)]
 struct Case {
     kind: Kind,
@@ -29,12 +29,12 @@ struct Case {
     others: bool,
 }
 
-/// What came out, times in milliseconds.
+/// The results, times in milliseconds.
 #[derive(Default)]
 struct Outcome {
     from_request: Samples,
     from_answer: Samples,
-    /// For each change, to the data plane and from it.
+    /// Bytes of each change, to the data plane and from it.
     bytes: (f64, f64),
 }
 
@@ -73,7 +73,7 @@ async fn measure(case: Case, samples: usize) {
     report(case, &outcome);
 }
 
-/// One change after the other, with a pause of so many milliseconds: a burst would be gathered.
+/// Makes one change after the other, with a pause in milliseconds: changes of a burst would be coalesced.
 async fn pushes(stage: &Stage, samples: usize, pause: u64) -> Outcome {
     let (admin, proxy) = (stage.planes.control.admin(), stage.planes.gateway.proxy());
     let before = traffic(stage).await;
@@ -104,7 +104,7 @@ async fn traffic(stage: &Stage) -> (f64, f64) {
     (received, node.metric("gibbon_cluster_sent_bytes_total").await)
 }
 
-/// Changes a route of its own, so many times a second, for as long as it is awaited.
+/// Changes a route of its own, so many times a second, until it is dropped.
 async fn others(admin: Client) {
     let mut tick = interval(Duration::from_secs(1) / OTHERS);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,6 +1,6 @@
-//! What a request costs: processor time of the worker, for each request, against a proxy that is Pingora
-//! and nothing else ("floor"). Load and origin run in this process, on threads of their own that are not
-//! counted; rounds of the two take turns.
+//! Measures the cost of a request: processor time of the worker, for each request, compared with a bare
+//! Pingora proxy ("floor"). Load and origin run in this process, on threads of their own that are not
+//! counted. Rounds of the two take turns.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "a table is what this bench is run for")]
@@ -34,7 +34,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const CONNECTIONS: usize = 64;
 const ROUND: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 7;
-/// Of `utime` and `stime` in `/proc`, on every Linux that this is run on.
+/// The unit of `utime` and `stime` in `/proc`, on every Linux that runs this.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 const REQUEST: &[u8] =
@@ -91,7 +91,7 @@ async fn requests_in(time: Duration, address: SocketAddr) -> usize {
     count.load(Ordering::Relaxed)
 }
 
-/// A header, and 128 bytes behind it.
+/// Reads a header, and the 128 bytes after it.
 async fn read_response(stream: &mut TcpStream, buffer: &mut [u8]) {
     let mut filled = 0;
     loop {
@@ -114,7 +114,7 @@ fn start_origin() -> SocketAddr {
             let response = response.clone();
             connections.spawn(async move {
                 let mut buffer = vec![0; 4096];
-                // Requests are small and come one at a time: one read is one request.
+                // Requests are small and come one at a time: one read gets one request.
                 while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
                     stream.write_all(&response).await.unwrap();
                 }
@@ -203,7 +203,7 @@ fn gateway_name(routes: u128) -> String {
     format!("gateway-{routes}")
 }
 
-/// Processor time of the threads of this name.
+/// Processor time of the threads with this name.
 fn cpu_seconds(name: &str) -> f64 {
     let threads = std::fs::read_dir("/proc/self/task").unwrap().map(|thread| thread.unwrap().path());
     let of_name = threads.filter(|thread| {
@@ -211,7 +211,7 @@ fn cpu_seconds(name: &str) -> f64 {
     });
     let ticks = of_name.map(|thread| {
         let stat = std::fs::read_to_string(thread.join("stat")).unwrap();
-        // Behind the name, which may hold anything: the fields from the third on.
+        // The name may contain anything: the fields after it, from the third on.
         let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
         fields[11..13].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>()
     });

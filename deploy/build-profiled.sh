@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the data plane with the profile of a load: counts what each branch does while the bench `compare` asks
-# through it, and lets the compiler arrange the program by that. Leaves both programs in target/profiled, the control
-# plane as `make build` made it.
+# Builds the data plane with the profile of a load. A build with counters on each branch runs the bench
+# `compare`, and the compiler then arranges the program by the counts. Leaves both programs in
+# target/profiled, the control plane as `make build` made it.
 #
 #   deploy/build-profiled.sh
 set -euo pipefail
@@ -11,7 +11,7 @@ target=$(realpath --canonicalize-missing "${CARGO_TARGET_DIR:-target}")
 host=$(rustc -vV | sed -n 's/^host: //p')
 llvm=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 out=$target/profiled
-# The same each time: it is among what Cargo decides by whether to build anew.
+# The same path each time: it is among the inputs by which Cargo decides whether to build again.
 work=$out/work
 
 main() {
@@ -33,12 +33,12 @@ main() {
     echo "done: $out/gibbon-gateway, $out/gibbon-control"
 }
 
-# For a target that is named: flags count for the program then, and not for what runs while it is built.
+# With a named target, the flags apply to the program, and not to code that runs during the build.
 build() {
     RUSTFLAGS=$1 cargo build --release --locked --target "$host" -p gateway
 }
 
-# The counts can be read by the LLVM that the compiler has, and not by older ones.
+# Only an LLVM of the compiler's version can read the counts; older ones cannot.
 find_profdata() {
     local found
     for found in "$(rustc --print sysroot)/lib/rustlib/$host/bin/llvm-profdata" "llvm-profdata-$llvm" llvm-profdata; do

@@ -4,7 +4,7 @@
 #   deploy/run-local.sh              runs until Ctrl-C or SIGTERM
 #   deploy/run-local.sh COMMAND…     runs COMMAND against it, ends with COMMAND's exit code
 #
-# What is missing under the data folder is made first; what is there is used again. Set by environment:
+# Missing files in the data folder are created first; existing ones are used again. Environment variables:
 #   RUN_BIN           the folder with the two programs               target/release
 #   RUN_DATA          the data folder                                data
 #   RUN_DATABASE_URL  a database instead of the embedded SQLite file
@@ -21,12 +21,12 @@ proxy_port=${RUN_PROXY_PORT:-8000}
 gateway_status_port=${RUN_GATEWAY_STATUS_PORT:-8007}
 origin_port=${RUN_ORIGIN_PORT:-9000}
 
-# Seconds. Requests in flight are given their time before the second one passes.
+# In seconds. Requests in flight have `drain` seconds to finish, within `stop_deadline`.
 start_deadline=30
 drain=5
 stop_deadline=10
 
-# name of the child -> its process; filled by `start`, in that order in `order`.
+# name of the child -> its process; `start` fills it, and notes their order in `order`.
 declare -A children=()
 # name of the child -> the command that starts it
 declare -A commands=()
@@ -43,7 +43,7 @@ main() {
     if (($# > 0)); then
         run_command "$@"
     else
-        # From here on, being told to end is how a run ends well.
+        # From here on, a signal to end is a normal end of the run.
         trap 'exit 0' INT TERM HUP
         print_next_steps
         wait_for_end
@@ -106,8 +106,8 @@ start_all() {
     wait_until_ready origin "http://127.0.0.1:$origin_port/"
 }
 
-# Starts a child in its own session, so that Ctrl-C reaches this script alone, which ends the children in
-# order; should this script be killed, the kernel ends them.
+# Starts a child in its own session. Ctrl-C then reaches only this script, which ends the children in order.
+# If this script is killed, the kernel ends them.
 start() {
     local name=$1
     shift
@@ -137,7 +137,7 @@ run_command() {
     exit "$code"
 }
 
-# One that ends, or is killed to see what the others do, leaves them running.
+# A child that ends, or is killed for a test of the others, leaves the others running.
 wait_for_end() {
     local ended name
     while ((${#children[@]} > 0)); do
@@ -166,7 +166,7 @@ name_of() {
 stop_all() {
     local code=$? name i deadline=$((SECONDS + stop_deadline))
     trap '' INT TERM HUP
-    # The last one started goes first: the origin outlives the proxy's last requests.
+    # The child started last ends first: the origin outlives the proxy's last requests.
     for ((i = ${#order[@]} - 1; i >= 0; i--)); do
         name=${order[i]}
         [[ -n ${children[$name]:-} ]] || continue

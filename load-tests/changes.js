@@ -1,6 +1,6 @@
-// What a client notices of changes: a fixed rate over random routes, in phases that take turns: nothing changes,
-// ten routes change each second, and, if something forces them (see README.md), a whole snapshot each five
-// seconds. Prints a table; no request may fail in any phase.
+// Measures the effect of changes on a client: a fixed rate over random routes, in phases that take turns.
+// Nothing changes; ten routes change each second; and, if a program forces them (see README.md), a whole
+// snapshot every five seconds. Prints a table; no request may fail in any phase.
 //
 // Set by --env: ADMIN and PROXY (URLs), ORIGIN_PORT (of an origin on 127.0.0.1), ROUTES (10000), RATE (500),
 // DURATION of a phase in seconds (60), SNAPSHOTS (1: with the phases of snapshots).
@@ -15,9 +15,9 @@ const ROUTES = Number(__ENV.ROUTES || 10000);
 const RATE = Number(__ENV.RATE || 500);
 const DURATION = Number(__ENV.DURATION || 60);
 const CHANGES = 10;
-// Between two phases, for what is under way to end.
+// The pause between two phases, so that requests in progress end.
 const PAUSE = 3;
-// Requests of the first seconds find cold connections.
+// The first seconds, in which requests find cold connections.
 const WARM_UP = 5;
 
 const KINDS = __ENV.SNAPSHOTS ? ['still', 'changing', 'snapshots'] : ['still', 'changing'];
@@ -57,7 +57,7 @@ export const options = {
   thresholds: {
     checks: ['rate==1.0'],
     dropped_iterations: ['count==0'],
-    // A threshold makes the summary have the phase.
+    // A threshold makes the phase appear in the summary.
     ...Object.fromEntries(KINDS.map((kind) => [`http_req_duration{phase:${kind}}`, ['max>=0']])),
     ...Object.fromEntries(KINDS.map((kind) => [`http_req_failed{phase:${kind}}`, ['rate==0']])),
   },
@@ -77,14 +77,14 @@ export function traffic() {
   check(response, { 'the request is served': (r) => r.status === 200 });
 }
 
-// A route of the same host and path with another priority: nothing that a client may notice.
+// A route of the same host and path with another priority: a client cannot notice it.
 export function changing() {
   const [method, url, body, params] = put(Math.floor(Math.random() * ROUTES), 1 + Math.floor(Math.random() * 1000));
   const response = http.request(method, url, body, params);
   check(response, { 'the change is accepted': (r) => r.status === 200 });
 }
 
-// Says that it is the time of snapshots; what is said is true for two seconds.
+// Announces the phase of snapshots; each announcement is valid for two seconds.
 export function snapshots() {
   write('PUT', '/services/force-snapshots', { host: '127.0.0.1', tags: [`at-${Math.floor(Date.now() / 1000)}`] });
 }

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # Runs a k6 scenario against a Gibbon of its own: the programs in RUN_BIN (target/release) and a demo origin,
-# on free ports, with a data folder that is thrown away. Ends with k6's exit code (99: a threshold
-# was crossed).
+# on free ports, with a temporary data folder. Ends with k6's exit code (99: a threshold was crossed).
 #
 #   load-tests/run.sh load-tests/smoke.js [k6 options]
 set -euo pipefail
@@ -11,8 +10,8 @@ scenario=${1:?usage: load-tests/run.sh SCENARIO [k6 options]}
 shift
 k6=$(PATH=$root/target/tools/bin:$PATH type -P k6) || { echo "there is no k6; .ci/install installs it" >&2; exit 1; }
 
-# Reserves a port for as long as this script runs and puts its number into the variable $1. As for the tests
-# (entity/testkit/src/ports.rs), a lock keeps it from others that reserve, and it lies outside of the kernel's range for
+# Reserves a port while this script runs, and puts its number into the variable $1. As in the tests
+# (entity/testkit/src/ports.rs), a lock reserves the port, and it lies outside of the kernel's range for
 # outgoing connections.
 reserve() {
     local first last number lock locks=${TMPDIR:-/tmp}/gibbon-test-ports
@@ -20,7 +19,7 @@ reserve() {
     read -r first last </proc/sys/net/ipv4/ip_local_port_range
     for number in $(shuf --input-range=20000-29999); do
         ((number < first || number > last)) || continue
-        # A lock file that cannot be opened is that of another user.
+        # A lock file that cannot be opened belongs to another user.
         { exec {lock}>>"$locks/$number"; } 2>/dev/null || continue
         if flock --nonblock "$lock" && ! (exec 3<>"/dev/tcp/127.0.0.1/$number") 2>/dev/null; then
             export "$1=$number"

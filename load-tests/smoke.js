@@ -12,7 +12,7 @@ const PROXY = __ENV.PROXY || 'http://127.0.0.1:8000';
 const ORIGIN_PORT = Number(__ENV.ORIGIN_PORT || 9000);
 const DURATION = __ENV.DURATION || '30s';
 
-// From the Admin API's answer to the first request that is served by the change.
+// The time from the Admin API's answer to the first request that the change serves.
 const arrival = new Trend('change_arrival', true);
 
 export const options = {
@@ -38,7 +38,7 @@ export const options = {
   thresholds: {
     http_req_failed: ['rate==0'],
     checks: ['rate==1.0'],
-    // Were the load not reached, the rest would prove nothing.
+    // If the load were not reached, the rest would prove nothing.
     dropped_iterations: ['count==0'],
     'http_req_duration{scenario:traffic}': ['p(99)<250'],
     change_arrival: ['max<1000'],
@@ -84,7 +84,7 @@ function write(method, path, body) {
   return response;
 }
 
-// Until the change is there, its path has no route: 404 is expected, anything else is a failure.
+// Until the change arrives, its path has no route: 404 is expected, anything else is a failure.
 function await200(path, milliseconds) {
   const params = { responseCallback: http.expectedStatuses(200, 404), tags: { name: 'arrival' } };
   for (const end = Date.now() + milliseconds; Date.now() < end; sleep(0.002)) {

@@ -1,4 +1,4 @@
-//! A client's connection, in each of the protocols that are compared.
+//! A client's connection, in each of the compared protocols.
 
 use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::identity::Identity;
 
-/// What client and proxy speak.
+/// The protocol between client and proxy.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     /// HTTP/1.1.
@@ -55,9 +55,9 @@ impl fmt::Display for Protocol {
 pub(crate) struct Ask {
     pub(crate) host: String,
     pub(crate) target: String,
-    /// Sent with `POST`; without one it is a `GET`.
+    /// The body, sent with `POST`; without one the request is a `GET`.
     pub(crate) body: Option<Bytes>,
-    /// Bytes of the answer's body.
+    /// Length of the answer's body in bytes.
     pub(crate) answer: usize,
 }
 
@@ -80,10 +80,10 @@ pub(crate) struct Http1<S> {
     buffer: Vec<u8>,
 }
 
-/// How many streams share one connection of HTTP/2.
+/// The number of streams that share one HTTP/2 connection.
 const STREAMS: usize = 8;
 
-/// Opens connections for so many requests at a time. What drives those of HTTP/2 is spawned into `drivers`.
+/// Opens connections for `count` requests at a time. Spawns the drivers of HTTP/2 connections into `drivers`.
 pub(crate) async fn connect(
     protocol: Protocol,
     to: SocketAddr,
@@ -123,7 +123,7 @@ pub(crate) async fn wait_until_open(protocol: Protocol, to: SocketAddr, identity
     .await;
 }
 
-/// With windows so wide that the proxy never waits for the client.
+/// Opens an HTTP/2 connection with windows so wide that the proxy never waits for the client.
 async fn open_http2(
     stream: TlsStream<TcpStream>,
     drivers: &mut JoinSet<Result<(), h2::Error>>,
@@ -218,7 +218,7 @@ async fn ask_http2(send: &mut SendRequest<Bytes>, ask: &Ask) {
     assert_eq!(read, ask.answer);
 }
 
-/// As the proxy's window allows.
+/// Sends a body as the proxy's window allows.
 async fn send_body(mut stream: SendStream<Bytes>, mut body: Bytes) {
     stream.reserve_capacity(body.len());
     while !body.is_empty() {

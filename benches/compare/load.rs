@@ -1,4 +1,4 @@
-//! The origin, and the clients that ask for it through a proxy.
+//! The origin, and the clients that send requests to it through a proxy.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -33,21 +33,21 @@ pub(crate) enum Body {
     Upload,
 }
 
-/// All of them.
+/// All bodies.
 pub(crate) const BODIES: [Body; 3] = [Body::Small, Body::Large, Body::Upload];
 
 impl Body {
-    /// Bytes of the request's, if it has one.
+    /// Length of the request's body in bytes, if it has one.
     fn asked(self) -> Option<usize> {
         (self == Self::Upload).then_some(64 << 10)
     }
 
-    /// Bytes of the answer's.
+    /// Length of the answer's body in bytes.
     fn answered(self) -> usize {
         if self == Self::Large { 1 << 20 } else { 128 }
     }
 
-    /// The end of the path by which the origin tells which is wanted.
+    /// The end of the path, by which the origin selects the answer.
     fn name(self) -> &'static str {
         match self {
             Self::Small => "small",
@@ -67,7 +67,7 @@ impl fmt::Display for Body {
     }
 }
 
-/// An origin that does as little as an origin can: it does not even parse.
+/// An origin that does as little as possible: it does not even parse.
 pub(crate) struct Origin(SocketAddr);
 
 impl Origin {
@@ -98,7 +98,7 @@ async fn serve(listener: std::net::TcpListener) {
 
 async fn answer(mut stream: TcpStream, responses: Arc<[(Body, Vec<u8>); BODIES.len()]>) {
     let mut buffer = vec![0; 128 << 10];
-    // Requests come one at a time, their header in one read.
+    // Requests come one at a time, and one read gets the whole header.
     while let Ok(mut read @ 1..) = stream.read(&mut buffer).await {
         let line = buffer[..read].split(|byte| *byte == b'\r').next().unwrap_or_default();
         let is_for = |body: Body| line.windows(body.name().len()).any(|part| part == body.name().as_bytes());
@@ -131,7 +131,8 @@ pub(crate) struct Load<'a> {
 }
 
 impl Load<'_> {
-    /// Asks for so long; the processor time of a request in microseconds. Connections are opened before.
+    /// Sends requests for `time`. Returns the processor time of a request in microseconds. Connections are
+    /// opened before.
     pub(crate) fn run(self, time: Duration) -> f64 {
         runtime().block_on(async {
             let Work { protocol, .. } = self.work;
@@ -158,7 +159,7 @@ async fn ask(mut client: Client, work: Work, end: Instant) -> usize {
         let target = format!("{}/{}?a=b", stage::path(number), work.body.name());
         let request =
             Ask { host: stage::host(number), target, body: body.clone(), answer: work.body.answered() };
-        // An answer that is under way at the end is waited for: its cost is in the sum.
+        // Waits for an answer that is in progress at the end: its cost is in the sum.
         timeout_at(end + Duration::from_secs(10), client.ask(&request)).await.expect("an answer");
         answers += 1;
     }

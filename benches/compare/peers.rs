@@ -1,4 +1,4 @@
-//! The proxies, each with one worker and no access log, and with the same routes.
+//! The compared proxies, each with one worker, no access log, and the same routes.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -15,9 +15,9 @@ use testkit::ports::{self, Port};
 use crate::client::{self, Protocol};
 use crate::identity::Identity;
 
-/// The name of the proxy that is Pingora and nothing else.
+/// The name of the bare Pingora proxy.
 pub(crate) const FLOOR: &str = "floor";
-/// How many routes Envoy is asked to hold at most: it takes them one by one.
+/// The most routes for Envoy, which adds them one by one.
 const ENVOY_ROUTES: usize = 10_000;
 
 /// A running proxy.
@@ -33,20 +33,20 @@ enum Process {
     Other(Other),
 }
 
-/// A program, ended when this is dropped.
+/// A program that is ended on drop.
 struct Other {
     child: Child,
     _ports: Ports,
     _folder: TempDir,
 }
 
-/// Where another proxy is told to listen.
+/// The ports on which another proxy is configured to listen.
 struct Ports {
     http: Port,
     https: Port,
 }
 
-/// Starts every proxy that is here, with so many routes to `origin`.
+/// Starts every proxy that is installed, with `routes` routes to `origin`.
 pub(crate) async fn start(routes: usize, origin: SocketAddr, identity: &Identity) -> Vec<Peer> {
     let mut peers = vec![gibbon(routes, origin, identity).await];
     if std::env::var_os("GIBBON_BENCH_ALONE").is_some() {
@@ -88,7 +88,7 @@ pub(crate) async fn start(routes: usize, origin: SocketAddr, identity: &Identity
     peers
 }
 
-/// Ends them all. Gibbon is asked to: a program that is being profiled writes what it counted at its end.
+/// Ends all proxies. Gibbon gets a SIGTERM: a program that is being profiled writes its counts when it ends.
 pub(crate) async fn stop(peers: Vec<Peer>) {
     for mut peer in peers {
         if let Process::Gibbon { stage, .. } = &mut peer.process {
@@ -113,7 +113,7 @@ impl Peer {
         }
     }
 
-    /// Gives it the first processor, as soon as it answers.
+    /// Pins the proxy to the first processor as soon as it answers.
     async fn ready(self, identity: &Identity) -> Self {
         for protocol in [Protocol::Http, Protocol::Https] {
             client::wait_until_open(protocol, self.address(protocol), identity).await;

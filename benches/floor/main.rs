@@ -1,4 +1,4 @@
-//! Pingora as it is published, with one upstream and nothing around it: what `compare` holds Gibbon against.
+//! Pingora as it is published, with one upstream and nothing around it: the baseline of `compare`.
 //!
 //!     floor HTTP HTTPS CERT KEY UPSTREAM
 

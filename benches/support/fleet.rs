@@ -1,5 +1,5 @@
 //! Simulated data planes: the real wire over real TLS and real sockets, without a table and a disk. Each
-//! holds a position, acks what it is sent, and reconnects as a real one does.
+//! holds a position, acks every update, and reconnects like a real one.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use wire::{Ack, Assembly, Frame, Hello, Mode, Position, VERSIONS};
 
-/// Between two heartbeats, as by default.
+/// The heartbeat interval, as by default.
 const HEARTBEAT: Duration = Duration::from_secs(30);
-/// Bounds of the delay before a reconnect, as those of a data plane.
+/// Bounds of the delay before a reconnect, like those of a data plane.
 const FIRST: Duration = Duration::from_millis(250);
 const MAX_DELAY: Duration = Duration::from_secs(5);
 
@@ -34,7 +34,7 @@ pub struct Fleet {
 struct FleetState {
     address: String,
     tls: Arc<ClientConfig>,
-    /// The revision that each holds.
+    /// The revision of each data plane.
     held: Vec<AtomicU64>,
     connected: AtomicUsize,
     snapshots: AtomicUsize,
@@ -63,40 +63,40 @@ impl Fleet {
         Self { shared, stop, runtime: Some(runtime) }
     }
 
-    /// How many there are.
+    /// The number of data planes.
     pub fn len(&self) -> usize {
         self.shared.held.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no data planes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many are connected.
+    /// How many data planes are connected.
     pub fn connected(&self) -> usize {
         self.shared.connected.load(Ordering::Relaxed)
     }
 
-    /// How many hold this revision.
+    /// How many data planes hold this revision.
     pub fn holding(&self, revision: u64) -> usize {
         self.shared.held.iter().filter(|held| held.load(Ordering::Relaxed) >= revision).count()
     }
 
-    /// How many snapshots they were sent, together.
+    /// The number of snapshots sent to all data planes together.
     pub fn snapshots(&self) -> usize {
         self.shared.snapshots.load(Ordering::Relaxed)
     }
 
-    /// How often a connection failed or was lost.
+    /// The number of connections that failed or were lost.
     pub fn failures(&self) -> usize {
         self.shared.failures.load(Ordering::Relaxed)
     }
 
-    /// Waits until all are connected and hold this revision, and says how long that took.
+    /// Waits until all are connected and hold this revision. Returns the time that it took.
     ///
     /// # Panics
-    /// When they do not within a minute.
+    /// They do not within a minute.
     pub async fn wait_for(&self, revision: u64) -> Duration {
         let begun = Instant::now();
         while self.connected() < self.len() || self.holding(revision) < self.len() {
@@ -154,7 +154,7 @@ impl Connection<'_> {
     async fn serve(mut self) -> Result<(), LinkError> {
         self.link.send(Frame::Hello(self.hello()).encode()).await?;
         let mut assembly = None;
-        // Not all in the same moment.
+        // The first heartbeats are spread over time.
         let first = Instant::now() + HEARTBEAT.mul_f64(rand::random());
         let mut heartbeat = tokio::time::interval_at(first, HEARTBEAT);
         loop {

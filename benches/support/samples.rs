@@ -3,17 +3,17 @@
 use std::fmt;
 use std::time::Duration;
 
-/// Samples, in the unit in which they are shown.
+/// Samples, in the unit of their output.
 #[derive(Clone, Debug, Default)]
 pub struct Samples(Vec<f64>);
 
 impl Samples {
-    /// Takes in a time, in milliseconds.
+    /// Adds a time, in milliseconds.
     pub fn milliseconds(&mut self, time: Duration) {
         self.0.push(time.as_secs_f64() * 1e3);
     }
 
-    /// Takes in a value.
+    /// Adds a value.
     pub fn push(&mut self, value: f64) {
         self.0.push(value);
     }
@@ -29,20 +29,20 @@ impl Samples {
     }
 }
 
-/// Median, p99, least and greatest, in columns of nine characters.
+/// Formats median, p99, least and greatest, in columns of nine characters.
 impl fmt::Display for Samples {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:9.2}{:9.2}{:9.2}{:9.2}", self.at(0.5), self.at(0.99), self.at(0.0), self.at(1.0))
     }
 }
 
-/// The heading of what [`Samples`] prints.
+/// The heading for the output of [`Samples`].
 pub const HEADING: &str = "   median      p99      min      max";
 
-/// A list of numbers from the environment, with commas between them.
+/// Reads a list of numbers, with commas between them, from the environment.
 ///
 /// # Panics
-/// When it is something else.
+/// The variable is something else.
 pub fn numbers(variable: &str, default: &[usize]) -> Vec<usize> {
     match std::env::var(variable) {
         Ok(list) => list.split(',').map(|number| number.trim().parse().expect("a list of numbers")).collect(),
@@ -50,10 +50,10 @@ pub fn numbers(variable: &str, default: &[usize]) -> Vec<usize> {
     }
 }
 
-/// A number from the environment.
+/// Reads a number from the environment.
 ///
 /// # Panics
-/// When it is something else.
+/// The variable is something else.
 pub fn number(variable: &str, default: usize) -> usize {
     numbers(variable, &[default])[0]
 }

@@ -10,21 +10,21 @@ use testkit::plane::{Control, Database, Gateway, Node, Planes};
 use testkit::postgres::Postgres;
 use uuid::Uuid;
 
-/// What the control plane keeps its configuration in.
+/// The database of the control plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// SQLite, which syncs each commit.
     Sqlite,
-    /// PostgreSQL that syncs nothing: the database's own work, without the disk's.
+    /// PostgreSQL that syncs nothing: measures the database's own work, without the disk's.
     Postgres,
-    /// PostgreSQL as it is installed: each commit is on disk before it is answered.
+    /// PostgreSQL as it is installed: each commit is on disk before the answer.
     Durable,
 }
 
-/// All of them.
+/// All databases.
 pub const KINDS: [Kind; 3] = [Kind::Sqlite, Kind::Postgres, Kind::Durable];
 
-/// One control plane, one data plane, an origin, and the server that the database is in.
+/// One control plane, one data plane, an origin, and the database server.
 #[derive(Debug)]
 pub struct Stage {
     /// The programs.
@@ -37,7 +37,7 @@ pub struct Stage {
 const BULK: Uuid = Uuid::from_u128(0xB0);
 
 impl Stage {
-    /// Starts everything, with heartbeats and logging as they are by default.
+    /// Starts everything, with the default heartbeats and logging.
     ///
     /// # Panics
     /// When something does not start.
@@ -45,7 +45,7 @@ impl Stage {
         Self::start_with(kind, &[]).await
     }
 
-    /// As [`Self::start`], with other settings of the data plane.
+    /// Starts like [`Self::start`], with other settings of the data plane.
     ///
     /// # Panics
     /// When something does not start.
@@ -73,19 +73,19 @@ impl Stage {
         Self { planes, database_url, _server: server }
     }
 
-    /// Puts so many routes into the database in one transaction, as another control plane would, and waits
-    /// until the data plane routes by the last of them.
+    /// Puts `routes` routes into the database in one transaction, as another control plane would. Waits until
+    /// the data plane routes by the last of them.
     ///
     /// # Panics
-    /// When the database refuses, or they do not arrive.
+    /// When the database rejects them, or they do not arrive.
     pub async fn preload(&self, routes: usize) {
         self.preload_to(routes, self.planes.origin.address().port()).await;
     }
 
-    /// As [`Self::preload`], to an origin on another port of loopback.
+    /// Preloads like [`Self::preload`], to an origin on another port of loopback.
     ///
     /// # Panics
-    /// When the database refuses, or they do not arrive.
+    /// When the database rejects them, or they do not arrive.
     pub async fn preload_to(&self, routes: usize, port: u16) {
         if routes == 0 {
             return;
@@ -114,16 +114,16 @@ impl Stage {
         .await;
     }
 
-    /// Makes the service `measured`, which is the origin.
+    /// Makes the service `measured`, whose upstream is the origin.
     ///
     /// # Panics
-    /// When the Admin API refuses.
+    /// When the Admin API rejects it.
     pub async fn make_service(&self) {
         let service = json!({ "name": "measured", "url": self.planes.origin.url() });
         self.planes.control.admin().post("/services", &service).await.unwrap().expect(201);
     }
 
-    /// Where the control plane's configuration stands.
+    /// The revision of the control plane.
     ///
     /// # Panics
     /// When it does not answer.
@@ -134,13 +134,13 @@ impl Stage {
     }
 }
 
-/// Sets what tests set otherwise back to what an operator would have.
+/// Resets the settings for tests to an operator's defaults.
 fn as_installed(node: &mut Node) {
     node.set("cluster.heartbeat_interval", "30s");
     node.set("log.level", "warn");
 }
 
-/// The host of a preloaded route: a hundred routes have the same.
+/// The host of a preloaded route, shared by a hundred routes.
 pub fn host(number: usize) -> String {
     format!("tenant-{}.example.com", number / 100)
 }

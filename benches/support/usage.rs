@@ -1,25 +1,26 @@
-//! What another process has used so far.
+//! The resource usage of another process.
 
 use std::fs;
 
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
-/// Processor time of all its threads, in microseconds: user and system, from the scheduler's own clock.
+/// Processor time of all threads of the process, in microseconds: user and system, from the scheduler's own
+/// clock.
 ///
 /// # Panics
 /// When there is no such process.
 pub fn cpu_us(pid: u32) -> f64 {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process runs");
     let ran = |task: fs::DirEntry| -> Option<f64> {
-        // A thread that has just ended has none.
+        // A thread that has just ended has no such file.
         let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
         text.split(' ').next()?.parse().ok()
     };
     tasks.flatten().filter_map(ran).sum::<f64>() / 1e3
 }
 
-/// Keeps all threads of a process on one processor, and those that they start.
+/// Pins all threads of a process, and those that they start, to one processor.
 ///
 /// # Panics
 /// When there is no such process, or no such processor.
@@ -33,7 +34,7 @@ pub fn pin(pid: u32, processor: usize) {
     }
 }
 
-/// Memory, in bytes, what is shared with others in part (PSS).
+/// Memory in bytes; each process counts its share of shared pages (PSS).
 ///
 /// # Panics
 /// When there is no such process.

@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
-/// A certificate that others are verified against. Dates are in seconds since 1970.
+/// A certificate that verifies other certificates. Dates are in seconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "ca_certificate")]
 pub struct Model {
@@ -16,13 +16,13 @@ pub struct Model {
     pub cert_digest: String,
     /// A list of strings.
     pub tags: Option<Json>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: i64,
     /// When it was last written.
     pub updated_at: i64,
 }
 
-/// What a CA certificate relates to: services name it in a list.
+/// Relations of a CA certificate. Services refer to it in a list of ids, not by a foreign key.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

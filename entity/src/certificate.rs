@@ -15,22 +15,22 @@ pub struct Model {
     pub cert: String,
     /// Its private key, PEM.
     pub key: PrivateKey,
-    /// A second one, PEM.
+    /// A second certificate, with a key of another type, PEM.
     pub cert_alt: Option<String>,
-    /// Its private key, PEM.
+    /// The private key of the second certificate, PEM.
     pub key_alt: Option<PrivateKey>,
     /// A list of strings.
     pub tags: Option<Json>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: i64,
     /// When it was last written.
     pub updated_at: i64,
 }
 
-/// What a certificate relates to.
+/// Relations of a certificate.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {
-    /// The server names that it is for.
+    /// The server names of the certificate.
     #[sea_orm(has_many = "super::sni::Entity")]
     Sni,
 }

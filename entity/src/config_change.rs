@@ -1,4 +1,4 @@
-//! The change log: what each revision put and deleted.
+//! The change log: the entities that each revision put and deleted.
 
 use sea_orm::entity::prelude::*;
 
@@ -9,27 +9,27 @@ pub struct Model {
     /// The revision.
     #[sea_orm(primary_key, auto_increment = false)]
     pub revision: i64,
-    /// Its place within the revision, from 0.
+    /// Position within the revision, from 0.
     #[sea_orm(primary_key, auto_increment = false)]
     pub ordinal: i32,
     /// The kind's number on the wire.
     pub kind: i16,
-    /// The entity.
+    /// The entity's id.
     pub id: Uuid,
     /// 1 put, 2 delete, 3 a put whose bytes were blanked because a later revision superseded them.
     pub op: i16,
-    /// Canonical bytes of what was put; empty for a delete and a blanked put.
+    /// Canonical bytes of the entity; empty for a delete and a blanked put.
     pub bytes: Vec<u8>,
-    /// Their hash; empty for a delete and a blanked put.
+    /// Hash of the canonical bytes; empty for a delete and a blanked put.
     pub hash: Vec<u8>,
-    /// The head's stamp as this revision made it.
+    /// The commit token that this revision stored in the head.
     #[sea_orm(column_name = "stamp")]
     pub commit_token: Option<Uuid>,
-    /// The head's stamp as this revision found it.
+    /// The commit token of the head before this revision.
     pub previous: Option<Uuid>,
 }
 
-/// None: what was changed may be gone.
+/// No relations: the changed entity may be deleted.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

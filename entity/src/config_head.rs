@@ -1,4 +1,4 @@
-//! The head of the configuration's history: one row, which every write moves.
+//! The head of the configuration's history: one row, which every write updates.
 
 use sea_orm::entity::prelude::*;
 
@@ -9,21 +9,21 @@ pub struct Model {
     /// Always 1.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: i32,
-    /// Which history this is.
+    /// The epoch: one history of revisions.
     pub epoch: Uuid,
-    /// The number of writes so far.
+    /// The number of the last committed write.
     pub revision: i64,
-    /// Random, made anew by each write: two histories with the same numbers have different ones. Null before
-    /// the first write that made one.
+    /// A random id that each write stores, so that equal revision numbers of two histories differ. Null
+    /// before the first write that stored one.
     #[sea_orm(column_name = "stamp")]
     pub commit_token: Option<Uuid>,
-    /// What `commit_token` was before the last write.
+    /// The commit token before the last write.
     pub previous: Option<Uuid>,
     /// The epoch that an operator has confirmed for the fleet, however small its configuration is.
     pub confirmed_epoch: Option<Uuid>,
 }
 
-/// None.
+/// No relations.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -1,4 +1,4 @@
-//! Data planes: who has connected, and what each holds.
+//! Data planes: identity, connection and position of each.
 
 use sea_orm::entity::prelude::*;
 
@@ -6,44 +6,44 @@ use sea_orm::entity::prelude::*;
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "data_plane")]
 pub struct Model {
-    /// The id that it keeps on its disk.
+    /// The node id, kept on the data plane's disk.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// Its host name.
+    /// The data plane's host name.
     pub hostname: String,
-    /// The address that it connected from.
+    /// The address that the data plane connected from.
     pub ip: String,
-    /// Its program's version.
+    /// The version of the data plane's program.
     pub version: String,
-    /// Hash of what it holds, 32 hex digits.
+    /// Hash of the applied configuration, 32 hex digits.
     pub config_hash: String,
-    /// Revision of what it holds.
+    /// The applied revision.
     pub applied_revision: Option<i64>,
-    /// The history that the revision belongs to.
+    /// The epoch of the applied revision.
     pub applied_epoch: Option<Uuid>,
     /// `syncing`, `synced`, `rejected`, `disconnected`, `incompatible` or `conflict`.
     pub state: String,
-    /// The same for older clients: `unknown`, `normal`, ….
+    /// The state in the words of older clients: `unknown`, `normal`, ….
     pub sync_status: String,
     /// A map of strings.
     pub labels: Json,
-    /// When its certificate expires.
+    /// When the data plane's certificate expires.
     pub cert_expiry: Option<i64>,
-    /// What it refused last, and why; null after a later revision was accepted.
+    /// The last rejection and its reason; null after the data plane applied a later revision.
     pub last_error: Option<Json>,
-    /// Whether it is connected to `control_plane`.
+    /// Whether the data plane is connected to `control_plane`.
     pub connected: bool,
-    /// The control plane that it is, or was last, connected to.
+    /// The control plane of the current or the last connection.
     pub control_plane: Option<Uuid>,
-    /// When it was last heard.
+    /// When the control plane last heard from the data plane.
     pub last_seen: i64,
-    /// When it first connected.
+    /// When the data plane first connected.
     pub created_at: i64,
     /// When this row last changed.
     pub updated_at: i64,
 }
 
-/// None.
+/// No relations.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

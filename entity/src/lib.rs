@@ -1,5 +1,5 @@
-//! The rows: one SeaORM entity per table, columns and relations and nothing else. What they mean on the
-//! wire is decided in the control plane's `snapshot`.
+//! The rows: one SeaORM entity per table, columns and relations and nothing else. The control plane's
+//! `snapshot` translates rows to the published form.
 
 pub mod ca_certificate;
 pub mod certificate;

@@ -1,4 +1,4 @@
-//! Revocations: certificates that are not let in any more, before their time.
+//! Revocations: certificates that the control plane refuses before they expire.
 
 use sea_orm::entity::prelude::*;
 
@@ -6,19 +6,19 @@ use sea_orm::entity::prelude::*;
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "revocation")]
 pub struct Model {
-    /// What `value` is of the certificate: `node`, `fingerprint` or `serial`.
+    /// The property that `value` matches: `node`, `fingerprint` or `serial`.
     #[sea_orm(primary_key, auto_increment = false)]
     pub kind: String,
     /// The node id, or lower-case hex digits.
     #[sea_orm(primary_key, auto_increment = false)]
     pub value: String,
-    /// Why, for people.
+    /// The reason, for people.
     pub reason: Option<String>,
-    /// When, in seconds since 1970.
+    /// When it was created, in seconds since 1970.
     pub created_at: i64,
 }
 
-/// None.
+/// No relations.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -12,7 +12,7 @@ pub struct Model {
     /// Unique, if it has one.
     #[sea_orm(unique)]
     pub name: Option<String>,
-    /// The service that answers.
+    /// The route's service.
     pub service_id: Option<Uuid>,
     /// A list of protocols.
     pub protocols: Json,
@@ -34,7 +34,7 @@ pub struct Model {
     pub https_redirect_status_code: i32,
     /// Order among regular expressions.
     pub regex_priority: i32,
-    /// Whether the matched prefix is taken off.
+    /// Whether the matched prefix is removed.
     pub strip_path: bool,
     /// `v0` or `v1`.
     pub path_handling: String,
@@ -46,16 +46,16 @@ pub struct Model {
     pub response_buffering: bool,
     /// A list of strings.
     pub tags: Option<Json>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: i64,
     /// When it was last written.
     pub updated_at: i64,
 }
 
-/// What a route relates to.
+/// Relations of a route.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {
-    /// The service that answers.
+    /// The route's service.
     #[sea_orm(
         belongs_to = "super::service::Entity",
         from = "Column::ServiceId",

@@ -12,21 +12,21 @@ pub struct Model {
     /// Unique, if it has one.
     #[sea_orm(unique)]
     pub name: Option<String>,
-    /// Protocol spoken to the upstream.
+    /// Protocol of the upstream.
     pub protocol: String,
     /// Host name or address of the upstream.
     pub host: String,
     /// Port of the upstream.
     pub port: i32,
-    /// Path put in front of the request's.
+    /// Path that precedes the request's path.
     pub path: Option<String>,
     /// Attempts after the first.
     pub retries: i32,
-    /// Until a connection stands.
+    /// Timeout for connecting to the upstream.
     pub connect_timeout: i64,
-    /// Between two writes.
+    /// Timeout between two writes.
     pub write_timeout: i64,
-    /// Between two reads.
+    /// Timeout between two reads.
     pub read_timeout: i64,
     /// A list of strings.
     pub tags: Option<Json>,
@@ -40,16 +40,16 @@ pub struct Model {
     pub ca_certificates: Option<Json>,
     /// Whether its routes match.
     pub enabled: bool,
-    /// When it was made.
+    /// When it was created.
     pub created_at: i64,
     /// When it was last written.
     pub updated_at: i64,
 }
 
-/// What a service relates to.
+/// Relations of a service.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {
-    /// The routes that lead to it.
+    /// The routes of the service.
     #[sea_orm(has_many = "super::route::Entity")]
     Route,
 }

@@ -1,4 +1,4 @@
-//! Server names of TLS, and their certificates.
+//! Server names of TLS, and the certificate of each.
 
 use sea_orm::entity::prelude::*;
 
@@ -9,23 +9,23 @@ pub struct Model {
     /// Identity.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// Unique; in lower case.
+    /// The name: unique, in lower case.
     #[sea_orm(unique)]
     pub name: String,
-    /// The certificate that is shown.
+    /// The certificate that data planes show for the name.
     pub certificate_id: Uuid,
     /// A list of strings.
     pub tags: Option<Json>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: i64,
     /// When it was last written.
     pub updated_at: i64,
 }
 
-/// What a server name relates to.
+/// Relations of a server name.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {
-    /// The certificate that is shown.
+    /// The certificate that data planes show for the name.
     #[sea_orm(
         belongs_to = "super::certificate::Entity",
         from = "Column::CertificateId",

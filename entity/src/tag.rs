@@ -1,4 +1,4 @@
-//! Tags, as rows, so that lists are filtered by the database.
+//! Tags as rows, so that the database can filter lists by tag.
 
 use sea_orm::entity::prelude::*;
 
@@ -16,7 +16,7 @@ pub struct Model {
     pub entity_name: String,
 }
 
-/// None: what is tagged is in many tables.
+/// No relations: tagged rows are in many tables.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -1,5 +1,5 @@
-//! The history of the database's schema, oldest first. Append-only: a migration that was released is
-//! never edited. Names are spelled here and not imported, so that history does not change with the code.
+//! The history of the database's schema, oldest first. Append-only: a released migration is never edited.
+//! Names are literals and not imported, so that history does not change with the code.
 
 pub use sea_orm_migration::{MigratorTrait, SchemaManager};
 

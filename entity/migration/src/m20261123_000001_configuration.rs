@@ -83,7 +83,7 @@ fn route() -> TableCreateStatement {
                 .name("route_service_id_fkey")
                 .from(Alias::new("route"), Alias::new("service_id"))
                 .to(Alias::new("service"), Alias::new("id"))
-                // Not RESTRICT: SQLite tells that apart from other foreign keys, and sqlx does not know it.
+                // Not RESTRICT: SQLite reports it with an error code of its own, which sqlx does not know.
                 .on_delete(ForeignKeyAction::NoAction),
         )
         .to_owned()
@@ -157,7 +157,7 @@ fn data_plane() -> TableCreateStatement {
         .to_owned()
 }
 
-/// A new history, of which nothing is written yet.
+/// The first head: a new epoch without a write.
 fn first_head() -> InsertStatement {
     Query::insert()
         .into_table(Alias::new("config_head"))

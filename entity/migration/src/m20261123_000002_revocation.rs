@@ -1,4 +1,4 @@
-//! Revoked certificates of nodes.
+//! Revocations of nodes' certificates.
 
 use sea_orm_migration::prelude::*;
 

@@ -1,4 +1,5 @@
-//! Stamps, by which two histories with the same numbers are told apart; the epoch of what a data plane holds.
+//! Commit tokens, which make equal revision numbers of two histories differ; the epoch of a data plane's
+//! position.
 
 use sea_orm_migration::prelude::*;
 
@@ -6,7 +7,7 @@ use sea_orm_migration::prelude::*;
 #[derive(Debug, DeriveMigrationName)]
 pub(super) struct Migration;
 
-/// What was written before has none, and neither has the head then: none follows none.
+/// Older rows have no token, and then neither has the head: null follows null.
 const COLUMNS: [(&str, &str); 5] = [
     ("config_head", "stamp"),
     ("config_head", "previous"),

@@ -1,4 +1,4 @@
-//! Certificates that data planes show to clients, and the server names that they are for.
+//! Certificates that data planes show to clients, and their server names.
 
 use sea_orm_migration::prelude::*;
 
@@ -47,7 +47,7 @@ fn sni() -> TableCreateStatement {
                 .name("sni_certificate_id_fkey")
                 .from(Alias::new("sni"), Alias::new("certificate_id"))
                 .to(Alias::new("certificate"), Alias::new("id"))
-                // Not RESTRICT: SQLite tells that apart from other foreign keys, and sqlx does not know it.
+                // Not RESTRICT: SQLite reports it with an error code of its own, which sqlx does not know.
                 .on_delete(ForeignKeyAction::NoAction),
         )
         .to_owned()

@@ -1,4 +1,4 @@
-//! CA certificates; services name only certificates that are there.
+//! CA certificates; a service can only name certificates that exist.
 
 use sea_orm_migration::prelude::*;
 use uuid::Uuid;
@@ -32,14 +32,15 @@ fn ca_certificate() -> TableCreateStatement {
         .to_owned()
 }
 
-/// Services could name certificates while there were none; data planes refuse such services now.
+/// Services could name certificates before any existed; data planes now reject such services.
 fn names_certificates() -> Condition {
     Condition::any()
         .add(Expr::col(Alias::new("client_certificate")).is_not_null())
         .add(Expr::col(Alias::new("ca_certificates")).is_not_null())
 }
 
-/// What [`forget`] changes is not in the change log: with a new history data planes take all of it anew.
+/// The change log does not have the changes of [`forget`]. With a new epoch, data planes load a whole
+/// snapshot.
 fn new_history() -> UpdateStatement {
     let mut naming = Query::select();
     naming.column(Alias::new("id")).from(Alias::new("service")).cond_where(names_certificates());

@@ -1,5 +1,5 @@
-//! The epoch that an operator has confirmed; an index of the changes that hold secrets, and the first blanking of
-//! those that were superseded.
+//! The epoch that an operator has confirmed; an index of the changes that hold secrets. Blanks the superseded
+//! ones for the first time.
 
 use sea_orm_migration::prelude::*;
 
@@ -10,7 +10,7 @@ pub(super) struct Migration;
 /// The kind of certificates, which hold private keys.
 const CERTIFICATE: i16 = 3;
 
-/// On both databases. Few rows are certificates, so few are in the index.
+/// For both databases. Few rows are certificates, so the index is small.
 const INDEX: &str = "CREATE INDEX config_change_secret_idx ON config_change (kind, id) WHERE kind = 3";
 
 #[async_trait::async_trait]
@@ -26,7 +26,7 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// Of several changes of a certificate only the newest keeps its bytes; 3 says that they were blanked.
+/// Blanks all changes of a certificate but the newest; op 3 marks a blanked change.
 fn blank_superseded() -> UpdateStatement {
     let (change, later) = (Alias::new("config_change"), Alias::new("later"));
     let column = |table: &Alias, name: &'static str| Expr::col((table.clone(), Alias::new(name)));

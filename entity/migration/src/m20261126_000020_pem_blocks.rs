@@ -1,5 +1,5 @@
-//! Of each PEM text only the blocks that are used stay: a text with a certificate and its key could be stored,
-//! and was shown, as a certificate.
+//! Keeps only the used blocks of each PEM text. A text with a certificate and its key could be stored, and
+//! was shown, as a certificate.
 
 use pem::{EncodeConfig, LineEnding, Pem};
 use sea_orm_migration::prelude::*;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 #[derive(Debug, DeriveMigrationName)]
 pub(super) struct Migration;
 
-/// Table, column, how its blocks are marked, how many of them are used.
+/// Table, column, marker of the used blocks, maximum number of used blocks.
 const COLUMNS: &[(&str, &str, &str, usize)] = &[
     ("certificate", "cert", "CERTIFICATE", usize::MAX),
     ("certificate", "cert_alt", "CERTIFICATE", usize::MAX),
@@ -29,7 +29,8 @@ impl MigrationTrait for Migration {
             }
         }
         if changed > 0 {
-            // The change log has the old texts. Without it data planes take a snapshot, by the new epoch.
+            // The change log has the old texts. Without it, data planes load a snapshot, because the epoch is
+            // new.
             manager.execute(Query::delete().from_table(Alias::new("config_change")).to_owned()).await?;
             manager.execute(new_history()).await?;
         }
@@ -66,7 +67,7 @@ async fn rewrite(
     manager.execute(update).await.map(|()| true)
 }
 
-/// The used blocks, written anew; `None` when there are none, which no data plane has taken.
+/// Encodes the used blocks again; `None` when there are none. No data plane has accepted such a text.
 fn canonical(text: &str, (mark, most): (&str, usize)) -> Option<String> {
     let blocks: Vec<Pem> = pem::parse_many(text).ok()?;
     let used = blocks.iter().filter(|block| block.tag().ends_with(mark)).take(most);
@@ -75,7 +76,7 @@ fn canonical(text: &str, (mark, most): (&str, usize)) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Without headers.
+/// The block without its headers.
 fn plain(block: &Pem) -> Pem {
     Pem::new(block.tag(), block.contents())
 }

@@ -1,5 +1,6 @@
-//! Certificates and private keys in the form in which TLS uses them. Where they are written and where they are
-//! used the same code of rustls and webpki decides, so that nothing is accepted that fails later.
+//! Certificates and private keys in the form in which TLS uses them. The same code of rustls and webpki
+//! checks them where an operator writes them and where a node uses them. A pair that was accepted therefore
+//! does not fail later.
 
 use rustls::crypto::ring::default_provider;
 use rustls::crypto::ring::sign::any_supported_type;
@@ -11,12 +12,12 @@ use webpki::EndEntityCert;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
-/// Keys that a peer's signature can be verified with.
+/// Keys that can verify a peer's signature.
 const VERIFIED: &str = "RSA of 2048 to 8192 bits, ECDSA P-256 and P-384, Ed25519";
 /// Keys that can sign.
 const SIGNED: &str = "RSA of 2048 to 4096 bits, ECDSA P-256 and P-384, Ed25519";
 
-/// Why two texts are no pair. No message holds anything of a key.
+/// Why two texts are not a pair. No message holds any part of a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertifiedKeyError {
     /// The certificate cannot be used.
@@ -25,15 +26,15 @@ pub enum CertifiedKeyError {
     /// The key cannot be used.
     #[error("invalid key: {0}")]
     Key(String),
-    /// They are of different pairs.
+    /// The certificate and the key belong to different pairs.
     #[error("certificate does not match key")]
     Mismatch,
 }
 
-/// Parses a chain of certificates, the one of the key first, and the key, both PEM.
+/// Parses a chain of certificates and a key, both PEM. The first certificate is that of the key.
 ///
 /// # Errors
-/// What is wrong with them.
+/// The reason why they cannot be used.
 pub fn parse(cert: &str, key: &str) -> Result<CertifiedKey, CertifiedKeyError> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(cert.as_bytes()).collect();
     let chain = chain.map_err(|error| CertifiedKeyError::Certificate(error.to_string()))?;
@@ -46,13 +47,13 @@ pub fn parse(cert: &str, key: &str) -> Result<CertifiedKey, CertifiedKeyError> {
     readable(first)?;
     let pair = CertifiedKey::new(chain, key);
     match pair.keys_match() {
-        // Some keys cannot tell.
+        // Some keys cannot say whether they match.
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(pair),
         Err(_) => Err(CertifiedKeyError::Mismatch),
     }
 }
 
-/// Checks one certificate of a chain: X.509, and nothing behind it.
+/// Checks one certificate of a chain: X.509, without trailing bytes.
 ///
 /// # Errors
 /// [`CertifiedKeyError::Certificate`].
@@ -60,7 +61,7 @@ pub fn check_x509(der: &[u8]) -> Result<(), CertifiedKeyError> {
     x509(der).map(drop)
 }
 
-/// Checks a certificate that peers are to be verified with.
+/// Checks a certificate that is to verify peers.
 ///
 /// # Errors
 /// [`CertifiedKeyError::Certificate`].
@@ -69,7 +70,7 @@ pub fn check_authority(der: &[u8]) -> Result<(), CertifiedKeyError> {
     readable(der)?;
     let algorithms = default_provider().signature_verification_algorithms.all;
     let key = parsed.public_key();
-    // An algorithm is known by the bytes of its identifier, with which a public key begins.
+    // A public key begins with the identifier of its algorithm.
     let is_known = algorithms
         .iter()
         .any(|one| key.raw.windows(one.public_key_alg_id().len()).any(|at| at == &*one.public_key_alg_id()));
@@ -91,7 +92,7 @@ fn x509(der: &[u8]) -> Result<X509Certificate<'_>, CertifiedKeyError> {
     }
 }
 
-/// What webpki says of a certificate before it looks at any signature.
+/// Parses a certificate with webpki, which checks it before any signature.
 fn readable(der: &[u8]) -> Result<(), CertifiedKeyError> {
     let reason = match EndEntityCert::try_from(&CertificateDer::from_slice(der)) {
         Ok(_) => return Ok(()),

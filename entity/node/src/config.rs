@@ -1,13 +1,13 @@
-//! Configuration out of three places: the compiled-in defaults, a TOML file, the environment.
+//! Configuration from three sources: the compiled-in defaults, a TOML file, the environment.
 //!
-//! A later place wins over an earlier one, key by key. A program describes its keys as one struct of plain
-//! values ("raw": `Default`, `Serialize`, `Deserialize` with `deny_unknown_fields`), loads it here, and then
-//! parses each section into what it works with. Whatever is wrong is a [`ConfigError`] that names the key,
-//! the value and its [`Origin`]; passwords inside URLs are masked wherever a value is shown.
+//! A later source overrides an earlier one, key by key. A program describes its keys as one struct of plain
+//! values ("raw": `Default`, `Serialize`, `Deserialize` with `deny_unknown_fields`). It loads the struct here
+//! and then parses each section into a checked form. Every fault is a [`ConfigError`] that names the key, the
+//! value and its [`Origin`]. Passwords inside URLs are masked wherever a value is shown.
 //!
 //! The environment variable of the key `cluster.listen` is `GIBBON_CLUSTER__LISTEN`. A list is written as
-//! `a,b` or `["a", "b"]`. Variables that begin with `GIBBON_TEST_` belong to tests and tools and are left
-//! alone; any other `GIBBON_` variable must name a key.
+//! `a,b` or `["a", "b"]`. Variables that begin with `GIBBON_TEST_` belong to tests and tools and are ignored;
+//! any other `GIBBON_` variable must name a key.
 
 mod mask;
 mod source;
@@ -25,13 +25,13 @@ use serde::de::DeserializeOwned;
 pub use mask::mask_secrets;
 use source::{Environment, File};
 
-/// What stands before the name of each environment variable that is a key.
+/// The prefix of every environment variable that is a key.
 pub const ENV_PREFIX: &str = "GIBBON_";
 
 /// Variables under this prefix are never read as keys.
 pub const ENV_RESERVED: &str = "GIBBON_TEST_";
 
-/// A raw configuration, and where each of its values came from.
+/// A raw configuration with the origin of each value.
 #[derive(Debug)]
 pub struct Loaded<Raw> {
     /// The values, typed but not yet checked for their meaning.
@@ -39,16 +39,16 @@ pub struct Loaded<Raw> {
     places: Places,
 }
 
-/// Where a value came from.
+/// The origin of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody set it.
+    /// The compiled-in default.
     Default,
-    /// The configuration file; the line is counted from 1.
+    /// The configuration file; lines are counted from 1.
     File {
-        /// As it was given.
+        /// The path as it was given.
         path: PathBuf,
-        /// Unknown for a value that cannot be placed.
+        /// `None` when the value's line is unknown.
         line: Option<usize>,
     },
     /// The environment variable of this name.
@@ -61,21 +61,21 @@ pub enum ConfigError {
     /// The file is missing, unreadable or not TOML.
     #[error("cannot read the configuration file {}: {reason}", path.display())]
     File {
-        /// As it was given.
+        /// The path as it was given.
         path: PathBuf,
-        /// What is wrong with it, with the line if there is one.
+        /// The reason, with the line if there is one.
         reason: String,
     },
-    /// A key is unknown, or its value is of the wrong type or makes no sense.
+    /// A key is unknown, or its value has the wrong type or makes no sense.
     #[error("{}", describe(.key, .value.as_deref(), .origin, .reason))]
     Key {
-        /// Dotted, as in `cluster.listen`.
+        /// The dotted key, as in `cluster.listen`.
         key: String,
-        /// As it was given, secrets masked; `None` where the key itself is what is wrong.
+        /// The value as it was given, secrets masked; `None` when the key itself is wrong.
         value: Option<String>,
-        /// Where the value was given.
+        /// The source of the value.
         origin: Origin,
-        /// What is wrong with it, and what would be right.
+        /// The reason, and the expected form.
         reason: String,
     },
 }
@@ -89,17 +89,17 @@ pub fn load<Raw>(file: Option<&Path>) -> Result<Loaded<Raw>, ConfigError>
 where
     Raw: Default + Serialize + DeserializeOwned,
 {
-    // Names or values that are no UTF-8 cannot be keys.
+    // Names or values that are not UTF-8 cannot be keys.
     let variables =
         std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
     load_with(file, variables)
 }
 
-/// [`load`] with a given environment instead of the process's own.
+/// Loads like [`load`], with the given environment instead of the process's own.
 ///
 /// # Errors
 ///
-/// As of [`load`].
+/// Those of [`load`].
 pub fn load_with<Raw>(
     file: Option<&Path>,
     variables: impl IntoIterator<Item = (String, String)>,
@@ -122,7 +122,7 @@ where
 }
 
 impl<Raw> Loaded<Raw> {
-    /// Where the value of a key came from, the key dotted as in `cluster.listen`.
+    /// The origin of a key's value, the key dotted as in `cluster.listen`.
     pub fn origin(&self, key: &str) -> Origin {
         self.places.origin(key)
     }
@@ -141,7 +141,7 @@ impl<Raw> Loaded<Raw> {
 impl<Raw: Serialize> Loaded<Raw> {
     /// Every key with its value and origin, one a line, sorted; secrets masked.
     ///
-    /// Each line is `key = value  # origin` with the value as in TOML; a key without value is commented out.
+    /// Each line is `key = value  # origin`, with the value in TOML. A key without a value is commented out.
     pub fn print_effective(&self) -> String {
         let values = Figment::from(Serialized::defaults(&self.raw)).extract::<Dict>().unwrap_or_default();
         let mut lines = Vec::new();
@@ -168,7 +168,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The places besides the defaults.
+/// The sources besides the defaults.
 #[derive(Debug)]
 struct Places {
     file: Option<File>,
@@ -186,7 +186,7 @@ impl Places {
         }
     }
 
-    /// Figment knows what is wrong at which path, but not the line, nor the variable's name.
+    /// Adds the line or the variable's name to an error: Figment knows only the path of the key.
     fn error(&self, values: &Figment, error: figment::Error) -> ConfigError {
         let key = error.path.join(".");
         let (shown, reason) = match &error.kind {
@@ -216,12 +216,12 @@ fn describe(key: &str, value: Option<&str>, origin: &Origin, reason: &str) -> St
     }
 }
 
-/// As it was given, but visible when it is empty.
+/// Shows a value as it was given, also when it is empty.
 fn show(value: &str) -> String {
     if value.is_empty() { "\"\"".to_owned() } else { mask_secrets(value).into_owned() }
 }
 
-/// What serde expects, for who does not read Rust.
+/// Translates serde's expectation for operators who do not know Rust.
 fn in_words(expected: &str) -> String {
     match expected {
         "u8" | "u16" | "u32" | "u64" | "usize" => format!("a whole number that fits {expected}"),
@@ -230,7 +230,7 @@ fn in_words(expected: &str) -> String {
     }
 }
 
-/// As `Value::find_ref`, but also into lists.
+/// Like `Value::find_ref`, but also finds elements of lists.
 fn at_path<'a>(value: &'a Value, path: &[String]) -> Option<&'a Value> {
     path.iter().try_fold(value, |value, part| match value {
         Value::Dict(_, items) => items.get(part),
@@ -249,7 +249,7 @@ fn flatten(prefix: &str, values: &Dict, visit: &mut impl FnMut(&str, &Value)) {
     }
 }
 
-/// A value as TOML writes it, secrets masked.
+/// A value in TOML, secrets masked.
 fn render(value: &Value) -> String {
     match value {
         Value::String(_, text) => toml_edit::Value::from(mask_secrets(text).as_ref()).to_string(),
@@ -267,7 +267,7 @@ fn render(value: &Value) -> String {
     }
 }
 
-/// The profile under which every place stores its values: there is one only.
+/// The profile under which every source stores its values: there is only one.
 fn profile(values: Dict) -> figment::value::Map<Profile, Dict> {
     Profile::Default.collect(values)
 }

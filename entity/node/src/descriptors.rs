@@ -1,10 +1,10 @@
-//! How many files and sockets the process may hold.
+//! The limit of files and sockets that the process may hold.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::warn;
 
-/// Raises the limit of open files to the most that the system allows, and returns it: connections cost
-/// descriptors, and the limit that shells give is 1,024.
+/// Raises the limit of open files to the system's maximum, and returns it. Each connection needs a
+/// descriptor, and the limit that shells set is 1,024.
 pub fn raise_limit() -> usize {
     let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
         if soft < hard {

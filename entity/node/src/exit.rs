@@ -1,4 +1,4 @@
-//! How a program ends: the exit codes, and a `main` that keeps to them.
+//! How a program ends: the exit codes, and a `main` that uses them.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -11,25 +11,25 @@ use clap::Parser;
 use crate::config::ConfigError;
 use crate::logging;
 
-/// How long the last lines of the log may take to be written.
+/// The most time to write the last lines of the log.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why a program ended, as a number for scripts and service managers (those of BSD's `sysexits.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Code {
-    /// Bad arguments or configuration: starting again changes nothing.
+    /// Bad arguments or configuration: a restart does not help.
     Config = 64,
-    /// Something needed is not there: a database, a port, a certificate.
+    /// A database, a port or a certificate that the program needs is not available.
     Unavailable = 69,
     /// A fault of the program itself.
     Internal = 70,
 }
 
-/// The end of a program that did not go well: what was attempted, on what, and what to do.
+/// A failure that ends the program: the attempt, its object, and what to do.
 #[derive(Debug)]
 pub struct ExitError {
-    /// What the process exits with.
+    /// The exit code of the process.
     pub code: Code,
     /// One line for the operator.
     pub message: String,
@@ -37,26 +37,26 @@ pub struct ExitError {
 
 /// The `main` of a program: parses the arguments, runs, and turns an [`ExitError`] into its exit code.
 ///
-/// Before anything else it makes *ring* the TLS provider of the process: rustls refuses to guess where it
-/// finds features for none or several. Wrong arguments exit with [`Code::Config`], help and version with 0,
-/// a panic with [`Code::Internal`].
+/// First it makes *ring* the TLS provider of the process: rustls does not choose one when it finds features
+/// for none or several. Wrong arguments exit with [`Code::Config`], help and version with 0, a panic with
+/// [`Code::Internal`].
 pub fn main<Arguments: Parser>(run: impl FnOnce(Arguments) -> Result<(), ExitError>) -> ExitCode {
     crate::install_tls_provider();
     logging::log_panics();
-    // Nothing of what was unwound is used any more.
+    // Nothing that a panic may have broken is used after it.
     let outcome = panic::catch_unwind(AssertUnwindSafe(|| parse().and_then(run)));
     let code = match outcome {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => report(&failure),
-        // The log has it.
+        // The log already has the panic.
         Err(_panic) => Code::Internal.into(),
     };
     logging::flush(FLUSH_TIMEOUT);
     code
 }
 
-/// Ends the process well, from any thread. Only for a program that has not begun to serve: nothing is
-/// waited for but the log.
+/// Ends the process with success, from any thread. Only for a program that does not serve yet: it waits for
+/// nothing but the log.
 #[expect(clippy::disallowed_methods, reason = "its main thread may be busy with a slow step of the start")]
 pub fn end_at_once() -> ! {
     logging::flush(FLUSH_TIMEOUT);
@@ -69,7 +69,7 @@ impl ExitError {
         Self { code: Code::Config, message: message.to_string() }
     }
 
-    /// Something needed is not there.
+    /// A resource that the program needs is not available.
     pub fn unavailable(message: impl fmt::Display) -> Self {
         Self { code: Code::Unavailable, message: message.to_string() }
     }
@@ -87,8 +87,8 @@ impl From<ConfigError> for ExitError {
 }
 
 impl From<anyhow::Error> for ExitError {
-    /// A failure or configuration error that travelled as an `anyhow` error keeps its code and what was
-    /// said around it; anything else is internal.
+    /// Keeps the code of a failure or configuration error inside an `anyhow` error, with its context. Any
+    /// other error is internal.
     fn from(error: anyhow::Error) -> Self {
         let code = if let Some(failure) = error.downcast_ref::<ExitError>() {
             failure.code
@@ -118,20 +118,19 @@ impl From<Code> for ExitCode {
 fn parse<Arguments: Parser>() -> Result<Arguments, ExitError> {
     Arguments::try_parse().map_err(|error| {
         if !error.use_stderr() {
-            // Help and version are what was asked for, on the standard output.
+            // The user asked for help or the version: it goes to the standard output.
             error.exit()
         }
         logging::print_line(error.render().to_string().trim_end());
-        // Said already, over several lines and without the "error: " that it begins with.
+        // clap has printed the message already, over several lines and without the leading "error: ".
         ExitError { code: Code::Config, message: String::new() }
     })
 }
 
-/// Prints what a command was asked for. A reader that has closed the other end of a pipe has seen enough, which
-/// is no failure.
+/// Prints the output of a command. A closed pipe is not a failure: its reader has seen enough.
 ///
 /// # Errors
-/// The standard output takes nothing for another reason, such as a full disk.
+/// The standard output cannot be written for another reason, such as a full disk.
 pub fn print(text: &str) -> Result<(), ExitError> {
     match write_line(text) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -139,10 +138,10 @@ pub fn print(text: &str) -> Result<(), ExitError> {
     }
 }
 
-/// Prints what cannot be had a second time, such as a new secret.
+/// Prints output that cannot be produced a second time, such as a new secret.
 ///
 /// # Errors
-/// The standard output does not take it, for whatever reason.
+/// The standard output cannot be written, for whatever reason.
 pub fn print_once(text: &str) -> Result<(), ExitError> {
     write_line(text).map_err(unprintable)
 }

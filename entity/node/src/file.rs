@@ -1,15 +1,15 @@
-//! Whether a file has changed.
+//! Detects that a file has changed.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// What tells one version of a file from the next without reading it: inode, length, times of its last change
-/// of content and of attributes. `None` for a file that is not there.
+/// Distinguishes two versions of a file without reading it: by inode, length, and the times of the last
+/// change of content and attributes. `None` for a file that does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileVersion(Option<(u64, u64, (i64, i64), (i64, i64))>);
 
 impl FileVersion {
-    /// The version that lies at `path` now.
+    /// The version at `path` now.
     pub fn of(path: &Path) -> Self {
         let metadata = std::fs::metadata(path).ok();
         Self(metadata.map(|file| {

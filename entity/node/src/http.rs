@@ -1,8 +1,9 @@
-//! HTTP/1.1 listeners with a bound for everything that a client can make last or grow: connections, of all
-//! clients and of one address; requests in flight; the bytes of a header; the time that a header, a pause
-//! between requests, a body and the taking of an answer may last.
+//! HTTP/1.1 listeners with a bound for everything that a client can prolong or enlarge: connections, of all
+//! clients and of one address; requests in flight; the bytes of a header; the time of a header, of a pause
+//! between requests, of a body and of writing an answer.
 //!
-//! At a cap, a new connection takes the place of the one that has been without a request for longest, so that
+//! At a cap, a new connection evicts the one that has been without a request for longest. Silent connections
+//! therefore cannot keep others out. This module knows no paths and no tokens: a [`Handler`] answers.
 //! silent connections keep nobody out. Knows no paths and no tokens: a [`Handler`] answers.
 
 mod activity;
@@ -27,34 +28,34 @@ pub use body::RequestBody;
 pub use listener::{Listener, serve};
 use places::Places;
 
-/// Bounds of one or several listeners together.
+/// Bounds that one or several listeners share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Open connections.
     pub max_connections: usize,
-    /// Open connections from one address; of IPv6, one network of 64 bits.
+    /// Open connections from one address; of IPv6, from one /64 network.
     pub max_connections_per_address: usize,
-    /// Requests that are being answered.
+    /// Requests in progress.
     pub max_in_flight: usize,
     /// Bytes of a request line and its header fields; at least [`LEAST_HEADER`].
     pub max_header_bytes: usize,
-    /// For a whole header, and for a TLS handshake.
+    /// Timeout of a whole header, and of a TLS handshake.
     pub header_timeout: Duration,
-    /// Between two requests of a connection.
+    /// Timeout between two requests of a connection.
     pub idle_timeout: Duration,
-    /// For a whole body.
+    /// Timeout of a whole body.
     pub body_timeout: Duration,
-    /// For an answer to be taken as a whole.
+    /// Timeout for the client to read a whole answer.
     pub write_timeout: Duration,
 }
 
-/// The least that [`Limits::max_header_bytes`] may be: what hyper reads at once.
+/// The least value of [`Limits::max_header_bytes`]: the bytes that hyper reads at once.
 pub const LEAST_HEADER: usize = 8192;
 
-/// Which bound a client has met.
+/// A bound that a client has met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
-    /// All places are taken, and each by a connection with a request; or a silent connection lost its place.
+    /// Every place is held by a connection with a request; or a silent connection lost its place.
     Connections,
     /// Too many requests in flight: 503.
     InFlight,
@@ -64,13 +65,12 @@ pub enum Bound {
     HeaderTimeout,
     /// A body was not complete in time.
     BodyTimeout,
-    /// An answer was not taken in time.
+    /// The client did not read an answer in time.
     WriteTimeout,
 }
 
 impl Limits {
-    /// With no more connections than half of the descriptors that the process may have: the other half is for
-    /// whatever else it does.
+    /// At most half of the process's descriptors are for connections: the other half is for everything else.
     #[must_use]
     pub fn within(mut self, descriptors: usize) -> Self {
         let most = (descriptors / 2).max(1);
@@ -88,7 +88,7 @@ impl Limits {
 }
 
 impl Bound {
-    /// All of them.
+    /// Every bound.
     pub const ALL: [Self; 6] = [
         Self::Connections,
         Self::InFlight,
@@ -130,29 +130,30 @@ pub trait Handler: Clone + Send + Sync + 'static {
 /// The other end of a connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Where it is.
+    /// The peer's address.
     pub address: Address,
-    /// The address at which it has reached this program; none over a Unix socket.
+    /// The address of this program that the peer reached; `None` over a Unix socket.
     pub local: Option<SocketAddr>,
     /// Whether the connection is TLS.
     pub tls: bool,
-    /// The chain that it has shown, its own first, and that the listener's TLS configuration accepted.
+    /// The chain that the peer showed, its own certificate first. The listener's TLS configuration accepted
+    /// it.
     pub certificates: Vec<CertificateDer<'static>>,
 }
 
-/// Where a peer is.
+/// The address of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Address {
-    /// In the network.
+    /// An address of the network.
     Tcp(SocketAddr),
-    /// On this machine, as this user.
+    /// A process of this machine.
     Unix {
-        /// The user of its process.
+        /// The user of the peer's process.
         uid: u32,
     },
 }
 
-/// What listeners share: their bounds and what is used of them. Cheap to clone.
+/// The state that listeners share: their bounds and the current use of them. Cheap to clone.
 #[derive(Clone)]
 pub struct HttpLimiter {
     limits: Arc<Limits>,
@@ -162,7 +163,8 @@ pub struct HttpLimiter {
 }
 
 impl HttpLimiter {
-    /// For listeners that have these bounds together; `count` is called for each time that one is met.
+    /// Makes the state for listeners that share these bounds. Calls `count` each time that a client meets
+    /// one.
     pub fn new(limits: Limits, count: impl Fn(Bound) + Send + Sync + 'static) -> Self {
         let count: Arc<dyn Fn(Bound) + Send + Sync> = Arc::new(count);
         Self {

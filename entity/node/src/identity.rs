@@ -1,17 +1,18 @@
-//! Who a node of a cluster is, and whom it trusts, in one of two modes:
+//! The identity of a node of a cluster, and the peers that it trusts, in one of two modes:
 //!
-//! - `shared`: every node holds the same key pair, and trusts a peer whose certificate is one of its [`Pins`].
-//!   The pins are a set, so that a pair can be replaced without an interruption: first every node pins the
-//!   new certificate beside the old one, then every node changes its pair, then the old pin goes.
-//! - `pki`: every node has a pair of its own, and trusts a peer to which one of its [`Authorities`] has given
-//!   a certificate for that role: the name in it ([`NodeName`]) says which program and which node, so that a
-//!   data plane cannot pose as a control plane or as another data plane. An authority is replaced as a pair
-//!   is: trusted beside the new one for a while.
+//! - `shared`: every node holds the same key pair, and trusts a peer whose certificate is one of its
+//!   [`Pins`]. The pins are a set, so that a pair can be replaced without an interruption. First every node
+//!   pins the new certificate beside the old one, then every node changes its pair, then the old pin is
+//!   removed.
+//! - `pki`: every node has a pair of its own. It trusts a peer that has a certificate for its role from one
+//!   of the node's [`Authorities`]. The name in the certificate ([`NodeName`]) says which program and which
+//!   node it is for. A data plane therefore cannot pose as a control plane or as another data plane. An
+//!   authority is replaced like a pair: for a while, nodes trust the old one and the new one.
 //!
-//! [`IdentityReloader`] reads the files anew when they change.
+//! [`IdentityReloader`] reads the files again when they change.
 //!
-//! Connections are TLS 1.3 only, and each is a full handshake: a resumed session would skip the check of the
-//! certificate, so no tickets are given out and none are kept.
+//! Connections are TLS 1.3 only, and each is a full handshake. A resumed session would skip the check of the
+//! certificate, so no tickets are issued and none are kept.
 
 mod certificate;
 mod files;
@@ -38,10 +39,10 @@ use files::{CERTIFICATE, KEY, MAKE_PAIR};
 use verify::PeerVerifier;
 pub(crate) use verify::WrongRole;
 
-/// What a data plane asks for as the server's name. Nobody checks it: a pin, or a node's name, says more.
+/// The server name that a data plane sends. Nobody checks it: a pin, or a node's name, says more.
 pub const SERVER_NAME: &str = "gibbon-cluster";
 
-/// WebSocket begins as HTTP/1.1; a peer that speaks anything else is at the wrong port.
+/// WebSocket begins as HTTP/1.1; a peer with any other protocol is at the wrong port.
 const ALPN: &[u8] = b"http/1.1";
 
 /// The key pair of this node.
@@ -51,26 +52,26 @@ pub struct Identity {
     leaf: PeerCertificate,
 }
 
-/// How the nodes of a cluster know each other: the key `cluster.mtls` of both programs.
+/// How the nodes of a cluster authenticate each other: the key `cluster.mtls` of both programs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// All hold the same pair.
+    /// All nodes hold the same pair.
     #[default]
     Shared,
-    /// Each holds a certificate that an authority gave it.
+    /// Each node holds a certificate from an authority.
     Pki,
 }
 
 impl Identity {
     /// Reads a certificate (a chain, its own first) and its key, both PEM.
     ///
-    /// An expired certificate is not an error: a data plane that holds one is refused by every control
-    /// plane, and serves on from what it has.
+    /// An expired certificate is not an error: every control plane refuses a data plane that holds one, and
+    /// that data plane continues to serve its configuration.
     ///
     /// # Errors
     ///
-    /// A file cannot be read, holds something else, or the key is not the certificate's.
+    /// A file cannot be read, holds something else, or the key does not match the certificate.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, IdentityError> {
         let chain = files::certificates(CERTIFICATE, certificate)?;
         let leaf = PeerCertificate::of(&chain[0])
@@ -86,12 +87,12 @@ impl Identity {
         Ok(Self { certified: Arc::new(certified), leaf })
     }
 
-    /// What the node's own certificate says.
+    /// The node's own certificate.
     pub fn leaf(&self) -> &PeerCertificate {
         &self.leaf
     }
 
-    /// Of the node's own certificate.
+    /// Fingerprint of the node's own certificate.
     pub fn fingerprint(&self) -> Fingerprint {
         self.leaf.fingerprint
     }
@@ -102,11 +103,12 @@ impl Identity {
     }
 }
 
-/// The listener's side: asks for a client certificate, and speaks to nobody without a trusted, valid one.
+/// Makes the TLS configuration of a listener. It requests a client certificate, and accepts only a trusted,
+/// valid one.
 ///
 /// # Errors
 ///
-/// The TLS provider lacks what TLS 1.3 needs.
+/// The TLS provider does not support TLS 1.3.
 pub fn server_config(
     identity: &Identity,
     trust: impl Into<Trust>,
@@ -122,11 +124,12 @@ pub fn server_config(
     Ok(Arc::new(config))
 }
 
-/// The dialler's side: presents its own certificate to nobody but a server with a trusted, valid one.
+/// Makes the TLS configuration of a client. It presents its own certificate only to a server with a trusted,
+/// valid one.
 ///
 /// # Errors
 ///
-/// As of [`server_config`].
+/// Those of [`server_config`].
 pub fn client_config(
     identity: &Identity,
     trust: impl Into<Trust>,
@@ -142,7 +145,7 @@ pub fn client_config(
     Ok(Arc::new(config))
 }
 
-/// The private key stays out of whatever prints this.
+/// `Debug` omits the private key.
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity").field("leaf", &self.leaf).finish_non_exhaustive()
@@ -153,7 +156,7 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// The check by itself, for the tests of what a foreign client can do.
+/// The check alone, for tests of a foreign client.
 #[cfg(test)]
 pub(crate) fn verifier_for_tests(pins: &Pins) -> Arc<dyn rustls::client::danger::ServerCertVerifier> {
     PeerVerifier::new(pins.into(), &provider())

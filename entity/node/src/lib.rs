@@ -1,20 +1,19 @@
-//! What a control plane and a data plane share as programs.
+//! The parts that a control plane and a data plane share as programs.
 //!
-//! - [`config`]: a typed configuration out of defaults, a TOML file and the environment, which knows for
-//!   each key where its value came from;
+//! - [`config`]: typed configuration from defaults, a TOML file and the environment, with the origin of each
+//!   value;
 //! - [`descriptors`]: how many files and sockets a process may hold;
 //! - [`exit`]: the exit codes, and the `main` of both programs;
-//! - [`http`]: HTTP/1.1 listeners with a bound for everything a client can make last or grow;
-//! - [`identity`]: a node's key pair, and whom it trusts;
+//! - [`http`]: HTTP/1.1 listeners with a bound for everything a client can prolong or enlarge;
+//! - [`identity`]: a node's key pair, and the peers that it trusts;
 //! - [`link`]: a WebSocket over mutual TLS, bytes in and bytes out;
 //! - [`logging`]: one subscriber, text or JSON, on the standard error stream, which no thread waits for;
 //! - [`node_id`]: the id of a node, kept on its disk;
 //! - [`status`]: the section `status` of both programs;
-//! - [`text`]: what peers write, made fit for a line of a log;
-//! - [`tokens`]: the tokens by which clients are known, kept as hashes in a file.
+//! - [`text`]: makes the text of peers safe for a line of a log;
+//! - [`tokens`]: the tokens that authenticate clients, kept as hashes in a file.
 //!
-//! Nothing here knows a service, a route or a frame of the wire, and nothing here knows a database or a
-//! proxy.
+//! This crate knows no service, no route, no frame of the wire, no database and no proxy.
 
 pub mod certified_key;
 pub mod config;
@@ -30,7 +29,7 @@ pub mod status;
 pub mod text;
 pub mod tokens;
 
-/// Makes *ring* the TLS provider of this process; without effect when there is one already.
+/// Makes *ring* the TLS provider of this process. Without effect when there is one already.
 pub fn install_tls_provider() {
     rustls::crypto::ring::default_provider().install_default().ok();
 }

@@ -1,8 +1,8 @@
-//! The connection under the wire: a WebSocket over mutual TLS, dialled by a data plane. Bytes in, bytes out;
-//! what they mean is not known here.
+//! The connection under the wire: a WebSocket over mutual TLS, opened by a data plane. It carries bytes and
+//! does not know their meaning.
 //!
-//! Each message is one binary frame of the protocol. Pings are answered while [`Link::next`] is being awaited,
-//! which also sends what [`Link::queue`] was given: a link that sends for long receives meanwhile.
+//! Each message is one binary frame of the protocol. [`Link::next`] answers pings and sends the messages of
+//! [`Link::queue`] while it waits: a link also receives during a long send.
 
 mod count;
 mod error;
@@ -39,83 +39,84 @@ pub use error::LinkError;
 pub use pair::pair;
 use pulse::{Pulse, Watched};
 
-/// The path of the cluster's endpoint. Any other is answered 404.
+/// The path of the cluster's endpoint. Any other path answers 404.
 pub const PATH: &str = "/v1/gibbon";
 
-/// How long a peer may take to answer a close before it is left alone.
+/// The time that a peer has to answer a close.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
-/// Bytes of ours that may wait in the kernel before they are on their way. With more, a slow peer takes them in
-/// lumps, and what has been sent says little about what has arrived.
+/// The most unsent bytes in the kernel. With more, a slow peer takes them in bursts, and the bytes sent say
+/// little about the bytes received.
 const UNSENT: u32 = 128 * 1024;
 
-/// Greatest length of a close reason in bytes: that of a control frame (RFC 6455 section 5.5), less the code.
+/// The most bytes of a close reason: those of a control frame (RFC 6455, section 5.5), less the code.
 const MAX_REASON: usize = 123;
 
-/// A connection to a peer that is trusted.
+/// A connection to a trusted peer.
 #[derive(Debug)]
 pub struct Link {
     socket: Socket,
     traffic: Arc<Traffic>,
     pulse: Arc<Pulse>,
     closing: Closing,
-    /// Messages that the socket has not taken yet.
+    /// Messages that the socket has not accepted yet.
     queue: VecDeque<Message>,
-    /// Since when there has been something to send.
+    /// Start of the time in which there has been something to send.
     busy: Option<Instant>,
 }
 
-/// What happens on a link.
+/// An event of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A message has come.
+    /// A message has arrived.
     Message(Bytes),
-    /// The kernel has taken all that was queued.
+    /// The kernel has accepted every queued message.
     Sent,
-    /// The peer has closed: [`Link::closing`] says how.
+    /// The peer has closed; [`Link::closing`] returns the code and the reason.
     Closed,
 }
 
-/// Who is at the other end of a link.
+/// The peer of a link.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Where it connects from.
+    /// The address that the peer connects from.
     pub address: SocketAddr,
-    /// Its certificate, which it has shown to hold the key of.
+    /// The peer's certificate; the peer has proved that it holds the key.
     pub certificate: PeerCertificate,
-    /// Path and query of the request that the link began with.
+    /// Path and query of the request that opened the link.
     pub uri: Uri,
 }
 
-/// What a peer may ask of us.
+/// Bounds on the peer of a link.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Longest message, in bytes; a longer one ends the link. The wire's frames are shorter.
+    /// The most bytes of a message; a longer one ends the link. The wire's frames are shorter.
     pub message: usize,
-    /// Until the peer's machine answers: one that is gone does not, and the next address may.
+    /// Timeout for the peer's machine to answer. A machine that is gone does not answer, and the next address
+    /// may.
     pub connect: Duration,
-    /// From the first packet to the end of the WebSocket handshake.
+    /// Timeout from the first packet to the end of the WebSocket handshake.
     pub handshake: Duration,
-    /// How long a silent connection stands before the kernel asks whether the peer is still there.
+    /// How long a connection may be silent before the kernel probes the peer.
     pub keepalive: Duration,
 }
 
-/// Whether and how the peer has closed.
+/// The peer's close, if it has closed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Closing {
-    /// It has not.
+    /// The peer has not closed.
     #[default]
     Open,
-    /// With this code and reason.
+    /// The peer has closed with this code and reason.
     Code(u16, String),
-    /// Without one.
+    /// The peer has closed without a code.
     NoCode,
 }
 
 type Socket = WebSocketStream<Counted<Box<dyn Stream>>>;
 type Tls = TlsStream<Watched<TcpStream>>;
 
-/// A connection's bytes: those of TLS, or of memory in tests.
+/// The byte stream of a connection: TLS, or memory in tests.
 trait Stream: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
 
 impl Stream for Tls {}
@@ -124,17 +125,17 @@ impl Stream for Tls {}
 ///
 /// # Errors
 ///
-/// The peer cannot be reached, is not trusted, does not trust us, is not a control plane, or all that
-/// takes longer than the limit.
+/// The peer cannot be reached, is not trusted, does not trust this node, is not a control plane, or exceeds a
+/// timeout.
 pub async fn connect(address: &str, config: Arc<ClientConfig>) -> Result<Link, LinkError> {
     connect_with(&Limits::default(), address, config).await
 }
 
-/// [`connect`] with other limits.
+/// Connects like [`connect`], with other limits.
 ///
 /// # Errors
 ///
-/// As of [`connect`].
+/// Those of [`connect`].
 pub async fn connect_with(
     limits: &Limits,
     address: &str,
@@ -157,20 +158,20 @@ pub async fn connect_with(
     .await
 }
 
-/// Takes a connection that a listener has accepted, within the default [`Limits`].
+/// Accepts a link on a connection of a listener, within the default [`Limits`].
 ///
 /// # Errors
 ///
-/// The peer is not trusted, does not trust us, asks for another path, or takes too long.
+/// The peer is not trusted, does not trust this node, requests another path, or exceeds a timeout.
 pub async fn accept(stream: TcpStream, config: Arc<ServerConfig>) -> Result<(Link, Peer), LinkError> {
     accept_with(&Limits::default(), stream, config).await
 }
 
-/// [`accept`] with other limits.
+/// Accepts like [`accept`], with other limits.
 ///
 /// # Errors
 ///
-/// As of [`accept`].
+/// Those of [`accept`].
 pub async fn accept_with(
     limits: &Limits,
     stream: TcpStream,
@@ -194,7 +195,7 @@ pub async fn accept_with(
 }
 
 impl Default for Limits {
-    /// Messages of 1 MiB, 3 s to connect (a lost packet is repeated after one), 10 s for the handshake,
+    /// Messages of 1 MiB, 3 s to connect (a lost packet is sent again after 1 s), 10 s for the handshake,
     /// keepalive after 30 s.
     fn default() -> Self {
         Self {
@@ -211,25 +212,25 @@ impl Link {
         Self { socket, traffic, pulse, closing: Closing::Open, queue: VecDeque::new(), busy: None }
     }
 
-    /// Takes a message that [`Link::next`] is to send, after those before it.
+    /// Queues a message that [`Link::next`] sends, after those before it.
     pub fn queue(&mut self, message: Bytes) {
         self.queue.push_back(Message::Binary(message));
         self.busy.get_or_insert_with(Instant::now);
     }
 
-    /// Asks the peer for a sign of life, whatever it is doing; [`Link::next`] sends it.
+    /// Queues a ping, which makes any live peer give a sign of life; [`Link::next`] sends it.
     pub fn ping(&mut self) {
         self.queue.push_front(Message::Ping(Bytes::new()));
         self.busy.get_or_insert_with(Instant::now);
     }
 
-    /// Sends what is queued and receives, until something has happened.
+    /// Sends queued messages and receives, until an event happens.
     ///
     /// Cancel safe.
     ///
     /// # Errors
     ///
-    /// The link is lost without a close, or the peer breaks the protocol, by a text message for one.
+    /// The link is lost without a close, or the peer breaks the protocol, for example with a text message.
     pub async fn next(&mut self) -> Result<Event, LinkError> {
         let event = std::future::poll_fn(|cx| self.poll_event(cx)).await?;
         if event == Event::Closed {
@@ -238,7 +239,7 @@ impl Link {
         Ok(event)
     }
 
-    /// Sends one message, and waits until the kernel has taken all of it; receives nothing meanwhile.
+    /// Sends one message and waits until the kernel has accepted all of it. Receives nothing in that time.
     ///
     /// # Errors
     ///
@@ -248,13 +249,13 @@ impl Link {
         std::future::poll_fn(|cx| self.poll_send(cx)).await
     }
 
-    /// The next message, or `None` when the peer has closed: [`Link::closing`] then says how.
+    /// Receives the next message. Returns `None` when the peer has closed: [`Link::closing`] has the reason.
     ///
     /// Cancel safe.
     ///
     /// # Errors
     ///
-    /// As of [`Link::next`].
+    /// Those of [`Link::next`].
     pub async fn recv(&mut self) -> Result<Option<Bytes>, LinkError> {
         loop {
             match self.next().await? {
@@ -265,12 +266,13 @@ impl Link {
         }
     }
 
-    /// When the peer last gave a sign of life: a byte came, of whatever, or it made room for one of ours.
+    /// The time of the peer's last sign of life: a byte arrived, of any message, or the peer made room for
+    /// one from here.
     pub fn last_heard(&self) -> Instant {
         self.pulse.heard()
     }
 
-    /// Since when the peer has taken nothing, though there is something to send.
+    /// The time since when the peer has accepted nothing, though there is something to send.
     pub fn stuck_since(&self) -> Option<Instant> {
         self.busy.map(|busy| busy.max(self.pulse.taken()))
     }
@@ -288,14 +290,15 @@ impl Link {
                     self.closing = Closing::of(frame);
                     Ok(Event::Closed)
                 }
-                // Tungstenite answers pings by itself.
+                // Tungstenite answers pings itself.
                 Some(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => continue,
                 None => Ok(Event::Closed),
             });
         }
     }
 
-    /// Hands what is queued to the socket, and that to the kernel. A message that was begun stays with the socket.
+    /// Passes queued messages to the socket, and the socket's bytes to the kernel. The socket keeps the rest
+    /// of a message that has begun.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         while !self.queue.is_empty() {
             ready!(self.socket.poll_ready_unpin(cx)).map_err(LinkError::from_websocket)?;
@@ -308,9 +311,9 @@ impl Link {
         Poll::Ready(Ok(()))
     }
 
-    /// Says why the link ends, and waits for a moment until the peer has taken note.
+    /// Closes the link with a code and a reason, and waits a moment for the peer's close.
     ///
-    /// Whatever goes wrong on the way, the link is over; messages that still come are dropped.
+    /// The link is over whatever fails; messages that still arrive are dropped.
     pub async fn close(&mut self, code: u16, reason: &str) {
         self.queue.clear();
         let reason = &reason[..reason.floor_char_boundary(MAX_REASON)];
@@ -321,12 +324,12 @@ impl Link {
         }
     }
 
-    /// Whether and how the peer has closed, as far as was received.
+    /// The peer's close, as far as it was received.
     pub fn closing(&self) -> &Closing {
         &self.closing
     }
 
-    /// How the peer has closed, as the end of a sentence: `: <reason> (<code>)`, or nothing.
+    /// The peer's close as the end of a sentence: `: <reason> (<code>)`, or nothing.
     pub fn closed_because(&self) -> String {
         self.closing.to_string()
     }
@@ -336,14 +339,14 @@ impl Link {
         (self.traffic.received(), self.traffic.sent())
     }
 
-    /// The end of the closing handshake: our answer goes out, theirs comes in.
+    /// The end of the closing handshake: sends this side's close and receives the peer's.
     async fn finish(&mut self) {
         let rest = async {
             while let Some(Ok(_)) = self.socket.next().await {}
-            // RFC 6455 section 7.1.1: the server ends the connection, and a client waits for that.
+            // RFC 6455, section 7.1.1: the server ends the connection, and a client waits for that.
             self.socket.get_mut().shutdown().await
         };
-        // A peer that does not do its part is not waited for, and one that is gone is no error here.
+        // A peer that does not answer is not awaited, and one that is gone is no error here.
         tokio::time::timeout(CLOSE_GRACE, rest).await.map(Result::ok).ok();
     }
 }
@@ -354,7 +357,7 @@ impl Closing {
     }
 }
 
-/// As the end of a sentence: `: <reason> (<code>)`, or nothing.
+/// Formats the end of a sentence: `: <reason> (<code>)`, or nothing.
 impl fmt::Display for Closing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -385,9 +388,9 @@ fn prepare(stream: &TcpStream, limits: &Limits) -> Result<(), LinkError> {
 
 fn websocket(limits: &Limits) -> WebSocketConfig {
     WebSocketConfig::default()
-        // Allocated at once, for each of maybe a thousand data planes; a TLS record is not longer.
+        // Allocated at once, for each of up to about a thousand data planes; a TLS record is not longer.
         .read_buffer_size(16 * 1024)
-        // Every message is flushed at once, so that what is buffered is one message and a pong or a close.
+        // Every message is flushed at once: the buffer holds one message and a pong or a close.
         .write_buffer_size(0)
         .max_write_buffer_size(2 * limits.message)
         .max_message_size(Some(limits.message))
@@ -400,7 +403,7 @@ fn peer_leaf(stream: &server::TlsStream<Watched<TcpStream>>) -> Result<PeerCerti
     PeerCertificate::of(certificate).map_err(LinkError::Protocol)
 }
 
-/// Accepts the one path, and notes what was asked for.
+/// Accepts the one path, and notes the requested URI.
 #[expect(clippy::result_large_err, reason = "the type is what tungstenite asks for")]
 fn at_path(asked: &mut Uri) -> impl FnOnce(&Request, Response) -> Result<Response, ErrorResponse> {
     |request, response| {

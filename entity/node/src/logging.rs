@@ -1,9 +1,9 @@
-//! The log: one subscriber on the standard error stream, text or JSON, which also takes the records of
-//! libraries that use the `log` crate.
+//! The log: one subscriber on the standard error stream, text or JSON. It also takes the records of libraries
+//! that use the `log` crate.
 //!
 //! Nothing else of a program writes to that stream. A thread that logs appends to a bounded queue, and one
-//! thread writes: a pipe that nobody reads, or a full disk, costs lines and no request. Lost lines are
-//! counted, and the log tells of them once its sink takes lines again.
+//! thread writes. A pipe that nobody reads, or a full disk, therefore costs lines and no request. Lost lines
+//! are counted, and the log reports them once its sink accepts lines again.
 
 mod panics;
 mod queue;
@@ -32,15 +32,15 @@ use crate::config::{ConfigError, Loaded};
 
 pub(crate) use self::panics::log_panics;
 
-/// Bytes of lines that wait for the sink. Twice as many may be in memory: the sink has the others.
+/// The most bytes of lines that wait for the sink. Twice as many may be in memory: the sink has the others.
 const CAPACITY: usize = 1 << 20;
-/// The log of this process. `tracing` has one subscriber for all of it, and a process one such stream.
+/// The log of this process. `tracing` has one subscriber per process, and a process has one such stream.
 static LOG: LazyLock<Log> = LazyLock::new(Log::start);
 
-/// The most that a library may say, unless the operator names it.
+/// The most verbose level of a library, unless the operator names it.
 const LIBRARY_LEVELS: [(&str, LevelFilter); 8] = [
-    // An error for each request that fails, through a fault of the client or of the upstream, so that under
-    // a flood of those nothing else would be seen; who answers the request counts it and logs what matters.
+    // It logs an error for each request that fails through the client or the upstream. Under a flood of those
+    // nothing else would be visible. The proxy counts such requests and logs the important ones itself.
     ("pingora_proxy", LevelFilter::OFF),
     ("pingora_core", LevelFilter::WARN),
     ("pingora_pool", LevelFilter::WARN),
@@ -57,22 +57,22 @@ const LIBRARY_LEVELS: [(&str, LevelFilter); 8] = [
 pub struct RawLog {
     /// `error`, `warn`, `info`, `debug`, `trace`, or a list of directives such as `info,gateway=debug`.
     pub level: String,
-    /// What a line looks like.
+    /// The format of a line.
     pub format: Format,
 }
 
-/// What a line of the log looks like.
+/// The format of a line of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// For people.
+    /// Text, for people.
     #[default]
     Text,
-    /// One object a line, for machines.
+    /// One JSON object a line, for machines.
     Json,
 }
 
-/// How to log: a [`RawLog`] that has been checked.
+/// The settings of the log: a checked [`RawLog`].
 #[derive(Clone, Debug)]
 pub struct Settings {
     directives: String,
@@ -91,7 +91,7 @@ impl Settings {
 
     fn from_raw(raw: &RawLog) -> Result<Self, String> {
         let refusal = "must be error, warn, info, debug or trace, or a list such as info,gateway=debug";
-        // A lone word that is no level would be taken for the name of a crate, and everything be silent.
+        // A lone word that is not a level would count as the name of a crate, and silence the log.
         if raw
             .level
             .split(',')
@@ -105,7 +105,7 @@ impl Settings {
     }
 }
 
-/// What every thread shares.
+/// The state that every thread shares.
 struct Log {
     queue: LineQueue,
     rates: RateLimiter,
@@ -128,18 +128,18 @@ pub fn init(settings: &Settings) {
     tracing_subscriber::registry().with(lines).with(limit).with(filter).try_init().ok();
 }
 
-/// Lines that are not in the log, by reason: `sink`, nobody read the log or its disk was full; `rate`, more
-/// than 100 warnings or errors in a second came from one place in the code.
+/// Counts lines that are not in the log, by reason. `sink`: nobody read the log, or its disk was full.
+/// `rate`: one place in the code logged more than 100 warnings or errors in a second.
 pub fn dropped_lines() -> IntCounterVec {
     LOG.dropped.clone()
 }
 
-/// Writes a line that is no event, such as the error that ends the program. It waits for nothing either.
+/// Writes a line that is not an event, such as the error that ends the program. It does not wait either.
 pub fn print_line(text: &str) {
     LOG.queue.push(format!("{text}\n").as_bytes());
 }
 
-/// Waits until everything is written, but for `timeout` at most. To be called when the program ends.
+/// Waits until everything is written, but at most for `timeout`. For the end of the program.
 pub fn flush(timeout: Duration) {
     LOG.queue.flush(timeout);
 }
@@ -150,7 +150,7 @@ impl Log {
         let queue = LineQueue::new(CAPACITY, dropped.with_label_values(&["sink"]));
         let rates = RateLimiter::new(dropped.with_label_values(&["rate"]));
         let writer = thread::Builder::new().name("log".to_owned());
-        // Without the thread lines are dropped and counted: there is nowhere to tell of it.
+        // Without the thread, lines are dropped and counted: there is nowhere to report it.
         writer.spawn(write_lines).ok();
         Self { queue, rates, dropped }
     }
@@ -194,8 +194,8 @@ impl Write for Lines {
     }
 }
 
-/// An event with control characters escaped, if it holds any: what a client, an upstream or a peer sends
-/// must not look like a line of its own. `None` when nothing is to be done.
+/// Escapes the control characters of an event, if it has any. Text from a client, an upstream or a peer must
+/// not look like a line of its own. `None` when there is nothing to escape.
 fn one_line(event: &[u8]) -> Option<Vec<u8>> {
     let text = event.strip_suffix(b"\n").unwrap_or(event);
     let is_control = |byte: &u8| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f;
@@ -219,7 +219,8 @@ impl Default for RawLog {
     }
 }
 
-/// The directives of the operator after ours, so that theirs win; ours only raise, never lower, a level.
+/// Puts the operator's directives after the defaults, so that they override them. The defaults only make
+/// libraries quieter, never more verbose.
 fn with_quiet(directives: &str) -> String {
     let general = directives.split(',').find_map(|part| Level::from_str(part.trim()).ok());
     let ours = LIBRARY_LEVELS.iter().filter(|(target, quiet)| {

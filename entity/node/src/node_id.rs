@@ -1,4 +1,4 @@
-//! The id under which a cluster knows a node, kept across restarts in a file of its folder.
+//! The id of a node in its cluster, kept across restarts in a file of its folder.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 const FILE: &str = "node_id";
 
-/// The file of the node id cannot be used.
+/// The file of the node id cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {what} {}: {source}", path.display())]
 pub struct NodeIdError {
@@ -19,11 +19,11 @@ pub struct NodeIdError {
     source: io::Error,
 }
 
-/// The id in `folder`, or a new one that is written there. One that cannot be parsed is replaced: a node
+/// Returns the id in `folder`, or writes a new one there. An id that cannot be parsed is replaced: a node
 /// that does not start is worse than one that is listed twice.
 ///
-/// An id that the node's certificate names wins over the file, which then follows it: whoever issued the
-/// certificate has said which node this is, and under another id it would be refused.
+/// An id in the node's certificate overrides the file, which is then rewritten. The issuer of the certificate
+/// has decided which node this is, and control planes refuse the node under another id.
 ///
 /// # Errors
 ///
@@ -64,13 +64,13 @@ fn read(path: &Path) -> Result<Option<Uuid>, NodeIdError> {
             Ok(id)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        // Not UTF-8: as unreadable as any other text that is no id.
+        // Text that is not UTF-8 counts as text that is not an id.
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
         Err(source) => Err(NodeIdError { what: "read", path: path.to_owned(), source }),
     }
 }
 
-/// Under a temporary name first, so that a crash leaves the old id or the new one.
+/// Writes to a temporary name first, so that a crash leaves the old id or the new one.
 fn write(folder: &Path, path: &Path, id: Uuid) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let temporary = folder.join("node_id.new");

@@ -1,7 +1,7 @@
-//! The section `status` of both programs: where their status listener is, who may read it, and its bounds.
+//! The section `status` of both programs: the address of the status listener, its readers, and its bounds.
 //!
-//! `/status/ready` needs no token: load balancers and service managers ask for it, and its answer says no more
-//! than whether requests should come here.
+//! `/status/ready` needs no token: load balancers and service managers request it. Its answer says only
+//! whether the program can take requests.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -12,20 +12,20 @@ use serde::{Deserialize, Serialize};
 use crate::config::{ConfigError, Loaded};
 use crate::http::Limits;
 
-/// The section as it is written.
+/// The section, unchecked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawStatus {
-    /// Where `/metrics`, `/status` and `/status/ready` are served.
+    /// The address of `/metrics`, `/status` and `/status/ready`.
     pub listen: SocketAddr,
-    /// A file of tokens, by which all but `/status/ready` are read; if not set, anybody may read them.
+    /// A file of tokens for all paths but `/status/ready`; without it, anybody may read them.
     pub tokens: Option<PathBuf>,
-    /// The most open connections; one address may have three quarters of them.
+    /// The most open connections; one address may hold three quarters of them.
     pub max_connections: usize,
-    /// How long a whole request header may take.
+    /// The timeout of a whole request header.
     #[serde(with = "humantime_serde")]
     pub header_timeout: Duration,
-    /// How long a connection may wait for its next request.
+    /// The timeout of a connection between two requests.
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Duration,
 }
@@ -33,7 +33,7 @@ pub struct RawStatus {
 /// The section, checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where it listens.
+    /// The address of the listener.
     pub listen: SocketAddr,
     /// The file of tokens.
     pub tokens: Option<PathBuf>,
@@ -41,14 +41,14 @@ pub struct Settings {
     pub limits: Limits,
 }
 
-/// Descriptors that a status listener keeps back for itself.
+/// Descriptors that a status listener reserves for itself.
 pub const RESERVED_DESCRIPTORS: usize = 8;
 
-/// A request to a status listener has a line and the header fields of a scraper.
+/// The most bytes of a header: a scraper sends a request line and few fields.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
-/// It has no body.
+/// The timeout of a body; requests to a status listener have none.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// For metrics, some hundred kilobytes with a thousand data planes.
+/// The timeout of an answer: metrics have some hundred kilobytes with a thousand data planes.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl RawStatus {
@@ -66,7 +66,7 @@ impl RawStatus {
     /// Checks the section.
     ///
     /// # Errors
-    /// What is wrong first.
+    /// The first fault.
     pub fn parse<Raw>(&self, loaded: &Loaded<Raw>) -> Result<Settings, ConfigError> {
         check_count(loaded, "status.max_connections", self.max_connections, 4)?;
         check_timeout(loaded, "status.header_timeout", self.header_timeout)?;
@@ -88,10 +88,10 @@ impl RawStatus {
     }
 }
 
-/// Refuses a number below `least`, and one that no machine has descriptors for.
+/// Rejects a number below `least`, and one that exceeds any machine's descriptors.
 ///
 /// # Errors
-/// It is out of these bounds.
+/// The number is out of bounds.
 pub fn check_count<Raw>(
     loaded: &Loaded<Raw>,
     key: &str,
@@ -105,10 +105,10 @@ pub fn check_count<Raw>(
     }
 }
 
-/// Refuses a timeout of nothing, and one that is longer than a day.
+/// Rejects a timeout of zero, and one that is longer than a day.
 ///
 /// # Errors
-/// It is out of these bounds.
+/// The timeout is out of bounds.
 pub fn check_timeout<Raw>(loaded: &Loaded<Raw>, key: &str, value: Duration) -> Result<(), ConfigError> {
     let (least, most) = (Duration::from_millis(100), Duration::from_secs(86_400));
     match (least..=most).contains(&value) {

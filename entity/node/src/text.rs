@@ -1,10 +1,10 @@
-//! Text that a peer, a file or a database wrote, made fit for a line of a log.
+//! Makes text from a peer, a file or a database safe for a line of a log.
 
-/// The longest text of a peer that is logged, shown or stored, in characters.
+/// The most characters of a peer's text that are logged, shown or stored.
 pub const MAX_TEXT: usize = 1000;
 
-/// The text on one line, at most [`MAX_TEXT`] characters of it: whatever would begin a line, move the cursor or
-/// turn the direction of writing is escaped, so that nobody writes lines into the log of another.
+/// The text on one line, at most [`MAX_TEXT`] characters of it. Characters that begin a line, move the cursor
+/// or turn the direction of writing are escaped, so that no peer can forge a line of the log.
 pub fn one_line(text: &str) -> String {
     let mut line = String::new();
     for (at, c) in text.chars().enumerate() {

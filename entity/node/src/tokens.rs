@@ -1,7 +1,7 @@
-//! Tokens by which clients are known: each has a name, a role, and 256 random bits.
+//! Tokens that authenticate clients: each has a name, a role, and 256 random bits.
 //!
-//! A file holds their SHA-256 hashes, one token a line. A hash made to be slow, as for passwords, would protect
-//! nothing here, since nobody can guess 256 random bits, and would let every wrong token cost a core.
+//! A file holds their SHA-256 hashes, one token a line. A slow hash, as for passwords, would protect nothing:
+//! 256 random bits cannot be guessed. It would also let every wrong token cost a core.
 //!
 //! [`TokenFile`] reads the file again when it changes.
 
@@ -25,20 +25,20 @@ pub use sent::{Ambiguous, sent};
 use crate::file::FileVersion;
 use crate::identity::POLL;
 
-/// What a token begins with, so that tools that look for leaked secrets know it.
+/// The prefix of every token, so that tools that look for leaked secrets recognise it.
 const PREFIX: &str = "gibbon_";
 
-/// Hashed before the token, so that the hash is good for this purpose alone.
+/// Hashed before the token, so that the hash serves this purpose alone.
 const DOMAIN: &[u8] = b"gibbon token v1\0";
 
-/// The most tokens in a file: each is compared with at every request.
+/// The most tokens in a file: every request is compared with each of them.
 const MAX_TOKENS: usize = 1000;
 /// The most bytes of a file.
 const MAX_FILE: u64 = 256 * 1024;
-/// The longest name.
+/// The most characters of a name.
 const MAX_NAME: usize = 64;
 
-/// What the holder of a token may do.
+/// The role of a token's holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum TokenRole {
     /// Everything
@@ -50,9 +50,9 @@ pub enum TokenRole {
 /// One token, without the secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
-    /// Who holds it.
+    /// The holder's name.
     pub name: String,
-    /// What they may do.
+    /// The holder's role.
     pub role: TokenRole,
     hash: [u8; 32],
 }
@@ -69,7 +69,7 @@ pub struct TokenError {
     reason: String,
 }
 
-/// A file of tokens, as it was last read in good order.
+/// A file of tokens, with its last valid content.
 #[derive(Debug)]
 pub struct TokenFile {
     path: PathBuf,
@@ -77,19 +77,19 @@ pub struct TokenFile {
     current: watch::Sender<Arc<Tokens>>,
 }
 
-/// A token that has just been made.
+/// A new token.
 #[derive(Debug)]
 pub struct NewToken {
-    /// What its holder sends.
+    /// The secret that the holder sends.
     pub secret: String,
-    /// Its line in the file.
+    /// The token's line in the file.
     pub line: String,
 }
 
-/// Makes a token.
+/// Creates a token.
 ///
 /// # Errors
-/// The name is not one, or the system has no random bytes.
+/// The name is invalid, or the system has no random bytes.
 pub fn create(name: &str, role: TokenRole) -> Result<NewToken, String> {
     check_name(name)?;
     let mut random = [0; 32];
@@ -100,7 +100,8 @@ pub fn create(name: &str, role: TokenRole) -> Result<NewToken, String> {
 }
 
 impl Tokens {
-    /// The token that a client has sent. It takes the same time whichever token of the file it is, or none.
+    /// Finds the token that a client has sent. The time is the same for every token of the file, and for a
+    /// wrong one.
     pub fn find(&self, sent: &[u8]) -> Option<&Token> {
         let sent = hash(sent);
         self.0
@@ -108,12 +109,12 @@ impl Tokens {
             .fold(None, |found, token| if token.hash.ct_eq(&sent).into() { Some(token) } else { found })
     }
 
-    /// How many there are.
+    /// The number of tokens.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none: then nobody is let in.
+    /// Whether there are no tokens: then every client is refused.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -139,7 +140,7 @@ impl Tokens {
 impl FromStr for Tokens {
     type Err = String;
 
-    /// Lines `NAME ROLE HASH`, beside empty ones and those that begin with `#`.
+    /// Parses lines `NAME ROLE HASH`; skips empty ones and those that begin with `#`.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut tokens = Vec::<Token>::new();
         for (number, line) in text.lines().enumerate().map(|(index, line)| (index + 1, line.trim())) {
@@ -178,14 +179,14 @@ impl TokenFile {
     /// Reads the file.
     ///
     /// # Errors
-    /// It is not there, too large, writable by everybody, or a line is wrong.
+    /// The file is missing, too large, writable by everybody, or has a bad line.
     pub fn open(path: &Path) -> Result<Self, TokenError> {
         let version = FileVersion::of(path);
         let current = watch::Sender::new(Arc::new(Tokens::read(path)?));
         Ok(Self { path: path.to_owned(), version, current })
     }
 
-    /// The tokens, always as they were last read.
+    /// The tokens, always those of the last valid file.
     pub fn tokens(&self) -> watch::Receiver<Arc<Tokens>> {
         self.current.subscribe()
     }
@@ -193,7 +194,7 @@ impl TokenFile {
     /// Reads the file again if it has changed, and returns the number of tokens if so.
     ///
     /// # Errors
-    /// As of [`TokenFile::open`], once for each change. The tokens that were read before stay active.
+    /// Those of [`TokenFile::open`], once for each change. The previous tokens stay active.
     pub fn refresh(&mut self) -> Result<Option<usize>, TokenError> {
         let version = FileVersion::of(&self.path);
         if version == self.version {
@@ -208,7 +209,7 @@ impl TokenFile {
 }
 
 impl TokenFile {
-    /// Reads the file whenever it changes, until `stop`; `count` hears whether it was good.
+    /// Reads the file whenever it changes, until `stop`. Calls `count` with the success of each reload.
     pub async fn follow(mut self, stop: CancellationToken, count: impl Fn(bool)) {
         let mut ticks = interval(POLL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -233,7 +234,7 @@ impl TokenFile {
 }
 
 impl TokenRole {
-    /// As it stands in the file and in logs.
+    /// The role as the file and logs spell it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Admin => "admin",
@@ -258,7 +259,7 @@ impl fmt::Display for TokenRole {
     }
 }
 
-/// The hash is no secret, but nobody needs it in a log.
+/// Omits the hash: it is no secret, but nobody needs it in a log.
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Token").field("name", &self.name).field("role", &self.role).finish_non_exhaustive()
@@ -353,7 +354,7 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         assert!(file.refresh().is_err());
         assert!(has(&alice) && has(&bob));
-        // Taking away the last token is a wish like any other.
+        // Removing the last token is a valid change.
         std::fs::write(&path, "").unwrap();
         assert_eq!(file.refresh().unwrap(), Some(0));
         assert!(!has(&alice));

@@ -1,4 +1,4 @@
-//! A thread with a runtime of its own, so that a fake goes on while the test blocks.
+//! A thread with a runtime of its own, so that a fake keeps running while the test blocks.
 
 use std::thread::JoinHandle;
 
@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 pub(crate) struct Background(Option<(oneshot::Sender<()>, JoinHandle<()>)>);
 
 impl Background {
-    /// Runs the future that `make` returns. `make` runs on that runtime, so that it can make sockets of it.
+    /// Runs the future that `make` returns. `make` runs on that runtime, so that its sockets belong to it.
     pub(crate) fn run<F: Future<Output = ()>>(make: impl FnOnce() -> F + Send + 'static) -> Self {
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! Key pairs for the cluster, good and bad ones.
+//! Key pairs for the cluster, valid and invalid ones.
 
 use std::path::{Path, PathBuf};
 
@@ -18,14 +18,15 @@ pub struct Pair {
     pub key: PathBuf,
 }
 
-/// An authority that gives certificates to nodes, good and bad ones.
+/// An authority that issues certificates to nodes, valid and invalid ones.
 #[derive(Debug)]
 pub struct Authority {
     /// The file of its certificate.
     pub cert: PathBuf,
     folder: PathBuf,
     issuer: CertifiedIssuer<'static, KeyPair>,
-    /// What servers show behind their own certificates: its own and those above, but for the first.
+    /// The chain that servers show after their own certificates: the authority's own and those above, without
+    /// the first.
     chain: String,
 }
 
@@ -34,7 +35,7 @@ pub fn valid(folder: &Path, name: &str) -> Pair {
     make(folder, name, -Duration::DAY, Duration::days(365))
 }
 
-/// As [`valid`], for a server that clients know by these names.
+/// Makes a pair like [`valid`], for a server with these names.
 ///
 /// # Panics
 ///
@@ -48,7 +49,7 @@ pub fn server(folder: &Path, name: &str, names: &[&str]) -> Pair {
     write_pair(folder, name, &certificate.pem(), &key)
 }
 
-/// As [`server`], but of an authority of its own: what `openssl req -x509` makes.
+/// Makes a pair like [`server`] that is its own authority, as `openssl req -x509` does.
 ///
 /// # Panics
 ///
@@ -63,17 +64,17 @@ pub fn own_authority(folder: &Path, name: &str, names: &[&str], to: Duration) ->
     write_pair(folder, name, &certificate.pem(), &key)
 }
 
-/// As [`valid`], but expired an hour ago.
+/// Makes a pair like [`valid`] that expired an hour ago.
 pub fn expired(folder: &Path, name: &str) -> Pair {
     make(folder, name, -Duration::days(30), -Duration::HOUR)
 }
 
-/// As [`valid`], but valid only from tomorrow on.
+/// Makes a pair like [`valid`] that is valid only from tomorrow on.
 pub fn not_yet_valid(folder: &Path, name: &str) -> Pair {
     make(folder, name, Duration::DAY, Duration::days(365))
 }
 
-/// As [`valid`], with a validity counted from now.
+/// Makes a pair like [`valid`], with a validity counted from now.
 ///
 /// # Panics
 ///
@@ -85,7 +86,8 @@ pub fn make(folder: &Path, name: &str, from: Duration, to: Duration) -> Pair {
 }
 
 impl Authority {
-    /// Makes one, with its certificate as `<name>.crt` in a folder, where those that it gives will lie.
+    /// Makes an authority. Its certificate is `<name>.crt` in a folder, where the certificates that it issues
+    /// will be.
     ///
     /// # Panics
     ///
@@ -95,7 +97,7 @@ impl Authority {
         Self::of(folder, name, issuer.expect("a key signs its own certificate"), String::new())
     }
 
-    /// Makes one that this one vouches for.
+    /// Makes an authority that this one signs.
     ///
     /// # Panics
     ///
@@ -113,7 +115,7 @@ impl Authority {
         Self { cert, folder: folder.to_owned(), issuer, chain }
     }
 
-    /// Gives a certificate for these names (URIs) and usages, valid from yesterday for a year.
+    /// Issues a certificate for these names (URIs) and usages, valid from yesterday for a year.
     ///
     /// # Panics
     ///
@@ -122,7 +124,7 @@ impl Authority {
         self.issue_until(name, uris, usages, Duration::days(365))
     }
 
-    /// Gives a certificate to a server that clients know by these names, valid from yesterday for a year.
+    /// Issues a certificate to a server with these names, valid from yesterday for a year.
     ///
     /// # Panics
     ///
@@ -137,7 +139,7 @@ impl Authority {
         write_pair(&self.folder, name, &(certificate.pem() + &self.chain), &key)
     }
 
-    /// As [`Authority::issue`], valid from yesterday until some time from now.
+    /// Issues a certificate like [`Authority::issue`], valid from yesterday until some time from now.
     ///
     /// # Panics
     ///

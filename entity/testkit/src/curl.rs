@@ -1,4 +1,4 @@
-//! The real client, for what our own does not speak: TLS, HTTP/2.
+//! curl, for the protocols that the testkit's own client does not have: TLS, HTTP/2.
 
 use std::net::SocketAddr;
 
@@ -6,15 +6,15 @@ use tokio::process::Command;
 
 use crate::certs::Pair;
 
-/// Runs it, for 20 s at most: what it writes to its standard output.
+/// Runs curl for at most 20 s, and returns its standard output.
 ///
 /// # Errors
 ///
-/// What it says of its failure.
+/// curl's message of its failure.
 ///
 /// # Panics
 ///
-/// When it is not there.
+/// curl is not installed.
 pub async fn curl(arguments: &[&str]) -> Result<String, String> {
     let mut curl = Command::new("curl");
     curl.args(["--silent", "--show-error", "--max-time", "20"]).args(arguments).kill_on_drop(true);
@@ -25,7 +25,8 @@ pub async fn curl(arguments: &[&str]) -> Result<String, String> {
     }
 }
 
-/// Asks the server at an address for `/` by HTTPS, as one of this name, which must show `pair` and no other.
+/// Requests `/` by HTTPS from the server at an address, under this name. The server must show `pair` and no
+/// other.
 ///
 /// # Errors
 ///

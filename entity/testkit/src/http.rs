@@ -1,4 +1,4 @@
-//! An HTTP/1.1 client that sends exactly the bytes of the test: a library would repair what a test wants to
+//! An HTTP/1.1 client that sends exactly the bytes of the test. A library would repair what a test wants to
 //! send broken. Connections are kept alive and reused; nothing is ever sent twice.
 
 mod connection;
@@ -15,7 +15,7 @@ use serde_json::Value;
 pub use connection::Connection;
 pub use message::{Request, Response};
 
-/// How long one exchange may take.
+/// The timeout of one exchange.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A client of one server. Clones share its idle connections.
@@ -27,12 +27,12 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the server at this address; connects when there is something to send.
+    /// Makes a client of the server at this address. It connects when there is something to send.
     pub fn new(address: impl Into<SocketAddr>) -> Self {
         Self { address: address.into(), idle: Arc::default(), deadline: DEADLINE }
     }
 
-    /// How long one exchange may take, instead of 20 s.
+    /// Sets the timeout of one exchange, 20 s by default.
     #[must_use]
     pub fn with_deadline(self, deadline: Duration) -> Self {
         Self { deadline, ..self }
@@ -43,7 +43,7 @@ impl Client {
         self.address
     }
 
-    /// `GET`.
+    /// Sends a `GET`.
     ///
     /// # Errors
     ///
@@ -52,7 +52,7 @@ impl Client {
         self.send(&Request::new("GET", target)).await
     }
 
-    /// `DELETE`.
+    /// Sends a `DELETE`.
     ///
     /// # Errors
     ///
@@ -61,7 +61,7 @@ impl Client {
         self.send(&Request::new("DELETE", target)).await
     }
 
-    /// `POST` of JSON.
+    /// Sends a `POST` of JSON.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ impl Client {
         self.send(&Request::new("POST", target).json(body)).await
     }
 
-    /// `PUT` of JSON.
+    /// Sends a `PUT` of JSON.
     ///
     /// # Errors
     ///
@@ -79,7 +79,7 @@ impl Client {
         self.send(&Request::new("PUT", target).json(body)).await
     }
 
-    /// `PATCH` of JSON.
+    /// Sends a `PATCH` of JSON.
     ///
     /// # Errors
     ///
@@ -88,7 +88,7 @@ impl Client {
         self.send(&Request::new("PATCH", target).json(body)).await
     }
 
-    /// `POST` of a form.
+    /// Sends a `POST` of a form.
     ///
     /// # Errors
     ///
@@ -101,8 +101,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The server cannot be reached, closes before the answer is complete, sends what is not HTTP/1.1, or
-    /// takes too long.
+    /// The server cannot be reached, closes before the answer is complete, sends something other than
+    /// HTTP/1.1, or exceeds the timeout.
     pub async fn send(&self, request: &Request) -> Result<Response> {
         let host = self.address.to_string();
         let what = format!("{} http://{host}{}", request.method(), request.target());
@@ -139,7 +139,7 @@ impl Client {
         tokio::time::timeout(self.deadline, exchange).await.context("no answer in time")?
     }
 
-    /// One that the server has not closed meanwhile: there is no second try for a request.
+    /// Takes an idle connection that the server has not closed meanwhile: a request has no second try.
     fn idle_connection(&self) -> Option<Connection> {
         std::iter::from_fn(|| self.idle().pop()).find(Connection::is_open)
     }

@@ -1,20 +1,20 @@
-//! Support for the integration tests of both programs. Not shipped, and never a dependency of what is.
+//! Support for the integration tests of both programs. It is not shipped, and no shipped code depends on it.
 //!
-//! Fakes are real servers on loopback, ports are reserved, waits have deadlines, and whatever a test
-//! starts ends with it. Helpers panic where a test could do nothing but fail, and say what was attempted.
+//! Fakes are real servers on loopback, ports are reserved, waits have deadlines, and everything that a test
+//! starts ends with it. Helpers panic where a test could only fail, and say what was attempted.
 //!
-//! - [`ports`]: ports that no other test, and no outgoing connection, is given;
+//! - [`ports`]: ports that no other test, and no outgoing connection, uses;
 //! - [`process`]: our two programs as processes, built when they are stale, killed when dropped;
 //! - [`plane`]: a whole installation: control plane, data planes, an origin;
 //! - [`http`]: a client that sends exactly the bytes of the test;
-//! - [`origin`]: a server that answers, stalls, truncates or resets as scripted, and remembers;
+//! - [`origin`]: a server that answers, stalls, truncates or resets as scripted, and records requests;
 //! - [`relay`]: a TCP relay that can be slow, stall, or cut its connections;
 //! - [`unreachable`]: a UDP server that is silent, an address that neither accepts nor refuses;
 //! - [`network`]: two sides with a link between them that can be cut;
 //! - [`postgres`]: a private PostgreSQL, one database per test;
 //! - [`certs`]: key pairs, also expired or not yet valid ones;
-//! - [`tracer`]: system calls of a running program that fail;
-//! - [`turns`]: how often a loop turns, under a paused clock;
+//! - [`tracer`]: makes system calls of a running program fail;
+//! - [`turns`]: counts the turns of a loop under a paused clock;
 //! - [`wait`]: polling with a deadline.
 
 mod background;

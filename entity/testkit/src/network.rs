@@ -1,8 +1,8 @@
-//! A network of two sides that can be cut, in network namespaces: links and addresses that nobody else
-//! sees, and that are gone with the test, however it ends.
+//! A network of two sides that can be cut, in network namespaces. Its links and addresses are visible to
+//! nobody else, and disappear with the test, however it ends.
 //!
-//! A direction is cut by a wrong hardware address for the other side: packets are dropped on arrival
-//! without an error, as by a network that fails. No packet filter needs to be installed for that.
+//! A wrong hardware address for the other side cuts a direction. Packets are then dropped on arrival without
+//! an error, as by a network that fails. This needs no packet filter.
 
 use std::fs::File;
 use std::process::Command;
@@ -16,7 +16,7 @@ pub const FAR: &str = "10.203.0.2";
 
 /// The link's name on both sides.
 const LINK: &str = "gibbon0";
-/// Nobody has it.
+/// A hardware address that no interface has.
 const NOWHERE: &str = "02:00:00:00:00:ff";
 
 /// Two sides, each with a loopback of its own, and a link between them.
@@ -26,14 +26,14 @@ pub struct Network {
     far: Side,
 }
 
-/// Which packets are lost.
+/// The packets that are lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// Those of both sides.
+    /// Packets of both sides.
     Both,
-    /// Those that the near side sends.
+    /// Packets that the near side sends.
     FromNear,
-    /// Those that the far side sends.
+    /// Packets that the far side sends.
     FromFar,
 }
 
@@ -46,8 +46,8 @@ struct Side {
 }
 
 impl Network {
-    /// Makes a network, and moves the calling thread to its near side for good, with all that it starts from
-    /// then on: the test's runtime should have no other thread.
+    /// Makes a network, and moves the calling thread to its near side for good, with everything that it
+    /// starts from then on. The test's runtime should have no other thread.
     ///
     /// # Panics
     ///
@@ -68,7 +68,7 @@ impl Network {
         network
     }
 
-    /// Runs something on the far side. What it starts stays there.
+    /// Runs a closure on the far side. Everything that it starts stays there.
     pub fn far<T: Send>(&self, run: impl FnOnce() -> T + Send) -> T {
         self.far.run(run)
     }
@@ -100,7 +100,7 @@ impl Side {
         Self { namespace, hardware }
     }
 
-    /// In a thread of its own, since a thread is in one namespace.
+    /// Runs in a thread of its own, since a thread is in one namespace.
     fn run<T: Send>(&self, run: impl FnOnce() -> T + Send) -> T {
         let there = || {
             setns(&self.namespace, CloneFlags::CLONE_NEWNET)
@@ -121,7 +121,7 @@ fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// Sets to which hardware address packets for `address` go.
+/// Sets the hardware address for packets to `address`.
 fn reach(address: &str, hardware: &str) {
     ip(&format!("neighbour replace {address} lladdr {hardware} dev {LINK} nud permanent"));
 }

@@ -1,8 +1,8 @@
-//! An HTTP/1.1 origin that answers as scripted and remembers what it received.
+//! An HTTP/1.1 origin that answers as scripted and records the requests that it received.
 //!
-//! It runs on a thread and runtime of its own, so that a test may block, and ends when it is dropped.
-//! Without a script it answers 200 with what it received as JSON:
-//! `{"method", "target", "headers": {name: value}, "body"}`, the names in lower case.
+//! It runs on a thread and runtime of its own, so that a test may block, and ends on drop. Without a script
+//! it answers 200 with the request as JSON: `{"method", "target", "headers": {name: value}, "body"}`, the
+//! names in lower case.
 
 mod answer;
 mod serve;
@@ -23,7 +23,7 @@ pub use answer::Answer;
 /// A running origin.
 #[derive(Debug)]
 pub struct Origin {
-    /// Ends before the port is given to another.
+    /// Must end before the port is reserved by another.
     thread: Option<Background>,
     port: Arc<Port>,
     shared: Arc<OriginState>,
@@ -32,17 +32,17 @@ pub struct Origin {
 /// A request that the origin received.
 #[derive(Clone, Debug)]
 pub struct Received {
-    /// Over which connection, counted from 0.
+    /// The number of the connection, from 0.
     pub connection: usize,
-    /// When its last byte came.
+    /// When the last byte of the request arrived.
     pub at: Instant,
-    /// As it was sent.
+    /// The method as it was sent.
     pub method: String,
-    /// As it was sent.
+    /// The target as it was sent.
     pub target: String,
-    /// In the order and the spelling in which they came.
+    /// The header fields, in their order and spelling.
     pub headers: Vec<(String, String)>,
-    /// With the transfer coding taken off.
+    /// The body without the transfer coding.
     pub body: Vec<u8>,
 }
 
@@ -59,27 +59,27 @@ impl Origin {
         Self { thread, port, shared }
     }
 
-    /// Where it listens.
+    /// The address of the listener.
     pub fn address(&self) -> SocketAddr {
         self.port.address()
     }
 
-    /// Where it listens, as `http://127.0.0.1:20000`.
+    /// The URL of the listener, as `http://127.0.0.1:20000`.
     pub fn url(&self) -> String {
         format!("http://{}", self.port)
     }
 
-    /// Answers so from now on.
+    /// Sets the answer to all further requests.
     pub fn answer(&self, answer: Answer) {
         self.answer_with(move |_| answer.clone());
     }
 
-    /// Answers so from now on, depending on the request.
+    /// Sets a function that answers all further requests.
     pub fn answer_with(&self, script: impl Fn(&Received) -> Answer + Send + Sync + 'static) {
         self.shared.script().always = Arc::new(script);
     }
 
-    /// Answers one request so, after those already scripted, and then as before.
+    /// Sets the answer to one request, after those already scripted. Further requests are answered as before.
     pub fn answer_once(&self, answer: Answer) {
         self.shared.script().once.push_back(answer);
     }
@@ -113,7 +113,7 @@ impl Origin {
         self.shared.requests().clear();
     }
 
-    /// Stops listening and resets all connections; connecting is refused from now on.
+    /// Stops listening and resets all connections; the kernel refuses further ones.
     pub fn stop(&mut self) {
         drop(self.thread.take());
     }
@@ -137,7 +137,7 @@ impl Received {
     }
 }
 
-/// What the handle and the thread share.
+/// The state that the handle and the thread share.
 #[derive(Debug, Default)]
 struct OriginState {
     script: Mutex<Script>,
@@ -159,7 +159,7 @@ impl OriginState {
         self.requests.lock().expect("nothing panics while the requests are held")
     }
 
-    /// Remembers a request and says how to answer it.
+    /// Records a request and returns its answer.
     fn receive(&self, received: Received) -> Answer {
         let mut script = self.script();
         let once = script.once.pop_front();

@@ -1,7 +1,7 @@
 //! A whole installation of the real programs: a control plane, data planes, an origin.
 //!
-//! Everything is set by environment variables, so that a test adds a key with [`Node::set`] and starts the
-//! program again. Data lies in temporary folders that outlive a restart, and go with the plane.
+//! Environment variables set everything, so that a test adds a key with [`Node::set`] and starts the program
+//! again. Data is in temporary folders that outlive a restart and are removed with the plane.
 
 mod node;
 
@@ -21,10 +21,10 @@ use crate::wait;
 
 pub use node::Node;
 
-/// How long a start, a stop, or a change's way to a data plane may take on a busy machine.
+/// The deadline of a start, a stop, or a change's way to a data plane, on a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Where a control plane keeps its configuration.
+/// The database of a control plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Database {
     /// A file in its data folder.
@@ -33,18 +33,18 @@ pub enum Database {
     Postgres,
 }
 
-/// One control plane, one data plane, one origin, and the pair that the planes trust each other by.
+/// One control plane, one data plane, one origin, and the pair by which the planes trust each other.
 #[derive(Debug)]
 pub struct Planes {
     /// The control plane.
     pub control: Control,
     /// The data plane.
     pub gateway: Gateway,
-    /// What the data plane proxies to.
+    /// The upstream of the data plane.
     pub origin: Origin,
     /// The cluster's key pair.
     pub pair: Pair,
-    /// Holds the pair; for more of them.
+    /// The folder of the pair; for further pairs.
     pub folder: TempDir,
 }
 
@@ -82,7 +82,7 @@ impl Planes {
         planes
     }
 
-    /// All that, with the planes not started yet.
+    /// Makes an installation whose planes are not started yet.
     ///
     /// # Panics
     ///
@@ -95,7 +95,7 @@ impl Planes {
         Self { control, gateway, origin: Origin::start(), pair, folder }
     }
 
-    /// Another data plane of the same control plane, started and ready.
+    /// Makes another data plane of the same control plane, started and ready.
     ///
     /// # Panics
     ///
@@ -110,7 +110,7 @@ impl Planes {
     ///
     /// # Panics
     ///
-    /// When the Admin API refuses, or the route does not arrive.
+    /// The Admin API rejects it, or the route does not arrive.
     pub async fn serve(&self, path: &str) {
         self.create_route(path).await.unwrap_or_else(|error| panic!("{error:#}"));
         self.gateway.wait_for(path, 200).await;
@@ -126,7 +126,7 @@ impl Planes {
 }
 
 impl Control {
-    /// A control plane that is not started yet.
+    /// Makes a control plane that is not started yet.
     ///
     /// # Panics
     ///
@@ -148,11 +148,11 @@ impl Control {
         Self { node, admin, cluster, data, postgres }
     }
 
-    /// Another control plane on the same PostgreSQL database, not started yet.
+    /// Makes another control plane on the same PostgreSQL database, not started yet.
     ///
     /// # Panics
     ///
-    /// When its database is not a PostgreSQL; else as of [`Control::new`].
+    /// The database is not a PostgreSQL; else those of [`Control::new`].
     pub fn beside(&self, pair: &Pair) -> Self {
         let url = self.postgres.clone().expect("the database is a PostgreSQL");
         Self::on(Some(url), pair)
@@ -163,22 +163,22 @@ impl Control {
         Client::new(self.admin.address())
     }
 
-    /// The URL of its database, as long as no test has set another.
+    /// The URL of its database, unless a test has set another.
     pub fn database(&self) -> String {
         let file = || format!("sqlite://{}", self.data.path().join("gibbon.sqlite").display());
         self.postgres.clone().unwrap_or_else(file)
     }
 
-    /// Where data planes connect.
+    /// The port for data planes.
     pub fn cluster(&self) -> &Port {
         &self.cluster
     }
 
-    /// Runs SQL in its database, past the Admin API.
+    /// Runs SQL in the database, without the Admin API.
     ///
     /// # Panics
     ///
-    /// When its database is not a PostgreSQL, or refuses.
+    /// When its database is not a PostgreSQL, or rejects the SQL.
     pub fn execute(&self, sql: &str) {
         let url = self.postgres.as_deref().expect("the database is a PostgreSQL");
         let (_, name) = url.rsplit_once('/').expect("a database's URL ends with its name");
@@ -192,7 +192,7 @@ impl Control {
 }
 
 impl Gateway {
-    /// A data plane of these control planes that is not started yet.
+    /// Makes a data plane of these control planes that is not started yet.
     ///
     /// # Panics
     ///
@@ -202,7 +202,7 @@ impl Gateway {
         Self::at(&addresses.join(","), pair)
     }
 
-    /// A data plane of the control planes at these addresses, `host:port` with commas between them.
+    /// Makes a data plane of the control planes at these addresses, `host:port` with commas between them.
     ///
     /// # Panics
     ///
@@ -222,7 +222,7 @@ impl Gateway {
         Client::new(self.proxy.address())
     }
 
-    /// Where the proxy listens.
+    /// The address of the proxy.
     pub fn proxy_address(&self) -> std::net::SocketAddr {
         self.proxy.address()
     }

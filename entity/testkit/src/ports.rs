@@ -1,8 +1,8 @@
 //! Ports for servers under test.
 //!
-//! "Bind to port 0, note the number, release it" loses a race now and then: before the server binds, the
-//! kernel may give the same number to an outgoing connection, or to another test. So the numbers here come
-//! from outside the kernel's ephemeral range, and each is held by a lock file for as long as it is in use.
+//! To bind to port 0, note the number and release it is a race. Before the server binds, the kernel may give
+//! the number to an outgoing connection, or to another test. So the numbers here are outside the kernel's
+//! ephemeral range, and a lock file holds each for as long as it is in use.
 
 use std::fmt;
 use std::fs::{File, OpenOptions, Permissions};
@@ -12,10 +12,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Where ports are taken from, less the kernel's ephemeral range.
+/// The range of reserved ports, without the kernel's ephemeral range.
 const RANGE: Range<u16> = 20_000..30_000;
 
-/// A port on loopback that nobody else is given while this lives.
+/// A port on loopback that nobody else gets while this lives.
 #[derive(Debug)]
 pub struct Port {
     number: u16,
@@ -31,7 +31,8 @@ pub fn reserve() -> Port {
     let folder = folder();
     let ephemeral = ephemeral_range();
     let candidates = || RANGE.filter(|number| !ephemeral.contains(number));
-    // Neighbours in time start apart, so that they seldom try each other's locks.
+    // Processes that start at about the same time begin at different ports, so that they seldom try each
+    // other's locks.
     let start = spread() as usize % candidates().count().max(1);
     candidates()
         .cycle()
@@ -53,7 +54,7 @@ impl Port {
     }
 }
 
-/// As `127.0.0.1:20000`.
+/// Formats `127.0.0.1:20000`.
 impl fmt::Display for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.address().fmt(f)
@@ -62,7 +63,7 @@ impl fmt::Display for Port {
 
 fn try_reserve(folder: &std::path::Path, number: u16) -> Option<Port> {
     let path = folder.join(number.to_string());
-    // Somebody else's file that we may not open is somebody else's port.
+    // A lock file that cannot be opened belongs to another user, and so does its port.
     let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path).ok()?;
     lock.try_lock().ok()?;
     TcpListener::bind((Ipv4Addr::LOCALHOST, number)).ok()?;

@@ -1,10 +1,10 @@
-//! A private PostgreSQL: its own folder, its own port on loopback, and no durability unless asked for.
+//! A private PostgreSQL: its own folder, its own port on loopback, and no durability unless requested.
 //!
 //! [`shared`] is one server for all tests of a process, in which each test makes a [`Postgres::database`] of
 //! its own. A test that stops, kills or restarts the server takes one for itself with [`Postgres::start`].
 //!
-//! Each server has a watchdog, a shell that waits for the end of the test process, stops the server and
-//! removes its folder: statics are never dropped, and a test process may be killed.
+//! Each server has a watchdog: a shell that waits for the end of the test process, stops the server and
+//! removes its folder. Statics are never dropped, and a test process may be killed.
 
 mod server;
 
@@ -19,14 +19,14 @@ use nix::unistd::Pid;
 
 use crate::ports::{self, Port};
 
-/// How long a start or a stop may take.
+/// The timeout of a start or a stop.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A PostgreSQL server.
 #[derive(Debug)]
 pub struct Postgres {
     port: Port,
-    /// Of the server's user, if that is not ours.
+    /// The server's user, if it differs from the tests' user.
     owner: Option<server::Owner>,
     folder: PathBuf,
     durable: bool,
@@ -35,7 +35,7 @@ pub struct Postgres {
     databases: AtomicU32,
 }
 
-/// The server that the tests of this process share. It is started by who needs it first.
+/// The server that the tests of this process share. The first call starts it.
 ///
 /// # Panics
 ///
@@ -46,7 +46,7 @@ pub fn shared() -> &'static Postgres {
 }
 
 impl Postgres {
-    /// Starts a server that forgets when the machine fails (`fsync=off`).
+    /// Starts a server that loses data when the machine fails (`fsync=off`).
     ///
     /// # Panics
     ///
@@ -84,12 +84,12 @@ impl Postgres {
     ///
     /// # Panics
     ///
-    /// When it fails: with what `psql` says.
+    /// When the command fails: with the message of `psql`.
     pub fn execute(&self, database: &str, sql: &str) -> String {
         server::psql(&self.url(database), sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
-    /// Where the server listens, also while it does not run.
+    /// The port of the server, also while it does not run.
     pub fn port(&self) -> &Port {
         &self.port
     }
@@ -153,7 +153,7 @@ impl Postgres {
         self.start_again();
     }
 
-    /// Stops every process of the server (SIGSTOP): connections stay, but nobody answers.
+    /// Stops every process of the server (SIGSTOP): connections stay open, but nothing answers.
     ///
     /// # Panics
     ///
@@ -187,11 +187,11 @@ impl Postgres {
         server::wait_exit(&mut server, DEADLINE);
     }
 
-    /// The server leads a process group of its own; its children have left it for sessions of theirs.
+    /// The server has a process group of its own; its children have left it for sessions of their own.
     fn signal_group(&self, signal: Signal) {
         let server = self.running.as_ref().expect("PostgreSQL runs");
         for child in server::children(server.id()) {
-            // One that has ended meanwhile needs no signal.
+            // A process that has ended meanwhile needs no signal.
             kill(Pid::from_raw(child), signal).ok();
         }
         send(server, signal);
@@ -213,7 +213,7 @@ impl Drop for Postgres {
 
 fn send(process: &Child, signal: Signal) {
     let pid = i32::try_from(process.id()).expect("a pid fits");
-    // One that has ended is waited for by who asks; nothing is lost.
+    // The caller waits for a process that has ended; nothing is lost.
     kill(Pid::from_raw(pid), signal).ok();
 }
 

@@ -1,7 +1,7 @@
 //! Our two programs, as processes.
 //!
-//! The binary is the one beside the running test (`target/<profile>/`), brought up to date by cargo once
-//! per test process. With `GIBBON_TEST_BIN_DIR` set, the one in that folder is taken as it is.
+//! The binary is the one beside the running test (`target/<profile>/`). Cargo brings it up to date once per
+//! test process. With `GIBBON_TEST_BIN_DIR` set, the binary in that folder is used as it is.
 
 mod binary;
 
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::http::Client;
 use crate::wait;
 
-/// What to run, and how.
+/// A command: the program and its settings.
 #[derive(Debug)]
 pub struct Program {
     name: &'static str,
@@ -29,13 +29,13 @@ pub struct Program {
     folder: Option<PathBuf>,
 }
 
-/// A running program. It is killed when this is dropped; when the test is failing, its log is printed.
+/// A running program. Dropping it kills the program and, when the test is failing, prints its log.
 #[derive(Debug)]
 pub struct Process {
     name: &'static str,
     child: Child,
     status: Option<ExitStatus>,
-    /// Holds the configuration and what the program writes.
+    /// The folder of the configuration and of the program's output.
     folder: TempDir,
 }
 
@@ -61,12 +61,12 @@ impl Program {
         }
     }
 
-    /// Where the program lies.
+    /// The path of the program.
     pub fn path(&self) -> &Path {
         &self.binary
     }
 
-    /// Starts it by this path, where a test may put another file meanwhile.
+    /// Starts the program by this path, where a test may replace the file meanwhile.
     #[must_use]
     pub fn placed(mut self, path: impl Into<PathBuf>) -> Self {
         self.binary = path.into();
@@ -80,7 +80,7 @@ impl Program {
         self
     }
 
-    /// Sets an environment variable. Of the test's own, those that would be keys are not passed on.
+    /// Sets an environment variable. The test's own variables that would be keys are not passed on.
     #[must_use]
     pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.variables.push((name.to_owned(), value.into()));
@@ -94,7 +94,7 @@ impl Program {
         self
     }
 
-    /// Runs it in this folder, instead of in one of its own.
+    /// Runs the program in this folder, instead of in one of its own.
     #[must_use]
     pub fn current_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
@@ -142,22 +142,22 @@ impl Program {
 }
 
 impl Process {
-    /// Of the program.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it has written to the standard error stream: its log.
+    /// The standard error stream so far: the log.
     pub fn stderr(&self) -> String {
         self.output("stderr")
     }
 
-    /// What it has written to the standard output.
+    /// The standard output so far.
     pub fn stdout(&self) -> String {
         self.output("stdout")
     }
 
-    /// Kills it (SIGKILL) and waits for its end.
+    /// Kills the program (SIGKILL) and waits for its end.
     pub fn kill9(&mut self) {
         if self.status.is_none() {
             self.child.kill().expect("an own child can be killed");
@@ -165,12 +165,12 @@ impl Process {
         }
     }
 
-    /// Asks it to end (SIGTERM).
+    /// Asks the program to end (SIGTERM).
     pub fn terminate(&mut self) {
         self.signal(Signal::SIGTERM);
     }
 
-    /// Sends a signal; without effect on one that has ended.
+    /// Sends a signal; without effect on a program that has ended.
     pub fn signal(&mut self, signal: Signal) {
         if self.poll_exit().is_none() {
             let pid = i32::try_from(self.pid()).expect("a pid fits");
@@ -178,7 +178,7 @@ impl Process {
         }
     }
 
-    /// Whether and how it has ended.
+    /// Whether and how the program has ended.
     pub fn poll_exit(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {
             self.status = self.child.try_wait().expect("an own child can be waited for");
@@ -186,7 +186,7 @@ impl Process {
         self.status
     }
 
-    /// Waits for its end.
+    /// Waits for the program's end.
     ///
     /// # Panics
     ///
@@ -269,7 +269,7 @@ mod tests {
     async fn a_process_can_be_asked_and_killed() {
         let mut process = shell("trap 'exit 7' TERM; while :; do sleep 0.01; done").spawn();
         wait::eventually(SOON, || {
-            // It may not have set its trap at the first try.
+            // The shell may not have set its trap at the first try.
             process.terminate();
             std::future::ready(process.poll_exit().ok_or("running"))
         })

@@ -15,11 +15,11 @@ use tokio::task::JoinSet;
 
 use crate::background::Background;
 
-/// Buffers of the kernel. With those by default, a slow relay would take in a megabyte at once.
+/// The kernel's buffers. With the defaults, a slow relay would accept a megabyte at once.
 const KERNEL_BUFFER: usize = 4096;
-/// A slow relay passes on this much of a second's bytes at a time.
+/// The number of pieces in which a slow relay passes on a second's bytes.
 const SLICES: u64 = 20;
-/// What is read at a time at most.
+/// The most bytes that are read at a time.
 const CHUNK: usize = 16 * 1024;
 
 /// A relay from an address of its own to another. Dropping it resets its connections.
@@ -68,13 +68,13 @@ impl Relay {
         Self { address, shared, _thread: thread }
     }
 
-    /// Where it listens.
+    /// The address of the relay.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Passes on at most this many bytes per second, in each direction of each connection; 0 stalls it, with
-    /// the connections kept open. Also counts for connections that are open already.
+    /// Passes on at most this many bytes per second, in each direction of each connection; 0 stalls the
+    /// relay, with the connections kept open. Also applies to open connections.
     pub fn limit(&self, bytes_per_second: u64) {
         self.shared.rate.send_replace(match bytes_per_second {
             0 => Rate::Stalled,
@@ -103,7 +103,7 @@ impl Relay {
     }
 }
 
-/// The buffers of a listener count for what it accepts.
+/// Accepted connections inherit the buffers of their listener.
 fn listen() -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_recv_buffer_size(KERNEL_BUFFER)?;
@@ -121,7 +121,7 @@ async fn accept(listener: std::net::TcpListener, target: SocketAddr, shared: Arc
         shared.connections.fetch_add(1, Ordering::Relaxed);
         let shared = shared.clone();
         connections.spawn(async move {
-            // An error is one of a single connection: both its sides see it.
+            // An error affects a single connection: both its sides see it.
             relay(client, target, &shared).await.ok();
         });
     }
@@ -143,7 +143,7 @@ async fn relay(mut client: TcpStream, target: SocketAddr, shared: &RelayState) -
         () = cut => Err(io::ErrorKind::ConnectionAborted.into()),
     };
     if end.is_err() {
-        // Closing is a reset then, and drops what has not been sent.
+        // Closing is then a reset, and drops unsent bytes.
         socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
         socket2::SockRef::from(&server).set_linger(Some(Duration::ZERO))?;
     }
@@ -157,7 +157,7 @@ async fn connect(target: SocketAddr) -> io::Result<TcpStream> {
     socket.connect(target).await
 }
 
-/// Passes on one direction until its end, which the other side sees too.
+/// Passes on one direction until its end, which it also passes on.
 async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, shared: &RelayState) -> io::Result<()> {
     let mut rate = shared.rate.subscribe();
     let mut buffer = vec![0; CHUNK];
@@ -166,13 +166,13 @@ async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, shared: &RelayState
         let (size, pause) = slice(now);
         let length = tokio::select! {
             length = from.read(&mut buffer[..size]) => length?,
-            // It may be stalled from now on.
+            // The limit may stall the relay from now on.
             _ = rate.changed() => continue,
         };
         if length == 0 {
             return to.shutdown().await;
         }
-        // Before the other side can have seen them.
+        // Counted before the other side can have seen the bytes.
         shared.relayed.fetch_add(length as u64, Ordering::Relaxed);
         to.write_all(&buffer[..length]).await?;
         if let Some(of_full_slice) = pause {

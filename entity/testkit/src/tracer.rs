@@ -1,4 +1,4 @@
-//! Makes system calls of a running program fail, or kill it, by `strace`.
+//! Makes system calls of a running program fail, or kill it, with `strace`.
 
 use std::fs;
 use std::path::Path;
@@ -9,14 +9,14 @@ use crate::wait;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// A running `strace`. Dropped, it lets go of the programs, which go on as if nothing had been.
+/// A running `strace`. Dropping it detaches from the programs, which continue undisturbed.
 #[derive(Debug)]
 pub struct Tracer {
     child: Child,
 }
 
 impl Tracer {
-    /// Has the system calls named first answered as said, for example `fsync:error=EIO`.
+    /// Makes the named system calls behave as specified, for example `fsync:error=EIO`.
     ///
     /// # Panics
     ///
@@ -25,20 +25,20 @@ impl Tracer {
         Self::attach(&[pid], inject, None).await
     }
 
-    /// [`Tracer::inject`] for calls that touch one file alone.
+    /// Calls [`Tracer::inject`] for system calls on one file alone.
     ///
     /// # Panics
     ///
-    /// As of [`Tracer::inject`].
+    /// Those of [`Tracer::inject`].
     pub async fn inject_at(pid: u32, inject: &str, file: &Path) -> Self {
         Self::attach(&[pid], inject, Some(file)).await
     }
 
-    /// [`Tracer::inject`] for several programs.
+    /// Calls [`Tracer::inject`] for several programs.
     ///
     /// # Panics
     ///
-    /// As of [`Tracer::inject`].
+    /// Those of [`Tracer::inject`].
     pub async fn inject_all(pids: &[u32], inject: &str) -> Self {
         Self::attach(pids, inject, None).await
     }
@@ -62,7 +62,7 @@ impl Tracer {
 
 impl Drop for Tracer {
     fn drop(&mut self) {
-        // Killed outright it would leave threads stopped.
+        // A killed `strace` would leave threads stopped.
         let pid = Pid::from_raw(self.child.id().cast_signed());
         kill(pid, Signal::SIGTERM).ok();
         self.child.wait().ok();
@@ -70,7 +70,7 @@ impl Drop for Tracer {
 }
 
 fn every_thread_is_traced(pid: u32) -> bool {
-    // One that has ended makes no system calls.
+    // A program that has ended makes no system calls.
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return true };
     threads.flatten().all(|thread| {
         let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();

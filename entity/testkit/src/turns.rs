@@ -1,4 +1,5 @@
-//! Counting the turns of a loop under a paused clock: a loop that spins turns without end, while time stands.
+//! Counts the turns of a loop under a paused clock: a loop that spins turns without end, while time stands
+//! still.
 
 use std::pin::pin;
 use std::task::Poll;
@@ -6,11 +7,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Runs `future` for `time` of a paused clock, which it must outlast, and answers how often it was polled.
+/// Runs `future` for `time` of a paused clock, and returns how often it was polled.
 ///
 /// # Panics
 ///
-/// When it ends before that, or is polled more than `most` times.
+/// The future ends before that, or is polled more than `most` times.
 pub async fn polls_within(time: Duration, most: u64, future: impl Future) -> u64 {
     let begun = Instant::now();
     let (mut future, mut end) = (pin!(future), pin!(tokio::time::sleep(time)));
@@ -20,7 +21,7 @@ pub async fn polls_within(time: Duration, most: u64, future: impl Future) -> u64
         let passed = begun.elapsed();
         assert!(polls <= most, "polled {polls} times within {passed:?}");
         assert!(future.as_mut().poll(cx).is_pending(), "it has ended after {passed:?}");
-        // Not within the future's own budget: one that spins would keep the end from being seen.
+        // Outside the future's own budget: a future that spins would hide the end.
         if begun.elapsed() >= time { Poll::Ready(()) } else { end.as_mut().poll(cx) }
     })
     .await;

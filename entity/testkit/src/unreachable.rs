@@ -1,4 +1,4 @@
-//! Servers that do not answer: a name server that drops what it is sent, a machine that is gone.
+//! Servers that do not answer: a name server that drops every query, a machine that is gone.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use crate::background::Background;
 /// Larger than any datagram.
 const DATAGRAM: usize = 65_536;
 
-/// A UDP server on loopback that remembers what it received, and is silent where its script is.
+/// A UDP server on loopback that records datagrams, and is silent where its script says so.
 #[derive(Debug)]
 pub struct UdpServer {
     address: SocketAddr,
@@ -30,7 +30,7 @@ impl UdpServer {
         Self::start(|_| None)
     }
 
-    /// Starts a server that answers a datagram with what `script` returns for it; `None` is no answer.
+    /// Starts a server that answers a datagram with the result of `script`; `None` is no answer.
     ///
     /// # Panics
     ///
@@ -45,7 +45,7 @@ impl UdpServer {
         Self { address, received, _thread: thread }
     }
 
-    /// Where it listens.
+    /// The address of the server.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -69,7 +69,7 @@ async fn serve(
     let socket = UdpSocket::from_std(socket).expect("a socket fits the runtime");
     let mut buffer = vec![0; DATAGRAM];
     loop {
-        // An error is that of an earlier answer whose receiver is gone.
+        // An error belongs to an earlier answer whose receiver is gone.
         let Ok((length, from)) = socket.recv_from(&mut buffer).await else { continue };
         lock(&received).push(buffer[..length].to_vec());
         if let Some(answer) = script(&buffer[..length]) {
@@ -82,7 +82,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("nothing panics while this is held")
 }
 
-/// A TCP address that neither accepts nor refuses, as a machine that is gone: the queue of its listener is
+/// A TCP address that neither accepts nor refuses, like a machine that is gone. The queue of its listener is
 /// full, and the kernel drops further attempts to connect.
 pub struct Blackhole {
     address: SocketAddr,
@@ -91,7 +91,7 @@ pub struct Blackhole {
 }
 
 impl Blackhole {
-    /// Takes an address for it.
+    /// Reserves an address and fills its queue.
     ///
     /// # Panics
     ///
@@ -102,7 +102,7 @@ impl Blackhole {
         listener.listen(0).expect("a bound socket can listen");
         let address = listener.local_addr().ok().and_then(|address| address.as_socket());
         let address = address.expect("a bound socket has an address");
-        // The queue takes one more than its length.
+        // The queue accepts one more connection than its length.
         let in_queue = std::net::TcpStream::connect(address).expect("the first one is accepted");
         Self { address, _listener: listener, _in_queue: in_queue }
     }

@@ -1,20 +1,20 @@
-//! One canonical form of a request's host.
+//! The canonical form of a request's host.
 
 use std::net::Ipv6Addr;
 
-/// The most bytes of a host: the longest name (RFC 1035, section 2.3.4) with the dot of the root. What is looked up
-/// for a host grows with its labels.
+/// The most bytes of a host: the longest name (RFC 1035, section 2.3.4) with the dot of the root. The cost of
+/// a lookup grows with the labels of the host.
 pub const MAX_HOST: usize = 254;
 
-/// Host and port of an authority apart; a colon inside the brackets of an IPv6 address does not split.
-/// `None` when what stands for a port is none, or what stands for a host could be none or is longer than
+/// Splits an authority into host and port. A colon inside the brackets of an IPv6 address does not split.
+/// `None` when the port is not a number, or when the host has characters that no host has or is longer than
 /// [`MAX_HOST`].
 pub fn split_authority(authority: &str) -> Option<(&str, Option<u16>)> {
     let (host, port) = match authority.rsplit_once(':') {
-        // Without brackets, the last colon of an address is no port's.
+        // Without brackets, the last colon of an address does not begin a port.
         Some((host, port)) if !authority.ends_with(']') => match port {
             "" => (host, None),
-            // A sign is none of a port's, though Rust reads it.
+            // A port has no sign, though Rust parses one.
             port if port.starts_with('+') => return None,
             port => (host, Some(port.parse().ok()?)),
         },
@@ -23,8 +23,9 @@ pub fn split_authority(authority: &str) -> Option<(&str, Option<u16>)> {
     may_be_host(host).then_some((host, port))
 }
 
-/// Whether `host` has the characters of one (RFC 3986, section 3.2.2). Encoded ones are not among them: they would
-/// be a second spelling of a name. Nor is a slash, at which an upstream may take the host to end.
+/// Whether `host` has only characters that a host may have (RFC 3986, section 3.2.2). Encoded characters are
+/// not allowed: they would be a second spelling of a name. Nor is a slash: an upstream may read it as the end
+/// of the host.
 fn may_be_host(host: &str) -> bool {
     if host.len() > MAX_HOST {
         return false;
@@ -43,8 +44,8 @@ fn bracketed(host: &str) -> Option<Ipv6Addr> {
     host.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
 }
 
-/// The canonical form of a host: in lower case, without the dots of the root at its end; an address as RFC 5952
-/// writes it. `None` when it is in that form already, so that the common case allocates nothing.
+/// The canonical form of a host: in lower case, without the dots of the root at its end; an address as RFC
+/// 5952 writes it. `None` when it has that form already, so that the common case allocates nothing.
 pub fn normalize_host(host: &str) -> Option<String> {
     if let Some(address) = bracketed(host) {
         let canonical = format!("[{address}]");
@@ -55,8 +56,8 @@ pub fn normalize_host(host: &str) -> Option<String> {
     differs.then(|| relative.to_ascii_lowercase())
 }
 
-/// The form of a route's host, without its port, in which it is compared with canonical hosts: as
-/// [`normalize_host`], and an address with the brackets that it has in a request.
+/// The form of a route's host, without its port, that is compared with canonical hosts: that of
+/// [`normalize_host`], with an address in the brackets that it has in a request.
 pub fn normalize_pattern(pattern: &str) -> String {
     match pattern.parse::<Ipv6Addr>() {
         Ok(address) => format!("[{address}]"),

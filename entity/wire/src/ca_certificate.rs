@@ -1,9 +1,9 @@
-//! A certificate authority that peers' certificates are verified against.
+//! A certificate authority that verifies the certificates of peers.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A CA certificate as it is published; its canonical bytes are made as those of a [`crate::Service`].
+/// A CA certificate as it is published. Its canonical bytes follow the rules of a [`crate::Service`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CaCertificate {

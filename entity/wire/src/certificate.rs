@@ -1,12 +1,12 @@
-//! A certificate: what is shown in TLS handshakes, with its private key.
+//! A certificate with its private key, shown in TLS handshakes.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::private_key::{PrivateKey, expose, expose_optional};
 
-/// A certificate as it is published; its canonical bytes are made as those of a [`crate::Service`]. Its
-/// `Debug` does not show the private keys.
+/// A certificate as it is published. Its canonical bytes follow the rules of a [`crate::Service`]. `Debug`
+/// does not show its private keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Certificate {

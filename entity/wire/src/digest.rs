@@ -1,12 +1,12 @@
-//! What is held, as hashes: one for each entity, one for each of 256 buckets, one root.
+//! Hashes of a configuration: one for each entity, one for each of 256 buckets, one root.
 //!
-//! - An entity's hash is the first 128 bits of BLAKE3 over kind, id and canonical bytes, as received:
-//!   a receiver never serialises anew what it hashes.
-//! - An entity's bucket is the first byte of BLAKE3 over kind and id, so that ids that somebody numbered
-//!   by hand spread as random ones do.
-//! - A bucket's hash is BLAKE3 over kind, id and hash of its entities in the order of their keys; of an
-//!   empty bucket it is zero.
-//! - The root is BLAKE3 over the 256 bucket hashes; of an empty configuration it is zero.
+//! - An entity's hash is the first 128 bits of BLAKE3 over kind, id and canonical bytes. A receiver hashes
+//!   the bytes as it received them; it never serialises them again.
+//! - An entity's bucket is the first byte of BLAKE3 over kind and id. Ids that somebody numbered by hand
+//!   therefore spread as random ones do.
+//! - A bucket's hash is BLAKE3 over kind, id and hash of its entities in the order of their keys. The hash of
+//!   an empty bucket is zero.
+//! - The root is BLAKE3 over the 256 bucket hashes. The root of an empty configuration is zero.
 //!
 //! One change costs one entity, one bucket and the root: at 100,000 entities about 20 KiB are hashed.
 
@@ -28,7 +28,7 @@ pub struct EntityHash(pub [u8; 16]);
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Root(pub [u8; 32]);
 
-/// Some of the buckets: a bit each, the lowest bit of the first byte for bucket 0.
+/// A set of buckets: a bit each, the lowest bit of the first byte for bucket 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BucketSet(pub [u8; BUCKETS / 8]);
 
@@ -42,7 +42,7 @@ pub struct Digest {
 #[derive(Clone, Debug, Default)]
 struct Bucket {
     entities: BTreeMap<Key, EntityHash>,
-    /// `None` after a change, until somebody asks.
+    /// `None` after a change, until the hash is needed.
     hash: Option<Root>,
 }
 
@@ -108,8 +108,8 @@ impl Digest {
         self.len == 0
     }
 
-    /// Puts (`Some`) or removes (`None`) the hash of an entity and returns what was there, so that a
-    /// change is undone by setting that again.
+    /// Puts (`Some`) or removes (`None`) the hash of an entity. Returns the previous one: setting that again
+    /// undoes the change.
     pub fn set(&mut self, key: Key, hash: Option<EntityHash>) -> Option<EntityHash> {
         let bucket = &mut self.buckets[bucket_of(key)];
         bucket.hash = None;
@@ -121,17 +121,17 @@ impl Digest {
         before
     }
 
-    /// Whether the entity is held.
+    /// Whether the digest holds the entity.
     pub fn contains(&self, key: Key) -> bool {
         self.buckets[bucket_of(key)].entities.contains_key(&key)
     }
 
-    /// The hash of an entity, if it is held.
+    /// The hash of an entity, if the digest holds it.
     pub fn get(&self, key: Key) -> Option<EntityHash> {
         self.buckets[bucket_of(key)].entities.get(&key).copied()
     }
 
-    /// Whether an entity that may hold a secret is held here, and not in the same form in `next`.
+    /// Whether an entity that may hold a secret is here, and is missing or has another form in `next`.
     pub fn has_secrets_beyond(&self, next: &Self) -> bool {
         let entities = self.buckets.iter().flat_map(|bucket| &bucket.entities);
         entities
@@ -139,7 +139,7 @@ impl Digest {
             .any(|(key, hash)| next.get(*key) != Some(*hash))
     }
 
-    /// The keys that are held, bucket by bucket.
+    /// The keys of all entities, bucket by bucket.
     pub fn keys(&self) -> impl Iterator<Item = Key> {
         self.buckets.iter().flat_map(|bucket| bucket.entities.keys().copied())
     }
@@ -199,7 +199,7 @@ fn key_hasher(key: Key) -> blake3::Hasher {
 }
 
 impl Root {
-    /// The hash that an operator sees: the first 128 bits, as 32 hex digits.
+    /// The hash that an operator sees: the first 128 bits of the root, as 32 hex digits.
     pub fn config_hash(&self) -> String {
         hex(&self.0[..16])
     }

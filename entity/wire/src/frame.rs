@@ -1,8 +1,7 @@
-//! Frames: what one WebSocket message holds.
+//! Frames: the content of one WebSocket message.
 //!
-//! The first byte says which frame it is. Those that carry state or talk about it are binary
-//! ([`Frame::Update`], [`Frame::More`], [`Frame::Buckets`]), the others are JSON, whose unknown fields a
-//! receiver ignores.
+//! The first byte is the type of the frame. [`Frame::Update`], [`Frame::More`] and [`Frame::Buckets`] are
+//! binary. The others are JSON, and a receiver ignores unknown fields in them.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +13,11 @@ use uuid::Uuid;
 use crate::digest::{BUCKETS, Root};
 use crate::update::UpdateHeader;
 
-/// Greatest length of a frame in bytes: no frame delays a ping for longer than this takes to send.
+/// The most bytes of a frame. No frame delays a ping for longer than sending this many bytes takes.
 pub const MAX_FRAME: usize = 256 * 1024;
 
-/// Unknown frames from this type on may be ignored by who does not know them; below it they are an error.
+/// The first frame type that a receiver may ignore when it does not know it. An unknown type below it is an
+/// error.
 pub const IGNORABLE: u8 = 128;
 
 const HELLO: u8 = 1;
@@ -33,40 +33,40 @@ const BUCKET_HASHES: u8 = 9;
 /// One frame.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Frame {
-    /// Data plane, first: who it is and what it holds.
+    /// Data plane, first: its identity and its position.
     Hello(Hello),
-    /// Control plane, second: what both speak, and where the head is.
+    /// Control plane, second: the version of this connection, and the head.
     Welcome(Welcome),
     /// Control plane: an update begins; the bytes are the first part of its payload.
     Update(UpdateHeader, Bytes),
-    /// Control plane: the next part of the payload of the update under way.
+    /// Control plane: the next part of the payload of the current update.
     More(Bytes),
-    /// Data plane: the update is live.
+    /// Data plane: the update is applied.
     Ack(Ack),
-    /// Data plane: the update was refused, and nothing has changed.
+    /// Data plane: the update is rejected, and nothing has changed.
     Nack(Nack),
-    /// Both: still here. From a data plane what it holds, from a control plane the head.
+    /// Both: a sign of life. A data plane sends its position, a control plane the head.
     Heartbeat(Position),
-    /// Control plane: send your bucket hashes, your root is not mine.
+    /// Control plane: requests the bucket hashes, because the data plane's root differs from the head's.
     BucketsWanted(Position),
-    /// Data plane: the bucket hashes of what it holds, at this revision.
+    /// Data plane: the bucket hashes of its configuration, at this revision.
     Buckets(u64, Vec<Root>),
     /// A frame of a later version that may be ignored.
     Ignored(u8),
 }
 
-/// Where in the history of a configuration somebody stands, and what that looks like.
+/// Position: where a node stands in the history of the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// Which history: a database restored to the past begins a new one.
+    /// One history of revisions; a restored database begins a new epoch.
     pub epoch: Uuid,
-    /// How many writes it has seen: gapless, in the order of commits.
+    /// The number of the last committed write: without gaps, in the order of commits.
     pub revision: u64,
-    /// Root of the hashes of what is held.
+    /// One hash over the whole configuration.
     pub root: Root,
 }
 
-/// Versions of the protocol that a side speaks, both included.
+/// Range of protocol versions that a side supports, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Versions {
     /// Lowest.
@@ -75,11 +75,11 @@ pub struct Versions {
     pub max: u16,
 }
 
-/// What this program speaks.
+/// The protocol versions that this program supports.
 pub const VERSIONS: Versions = Versions { min: 1, max: 1 };
 
 impl Versions {
-    /// The highest version that both speak.
+    /// The highest version that both sides support.
     pub fn common(self, other: Self) -> Option<u16> {
         let highest = self.max.min(other.max);
         (highest >= self.min.max(other.min)).then_some(highest)
@@ -89,24 +89,25 @@ impl Versions {
 /// Body of [`Frame::Hello`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// Versions of the protocol that the data plane speaks.
+    /// Versions of the protocol that the data plane supports.
     pub versions: Versions,
     /// The data plane's id, kept on its disk.
     pub node_id: Uuid,
-    /// Its host name.
+    /// The data plane's host name.
     pub hostname: String,
-    /// Its program's version.
+    /// The version of the data plane's program.
     pub version: String,
-    /// Kinds of entities that it understands; others it keeps and hashes only.
+    /// Kinds of entities that the data plane knows. It only stores and hashes entities of other kinds.
     #[serde(default)]
     pub kinds: Vec<u8>,
-    /// What the operator calls it by.
+    /// Labels that the operator has given the data plane.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
-    /// What it holds; `None` when it holds nothing.
+    /// The data plane's position; `None` when it holds no configuration.
     #[serde(default)]
     pub held: Option<Position>,
-    /// Made at random when the process starts: tells two processes with one node id from one that reconnects.
+    /// A random id of the process, made when it starts. Two processes with one node id have different ones; a
+    /// process that reconnects keeps its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<Uuid>,
 }
@@ -114,13 +115,13 @@ pub struct Hello {
 /// Body of [`Frame::Welcome`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
-    /// Version of the protocol that this connection speaks.
+    /// Version of the protocol of this connection.
     pub version: u16,
     /// The control plane's id.
     pub node_id: Uuid,
-    /// Its program's version.
+    /// The version of the control plane's program.
     pub program: String,
-    /// Where the configuration stands.
+    /// The control plane's position.
     pub head: Position,
     /// How often the control plane sends a heartbeat, in milliseconds.
     pub heartbeat_ms: u64,
@@ -129,12 +130,12 @@ pub struct Welcome {
 /// Body of [`Frame::Ack`]. Times are in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ack {
-    /// What the data plane holds now.
+    /// The data plane's position now.
     pub held: Position,
-    /// From the arrival of the update's last part until it was decoded.
+    /// From the arrival of the update's last part to the end of decoding.
     #[serde(default)]
     pub decode_us: u64,
-    /// From then until the table was live.
+    /// From the end of decoding until the table was live.
     #[serde(default)]
     pub apply_us: u64,
 }
@@ -142,38 +143,38 @@ pub struct Ack {
 /// Body of [`Frame::Nack`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nack {
-    /// The epoch of the refused update.
+    /// The epoch of the rejected update.
     pub epoch: Uuid,
-    /// The revision that the refused update leads to.
+    /// The revision that the rejected update leads to.
     pub revision: u64,
-    /// Why, for programs.
+    /// The reason, for programs.
     pub reason: NackReason,
-    /// Why, for people.
+    /// The reason, for people.
     pub message: String,
-    /// The collection of the entity that was refused, e.g. `routes`.
+    /// The collection of the rejected entity, e.g. `routes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collection: Option<String>,
-    /// The entity that was refused.
+    /// The id of the rejected entity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<Uuid>,
-    /// Its field.
+    /// The field of that entity that breaks a rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
 }
 
-/// Why an update was refused.
+/// Why a data plane rejects an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NackReason {
-    /// Its bytes could not be read.
+    /// The bytes of the update cannot be read.
     Malformed,
-    /// It is larger than the data plane takes.
+    /// The update is larger than the data plane accepts.
     TooLarge,
-    /// It does not start from what the data plane holds.
+    /// The update does not start from the data plane's position.
     OutOfOrder,
     /// An entity breaks a rule.
     Invalid,
-    /// What it leads to does not have the root that it announces.
+    /// The result does not have the root that the update announces.
     RootMismatch,
     /// The data plane failed, not the update.
     Internal,
@@ -183,7 +184,7 @@ pub enum NackReason {
 }
 
 impl NackReason {
-    /// Every reason, for who counts by reason.
+    /// Every reason, for counters by reason.
     pub const ALL: [Self; 7] = [
         Self::Malformed,
         Self::TooLarge,
@@ -194,7 +195,7 @@ impl NackReason {
         Self::Other,
     ];
 
-    /// The reason as it stands on the wire, in metrics and in logs.
+    /// The reason as the wire, metrics and logs spell it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
@@ -208,20 +209,20 @@ impl NackReason {
     }
 }
 
-/// Codes with which a side closes the WebSocket (RFC 6455, section 7.4.2: 4000-4999 are ours).
+/// Codes with which a side closes the WebSocket. RFC 6455, section 7.4.2, reserves 4000-4999 for private use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloseCode {
     /// A frame that this state does not allow, or that cannot be read.
     Protocol = 4000,
     /// No version of the protocol in common.
     Versions = 4001,
-    /// The same node id has connected anew.
+    /// The same node id has connected again.
     Replaced = 4002,
-    /// No ack, no nack in time.
+    /// No ack and no nack came in time.
     AckTimeout = 4003,
-    /// No heartbeat in time.
+    /// No sign of life came in time.
     Silent = 4004,
-    /// The program ends.
+    /// The program is shutting down.
     ShuttingDown = 4005,
     /// The certificate is not, or no longer, allowed.
     Forbidden = 4006,
@@ -239,21 +240,21 @@ impl CloseCode {
 /// A message that is not a frame.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
-    /// Nothing in it.
+    /// The message is empty.
     #[error("an empty message is no frame")]
     Empty,
-    /// Longer than [`MAX_FRAME`].
+    /// The message is longer than [`MAX_FRAME`].
     #[error("a frame of {0} bytes is over the limit of {MAX_FRAME}")]
     TooLong(usize),
-    /// A type that may not be ignored.
+    /// The receiver does not know the type and may not ignore it.
     #[error("unknown frame type {0}")]
     Unknown(u8),
-    /// A body that its type does not have.
+    /// The body does not fit the frame's type.
     #[error("the body of a {frame} frame cannot be read: {reason}")]
     Body {
-        /// Which frame.
+        /// The frame's name.
         frame: &'static str,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
 }
@@ -284,7 +285,7 @@ impl Frame {
     /// Reads the frame that a message holds.
     ///
     /// # Errors
-    /// When the message is no frame that this version knows or may ignore.
+    /// The message is not a frame that this version knows or may ignore.
     pub fn decode(message: &Bytes) -> Result<Self, FrameError> {
         let kind = *message.first().ok_or(FrameError::Empty)?;
         if message.len() > MAX_FRAME {

@@ -1,11 +1,11 @@
-//! What an entity is and which one it is: the identity under which it is published.
+//! The identity under which an entity is published: its kind and its id.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A kind of published entity. The number is its byte on the wire and in the change log: it is never
-/// reused and never changed. A receiver keeps records of a kind that it does not know (they count in the
-/// hash) and does nothing else with them.
+/// A kind of published entity. Its number is a byte on the wire and in the change log: it never changes and
+/// is never reused. A receiver keeps records of a kind that it does not know, since they count in the hash,
+/// and does nothing else with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Kind(pub u8);
@@ -35,8 +35,8 @@ impl Kind {
         }
     }
 
-    /// Whether entities of this kind may hold a secret, such as a private key. A kind that this version does not
-    /// know may.
+    /// Whether entities of this kind may hold a secret, such as a private key. True for a kind that this
+    /// version does not know.
     pub const fn may_hold_secrets(self) -> bool {
         !matches!(self, Self::SERVICE | Self::ROUTE | Self::SNI | Self::CA_CERTIFICATE)
     }
@@ -51,13 +51,13 @@ impl std::fmt::Display for Kind {
     }
 }
 
-/// The identity of one published entity. Keys order by kind, then id: services come before the routes
-/// that name them.
+/// The identity of one published entity. Keys sort by kind, then by id: services come before the routes that
+/// name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
-    /// What it is.
+    /// The kind of the entity.
     pub kind: Kind,
-    /// Which one it is.
+    /// The id of the entity.
     pub id: Uuid,
 }
 

@@ -1,32 +1,35 @@
-//! The published form of the configuration, and the protocol that carries it from a control plane to
-//! its data planes. This page is where to begin.
+//! The published form of the configuration, and the protocol that carries it from a control plane to its data
+//! planes. Start here.
 //!
-//! # What is carried
+//! # Terms
 //!
-//! A configuration is a set of entities ([`Service`], [`Route`], [`Certificate`], …), each under a [`Key`] (kind and id).
-//! The control plane writes an entity's *canonical bytes* once, when a write commits: JSON in the order of
-//! the struct's fields, without those that hold their default. They go into the change log, from there
-//! into updates, from there onto a data plane's disk; nobody serialises them anew. A [`Record`] is one
-//! entity put or deleted; a [`Digest`] holds their hashes, of which the root stands for all.
-//!
-//! A [`Position`] says where in the history somebody stands: the epoch (which history), the revision (one
-//! more for each write, gapless, in the order of commits) and the root.
+//! - A *configuration* is a set of entities ([`Service`], [`Route`], [`Certificate`], …). Each entity has a
+//!   [`Key`]: its kind and its id.
+//! - The *canonical bytes* of an entity are JSON: the struct's fields in their order, without those that hold
+//!   their default. The control plane writes them once, when a write commits. The change log, the updates and
+//!   a data plane's disk hold these same bytes; no program serialises them a second time.
+//! - A [`Record`] is one entity, put or deleted.
+//! - A [`Digest`] holds the hashes of all entities. The *root* is one hash over the whole configuration.
+//! - A [`Position`] is where a node stands: epoch, revision and root. An epoch is one history of revisions. A
+//!   revision is the number of a committed write; revisions have no gaps and follow the order of commits.
+//! - An [`Update`] brings a data plane to another position. It is a snapshot, a delta or a repair.
 //!
 //! # The connection
 //!
-//! One WebSocket over mutual TLS 1.3, dialled by the data plane; each binary message is one [`Frame`] of
-//! at most [`MAX_FRAME`] bytes.
+//! The data plane connects to the control plane by one WebSocket over mutual TLS 1.3. Each binary message is
+//! one [`Frame`] of at most [`MAX_FRAME`] bytes. In the diagram, `held` is the data plane's position, and
+//! `head` is the control plane's.
 //!
 //! ```text
 //! data plane                                  control plane
-//!     | -- hello (versions, node, held) ---------> |   refuses with a close code, or
+//!     | -- hello (versions, node, held) ---------> |   closes with a code, or
 //!     | <----------- welcome (version, head) ----- |
 //!     |                                            |   held == head: nothing to send
-//!     |                                            |   held beyond head: it reads the database anew
+//!     |                                            |   held is beyond head: reads the database again
 //!     | <--- update (delta | snapshot), more* ---- |   held is in the log: the delta (held, head]
 //!     |                                            |   otherwise: a snapshot
 //!     | -- ack (position, times) ----------------> |   then the delta (acked, head], if the head moved
-//!     | -- nack (revision, reason, entity) ------> |   waits for a head beyond the refused revision
+//!     | -- nack (revision, reason, entity) ------> |   waits for a head beyond the rejected revision
 //!     | <------------- heartbeat (head) ---------- |
 //!     | -- heartbeat (held) ---------------------> |   same revision, other root: drift
 //!     | <---------- buckets wanted (head) -------- |
@@ -34,53 +37,94 @@
 //!     | <--- update (repair: differing buckets) -- |
 //! ```
 //!
-//! Both send heartbeats whatever they are doing: a data plane also while it receives or applies an update. Bytes
-//! are signs of life, of whichever message they are a part.
+//! Both sides send heartbeats at all times. A data plane also sends them while it receives or applies an
+//! update. Every byte received is a sign of life, whichever message it belongs to.
 //!
-//! There is at most one update in flight, and nothing is queued for a data plane: when it acks, it is sent
-//! what then leads to the head, so that one that is slow skips what others saw.
+//! Each data plane has at most one update in flight, and no queue. After an ack, the control plane sends the
+//! update from the acked position to the current head. A slow data plane therefore skips revisions that
+//! others saw.
 //!
 //! # Applying
 //!
-//! An update is applied whole or not at all. The data plane checks, in this order: the lengths
-//! ([`UpdateError`]), `epoch` and `from` against what it holds, each record and its entity's rules
-//! ([`Service::validate`], [`Route::validate`], …: the Admin API refuses by the same code), the root of the result
-//! against the header's, and references between entities. Only then it swaps. It reads the records out of the
-//! decompressor ([`RecordReader`]): the payload is never in memory as a whole.
+//! A data plane applies an update as a whole or rejects it as a whole. It checks, in this order:
 //!
-//! Within an epoch no snapshot leads back: one with a lower revision than what is live is refused as `out_of_order`.
-//! The revision that is live may come again, as a snapshot for a disk that has lost it or as a repair. A control
-//! plane whose database went back begins a new epoch.
+//! 1. the lengths ([`UpdateError`]);
+//! 2. `epoch` and `from`, against its own position;
+//! 3. each record, and the rules of its entity ([`Service::validate`], [`Route::validate`], …; the Admin API
+//!    validates with the same code);
+//! 4. the root of the result, against the root in the header;
+//! 5. the references between entities.
+//!
+//! Only then does it swap in the new table. It reads the records out of the decompressor ([`RecordReader`]),
+//! so that the payload is never in memory as a whole.
+//!
+//! Within an epoch, no snapshot moves a data plane back. A data plane rejects a snapshot with a lower
+//! revision than its own as `out_of_order`. It accepts its own revision again: as a snapshot, when its disk
+//! has lost the copy, or as a repair. A control plane whose database went back begins a new epoch.
 //!
 //! # When something fails
 //!
-//! | what | the data plane | the control plane |
-//! |---|---|---|
-//! | no version in common | backs off for at most 30 s, tries the next address | closes with [`CloseCode::Versions`], shows it as `incompatible` |
-//! | unreadable frame or message, or one out of place | closes with [`CloseCode::Protocol`] | the same |
-//! | another process (`instance`) with the same node id is connected | serves on, asks again at most every 30 s | closes with [`CloseCode::InUse`], shows the node as `conflict`, pings the first: one that is gone does not answer, and makes place |
-//! | a snapshot of the same epoch is older than what is held | nacks it as `out_of_order`, keeps what it has | sends one more snapshot, then as of every nack |
-//! | an update is refused | nacks, keeps what it has | keeps and shows the reason; sends nothing until the head has moved past the refused revision, then a delta from what is held; after `out_of_order` and `root_mismatch` a snapshot at once |
-//! | the process has ended twice in a row in a revision | does not start from it, nacks it as `internal`; another build of the program tries it again, and so does a node that holds nothing, after a pause | as of every nack |
-//! | alive, but no ack and no nack for 10 minutes | | closes with [`CloseCode::AckTimeout`] |
-//! | no byte received for 1.5 heartbeats, whatever is under way | closes with [`CloseCode::Silent`], reconnects | the same |
-//! | the peer takes no byte for 60 s | closes with [`CloseCode::Silent`], reconnects | the same |
-//! | the connection is lost | serves on; reconnects with exponential backoff and full jitter | shows it as disconnected |
-//! | same revision, other root, in a hello or a heartbeat | sends its bucket hashes when asked | counts it (it is a bug), sends a repair of the buckets that differ |
-//! | held is beyond the head | | reads the database: another control plane was faster, or the database was put back; then a snapshot |
-//! | the certificate is revoked, has expired, or is of another node id | serves on, asks again at most every 30 s, at once with a new certificate | closes with [`CloseCode::Forbidden`] |
-//! | the epoch changed | takes the snapshot | sends a snapshot |
-//! | the database went back to the past, and may have been written again | | sees it by the stamp of its head; begins a new epoch, by which its new revisions are told from the old ones |
-//! | the database cannot be read | | sends what it has in memory; who is ahead of that keeps what it has |
-//! | many changes at once | | the first at once; what goes on is gathered, 100 us for each data plane, 200 ms at most |
+//! The connection:
+//!
+//! - **The two sides have no version in common.** The control plane closes with [`CloseCode::Versions`] and
+//!   shows the data plane as `incompatible`. The data plane backs off for at most 30 s and tries the next
+//!   address.
+//! - **A frame or message cannot be read, or is out of place.** The side that receives it closes with
+//!   [`CloseCode::Protocol`].
+//! - **Another process (`instance`) with the same node id is connected.** The control plane closes with
+//!   [`CloseCode::InUse`] and shows the node as `conflict`. It also pings the first process: one that is gone
+//!   does not answer, and its place becomes free. The data plane continues to serve and tries again at most
+//!   every 30 s.
+//! - **The certificate is revoked, has expired, or names another node id.** The control plane closes with
+//!   [`CloseCode::Forbidden`]. The data plane continues to serve. It tries again at most every 30 s, and at
+//!   once with a new certificate.
+//! - **A side receives no byte for 1.5 heartbeats, whatever is in progress.** It closes with
+//!   [`CloseCode::Silent`]. The data plane reconnects.
+//! - **The peer accepts no byte for 60 s.** The side that sends closes with [`CloseCode::Silent`]. The data
+//!   plane reconnects.
+//! - **The connection is lost.** The control plane shows the data plane as disconnected. The data plane
+//!   continues to serve, and reconnects with exponential backoff and full jitter.
+//!
+//! An update:
+//!
+//! - **The data plane rejects it.** It sends a nack and keeps its configuration. The control plane keeps the
+//!   reason and shows it. It sends nothing until the head has moved past the rejected revision, then a delta
+//!   from the data plane's position. After `out_of_order` and `root_mismatch` it sends a snapshot at once.
+//! - **A snapshot of the same epoch is older than the data plane's revision.** The data plane nacks it as
+//!   `out_of_order` and keeps its configuration. The control plane sends one more snapshot; after that it
+//!   acts as after every nack.
+//! - **The process has ended twice in a row while applying a revision.** The data plane does not start from
+//!   that revision, and nacks it as `internal`. Another build of the program tries it again. So does, after a
+//!   pause, a node that holds no configuration. The control plane acts as after every nack.
+//! - **The data plane is alive, but sends no ack and no nack for 10 minutes.** The control plane closes with
+//!   [`CloseCode::AckTimeout`].
+//! - **A hello or a heartbeat has the head's revision with another root (drift).** The control plane counts
+//!   it, since it is a bug, and requests the bucket hashes. It sends a repair of the buckets that differ.
+//!
+//! The history:
+//!
+//! - **The data plane's revision is beyond the head.** The control plane reads the database: either another
+//!   control plane was faster, or the database was restored. In the second case it sends a snapshot.
+//! - **The database went back to an earlier state, and may have new writes since.** The control plane detects
+//!   it by the commit token of its head. It begins a new epoch, so that new revisions differ from old ones
+//!   with the same numbers.
+//! - **The epoch changed.** The control plane sends a snapshot, and the data plane applies it.
+//! - **The database cannot be read.** The control plane sends the configuration that it has in memory. A data
+//!   plane that is ahead of it keeps its own.
+//! - **Many changes arrive at once.** The control plane sends the first at once. It coalesces the following
+//!   ones for 100 us per data plane, at most 200 ms.
 //!
 //! # Changing it
 //!
-//! Changes are additive. A JSON body gains optional fields, which older receivers ignore; a binary header
-//! gains bytes at its end, announced by its length; a frame that an older receiver may ignore gets a type
-//! from [`IGNORABLE`] up, any other needs a new version in [`VERSIONS`]. A default of an entity's field
-//! never changes, nor does the number of a [`Kind`] or a [`CloseCode`]. The files in `tests/golden` pin
-//! the bytes of each version: a new version adds files and leaves these as they are.
+//! Changes are additive:
+//!
+//! - A JSON body gains optional fields, which older receivers ignore.
+//! - A binary header gains bytes at its end; its length announces them.
+//! - A frame that an older receiver may ignore gets a type from [`IGNORABLE`] up. Any other new frame needs a
+//!   new version in [`VERSIONS`].
+//! - The default of an entity's field never changes, nor does the number of a [`Kind`] or a [`CloseCode`].
+//! - The files in `tests/golden` pin the bytes of each version. A new version adds files and leaves the
+//!   existing ones as they are.
 
 mod authority;
 mod ca_certificate;

@@ -1,8 +1,8 @@
-//! Which route a request takes, by the plainest reading of the rules: each route is judged alone, criterion
-//! by criterion, and of those that match the one of the highest priority is taken.
+//! The plain rules of matching: each route is evaluated alone, criterion by criterion. Of the routes that
+//! match, the one with the highest priority handles the request.
 //!
-//! The data plane answers the same question by a table, which is tested against this; the control plane
-//! explains by it why a route is taken and others are not.
+//! The data plane answers the same question with a table, and tests compare the table with this module. The
+//! control plane uses it to explain why one route matches and others do not.
 
 use std::cmp::Reverse;
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::validate::split_port;
 use crate::{Columns, HeaderPattern, PatternError, Priority, Route, compile_path, normalize_pattern};
 
-/// What of a request decides on its route, in canonical form.
+/// The parts of a request that decide on its route, in canonical form.
 #[derive(Clone, Copy, Debug)]
 pub struct MatchRequest<'r> {
     /// The method.
@@ -29,37 +29,37 @@ pub struct MatchRequest<'r> {
     pub sni: Option<&'r str>,
 }
 
-/// One thing that a route may ask of a request.
+/// One criterion of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Criterion {
-    /// It has a service that is enabled, or none.
+    /// The service is enabled, or the route has none.
     Service,
-    /// It is for HTTP.
+    /// The route is for HTTP.
     Protocol,
-    /// One of its methods.
+    /// One of the route's methods.
     Method,
-    /// One of its hosts, and that one's port.
+    /// One of the route's hosts, with the port of that host.
     Host,
-    /// One of its paths.
+    /// One of the route's paths.
     Path,
-    /// All of its headers.
+    /// All of the route's headers.
     Header,
-    /// One of its server names, over TLS.
+    /// One of the route's server names, over TLS.
     Sni,
 }
 
-/// How a route matches. The greatest is the one that is taken.
+/// How a route matches. The route with the greatest value handles the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Matched {
-    /// As [`Priority`] has it.
+    /// The priority, as [`Priority`] computes it.
     pub priority: u64,
-    /// Of routes equal in it the oldest, then the smallest id, then the path named first.
+    /// Among routes of equal priority: the oldest, then the smallest id, then the first path.
     order: Reverse<(i64, Uuid, usize)>,
-    /// How many bytes of the path it matched; 1 when the route has no paths.
+    /// How many bytes of the path matched; 1 when the route has no paths.
     pub matched: usize,
 }
 
-/// A route, ready to judge requests.
+/// A route, compiled for matching.
 #[derive(Debug)]
 pub struct Matcher {
     route: Route,
@@ -78,7 +78,7 @@ impl Criterion {
     pub const ALL: [Self; 7] =
         [Self::Service, Self::Protocol, Self::Method, Self::Host, Self::Path, Self::Header, Self::Sni];
 
-    /// Its name in the Admin API.
+    /// The criterion's name in the Admin API.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Service => "service",
@@ -93,22 +93,22 @@ impl Criterion {
 }
 
 impl Matched {
-    /// Which of the route's paths it is by; `None` when the route has none.
+    /// The route's path that matched; `None` when the route has none.
     pub fn path(self, route: &Route) -> Option<&str> {
         route.paths.as_ref()?.get(self.order.0.2).map(String::as_str)
     }
 
-    /// Its priority, taken apart.
+    /// The columns of the priority.
     pub fn columns(self) -> Columns {
         Columns::of(self.priority)
     }
 }
 
 impl Matcher {
-    /// Compiles what `route` asks for.
+    /// Compiles the patterns of `route`.
     ///
     /// # Errors
-    /// When one of its regular expressions does not compile.
+    /// One of its regular expressions does not compile.
     pub fn new(route: Route) -> Result<Self, PatternError> {
         let path = |path: &String| match path.strip_prefix('~') {
             Some(pattern) => compile_path(pattern).map(|path| PathPattern::Regex(path.regex)),
@@ -128,8 +128,8 @@ impl Matcher {
         &self.route
     }
 
-    /// What the request does not meet; empty when the route matches. `enabled` is whether the route's
-    /// service is, or it has none.
+    /// The criteria that the request does not meet; empty when the route matches. `enabled` says whether the
+    /// route's service is enabled, or the route has none.
     pub fn unmet(&self, request: &MatchRequest<'_>, enabled: bool) -> Vec<Criterion> {
         Criterion::ALL.into_iter().filter(|criterion| !self.meets(*criterion, request, enabled)).collect()
     }
@@ -190,7 +190,7 @@ impl Matcher {
     }
 }
 
-/// The route that is taken, of these and whether their services are enabled, and how it matches.
+/// Chooses the route for a request. Each route comes with the state of its service (enabled or not).
 pub fn decide<'m>(
     routes: impl IntoIterator<Item = (&'m Matcher, bool)>,
     request: &MatchRequest<'_>,
@@ -199,7 +199,7 @@ pub fn decide<'m>(
     hits.max_by_key(|(_, hit)| *hit)
 }
 
-/// An empty list says no more than none: anything will do.
+/// An empty list means the same as no list: every value matches.
 fn any(list: Option<&Vec<String>>, accepts: impl Fn(&str) -> bool) -> bool {
     list.is_none_or(|list| list.is_empty() || list.iter().any(|one| accepts(one)))
 }
@@ -210,7 +210,7 @@ fn accepts_host(pattern: &str, request: &MatchRequest<'_>) -> bool {
     port_fits && accepts_name(name, request.host)
 }
 
-/// `*.suffix`, `prefix.*` or a name; patterns may be written in any case, and with the dot of the root.
+/// Matches `*.suffix`, `prefix.*` or a name. Patterns may have any case, and the dot of the root.
 fn accepts_name(pattern: &str, name: &str) -> bool {
     let pattern = normalize_pattern(pattern);
     match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {

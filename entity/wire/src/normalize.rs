@@ -1,14 +1,19 @@
-//! One canonical form of a request's path.
+//! The canonical form of a request's path.
 
 use std::borrow::Cow;
 
 use crate::percent::{is_plain, recode};
 
-/// What is matched and forwarded in place of `path`: its [canonical form](normalize_path), which is ASCII whatever
-/// the bytes were. `None` for a path that is refused, since others may read another out of it: it does not begin
-/// with a slash, has a NUL (which ends the path for some), or a segment that only the upstream would resolve: a dot
-/// segment behind an encoded slash or backslash (nginx decodes `/x/..%2Fadmin` to `/admin`), or one that is a dot
-/// segment, or nothing, once its parameters are cut off (Tomcat reads `/x/..;/admin` and `/;/admin` so).
+/// The path that is matched and forwarded in place of `path`: its [canonical form](normalize_path). It is
+/// ASCII, whatever the bytes were.
+///
+/// `None` for a path that must be refused, because other programs may read another path in it:
+///
+/// - it does not begin with a slash;
+/// - it has a NUL, at which some programs end the path;
+/// - it has a dot segment behind an encoded slash or backslash: nginx decodes `/x/..%2Fadmin` to `/admin`;
+/// - it has a segment that is a dot segment, or empty, without its parameters: Tomcat reads `/x/..;/admin`
+///   and `/;/admin` as `/admin`.
 pub fn canonical_path(path: &[u8]) -> Option<Cow<'_, str>> {
     if !path.starts_with(b"/") {
         return None;
@@ -20,13 +25,13 @@ pub fn canonical_path(path: &[u8]) -> Option<Cow<'_, str>> {
     (!canonical.contains("%00") && !has_hidden_segment(&canonical)).then_some(canonical)
 }
 
-/// The canonical form of `path` (RFC 3986, section 6.2.2): unreserved percent-encodings decoded, the others in
-/// upper case, everything encoded that may not stand in a path, runs of slashes merged, dot segments removed. `None`
-/// when it is in that form already, so that the common case allocates nothing.
+/// The canonical form of `path` (RFC 3986, section 6.2.2): unreserved percent-encodings decoded, the others
+/// in upper case, every byte encoded that a path may not hold, runs of slashes merged, dot segments removed.
+/// `None` when it has that form already, so that the common case allocates nothing.
 ///
-/// Slashes are merged before dots are removed, as nginx does: `/a//../b` is `/b`. A percent sign that begins no
-/// encoding becomes `%25`. A backslash, which some servers read as a slash, becomes `%5C`. Normalising twice is the
-/// same as normalising once.
+/// Slashes are merged before dots are removed, as nginx does: `/a//../b` is `/b`. A percent sign that begins
+/// no encoding becomes `%25`. A backslash, which some servers read as a slash, becomes `%5C`. A second pass
+/// changes nothing.
 pub fn normalize_path(path: &str) -> Option<String> {
     if !path.starts_with('/') || !may_differ(path.as_bytes()) {
         return None;
@@ -35,8 +40,8 @@ pub fn normalize_path(path: &str) -> Option<String> {
     (canonical != path).then_some(canonical)
 }
 
-/// Whether a canonical `path` hides a segment that an upstream may resolve though nobody here did. At the end of
-/// a path parameters may stand alone: `/;jsessionid=1` is the root.
+/// Whether a canonical `path` hides a segment that an upstream may resolve and Gibbon did not. At the end of
+/// a path, parameters may stand alone: `/;jsessionid=1` is the root.
 fn has_hidden_segment(path: &str) -> bool {
     if !path.contains(['%', ';']) {
         return false;
@@ -57,7 +62,7 @@ fn is_dots(part: &str) -> bool {
     matches!(part.split_once(';').map_or(part, |(name, _)| name), "." | "..")
 }
 
-/// Whether anything in it could be written otherwise: one look at each byte.
+/// Whether the path may differ from its canonical form: one look at each byte.
 fn may_differ(path: &[u8]) -> bool {
     let mut before = 0;
     path.iter().any(|&byte| {
@@ -67,7 +72,7 @@ fn may_differ(path: &[u8]) -> bool {
     })
 }
 
-/// Merges runs of slashes and removes dot segments, of a path that starts with a slash and whose dots are decoded.
+/// Merges runs of slashes and removes dot segments. The path starts with a slash, and its dots are decoded.
 pub(crate) fn remove_dots(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let mut ends_open = false;

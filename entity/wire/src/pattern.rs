@@ -1,5 +1,5 @@
-//! Regular expressions of routes: compiled by the same code where they are accepted and where they are
-//! used, with the same limits.
+//! Regular expressions of routes. The control plane that accepts them and the data plane that uses them
+//! compile them with the same code and the same limits.
 
 mod spelling;
 
@@ -7,37 +7,38 @@ use regex::{Regex, RegexBuilder, RegexSetBuilder};
 use regex_syntax::ast::parse::Parser;
 use regex_syntax::hir::literal::Extractor;
 
-/// A pattern was refused.
+/// A pattern that does not compile or exceeds a limit.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct PatternError(#[from] regex::Error);
 
-/// Upper bound of a compiled expression in bytes: one route must not take the memory of thousands.
+/// The most bytes of a compiled expression: one route must not use the memory of thousands.
 const SIZE_LIMIT: usize = 1 << 20;
-/// Upper bound of the compiled expression of a path. What a match takes at worst is in proportion to this and to the
-/// length of the path.
+/// The most bytes of a path's compiled expression. The worst case of a match is proportional to this and to
+/// the length of the path.
 const PATH_SIZE_LIMIT: usize = 1 << 17;
-/// Upper bound of all compiled expressions of one route.
+/// The most bytes of all compiled expressions of one route.
 const TOGETHER: usize = 4 << 20;
 
 /// The regular expression of a route's path.
 #[derive(Clone, Debug)]
 pub struct PathRegex {
-    /// Anchored at its start.
+    /// The expression, anchored at its start.
     pub regex: Regex,
-    /// What every match begins with; shorter than it could be where that is not plain to see.
+    /// A literal with which every match begins. It may be shorter than possible.
     pub literal: String,
 }
 
-/// Compiles the regular expression of a route's path (without its leading `~`), anchored at its start. Characters
-/// that are encoded in canonical paths may be written as they are, and encodings in any spelling: `~/ü|` and
+/// Compiles the regular expression of a route's path (without its leading `~`), anchored at its start.
+/// Characters that canonical paths encode may be written unencoded, and encodings in any spelling: `~/ü|` and
 /// `~/%c3%bc%7c` are the same.
 ///
 /// # Errors
-/// When it does not parse or would be larger than the limit once compiled.
+/// The expression does not parse, or would exceed the limit once compiled.
 pub fn compile_path(pattern: &str) -> Result<PathRegex, PatternError> {
     let syntax = |error: String| PatternError(regex::Error::Syntax(error));
-    // Alone, before it is put in a group: `/a)|(/b` would leave the group, and its anchor with it.
+    // The pattern is parsed alone before it goes into a group: `/a)|(/b` would close the group and lose its
+    // anchor.
     Parser::new().parse(pattern).map_err(|error| syntax(error.to_string()))?;
     let anchored = format!("^(?:{pattern})");
     let written = regex_syntax::parse(&anchored).map_err(|error| syntax(error.to_string()))?;
@@ -48,23 +49,23 @@ pub fn compile_path(pattern: &str) -> Result<PathRegex, PatternError> {
     Ok(PathRegex { regex: compile(&text, PATH_SIZE_LIMIT)?, literal: literal.unwrap_or_default().to_owned() })
 }
 
-/// What a route asks of the values of one request header.
+/// A pattern for the values of one request header.
 #[derive(Clone, Debug)]
 pub enum HeaderPattern {
-    /// A value, compared without regard to case; held in lower case.
+    /// A value, compared without regard to case; stored in lower case.
     Value(String),
     /// A regular expression, written `~*…`, without regard to case.
     Regex(Regex),
 }
 
 impl HeaderPattern {
-    /// What a value that is a regular expression begins with.
+    /// The prefix of a value that is a regular expression.
     pub const MARK: &str = "~*";
 
     /// Parses one listed value of a route's `headers`.
     ///
     /// # Errors
-    /// As [`compile_path`].
+    /// Those of [`compile_path`].
     pub fn parse(value: &str) -> Result<Self, PatternError> {
         match value.strip_prefix(Self::MARK) {
             Some(pattern) => compile(&format!("(?i){pattern}"), SIZE_LIMIT).map(Self::Regex),
@@ -74,7 +75,7 @@ impl HeaderPattern {
 }
 
 impl PatternError {
-    /// What is wrong, in one line: the parser's own message is a drawing over several.
+    /// The reason in one line: the parser's own message is a drawing over several.
     pub fn reason(&self) -> String {
         let text = self.0.to_string();
         let last = text.lines().last().unwrap_or_default().trim();
@@ -82,7 +83,7 @@ impl PatternError {
     }
 }
 
-/// Whether these expressions, each of which compiles, are small enough together.
+/// Checks that expressions that each compile are small enough together.
 pub(crate) fn check_together(patterns: &[&str]) -> Result<(), String> {
     let grouped = patterns.iter().map(|pattern| format!("^(?:{pattern})"));
     match RegexSetBuilder::new(grouped).size_limit(TOGETHER).build() {

@@ -1,7 +1,8 @@
-//! Percent-encoding (RFC 3986, section 2.1): which bytes stand for themselves in a path, and which are encoded.
+//! Percent-encoding (RFC 3986, section 2.1): the bytes that a path holds unencoded, and the encoding of
+//! others.
 
-/// What may stand in a path as it is: `pchar` and the slash (RFC 3986, section 3.3), but for the percent sign,
-/// which begins an encoding.
+/// The bytes that a path may hold unencoded: `pchar` and the slash (RFC 3986, section 3.3), but not the
+/// percent sign, which begins an encoding.
 static PATH: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -13,20 +14,20 @@ static PATH: [bool; 256] = {
     table
 };
 
-/// Whether `byte` stands for itself in a path.
+/// Whether a path may hold `byte` unencoded.
 pub(crate) fn is_plain(byte: u8) -> bool {
     PATH[usize::from(byte)]
 }
 
-/// The one spelling of `text` with regard to encodings: of unreserved characters none is encoded, everything that
-/// may not stand in a path is, the digits are in upper case. A percent sign that begins no encoding becomes `%25`:
-/// were it left, `%%32e` would become `%2e`, which the next reader decodes to a dot.
+/// The canonical encoding of `text`: unreserved characters are decoded, every byte that a path may not hold
+/// is encoded, hex digits are in upper case. A percent sign that begins no encoding becomes `%25`. Otherwise
+/// `%%32e` would become `%2e`, which the next reader decodes to a dot.
 pub(crate) fn recode(text: &[u8]) -> String {
     recode_with(text, "%25")
 }
 
-/// As [`recode`], for a piece of a regular expression: a percent sign at its end may begin an encoding whose
-/// digits a class of characters stands for, and stays.
+/// [`recode`] for a piece of a regular expression. A percent sign at its end stays: it may begin an encoding
+/// whose digits are a class of characters.
 pub(crate) fn recode_literal(text: &[u8]) -> String {
     recode_with(text, "%")
 }
@@ -55,13 +56,13 @@ fn recode_with(text: &[u8], lone_percent: &str) -> String {
     out
 }
 
-/// Whether `target` has only bytes that a request target may hold here: a blank or a control character ends it for
-/// some readers and not for others (RFC 9112, section 3.2).
+/// Whether `target` has only bytes that a request target may hold. A blank or a control character ends the
+/// target for some readers and not for others (RFC 9112, section 3.2).
 pub fn is_target(target: &[u8]) -> bool {
     target.iter().all(|&byte| byte > b' ' && byte != 0x7f)
 }
 
-/// `text` with everything encoded that may not stand in a URI; what is encoded already stays.
+/// Encodes every byte of `text` that a URI may not hold; existing encodings stay.
 pub fn encode_uri(text: &[u8]) -> String {
     let mut out = String::with_capacity(text.len());
     for &byte in text {
@@ -81,7 +82,7 @@ fn push_encoded(out: &mut String, byte: u8) {
     out.push(char::from(DIGITS[usize::from(byte & 15)]));
 }
 
-/// The byte that two hexadecimal digits at the start stand for.
+/// The byte that two hexadecimal digits at the start encode.
 pub(crate) fn hex_byte(digits: &[u8]) -> Option<u8> {
     let digit = |at: usize| char::from(*digits.get(at)?).to_digit(16);
     u8::try_from(digit(0)? * 16 + digit(1)?).ok()

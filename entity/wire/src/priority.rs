@@ -1,11 +1,11 @@
-//! The order in which routes are tried: one integer for a route and one of its paths, the highest first.
-//! It is that of Kong's `traditional_compatible` router, which is not the longest prefix first.
+//! The priority of a route under one of its paths: one integer, the highest first. The order is that of
+//! Kong's `traditional_compatible` router, which does not try the longest prefix first.
 //!
 //! | bits | content |
 //! |---|---|
 //! | 63-61 | how many kinds of attributes the route has: methods, hosts, headers, snis, paths |
 //! | 60 | it has hosts, and none with a wildcard |
-//! | 59-52 | how many headers it asks for, at most 255 |
+//! | 59-52 | how many headers it matches, at most 255 |
 //! | 51 | this path is a regular expression |
 //! | 50-19 | `regex_priority`, for a regular expression |
 //! | 18-0 | length of the path, for a prefix |
@@ -16,25 +16,25 @@ use serde::Serialize;
 
 use crate::Route;
 
-/// A priority taken apart: the columns of the table, the weightiest first.
+/// The parts of a priority: the columns of the table, the most significant first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Columns {
     /// How many kinds of attributes the route has.
     pub attributes: u8,
-    /// It has hosts, and none with a wildcard.
+    /// The route has hosts, and none with a wildcard.
     pub exact_hosts: bool,
-    /// How many headers it asks for.
+    /// How many headers the route matches.
     pub headers: u8,
     /// This path is a regular expression.
     pub regex: bool,
-    /// Of a regular expression.
+    /// The `regex_priority` of a regular expression.
     pub regex_priority: Option<i32>,
     /// Length of a prefix.
     pub prefix_length: Option<u32>,
 }
 
 impl Columns {
-    /// Of `priority`.
+    /// Splits `priority` into its columns.
     pub fn of(priority: u64) -> Self {
         let bits = |from: u32, count: u32| (priority >> from) & ((1 << count) - 1);
         let regex = bits(51, 1) == 1;
@@ -56,7 +56,7 @@ impl Columns {
 pub struct Priority(u64);
 
 impl Priority {
-    /// Of `route`; an empty list says no more than none.
+    /// The shared part of `route`; an empty list counts as no list.
     pub fn of(route: &Route) -> Self {
         let hosts = route.hosts.as_deref().unwrap_or_default();
         let headers = route.headers.as_ref().map_or(0, BTreeMap::len);
@@ -79,7 +79,7 @@ impl Priority {
 
     /// The priority under a regular expression.
     pub fn under_regex(self, regex_priority: i32) -> u64 {
-        // The sign bit turned over: the order of signed numbers, as unsigned ones.
+        // Flips the sign bit: signed numbers then sort correctly as unsigned ones.
         let order = regex_priority.cast_unsigned() ^ (1 << 31);
         self.0 | 1 << 51 | u64::from(order) << 19
     }

@@ -1,10 +1,10 @@
-//! A private key as it travels.
+//! A private key as it is published.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serializer};
 
-/// A private key in PEM. `Debug` does not show it, and its memory is wiped when it is dropped. It has no
-/// `Serialize`: only the canonical bytes of a [`crate::Certificate`] hold it, and they say so field by field.
+/// A private key in PEM. `Debug` does not show it, and its memory is wiped on drop. It has no `Serialize`:
+/// only the canonical bytes of a [`crate::Certificate`] hold it, and each field there opts in.
 #[derive(Clone, Default, Deserialize)]
 #[serde(transparent)]
 pub struct PrivateKey(SecretString);
@@ -15,7 +15,7 @@ impl PrivateKey {
         self.0.expose_secret()
     }
 
-    /// Whether there is no text.
+    /// Whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.expose().is_empty()
     }

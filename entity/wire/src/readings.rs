@@ -1,12 +1,13 @@
-//! What else an upstream may read in a path: where others decode a slash or cut off parameters.
+//! Other paths that an upstream may read in a path, because it decodes a slash or cuts off parameters.
 
 use crate::normalize::remove_dots;
 
 /// The other readings of a canonical `path`, each in canonical form; none for nearly every path.
 ///
-/// A reader decodes encoded slashes, encoded backslashes (and takes them for slashes), both or neither: nginx,
-/// Apache, IIS and WSGI servers do. It cuts parameters (`;a=1`) off segments, before it decodes or after it: Tomcat
-/// and Jetty do; one that cuts after decoding sees an encoded semicolon, too. It treats all places of one kind alike.
+/// An upstream may decode encoded slashes, encoded backslashes (as slashes), both or neither: nginx, Apache,
+/// IIS and WSGI servers do. It may cut parameters (`;a=1`) off segments, before or after decoding: Tomcat and
+/// Jetty do. An upstream that cuts after decoding also cuts at an encoded semicolon. An upstream treats all
+/// places of one kind alike.
 pub fn other_readings(path: &str) -> Vec<String> {
     let mut readings = Vec::new();
     if !is_ambiguous(path) {
@@ -31,7 +32,7 @@ pub fn other_readings(path: &str) -> Vec<String> {
     readings
 }
 
-/// Whether there is a place that can be read in two ways.
+/// Whether the path has a place that can be read in two ways.
 fn is_ambiguous(path: &str) -> bool {
     path.contains(';')
         || (path.contains('%') && ["%2F", "%5C", "%3B"].iter().any(|place| path.contains(place)))
@@ -41,7 +42,7 @@ fn decode(path: &str, encoded: &[&str]) -> String {
     encoded.iter().fold(path.to_owned(), |path, place| path.replace(place, "/"))
 }
 
-/// Without the parameters of each segment.
+/// The path without the parameters of its segments.
 fn cut(path: &str) -> String {
     let name = |segment: &'_ str| segment.split(';').next().unwrap_or_default().to_owned();
     path.split('/').map(name).collect::<Vec<_>>().join("/")

@@ -1,4 +1,5 @@
-//! A record: one entity put or deleted, as it stands in the change log, in updates and on disk.
+//! A record: one entity, put or deleted. The change log, updates and the disk all hold records in this
+//! layout.
 //!
 //! Layout: `op: u8` (1 put, 2 delete), `kind: u8`, `id: 16 bytes`, `len: u32` big-endian, then `len`
 //! canonical bytes. A delete has `len` 0.
@@ -10,41 +11,41 @@ use crate::{Key, Kind};
 
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
-/// Length of what stands before the value.
+/// The bytes before the value.
 pub(crate) const HEADER: usize = 1 + 1 + 16 + 4;
 
 /// One entity put (`value` holds its canonical bytes) or deleted (`None`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
-    /// Which entity.
+    /// The key of the entity.
     pub key: Key,
-    /// Its canonical bytes, or `None` when it is deleted.
+    /// The canonical bytes of the entity, or `None` when it is deleted.
     pub value: Option<&'a [u8]>,
 }
 
-/// Bytes that are not a record.
+/// Bytes that are not a valid record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// The bytes end within a record.
     #[error("a record is cut short at byte {0}")]
     Truncated(usize),
-    /// Neither put nor delete.
+    /// The operation is neither put nor delete.
     #[error("unknown operation {op} at byte {at}")]
     Operation {
-        /// What stood there.
+        /// The byte in place of the operation.
         op: u8,
-        /// Where.
+        /// Offset in bytes.
         at: usize,
     },
-    /// A delete with a value.
+    /// A delete that has a value.
     #[error("a delete carries a value at byte {0}")]
     ValueOnDelete(usize),
-    /// A value over [`crate::MAX_RECORD`].
+    /// A value longer than [`crate::MAX_RECORD`].
     #[error("a record of {len} bytes at byte {at} is over the limit of {}", crate::MAX_RECORD)]
     TooLong {
-        /// Its length in bytes.
+        /// Length of the value in bytes.
         len: u32,
-        /// Where.
+        /// Offset in bytes.
         at: usize,
     },
 }
@@ -77,7 +78,7 @@ pub(crate) const fn is_put(op: u8, len: u32, at: usize) -> Result<bool, RecordEr
     }
 }
 
-/// Reads the records of a payload, one after the other; ends after the first error.
+/// Iterator over the records of a payload; ends after the first error.
 #[derive(Clone, Debug)]
 pub struct Records<'a> {
     payload: &'a [u8],

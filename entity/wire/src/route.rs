@@ -1,4 +1,4 @@
-//! A route: which requests go to which service.
+//! A route: the requests that go to a service.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::Protocol;
 
-/// A route as it is published; its canonical bytes are made as those of [`crate::Service`] are.
+/// A route as it is published. Its canonical bytes follow the rules of [`crate::Service`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Route {
@@ -17,10 +17,10 @@ pub struct Route {
     /// Unique name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The service that answers; a route without one is legal and answers 503.
+    /// The service of the route. A route without one is legal and answers 503.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<Uuid>,
-    /// Protocols of the requests that it is for. A set, in the order given.
+    /// Protocols of the requests that the route accepts. A set, in the order given.
     #[serde(skip_serializing_if = "is_http_https")]
     pub protocols: Vec<Protocol>,
     /// Methods that match, upper-case; `None`: any.
@@ -50,7 +50,7 @@ pub struct Route {
     /// Order among regular expressions; the greater is tried first.
     #[serde(skip_serializing_if = "is_0")]
     pub regex_priority: i32,
-    /// Whether the matched prefix is taken off the path before it goes upstream.
+    /// Whether the matched prefix is removed from the path before it goes upstream.
     #[serde(skip_serializing_if = "is_true")]
     pub strip_path: bool,
     /// How service path, route path and request path are joined.
@@ -65,18 +65,18 @@ pub struct Route {
     /// Kept for Kong's clients and without effect: a response's body is always sent on as it arrives.
     #[serde(skip_serializing_if = "is_true")]
     pub response_buffering: bool,
-    /// When it was made, in seconds since 1970: among routes of equal priority the oldest wins, then the
-    /// smallest id.
+    /// When the route was created, in seconds since 1970. Among routes of equal priority the oldest wins,
+    /// then the smallest id.
     pub created_at: i64,
 }
 
 impl Route {
-    /// Whether plaintext requests that it matches are not proxied.
+    /// Whether plaintext requests that the route matches are not proxied.
     pub fn is_tls_only(&self) -> bool {
         self.protocols.iter().all(|protocol| protocol.is_tls())
     }
 
-    /// Whether it is for gRPC: a route's protocols are of one family.
+    /// Whether the route is for gRPC. All protocols of a route are of one family.
     pub fn is_grpc(&self) -> bool {
         self.protocols.iter().any(|protocol| protocol.is_grpc())
     }
@@ -119,14 +119,14 @@ pub struct Endpoint {
     pub port: Option<u16>,
 }
 
-/// How the upstream path is made of the service's path, the route's and the request's.
+/// How service path, route path and request path form the upstream path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PathHandling {
     /// Joined with exactly one slash between the parts.
     #[default]
     V0,
-    /// Put together as they are.
+    /// Concatenated as they are.
     V1,
 }
 

@@ -1,11 +1,11 @@
-//! A service: where requests go and how they are sent there.
+//! A service: the upstream of requests, and how they are sent to it.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// A service as it is published. Its canonical bytes are this struct as JSON, in this order of fields,
-/// without those that hold their default; the id travels beside them, in the record's key. A default is
-/// part of the wire: it never changes.
+/// without those that hold their default. The id is not among them: the record's key has it. A default is
+/// part of the wire and never changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Service {
@@ -15,7 +15,7 @@ pub struct Service {
     /// Unique name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Protocol spoken to the upstream.
+    /// Protocol of the upstream.
     #[serde(skip_serializing_if = "is_http")]
     pub protocol: Protocol,
     /// Host name or address of the upstream, without a port.
@@ -23,7 +23,7 @@ pub struct Service {
     /// Port of the upstream.
     #[serde(skip_serializing_if = "is_80")]
     pub port: u16,
-    /// Path that is put in front of the request's path.
+    /// Path that precedes the request's path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// Further attempts after the first has failed.
@@ -56,8 +56,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Whether data planes take requests to it: it is enabled, and of a protocol that they speak. If not, its routes
-    /// match nothing.
+    /// Whether data planes proxy requests to the service: it is enabled, and they support its protocol.
+    /// Otherwise its routes match nothing.
     pub fn is_served(&self) -> bool {
         self.enabled && self.protocol.is_http()
     }
@@ -99,9 +99,9 @@ pub enum Protocol {
     Https,
     /// A TCP stream.
     Tcp,
-    /// A TLS stream, terminated here.
+    /// A TLS stream, terminated by the data plane.
     Tls,
-    /// A TLS stream, passed on unopened.
+    /// A TLS stream, passed through without decryption.
     TlsPassthrough,
     /// UDP datagrams.
     Udp,
@@ -120,17 +120,17 @@ impl Protocol {
         Self::Udp,
     ];
 
-    /// Whether its messages are those of HTTP, as gRPC's are.
+    /// Whether the protocol's messages are those of HTTP, as gRPC's are.
     pub const fn is_http(self) -> bool {
         matches!(self, Self::Http | Self::Https) || self.is_grpc()
     }
 
-    /// Whether it is gRPC, and so HTTP/2.
+    /// Whether the protocol is gRPC, and so HTTP/2.
     pub const fn is_grpc(self) -> bool {
         matches!(self, Self::Grpc | Self::Grpcs)
     }
 
-    /// Whether it stands on TLS that is terminated here.
+    /// Whether the protocol runs over TLS that the data plane terminates.
     pub const fn is_tls(self) -> bool {
         matches!(self, Self::Https | Self::Grpcs | Self::Tls)
     }

@@ -1,9 +1,9 @@
-//! An update: what takes a data plane from what it holds to a later revision, in one step.
+//! An update: brings a data plane from its position to another one, in one step.
 //!
-//! The control plane encodes it once, for every data plane that needs it: a header and a payload of
-//! records, cut into frames of at most [`MAX_FRAME`] bytes. The data plane keeps the parts as they
-//! come, reads the records out of the decompressor within the bounds that the header announces, and applies
-//! all of it or nothing.
+//! The control plane encodes an update once, for every data plane that needs it: a header and a payload of
+//! records, cut into frames of at most [`MAX_FRAME`] bytes. The data plane stores the parts as they arrive.
+//! It reads the records out of the decompressor, within the bounds that the header announces. It applies all
+//! of the update or nothing.
 
 mod reader;
 mod writer;
@@ -20,27 +20,27 @@ use crate::record::RecordError;
 pub use self::reader::{MAX_RECORD, RecordReader};
 pub use self::writer::UpdateWriter;
 
-/// Greatest length of a payload in bytes, as it is sent.
+/// The most bytes of a payload, encoded.
 pub const MAX_ENCODED: u64 = 256 << 20;
-/// Greatest length of a payload in bytes, decoded: about three million routes.
+/// The most bytes of a payload, decoded: about three million routes.
 pub const MAX_DECODED: u64 = 1 << 30;
 
 /// Length of the header of version 1; a later version may append to it.
 const HEADER: usize = 1 + 1 + 16 + 8 + 8 + 32 + 8 + 8;
-/// Below this a payload is sent as it is: compression has nothing to find in a record or two.
+/// Payloads below this length are sent uncompressed: compression gains nothing on a record or two.
 const COMPRESS_FROM: usize = 512;
-/// zstd's own default; snapshots of 100,000 routes take 60 ms with it, once.
+/// zstd's default level. A snapshot of 100,000 routes takes 60 ms with it, once.
 const LEVEL: i32 = 3;
 
-/// What an update starts from.
+/// The starting point of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
-    /// Nothing: what is held is replaced.
+    /// Nothing: the update replaces the whole configuration.
     Snapshot,
     /// Revision `from` of the same epoch.
     Delta,
-    /// Revision `to` itself, of which the buckets that were found to differ are replaced. The payload
-    /// begins with their [`BucketSet`]; the records are all that these buckets hold.
+    /// Revision `to` itself. The update replaces the buckets that differ. The payload begins with their
+    /// [`BucketSet`]; the records are all entities of these buckets.
     Repair,
 }
 
@@ -58,20 +58,20 @@ impl Mode {
     }
 }
 
-/// What stands before a payload.
+/// The header that precedes a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpdateHeader {
-    /// What it starts from.
+    /// The starting point of the update.
     pub mode: Mode,
     /// How the payload is encoded.
     pub encoding: Encoding,
-    /// The history it belongs to.
+    /// The epoch of both revisions.
     pub epoch: Uuid,
     /// The revision it starts from; 0 for a snapshot.
     pub from: u64,
     /// The revision it leads to.
     pub to: u64,
-    /// The root of what it leads to.
+    /// The root of the configuration at revision `to`.
     pub root: Root,
     /// Length of the payload in bytes, decoded.
     pub decoded_len: u64,
@@ -82,7 +82,7 @@ pub struct UpdateHeader {
 /// How a payload is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// As it is.
+    /// Uncompressed.
     Plain,
     /// One zstd frame.
     Zstd,
@@ -99,10 +99,10 @@ pub enum UpdateError {
     Unknown {
         /// `mode` or `encoding`.
         what: &'static str,
-        /// What stood there.
+        /// The byte that is unknown.
         value: u8,
     },
-    /// A length over the limit.
+    /// A length exceeds the limit.
     #[error(
         "an update of {encoded} bytes, {decoded} decoded, is over the limit of {MAX_ENCODED} and {MAX_DECODED}"
     )]
@@ -112,19 +112,19 @@ pub enum UpdateError {
         /// Length decoded.
         decoded: u64,
     },
-    /// More bytes came than the header announced.
+    /// More bytes arrived than the header announced.
     #[error("an update has more bytes than the {0} that it announced")]
     Overrun(u64),
-    /// The payload does not decode to what the header announced.
+    /// The payload does not decode to the announced length.
     #[error("the payload of an update cannot be decoded: {0}")]
     Payload(String),
-    /// The payload holds what is no record.
+    /// The payload holds bytes that are not a record.
     #[error(transparent)]
     Record(#[from] RecordError),
 }
 
 impl UpdateHeader {
-    /// Where a data plane stands once the update is live.
+    /// The position of a data plane that has applied the update.
     pub const fn position(&self) -> Position {
         Position { epoch: self.epoch, revision: self.to, root: self.root }
     }
@@ -184,10 +184,10 @@ impl UpdateHeader {
     }
 }
 
-/// An update as it is sent: made once, shared by every session.
+/// An update encoded as frames: made once, shared by every session.
 #[derive(Clone, Debug)]
 pub struct EncodedUpdate {
-    /// What it is.
+    /// The header of the update.
     pub header: UpdateHeader,
     /// Its frames, in order.
     pub frames: Vec<Bytes>,
@@ -214,7 +214,7 @@ impl EncodedUpdate {
     }
 }
 
-/// Puts the parts of one update together.
+/// Assembles the parts of one update.
 #[derive(Debug)]
 pub struct Assembly {
     header: UpdateHeader,
@@ -226,7 +226,7 @@ impl Assembly {
     /// Begins with the header and the first part.
     ///
     /// # Errors
-    /// When the update is over the limits, or the part is longer than what was announced.
+    /// The update exceeds the limits, or the part is longer than announced.
     pub fn begin(header: UpdateHeader, first: Bytes) -> Result<Self, UpdateError> {
         if header.encoded_len > MAX_ENCODED || header.decoded_len > MAX_DECODED {
             return Err(UpdateError::TooLarge { encoded: header.encoded_len, decoded: header.decoded_len });
@@ -236,10 +236,10 @@ impl Assembly {
         Ok(assembly)
     }
 
-    /// Takes the next part.
+    /// Adds the next part.
     ///
     /// # Errors
-    /// When there are now more bytes than were announced.
+    /// More bytes have arrived than the header announced.
     pub fn push(&mut self, part: Bytes) -> Result<(), UpdateError> {
         self.received += part.len() as u64;
         if self.received > self.header.encoded_len {
@@ -249,17 +249,17 @@ impl Assembly {
         Ok(())
     }
 
-    /// Whether every part is there.
+    /// Whether every part has arrived.
     pub const fn is_complete(&self) -> bool {
         self.received == self.header.encoded_len
     }
 
-    /// What is being put together.
+    /// The header of the update in assembly.
     pub const fn header(&self) -> &UpdateHeader {
         &self.header
     }
 
-    /// The complete update; its payload is not decoded yet, and stays in the parts that it came in.
+    /// The complete update. Its payload is not decoded yet, and stays in the parts in which it arrived.
     pub fn finish(self) -> Update {
         Update { header: self.header, parts: self.parts }
     }
@@ -268,13 +268,13 @@ impl Assembly {
 /// A complete update, as received.
 #[derive(Clone, Debug)]
 pub struct Update {
-    /// What it is.
+    /// The header of the update.
     pub header: UpdateHeader,
     parts: Vec<Bytes>,
 }
 
 impl Update {
-    /// The update that leads from revision `from` to `to` by the records in `payload`.
+    /// Makes the update from revision `from` to position `to` with the records in `payload`.
     pub fn new(mode: Mode, from: u64, to: Position, payload: Bytes) -> Self {
         let decoded_len = payload.len() as u64;
         let (encoding, encoded) = compress(payload);
@@ -291,14 +291,14 @@ impl Update {
         Self { header, parts: vec![encoded] }
     }
 
-    /// The update as it stands on disk, in one piece.
+    /// The update in the form that the disk holds, in one piece.
     pub fn to_bytes(&self) -> Bytes {
         let mut bytes = BytesMut::with_capacity(self.stored_len());
         self.chunks().for_each(|chunk| bytes.put_slice(&chunk));
         bytes.freeze()
     }
 
-    /// The update as it stands on disk, in pieces that are not copied.
+    /// The update in the form that the disk holds, in pieces that are not copied.
     pub fn chunks(&self) -> impl Iterator<Item = Bytes> {
         let mut header = BytesMut::with_capacity(2 + HEADER);
         self.header.encode(&mut header);
@@ -310,10 +310,10 @@ impl Update {
         2 + HEADER + self.parts.iter().map(Bytes::len).sum::<usize>()
     }
 
-    /// Reads what [`Update::to_bytes`] made.
+    /// Reads the output of [`Update::to_bytes`].
     ///
     /// # Errors
-    /// When it is no update, or not all of one.
+    /// The bytes are not an update, or not all of one.
     pub fn from_bytes(bytes: &Bytes) -> Result<Self, UpdateError> {
         let (header, encoded) = UpdateHeader::decode(bytes)?;
         let assembly = Assembly::begin(header, encoded)?;
@@ -329,11 +329,11 @@ impl Update {
         self.header.encoded_len
     }
 
-    /// Decodes the payload as a whole, never reading more than the header announced. [`Update::records`] takes
-    /// less memory.
+    /// Decodes the payload as a whole, and never reads more than the header announced. [`Update::records`]
+    /// needs less memory.
     ///
     /// # Errors
-    /// When it is not what the header announced.
+    /// The payload does not match the header.
     pub fn payload(&self) -> Result<Bytes, UpdateError> {
         let wanted = self.header.decoded_len;
         let mut payload = Vec::new();
@@ -349,10 +349,10 @@ impl Update {
     }
 }
 
-/// Takes the set of buckets off the front of a repair's payload; what is left are its records.
+/// Splits a repair's payload into its set of buckets and its records.
 ///
 /// # Errors
-/// When the payload is too short to hold it.
+/// The payload is too short for the set.
 pub fn split_repair(payload: &Bytes) -> Result<(BucketSet, Bytes), UpdateError> {
     match payload.first_chunk::<{ BUCKETS / 8 }>() {
         Some(set) => Ok((BucketSet(*set), payload.slice(BUCKETS / 8..))),

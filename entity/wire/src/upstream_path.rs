@@ -1,9 +1,9 @@
-//! How the upstream path is put together of the service's path and the request's.
+//! Joins the service's path and the request's path into the upstream path.
 
 use crate::PathHandling;
 
-/// The path that goes upstream. `base` is the service's path, `/` if it has none; `matched` is how many bytes of
-/// `path` the route matched, which are taken off if `strip`.
+/// The path that goes upstream. `base` is the service's path, `/` if it has none. `matched` is the number of
+/// bytes of `path` that the route matched; `strip` removes them.
 pub fn upstream_path(handling: PathHandling, strip: bool, base: &str, path: &str, matched: usize) -> String {
     let rest = path.get(matched..).unwrap_or_default();
     match (handling, strip) {
@@ -14,8 +14,8 @@ pub fn upstream_path(handling: PathHandling, strip: bool, base: &str, path: &str
     }
 }
 
-/// Exactly one slash between the two; a slash at the end of the request's path stays when nothing is left
-/// of it.
+/// Joins the two with exactly one slash. When nothing is left of the request's path, a slash at its end
+/// stays.
 fn strip_v0(base: &str, path: &str, rest: &str) -> String {
     let open = base.strip_suffix('/').unwrap_or(base);
     // The path "/" alone has no slash to keep, except where the base has one as well.
@@ -45,7 +45,8 @@ fn without_slash(path: &str) -> &str {
     path.strip_prefix('/').unwrap_or(path)
 }
 
-/// What is left behind a prefix that ended within a segment may begin with dots that it should not climb by.
+/// The rest behind a prefix that ended within a segment may begin with dots. They must not act as a dot
+/// segment.
 fn without_dots(rest: &str) -> &str {
     match rest {
         "." | ".." => "",

@@ -1,5 +1,5 @@
-//! The rules of entities, with the messages that Kong's users know. The Admin API refuses with
-//! them what the data plane would refuse with them.
+//! The rules of entities, with the messages that Kong's users know. The Admin API and the data plane apply
+//! the same rules.
 
 pub mod bounds;
 mod certificate;

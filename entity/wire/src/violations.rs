@@ -1,8 +1,8 @@
-//! What is wrong with an entity: by field, with the reason, all of it at once.
+//! The violations of an entity: by field, with the reason, all at once.
 
 use std::collections::BTreeMap;
 
-/// The rules that an entity breaks. Empty: it breaks none.
+/// The rules that an entity breaks; empty when it breaks none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Violations {
     /// Rules between fields.
@@ -11,7 +11,7 @@ pub struct Violations {
     pub fields: BTreeMap<String, FieldErrors>,
 }
 
-/// What is wrong with one field.
+/// The violations of one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FieldErrors {
     /// The value as a whole.
@@ -36,17 +36,17 @@ impl Violations {
         if self.is_empty() { Ok(()) } else { Err(self) }
     }
 
-    /// Notes a rule between fields.
+    /// Adds a violation of a rule between fields.
     pub fn entity(&mut self, message: impl Into<String>) {
         self.entity.push(message.into());
     }
 
-    /// Notes what is wrong with a field; the first thing noted stays.
+    /// Adds a violation of a field; the first one of a field stays.
     pub fn field(&mut self, name: &str, message: impl Into<String>) {
         self.fields.entry(name.to_owned()).or_insert_with(|| FieldErrors::Whole(message.into()));
     }
 
-    /// Notes what is wrong with one element of a list field, by its index from 0.
+    /// Adds a violation of one element of a list field, by its index from 0.
     pub fn element(&mut self, name: &str, index: usize, message: impl Into<String>) {
         let errors =
             self.fields.entry(name.to_owned()).or_insert_with(|| FieldErrors::Elements(BTreeMap::new()));
@@ -55,8 +55,8 @@ impl Violations {
         }
     }
 
-    /// Every violation as `(path, message)`: entity checks first under the path `@entity`, then fields by
-    /// name; elements are counted from 1 (`paths.1`), as an operator counts them.
+    /// Every violation as `(path, message)`: first those between fields, under the path `@entity`, then those
+    /// of fields by name. Elements are counted from 1 (`paths.1`), as an operator counts them.
     pub fn iter(&self) -> impl Iterator<Item = (String, &str)> {
         let mut all: Vec<(String, &str)> =
             self.entity.iter().map(|message| ("@entity".to_owned(), message.as_str())).collect();

@@ -1,9 +1,9 @@
-//! Whatever bytes come, nothing panics, nothing is read beyond what was announced, and what is read is
-//! read the same again.
+//! Fuzz targets. Whatever bytes arrive, no reader panics or reads beyond the announced length, and every
+//! value survives a second pass.
 //!
-//! Each target runs for a second by random changes of the golden files. For longer, in milliseconds:
+//! Each target runs for a second on random changes of the golden files. For longer runs, in milliseconds:
 //! `BOLERO_RANDOM_TEST_TIME_MS=600000 BOLERO_RANDOM_ITERATIONS=1000000000 cargo test -p wire --test fuzz`.
-//! With `cargo bolero test -p wire TARGET` an engine that follows coverage drives the same targets.
+//! With `cargo bolero test -p wire TARGET`, an engine guided by coverage runs the same targets.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -18,7 +18,7 @@ use wire::{
 /// A record that owns its value.
 type Owned = (Key, Option<Vec<u8>>);
 
-/// The golden frames, by which a target gets past the first check.
+/// The golden frames, with which a target passes the first check.
 static FRAMES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let mut paths: Vec<_> =
@@ -28,7 +28,7 @@ static FRAMES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     frames.map(|path| std::fs::read(path).expect("a golden file")).collect()
 });
 
-/// Bytes that begin as a golden frame and are then changed, cut and added to.
+/// Bytes that begin as a golden frame and are then changed, cut and extended.
 #[derive(Clone, Debug, TypeGenerator)]
 struct Mutated {
     base: u8,
@@ -62,7 +62,7 @@ fn any_bytes_as_a_frame() {
     check!().for_each(|input: &[u8]| decode(input.to_vec()));
 }
 
-/// The body of an update's frame is what stands on disk, as long as it is one frame.
+/// The body of a single-frame update is what the disk holds.
 #[test]
 fn update() {
     check!().with_type::<Mutated>().for_each(|input| {
@@ -80,7 +80,7 @@ fn any_bytes_as_records() {
     check!().for_each(|input: &[u8]| records(input));
 }
 
-/// Of any path and host there is one canonical form, and it is its own.
+/// Every path and host has one canonical form, and that form is its own canonical form.
 #[test]
 fn canonical_forms() {
     check!().for_each(|input: &[u8]| {
@@ -108,7 +108,7 @@ fn decode(message: Vec<u8>) {
     }
 }
 
-/// However the parts are cut, no more is taken than was announced.
+/// However the parts are cut, no more bytes are accepted than announced.
 fn assemble(header: wire::UpdateHeader, first: Bytes, more: &Bytes) {
     let Ok(mut assembly) = Assembly::begin(header, first) else { return };
     for at in [0, 1, more.len() / 2] {
@@ -145,7 +145,7 @@ fn read(update: &Update) {
     }
 }
 
-/// The records as they come out of the decompressor.
+/// The records as the decompressor yields them.
 fn stream(update: &Update) -> Result<Vec<Owned>, UpdateError> {
     let mut reader = update.records()?;
     let mut all = Vec::new();
@@ -155,13 +155,13 @@ fn stream(update: &Update) -> Result<Vec<Owned>, UpdateError> {
     Ok(all)
 }
 
-/// The records of a decoded payload, if it holds nothing else.
+/// The records of a decoded payload, if it holds only records.
 fn all(payload: &[u8]) -> Option<Vec<Owned>> {
     let own = |record: Record<'_>| (record.key, record.value.map(<[u8]>::to_vec));
     Records::new(payload).map(|record| record.map(own).ok()).collect()
 }
 
-/// Reads records as a data plane does: hashes of all, rules of those that it understands.
+/// Reads records as a data plane does: hashes of all, rules of the kinds that it knows.
 fn records(payload: &[u8]) {
     let mut digest = Digest::new();
     let mut read = 0;

@@ -1,4 +1,4 @@
-//! The bytes of the wire, pinned: a change of the code must not change what an older peer reads.
+//! Pins the bytes of the wire: a change of the code must not change what an older peer reads.
 //!
 //! `GIBBON_TEST_BLESS=1 cargo test -p wire --test golden` writes the files of a new version.
 
@@ -177,7 +177,7 @@ fn certificates_and_names_have_their_pinned_bytes() {
     check_entity("ca_certificate", &ca_certificate());
 }
 
-/// The bytes of `entity` and of one with nothing but defaults.
+/// Checks the bytes of `entity` and of one that has only defaults.
 fn check_entity<T>(name: &str, entity: &T)
 where
     T: Default + PartialEq + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,

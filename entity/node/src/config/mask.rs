@@ -1,12 +1,12 @@
-//! Passwords inside URLs, hidden.
+//! Masks passwords inside URLs.
 
 use std::borrow::Cow;
 
 const MASK: &str = "***";
 
-/// The text with the password of a URL in it (`scheme://user:password@host`, `?password=…`) masked.
+/// Masks the password of a URL in the text (`scheme://user:password@host`, `?password=…`).
 ///
-/// Where it is unclear how far a password goes, too much is masked rather than too little.
+/// Where the end of a password is unclear, it masks too much rather than too little.
 pub fn mask_secrets(text: &str) -> Cow<'_, str> {
     match mask_userinfo(text) {
         Some(masked) => Cow::Owned(mask_parameter(&masked).unwrap_or(masked)),

@@ -1,4 +1,4 @@
-//! The file and the environment: what each sets, and where in it a key stands.
+//! The file and the environment as sources: the values of each, and the place of a key in it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -66,7 +66,7 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    /// `defaults` tells how a value that could be read in several ways is meant.
+    /// `defaults` decides how to read a value that has several readings.
     pub(super) fn new(
         variables: impl IntoIterator<Item = (String, String)>,
         defaults: &Figment,
@@ -87,7 +87,7 @@ impl Environment {
         Self { names, values: figment.extract().unwrap_or_default() }
     }
 
-    /// The variable that set a key, or a list or table that the key is a part of, or a part of the key.
+    /// The variable that set a key: by its own name, by a list or table above it, or by a part of it.
     pub(super) fn name_of(&self, key: &str) -> Option<String> {
         let related = |set: &str| within(key, set) || within(set, key);
         self.names.iter().find(|(set, _)| related(set)).map(|(_, name)| name.clone())
@@ -98,7 +98,7 @@ impl Environment {
     }
 }
 
-/// Values that are already read, as Figment takes them.
+/// Parsed values in the form that Figment reads.
 pub(super) struct Values<'a>(&'a Dict);
 
 impl Provider for Values<'_> {
@@ -111,7 +111,8 @@ impl Provider for Values<'_> {
     }
 }
 
-/// A variable has no type of its own: `8001` may be meant as text, `a,b` as a list.
+/// Parses a variable by the type of its default. A variable has no type of its own: `8001` may be meant as
+/// text, `a,b` as a list.
 fn read_variable(text: &str, default: Option<&Value>) -> Value {
     match default {
         Some(Value::String(..)) => Value::from(text),
@@ -122,7 +123,8 @@ fn read_variable(text: &str, default: Option<&Value>) -> Value {
     }
 }
 
-/// What is wrong on which line. The text of the line is not shown, since it may hold a password.
+/// The reason and the line of a syntax error. The text of the line is not shown, since it may hold a
+/// password.
 fn syntax(text: &str, error: &toml_edit::TomlError) -> String {
     let reason = error.message().trim_end().replace('\n', ", ");
     match error.span() {

@@ -1,27 +1,27 @@
-//! What a connection is doing: whether it has a request decides which deadline it has, and whether another
-//! connection may have its place.
+//! The state of a connection. A connection with a request has other deadlines than one without, and cannot be
+//! evicted.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// What a connection is doing.
+/// The state of a connection, shared by its stream, its requests and the places.
 #[derive(Debug)]
 pub(super) struct Activity(AtomicU8);
 
 /// A state of [`Activity`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// The first header, or one that has begun, is not complete.
+    /// The header of the first request, or of one that has begun, is not complete.
     Header,
-    /// Between two requests: no byte of the next one has come.
+    /// Between two requests: no byte of the next one has arrived.
     Idle,
-    /// A request is being answered.
+    /// A request is in progress.
     Busy,
-    /// Another connection has its place.
+    /// Another connection has taken the place.
     Evicted,
 }
 
 impl Activity {
-    /// A new connection: its header is awaited.
+    /// The state of a new connection: it waits for a header.
     pub(super) fn new() -> Self {
         Self(AtomicU8::new(Phase::Header as u8))
     }
@@ -30,12 +30,12 @@ impl Activity {
         Phase::of(self.0.load(Ordering::Acquire))
     }
 
-    /// A first byte of the next header has come.
+    /// The first byte of the next header has arrived.
     pub(super) fn begin_header(&self) {
         self.change(Phase::Header, |phase| phase == Phase::Idle);
     }
 
-    /// A header is complete. Whether the request may be answered: not if the place is gone.
+    /// A header is complete. Returns whether the request may be answered: not after an eviction.
     pub(super) fn begin_request(&self) -> bool {
         self.change(Phase::Busy, |phase| phase != Phase::Evicted)
     }
@@ -45,7 +45,7 @@ impl Activity {
         self.change(Phase::Idle, |phase| phase == Phase::Busy);
     }
 
-    /// Takes the place from a connection that has no request.
+    /// Evicts the connection if it has no request.
     pub(super) fn evict(&self) -> bool {
         self.change(Phase::Evicted, Phase::is_waiting)
     }
@@ -64,7 +64,7 @@ impl Phase {
             .unwrap_or(Self::Evicted)
     }
 
-    /// Without a request.
+    /// Whether the connection has no request.
     pub(super) fn is_waiting(self) -> bool {
         matches!(self, Self::Header | Self::Idle)
     }

@@ -1,5 +1,4 @@
-//! Bodies with an end: of a request by a deadline, of an answer as the moment at which its connection is
-//! without a request again.
+//! Bodies: that of a request has a deadline, and the end of an answer's body makes its connection idle again.
 
 use std::io;
 use std::pin::Pin;
@@ -19,7 +18,7 @@ use super::{Bound, HttpLimiter};
 pub struct RequestBody {
     inner: Incoming,
     shared: HttpLimiter,
-    /// From the first time on that it is waited for.
+    /// Runs from the first poll on.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
@@ -64,7 +63,7 @@ pub(super) struct AnswerBody<B> {
     _busy: Busy,
 }
 
-/// Lives as long as a request is being answered.
+/// Lives as long as a request is in progress.
 pub(super) struct Busy(pub(super) Arc<Activity>);
 
 impl Drop for Busy {

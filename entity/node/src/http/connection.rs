@@ -24,10 +24,10 @@ use super::{Bound, Handler, HttpLimiter, Peer, RequestBody};
 /// Header fields of a request; hyper answers 431 to more.
 const MAX_HEADERS: usize = 100;
 
-/// How long a connection without a request stays open once the program stops.
+/// The time that a connection without a request stays open once the program stops.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Serves a connection until it ends, loses its place, or `stop` and the last answer have come.
+/// Serves a connection until it ends or is evicted, or until `stop` and the end of the last answer.
 pub(super) async fn run<S, H>(
     stream: S,
     peer: Peer,
@@ -46,7 +46,8 @@ pub(super) async fn run<S, H>(
     let stream = Timed::new(stream, Arc::clone(&activity), shared.clone());
     let connection = http1(&shared).serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
-    // What ends a connection early is counted where it is found; the client may end it at any time.
+    // The code that finds the reason of an early end counts it. The client may end the connection at any
+    // time.
     tokio::select! {
         _ = connection.as_mut() => return,
         () = place.evicted.cancelled() => return,
@@ -64,7 +65,7 @@ pub(super) async fn run<S, H>(
 fn http1(shared: &HttpLimiter) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
-        // Ours are in `Timed`.
+        // `Timed` has the timeouts.
         .header_read_timeout(None)
         .max_headers(MAX_HEADERS)
         .max_header_size(shared.limits.max_header_bytes)
@@ -80,7 +81,7 @@ async fn answer<H: Handler>(
     activity: Arc<Activity>,
 ) -> Result<Response<AnswerBody<H::Body>>, Infallible> {
     if !activity.begin_request() {
-        // The connection is about to be dropped.
+        // The caller is about to drop the connection.
         std::future::pending::<()>().await;
     }
     let busy = Busy(activity);

@@ -1,4 +1,4 @@
-//! Accepts connections, on a port with or without TLS, or on a Unix socket.
+//! Accepts connections: on a port, with or without TLS, or on a Unix socket.
 
 use std::io;
 use std::sync::Arc;
@@ -17,19 +17,19 @@ use super::places::Place;
 use super::reserve::{Reserve, is_out_of_descriptors};
 use super::{Address, Bound, Handler, HttpLimiter, Peer, connection};
 
-/// What is sent to a connection that finds no place. There is no request yet that could be answered.
+/// The answer to a connection that gets no place. There is no request yet that could be answered.
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
     Content-Length: 34\r\nRetry-After: 1\r\nConnection: close\r\n\r\n{\"message\":\"Too many connections\"}";
 
-/// How long nothing is accepted after accepting has failed.
+/// The pause after accepting has failed.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A bound socket, and what is spoken on it.
+/// A bound socket and its protocol.
 #[derive(Debug)]
 pub enum Listener {
     /// HTTP on a port.
     Tcp(TcpListener),
-    /// HTTPS on a port; each handshake takes the configuration of that moment.
+    /// HTTPS on a port; each handshake uses the current configuration.
     Tls(TcpListener, watch::Receiver<Arc<ServerConfig>>),
     /// HTTP on a Unix socket.
     Unix(UnixListener),
@@ -40,8 +40,8 @@ enum Accepted {
     Unix(UnixStream, Peer),
 }
 
-/// Serves a listener until `stop`, and then until the last answer. It holds `reserved` descriptors back for
-/// its own connections.
+/// Serves a listener until `stop`, and then until the last answer. It reserves `reserved` descriptors for its
+/// own connections.
 pub async fn serve<H: Handler>(
     listener: Listener,
     handler: H,
@@ -56,7 +56,7 @@ pub async fn serve<H: Handler>(
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
-            // Ended ones give their descriptors back.
+            // Connections that have ended return their descriptors.
             Some(_) = connections.join_next() => {
                 reserve.refill();
                 continue;
@@ -69,7 +69,7 @@ pub async fn serve<H: Handler>(
             }
             Err(error) if is_out_of_descriptors(&error) && reserve.release() => {}
             Err(error) => {
-                // Once, not twenty times a second for as long as it lasts.
+                // Logs once, not twenty times a second for as long as the failure lasts.
                 if !std::mem::replace(&mut failing, true) {
                     warn!(%error, "cannot accept connections");
                 }
@@ -122,7 +122,7 @@ impl Listener {
                     connections.spawn(connection::run(stream, peer, handler, shared, place, stop));
                 }
                 (None, Self::Tls(..)) => {}
-                // Whether the client reads it or not, the connection ends.
+                // The connection ends, whether the client reads it or not.
                 (None, _) => drop(stream.try_write(REFUSAL)),
             },
             Accepted::Unix(stream, peer) => match place(&shared, &peer) {

@@ -1,4 +1,4 @@
-//! Who has a place: the caps on connections, and who loses its place when they are reached.
+//! Places: the caps on connections, and the eviction of a connection when a cap is reached.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Address;
 use super::activity::Activity;
 
-/// The places of some listeners.
+/// The places that some listeners share.
 #[derive(Debug)]
 pub(super) struct Places {
     most: usize,
@@ -17,7 +17,7 @@ pub(super) struct Places {
     open: Mutex<Open>,
 }
 
-/// Connections in the order in which they came.
+/// Connections in the order of their arrival.
 #[derive(Debug, Default)]
 struct Open {
     next: u64,
@@ -31,20 +31,20 @@ struct Connection {
     evicted: CancellationToken,
 }
 
-/// What counts as one client.
+/// The unit that counts as one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Source {
     Ip(IpAddr),
     User(u32),
 }
 
-/// The place of a connection, free again when this is dropped.
+/// The place of a connection; dropping it frees the place.
 #[derive(Debug)]
 pub(super) struct Place {
     places: Arc<Places>,
     number: u64,
     pub(super) activity: Arc<Activity>,
-    /// Cancelled when another connection has taken the place.
+    /// Cancelled when another connection takes the place.
     pub(super) evicted: CancellationToken,
 }
 
@@ -53,8 +53,8 @@ impl Places {
         Self { most, most_per_source, open: Mutex::default() }
     }
 
-    /// A place for a new connection, and whether another one has lost it; none, if all are taken by
-    /// connections that have a request.
+    /// Takes a place for a new connection, and says whether it evicted another one. `None` if connections
+    /// with a request hold every place.
     pub(super) fn take(self: &Arc<Self>, address: Address) -> Option<(Place, bool)> {
         let source = Source::of(address);
         let mut open = self.open();
@@ -88,7 +88,7 @@ impl Open {
         self.connections.values().filter(|connection| connection.source == source).count()
     }
 
-    /// Takes the place of the oldest connection of such a source that has no request.
+    /// Evicts the oldest connection of a matching source that has no request.
     fn evict(&mut self, of: impl Fn(Source) -> bool) -> bool {
         let mut oldest = self.connections.iter();
         let number = oldest.find(|(_, connection)| of(connection.source) && connection.activity.evict());
@@ -109,7 +109,7 @@ impl Open {
 }
 
 impl Source {
-    /// One customer of a network has at least 64 bits of IPv6 for himself.
+    /// A customer of a network has at least a /64 of IPv6 alone.
     fn of(address: Address) -> Self {
         match address {
             Address::Unix { uid } => Self::User(uid),

@@ -1,4 +1,5 @@
-//! Descriptors that a listener keeps back for itself: it goes on when others have used up all the rest.
+//! Descriptors that a listener reserves for itself: it continues to accept when other code has used up the
+//! rest.
 
 use std::fs::File;
 use std::io;
@@ -6,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
 
-/// Descriptors held open for nothing but to be closed when one is needed.
+/// Descriptors that stay open only to be closed when one is needed.
 #[derive(Debug)]
 pub(super) struct Reserve {
     size: usize,
@@ -20,12 +21,12 @@ impl Reserve {
         reserve
     }
 
-    /// Frees one for a connection. Whether there was one.
+    /// Frees one descriptor for a connection. Returns whether there was one.
     pub(super) fn release(&self) -> bool {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().is_some()
     }
 
-    /// Takes back what was released, as far as there are descriptors again.
+    /// Reserves descriptors again, as far as there are any.
     pub(super) fn refill(&self) {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         while spare.len() < self.size {

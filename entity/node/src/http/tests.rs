@@ -1,4 +1,4 @@
-//! Each bound, with a client that goes to it.
+//! Each bound, with a client that meets it.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use super::*;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// Answers with the length of the body; `/huge` with 64 MiB, `/slow` once it is let go.
+/// Answers with the length of the body; `/huge` with 64 MiB, `/slow` once the test allows it.
 #[derive(Clone, Default)]
 struct Length {
     go: Arc<AtomicBool>,
@@ -79,7 +79,7 @@ impl Server {
         stream
     }
 
-    /// Until so many slow requests are being answered.
+    /// Waits until `count` slow requests are in progress.
     async fn wait_slow(&self, count: usize) {
         let running = || self.handler.slow.load(Ordering::Relaxed) == count;
         testkit::wait::until(SOON, "slow requests are being answered", running).await;
@@ -95,7 +95,7 @@ const SLOW: &str = "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n";
 
 async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut text = Vec::new();
-    // A reset is an end, too.
+    // A reset counts as an end.
     timeout(SOON, stream.read_to_end(&mut text)).await.expect("the connection ends").ok();
     String::from_utf8_lossy(&text).into_owned()
 }
@@ -132,7 +132,7 @@ async fn silent_connection_is_cut_off_before_and_after_a_request() {
     let begun = Instant::now();
     assert!(rest(&mut server.send(GET).await).await.ends_with("\r\n\r\n0"));
     assert!(begun.elapsed() >= Duration::from_millis(350), "the pause is longer than the header's time");
-    // The header of a second request has the time of a header again.
+    // The header of a second request has the full timeout of a header.
     let mut second = server.send(&format!("{GET}GET")).await;
     assert!(rest(&mut second).await.ends_with("\r\n\r\n0"));
     assert_eq!(server.met()[0], Bound::HeaderTimeout);

@@ -1,5 +1,5 @@
-//! A stream with deadlines: for a header, for the pause between requests, for an answer to be taken. hyper has
-//! one for headers alone, which would end pauses too, and none for answers.
+//! A stream with deadlines: for a header, for the pause between requests, for writing an answer. hyper has
+//! one for headers alone, which would also end pauses, and none for answers.
 
 use std::io;
 use std::pin::Pin;
@@ -18,9 +18,9 @@ pub(super) struct Timed<S> {
     inner: S,
     activity: Arc<Activity>,
     shared: HttpLimiter,
-    /// Runs while a header or the next request is awaited: for which of the two, and until when.
+    /// Runs while the connection waits for a header or the next request; with the phase that it belongs to.
     reading: Option<(Phase, Pin<Box<Sleep>>)>,
-    /// Runs while the client does not take what is sent.
+    /// Runs while the client does not read.
     writing: Option<Pin<Box<Sleep>>>,
 }
 
@@ -29,7 +29,8 @@ impl<S> Timed<S> {
         Self { inner, activity, shared, reading: None, writing: None }
     }
 
-    /// Pending until the deadline of the phase, then an error. One of a header runs on while bytes drip.
+    /// Pending until the deadline of the phase, then an error. Arriving bytes do not extend the deadline of a
+    /// header.
     fn poll_read_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let phase = self.activity.phase();
         let allowed = match phase {
@@ -45,7 +46,7 @@ impl<S> Timed<S> {
         }
         let Some((_, timer)) = &mut self.reading else { return Poll::Pending };
         timer.as_mut().poll(context).map(|()| {
-            // That a pause ends is no fault of the client.
+            // The end of a pause is not the client's fault.
             if phase == Phase::Header {
                 self.shared.met(Bound::HeaderTimeout);
             }
@@ -53,7 +54,7 @@ impl<S> Timed<S> {
         })
     }
 
-    /// `result`, or an error when the client has not taken for too long what is sent.
+    /// Returns `result`, or an error when the client has not read for too long.
     fn within_write_deadline<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -102,7 +103,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let me = self.get_mut();
         let result = Pin::new(&mut me.inner).poll_write(context, bytes);
-        // An answer is taken when the last of it has gone, not when some of it has.
+        // An answer is complete when its last byte is written, not when some are.
         let done = matches!(result, Poll::Ready(Ok(written)) if written == bytes.len());
         me.within_write_deadline(context, result, done)
     }

@@ -1,4 +1,4 @@
-//! What a certificate says of the node that holds it.
+//! The contents of a node's certificate.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,21 +8,21 @@ use uuid::Uuid;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// What the name of a node begins with, as a URI among its certificate's alternative names.
+/// The prefix of a node's name, which is a URI among its certificate's alternative names.
 const URN: &str = "urn:gibbon:";
 
-/// What is read out of a certificate.
+/// The fields that are read from a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerCertificate {
-    /// Of the certificate.
+    /// Fingerprint of the certificate.
     pub fingerprint: Fingerprint,
-    /// The number that its authority gave it: lower-case hex digits, without leading zeros.
+    /// Serial number, given by the authority: lower-case hex digits, without leading zeros.
     pub serial: String,
-    /// Its common name, for people; may be empty.
+    /// Common name, for people; may be empty.
     pub subject: String,
-    /// The node that it was issued to; a self-signed pair of the `shared` mode has none.
+    /// The node that the certificate is for; a self-signed pair of the `shared` mode has none.
     pub node: Option<NodeName>,
-    /// Whether it may sign others.
+    /// Whether the certificate may sign others.
     pub is_authority: bool,
     /// First moment of validity, seconds since 1970.
     pub not_before: i64,
@@ -34,12 +34,12 @@ pub struct PeerCertificate {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; 32]);
 
-/// Which node, as which program: `urn:gibbon:data-plane:<uuid>`.
+/// The name of a node, with its program: `urn:gibbon:data-plane:<uuid>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeName {
-    /// The program that it may run.
+    /// The program that the node may run.
     pub role: Role,
-    /// Its node id.
+    /// The node id.
     pub id: Uuid,
 }
 
@@ -52,7 +52,7 @@ pub enum Role {
     DataPlane,
 }
 
-/// A name that is not one of a node.
+/// A name that is not the name of a node.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("expected {URN}control-plane:<uuid> or {URN}data-plane:<uuid>")]
 pub struct NodeNameError;
@@ -62,7 +62,7 @@ impl PeerCertificate {
     ///
     /// # Errors
     ///
-    /// It is not X.509, or names more than one node: with what is wrong.
+    /// The reason: it is not X.509, or names more than one node.
     pub fn of(certificate: &CertificateDer<'_>) -> Result<Self, String> {
         let (_, parsed) =
             X509Certificate::from_der(certificate).map_err(|error| format!("not X.509: {error}"))?;
@@ -79,14 +79,14 @@ impl PeerCertificate {
         })
     }
 
-    /// The node id that it was issued to.
+    /// The node id that the certificate is for.
     pub fn node_id(&self) -> Option<Uuid> {
         self.node.map(|node| node.id)
     }
 }
 
 impl Fingerprint {
-    /// Of a certificate's DER bytes.
+    /// The fingerprint of a certificate's DER bytes.
     pub fn of(certificate: &CertificateDer<'_>) -> Self {
         let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
         Self(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
@@ -94,7 +94,7 @@ impl Fingerprint {
 }
 
 impl Role {
-    /// As it stands in names and commands.
+    /// The role as names and commands spell it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ControlPlane => "control-plane",
@@ -102,7 +102,7 @@ impl Role {
         }
     }
 
-    /// For people.
+    /// The role in words, for people.
     pub const fn in_words(self) -> &'static str {
         match self {
             Self::ControlPlane => "control plane",
@@ -140,7 +140,8 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// The one node that a certificate names, if it names any. Two would leave open which of them is meant.
+/// The one node that a certificate names, if it names any. With two names it would be unclear which one
+/// counts.
 fn node(certificate: &X509Certificate<'_>) -> Result<Option<NodeName>, String> {
     let names = certificate.subject_alternative_name().map_err(|error| format!("not X.509: {error}"))?;
     let names = names.iter().flat_map(|extension| &extension.value.general_names);

@@ -1,12 +1,12 @@
-//! Reads certificates and keys from PEM files, and says what is wrong with one in the words of who made it.
+//! Reads certificates and keys from PEM files, and reports faults in the words of the operator who made them.
 
 use std::path::{Path, PathBuf};
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-/// Why a key pair or a list of those who are trusted cannot be used. A program ends with
-/// [`crate::exit::Code::Unavailable`], or goes on with what it had.
+/// Why a key pair or a list of trusted certificates cannot be used. A program ends with
+/// [`crate::exit::Code::Unavailable`], or keeps the previous ones.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot use the cluster {what} {}: {reason}", path.display())]
 pub struct IdentityError {
@@ -15,14 +15,14 @@ pub struct IdentityError {
     reason: String,
 }
 
-/// The node's own certificate, or one that is pinned.
+/// The node's own certificate, or a pinned one.
 pub(super) const CERTIFICATE: &str = "certificate";
 /// The node's own key.
 pub(super) const KEY: &str = "key";
 /// The certificates of the authorities.
 pub(super) const AUTHORITIES: &str = "authorities";
 
-/// What makes a key pair.
+/// The command that makes a key pair.
 pub(super) const MAKE_PAIR: &str =
     "make a pair with: gibbon-control pki gen-cert, or pki issue in the pki mode";
 
@@ -32,7 +32,7 @@ impl IdentityError {
     }
 }
 
-/// At least one.
+/// Reads at least one certificate.
 pub(super) fn certificates(
     what: &'static str,
     path: &Path,

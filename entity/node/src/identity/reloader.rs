@@ -1,4 +1,4 @@
-//! Keeps what a node knows of itself and of those whom it trusts as its files have it, without a restart.
+//! Reloads a node's identity and the peers that it trusts when their files change, without a restart.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,25 +13,25 @@ use super::trust::{Authorities, Pins, Trust};
 use super::{Identity, Mode, client_config, server_config};
 use crate::file::FileVersion;
 
-/// How often a program looks whether its files have changed.
+/// How often a program checks whether its files have changed.
 pub const POLL: Duration = Duration::from_secs(1);
 
-/// Where a node's identity lies.
+/// The files of a node's identity.
 #[derive(Clone, Debug)]
 pub struct Files {
-    /// How nodes know each other.
+    /// How nodes authenticate each other.
     pub mode: Mode,
-    /// What this node is.
+    /// The role of this node.
     pub role: Role,
-    /// Its certificate, PEM.
+    /// The node's certificate, PEM.
     pub certificate: PathBuf,
-    /// Its private key, PEM.
+    /// The node's private key, PEM.
     pub key: PathBuf,
-    /// In `shared` mode further certificates that are pinned, in `pki` mode those of the authorities; PEM.
+    /// In `shared` mode further pinned certificates, in `pki` mode those of the authorities; PEM.
     pub ca: Option<PathBuf>,
 }
 
-/// A node's identity, as it was last read in good order.
+/// A node's identity, as last read without an error.
 #[derive(Debug)]
 pub struct IdentityReloader {
     files: Files,
@@ -45,21 +45,22 @@ impl IdentityReloader {
     ///
     /// # Errors
     ///
-    /// As of [`Identity::load`], [`Pins::and_file`] and [`Authorities::load`]; in `pki` mode also when the
-    /// certificate is not one for this role.
+    /// Those of [`Identity::load`], [`Pins::and_file`] and [`Authorities::load`]; in `pki` mode also when the
+    /// certificate is not for this role.
     pub fn open(files: Files) -> Result<Self, IdentityError> {
         let read = files.stamps();
         let (identity, trust) = files.load()?;
         Ok(Self { files, identity, trust, read })
     }
 
-    /// Reads the files anew if one of them has changed since they were last looked at, and answers whether.
+    /// Reads the files again if one of them has changed since the last call. Returns whether it has.
     ///
     /// # Errors
     ///
-    /// One is missing, half written or wrong: what was read before stays. It is said once for each change.
+    /// A file is missing, half written or wrong: the previous identity stays active. Each change returns the
+    /// error once.
     pub fn refresh(&mut self) -> Result<bool, IdentityError> {
-        // Taken before the files are read: what is written meanwhile is a change for the next time.
+        // Before the files are read: a write during the read counts as the next change.
         let stamps = self.files.stamps();
         if stamps == self.read {
             return Ok(false);
@@ -71,7 +72,7 @@ impl IdentityReloader {
         Ok(true)
     }
 
-    /// The pair.
+    /// The node's key pair.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -81,20 +82,20 @@ impl IdentityReloader {
         self.identity.leaf().node_id().filter(|_| self.files.mode == Mode::Pki)
     }
 
-    /// What a listener is to use from now on.
+    /// The TLS configuration of a listener for the current files.
     ///
     /// # Errors
     ///
-    /// As of [`server_config`].
+    /// Those of [`server_config`].
     pub fn server_config(&self) -> Result<Arc<ServerConfig>, rustls::Error> {
         server_config(&self.identity, &self.trust)
     }
 
-    /// What a dialler is to use from now on.
+    /// The TLS configuration of a client for the current files.
     ///
     /// # Errors
     ///
-    /// As of [`client_config`].
+    /// Those of [`client_config`].
     pub fn client_config(&self) -> Result<Arc<ClientConfig>, rustls::Error> {
         client_config(&self.identity, &self.trust)
     }
@@ -125,8 +126,8 @@ impl Files {
         Err(IdentityError::new(CERTIFICATE, &self.certificate, reason))
     }
 
-    /// A node that runs does not become another: who sees it under its new id would still hold its old one
-    /// for connected, and a certificate that lies here by mistake would cut off the node that it is of.
+    /// A running node does not change its id. A peer that sees the new id would still count the old one as
+    /// connected. A certificate that is here by mistake would disconnect the node that it belongs to.
     fn same_node(&self, before: &PeerCertificate, now: &PeerCertificate) -> Result<(), IdentityError> {
         match (self.mode, before.node_id(), now.node_id()) {
             (Mode::Pki, Some(before), Some(now)) if before != now => {

@@ -16,7 +16,7 @@ fn a_pair_is_read_with_its_dates() {
     assert_eq!(days, 366);
     assert_eq!(identity.fingerprint().to_string().len(), 64);
     assert!(!format!("{identity:?}").to_lowercase().contains("key"));
-    // Still loadable: a data plane with an expired certificate serves on.
+    // Still loadable: a data plane with an expired certificate continues to serve.
     load(&certs::expired(folder.path(), "b"));
 }
 

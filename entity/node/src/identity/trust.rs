@@ -1,4 +1,4 @@
-//! Whom a node trusts: who holds one of some certificates, or who was given one by an authority.
+//! The peers that a node trusts: holders of certain certificates, or of a certificate from an authority.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,29 +13,29 @@ use super::certificate::{Fingerprint, PeerCertificate};
 use super::files::{self, AUTHORITIES, CERTIFICATE, IdentityError};
 use super::{Identity, provider};
 
-/// Whom a node trusts.
+/// The peers that a node trusts.
 #[derive(Clone, Debug)]
 pub enum Trust {
-    /// `shared`: who holds one of these.
+    /// `shared`: holders of one of these certificates.
     Pins(Pins),
-    /// `pki`: who was given a certificate for its role by one of these.
+    /// `pki`: holders of a certificate for their role from one of these authorities.
     Authorities(Authorities),
 }
 
-/// The certificates that are trusted, by fingerprint.
+/// The trusted certificates, by fingerprint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pins(BTreeSet<Fingerprint>);
 
-/// The authorities whose certificates are trusted: several, while one replaces another.
+/// The trusted authorities: several, while one replaces another.
 #[derive(Clone, Debug)]
 pub struct Authorities {
     pub(super) roots: Arc<RootCertStore>,
-    /// rustls offers the check of a client's chain in this form alone.
+    /// rustls offers the check of a client's chain only in this form.
     pub(super) clients: Arc<dyn ClientCertVerifier>,
 }
 
 impl Pins {
-    /// Trusts, beside those of `self`, every certificate in a PEM file.
+    /// Adds every certificate in a PEM file to the trusted ones.
     ///
     /// # Errors
     ///
@@ -56,7 +56,7 @@ impl Authorities {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, holds no certificate, or one that is not of an authority.
+    /// The file cannot be read, holds no certificate, or holds one that is not of an authority.
     pub fn load(path: &Path) -> Result<Self, IdentityError> {
         let fail = |reason: String| IdentityError::new(AUTHORITIES, path, reason);
         let mut roots = RootCertStore::empty();
@@ -80,7 +80,7 @@ fn verify_clients(
     WebPkiClientVerifier::builder_with_provider(roots.clone(), provider).build()
 }
 
-/// Trusts those who hold the same pair.
+/// Trusts the holders of the same pair.
 impl From<&Identity> for Pins {
     fn from(identity: &Identity) -> Self {
         Self::from_iter([identity.fingerprint()])

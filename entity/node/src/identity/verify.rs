@@ -1,4 +1,4 @@
-//! The check of a peer's certificate, the same on both sides.
+//! Verifies a peer's certificate, by the same rules on both sides.
 
 use std::sync::Arc;
 
@@ -15,18 +15,18 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use super::certificate::{PeerCertificate, Role};
 use super::trust::{Authorities, Pins, Trust};
 
-/// Accepts a certificate that is trusted and valid at the moment of the handshake; that of an authority's
-/// making must also be for the role that the peer has at its end.
+/// Accepts a certificate that is trusted and valid at the moment of the handshake. A certificate from an
+/// authority must also be for the role that the peer has at its end.
 ///
-/// The certificate itself is no secret: that the peer holds its key is shown by the signature over the
-/// handshake, which is left to rustls.
+/// The certificate itself is no secret. rustls verifies the signature over the handshake, which proves that
+/// the peer holds the key.
 #[derive(Debug)]
 pub(super) struct PeerVerifier {
     trust: Trust,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-/// The certificate of one program was shown where the other is expected.
+/// A certificate of one program, where the other program's is expected.
 #[derive(Debug, thiserror::Error)]
 #[error("the certificate of the peer is not that of a {}: it is that of {of}", expected.in_words())]
 pub(crate) struct WrongRole {
@@ -57,7 +57,7 @@ impl PeerVerifier {
         Ok(())
     }
 
-    /// Signatures, dates, and what the certificate may be used for (RFC 5280 section 4.2.1.12).
+    /// Verifies signatures, dates, and extended key usage (RFC 5280, section 4.2.1.12).
     fn check_chain(
         &self,
         authorities: &Authorities,
@@ -70,7 +70,7 @@ impl PeerVerifier {
             Role::DataPlane => {
                 authorities.clients.verify_client_cert(certificate, intermediates, now).map(drop)
             }
-            // Names of hosts are not looked at: the role and the node id say more.
+            // Host names are not checked: the role and the node id say more.
             Role::ControlPlane => verify_server_cert_signed_by_trust_anchor(
                 &ParsedCertificate::try_from(certificate)?,
                 &authorities.roots,
@@ -91,7 +91,7 @@ impl PeerVerifier {
     }
 }
 
-/// The dates come first, so that who renews a pair too late is told so rather than "unknown".
+/// Dates are checked first: an operator who renews a pair too late reads the reason rather than "unknown".
 fn check_pin(pins: &Pins, leaf: &PeerCertificate, now: UnixTime) -> Result<(), CertificateError> {
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     if now > leaf.not_after {
@@ -193,7 +193,7 @@ impl ClientCertVerifier for PeerVerifier {
     }
 }
 
-/// Not reached, since both configurations speak TLS 1.3 only.
+/// Never called, since both configurations are TLS 1.3 only.
 fn not_spoken() -> Error {
     Error::General("TLS 1.2 is not spoken here".to_owned())
 }

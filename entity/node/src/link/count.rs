@@ -1,4 +1,4 @@
-//! Counting what goes over a link: the bytes inside TLS, WebSocket framing included.
+//! Counts the bytes of a link inside TLS, WebSocket framing included.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -8,14 +8,14 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How many bytes have gone over a link, the WebSocket handshake and framing included, TLS not.
+/// The number of bytes of a link in each direction, with the WebSocket handshake and framing, without TLS.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
     sent: AtomicU64,
     received: AtomicU64,
 }
 
-/// A stream whose bytes are counted.
+/// A stream that counts its bytes.
 #[derive(Debug)]
 pub(super) struct Counted<S> {
     inner: S,

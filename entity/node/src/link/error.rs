@@ -1,4 +1,4 @@
-//! Why a link could not be made, or ended.
+//! Why a link could not be opened, or ended.
 
 use std::io;
 
@@ -8,34 +8,34 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 
 use crate::identity::WrongRole;
 
-/// Why a link could not be made, or ended.
+/// Why a link could not be opened, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// The connection cannot be made, or its options not set.
+    /// The connection cannot be opened, or its options cannot be set.
     #[error("cannot connect: {0}")]
     Tcp(#[source] io::Error),
-    /// The handshake of TLS failed: one side does not trust the other, or the peer speaks something else.
+    /// The TLS handshake failed: one side does not trust the other, or the peer has another protocol.
     #[error("{}", explain(.0))]
     Tls(#[source] rustls::Error),
-    /// The peer answers, but is not a control plane, or asks for what is not there.
+    /// The peer answers, but is not a control plane, or requests an unknown path.
     #[error("the upgrade to a WebSocket was refused with status {0}")]
     Refused(u16),
-    /// The peer is at the right place but does not keep to the rules.
+    /// The peer breaks the protocol.
     #[error("the peer broke the protocol: {0}")]
     Protocol(String),
     /// The peer is gone without a close.
     #[error("the connection is lost: {0}")]
     Lost(#[source] io::Error),
-    /// The peer takes too long.
+    /// The peer exceeded a timeout.
     #[error("the peer did not answer in time")]
     Timeout,
-    /// The address is no `host:port`.
+    /// The address is not `host:port`.
     #[error("the address is not of the form host:port")]
     Address,
 }
 
 impl LinkError {
-    /// Every word of [`LinkError::reason`].
+    /// Every value of [`LinkError::reason`].
     pub const REASONS: [&'static str; 13] = [
         "tcp",
         "no_certificate",
@@ -68,15 +68,15 @@ impl LinkError {
         }
     }
 
-    /// What happened during the handshake of TLS.
+    /// The error for a failure during the TLS handshake.
     pub(super) fn from_tls(error: io::Error) -> Self {
         as_tls(&error).map_or_else(|| Self::Lost(error), Self::Tls)
     }
 
-    /// What happened during the handshake of WebSocket or later.
+    /// The error for a failure during the WebSocket handshake or later.
     pub(super) fn from_websocket(error: WsError) -> Self {
         match error {
-            // In TLS 1.3 a client learns only here that the server refused its certificate.
+            // In TLS 1.3 a client learns only here that the server has refused its certificate.
             WsError::Io(error) => Self::from_tls(error),
             WsError::Http(response) => Self::Refused(response.status().as_u16()),
             WsError::ConnectionClosed
@@ -95,7 +95,7 @@ fn as_tls(error: &io::Error) -> Option<rustls::Error> {
     error.get_ref()?.downcast_ref().cloned()
 }
 
-/// What is wrong with a certificate: rustls has several variants for one thing, by who found it.
+/// The fault of a certificate. rustls has several variants for one fault.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fault {
     Expired,
@@ -127,7 +127,7 @@ impl Fault {
     }
 }
 
-/// In the words of who has to do something about it.
+/// Explains an error in the words of the operator who must act.
 fn explain(error: &rustls::Error) -> String {
     use rustls::Error::{AlertReceived, InvalidCertificate, NoCertificatesPresented};
     let known = match error {
@@ -159,7 +159,7 @@ fn explain_certificate(error: &CertificateError) -> String {
     known.to_owned()
 }
 
-/// What the peer makes of this node's certificate; rustls says why by the kind of alert alone.
+/// The peer's objection to this node's certificate. rustls gives only the kind of alert.
 const fn explain_alert(alert: AlertDescription) -> Option<&'static str> {
     Some(match alert {
         AlertDescription::CertificateExpired => {

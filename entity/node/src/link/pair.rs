@@ -1,4 +1,4 @@
-//! Two links in memory.
+//! Two connected links in memory.
 
 use tokio::io::DuplexStream;
 use tokio_tungstenite::WebSocketStream;
@@ -13,8 +13,8 @@ const BUFFER: usize = 64 * 1024;
 
 impl Stream for Watched<DuplexStream> {}
 
-/// Both ends of a connection within this process, the dialler's first: without TLS, for tests that pause the
-/// clock, which a socket of the kernel knows nothing of.
+/// Both ends of a connection within this process, the client's first. It has no TLS. For tests that pause the
+/// clock, which a kernel socket ignores.
 pub async fn pair() -> (Link, Link) {
     let (dialler, listener) = tokio::io::duplex(BUFFER);
     (over(dialler, Role::Client).await, over(listener, Role::Server).await)

@@ -1,5 +1,5 @@
-//! The signs of life of a peer: what came from it, and what it took. Seen below TLS, so that a part of a record
-//! counts as well as a whole message.
+//! The signs of life of a peer: bytes that came from it, and bytes that it accepted. They are counted below
+//! TLS, so that a part of a record counts as well as a whole message.
 
 use std::io;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// When the peer last gave a sign of life, and when it last took something.
+/// The times of the peer's last sign of life, and of the last bytes that it accepted.
 #[derive(Debug)]
 pub(super) struct Pulse {
     begun: Instant,
@@ -19,12 +19,12 @@ pub(super) struct Pulse {
     taken: AtomicU64,
 }
 
-/// A stream whose bytes are signs of life.
+/// A stream that notes signs of life.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     inner: S,
     pulse: Arc<Pulse>,
-    /// There was no room for what was written last.
+    /// The last write found no room.
     full: bool,
 }
 
@@ -33,12 +33,12 @@ impl Pulse {
         Self { begun: Instant::now(), heard: AtomicU64::new(0), taken: AtomicU64::new(0) }
     }
 
-    /// When the last byte came, or the peer made room for one of ours.
+    /// The time when the last byte arrived, or the peer made room for one from here.
     pub(super) fn heard(&self) -> Instant {
         self.begun + Duration::from_micros(self.heard.load(Ordering::Relaxed))
     }
 
-    /// When a byte of ours was last taken.
+    /// The time when the last byte from here was accepted.
     pub(super) fn taken(&self) -> Instant {
         self.begun + Duration::from_micros(self.taken.load(Ordering::Relaxed))
     }
@@ -55,8 +55,8 @@ impl<S> Watched<S> {
         (Self { inner, pulse: Arc::clone(&pulse), full: false }, pulse)
     }
 
-    /// Notes what became of a write. The kernel takes bytes for a peer that is gone, until it has no room left:
-    /// only room that comes back is a sign of life.
+    /// Notes the result of a write. The kernel accepts bytes for a peer that is gone, until it has no room
+    /// left: only room that comes back is a sign of life.
     fn wrote(&mut self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &result {
             Poll::Pending => self.full = true,

@@ -22,7 +22,7 @@ const SHORT: Limits = Limits {
     keepalive: Duration::from_secs(30),
 };
 
-/// A folder with a pair that everybody pins, and what somebody makes of it.
+/// A folder with a pair, and the pins that trust it.
 struct Cluster {
     folder: TempDir,
     pair: certs::Pair,
@@ -60,7 +60,7 @@ async fn listen() -> (TcpListener, String) {
     (listener, address)
 }
 
-/// Both ends of one connection, as each saw it come about.
+/// Connects both ends, and returns the result that each saw.
 async fn meet(
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
@@ -158,7 +158,7 @@ async fn bad_certificates_are_refused_by_both_sides() {
         (certs::not_yet_valid(folder, "future"), "certificate_not_yet_valid", "not valid yet"),
     ] {
         let bad = load(&pair);
-        // Of the dates' cases it is the dates that are wrong, not the pin.
+        // In the cases of bad dates, the dates are wrong and not the pin.
         let pins = if reason == "unknown_certificate" { cluster.pins.clone() } else { Pins::from(&bad) };
         let all = cluster.pins.clone().and_file(&pair.cert).unwrap();
 
@@ -174,7 +174,7 @@ async fn bad_certificates_are_refused_by_both_sides() {
     }
 }
 
-/// A client that trusts anybody, speaks this version, and presents what the resolver gives.
+/// A client that trusts anybody, offers this version, and presents the resolver's certificate.
 fn rogue(
     cluster: &Cluster,
     version: &'static rustls::SupportedProtocolVersion,
@@ -236,7 +236,7 @@ async fn who_is_refused_gets_no_byte() {
     let ask = async {
         let tcp = TcpStream::connect(address).await.unwrap();
         let connector = TlsConnector::from(rogue(&cluster, &rustls::version::TLS13, None));
-        // In TLS 1.3 the client's side is done before the server has looked at its certificate.
+        // In TLS 1.3 the client's side is done before the server has checked its certificate.
         let mut tls = connector.connect(ServerName::try_from(SERVER_NAME).unwrap(), tcp).await.unwrap();
         let mut received = Vec::new();
         tls.write_all(format!("GET {PATH} HTTP/1.1\r\n\r\n").as_bytes()).await.ok();
@@ -295,12 +295,12 @@ async fn a_peer_that_stalls_is_left() {
     let accepted = accept_with(&limits, stream, cluster.server()).await;
     assert_eq!(accepted.unwrap_err().reason(), "timeout");
     drop(silent);
-    // Connects, since the kernel accepts for the listener, and then nobody answers.
+    // Connects, since the kernel accepts for the listener; then nobody answers.
     let connected = connect_with(&limits, &address, cluster.client()).await;
     assert_eq!(connected.unwrap_err().reason(), "timeout");
 }
 
-/// A listener whose queue is full drops what comes, as a machine that is gone does.
+/// A listener whose queue is full drops packets, as a machine that is gone does.
 #[tokio::test]
 async fn a_machine_that_does_not_answer_is_left_before_the_handshake_is_up() {
     let cluster = Cluster::new();

@@ -1,5 +1,5 @@
-//! Panics go to the log. The standard hook writes to the standard error stream itself: a thread that serves
-//! would wait there for whoever reads it.
+//! Logs panics. The standard hook writes to the standard error stream itself: a thread that serves would wait
+//! there for the reader of that stream.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, PanicHookInfo};

@@ -1,4 +1,4 @@
-//! Lines on their way to a sink: bounded in bytes, so that threads that log never wait for it.
+//! A queue of lines for a sink: bounded in bytes, so that threads that log never wait for the sink.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(super) struct LineQueue {
     state: Mutex<State>,
-    /// Lines have arrived, or the taker is to look at something else.
+    /// Lines have arrived, or [`LineQueue::wake`] was called.
     woken: Condvar,
     /// Everything is written.
     drained: Condvar,
@@ -27,13 +27,13 @@ struct State {
 }
 
 impl LineQueue {
-    /// At most `capacity` bytes; a line beyond them is counted by `dropped`.
+    /// Makes a queue of at most `capacity` bytes. `dropped` counts the lines beyond them.
     pub(super) fn new(capacity: usize, dropped: IntCounter) -> Self {
         let (state, woken, drained) = (Mutex::default(), Condvar::new(), Condvar::new());
         Self { state, woken, drained, capacity, dropped }
     }
 
-    /// Appends a line, or counts it as dropped. Waits for other appends at most, never for the sink.
+    /// Appends a line, or counts it as dropped. Waits at most for other appends, never for the sink.
     pub(super) fn push(&self, line: &[u8]) {
         let mut state = self.state.lock();
         if state.lines.len() + line.len() > self.capacity {
@@ -44,13 +44,13 @@ impl LineQueue {
         self.woken.notify_one();
     }
 
-    /// Lets the taker look at something else than lines.
+    /// Wakes the taker without a line.
     pub(super) fn wake(&self) {
         self.state.lock().woken = true;
         self.woken.notify_one();
     }
 
-    /// Puts all lines into `lines`, which it clears first. Waits until there is one, until a call of
+    /// Moves all lines into `lines`, which it clears first. Waits until there is a line, until a call of
     /// [`Self::wake`], or for `timeout`.
     pub(super) fn take(&self, lines: &mut Vec<u8>, timeout: Option<Duration>) {
         lines.clear();
@@ -74,7 +74,7 @@ impl LineQueue {
         std::mem::swap(&mut state.lines, lines);
     }
 
-    /// Waits until the sink has all lines, but for `timeout` at most. Whether it has them.
+    /// Waits until the sink has all lines, but at most for `timeout`. Returns whether it has them.
     pub(super) fn flush(&self, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
         let mut state = self.state.lock();

@@ -1,4 +1,4 @@
-//! A limit on warnings and errors from one place in the code, so that a fault of each request does not bury
+//! Limits the warnings and errors from one place in the code, so that a fault of every request does not bury
 //! everything else.
 
 use std::collections::HashMap;
@@ -11,19 +11,19 @@ use tracing::{Event, Level, Metadata, Subscriber, callsite, warn};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-/// Lines from one place within one [`WINDOW`].
+/// The most lines from one place within one [`WINDOW`].
 const LINES: u32 = 100;
 /// The time in which the lines of one place are counted.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Counts the warnings and errors of each place. Places are a part of the program, and so are bounded.
+/// Counts the warnings and errors of each place. The code has a bounded number of places.
 #[derive(Debug)]
 pub(super) struct RateLimiter {
     places: Mutex<HashMap<callsite::Identifier, Place>>,
     suppressed: IntCounter,
 }
 
-/// Drops lines beyond the limit, and then calls the function.
+/// Drops lines beyond the limit, and calls the function when it begins to.
 pub(super) struct RateLimit {
     pub(super) limiter: &'static RateLimiter,
     pub(super) on_first: fn(),
@@ -43,11 +43,11 @@ impl RateLimiter {
         Self { places: Mutex::default(), suppressed }
     }
 
-    /// Whether one more line may come from this place.
+    /// Returns whether one more line may come from this place.
     fn admit(&self, metadata: &'static Metadata<'static>, now: Instant) -> Admission {
         let mut places = self.places.lock();
         let place = places.entry(metadata.callsite()).or_insert_with(|| Place::new(metadata, now));
-        // What was suppressed is reported first; until then the window stays.
+        // Suppressed lines are reported first; until then the window stays.
         if now.duration_since(place.since) >= WINDOW && place.suppressed == 0 {
             *place = Place::new(metadata, now);
         }
@@ -64,7 +64,7 @@ impl RateLimiter {
         self.places.lock().values().any(|place| place.suppressed > 0)
     }
 
-    /// Tells of what was suppressed in windows that have ended.
+    /// Reports the lines suppressed in windows that have ended.
     pub(super) fn report(&self) {
         for (metadata, lines) in self.take_ended(Instant::now()) {
             let (file, line) = (metadata.file().unwrap_or_default(), metadata.line().unwrap_or_default());
@@ -97,7 +97,7 @@ enum Admission {
 impl<S: Subscriber> Layer<S> for RateLimit {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         let metadata = event.metadata();
-        // What is logged for information, such as who wrote what, is complete.
+        // Lines of level info, such as an audit of writes, are never dropped.
         if *metadata.level() > Level::WARN {
             return true;
         }

@@ -10,9 +10,9 @@ use tracing::error;
 use super::queue::LineQueue;
 use super::rate::RateLimiter;
 
-/// A pipe takes so many bytes as one piece (PIPE_BUF): the lines of two processes do not mix within them.
+/// The bytes that a pipe accepts as one piece (PIPE_BUF): within them, the lines of two processes do not mix.
 const PIECE: usize = 4096;
-/// Between two attempts on a sink that was set to refuse rather than to block.
+/// The pause between two attempts on a sink that is set to non-blocking.
 const RETRY: Duration = Duration::from_millis(20);
 /// How often suppressed lines are reported while there are some.
 const REPORT: Duration = Duration::from_secs(1);
@@ -22,9 +22,9 @@ const REPORT: Duration = Duration::from_secs(1);
 pub(super) struct LineWriter<W> {
     sink: W,
     dropped: IntCounter,
-    /// Of `dropped`, those that the log tells of.
+    /// The dropped lines that the log has reported.
     reported: u64,
-    /// The last piece was written in part: what follows must not continue its last line.
+    /// The last piece was written in part: the next line must not continue its last line.
     broken: bool,
 }
 
@@ -33,7 +33,7 @@ impl<W: Write> LineWriter<W> {
         Self { sink, dropped, reported: 0, broken: false }
     }
 
-    /// Writes what `queue` holds, for ever.
+    /// Writes the lines of `queue`, for ever.
     pub(super) fn run(mut self, queue: &LineQueue, rates: &RateLimiter) {
         let mut lines = Vec::new();
         loop {
@@ -43,13 +43,13 @@ impl<W: Write> LineWriter<W> {
                 self.report_dropped();
             }
             rates.report();
-            // What a burst took is not kept.
+            // The buffer of a burst is freed.
             lines.clear();
             lines.shrink_to(PIECE);
         }
     }
 
-    /// Writes whole lines in pieces. Whether the sink took all of them.
+    /// Writes whole lines in pieces. Returns whether the sink accepted all of them.
     pub(super) fn write_all(&mut self, mut lines: &[u8]) -> bool {
         let mut complete = true;
         while !lines.is_empty() {
@@ -88,7 +88,7 @@ impl<W: Write> LineWriter<W> {
         Ok(())
     }
 
-    /// Tells of lines that were lost, once the sink takes lines again.
+    /// Reports lost lines, once the sink accepts lines again.
     fn report_dropped(&mut self) {
         let dropped = self.dropped.get();
         if dropped > self.reported {

@@ -1,4 +1,4 @@
-//! What a queue and its writer do with sinks that do not take lines.
+//! A queue and its writer with sinks that do not accept lines.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, mpsc};
@@ -17,7 +17,7 @@ fn counter() -> IntCounter {
     IntCounter::new("dropped", "dropped").unwrap()
 }
 
-/// Takes bytes as its script says, then all of them.
+/// Accepts bytes as its script says, then all of them.
 #[derive(Clone, Default)]
 struct Scripted {
     script: Arc<Mutex<Vec<io::Result<usize>>>>,

@@ -1,19 +1,20 @@
-//! Which token a request brings.
+//! Finds the token of a request.
 
 use ::http::HeaderMap;
 use ::http::header::AUTHORIZATION;
 
-/// The field that clients of Kong send theirs in.
+/// The field in which clients of Kong send their token.
 const ADMIN_TOKEN: &str = "kong-admin-token";
 
-/// A request brings more than one token: nobody can say which one counts.
+/// A request has several different tokens: it is unclear which one counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ambiguous;
 
-/// The token of `Authorization: Bearer` or of `Kong-Admin-Token`. Other schemes of `Authorization` are no token.
+/// Returns the token of `Authorization: Bearer` or of `Kong-Admin-Token`. Other schemes of `Authorization` do
+/// not count.
 ///
 /// # Errors
-/// There are several, and they differ.
+/// The request has several tokens, and they differ.
 pub fn sent(headers: &HeaderMap) -> Result<Option<&[u8]>, Ambiguous> {
     let bearer = headers.get_all(AUTHORIZATION).iter().filter_map(|value| bearer(value.as_bytes()));
     let own = headers.get_all(ADMIN_TOKEN).iter().map(|value| value.as_bytes());
@@ -22,7 +23,8 @@ pub fn sent(headers: &HeaderMap) -> Result<Option<&[u8]>, Ambiguous> {
     if tokens.all(|token| Some(token) == first) { Ok(first) } else { Err(Ambiguous) }
 }
 
-/// The scheme is compared without regard to case (RFC 9110, section 11.1).
+/// Returns the token of a `Bearer` field. The scheme is compared without regard to case (RFC 9110, section
+/// 11.1).
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())

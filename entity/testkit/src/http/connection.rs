@@ -13,7 +13,7 @@ use super::message::{Response, Version};
 
 const MAX_HEADERS: usize = 256;
 
-/// A connection of its own, for what a client would not do: requests in pieces, pipelining, half closes.
+/// A connection of its own, for requests in pieces, pipelining and half closes, which a client would not do.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
@@ -47,11 +47,11 @@ impl Connection {
         self.stream.write_all(bytes).await
     }
 
-    /// Reads one response with its body; of a request with `HEAD` there is none.
+    /// Reads one response with its body; the response to a `HEAD` has none.
     ///
     /// # Errors
     ///
-    /// The server closes before the response is complete, or sends what is not HTTP/1.1.
+    /// The server closes before the response is complete, or sends something other than HTTP/1.1.
     pub async fn read_response(&mut self, head: bool) -> Result<Response> {
         let mut response = self.read_head().await?;
         while response.status == 100 {
@@ -61,7 +61,7 @@ impl Connection {
         Ok(response)
     }
 
-    /// Everything up to the end of the connection.
+    /// Reads everything up to the end of the connection.
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl Connection {
         Ok(self.buffer.split_to(length).freeze())
     }
 
-    /// Whether the server has neither closed nor sent what nobody asked for.
+    /// Whether the connection is open: the server has not closed it, and has sent nothing unrequested.
     pub fn is_open(&self) -> bool {
         let nothing_yet = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
         self.buffer.is_empty() && self.stream.try_read(&mut [0]).is_err_and(nothing_yet)

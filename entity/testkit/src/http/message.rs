@@ -1,10 +1,10 @@
-//! What is sent and what comes back.
+//! Requests and responses.
 
 use bytes::Bytes;
 use serde_json::Value;
 
-/// A request. Header fields go out in the order in which they were added; `Host` and `Content-Length` are
-/// added when the request does not bring them.
+/// A request. Header fields go out in the order in which they were added. `Host` and `Content-Length` are
+/// added if the request has none.
 #[derive(Clone, Debug)]
 pub struct Request {
     method: String,
@@ -16,13 +16,13 @@ pub struct Request {
 /// A complete response.
 #[derive(Clone, Debug)]
 pub struct Response {
-    /// Of the protocol.
+    /// The protocol's version.
     pub version: Version,
     /// The status code.
     pub status: u16,
-    /// In the order and the spelling in which they came.
+    /// The header fields, in their order and spelling.
     pub headers: Vec<(String, String)>,
-    /// With the transfer coding taken off.
+    /// The body without the transfer coding.
     pub body: Bytes,
 }
 
@@ -77,7 +77,7 @@ impl Request {
         &self.target
     }
 
-    /// The bytes that go out.
+    /// Encodes the request.
     pub fn encode(&self, host: &str) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         if !self.has("host") {
@@ -125,11 +125,11 @@ impl Response {
             .unwrap_or_else(|error| panic!("not JSON ({error}): {} {}", self.status, self.text()))
     }
 
-    /// Passes the response through when its status is this one.
+    /// Returns the response if it has this status.
     ///
     /// # Panics
     ///
-    /// When it is another: with the body.
+    /// It has another: with the body.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "body: {}", self.text());

@@ -1,4 +1,4 @@
-//! How the origin answers one request.
+//! The origin's answer to one request.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Received;
 
-/// An answer, good or bad. Without more it is 200 with an empty body and a `Content-Length`.
+/// An answer, good or bad. By default 200 with an empty body and a `Content-Length`.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub(super) delay: Duration,
@@ -32,24 +32,24 @@ pub(super) enum Framing {
     UntilClose,
 }
 
-/// What becomes of the connection.
+/// What happens to the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     KeepAlive,
-    /// After the answer.
+    /// Closes after the answer.
     Close,
-    /// Instead of an answer.
+    /// Closes without an answer.
     CloseUnanswered,
     ResetUnanswered,
-    /// After so many bytes of the body.
+    /// Closes after so many bytes of the body.
     CloseAfter(usize),
     ResetAfter(usize),
-    /// 101, then every byte comes back.
+    /// Answers 101, then echoes every byte.
     Upgrade,
 }
 
 impl Answer {
-    /// 200 with what was received as JSON.
+    /// 200 with the request as JSON.
     pub fn echo() -> Self {
         Self { body: Body::Echo, ..Self::status(200) }.header("Content-Type", "application/json")
     }
@@ -67,12 +67,12 @@ impl Answer {
         }
     }
 
-    /// Exactly these bytes, head included, and then the end of the connection.
+    /// Exactly these bytes, head included, then the end of the connection.
     pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
         Self { body: Body::Raw(bytes.into()), ending: Ending::Close, ..Self::status(200) }
     }
 
-    /// 101 for a WebSocket or any other upgrade; afterwards every byte comes back.
+    /// 101 for a WebSocket or any other upgrade; then echoes every byte.
     pub fn upgrade(protocol: &str) -> Self {
         Self { ending: Ending::Upgrade, ..Self::status(101) }
             .header("Connection", "Upgrade")
@@ -113,7 +113,7 @@ impl Answer {
         self.body(vec![b'x'; length])
     }
 
-    /// Waits before the answer, or before what is done instead of one.
+    /// Sets a delay before the answer, or before the action in place of one.
     #[must_use]
     pub fn delay(self, delay: Duration) -> Self {
         Self { delay, ..self }

@@ -1,4 +1,4 @@
-//! The origin's side of a connection.
+//! The origin's side of its connections.
 
 use std::io;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::{OriginState, Received};
 
 const MAX_HEADERS: usize = 256;
 
-/// Serves until it is dropped, and all connections with it.
+/// Serves until the future is dropped, which drops all connections.
 pub(super) async fn listen(listener: std::net::TcpListener, shared: Arc<OriginState>) {
     listener.set_nonblocking(true).expect("a socket can be made non-blocking");
     let listener = TcpListener::from_std(listener).expect("a listener fits the runtime");
@@ -26,7 +26,7 @@ pub(super) async fn listen(listener: std::net::TcpListener, shared: Arc<OriginSt
         let number = shared.connections.fetch_add(1, Ordering::Relaxed);
         let shared = shared.clone();
         connections.spawn(async move {
-            // What goes wrong here, the other side sees: that is what a test looks at.
+            // The other side sees an error here, and the test looks at that side.
             serve(stream, number, &shared).await.ok();
         });
         while connections.try_join_next().is_some() {}
@@ -39,7 +39,7 @@ async fn serve(mut stream: TcpStream, connection: usize, shared: &OriginState) -
     while let Some(received) = read_request(&mut stream, &mut buffer, connection).await? {
         let head_only = received.method == "HEAD";
         let answer = shared.receive(received);
-        // A sleep of nothing lasts until the timer's next tick, a millisecond.
+        // A sleep of zero lasts until the timer's next tick, a millisecond.
         if !answer.delay.is_zero() {
             tokio::time::sleep(answer.delay).await;
         }
@@ -50,7 +50,7 @@ async fn serve(mut stream: TcpStream, connection: usize, shared: &OriginState) -
     Ok(())
 }
 
-/// Answers; says whether the connection goes on.
+/// Sends the answer. Returns whether the connection stays open.
 async fn respond(stream: &mut TcpStream, answer: &Answer, head_only: bool) -> io::Result<bool> {
     match answer.ending {
         Ending::CloseUnanswered => return Ok(false),
@@ -68,7 +68,7 @@ async fn respond(stream: &mut TcpStream, answer: &Answer, head_only: bool) -> io
     match answer.ending {
         Ending::KeepAlive => Ok(true),
         Ending::ResetAfter(_) => {
-            // A reset discards what is not sent yet, at the sender and at the receiver.
+            // A reset discards unsent bytes, at the sender and at the receiver.
             tokio::time::sleep(Duration::from_millis(50)).await;
             reset(stream)
         }

@@ -29,13 +29,13 @@ impl Node {
         let mut node = Self { name, program, settings: BTreeMap::new(), status, process: None };
         let address = node.status.to_string();
         node.set("status.listen", address);
-        // A test that waits for what a heartbeat brings should not wait for long.
+        // The tests that wait for a heartbeat should not wait for long.
         node.set("cluster.heartbeat_interval", "1s");
         node.set("log.level", "debug");
         node
     }
 
-    /// Sets a key, as `cluster.listen`, from the next start on.
+    /// Sets a key, such as `cluster.listen`, from the next start on.
     pub fn set(&mut self, key: &str, value: impl Display) {
         self.settings.insert(key.to_owned(), value.to_string());
     }
@@ -81,7 +81,7 @@ impl Node {
         self.process_mut().wait_ready(&client, "/status/ready", DEADLINE).await;
     }
 
-    /// Ends the program as a service manager does.
+    /// Stops the program as a service manager does.
     ///
     /// # Panics
     ///
@@ -93,7 +93,7 @@ impl Node {
         assert!(status.success(), "{} ended with {status}", self.name);
     }
 
-    /// Kills the program; it gets to do nothing any more.
+    /// Kills the program (SIGKILL).
     ///
     /// # Panics
     ///
@@ -120,7 +120,7 @@ impl Node {
         self.process.as_ref().expect("the program runs").pid()
     }
 
-    /// What it has written to its log.
+    /// The log of the program so far.
     ///
     /// # Panics
     ///
@@ -134,7 +134,7 @@ impl Node {
         Client::new(self.status.address())
     }
 
-    /// What `GET /status` answers.
+    /// The answer to `GET /status`.
     ///
     /// # Panics
     ///
@@ -144,7 +144,7 @@ impl Node {
         response.unwrap_or_else(|error| panic!("{}: {error:#}", self.name)).expect(200).json()
     }
 
-    /// The value of a metric that has this name and, with braces as in the exposition, these labels.
+    /// The value of the metric with this name and, with braces as in the exposition, these labels.
     ///
     /// # Panics
     ///
@@ -154,7 +154,7 @@ impl Node {
         value(&text, series).unwrap_or_else(|| panic!("{} has no metric {series}:\n{text}", self.name))
     }
 
-    /// [`Node::metric`] of a series that is there only when it was counted once; 0 before.
+    /// The value of a metric that exists only once it was counted; 0 before.
     ///
     /// # Panics
     ///

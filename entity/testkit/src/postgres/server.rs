@@ -14,9 +14,9 @@ use super::DEADLINE;
 /// The superuser of the server; it needs no password.
 pub(super) const USER: &str = "gibbon";
 
-/// What the watchdog runs: `$1` is the test process, `$2` the folder.
+/// The watchdog's script: `$1` is the test process, `$2` the folder.
 ///
-/// When the test is killed inside `initdb`, that goes on for a moment.
+/// When the test is killed during `initdb`, that continues for a moment.
 const WATCHDOG: &str = r#"
 while kill -0 "$1" 2>/dev/null; do sleep 0.5; done
 sleep 1
@@ -27,14 +27,15 @@ for _ in 1 2 3 4 5 6 7 8 9 10; do
 done
 "#;
 
-/// Of the server's processes and files, when the tests run as root: PostgreSQL refuses to.
+/// The owner of the server's processes and files when the tests run as root: PostgreSQL refuses to run as
+/// root.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Owner {
     uid: u32,
     gid: u32,
 }
 
-/// Whom the server runs as; `None` for ourselves.
+/// The user that runs the server; `None` for the tests' own.
 pub(super) fn owner() -> Option<Owner> {
     if !Uid::effective().is_root() {
         return None;
@@ -147,7 +148,7 @@ fn command(name: &str, owner: Option<Owner>) -> Command {
     let mut command = Command::new(binary(name));
     command.stdin(Stdio::null()).process_group(0);
     for (variable, _) in std::env::vars_os() {
-        // PGHOST, PGPASSWORD, … would lead to somebody else's server.
+        // PGHOST, PGPASSWORD, … would select another server.
         if variable.to_string_lossy().starts_with("PG") {
             command.env_remove(variable);
         }

@@ -1,16 +1,16 @@
-//! Finding, and once per test process building, the programs.
+//! Finds the programs, and builds them once per test process.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Of `gibbon-gateway`.
+/// The path of `gibbon-gateway`.
 pub(super) fn gateway() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| ensure("gateway", "gibbon-gateway"))
 }
 
-/// Of `gibbon-control`.
+/// The path of `gibbon-control`.
 pub(super) fn control() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| ensure("control", "gibbon-control"))
@@ -18,7 +18,7 @@ pub(super) fn control() -> &'static Path {
 
 fn ensure(package: &str, binary: &str) -> PathBuf {
     let path = match std::env::var_os("GIBBON_TEST_BIN_DIR") {
-        // From the top of the checkout, for `target/release`: tests run in their package's folder.
+        // Relative to the top of the checkout, for `target/release`: tests run in their package's folder.
         Some(folder) => top().join(folder).join(binary),
         None => build(package, binary),
     };

@@ -13,10 +13,10 @@ use testkit::ports::{self, Port};
 use testkit::process::Program;
 use testkit::wait;
 
-/// Starting and ending are a matter of a second; the machine may be busy with other tests.
+/// Starting and stopping take about a second; the machine may be busy with other tests.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(40);
 
-/// Where an installation lies. It can be started more than once.
+/// The folder and ports of an installation. It can be started more than once.
 #[derive(Debug)]
 pub(crate) struct Installation {
     folder: TempDir,
@@ -28,7 +28,7 @@ pub(crate) struct Installation {
     pub(crate) origin: Port,
 }
 
-/// The script, running. Should the test fail, it is told to end, and ends what it started.
+/// The running script. When the test fails, a signal makes the script end everything that it started.
 #[derive(Debug)]
 pub(crate) struct Running {
     script: Child,
@@ -61,7 +61,7 @@ impl Installation {
         Client::new(self.proxy.address())
     }
 
-    /// Starts it, and waits until it says that it is ready.
+    /// Starts the script, and waits until it reports that it is ready.
     pub(crate) async fn run(&self) -> Running {
         let mut running = self.start();
         wait::eventually(DEADLINE, || {
@@ -79,7 +79,7 @@ impl Installation {
         assert_eq!(Program::control().path().parent(), Some(bin.as_path()));
         let path = self.folder.path().join("output");
         let output = File::create(&path).expect("a file can be made");
-        // A shell that is started with SIGINT ignored, as in the background of another, cannot trap it.
+        // A shell that starts with SIGINT ignored, as in the background of another, cannot trap it.
         let script = Command::new("env")
             .arg("--default-signal=INT")
             .arg(root().join("deploy/run-local.sh"))
@@ -124,7 +124,7 @@ impl Installation {
 }
 
 impl Running {
-    /// What the script has written so far.
+    /// The output of the script so far.
     pub(crate) fn output(&self) -> String {
         fs::read_to_string(&self.output).unwrap_or_default()
     }

@@ -1,6 +1,6 @@
-//! What stands after `make run`: the story by hand, its end, and what a Prometheus sees of it.
+//! An installation as `make run` starts it: the walk-through, its end, and the view of a Prometheus.
 //!
-//! On the programs in `GIBBON_TEST_BIN_DIR`, else on those of this build.
+//! Runs the programs in `GIBBON_TEST_BIN_DIR`, else those of this build.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

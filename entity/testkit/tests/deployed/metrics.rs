@@ -1,4 +1,4 @@
-//! Every expression of the dashboard and the alerts, against a live installation.
+//! Evaluates every expression of the dashboard and the alerts against a live installation.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -33,12 +33,12 @@ async fn every_expression_has_an_answer_and_every_scrape_is_clean() {
         let names = gibbon_names(expression);
         let unknown: Vec<_> = names.difference(&exposed).filter(|name| !registered.contains(*name)).collect();
         assert!(unknown.is_empty(), "{expression}: nothing exposes {unknown:?}");
-        // Where it compares, it has an answer only when something is wrong.
+        // A comparison has a result only when something is wrong.
         let expression = without_comparison(expression);
         if names.is_subset(&exposed) {
             wait::eventually(DEADLINE, || prometheus.query(&expression)).await;
         } else {
-            // A counter with a label has no series before the first event, such as a refused configuration.
+            // A counter with a label has no series before the first event, such as a rejected configuration.
             prometheus.ask(&expression).await.unwrap();
         }
     }
@@ -55,7 +55,8 @@ fn names_and_comparisons_are_found_in_expressions() {
     assert_eq!(without_comparison("a > 0 unless on (c) b > 0"), "a");
 }
 
-/// One of each kind: served, without a route, without an upstream; and refused writes.
+/// Sends one request of each kind: served, without a route, without an upstream; and writes that are
+/// rejected.
 async fn traffic(installation: &Installation) {
     let admin = installation.admin_client();
     for (name, port) in [("live", installation.origin.number()), ("dead", 1)] {
@@ -76,7 +77,7 @@ async fn traffic(installation: &Installation) {
     }
 }
 
-/// The names that the programs register, whether or not they have a series yet.
+/// The names of the metrics that the programs register, whether or not they have a series yet.
 fn registered() -> BTreeSet<String> {
     let sources = ["gateway/src/metrics.rs", "control/src/metrics.rs"];
     let texts = sources.map(|path| fs::read_to_string(root().join(path)).unwrap());
@@ -96,7 +97,7 @@ fn promtool_check(scrape: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// With the dashboard's variables as a viewer would have them.
+/// The expressions of the dashboard, with its variables as a viewer would have them.
 fn dashboard() -> Vec<String> {
     let text = fs::read_to_string(root().join("deploy/grafana/gibbon.json")).unwrap();
     let dashboard: Value = serde_json::from_str(&text).unwrap();
@@ -112,7 +113,7 @@ fn dashboard() -> Vec<String> {
     expressions
 }
 
-/// As Prometheus itself reads them from the file.
+/// The expressions of the alerts, as Prometheus reads them from the file.
 fn alerts() -> Vec<String> {
     let text = fs::read_to_string(root().join("deploy/prometheus/alerts.yml")).unwrap();
     let mut expressions = Vec::new();
@@ -135,14 +136,14 @@ fn alerts() -> Vec<String> {
     expressions
 }
 
-/// Names of metrics and series; not what stands in quotes.
+/// The names of metrics and series, without those inside quotes.
 fn gibbon_names(text: &str) -> BTreeSet<String> {
     let unquoted = text.split('"').step_by(2).collect::<Vec<_>>().join(" ");
     let words = unquoted.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     words.filter(|word| word.starts_with("gibbon_")).map(str::to_owned).collect()
 }
 
-/// What is compared; of what is taken back by something else, the first.
+/// The left side of a comparison; the first operand of `unless`.
 fn without_comparison(expression: &str) -> String {
     let expression = expression.split(" unless ").next().unwrap_or_default();
     let comparison = [" > ", " < ", " == "].iter().filter_map(|operator| expression.rfind(operator)).max();

@@ -12,7 +12,7 @@ use testkit::wait;
 
 use crate::installation::{DEADLINE, Installation, root};
 
-/// Killed when dropped.
+/// A running Prometheus. Killed on drop.
 #[derive(Debug)]
 pub(crate) struct Prometheus {
     process: Child,
@@ -21,7 +21,8 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one with the configuration of `deploy/`, at the installation's ports and a scrape a second.
+    /// Starts Prometheus with the configuration of `deploy/`, at the installation's ports and with a scrape a
+    /// second.
     pub(crate) async fn start(installation: &Installation) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let deploy = root().join("deploy/prometheus");
@@ -50,13 +51,13 @@ impl Prometheus {
         prometheus
     }
 
-    /// Asks for the value of an expression now; an empty answer is an error.
+    /// Evaluates an expression now; an empty result is an error.
     pub(crate) async fn query(&self, expression: &str) -> Result<Vec<Value>, String> {
         let result = self.ask(expression).await?;
         if result.is_empty() { Err(format!("{expression}: no result")) } else { Ok(result) }
     }
 
-    /// Asks for the value of an expression now; there may be none.
+    /// Evaluates an expression now; the result may be empty.
     pub(crate) async fn ask(&self, expression: &str) -> Result<Vec<Value>, String> {
         let client = Client::new(self.port.address());
         let response = client
@@ -79,7 +80,7 @@ impl Drop for Prometheus {
     }
 }
 
-/// What `make tools` installed, else what the machine has.
+/// The program that `make tools` installed, else that of the machine.
 pub(crate) fn tool(name: &str) -> PathBuf {
     let installed = root().join("target/tools/bin").join(name);
     if installed.exists() { installed } else { name.into() }

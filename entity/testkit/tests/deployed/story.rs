@@ -1,4 +1,4 @@
-//! The two commands as a new user meets them.
+//! The two commands as a new user runs them.
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -15,7 +15,7 @@ async fn the_story_by_hand_and_again_after_ctrl_c() {
     let installation = Installation::new();
     let mut running = installation.run().await;
     for line in commands(&running) {
-        // What is printed is for a terminal: each command must do as it stands.
+        // The printed text is for a terminal: each command must work as it stands.
         let output = Command::new("sh").args(["-c", &line]).output().expect("sh can be run");
         assert!(output.status.success(), "{line}");
         if line.contains(&installation.proxy.number().to_string()) {

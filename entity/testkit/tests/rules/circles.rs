@@ -1,7 +1,8 @@
-//! Modules that use each other can be understood only together: none of a package's modules do, but those that are
-//! listed with a reason.
+//! Modules that use each other can only be understood together. The modules of a package do not, except for
+//! those listed with a reason.
 //!
-//! Modules are compared with the others of the same parent, with all that lies below them counted as theirs. That a
+//! A module is compared with the others of the same parent; everything below a module counts as part of it. A
+//! module and its parent may use each other: the parent is the face of its children.
 //! module and its parent use each other is usual: the parent is the face of its children.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::assert_none;
 use crate::imports::{Modules, Path, Reached, made_up};
 
-/// A module, one that it uses though that one uses it, and what would open the circle.
+/// A module, one that it uses and that uses it, and the change that would remove the circle.
 type Exception = (&'static str, &'static str, &'static str);
 
-/// An exception whose circle has gone goes from here.
+/// Exceptions. One whose circle has gone must be removed here.
 const KNOWN: &[Exception] = &[
     ("control::metrics", "control::cluster", "the list of reasons for refusals belongs to the metrics"),
     ("control::admin::certificate", "control::admin::sni", "nested names; a generic resource needs neither"),
@@ -35,7 +36,7 @@ const KNOWN: &[Exception] = &[
 
 const PACKAGES: [&str; 6] = ["control", "entity", "gateway", "migration", "node", "wire"];
 
-/// Which modules use which of their siblings, and a place where they do.
+/// The siblings that each module uses, and a place of each use.
 type Uses = BTreeMap<Path, BTreeMap<Path, String>>;
 
 #[test]

@@ -1,4 +1,4 @@
-//! What `deploy/` offers is accepted by the programs that will read it.
+//! The programs that read the files of `deploy/` accept them.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -9,7 +9,7 @@ use testkit::process::Program;
 
 use crate::root;
 
-/// Exposure of a unit that `systemd-analyze security` lets pass, in tenths.
+/// The highest exposure in `systemd-analyze security` that passes, in tenths.
 const EXPOSURE: &str = "--threshold=20";
 
 #[test]
@@ -29,7 +29,7 @@ fn the_units_are_valid_and_hardened() {
         let unit = deploy("systemd").join(&name);
         run(Command::new("systemd-analyze").args(["security", "--offline=true", EXPOSURE]).arg(&unit));
 
-        // It wants to see an executable where the unit will find one after the installation.
+        // It requires an executable at the path that the unit has after the installation.
         let installed = Path::new("/usr/local/bin").join(binary.file_name().expect("a program has a name"));
         let text = fs::read_to_string(&unit).expect("the unit can be read");
         let here = text.replace(path(&installed), path(binary));
@@ -51,13 +51,13 @@ fn deploy(folder: &str) -> PathBuf {
     root().join("deploy").join(folder)
 }
 
-/// `make tools` puts it under target/ where the machine has none.
+/// `make tools` installs it under target/ where the machine has none.
 fn promtool() -> Command {
     let installed = root().join("target/tools/bin/promtool");
     Command::new(if installed.exists() { installed } else { "promtool".into() })
 }
 
-/// `systemd-analyze verify` exits with 0 whatever it finds wrong, but says it.
+/// `systemd-analyze verify` exits with 0 whatever it finds, but prints it.
 fn run(command: &mut Command) {
     let output =
         command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; `make tools` installs it"));

@@ -1,4 +1,4 @@
-//! What the packages may depend on, read from cargo's metadata.
+//! The dependencies that each package may have, read from cargo's metadata.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{assert_none, root};
 
-/// What a package's code can reach: (package, rule, names or beginnings of names that end with `*`).
+/// Dependencies that a package's code must not reach: (package, rule, names or prefixes that end with `*`).
 const NEVER: &[(&str, &str, &[&str])] = &[
     (
         "gateway",
@@ -30,15 +30,16 @@ const NEVER: &[(&str, &str, &[&str])] = &[
     ),
 ];
 
-/// Packages of the workspace that may know everything: what tests and measures the others.
+/// Packages of the workspace that may depend on everything: they test and measure the others.
 const FREE: [&str; 2] = ["benches", "testkit"];
 
-/// Beginnings of file paths are not enough here: a dependency is one of normal, development or build.
+/// The dependencies of the workspace's packages. Paths alone are not enough: a dependency is normal,
+/// development or build.
 #[derive(Debug, Default)]
 struct Graph {
-    /// Package -> what it needs to build and run.
+    /// Package -> its dependencies to build and run.
     needs: BTreeMap<String, BTreeSet<String>>,
-    /// Package -> what its tests need besides.
+    /// Package -> further dependencies of its tests.
     tests_need: BTreeMap<String, BTreeSet<String>>,
 }
 

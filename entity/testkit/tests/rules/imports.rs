@@ -1,10 +1,10 @@
-//! What a path in the sources leads to: over `use` lines and re-exports, across modules and packages.
+//! Resolves the paths in the sources: over `use` lines and re-exports, across modules and packages.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::{Source, below, is_test};
 
-/// Packages whose names begin paths, and where their sources lie.
+/// Packages whose names begin paths, and the folders of their sources.
 const PACKAGES: [(&str, &str); 6] = [
     ("control", "control/src"),
     ("entity", "entity/src"),
@@ -14,10 +14,11 @@ const PACKAGES: [(&str, &str); 6] = [
     ("wire", "entity/wire/src"),
 ];
 
-/// Re-exports of re-exports end somewhere; a circle of them would not.
+/// Limit on re-exports of re-exports, against circles.
 const DEPTH: usize = 16;
 
-/// `gateway::cluster::apply`, in parts. Outside of ours: a path into another crate.
+/// A path such as `gateway::cluster::apply`, in parts. If its first part is not a package of ours, it leads
+/// into another crate.
 pub(crate) type Path = Vec<String>;
 
 /// The modules of all packages, without their tests.
@@ -28,11 +29,11 @@ pub(crate) struct Modules {
 
 #[derive(Debug, Default)]
 struct Module {
-    /// Name in this module -> path as its `use` line says it.
+    /// Name in this module -> path in its `use` line.
     imports: BTreeMap<String, Path>,
     /// Paths of `use …::*`.
     globs: Vec<Path>,
-    /// Names of what is defined in it.
+    /// Names of the items that the module defines.
     items: BTreeSet<String>,
     /// All paths in its code, in `use` lines and elsewhere.
     paths: Vec<Said>,
@@ -44,15 +45,15 @@ struct Said {
     path: Path,
 }
 
-/// A path in a source, and what it leads to.
+/// A path in a source, and the item that it resolves to.
 #[derive(Debug)]
 pub(crate) struct Reached {
     pub(crate) line: usize,
-    /// As it is written.
+    /// The path as it is written.
     pub(crate) said: Path,
-    /// Where that is defined.
+    /// The path of the definition.
     pub(crate) path: Path,
-    /// The module of ours in which it is defined, if it is one of ours.
+    /// The module of ours that has the definition, if there is one.
     pub(crate) module: Option<Path>,
 }
 
@@ -73,7 +74,7 @@ impl Modules {
         self.modules.keys().filter(move |path| path[0] == package)
     }
 
-    /// What all paths in this module lead to.
+    /// Resolves all paths in this module.
     pub(crate) fn reached(&self, module: &[String]) -> Vec<Reached> {
         let Some(found) = self.modules.get(module) else { return Vec::new() };
         let reached = found.paths.iter().map(|said| {
@@ -96,7 +97,7 @@ impl Modules {
         self.modules.contains_key(path)
     }
 
-    /// `None`: it begins with a name that is neither imported nor a crate of ours.
+    /// Returns `None` if the path begins with a name that is neither imported nor a crate of ours.
     fn resolve(&self, from: &[String], path: &[String], depth: usize) -> Option<Path> {
         let (first, rest) = path.split_first()?;
         let depth = depth.checked_sub(1)?;
@@ -116,7 +117,7 @@ impl Modules {
         }
     }
 
-    /// Goes on from what is reached, as long as that is a module of ours.
+    /// Follows the rest of the path, as long as it leads through modules of ours.
     fn walk(&self, mut at: Path, path: &[String], depth: usize) -> Path {
         for (i, part) in path.iter().enumerate() {
             if !self.is_module(&at) {
@@ -128,7 +129,7 @@ impl Modules {
         at
     }
 
-    /// What a name in this module is.
+    /// Resolves a name in this module.
     fn step(&self, module: &[String], name: &str, depth: usize) -> Option<Path> {
         let here = self.modules.get(module)?;
         let child = joined(module, name);
@@ -155,7 +156,8 @@ impl Modules {
     }
 }
 
-/// `gateway::cluster::apply` for `gateway/src/cluster/apply.rs`; `None` outside of the packages.
+/// The module of a file: `gateway::cluster::apply` for `gateway/src/cluster/apply.rs`; `None` outside of the
+/// packages.
 pub(crate) fn module_of(file: &str) -> Option<Path> {
     let (package, folder) = PACKAGES.iter().find(|(_, folder)| file.starts_with(&format!("{folder}/")))?;
     let inside = file.strip_prefix(folder)?.trim_start_matches('/').strip_suffix(".rs")?;
@@ -197,7 +199,7 @@ fn read(source: &Source) -> Module {
     module
 }
 
-/// `a::b::c` that begins here.
+/// The path `a::b::c` that begins here.
 fn path_at(words: &[(usize, &str)], start: usize) -> Path {
     let mut path = Vec::new();
     let mut at = start;
@@ -227,7 +229,7 @@ impl Tree<'_> {
         self.words.get(self.at).map_or(";", |(_, word)| word)
     }
 
-    /// From the first part of a path to behind it: to its comma, brace or semicolon.
+    /// Reads from the first part of a path to its end: its comma, brace or semicolon.
     fn read(&mut self, mut path: Path) {
         loop {
             match self.word() {

@@ -1,4 +1,4 @@
-//! What the parts of a program may know of each other, read from their sources.
+//! The layers: the crates and modules that each part of a program must not name.
 
 use std::sync::OnceLock;
 
@@ -6,17 +6,17 @@ use crate::assert_none;
 use crate::imports::{Modules, made_up, module_of};
 use crate::source::{Source, below, file, is_test, is_within, module};
 
-/// Modules that must not name, or reach by a re-export, these crates and modules.
+/// Modules that must not name these crates and modules, nor reach them by a re-export.
 struct Layer {
     rule: &'static str,
     part: Part,
     never: &'static [&'static str],
 }
 
-/// Which modules a rule is about. Each that is listed must be there: a rule does not end with a renaming.
+/// The modules of a rule. Each one listed must exist: renaming a module does not end a rule.
 enum Part {
     Only(&'static [&'static str]),
-    /// All of a package, those of tomorrow included, but these.
+    /// All modules of a package, also future ones, except these.
     AllBut(&'static str, &'static [&'static str]),
 }
 
@@ -31,7 +31,7 @@ const PURE: Layer = Layer {
     never: &["pingora", "pingora_core", "pingora_http", "pingora_proxy"],
 };
 
-/// What starts, stops, configures or watches the program, and what the cluster sends.
+/// Modules that start, stop, configure or watch the program, and those that receive from the cluster.
 const BESIDE_REQUESTS: &[&str] = &[
     "gateway/src/app",
     "gateway/src/cluster",
@@ -93,7 +93,7 @@ impl Layer {
         named.chain(sources.iter().flat_map(|source| self.reached(modules, source))).collect()
     }
 
-    /// Over re-exports, where the path does not say it.
+    /// Resolves re-exports, which the path does not show.
     fn reached(&self, modules: &Modules, source: &Source) -> Vec<String> {
         let module = module_of(&source.path).unwrap_or_default();
         let never = |path: &[String]| path.iter().any(|part| self.never.contains(&part.as_str()));
@@ -178,11 +178,12 @@ fn the_apply_path_alone_publishes_a_table() {
 #[test]
 fn errors_get_their_status_in_one_place() {
     for program in ["gateway/src", "control/src"] {
-        // The status listener has no part in serving: its 503 is the state that it is asked for.
+        // The status listener does not proxy: its 503 is the state that the client requested.
         let mut others = but(shipped(below(program)), &format!("{program}/error"));
         others = but(others, &format!("{program}/status"));
         if program == "gateway/src" {
-            // It refuses a connection before there is a request, with bytes instead of an answer of the proxy.
+            // It refuses a connection before there is a request, with fixed bytes instead of an answer of the
+            // proxy.
             others = but(others, "gateway/src/listener/connection_limiter");
         }
         assert_none(
@@ -254,16 +255,16 @@ fn re_export_does_not_hide_a_breach() {
     assert_eq!(failure_statuses(&modules, &source).len(), 1);
 }
 
-/// Statements as they begin; messages are in lower case.
+/// Strings that begin as SQL statements; messages begin in lower case.
 fn sql(source: &Source) -> Vec<String> {
     const STATEMENTS: &[&str] = &["SELECT ", "INSERT INTO ", "UPDATE ", "DELETE FROM ", "CREATE TABLE "];
     source.literals(|text| STATEMENTS.iter().any(|statement| text.trim_start().starts_with(statement)))
 }
 
-/// The names of a kind's rows and of its published form, as `ca_certificate` and `CaCertificate`.
+/// The names of a kind: of its rows and of its published form, as `ca_certificate` and `CaCertificate`.
 type Kind = (String, String);
 
-/// All kinds, from where they are declared: `pub const SERVICE: Self = Self(1);`
+/// All kinds, from their declaration: `pub const SERVICE: Self = Self(1);`
 fn kinds(declaration: &Source) -> Vec<Kind> {
     let words = declaration.words();
     let constants = words.windows(5).filter_map(|five| match five {
@@ -275,7 +276,7 @@ fn kinds(declaration: &Source) -> Vec<Kind> {
     constants.map(|name| (name.clone(), published(&name))).collect()
 }
 
-/// A file that names the rows of an entity and its published form.
+/// Finds files that name both the rows of an entity and its published form.
 fn rows_and_wire(modules: &Modules, source: &Source, kinds: &[Kind]) -> Vec<String> {
     let reached = modules.reached(&module_of(&source.path).unwrap_or_default());
     let names = |package: &str, name: &str| {
@@ -291,7 +292,7 @@ fn publications(source: &Source) -> Vec<String> {
     [source.says(&[".", "publish", "("]), source.says(&["Live", "::", "publish"])].concat()
 }
 
-/// Statuses from 400 on: by name, by number where one is given, and in bytes of HTTP/1.
+/// Finds statuses from 400 on: by name, by number, and in bytes of HTTP/1.
 fn failure_statuses(modules: &Modules, source: &Source) -> Vec<String> {
     const GOOD: &[&str] = &["OK", "CREATED", "ACCEPTED", "NO_CONTENT", "SWITCHING_PROTOCOLS", "NOT_MODIFIED"];
     const TAKE_A_NUMBER: &[&str] =
@@ -321,13 +322,13 @@ fn failure_statuses(modules: &Modules, source: &Source) -> Vec<String> {
     said.into_iter().chain(bytes).chain(reached).collect()
 }
 
-/// Without a module, which must be there, and what lies below it.
+/// Removes a module, which must exist, and everything below it.
 fn but(sources: Vec<Source>, path: &str) -> Vec<Source> {
     module(path);
     sources.into_iter().filter(|source| !is_within(&source.path, path)).collect()
 }
 
-/// Without tests: they may do what the program may not.
+/// Removes tests: they may do what the program may not.
 fn shipped(sources: Vec<Source>) -> Vec<Source> {
     sources.into_iter().filter(|source| !is_test(&source.path)).map(Source::without_tests).collect()
 }

@@ -1,12 +1,12 @@
-//! Tests, benches and load tests take free ports: two runs on one machine, or a program that is there already, do not
-//! disturb each other.
+//! Tests, benches and load tests use free ports. Two runs on one machine, or a program that already runs
+//! there, do not disturb each other.
 
 use std::fs;
 
 use crate::source::{Source, below};
 use crate::{assert_none, root};
 
-/// Files whose addresses are never bound: they test what a configuration says, or are those of a deployment.
+/// Files whose addresses are never bound: they test configuration, or belong to a deployment.
 const NOT_BOUND: &[(&str, &str)] = &[
     ("control/tests/it/program.rs", "`check` prints the defaults, and a refused key is not bound"),
     ("gateway/tests/it/program.rs", "`check` refuses it"),
@@ -80,7 +80,7 @@ fn fixed_ports(source: &Source) -> Vec<String> {
     [source.literals(names_a_port), source.triples(after_a_host)].concat()
 }
 
-/// An address of this machine with a port other than 0.
+/// Whether the text has an address of this machine with a port other than 0.
 fn names_a_port(text: &str) -> bool {
     const HOSTS: [&str; 5] = ["127.0.0.1:", "localhost:", "0.0.0.0:", "[::1]:", "[::]:"];
     HOSTS.iter().any(|host| {
@@ -99,7 +99,7 @@ fn has_fixed_port(line: &str) -> bool {
     !comment && !default && (set || names_a_port(code))
 }
 
-/// Shell, JavaScript and Python below a folder, or the file itself.
+/// Lists the shell, JavaScript and Python files below a folder, or the file itself.
 fn scripts(path: &str) -> Vec<String> {
     let Ok(entries) = fs::read_dir(root().join(path)) else { return vec![path.to_owned()] };
     let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());

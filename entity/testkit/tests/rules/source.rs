@@ -1,4 +1,4 @@
-//! Rust source as the rules read it: a list of tokens, free of comments, the text of literals kept apart.
+//! Rust source as the rules read it: a list of tokens without comments, the text of literals kept apart.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use crate::root;
 /// One file.
 #[derive(Debug)]
 pub(crate) struct Source {
-    /// From the top of the checkout.
+    /// The path from the top of the checkout.
     pub(crate) path: String,
     tokens: Vec<Token>,
 }
@@ -24,7 +24,7 @@ struct Token {
 enum Kind {
     /// A name, a number, or punctuation; `::` is one token.
     Code,
-    /// What stands in a string.
+    /// The text of a string.
     Literal,
 }
 
@@ -33,7 +33,7 @@ impl Source {
         Self { path: path.to_owned(), tokens: tokenize(text) }
     }
 
-    /// Without the modules and functions under `#[cfg(test)]`.
+    /// Removes the modules and functions under `#[cfg(test)]`.
     pub(crate) fn without_tests(mut self) -> Self {
         let marker = ["#", "[", "cfg", "(", "test", ")", "]"];
         while let Some(start) = self.find(&marker) {
@@ -43,7 +43,7 @@ impl Source {
         self
     }
 
-    /// Where a path through this crate or module is named: `name::…`, or `name` in a `use`.
+    /// Finds paths through this crate or module: `name::…`, or `name` in a `use`.
     pub(crate) fn names(&self, name: &str) -> Vec<String> {
         let mut found = Vec::new();
         let mut in_use = false;
@@ -62,20 +62,20 @@ impl Source {
         (0..self.tokens.len()).map(|i| (self.tokens[i].line, self.text(i))).collect()
     }
 
-    /// Where this sequence of tokens stands.
+    /// Finds this sequence of tokens.
     pub(crate) fn says(&self, sequence: &[&str]) -> Vec<String> {
         let starts = (0..self.tokens.len()).filter(|&i| self.is_at(sequence, i));
         starts.map(|i| self.at(i, &sequence.concat())).collect()
     }
 
-    /// Where three tokens in a row satisfy the condition.
+    /// Finds three tokens in a row that satisfy the condition.
     pub(crate) fn triples(&self, condition: impl Fn(&str, &str, &str) -> bool) -> Vec<String> {
         let at = |i| [self.text(i), self.text(i + 1), self.text(i + 2)];
         let found = (0..self.tokens.len()).filter(|&i| matches!(at(i), [a, b, c] if condition(a, b, c)));
         found.map(|i| self.at(i, &at(i).concat())).collect()
     }
 
-    /// Where an attribute `#[name(…)]` or `#![name(…)]` does not say `word`.
+    /// Finds attributes `#[name(…)]` or `#![name(…)]` that do not contain `word`.
     pub(crate) fn attributes_without(&self, name: &str, word: &str) -> Vec<String> {
         let begins =
             |i: usize| self.is_at(&["#", "[", name, "("], i) || self.is_at(&["#", "!", "[", name, "("], i);
@@ -89,7 +89,7 @@ impl Source {
         found.map(|i| self.at(i, name)).collect()
     }
 
-    /// Where a string's text satisfies the condition.
+    /// Finds strings whose text satisfies the condition.
     pub(crate) fn literals(&self, condition: impl Fn(&str) -> bool) -> Vec<String> {
         let literals = self.tokens.iter().enumerate().filter(|(_, token)| token.kind == Kind::Literal);
         literals
@@ -106,7 +106,7 @@ impl Source {
         sequence.iter().enumerate().all(|(i, text)| self.text(start + i) == *text)
     }
 
-    /// Of a token of code; empty past the end.
+    /// The text of a token of code; empty past the end.
     fn text(&self, i: usize) -> &str {
         self.tokens.get(i).filter(|token| token.kind == Kind::Code).map_or("", |token| &token.text)
     }
@@ -129,7 +129,7 @@ pub(crate) fn module(path: &str) -> Vec<Source> {
     paths.iter().map(|path| read(path)).collect()
 }
 
-/// Whether a file is that of the module, or of one below it.
+/// Whether a file belongs to the module, or to one below it.
 pub(crate) fn is_within(file: &str, module: &str) -> bool {
     file.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
 }
@@ -139,7 +139,7 @@ pub(crate) fn file(path: &str) -> Source {
     read(&root().join(path))
 }
 
-/// All sources of these folders, but none of what stands beside them for tests.
+/// All sources of these folders, without the files beside them that are for tests.
 pub(crate) fn below(folder: &str) -> Vec<Source> {
     let mut paths = Vec::new();
     collect(&root().join(folder), &mut paths);
@@ -147,7 +147,7 @@ pub(crate) fn below(folder: &str) -> Vec<Source> {
     paths.iter().map(|path| read(path)).collect()
 }
 
-/// Whether the file holds tests alone.
+/// Whether the file contains only tests.
 pub(crate) fn is_test(path: &str) -> bool {
     path.ends_with("/tests.rs") || path.contains("/tests/")
 }
@@ -162,7 +162,7 @@ fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     for path in entries.map(|entry| entry.expect("a folder can be read").path()) {
         if path.ends_with("vendor") {
-            // Not ours; see the rule of its own.
+            // Vendored code is not ours; it has a rule of its own.
         } else if path.is_dir() {
             collect(&path, paths);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -186,7 +186,7 @@ fn tokenize(text: &str) -> Vec<Token> {
     tokens
 }
 
-/// The length of what stands at the beginning, and what it is, if it is anything.
+/// The length of the token at the beginning, and its kind and text, if it is one.
 fn lex(rest: &str, first: char) -> (usize, Option<(Kind, &str)>) {
     if rest.starts_with("//") {
         return (rest.find('\n').unwrap_or(rest.len()), None);
@@ -212,7 +212,7 @@ fn lex(rest: &str, first: char) -> (usize, Option<(Kind, &str)>) {
     (length, Some((Kind::Code, &rest[..length])))
 }
 
-/// They nest.
+/// Block comments nest.
 fn block_comment(rest: &str) -> usize {
     let mut depth = 0;
     let mut at = 0;
@@ -233,7 +233,7 @@ fn block_comment(rest: &str) -> usize {
     rest.len()
 }
 
-/// `"…"`, also with `b` or `c` before it, and raw ones.
+/// A string `"…"`, also with `b` or `c` before it, or raw.
 fn string(rest: &str) -> Option<(usize, &str)> {
     let prefix = rest.find(|c: char| !matches!(c, 'b' | 'c' | 'r'))?;
     let raw = rest[..prefix].ends_with('r');
@@ -250,7 +250,7 @@ fn string(rest: &str) -> Option<(usize, &str)> {
     Some(((end + 1 + hashes).min(rest.len()), &rest[start..end]))
 }
 
-/// Where the string that began before `start` has its closing quote.
+/// The end of the string that began before `start`: its closing quote.
 fn escaped_end(rest: &str, start: usize) -> usize {
     let mut escaped = false;
     for (at, c) in rest[start..].char_indices() {
@@ -276,7 +276,7 @@ fn character_or_lifetime(rest: &str) -> usize {
     }
 }
 
-/// One past the item that begins at `start`: past its block, or its semicolon if that comes first.
+/// The end of the item that begins at `start`: past its block, or past its semicolon if that comes first.
 fn item_end(tokens: &[Token], start: usize) -> usize {
     let mut depth = 0_usize;
     for (i, token) in tokens.iter().enumerate().skip(start).filter(|(_, token)| token.kind == Kind::Code) {

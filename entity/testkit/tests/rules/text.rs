@@ -1,21 +1,21 @@
-//! What no file of the tree says, whatever it is written in.
+//! Texts that no file of the tree may contain, in any language.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::{assert_none, root};
 
-/// Not ours, or made by a build.
+/// Files that are not ours, or that a build makes.
 const LEFT_OUT: [&str; 5] = [".git", "data", "target", "vendor", "Cargo.lock"];
 
-/// Lines that only the source of somebody else has.
+/// Lines that only other people's sources have.
 const OF_OTHERS: [&str; 4] =
     ["Copyright (c)", "Copyright ©", "SPDX-License-Identifier", "All rights reserved"];
 
-/// Files that must have them.
+/// Files that must have such lines.
 const LICENCES: [&str; 3] = ["LICENSE", "deny.toml", "entity/testkit/tests/rules/text.rs"];
 
-/// Folders of a developer's machine, by the parent of theirs. `/root` stands for the account in commands of deploy/.
+/// Parents of the folders of a developer's machine. `/root` stands for the account in commands of deploy/.
 const WORKPLACES: [&str; 5] = ["/work", "/home", "/Users", "/root", "/workspace"];
 
 #[test]
@@ -42,7 +42,7 @@ fn path_of_a_workplace_would_be_found() {
     assert!(!names_a_workplace("paths: /home, /work"));
 }
 
-/// `/home/me`, but not within another path.
+/// Whether the line has a path such as `/home/me`, but not within another path.
 fn names_a_workplace(line: &str) -> bool {
     WORKPLACES.iter().any(|folder| {
         line.match_indices(&format!("{folder}/")).any(|(at, found)| {
@@ -59,14 +59,14 @@ fn lines(path: &str, text: &str, is_breach: impl Fn(&str) -> bool) -> Vec<String
     found.map(|(i, line)| format!("{path}:{}: {}", i + 1, line.trim())).collect()
 }
 
-/// All texts of the tree that are ours, by their paths from the top.
+/// All texts of the tree that are ours, with their paths from the top.
 pub(crate) fn files() -> Vec<(String, String)> {
     let mut paths = Vec::new();
     collect(&root(), &mut paths);
     paths.sort();
     let read = |path: PathBuf| {
         let name = path.strip_prefix(root()).ok()?.to_string_lossy().into_owned();
-        // What is no text has no lines.
+        // A file that is not text has no lines.
         Some((name, fs::read_to_string(path).ok()?))
     };
     paths.into_iter().filter_map(read).collect()

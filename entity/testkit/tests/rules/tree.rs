@@ -1,4 +1,4 @@
-//! What lies where.
+//! The files and folders of the tree.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,7 +23,7 @@ const FILES: &[&str] = &[
     "rustfmt.toml",
 ];
 
-/// Made by builds and by `make run`, and ignored by git.
+/// Folders that builds and `make run` make; git ignores them.
 const MADE: &[&str] = &["data", "target"];
 
 const PACKAGES: &[&str] = &["benches", "control", "entity", "gateway"];
@@ -33,7 +33,7 @@ fn the_top_level_is_that_of_the_architecture() {
     let found: BTreeSet<String> = fs::read_dir(root())
         .expect("the checkout can be read")
         .map(|entry| entry.expect("the checkout can be read").file_name().to_string_lossy().into_owned())
-        // An editor's and git's own are hidden.
+        // Folders of an editor, and git's own, are hidden.
         .filter(|name| FOLDERS.contains(&name.as_str()) || !name.starts_with('.'))
         .filter(|name| !MADE.contains(&name.as_str()))
         .collect();

@@ -1,4 +1,4 @@
-//! What is vendored is what was published and a patch that can be read, nothing more.
+//! Vendored code is the published code and a patch that can be read, nothing more.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,7 +17,7 @@ fn vendored_crates_are_the_published_ones_and_a_patch() {
 }
 
 fn take_off(patch: &Path, folder: &Path) {
-    // Within a checkout, git would look for the paths in its index.
+    // Inside a checkout, git would look for the paths in its index.
     let mut git = Command::new("git");
     git.args(["apply", "--reverse"]).arg(patch).current_dir(folder).env("GIT_CEILING_DIRECTORIES", folder);
     run(&mut git);

@@ -1,12 +1,12 @@
-//! Regular expressions over canonical paths: what an operator writes as it looks is matched as it is spelt there.
+//! Regular expressions over canonical paths: respells an operator's literals as canonical paths spell them.
 
 use regex_syntax::hir::{Capture, Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind, Repetition};
 
 use crate::percent::{is_plain, recode_literal};
 
-/// The most characters of a class that get their encoded spelling. Larger classes, such as `.`, `\w` and `[^/]`,
-/// match the characters of an encoding one by one; of them only ASCII is left, which is all that canonical paths
-/// have, and a tenth of the expression's size.
+/// The most characters of a class that get their encoded spelling. Larger classes, such as `.`, `\w` and
+/// `[^/]`, match the characters of an encoding one by one. They keep only their ASCII characters: canonical
+/// paths have no others, and the expression shrinks to a tenth.
 const MAX_ENCODED: usize = 64;
 
 /// `hir` with its literals and small classes spelt as in [canonical paths](crate::normalize_path).
@@ -28,7 +28,7 @@ pub(super) fn canonical(hir: &Hir) -> Hir {
     }
 }
 
-/// The class, and beside it the spelling of each of its characters that canonical paths have encoded only.
+/// The class, with an alternative for each of its characters that canonical paths always encode.
 fn spell_class(class: &ClassUnicode) -> Hir {
     let mut encoded = Vec::new();
     let mut plain = ClassUnicode::empty();
@@ -56,7 +56,7 @@ fn ascii(class: &ClassUnicode) -> Hir {
     Hir::class(Class::Unicode(class))
 }
 
-/// Whether canonical paths have this character as it is.
+/// Whether canonical paths hold this character unencoded.
 fn is_kept(character: char) -> bool {
     character == '%' || u8::try_from(character).is_ok_and(|byte| byte.is_ascii() && is_plain(byte))
 }

@@ -1,5 +1,5 @@
-//! Reads the records of an update one at a time, out of the decompressor: the payload is never in memory as a
-//! whole.
+//! Reads the records of an update one at a time out of the decompressor, so that the payload is never in
+//! memory as a whole.
 
 use std::io::{BufReader, Read};
 
@@ -11,22 +11,22 @@ use crate::digest::{BUCKETS, BucketSet};
 use crate::record::{self, RecordError};
 use crate::{Key, Kind, Record};
 
-/// Greatest length of the value of one record in bytes: the Admin API takes bodies of 10 MB.
+/// The most bytes of one record's value. The Admin API accepts bodies of 10 MB.
 pub const MAX_RECORD: u32 = 64 << 20;
-/// The largest window that a payload may ask the decompressor for, as a power of two: 8 MiB, which RFC 8878
-/// (section 3.1.1.1.2) recommends to support. The control plane's level needs 2 MiB.
+/// The largest window that a payload may request from the decompressor, as a power of two. 8 MiB is what RFC
+/// 8878 (section 3.1.1.1.2) recommends to support. The control plane's level needs 2 MiB.
 const MAX_WINDOW: u32 = 23;
-/// How much is decompressed at a time.
+/// How many bytes are decompressed at a time.
 const CHUNK: usize = 64 << 10;
-/// A buffer that grew beyond this for one record is given back.
+/// A buffer that grew beyond this many bytes for one record is freed.
 const KEEP: usize = 1 << 20;
 
 /// The records of one update, in order.
 pub struct RecordReader<'a> {
     input: Box<dyn Read + 'a>,
-    /// Decoded bytes that the header announces.
+    /// The decoded length that the header announces.
     announced: u64,
-    /// How many of them were read.
+    /// The number of bytes read so far.
     at: u64,
     replaced: BucketSet,
     value: Vec<u8>,
@@ -39,10 +39,11 @@ impl std::fmt::Debug for RecordReader<'_> {
 }
 
 impl Update {
-    /// A reader of the records. It takes no more memory than one record and the decompressor's window.
+    /// Returns a reader of the records. It needs no more memory than one record and the decompressor's
+    /// window.
     ///
     /// # Errors
-    /// When the payload cannot be decoded, or a repair is too short for its set of buckets.
+    /// The payload cannot be decoded, or a repair is too short for its set of buckets.
     pub fn records(&self) -> Result<RecordReader<'_>, UpdateError> {
         let mut reader = RecordReader {
             input: self.decoded()?,
@@ -77,10 +78,11 @@ impl RecordReader<'_> {
         &self.replaced
     }
 
-    /// The next record; `None` after the last one, when the payload is exactly as long as announced.
+    /// Returns the next record. Returns `None` after the last one, when the payload has exactly the announced
+    /// length.
     ///
     /// # Errors
-    /// When the payload is no sequence of records, or has another length than announced.
+    /// The payload is not a sequence of records, or has another length than announced.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, UpdateError> {
         if self.at == self.announced {
             return self.end().map(|()| None);
@@ -109,7 +111,7 @@ impl RecordReader<'_> {
         Ok(BucketSet(set))
     }
 
-    /// Before anything is allocated for it.
+    /// Checks the announced length before anything is allocated for it.
     fn check_room(&self, len: u64, start: u64) -> Result<(), UpdateError> {
         if len > self.announced - self.at { Err(RecordError::Truncated(at(start)).into()) } else { Ok(()) }
     }
@@ -120,7 +122,7 @@ impl RecordReader<'_> {
         Ok(())
     }
 
-    /// The buffer grows with what comes, not with what is announced.
+    /// The buffer grows with the bytes that arrive, not with the announced length.
     fn read_value(&mut self, len: u32) -> Result<(), UpdateError> {
         if self.value.capacity() > KEEP {
             self.value = Vec::new();
@@ -223,7 +225,7 @@ mod tests {
         }
     }
 
-    /// A record announces four gigabytes, and an update one: neither is allocated.
+    /// A record announces four gigabytes, and so does an update: neither is allocated.
     #[test]
     fn lengths_are_checked_before_they_are_allocated() {
         let mut payload = record(0);

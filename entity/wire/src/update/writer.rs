@@ -1,4 +1,4 @@
-//! Makes an update of records that come one at a time: what is held is the encoded payload, not the records.
+//! Makes an update from records that arrive one at a time. It keeps the encoded payload, not the records.
 
 use std::io::{self, Write};
 
@@ -13,7 +13,7 @@ use crate::record::Record;
 /// Collects the records of one update.
 #[derive(Default)]
 pub struct UpdateWriter {
-    /// The records so far, while they are short; then what was not compressed yet.
+    /// All records, while they are short; later the bytes that are not compressed yet.
     pending: BytesMut,
     encoder: Option<zstd::stream::write::Encoder<'static, Parts>>,
     decoded_len: u64,
@@ -26,7 +26,7 @@ impl std::fmt::Debug for UpdateWriter {
 }
 
 impl UpdateWriter {
-    /// Without records.
+    /// A writer without records.
     pub fn new() -> Self {
         Self::default()
     }
@@ -44,10 +44,10 @@ impl UpdateWriter {
         self.compress().map_err(failed)
     }
 
-    /// The update of these records that leads from revision `from` to `to`.
+    /// Makes the update from revision `from` to position `to` with these records.
     ///
     /// # Errors
-    /// When it is longer than [`MAX_ENCODED`] or [`MAX_DECODED`]: nobody could read it.
+    /// The update is longer than [`MAX_ENCODED`] or [`MAX_DECODED`], so that no receiver could read it.
     pub fn finish(self, mode: Mode, from: u64, to: Position) -> Result<Update, UpdateError> {
         let (encoding, parts) = match self.encoder {
             None => (Encoding::Plain, vec![self.pending.freeze()]),
@@ -80,7 +80,7 @@ impl UpdateWriter {
     }
 }
 
-/// What is written, in parts of one length: one long buffer would be copied each time that it grows.
+/// The output in parts of equal length. A single long buffer would be copied each time that it grows.
 #[derive(Default)]
 struct Parts {
     full: Vec<Bytes>,

@@ -1,6 +1,6 @@
-//! How much one entity may hold. The Admin API refuses more, so that no body costs a data plane more than a
-//! stated amount of memory. A data plane does not apply these bounds to what it receives: an entity that an
-//! older control plane accepted stays loadable. It applies [`HELD_PLACES`] alone.
+//! The bounds of one entity. The Admin API rejects entities beyond them, so that no body costs a data plane
+//! more than a stated amount of memory. A data plane does not apply these bounds to updates: an entity that
+//! an older control plane accepted stays loadable. It applies [`HELD_PLACES`] alone.
 
 use crate::{HeaderPattern, Route, Service, Violations, pattern};
 
@@ -20,7 +20,7 @@ pub const PATHS: usize = 1000;
 pub const PLACES: usize = 10_000;
 /// Bytes of all places of one route: its hosts times the bytes of its paths.
 pub const PLACES_BYTES: usize = 4 << 20;
-/// Places of a route that a data plane takes at all: more would be hundreds of megabytes.
+/// The most places of a route that a data plane accepts: more would be hundreds of megabytes.
 pub const HELD_PLACES: usize = 250_000;
 /// Methods of one route.
 pub const METHODS: usize = 50;
@@ -28,7 +28,7 @@ pub const METHODS: usize = 50;
 pub const METHOD: usize = 64;
 /// Server names of one route, or of one certificate.
 pub const SNIS: usize = 500;
-/// Headers that one route asks for.
+/// Headers that one route matches.
 pub const HEADERS: usize = 50;
 /// Values of all headers of one route.
 pub const HEADER_VALUES: usize = 500;
@@ -40,7 +40,7 @@ pub const HEADER_VALUE: usize = 4096;
 pub const ENDPOINTS: usize = 500;
 /// Regular expressions of one route, in its paths and header values.
 pub const REGEXES: usize = 100;
-/// CA certificates that one service names.
+/// CA certificates of one service.
 pub const CA_CERTIFICATES: usize = 100;
 /// Bytes of a certificate's PEM text, comments included.
 pub const CERTIFICATE_PEM: usize = 128 << 10;
@@ -53,7 +53,7 @@ impl Service {
     /// Checks the bounds of a service, and then every rule.
     ///
     /// # Errors
-    /// All the bounds that it exceeds, or all the rules that it breaks.
+    /// All bounds that the service exceeds, or all rules that it breaks.
     pub fn validate_write(&self) -> Result<(), Violations> {
         let mut violations = Violations::default();
         name(&mut violations, self.name.as_deref());
@@ -65,11 +65,11 @@ impl Service {
 }
 
 impl Route {
-    /// Checks the bounds of a route, and then every rule, those included that are narrower for what is written
-    /// now than for what older versions have accepted.
+    /// Checks the bounds of a route, and then every rule. These include the rules that are narrower for new
+    /// writes than for what older versions accepted.
     ///
     /// # Errors
-    /// All the bounds that it exceeds, or all the rules that it breaks.
+    /// All bounds that the route exceeds, or all rules that it breaks.
     pub fn validate_write(&self) -> Result<(), Violations> {
         let mut violations = Violations::default();
         name(&mut violations, self.name.as_deref());
@@ -87,7 +87,8 @@ impl Route {
         violations.into_result()
     }
 
-    /// Hosts and paths are within their bounds each; a data plane holds a place for each pair.
+    /// Checks the number of pairs of hosts and paths, each list of which is within its bounds: a data plane
+    /// holds a place for each pair.
     fn check_product(&self) -> Result<(), Violations> {
         let mut violations = Violations::default();
         let bytes: usize = self.paths.iter().flatten().map(String::len).sum();
@@ -99,7 +100,7 @@ impl Route {
         violations.into_result()
     }
 
-    /// Whether it has at most so many places in a data plane's table.
+    /// Checks that the route has at most `most` places in a data plane's table.
     pub(super) fn check_places(&self, most: usize) -> Result<(), String> {
         let len = |list: Option<&Vec<String>>| list.map_or(1, |list| list.len().max(1));
         let (hosts, paths) = (len(self.hosts.as_ref()), len(self.paths.as_ref()));
@@ -119,7 +120,8 @@ impl Route {
         headers.values().flatten().try_for_each(|value| length(value, HEADER_VALUE))
     }
 
-    /// A regular expression may take a megabyte once compiled: those of one route share a budget.
+    /// Checks the size of all regular expressions together. Each may use a megabyte once compiled, so they
+    /// share a budget.
     fn check_regexes(&self) -> Result<(), String> {
         let paths = self.paths.iter().flatten().filter_map(|path| path.strip_prefix('~'));
         let values = self.headers.iter().flat_map(|headers| headers.values().flatten());
@@ -135,15 +137,15 @@ pub(super) fn tags(violations: &mut Violations, tags: &[String]) {
     texts(violations, "tags", Some(tags), TAGS, TAG);
 }
 
-/// Checks the length of a PEM text; the message has none of it.
+/// Checks the length of a PEM text.
 ///
 /// # Errors
-/// The message.
+/// A message that holds nothing of the text.
 pub fn pem(text: &str, most: usize) -> Result<(), String> {
     length(text, most)
 }
 
-/// Checks how many elements there are.
+/// Checks the number of elements.
 ///
 /// # Errors
 /// The message.
@@ -181,7 +183,7 @@ fn count<T>(violations: &mut Violations, field: &str, list: Option<&[T]>, most: 
     check(violations, field, at_most(list.map_or(0, <[T]>::len), most, "elements"));
 }
 
-/// Elements are looked at only when there are few enough.
+/// Checks the elements of a list only when their number is within its bound.
 fn texts(violations: &mut Violations, field: &str, list: Option<&[String]>, most: usize, longest: usize) {
     let list = list.unwrap_or_default();
     count(violations, field, Some(list), most);

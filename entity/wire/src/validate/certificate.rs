@@ -1,5 +1,5 @@
-//! The rules of certificates, server names and CA certificates. Whether a PEM text holds what it says it
-//! does is for who can read it: here it is told only that it is one. No message repeats any of it.
+//! The rules of certificates, server names and CA certificates. They check only that a PEM text is one; code
+//! that can parse it checks its content. No message repeats any part of a PEM text.
 
 use super::host;
 use crate::{CaCertificate, Certificate, Sni, Violations};
@@ -7,10 +7,10 @@ use crate::{CaCertificate, Certificate, Sni, Violations};
 const MISSING: &str = "required field missing";
 
 impl Certificate {
-    /// Checks every rule that can be checked without reading the PEM texts.
+    /// Checks every rule that does not need the content of the PEM texts.
     ///
     /// # Errors
-    /// All the rules that it breaks.
+    /// All rules that the certificate breaks.
     pub fn validate(&self) -> Result<(), Violations> {
         let mut violations = Violations::default();
         required(&mut violations, "cert", &self.cert, is_certificate);
@@ -31,15 +31,15 @@ impl Sni {
     /// Checks a server name.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The reason why it is invalid.
     pub fn check_name(name: &str) -> Result<(), String> {
         if name == Self::ANY { Ok(()) } else { host::sni(name) }
     }
 
-    /// Checks every rule that can be checked on the name alone.
+    /// Checks every rule that the name alone can show.
     ///
     /// # Errors
-    /// All the rules that it breaks.
+    /// All rules that the server name breaks.
     pub fn validate(&self) -> Result<(), Violations> {
         let mut violations = Violations::default();
         if self.name.is_empty() {
@@ -55,10 +55,10 @@ impl Sni {
 }
 
 impl CaCertificate {
-    /// Checks every rule that can be checked without reading the PEM text.
+    /// Checks every rule that does not need the content of the PEM text.
     ///
     /// # Errors
-    /// All the rules that it breaks.
+    /// All rules that the CA certificate breaks.
     pub fn validate(&self) -> Result<(), Violations> {
         let mut violations = Violations::default();
         required(&mut violations, "cert", &self.cert, is_certificate);
@@ -79,7 +79,7 @@ fn is_certificate(pem: &str) -> Result<(), &'static str> {
     if marked { Ok(()) } else { Err("invalid certificate: no certificate in PEM") }
 }
 
-/// `PRIVATE KEY`, `RSA PRIVATE KEY`, `EC PRIVATE KEY`.
+/// Checks for a `PRIVATE KEY`, an `RSA PRIVATE KEY` or an `EC PRIVATE KEY`.
 fn is_key(pem: &str) -> Result<(), &'static str> {
     let marked = pem.contains("-----BEGIN ") && pem.contains("PRIVATE KEY-----");
     if marked { Ok(()) } else { Err("invalid key: no private key in PEM") }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The host of a service: a name or an address, no port.
+/// Checks the host of a service: a name or an address, no port.
 pub(super) fn host(host: &str) -> Result<(), String> {
     if is_host(host) {
         return Ok(());
@@ -15,7 +15,8 @@ pub(super) fn host(host: &str) -> Result<(), String> {
     }
 }
 
-/// One of a route's hosts: a name or an address, a wildcard as its first or last label, perhaps a port.
+/// Checks one of a route's hosts: a name or an address, with an optional wildcard as its first or last label
+/// and an optional port.
 pub(super) fn route_host(host: &str) -> Result<(), String> {
     let (name, port) = match split_port(host) {
         Some((name, port)) if !is_host(host) => (name, Some(port)),
@@ -36,7 +37,7 @@ pub(super) fn route_host(host: &str) -> Result<(), String> {
     }
 }
 
-/// A server name of a TLS handshake, with at most one wildcard at an end.
+/// Checks a server name of a TLS handshake, with at most one wildcard at an end.
 pub(super) fn sni(sni: &str) -> Result<(), String> {
     if is_ip(sni) {
         return Err("must not be an IP".into());
@@ -55,7 +56,7 @@ pub(super) fn sni(sni: &str) -> Result<(), String> {
     if is_name(plain) { Ok(()) } else { Err(format!("invalid value: {sni}")) }
 }
 
-/// An address, or a network in CIDR notation.
+/// Checks an address, or a network in CIDR notation.
 pub(super) fn ip_or_cidr(text: &str) -> Result<(), String> {
     let valid = match text.split_once('/') {
         None => text.parse::<IpAddr>().is_ok(),
@@ -79,8 +80,9 @@ fn is_ip(text: &str) -> bool {
     }
 }
 
-/// A host name (RFC 1123, section 2.1; RFC 1035, section 2.3.4); underscores too, which container networks
-/// use. A name that ends in a number is read as an address by URL parsers, and is not one here.
+/// Whether the text is a host name (RFC 1123, section 2.1; RFC 1035, section 2.3.4). Underscores are allowed,
+/// since container networks use them. A name that ends in a number is not allowed, since URL parsers read it
+/// as an address.
 fn is_name(text: &str) -> bool {
     let relative = text.strip_suffix('.').unwrap_or(text);
     let numeric = relative.rsplit('.').next().is_some_and(is_digits);
@@ -94,7 +96,7 @@ fn is_label(label: &str) -> bool {
     label.len() <= 63 && ends(bytes.first()) && ends(bytes.last()) && bytes.iter().all(inside)
 }
 
-/// What stands before and behind the last colon, unless that is inside an IPv6 address.
+/// Splits at the last colon, unless that is inside an IPv6 address.
 pub(crate) fn split_port(text: &str) -> Option<(&str, &str)> {
     let (host, port) = text.rsplit_once(':')?;
     let bracketed = host.starts_with('[') && host.ends_with(']');

@@ -3,11 +3,11 @@
 use crate::percent::hex_byte;
 use crate::{compile_path, normalize_path};
 
-/// Greatest length in bytes: no request's path is longer than a request's header, and a data plane's table
-/// is as deep as its longest path.
+/// The most bytes of a path. A request's path is never longer than a request's header, and a data plane's
+/// table is as deep as its longest path.
 const MAX_PATH_BYTES: usize = 4096;
 
-/// The path of a service, which goes in front of a request's.
+/// Checks the path of a service, which precedes a request's path.
 pub(super) fn service_path(path: &str) -> Result<(), String> {
     length(path)?;
     if !path.starts_with('/') {
@@ -17,7 +17,7 @@ pub(super) fn service_path(path: &str) -> Result<(), String> {
     characters(path)
 }
 
-/// One of a route's paths: a prefix, or a regular expression behind a `~`.
+/// Checks one of a route's paths: a prefix, or a regular expression after a `~`.
 pub(super) fn route_path(path: &str) -> Result<(), String> {
     length(path)?;
     if !(path.starts_with('/') || path.starts_with("~/")) {
@@ -31,7 +31,7 @@ pub(super) fn route_path(path: &str) -> Result<(), String> {
 }
 
 fn prefix(path: &str) -> Result<(), String> {
-    // Others never come in a request's path: such a route would be accepted and never match.
+    // Other characters never occur in a request's path: such a route would be accepted and never match.
     characters(path)?;
     match normalize_path(path) {
         Some(normal) => Err(format!("non-normalized path, consider use '{normal}' instead")),
@@ -58,7 +58,7 @@ fn length(path: &str) -> Result<(), String> {
     }
 }
 
-/// Enough of it to know it by.
+/// The beginning of a path, for messages.
 fn head(path: &str) -> &str {
     &path[..path.floor_char_boundary(32)]
 }
@@ -67,7 +67,7 @@ fn no_empty_segment(path: &str) -> Result<(), String> {
     if path.contains("//") { Err("must not have empty segments".into()) } else { Ok(()) }
 }
 
-/// RFC 3986, section 3.3: what a path is made of.
+/// Checks the characters of a path (RFC 3986, section 3.3).
 fn characters(path: &str) -> Result<(), String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/%".contains(&byte);
     if !path.bytes().all(allowed) {

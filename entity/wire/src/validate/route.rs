@@ -1,4 +1,4 @@
-//! The rules of a route that can be checked on it alone.
+//! The rules of a route that do not involve other entities.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ const HTTP: &[Protocol] = &[Http, Https];
 const GRPC: &[Protocol] = &[Grpc, Grpcs];
 const STREAM: &[Protocol] = &[Tcp, Tls, Udp];
 const PASSTHROUGH: &[Protocol] = &[TlsPassthrough];
-/// Those that begin with a TLS handshake, and so have a server name.
+/// Protocols that begin with a TLS handshake, and so have a server name.
 const WITH_SNI: &[Protocol] = &[Grpcs, Https, Tls, TlsPassthrough];
 
 impl Route {
-    /// Checks every rule that can be checked on the route alone.
+    /// Checks every rule that does not involve other entities.
     ///
     /// # Errors
-    /// All the rules that it breaks.
+    /// All rules that the route breaks.
     pub fn validate(&self) -> Result<(), Violations> {
         let mut violations = Violations::default();
         self.check_fields(&mut violations);
@@ -50,7 +50,7 @@ impl Route {
         }
     }
 
-    /// Whether they are of one family, so that rules by family make sense.
+    /// Whether all protocols are of one family, so that the rules of that family apply.
     fn check_protocols(&self, violations: &mut Violations) -> bool {
         if self.protocols.is_empty() {
             violations.field("protocols", "length must be at least 1");
@@ -67,7 +67,7 @@ impl Route {
         true
     }
 
-    /// A route that asks for nothing would take every request.
+    /// Rejects a route without criteria: it would match every request.
     fn check_needed(&self, violations: &mut Violations) {
         const NEEDS: &[(Protocol, &[&str], &str)] = &[
             (Https, &["methods", "hosts", "headers", "paths", "snis"], "'https'"),
@@ -119,7 +119,7 @@ impl Route {
         }
     }
 
-    /// Checks the names of headers by the rule for what is written now.
+    /// Checks the names of headers by the rule for new writes.
     pub(super) fn check_written_headers(&self, violations: &mut Violations) {
         let mut names = self.headers.iter().flat_map(|headers| headers.keys());
         if let Some(message) = names.find_map(|name| text::written_header_name(name).err()) {
@@ -127,7 +127,7 @@ impl Route {
         }
     }
 
-    /// Whether the field is set to something; an empty list asks for nothing.
+    /// Whether the field has a value; an empty list counts as none.
     fn asks_for(&self, name: &str) -> bool {
         fn some<T>(list: Option<&Vec<T>>) -> bool {
             list.is_some_and(|list| !list.is_empty())

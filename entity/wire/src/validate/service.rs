@@ -5,18 +5,18 @@ use std::ops::RangeInclusive;
 use super::{host, path, text};
 use crate::{Protocol, Service, Violations};
 
-/// Of retries; the column of the database that Kong's users come from is a `smallint`.
+/// Bounds of retries: the column of Kong's database is a `smallint`.
 const RETRIES: RangeInclusive<u32> = 0..=32_767;
-/// Of time-outs, in milliseconds: what fits an `int` of C, less one.
+/// Bounds of timeouts, in milliseconds: the range of a C `int`, less one.
 const TIMEOUT: RangeInclusive<u32> = 1..=2_147_483_646;
-/// Of the depth of a certificate chain.
+/// Bounds of the depth of a certificate chain.
 const DEPTH: RangeInclusive<u32> = 0..=64;
 
 impl Service {
     /// Checks every rule.
     ///
     /// # Errors
-    /// All the rules that it breaks.
+    /// All rules that the service breaks.
     pub fn validate(&self) -> Result<(), Violations> {
         let mut violations = Violations::default();
         self.check_fields(&mut violations);
@@ -83,7 +83,7 @@ fn within(value: u32, range: &RangeInclusive<u32>) -> Result<(), String> {
     Err(format!("value should be between {} and {}", range.start(), range.end()))
 }
 
-/// Those of a service: a stream that is passed on unopened has no protocol of its own.
+/// The protocols of a service. A stream that is passed through has no protocol of its own.
 fn protocols() -> String {
     let names = Protocol::ALL.iter().filter(|protocol| **protocol != Protocol::TlsPassthrough);
     names.map(|protocol| protocol.as_str()).collect::<Vec<_>>().join(", ")

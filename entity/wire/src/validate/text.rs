@@ -1,9 +1,9 @@
-//! Names, tags, methods and the texts of header rules.
+//! The rules of names, tags, methods and header criteria.
 
 use super::bounds;
 use crate::{HeaderPattern, Violations};
 
-/// Checks the tags of any entity, their number and their lengths too.
+/// Checks the tags of any entity: number, lengths and characters.
 pub fn validate_tags(tags: &[String], violations: &mut Violations) {
     bounds::tags(violations, tags);
     if violations.fields.contains_key("tags") {
@@ -17,7 +17,7 @@ pub fn validate_tags(tags: &[String], violations: &mut Violations) {
     }
 }
 
-/// A unique name: letters and digits of any language, and few others.
+/// Checks a unique name: letters and digits of any language, and few others.
 pub(super) fn name(name: &str) -> Result<(), String> {
     let allowed = |c: char| match c {
         '.' | '-' | '_' | '~' => true,
@@ -50,7 +50,7 @@ pub(super) fn header_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The narrower rule for a header's name that is written now; older versions took any token.
+/// Checks a header's name by the narrower rule for new writes; older versions accepted any token.
 pub(super) fn written_header_name(name: &str) -> Result<(), String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     if name.bytes().all(allowed) { Ok(()) } else { Err(bad_header_name(name)) }
@@ -69,7 +69,7 @@ pub(super) fn header_value(value: &str) -> Result<(), String> {
         .map_err(|error| format!("invalid regex: '{value}' ({})", error.reason()))
 }
 
-/// RFC 9110, section 5.6.2.
+/// Whether a byte may stand in a token (RFC 9110, section 5.6.2).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

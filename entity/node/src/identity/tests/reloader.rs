@@ -13,7 +13,7 @@ struct Node {
 }
 
 impl Node {
-    /// With copies of this pair, as an operator would install them.
+    /// Files with copies of this pair, as an operator would install them.
     fn shared(pair: impl FnOnce(&Path) -> Pair) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let own = |name: &str| folder.path().join(name);
@@ -68,7 +68,7 @@ fn a_file_written_in_parts_leaves_the_old_in_force_and_is_complained_of_once() {
     for length in [0, 1, whole.len() / 2, whole.len() - 20, whole.len()] {
         std::fs::write(&node.files.certificate, &whole[..length]).unwrap();
         let error = reloader.refresh().unwrap_err().to_string();
-        // The whole of it is not the end: the key is still that of the old pair.
+        // The whole certificate is not enough: the key is still that of the old pair.
         let word = if length == whole.len() { "own.key" } else { "own.crt" };
         assert!(error.contains(word), "{length}: {error}");
         assert!(!reloader.refresh().unwrap(), "said twice");

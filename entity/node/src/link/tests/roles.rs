@@ -1,4 +1,4 @@
-//! Who meets whom in `pki` mode.
+//! Pairs of peers in `pki` mode.
 
 use testkit::certs::{Authority, Usage};
 use time::Duration as Validity;
@@ -39,14 +39,15 @@ impl Nodes {
         meet(server, client_config(&load(data), &self.trust).unwrap()).await
     }
 
-    /// Why a data plane refuses this certificate of a server.
+    /// The reason for which a data plane refuses this certificate of a server.
     async fn refused_as_server(&self, pair: &certs::Pair) -> (&'static str, String) {
         let (_, client) = self.meet(pair, &self.data).await;
         let error = client.unwrap_err();
         (error.reason(), error.to_string())
     }
 
-    /// Why a control plane refuses this certificate of a client, and what the client is told.
+    /// The reason for which a control plane refuses this certificate of a client, and the reason that the
+    /// client reads.
     async fn refused_as_client(&self, pair: &certs::Pair) -> (&'static str, String) {
         let (server, client) = self.meet(&self.control, pair).await;
         (server.unwrap_err().reason(), client.unwrap_err().to_string())
@@ -69,13 +70,13 @@ async fn nodes_of_one_authority_meet_and_are_known_by_name() {
 #[tokio::test]
 async fn a_data_planes_certificate_is_refused_as_a_server() {
     let nodes = Nodes::new();
-    // By what it may be used for, and, were it good for both ends, by its name.
+    // Refused by its key usage, and, were it good for both ends, by its name.
     assert_eq!(nodes.refused_as_server(&nodes.data).await.0, "wrong_role");
     let versatile = nodes.authority.issue("versatile", &[&name(Role::DataPlane)], BOTH);
     let (reason, said) = nodes.refused_as_server(&versatile).await;
     assert_eq!(reason, "wrong_role");
     assert!(said.contains("not that of a control plane") && said.contains("the data plane 0000"), "{said}");
-    // The other way around: the right name, but no server's usage.
+    // The other way around: the right name, but not a server's usage.
     let client = nodes.authority.issue("client", &[&name(Role::ControlPlane)], CLIENT);
     assert_eq!(nodes.refused_as_server(&client).await.0, "wrong_role");
 }
@@ -105,7 +106,7 @@ async fn a_certificate_names_one_node() {
         (&[one.as_str(), other.as_str()][..], "unknown_certificate"),
     ] {
         let pair = nodes.authority.issue("bad", uris, CLIENT);
-        // A node would not start with such a certificate: somebody else shows it.
+        // A node would not start with such a certificate: a foreign client shows it.
         let client = rogue(&cluster, &rustls::version::TLS13, Some(certified(&pair)));
         let server = server_config(&load(&nodes.control), &nodes.trust).unwrap();
         assert_eq!(refusal(server, client).await.0, reason, "{uris:?}");

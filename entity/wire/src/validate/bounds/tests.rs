@@ -95,7 +95,7 @@ fn regular_expressions_share_a_budget() {
     assert!(told[0].contains("together at most 4194304 bytes once compiled"), "{told:?}");
 }
 
-/// What an older control plane has accepted does not keep a data plane from starting.
+/// An entity that an older control plane accepted does not keep a data plane from starting.
 #[test]
 fn a_data_plane_holds_more_than_can_be_written() {
     let mut held = hosts_and_paths(600, 400);
