@@ -81,7 +81,7 @@ async fn stored_texts_are_cleaned_by_the_migration() {
     admin.control.node.stop().await;
     let key = text(&good["key"]);
     admin.control.execute(&format!(
-        "UPDATE certificate SET cert = cert || '{key}', key = 'hunter2' || key;
+        "UPDATE certificate SET cert = cert || '{key}', key = 'hunter2' || chr(10) || key;
          UPDATE ca_certificate SET cert = '{key}' || cert;
          DELETE FROM seaql_migrations WHERE version = 'm20261126_000020_pem_blocks'"
     ));
