@@ -11,6 +11,7 @@ mod graph;
 mod imports;
 mod layers;
 mod ports;
+mod prose;
 mod source;
 mod text;
 mod tree;
