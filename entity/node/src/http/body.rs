@@ -1,4 +1,5 @@
-//! Bodies: that of a request has a deadline, and the end of an answer's body makes its connection idle again.
+//! Bodies with an end: of a request by a deadline, of an answer as the moment from which its connection only
+//! sends what hyper holds.
 
 use std::io;
 use std::pin::Pin;
@@ -63,12 +64,13 @@ pub(super) struct AnswerBody<B> {
     _busy: Busy,
 }
 
-/// Lives as long as a request is in progress.
+/// Lives as long as a request is being answered. hyper drops an answer's body when it has buffered the last of
+/// it; `Timed` sees when that is written.
 pub(super) struct Busy(pub(super) Arc<Activity>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.end_request();
+        self.0.begin_sending();
     }
 }
 

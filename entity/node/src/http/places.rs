@@ -7,17 +7,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 use super::Address;
-use super::activity::Activity;
+use super::activity::{Activity, Clock};
 
 /// The places that some listeners share.
 #[derive(Debug)]
 pub(super) struct Places {
     most: usize,
     most_per_source: usize,
+    clock: Clock,
     open: Mutex<Open>,
 }
 
-/// Connections in the order of their arrival.
+/// Connections by their number.
 #[derive(Debug, Default)]
 struct Open {
     next: u64,
@@ -50,7 +51,7 @@ pub(super) struct Place {
 
 impl Places {
     pub(super) fn new(most: usize, most_per_source: usize) -> Self {
-        Self { most, most_per_source, open: Mutex::default() }
+        Self { most, most_per_source, clock: Clock::default(), open: Mutex::default() }
     }
 
     /// Takes a place for a new connection, and says whether it evicted another one. `None` if connections
@@ -72,7 +73,7 @@ impl Places {
     fn add(self: &Arc<Self>, open: &mut Open, source: Source) -> Place {
         let number = open.next;
         open.next += 1;
-        let (activity, evicted) = (Arc::new(Activity::new()), CancellationToken::new());
+        let (activity, evicted) = (Arc::new(Activity::new(self.clock.clone())), CancellationToken::new());
         let connection = Connection { source, activity: Arc::clone(&activity), evicted: evicted.clone() };
         open.connections.insert(number, connection);
         Place { places: Arc::clone(self), number, activity, evicted }
@@ -88,14 +89,26 @@ impl Open {
         self.connections.values().filter(|connection| connection.source == source).count()
     }
 
-    /// Evicts the oldest connection of a matching source that has no request.
+    /// Takes the place of the connection of such a source that has been without a request for longest.
     fn evict(&mut self, of: impl Fn(Source) -> bool) -> bool {
-        let mut oldest = self.connections.iter();
-        let number = oldest.find(|(_, connection)| of(connection.source) && connection.activity.evict());
-        let Some((&number, connection)) = number else { return false };
-        connection.evicted.cancel();
-        self.connections.remove(&number);
-        true
+        while let Some(number) = self.longest_waiting(&of) {
+            let evicted = self.connections.get(&number).filter(|connection| connection.activity.evict());
+            // Otherwise a request has come meanwhile, and the connection waits no more.
+            if let Some(connection) = evicted {
+                connection.evicted.cancel();
+                self.connections.remove(&number);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn longest_waiting(&self, of: impl Fn(Source) -> bool) -> Option<u64> {
+        let waiting = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| of(connection.source) && connection.activity.phase().is_waiting());
+        waiting.min_by_key(|(_, connection)| connection.activity.waiting_since()).map(|(number, _)| *number)
     }
 
     /// The source with the most connections.
@@ -148,6 +161,20 @@ mod tests {
     }
 
     #[test]
+    fn connection_that_was_idle_for_longest_is_evicted_first() {
+        let places = Arc::new(Places::new(4, 2));
+        let (old, _) = places.take(from("192.0.2.1")).unwrap();
+        let (silent, _) = places.take(from("192.0.2.1")).unwrap();
+        assert!(old.activity.begin_request());
+        old.activity.begin_sending();
+        assert!(old.activity.end_sending());
+        let (_third, evicted) = places.take(from("192.0.2.1")).unwrap();
+        assert!(evicted && silent.evicted.is_cancelled() && !old.evicted.is_cancelled());
+        let (_fourth, evicted) = places.take(from("192.0.2.1")).unwrap();
+        assert!(evicted && old.evicted.is_cancelled());
+    }
+
+    #[test]
     fn full_of_requests_refuses_and_full_of_silence_evicts_from_the_largest() {
         let places = Arc::new(Places::new(3, 2));
         let (small, _) = places.take(from("2001:db8:1::1")).unwrap();
@@ -162,7 +189,9 @@ mod tests {
         let (only, _) = places.take(from("192.0.2.1")).unwrap();
         assert!(only.activity.begin_request());
         assert!(places.take(from("192.0.2.2")).is_none());
-        only.activity.end_request();
+        only.activity.begin_sending();
+        assert!(places.take(from("192.0.2.2")).is_none(), "an answer is being sent");
+        assert!(only.activity.end_sending());
         assert!(places.take(from("192.0.2.2")).is_some());
     }
 }

@@ -91,6 +91,7 @@ impl Server {
 }
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const HUGE: &str = "GET /huge HTTP/1.1\r\nHost: a\r\n\r\n";
 const SLOW: &str = "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n";
 
 async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> String {
@@ -211,6 +212,33 @@ async fn connections_with_requests_keep_their_places() {
     for stream in &mut busy {
         assert!(first(stream).await.starts_with("HTTP/1.1 200 "));
     }
+}
+
+#[tokio::test]
+async fn connection_with_an_unsent_answer_keeps_its_place_and_is_idle_afterwards() {
+    let server = Server::start(|limits| {
+        limits.max_connections_per_address = 1;
+        limits.idle_timeout = Duration::from_millis(100);
+    })
+    .await;
+    let mut taker = server.send(HUGE).await;
+    let begun = first(&mut taker).await;
+    let refused = rest(&mut server.connect().await).await;
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    // That the connection ends shows that its pause has a deadline.
+    assert!(begun.len() + rest(&mut taker).await.len() > 64 << 20);
+    assert_eq!(server.met(), [Bound::Connections]);
+}
+
+#[tokio::test]
+async fn unsent_answer_is_sent_after_the_stop() {
+    let mut server = Server::start(|_| {}).await;
+    let mut taker = server.send(HUGE).await;
+    let begun = first(&mut taker).await;
+    server.stop.cancel();
+    sleep(Duration::from_millis(1500)).await;
+    assert!(begun.len() + rest(&mut taker).await.len() > 64 << 20);
+    timeout(SOON, server.tasks.join_next()).await.expect("the listener ends");
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ impl<S> Timed<S> {
         let allowed = match phase {
             Phase::Header => self.shared.limits.header_timeout,
             Phase::Idle => self.shared.limits.idle_timeout,
-            Phase::Busy | Phase::Evicted => {
+            Phase::Busy | Phase::Sending | Phase::Evicted => {
                 self.reading = None;
                 return Poll::Pending;
             }
@@ -92,8 +92,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
         if result.is_pending() {
             return me.poll_read_deadline(context);
         }
-        if buffer.filled().len() > before {
-            me.activity.begin_header();
+        if buffer.filled().len() > before && me.activity.begin_header() {
+            // Another pause has a deadline of its own.
+            me.reading = None;
         }
         result
     }
@@ -128,6 +129,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         let me = self.get_mut();
         // hyper flushes when it has written everything.
         let result = Pin::new(&mut me.inner).poll_flush(context);
+        if matches!(result, Poll::Ready(Ok(()))) && me.activity.end_sending() {
+            // hyper has read before it flushed: only another read begins the deadline of the pause.
+            context.waker().wake_by_ref();
+        }
         me.within_write_deadline(context, result, true)
     }
 
