@@ -1,16 +1,21 @@
 //! The Unix socket of the Admin API: a file whose mode controls access.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
+use uuid::Uuid;
 
 /// A bound socket's file, removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct SocketFile(PathBuf);
+
+/// A folder that only this program's user may enter, removed when this is dropped.
+#[derive(Debug)]
+struct PrivateFolder(PathBuf);
 
 /// Binds the socket with this mode. Replaces a file that a dead process has left, but no socket that is in
 /// use and no other file.
@@ -19,12 +24,10 @@ pub(crate) struct SocketFile(PathBuf);
 /// When another file has the path, or the socket cannot be created.
 pub(crate) fn bind(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
     check_free(path)?;
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".new");
-    let temporary = PathBuf::from(temporary);
-    remove(&temporary)?;
+    // A new socket has a mode by the umask. Nobody else can reach it in its folder before it has its own mode.
+    let folder = PrivateFolder::beside(path)?;
+    let temporary = folder.socket();
     let listener = UnixListener::bind(&temporary)?;
-    // Nobody knows the temporary name, so the socket has this mode as soon as its real name exists.
     fs::set_permissions(&temporary, Permissions::from_mode(mode))?;
     fs::rename(&temporary, path)?;
     Ok((listener, SocketFile(path.to_owned())))
@@ -51,6 +54,28 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
+impl PrivateFolder {
+    /// Creates one with a short name that nothing else has: the path of a socket has at most 107 bytes.
+    fn beside(path: &Path) -> io::Result<Self> {
+        let name = Uuid::new_v4().simple().to_string();
+        let folder = path.with_file_name(format!(".{}", &name[..8]));
+        DirBuilder::new().mode(0o700).create(&folder)?;
+        Ok(Self(folder))
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.0.join("s")
+    }
+}
+
+impl Drop for PrivateFolder {
+    fn drop(&mut self) {
+        // The socket is still there after a failure.
+        remove(&self.socket()).ok();
+        fs::remove_dir(&self.0).ok();
+    }
+}
+
 impl Drop for SocketFile {
     fn drop(&mut self) {
         remove(&self.0).ok();
@@ -60,6 +85,28 @@ impl Drop for SocketFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folder_of_a_new_socket_is_private_and_goes_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let private = PrivateFolder::beside(&folder.path().join("admin.sock")).unwrap();
+        assert_eq!(private.0.parent(), Some(folder.path()));
+        assert_eq!(fs::metadata(&private.0).unwrap().permissions().mode() & 0o777, 0o700);
+        drop(std::os::unix::net::UnixListener::bind(private.socket()).unwrap());
+        drop(private);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn files_beside_the_socket_are_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("admin.sock"), folder.path().join("admin.sock.new"));
+        fs::write(&other, "mine").unwrap();
+        let bound = bind(&path, 0o600).unwrap();
+        assert_eq!(fs::read(&other).unwrap(), b"mine");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        drop(bound);
+    }
 
     #[tokio::test]
     async fn stale_file_is_replaced_and_nothing_else() {
