@@ -6,8 +6,7 @@
 use std::time::Duration;
 
 use wire::{
-    Ack, Assembly, CloseCode, Frame, Mode, Nack, NackReason, Position, Root, Update, UpdateError,
-    UpdateHeader, VERSIONS,
+    Ack, Assembly, CloseCode, Frame, Nack, NackReason, Position, Root, Update, UpdateError, VERSIONS,
 };
 
 /// The shortest interval between two heartbeats, whatever a control plane requests: the least that can be
@@ -46,7 +45,7 @@ pub(super) enum Action {
     Send(Frame),
     /// Apply an update and return the result as [`Input::Applied`].
     Apply(Update),
-    /// Reject an update untried: count it and send the nack.
+    /// Refuse an update that cannot be read: count it and send the refusal.
     Refuse(Nack),
     /// Hash the buckets of the configuration held and return the result as [`Input::Hashed`].
     Hash,
@@ -184,28 +183,14 @@ impl Session {
     fn assembled(&mut self, assembly: Assembly, actions: &mut Vec<Action>) {
         if !assembly.is_complete() {
             self.assembly = Some(assembly);
-        } else if let Some(nack) = self.goes_back(assembly.header()) {
-            actions.push(Action::Refuse(nack));
         } else {
             self.state = SessionState::Applying;
             actions.push(Action::Apply(assembly.finish()));
         }
     }
 
-    /// Rejects a snapshot that goes back within its epoch. A restored database begins a new epoch, so such a
-    /// snapshot comes from a control plane that does not know the newest commits.
-    fn goes_back(&self, header: &UpdateHeader) -> Option<Nack> {
-        let held = self.held.filter(|held| held.epoch == header.epoch && held.revision > header.to)?;
-        let goes_back = header.mode == Mode::Snapshot;
-        let message = format!(
-            "the snapshot leads to revision {}, held is {} of the same epoch",
-            header.to, held.revision
-        );
-        goes_back.then(|| refusal(header.position(), NackReason::OutOfOrder, message))
-    }
-
-    /// Handles an update with wrong lengths. The frames after it can no longer be separated from it, so the
-    /// nack is the last frame of the session.
+    /// An update whose lengths are wrong: what follows cannot be told apart from it any more, so the
+    /// refusal is the last thing that is said here.
     fn unreadable(&mut self, to: Position, error: &UpdateError, actions: &mut Vec<Action>) {
         let reason = match error {
             UpdateError::TooLarge { .. } => NackReason::TooLarge,

@@ -149,26 +149,6 @@ fn a_protocol_version_that_was_not_offered_is_refused() {
 }
 
 #[test]
-fn older_snapshot_of_the_same_epoch_is_refused() {
-    let snapshot = |revision, epoch: u128| {
-        let to = Position { epoch: Uuid::from_u128(epoch), ..position(revision) };
-        frames(&Update::new(Mode::Snapshot, 0, to, Bytes::from_static(b"x"))).remove(0)
-    };
-    for (revision, epoch, goes_back) in [(6, 1, true), (7, 1, false), (8, 1, false), (1, 2, false)] {
-        let mut session = Session::new(Some(position(7)), TIMING, Duration::ZERO);
-        session.step(welcome(), Duration::ZERO);
-        let actions = session.step(Input::Frame(snapshot(revision, epoch)), Duration::ZERO);
-        match &actions[..] {
-            [Action::Head(_), Action::Refuse(nack)] if goes_back => {
-                assert_eq!((nack.reason, nack.revision), (NackReason::OutOfOrder, 6));
-            }
-            [Action::Head(_), Action::Apply(_)] if !goes_back => {}
-            other => panic!("{revision} of {epoch}: {other:?}"),
-        }
-    }
-}
-
-#[test]
 fn bytes_keep_a_session_alive_in_every_state() {
     let mut session = welcomed();
     for now in (60..6000).step_by(60).map(Duration::from_secs) {
