@@ -260,6 +260,16 @@ impl Registry {
         if let Err(error) = store.data_planes().purge(oldest).await {
             warn!(%error, "cannot forget data planes that are gone for long; will try again");
         }
+        // Other control planes delete rows, too.
+        match store.data_planes().list().await {
+            Ok(rows) => self.retain_moved(&rows.iter().map(|row| row.id).collect()),
+            Err(error) => warn!(%error, "cannot list the data planes; will try again"),
+        }
+    }
+
+    /// Forgets when rows changed that do not exist any more.
+    fn retain_moved(&self, existing: &HashSet<Uuid>) {
+        self.shared.moved.lock().retain(|node_id, _| existing.contains(node_id));
     }
 
     async fn flush(&self, store: &Store) {

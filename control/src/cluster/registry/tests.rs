@@ -167,3 +167,15 @@ async fn row_of_another_control_plane_is_believed_by_its_moves_not_by_its_clock(
     tokio::time::advance(Duration::from_secs(1)).await;
     assert!(!registry.is_moving(&row, silence));
 }
+
+#[test]
+fn rows_that_another_control_plane_deleted_are_not_kept() {
+    let (registry, other) = (registry(), registry());
+    let _membership = other.join(&hello(Some(at(9))), &peer()).unwrap();
+    let row = other.rows().remove(0);
+    assert!(registry.is_moving(&row, Duration::from_secs(61)));
+    registry.retain_moved(&[row.id].into());
+    assert_eq!(registry.shared.moved.lock().len(), 1);
+    registry.retain_moved(&[].into());
+    assert!(registry.shared.moved.lock().is_empty());
+}
