@@ -24,7 +24,7 @@ use self::connection::Context;
 use self::places::{Place, Places};
 pub use self::registry::{KEPT, Pending, Registry};
 use self::session::{Identity, Timing};
-use crate::metrics::ClusterMetrics;
+use crate::metrics::{ClusterMetrics, rejections};
 use crate::publish::Publisher;
 
 /// Timeout for the ack of a data plane that is alive, from the last frame of the update. It may build a large
@@ -83,7 +83,7 @@ pub async fn listen(
             Ok((stream, address)) => {
                 let place = (connections.len() < CONNECTIONS).then(|| places.take(address.ip())).flatten();
                 let Some(place) = place else {
-                    context.metrics.handshakes_refused.with_label_values(&[admission::CROWDED]).inc();
+                    context.metrics.handshakes_refused.with_label_values(&[rejections::CROWDED]).inc();
                     if crowded.is_due() {
                         warn!(%address, "a connection to the cluster listener was refused: there are too many");
                     }
@@ -136,7 +136,7 @@ async fn greet(
     let accepted = tokio::select! {
         () = stop.cancelled() => return,
         () = place.shed.cancelled() => {
-            context.metrics.handshakes_refused.with_label_values(&[admission::CROWDED]).inc();
+            context.metrics.handshakes_refused.with_label_values(&[rejections::CROWDED]).inc();
             return;
         }
         accepted = link::accept_with(&limits, stream, admission.tls()) => accepted,

@@ -1,5 +1,7 @@
 //! Every metric of the control plane.
 
+pub(crate) mod rejections;
+
 use node::http::Bound;
 use node::link::LinkError;
 use prometheus::{
@@ -9,7 +11,6 @@ use prometheus::{
 use uuid::Uuid;
 use wire::{Mode, NackReason, Position};
 
-use crate::cluster::admission;
 use crate::error::AccessError;
 
 /// Bounds in seconds, from a request to SQLite up to the time after which a person gives up.
@@ -235,7 +236,7 @@ impl ClusterMetrics {
             )?,
         };
         // Series that exist before the first event make `rate` see that event.
-        (LinkError::REASONS.iter().chain(&admission::REASONS))
+        (LinkError::REASONS.iter().chain(&rejections::ALL))
             .for_each(|reason| metrics.handshakes_refused.with_label_values(&[reason]).reset());
         ["done", "refused"]
             .iter()

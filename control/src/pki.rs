@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use node::exit::ExitError;
 use node::identity::Role;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 pub use self::authority::Authority;
@@ -193,4 +194,11 @@ impl From<PkiError> for ExitError {
     fn from(error: PkiError) -> Self {
         Self::unavailable(error)
     }
+}
+
+/// Formats a time in UTC, to the second.
+fn moment(seconds: i64) -> String {
+    let Ok(at) = OffsetDateTime::from_unix_timestamp(seconds) else { return seconds.to_string() };
+    let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", at.hour(), at.minute(), at.second())
 }

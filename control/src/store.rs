@@ -53,6 +53,9 @@ pub use self::write::{Commit, Write, Written};
 /// Timeout of one write or read; after it, the database counts as unreachable.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
 
+/// Rows of one statement: SQLite binds at most 32,766 values, and no table has more than 30 columns.
+const ROWS: usize = 1000;
+
 /// The database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {

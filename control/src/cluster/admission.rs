@@ -16,21 +16,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::metrics::ClusterMetrics;
+use crate::metrics::{ClusterMetrics, rejections};
 use crate::revocation::Revoked;
 use crate::store::{Store, StoreError, now};
-
-/// Reasons for rejecting a data plane after the TLS handshake, as labels of a metric.
-pub(crate) const REASONS: [&str; 5] = [REVOKED, NODE_ID, IN_USE, VERSIONS, CROWDED];
-
-const REVOKED: &str = "revoked";
-const NODE_ID: &str = "node_id";
-/// Another process with the same node id is connected.
-pub(super) const IN_USE: &str = "node_id_in_use";
-/// No version of the protocol in common.
-pub(super) const VERSIONS: &str = "versions";
-/// Too many connections at once, or from one address.
-pub(super) const CROWDED: &str = "crowded";
 
 /// Interval for checking an expiry again: clocks are adjusted, and machines sleep.
 const EXPIRY_RECHECK: Duration = Duration::from_secs(30);
@@ -109,7 +97,7 @@ impl Admission {
         match permit.refusal() {
             None => Ok(permit),
             Some(reason) => {
-                permit.metrics.handshakes_refused.with_label_values(&[REVOKED]).inc();
+                permit.metrics.handshakes_refused.with_label_values(&[rejections::REVOKED]).inc();
                 Err(reason)
             }
         }
@@ -181,7 +169,7 @@ impl AdmissionPermit {
     pub(super) fn check_name(&self, said: Uuid) -> Result<(), String> {
         match self.certificate.node_id() {
             Some(certified) if certified != said => {
-                self.metrics.handshakes_refused.with_label_values(&[NODE_ID]).inc();
+                self.metrics.handshakes_refused.with_label_values(&[rejections::NODE_ID]).inc();
                 Err(format!("the certificate is of node {certified}, not of {said}"))
             }
             _ => Ok(()),

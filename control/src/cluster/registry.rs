@@ -29,8 +29,7 @@ use self::known::Node;
 pub(super) use self::membership::Membership;
 use self::rival::Rival;
 use self::row::row;
-use super::admission;
-use crate::metrics::ClusterMetrics;
+use crate::metrics::{ClusterMetrics, rejections};
 use crate::store::{Store, StoreError};
 
 /// How long a disconnected data plane is remembered, in seconds: 14 days, as in Kong.
@@ -129,7 +128,7 @@ impl Registry {
     /// Notes a second process with the id of a connected data plane, and probes the first. If the first is
     /// not alive, its session ends, and the second is admitted when it retries.
     fn refuse_second(&self, first: &mut Node, hello: &Hello, peer: &Peer) -> String {
-        self.shared.metrics.handshakes_refused.with_label_values(&[admission::IN_USE]).inc();
+        self.shared.metrics.handshakes_refused.with_label_values(&[rejections::IN_USE]).inc();
         first.probe.notify_one();
         if Rival::note(&mut first.rival, hello, peer) {
             warn!(
@@ -143,7 +142,7 @@ impl Registry {
 
     /// Notes a data plane that has no protocol version in common with this control plane.
     pub(super) fn incompatible(&self, hello: &Hello, peer: &Peer, reason: &str) {
-        self.shared.metrics.handshakes_refused.with_label_values(&[admission::VERSIONS]).inc();
+        self.shared.metrics.handshakes_refused.with_label_values(&[rejections::VERSIONS]).inc();
         let mut nodes = self.shared.nodes.lock();
         if nodes.by_id.get(&hello.node_id).is_some_and(|node| node.row.connected) {
             return;
@@ -154,7 +153,7 @@ impl Registry {
         let known = before.as_ref().is_some_and(|before| before.row.state == row.state);
         let mut node = Node::new(row, before, None, hello);
         node.row.last_error =
-            Some(json!({ "reason": admission::VERSIONS, "message": reason, "at": seconds_now() }));
+            Some(json!({ "reason": rejections::VERSIONS, "message": reason, "at": seconds_now() }));
         nodes.by_id.insert(hello.node_id, node);
         nodes.changed.insert(hello.node_id);
         drop(nodes);

@@ -46,7 +46,7 @@ pub(super) fn list(config: &Path) -> Result<(Revoked, String), ExitError> {
     let rows = with_store(&config, async |store| store.revocations().list().await)?;
     let lines = rows.iter().map(|row| {
         let reason = row.reason.as_deref().unwrap_or("-");
-        format!("{:<12} {:<64}  {}  {reason}", row.kind, row.value, super::show::moment(row.created_at))
+        format!("{:<12} {:<64}  {}  {reason}", row.kind, row.value, super::moment(row.created_at))
     });
     let text = lines.collect::<Vec<_>>().join("\n");
     Ok((rows.into_iter().collect(), text))

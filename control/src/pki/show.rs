@@ -10,7 +10,7 @@ use rustls_pki_types::pem::PemObject;
 use time::OffsetDateTime;
 
 use super::files::{PkiError, read, unusable};
-use super::revoke;
+use super::{moment, revoke};
 use crate::revocation::Revoked;
 
 /// Prints the certificates at these paths. With a configuration, marks the revoked ones; without paths, lists
@@ -31,13 +31,6 @@ pub(super) fn show(paths: Vec<PathBuf>, config: Option<&Path>) -> Result<String,
         }
     }
     Ok(out.trim_end().to_owned())
-}
-
-/// Formats a time in UTC, to the second.
-pub(super) fn moment(seconds: i64) -> String {
-    let Ok(at) = OffsetDateTime::from_unix_timestamp(seconds) else { return seconds.to_string() };
-    let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", at.hour(), at.minute(), at.second())
 }
 
 /// Returns a file as it is, and the certificates of a folder (by their file extension) in the order of their

@@ -6,8 +6,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::write::ROWS;
-use super::{Store, StoreError, now, within};
+use super::{ROWS, Store, StoreError, now, within};
 use entity::data_plane::{Column, Entity, Model};
 
 /// The data planes.

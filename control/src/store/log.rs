@@ -11,8 +11,7 @@ use wire::{Key, Kind};
 use super::pool::{Purpose, Transaction};
 use super::rows::Table;
 use super::select::{self, Page};
-use super::write::ROWS;
-use super::{Store, StoreError, secrets, within};
+use super::{ROWS, Store, StoreError, secrets, within};
 
 /// Rows of the log that one step of trimming deletes.
 const TRIMMED: u64 = ROWS as u64;

@@ -12,8 +12,8 @@ use wire::{Key, Kind};
 
 use super::references::{self, Reference};
 use super::select::{self, Listed, Page, Selector};
-use super::write::{ROWS, Write, Written};
-use super::{Store, StoreError, tags, within};
+use super::write::{Write, Written};
+use super::{ROWS, Store, StoreError, tags, within};
 
 /// A table whose rows are published.
 pub trait Table:

@@ -10,8 +10,8 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 use uuid::Uuid;
 use wire::Kind;
 
+use super::ROWS;
 use super::log::{LoggedChange, signed};
-use super::write::ROWS;
 use entity::config_change::{Column, Entity};
 
 /// The operation of a change that was blanked.

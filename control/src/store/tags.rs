@@ -7,8 +7,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::write::ROWS;
-use super::{Store, StoreError, within};
+use super::{ROWS, Store, StoreError, within};
 use entity::tag::{ActiveModel, Column, Entity, Model};
 
 /// The tags of all rows.

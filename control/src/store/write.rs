@@ -10,10 +10,7 @@ use wire::{EntityHash, Key};
 
 use super::log::{self, Head, LoggedChange};
 use super::pool::{Purpose, Transaction};
-use super::{DEADLINE, Store, StoreError, notified, outcome, secrets, within};
-
-/// Rows of one statement: SQLite binds at most 32,766 values, and no table has more than 30 columns.
-pub(super) const ROWS: usize = 1000;
+use super::{DEADLINE, ROWS, Store, StoreError, notified, outcome, secrets, within};
 
 /// A row that was written, and the revision that the write made.
 #[derive(Clone, Debug)]

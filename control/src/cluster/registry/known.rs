@@ -12,7 +12,7 @@ use wire::{Hello, NackReason, Position};
 use super::Pending;
 use super::rival::Rival;
 use super::row::stored;
-use crate::cluster::admission;
+use crate::metrics::rejections;
 
 /// The record of a data plane.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Node {
         let row = match before {
             Some(Self { row: before, .. }) => {
                 // An incompatible program that is admitted has been replaced by another.
-                let last_error = before.last_error.filter(|error| error["reason"] != admission::VERSIONS);
+                let last_error = before.last_error.filter(|error| error["reason"] != rejections::VERSIONS);
                 let created_at = before.created_at;
                 data_plane::Model { last_error, created_at, ..row }
             }

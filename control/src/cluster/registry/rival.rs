@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use wire::Hello;
 
 use super::seconds_now;
-use crate::cluster::admission;
+use crate::metrics::rejections;
 
 /// How long a second process counts as present; a rejected one retries within half of this.
 const FRESH: Duration = Duration::from_secs(60);
@@ -51,6 +51,6 @@ impl Rival {
 
     /// Returns the error that the Admin API shows.
     pub(super) fn error(&self) -> Value {
-        json!({ "reason": admission::IN_USE, "message": self.message(), "at": self.at })
+        json!({ "reason": rejections::IN_USE, "message": self.message(), "at": self.at })
     }
 }

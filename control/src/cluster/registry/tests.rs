@@ -120,7 +120,7 @@ async fn second_process_with_one_node_id_is_refused_and_shown() {
     probe.notified().await;
     let row = &registry.rows()[0];
     assert_eq!((row.state.as_str(), row.connected), ("conflict", true));
-    assert_eq!(row.last_error.as_ref().unwrap()["reason"], admission::IN_USE);
+    assert_eq!(row.last_error.as_ref().unwrap()["reason"], rejections::IN_USE);
     assert!(registry.pending(9)[0].refused.is_some(), "it lacks what comes");
 
     tokio::time::advance(Duration::from_secs(61)).await;
