@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gateway::app::{self, ProxyParts};
 use gateway::config::Config;
-use gateway::drain::Draining;
+use gateway::draining::Draining;
 use gateway::listener::Bound;
 use gateway::metrics::Metrics;
 use gateway::route::{Builder, Change};

@@ -18,7 +18,8 @@ use tracing::info;
 use crate::cluster::{self, Agent, AgentThread};
 use crate::config::Config;
 use crate::descriptors::Budget;
-use crate::drain::{Draining, Signals, Stop};
+use crate::drain::{Signals, Stop};
+use crate::draining::Draining;
 use crate::limit::Limit;
 use crate::listener::{
     Bound, ConnectionLimiter, Handshake, HeaderLimits, Inherited, Limits, Listening, Tickets, TlsListeners,

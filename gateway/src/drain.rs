@@ -5,19 +5,18 @@ mod load;
 mod signals;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use pingora::server::{ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
-use tokio::sync::watch;
+use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use self::load::Load;
 pub use self::signals::Signals;
 pub(crate) use self::signals::StopSignal;
+use crate::draining::Draining;
 use crate::limit::Limit;
 use crate::notify;
 use crate::upgrade::{Attempt, Predecessor, Upgrade};
@@ -25,14 +24,6 @@ use crate::upgrade::{Attempt, Predecessor, Upgrade};
 /// How long an idle connection stays open after the program begins to stop. A request that is already on its
 /// way still arrives, and its response says that the connection ends.
 const IDLE_GRACE: Duration = Duration::from_secs(1);
-
-/// Whether the program is stopping. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Draining {
-    listeners: watch::Sender<bool>,
-    begun: Arc<AtomicBool>,
-    idle: CancellationToken,
-}
 
 /// Waits for the signal to stop, and then for the requests in flight.
 #[derive(Debug)]
@@ -53,45 +44,6 @@ pub struct Stop {
     pub upgrade: Upgrade,
     /// The process that handed over to this one.
     pub predecessor: Option<Predecessor>,
-}
-
-impl Draining {
-    /// Creates the state of a program that is not stopping.
-    pub fn new() -> Self {
-        Self { listeners: watch::Sender::new(false), begun: Arc::default(), idle: CancellationToken::new() }
-    }
-
-    /// A watch that turns to true when listeners must stop accepting.
-    pub fn watch(&self) -> ShutdownWatch {
-        self.listeners.subscribe()
-    }
-
-    /// Whether the drain has begun.
-    pub fn has_begun(&self) -> bool {
-        self.begun.load(Ordering::Relaxed)
-    }
-
-    /// Begins the drain: no new connections, and the next response on each open one is its last.
-    pub fn begin(&self) {
-        self.begun.store(true, Ordering::Relaxed);
-        self.listeners.send_replace(true);
-    }
-
-    /// Ends the connections that wait for a request.
-    pub fn end_idle(&self) {
-        self.idle.cancel();
-    }
-
-    /// Waits until [`Draining::end_idle`] is called.
-    pub async fn idle_ended(&self) {
-        self.idle.cancelled().await;
-    }
-}
-
-impl Default for Draining {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 #[async_trait]

@@ -13,7 +13,8 @@ use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use serde_json::{Map, Value, json};
 
 use crate::app;
-use crate::drain::{Draining, Signals, StopSignal};
+use crate::drain::{Signals, StopSignal};
+use crate::draining::Draining;
 use crate::listener::Bound;
 
 /// Answers 200 with method, path, headers and size of the body, as JSON.

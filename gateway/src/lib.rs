@@ -10,6 +10,7 @@ pub mod config;
 pub mod context;
 pub mod descriptors;
 pub mod drain;
+pub mod draining;
 pub mod echo;
 pub mod error;
 pub mod framing;

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tracing::{debug, error, warn};
 
 use crate::context::{Context, Target};
-use crate::drain::Draining;
+use crate::draining::Draining;
 use crate::error::RequestFailure;
 use crate::framing;
 use crate::grpc;

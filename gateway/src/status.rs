@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 pub use self::thread::StatusThread;
 use crate::cluster;
-use crate::drain::Draining;
+use crate::draining::Draining;
 use crate::live::Live;
 use crate::metrics::Metrics;
 

@@ -33,7 +33,7 @@ use tracing::{error, info, warn};
 pub use self::predecessor::Predecessor;
 use self::successor::Successor;
 use crate::cluster::AgentThread;
-use crate::drain::Draining;
+use crate::draining::Draining;
 use crate::listener::Tickets;
 use crate::live::Live;
 use crate::notify;

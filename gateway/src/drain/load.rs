@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use super::Draining;
+use crate::draining::Draining;
 use crate::limit::Limit;
 
 /// Interval of the checks whether something is still open.

@@ -17,7 +17,7 @@ use pingora::services::Service as PingoraService;
 use pingora::services::listening::Service;
 
 use super::Inherited;
-use crate::drain::Draining;
+use crate::draining::Draining;
 
 /// Read buffer of a connection, for as long as it is open. Pingora's default of 64 KiB would be most of the
 /// memory of an idle connection.

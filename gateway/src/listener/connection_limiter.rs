@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::{Handshake, HeaderDeadline, HeaderLimits};
-use crate::drain::Draining;
+use crate::draining::Draining;
 use crate::limit::Limit;
 use crate::metrics::ConnectionMetrics;
 use crate::proxy::Proxy;

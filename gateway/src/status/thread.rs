@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::{Front, Status};
-use crate::drain::Draining;
+use crate::draining::Draining;
 
 /// A running status listener. It lives until the process ends, or until another process has its address.
 #[derive(Debug)]

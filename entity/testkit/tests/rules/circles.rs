@@ -24,7 +24,6 @@ const KNOWN: &[Exception] = &[
     ("control::store::references", "control::store::write", "needs its transaction only, not `Write`"),
     ("entity::certificate", "entity::sni", "SeaORM: a relation is declared on both sides"),
     ("entity::service", "entity::route", "SeaORM: a relation is declared on both sides"),
-    ("gateway::drain", "gateway::upgrade", "`Draining` alone is what the others need: a module of its own"),
     ("gateway::listener", "gateway::proxy", "the gate could be generic over what serves a connection"),
     ("gateway::request", "gateway::context", "needs parts of the context, not all of it"),
     ("gateway::upstream", "gateway::context", "its own part of the context belongs to it"),
