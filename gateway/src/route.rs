@@ -20,6 +20,7 @@ mod entry;
 mod host;
 mod map;
 mod method;
+mod refusal;
 mod service;
 mod service_arena;
 mod trie;
@@ -28,9 +29,10 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 
-pub use builder::{Builder, Change, Refusal};
+pub use builder::{Builder, Change};
 pub use certificates::Certificates;
 pub use entry::Entry;
+pub use refusal::Refusal;
 pub use service::{Host, Service};
 
 use map::Map;

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use uuid::Uuid;
-use wire::{Key, Violations};
+use wire::Key;
 
 use super::entry::Entry;
-use super::{Certificates, Service, Table, certificates};
+use super::{Certificates, Refusal, Service, Table, certificates};
 use crate::upstream::{Unusable, UpstreamTls};
 
 /// Builds tables. It holds the newest one, and the data that lookups do not need.
@@ -43,18 +43,6 @@ pub enum Change {
     RemoveSni(Uuid),
     /// Remove this CA certificate, if it is there.
     RemoveCaCertificate(Uuid),
-}
-
-/// Why changes were rejected.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: {message}")]
-pub struct Refusal {
-    /// The entity with the problem.
-    pub key: Key,
-    /// The field with the problem, if it is in one field.
-    pub field: Option<String>,
-    /// The problem.
-    pub message: String,
 }
 
 /// A service in the table.
@@ -274,27 +262,6 @@ impl BuildPlan {
             }
         }
         Ok(())
-    }
-}
-
-impl Refusal {
-    pub(super) fn route(route: &wire::Route, field: &str, message: impl ToString) -> Self {
-        Self::new(Key::route(route.id), Some(field), message)
-    }
-
-    pub(super) fn new(key: Key, field: Option<&str>, message: impl ToString) -> Self {
-        Self { key, field: field.map(str::to_owned), message: message.to_string() }
-    }
-
-    /// The field is that of the first violated rule; the message has all violations.
-    pub(super) fn invalid(key: Key, violations: &Violations) -> Self {
-        Self::new(key, violations.fields.keys().next().map(String::as_str), violations)
-    }
-}
-
-impl From<Unusable> for Refusal {
-    fn from(unusable: Unusable) -> Self {
-        Self::new(unusable.key, Some(unusable.field), unusable.message)
     }
 }
 

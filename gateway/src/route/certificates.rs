@@ -8,9 +8,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 use wire::{CaCertificate, Certificate, Key, Sni};
 
-use super::Service;
-use super::builder::Refusal;
 use super::host::HostPattern;
+use super::{Refusal, Service};
 use crate::certified_keys::CertifiedKeys;
 
 /// The certificates of one configuration, ready for handshakes. Cheap to clone.

@@ -28,8 +28,6 @@ const KNOWN: &[Exception] = &[
     ("gateway::request", "gateway::context", "needs parts of the context, not all of it"),
     ("gateway::upstream", "gateway::context", "its own part of the context belongs to it"),
     ("gateway::route", "gateway::upstream", "the terms of TLS could be a module of their own"),
-    ("gateway::route::certificates", "gateway::route::builder", "`Refusal` belongs into a module of its own"),
-    ("gateway::route::entry", "gateway::route::builder", "`Refusal` belongs into a module of its own"),
     ("wire::update", "wire::frame", "an update could return messages instead of frames"),
 ];
 
