@@ -175,8 +175,8 @@ pub fn proxy_service(
             metrics.tls_failed.clone(),
         ),
     };
-    let gate = ConnectionLimiter::new(http_proxy(conf, proxy), limits, secured, metrics, draining.clone());
-    bound.serve("proxy", gate, draining)
+    let limiter = ConnectionLimiter::new(http_proxy(conf, proxy), limits, secured, metrics, draining.clone());
+    bound.serve("proxy", limiter, draining)
 }
 
 /// Creates the resolver. At most half of all requests may wait for names, so that other routes keep working.

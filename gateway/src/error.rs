@@ -6,6 +6,11 @@ use pingora::{Error, ErrorSource, ErrorType};
 
 pub use body::{Body, Format};
 
+/// The answer to a connection too many. There is no request yet that could be answered in another form.
+pub(crate) const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    Content-Type: text/plain; charset=utf-8\r\nContent-Length: 21\r\nRetry-After: 1\r\n\
+    Connection: close\r\n\r\ntoo many connections\n";
+
 /// Why a request was not proxied, or not to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestFailure {

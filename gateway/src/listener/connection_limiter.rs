@@ -19,14 +19,12 @@ use tokio::time::timeout;
 
 use super::{Handshake, HeaderDeadline, HeaderLimits};
 use crate::draining::Draining;
+use crate::error::TOO_MANY_CONNECTIONS;
 use crate::limit::Limit;
 use crate::metrics::ConnectionMetrics;
 use crate::proxy::Proxy;
 
-/// The response on a connection over the cap. There is no request yet that could ask for another form.
-const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
-    Content-Length: 21\r\nRetry-After: 1\r\nConnection: close\r\n\r\ntoo many connections\n";
-/// Timeout of sending that response.
+/// How long a client that is sent away may take to be told so.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// The most such responses at once; further connections are closed without one. Each takes a reserved
 /// descriptor.
@@ -82,7 +80,7 @@ pub struct ConnectionLimiter {
     metrics: ConnectionMetrics,
     secured: TlsListeners,
     refusals: Semaphore,
-    guard: Arc<RequestEntry>,
+    entry: Arc<RequestEntry>,
 }
 
 /// Checks each request of a connection.
@@ -111,14 +109,14 @@ impl ConnectionLimiter {
         // Pingora's own refusal would have no body, and would not be counted.
         options.allow_connect_method_proxying = true;
         proxy.server_options = Some(options);
-        let guard = RequestEntry {
+        let entry = RequestEntry {
             proxy: Arc::new(proxy),
             draining,
             connections: limits.connections.clone(),
             max_header_bytes: limits.max_header_bytes,
             http2: limits.http2,
         };
-        Self { limits, metrics, secured, refusals: Semaphore::new(REFUSALS), guard: Arc::new(guard) }
+        Self { limits, metrics, secured, refusals: Semaphore::new(REFUSALS), entry: Arc::new(entry) }
     }
 
     async fn secure(&self, stream: Stream) -> Option<Stream> {
@@ -129,7 +127,7 @@ impl ConnectionLimiter {
         self.metrics.refused.inc();
         let Ok(_place) = self.refusals.try_acquire() else { return };
         let told = async {
-            stream.write_all(REFUSAL).await?;
+            stream.write_all(TOO_MANY_CONNECTIONS).await?;
             stream.flush().await
         };
         // The connection is closed whether or not the client received the response.
@@ -149,11 +147,11 @@ impl ServerApp for ConnectionLimiter {
         let stream = self.secure(stream).await?;
         let missed = self.metrics.header_timeout.clone();
         let stream = HeaderDeadline::new(stream, self.limits.header, missed);
-        self.guard.process_new(Box::new(stream), shutdown).await
+        self.entry.process_new(Box::new(stream), shutdown).await
     }
 
     async fn cleanup(&self) {
-        self.guard.cleanup().await;
+        self.entry.cleanup().await;
     }
 }
 
@@ -221,7 +219,7 @@ fn is_at(local: SocketAddr, address: SocketAddr) -> bool {
 
 impl fmt::Debug for ConnectionLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gate").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("ConnectionLimiter").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 

@@ -178,14 +178,9 @@ fn the_apply_path_alone_publishes_a_table() {
 #[test]
 fn errors_get_their_status_in_one_place() {
     for program in ["gateway/src", "control/src"] {
-        // The status listener does not proxy: its 503 is the state that the client requested.
-        let mut others = but(shipped(below(program)), &format!("{program}/error"));
-        others = but(others, &format!("{program}/status"));
-        if program == "gateway/src" {
-            // It refuses a connection before there is a request, with fixed bytes instead of an answer of the
-            // proxy.
-            others = but(others, "gateway/src/listener/connection_limiter");
-        }
+        // The status listener has no part in serving: its 503 is the state that it is asked for.
+        let others = but(shipped(below(program)), &format!("{program}/error"));
+        let others = but(others, &format!("{program}/status"));
         assert_none(
             "error.rs alone chooses the status of a failure",
             &others.iter().flat_map(|source| failure_statuses(workspace(), source)).collect::<Vec<_>>(),
