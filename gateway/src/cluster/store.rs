@@ -51,7 +51,7 @@ pub(super) struct Writer {
 #[derive(Debug)]
 struct WriterState {
     queue: Mutex<WriteQueue>,
-    /// Notified when the write queue changes.
+    /// The queue has changed.
     wake: Condvar,
     health: Mutex<Health>,
     snapshot_wanted: Notify,
@@ -278,7 +278,7 @@ impl WriterState {
         result
     }
 
-    /// Reports the result of a job to the write queue, the status and the log; returns whether it succeeded.
+    /// Tells the queue, the status and the log what became of a job; whether it was done.
     fn settle(&self, settle: impl FnOnce(&mut WriteQueue, Instant) -> Result<Done, CacheError>) -> bool {
         let settled = settle(&mut self.queue.lock(), Instant::now());
         self.wake.notify_all();

@@ -137,7 +137,7 @@ fn part(hash: &mut blake3::Hasher, bytes: &[u8]) {
 /// Without the configuration, which has the key.
 impl fmt::Debug for UpstreamTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Trust").field("group", &self.group).finish_non_exhaustive()
+        f.debug_struct("UpstreamTls").field("group", &self.group).finish_non_exhaustive()
     }
 }
 

@@ -10,7 +10,7 @@ use crate::cluster::cache::tests::{Source, noise};
 mod days;
 mod hanging;
 
-/// A write queue whose threads are the test, and whose disk can be made to refuse.
+/// A queue whose threads are the test, and whose disk can be made to refuse.
 struct Disk {
     queue: WriteQueue,
     cache: Cache,
