@@ -191,8 +191,16 @@ impl Publisher {
     /// When the database cannot be written.
     pub async fn confirm(&self) -> Result<Uuid, StoreError> {
         let epoch = confirm(&self.shared.store).await?;
-        self.shared.guard.review(&self.shared.store, epoch).await;
+        if let Err(error) = self.shared.look().await {
+            debug!(%error, "the configuration is confirmed; the next look at the database releases it");
+        }
         Ok(epoch)
+    }
+
+    /// Notes the position that a data plane held when it connected here. The guard does not hold back an epoch
+    /// that data planes have already.
+    pub fn data_plane_holds(&self, held: Position) {
+        self.shared.guard.data_plane_holds(held);
     }
 
     /// Returns the update from the position of a data plane to the head: a delta where the log reaches back
@@ -200,38 +208,23 @@ impl Publisher {
     /// read, the head is that of the state in memory.
     pub async fn update_from(&self, held: Option<Position>) -> Option<Arc<EncodedUpdate>> {
         let shared = &self.shared;
-        let is_ahead = |held: &Position| {
-            let head = *shared.head.borrow();
-            held.epoch == head.epoch && held.revision > head.revision
-        };
-        if held.as_ref().is_some_and(is_ahead) {
-            // Either another control plane has sent a revision that is not known here yet, or the database
-            // was restored to the past. In the latter case the database counts, and its configuration goes
-            // out as a snapshot.
-            let looked = match shared.look().await {
-                Ok(()) if held.as_ref().is_some_and(is_ahead) => shared.leave_lost_epoch().await,
-                looked => looked,
-            };
-            if let Err(error) = looked {
-                debug!(%error, "cannot tell whether a data plane is ahead; it keeps what it has");
+        loop {
+            let head = shared.sendable_head(held).await?;
+            let same_history = held.filter(|held| held.epoch == head.epoch);
+            if same_history.is_some_and(|held| held.revision == head.revision) {
                 return None;
             }
+            if let Some(held) = same_history
+                && let Err(error) = shared.load_changes(held.revision).await
+            {
+                warn!(%error, revision = held.revision, "cannot read the change log; a data plane is sent a snapshot");
+            }
+            let update = shared.encoder.update(&shared.state, same_history).await;
+            // The state may have been replaced before it was encoded.
+            if shared.may_send(update.header.position(), head.epoch, held) {
+                return Some(update);
+            }
         }
-        if held.is_none_or(|held| held.epoch != shared.head.borrow().epoch) {
-            shared.pass_guard(held).await;
-        }
-        let head = *shared.head.borrow();
-        let same_history = held.filter(|held| held.epoch == head.epoch);
-        if same_history.is_some_and(|held| held.revision == head.revision) {
-            return None;
-        }
-        let behind = same_history.filter(|held| held.revision < head.revision);
-        if let Some(held) = behind
-            && let Err(error) = shared.load_changes(held.revision).await
-        {
-            warn!(%error, revision = held.revision, "cannot read the change log; a data plane is sent a snapshot");
-        }
-        Some(shared.encoder.update(&shared.state, behind).await)
     }
 
     /// Returns the buckets of the head that differ from a data plane's; `None` when the head has moved on.
@@ -264,8 +257,6 @@ impl PublisherState {
                 }
                 _ = poll.tick() => {
                     self.tidy();
-                    let epoch = self.head.borrow().epoch;
-                    self.guard.review(&self.store, epoch).await;
                     waiting.look();
                 }
                 () = tokio::time::sleep_until(self.due(&waiting, &pace)), if !waiting.is_empty() => {}
@@ -347,6 +338,35 @@ impl PublisherState {
         self.head.send_if_modified(|head| std::mem::replace(head, position) != position);
     }
 
+    /// Waits until the head may be sent to a data plane that holds `held`, and returns it. `None` when the
+    /// data plane is ahead of the head, so that there is nothing to send.
+    async fn sendable_head(&self, held: Option<Position>) -> Option<Position> {
+        loop {
+            if let Some(held) = held.filter(|held| self.is_passed_by(held)) {
+                self.catch_up_with(&held).await?;
+            }
+            let epoch = self.head.borrow().epoch;
+            if held.is_none_or(|held| held.epoch != epoch) {
+                self.pass_guard(held).await;
+            }
+            // While the guard waited, the database may have returned to an epoch that the data plane holds, at
+            // an earlier revision.
+            let head = *self.head.borrow();
+            if head.epoch == epoch && !held.is_some_and(|held| self.is_passed_by(&held)) {
+                return Some(head);
+            }
+        }
+    }
+
+    /// Whether an update to `to` may be sent to a data plane that holds `held`, after the guard has let `epoch`
+    /// through to it.
+    fn may_send(&self, to: Position, epoch: Uuid, held: Option<Position>) -> bool {
+        match held.filter(|held| held.epoch == to.epoch) {
+            Some(held) => to.revision >= held.revision,
+            None => to.epoch == epoch && self.guard.held_back().is_none(),
+        }
+    }
+
     /// Waits while the configuration must not reach a data plane that holds another epoch or nothing.
     async fn pass_guard(&self, held: Option<Position>) {
         if let Some(held) = held {
@@ -416,3 +436,6 @@ fn take_all(commits: &mut broadcast::Receiver<Commit>, waiting: &mut Waiting) {
 pub async fn confirm(store: &Store) -> Result<Uuid, StoreError> {
     fleet_guard::confirm(store).await
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,11 +80,13 @@ impl Wait {
     }
 }
 
-/// Waits until each data plane that lacks the revision has rejected it: waiting longer would change nothing.
-/// Returns these data planes.
+/// Waits until each data plane that lacks the revision has rejected it, or the guard holds it back from it:
+/// waiting longer would change nothing. Returns these data planes.
 async fn settled(admin: &Admin, revision: u64) -> Vec<Pending> {
     let publisher = &admin.state.publisher;
-    let refused = |data_plane: &Pending| data_plane.refused.is_some() || publisher.held_back().is_some();
+    let refused = |data_plane: &Pending| {
+        data_plane.refused.is_some() || (data_plane.other_epoch && publisher.held_back().is_some())
+    };
     let (mut changes, mut head) = (admin.state.registry.changes(), admin.state.head.clone());
     loop {
         changes.borrow_and_update();
@@ -153,8 +155,8 @@ impl Elsewhere {
 fn tell(data_plane: &Pending, held_back: Option<&HeldBack>) -> String {
     let reason = match (&data_plane.refused, held_back) {
         (Some(reason), _) => format!("refused: {reason}"),
-        (None, Some(held_back)) => format!("held back: {}", held_back.reason),
-        (None, None) => "not live yet".to_owned(),
+        (None, Some(held_back)) if data_plane.other_epoch => format!("held back: {}", held_back.reason),
+        (None, _) => "not live yet".to_owned(),
     };
     let reason: String = reason.chars().map(|c| if c.is_ascii_graphic() { c } else { ' ' }).collect();
     format!("{}; {reason}", data_plane.node_id)

@@ -217,6 +217,7 @@ impl Connection {
                 let joined = self.context.registry.join(&hello, &self.peer);
                 let joined = joined.map_err(|reason| Disconnect::ByUs(CloseCode::InUse, reason))?;
                 self.membership = Some(joined);
+                hello.held.into_iter().for_each(|held| self.context.publisher.data_plane_holds(held));
             }
             Action::Report(Report::Incompatible(hello, reason)) => {
                 self.context.registry.incompatible(&hello, &self.peer, &reason);

@@ -69,6 +69,8 @@ pub struct Pending {
     pub node_id: Uuid,
     /// Why it rejected that revision, or a later one; `None` when it did not.
     pub refused: Option<String>,
+    /// Whether it holds another epoch than the published one, or nothing.
+    pub other_epoch: bool,
 }
 
 #[derive(Debug, Default)]
@@ -332,7 +334,8 @@ impl Pending {
         let refused = error
             .filter(|error| error["epoch"] == json!(head.epoch) && reaches(error["revision"].as_u64()))
             .map(|error| error["message"].as_str().unwrap_or_default().to_owned());
-        (!holds).then_some(Self { node_id: row.id, refused })
+        let other_epoch = row.applied_epoch != Some(head.epoch);
+        (!holds).then_some(Self { node_id: row.id, refused, other_epoch })
     }
 }
 

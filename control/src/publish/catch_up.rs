@@ -4,7 +4,8 @@
 use std::collections::HashSet;
 
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
+use wire::Position;
 
 use super::chain::{ChainError, follow};
 use super::last_head::LastHead;
@@ -25,6 +26,12 @@ impl PublisherState {
             *self.retry_after.lock() = Instant::now() + POLL;
         }
         self.push();
+        if read.is_ok() {
+            // Under the lock, and after the push: the head is that of the state, also if a new epoch has just
+            // been held back.
+            let size = self.state.lock().size();
+            self.guard.review(&self.store, size).await;
+        }
         read
     }
 
@@ -59,9 +66,31 @@ impl PublisherState {
         Ok(())
     }
 
+    /// Whether a data plane that holds `held` has passed the head in the head's own epoch.
+    pub(super) fn is_passed_by(&self, held: &Position) -> bool {
+        let head = *self.head.borrow();
+        held.epoch == head.epoch && held.revision > head.revision
+    }
+
+    /// Finds out why a data plane is ahead of the head. Either another control plane has sent a revision that
+    /// is not known here yet, or the database was restored to the past. In the latter case the database
+    /// counts, and its configuration goes out as a snapshot. `None` when the data plane is still ahead.
+    pub(super) async fn catch_up_with(&self, held: &Position) -> Option<()> {
+        let looked = match self.look().await {
+            Ok(()) if self.is_passed_by(held) => self.leave_lost_epoch().await,
+            looked => looked,
+        };
+        if let Err(error) = looked {
+            debug!(%error, "cannot tell whether a data plane is ahead; it keeps what it has");
+            return None;
+        }
+        // An epoch that began a moment ago keeps the next one from beginning.
+        (!self.is_passed_by(held)).then_some(())
+    }
+
     /// Begins another epoch: a data plane holds a revision that the database lacks, though every published
-    /// revision was read back from it.
-    pub(super) async fn leave_lost_epoch(&self) -> Result<(), StoreError> {
+    /// revision was read back from it. Does nothing if an epoch has begun like this within [`AHEAD`].
+    async fn leave_lost_epoch(&self) -> Result<(), StoreError> {
         {
             let mut last = self.ahead.lock();
             if last.is_some_and(|last| last.elapsed() < AHEAD) {

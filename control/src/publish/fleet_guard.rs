@@ -28,15 +28,25 @@ pub struct HeldBack {
     pub epoch: Uuid,
     /// The reason.
     pub reason: String,
-    /// The epoch that the data planes had.
-    fleet: Uuid,
+    /// The configuration that the data planes had.
+    fleet: Size,
 }
 
 /// The size of a configuration, by which the guard compares it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Size {
     pub(super) epoch: Uuid,
     pub(super) entities: usize,
+}
+
+impl HeldBack {
+    fn new(fleet: Size, now: Size) -> Self {
+        let reason = format!(
+            "the configuration of epoch {} has {} entities, the one of epoch {} before it had {}",
+            now.epoch, now.entities, fleet.epoch, fleet.entities
+        );
+        Self { epoch: now.epoch, reason, fleet }
+    }
 }
 
 impl FleetGuard {
@@ -64,11 +74,7 @@ impl FleetGuard {
         if before.epoch == now.epoch || !is_much_smaller(before.entities, now.entities) {
             return;
         }
-        let reason = format!(
-            "the configuration of epoch {} has {} entities, the one of epoch {} before it had {}",
-            now.epoch, now.entities, before.epoch, before.entities
-        );
-        self.hold_back(store, HeldBack { epoch: now.epoch, reason, fleet: before.epoch }).await;
+        self.hold_back(store, HeldBack::new(before, now)).await;
     }
 
     /// Compares the configuration with that of a data plane of another epoch.
@@ -80,17 +86,33 @@ impl FleetGuard {
             "the configuration of epoch {} is empty, a data plane has one of epoch {}",
             now.epoch, held.epoch
         );
-        self.hold_back(store, HeldBack { epoch: now.epoch, reason, fleet: held.epoch }).await;
+        // The position does not tell how many entities the data plane has, but it has some.
+        let fleet = Size { epoch: held.epoch, entities: 1 };
+        self.hold_back(store, HeldBack { epoch: now.epoch, reason, fleet }).await;
     }
 
-    /// Releases a held-back configuration if it was confirmed, or if the epoch of the data planes is
-    /// published again.
-    pub(super) async fn review(&self, store: &Store, epoch: Uuid) {
+    /// Releases a held-back configuration if it was confirmed, or if the database has one of another epoch
+    /// that is not much smaller than that of the data planes. Entities that are added to the held-back epoch
+    /// do not release it, since the rest may still be missing.
+    pub(super) async fn review(&self, store: &Store, now: Size) {
         let Some(held_back) = self.held_back() else { return };
-        if held_back.fleet == epoch {
-            self.release("the database has the configuration of the data planes again");
-        } else if is_confirmed(store, epoch).await {
+        let is_another = held_back.epoch != now.epoch;
+        let is_smaller = is_much_smaller(held_back.fleet.entities, now.entities);
+        if is_confirmed(store, now.epoch).await {
             self.release("it was confirmed");
+        } else if is_another && is_smaller {
+            self.held_back.send_replace(Some(HeldBack::new(held_back.fleet, now)));
+        } else if is_another {
+            self.release("the database has another one, which is not much smaller");
+        }
+    }
+
+    /// Releases the held-back configuration if a data plane connects with one of the same epoch: then it is
+    /// the one before it that was out of date. An empty one proves nothing.
+    pub(super) fn data_plane_holds(&self, held: Position) {
+        let is_held = self.held_back().is_some_and(|held_back| held_back.epoch == held.epoch);
+        if is_held && held.root != Digest::new().root() {
+            self.release("a data plane has it already");
         }
     }
 

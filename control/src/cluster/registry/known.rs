@@ -87,7 +87,7 @@ impl Node {
     /// Returns a second process with this id as pending: it is rejected, and so gets no change.
     pub(super) fn rival_lacks(&self) -> Option<Pending> {
         let rival = self.rival.as_ref().filter(|rival| rival.is_fresh())?;
-        Some(Pending { node_id: self.row.id, refused: Some(rival.message()) })
+        Some(Pending { node_id: self.row.id, refused: Some(rival.message()), other_epoch: false })
     }
 
     /// Returns the rejected update, unless there is a reason to retry it. The reasons: another program, no

@@ -99,9 +99,11 @@ fn a_higher_revision_of_another_history_is_not_what_is_waited_for() {
     let left = Position { epoch: Uuid::from_u128(7), ..at(100) };
     let one = registry.join(&hello(Some(left)), &peer()).unwrap();
     assert_eq!(registry.pending(5).len(), 1);
+    assert!(registry.pending(5)[0].other_epoch);
     one.report(&Report::Heard(at(5)));
     assert!(registry.pending(5).is_empty());
     assert_eq!(registry.pending(6).len(), 1);
+    assert!(!registry.pending(6)[0].other_epoch, "no guard holds it back from this one");
 }
 
 fn process(instance: u128) -> Hello {
