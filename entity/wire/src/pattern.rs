@@ -1,10 +1,11 @@
-//! Regular expressions of routes. The control plane that accepts them and the data plane that uses them
-//! compile them with the same code and the same limits.
+//! Regular expressions of routes: compiled by the same code where they are accepted and where they are
+//! used. The Admin API has narrower limits than data planes, which take what older versions accepted.
 
 mod spelling;
 
 use regex::{Regex, RegexBuilder, RegexSetBuilder};
 use regex_syntax::ast::parse::Parser;
+use regex_syntax::hir::Hir;
 use regex_syntax::hir::literal::Extractor;
 
 /// A pattern that does not compile or exceeds a limit.
@@ -14,10 +15,10 @@ pub struct PatternError(#[from] regex::Error);
 
 /// The most bytes of a compiled expression: one route must not use the memory of thousands.
 const SIZE_LIMIT: usize = 1 << 20;
-/// The most bytes of a path's compiled expression. The worst case of a match is proportional to this and to
-/// the length of the path.
-const PATH_SIZE_LIMIT: usize = 1 << 17;
-/// The most bytes of all compiled expressions of one route.
+/// Upper bound of the compiled expression of a path that is written now. What a match takes at worst is in proportion
+/// to this and to the length of the path.
+const WRITTEN_PATH_SIZE_LIMIT: usize = 1 << 17;
+/// Upper bound of all compiled expressions of one route.
 const TOGETHER: usize = 4 << 20;
 
 /// The regular expression of a route's path.
@@ -36,17 +37,55 @@ pub struct PathRegex {
 /// # Errors
 /// The expression does not parse, or would exceed the limit once compiled.
 pub fn compile_path(pattern: &str) -> Result<PathRegex, PatternError> {
-    let syntax = |error: String| PatternError(regex::Error::Syntax(error));
-    // The pattern is parsed alone before it goes into a group: `/a)|(/b` would close the group and lose its
-    // anchor.
-    Parser::new().parse(pattern).map_err(|error| syntax(error.to_string()))?;
-    let anchored = format!("^(?:{pattern})");
-    let written = regex_syntax::parse(&anchored).map_err(|error| syntax(error.to_string()))?;
-    let canonical = spelling::canonical(&written);
-    let text = if canonical == written { anchored } else { canonical.to_string() };
-    let prefixes = Extractor::new().extract(&canonical);
+    let written = PathPattern::parse(pattern)?;
+    let canonical = written.canonical();
+    // The canonical spelling may be larger than what an older version accepted: that stays loadable as it is written.
+    let (regex, used) = match compile(&canonical.text, SIZE_LIMIT) {
+        Ok(regex) => (regex, canonical),
+        Err(_) => (compile(&written.text, SIZE_LIMIT)?, written),
+    };
+    let prefixes = Extractor::new().extract(&used.hir);
     let literal = prefixes.longest_common_prefix().and_then(|literal| std::str::from_utf8(literal).ok());
-    Ok(PathRegex { regex: compile(&text, PATH_SIZE_LIMIT)?, literal: literal.unwrap_or_default().to_owned() })
+    Ok(PathRegex { regex, literal: literal.unwrap_or_default().to_owned() })
+}
+
+/// Checks the rules for a path's expression that is written now, which are narrower than those of [`compile_path`].
+///
+/// # Errors
+/// As [`compile_path`], and when a class of characters is empty.
+pub(crate) fn check_written_path(pattern: &str) -> Result<(), PatternError> {
+    let written = PathPattern::parse(pattern)?;
+    if spelling::has_empty_class(&written.hir) {
+        return Err(syntax("a class of characters is empty, so that nothing can match"));
+    }
+    compile(&written.canonical().text, WRITTEN_PATH_SIZE_LIMIT).map(drop)
+}
+
+/// The expression of a path, anchored at its start.
+struct PathPattern {
+    text: String,
+    hir: Hir,
+}
+
+impl PathPattern {
+    fn parse(pattern: &str) -> Result<Self, PatternError> {
+        // Alone, before it is put in a group: `/a)|(/b` would leave the group, and its anchor with it.
+        Parser::new().parse(pattern).map_err(syntax)?;
+        let text = format!("^(?:{pattern})");
+        let hir = regex_syntax::parse(&text).map_err(syntax)?;
+        Ok(Self { text, hir })
+    }
+
+    /// The same expression over canonical paths.
+    fn canonical(&self) -> Self {
+        let hir = spelling::canonical(&self.hir);
+        let text = if hir == self.hir { self.text.clone() } else { hir.to_string() };
+        Self { text, hir }
+    }
+}
+
+fn syntax(error: impl ToString) -> PatternError {
+    PatternError(regex::Error::Syntax(error.to_string()))
 }
 
 /// A pattern for the values of one request header.
@@ -153,8 +192,50 @@ mod tests {
             (r"/\w{1,200}$", "/abc", true),
             ("/(\u{fc})+x$", "/%C3%BC%C3%BCx", true),
             ("/a%2fb$", "/a%2Fb", true),
+            (r"/\p{Greek}+$", "/%CE%B1%CE%B2", true),
+            (r"/\p{Greek}+$", "/%C3%BC", false),
+            (r"/\p{Greek}+$", "/a", false),
+            (r"/\p{Han}$", "/%E4%BD%A0", true),
+            (r"/\w+$", "/%C3%BC", true),
+            (r"/\w$", "/%C3%BC", true),
+            (r"/\w$", "/%C3%BC%C3%BC", false),
+            (r"/\w+$", "/a%2Fb", false),
+            (r"/\d+$", "/%C3%BC", false),
+            ("/[^/]$", "/%C3%BC", true),
+            ("/[^/]+$", "/a/%C3%BC", false),
+            ("/.$", "/%F0%9F%98%80", true),
+            ("/.+x$", "/%C3%BCx", true),
+            ("/[^a]$", "/%C3%BC", true),
+            ("/[^a]$", "/a", false),
+            ("/(?i)\u{e9}$", "/%C3%89", true),
+            ("/(?i)\u{e9}$", "/%C3%88", false),
+            ("/[\u{3b1}-\u{3c9}]+$", "/%CE%B1%CF%89", true),
+            ("/[\u{3b1}-\u{3c9}]+$", "/%CF%8A", false),
+            ("/[ -\\x7f]+$", "/%20%7F", true),
         ] {
             assert_eq!(compile_path(pattern).unwrap().regex.is_match(path), matches, "{pattern} {path}");
+        }
+    }
+
+    /// A data plane loads what an older control plane accepted, up to a megabyte as it is written.
+    #[test]
+    fn large_expressions_compile_and_cannot_be_written() {
+        for pattern in [r"/[a-z]{10000}", r"/[a-z]{10}(x|y|z){2000}"] {
+            assert!(compile_path(pattern).is_ok(), "{pattern}");
+            let error = check_written_path(pattern).unwrap_err().reason();
+            assert!(error.contains("exceeds size limit"), "{pattern}: {error}");
+        }
+        for pattern in ["/[^/]{1,100}/.+$", r"/\w{1,100}$", r"/\d{4}-\d\d$", r"/\p{Greek}+"] {
+            assert!(check_written_path(pattern).is_ok(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn empty_classes_cannot_be_written() {
+        for pattern in ["/[a&&b]", r"/a[^\x00-\x{10FFFF}]*b"] {
+            let error = check_written_path(pattern).unwrap_err().reason();
+            assert!(error.contains("a class of characters is empty"), "{pattern}: {error}");
+            assert!(compile_path(pattern).is_ok(), "{pattern}");
         }
     }
 

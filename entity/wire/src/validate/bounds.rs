@@ -1,6 +1,7 @@
-//! The bounds of one entity. The Admin API rejects entities beyond them, so that no body costs a data plane
-//! more than a stated amount of memory. A data plane does not apply these bounds to updates: an entity that
-//! an older control plane accepted stays loadable. It applies [`HELD_PLACES`] alone.
+//! How much one entity may hold. The Admin API refuses more, so that no body costs a data plane more than a
+//! stated amount of memory. A data plane does not apply these bounds to what it receives: an entity that an
+//! older control plane accepted stays loadable. Of the bounds here it applies [`HELD_PLACES`] alone, and apart
+//! from them those of every version: a path has at most 4096 bytes, a regular expression a megabyte once compiled.
 
 use crate::{HeaderPattern, Route, Service, Violations, pattern};
 
@@ -84,6 +85,7 @@ impl Route {
         self.check_product()?;
         let mut violations = self.validate().err().unwrap_or_default();
         self.check_written_headers(&mut violations);
+        self.check_written_paths(&mut violations);
         violations.into_result()
     }
 

@@ -1,7 +1,7 @@
 //! Paths of services and of routes.
 
 use crate::percent::hex_byte;
-use crate::{compile_path, normalize_path};
+use crate::{PatternError, compile_path, normalize_path, pattern};
 
 /// The most bytes of a path. A request's path is never longer than a request's header, and a data plane's
 /// table is as deep as its longest path.
@@ -43,9 +43,17 @@ fn regex(pattern: &str) -> Result<(), String> {
     if pattern.contains('\0') {
         return Err(format!("invalid regex: {pattern:?} (a NUL character)"));
     }
-    compile_path(pattern)
-        .map(drop)
-        .map_err(|error| format!("invalid regex: '{pattern}' ({})", error.reason()))
+    compile_path(pattern).map(drop).map_err(|error| invalid(pattern, &error))
+}
+
+/// The narrower rule for a regular expression that is written now; older versions took larger ones.
+pub(super) fn written_route_path(path: &str) -> Result<(), String> {
+    let Some(pattern) = path.strip_prefix('~') else { return Ok(()) };
+    pattern::check_written_path(pattern).map_err(|error| invalid(pattern, &error))
+}
+
+fn invalid(pattern: &str, error: &PatternError) -> String {
+    format!("invalid regex: '{pattern}' ({})", error.reason())
 }
 
 fn length(path: &str) -> Result<(), String> {

@@ -127,7 +127,14 @@ impl Route {
         }
     }
 
-    /// Whether the field has a value; an empty list counts as none.
+    /// Checks the regular expressions of paths by the rules for what is written now.
+    pub(super) fn check_written_paths(&self, violations: &mut Violations) {
+        if !violations.fields.contains_key("paths") {
+            each(violations, "paths", self.paths.as_deref(), |path| path::written_route_path(path));
+        }
+    }
+
+    /// Whether the field is set to something; an empty list asks for nothing.
     fn asks_for(&self, name: &str) -> bool {
         fn some<T>(list: Option<&Vec<T>>) -> bool {
             list.is_some_and(|list| !list.is_empty())

@@ -103,6 +103,13 @@ fn a_data_plane_holds_more_than_can_be_written() {
     held.headers = Some(BTreeMap::from([("x.y".into(), vec!["1".into()])]));
     assert_eq!(held.validate(), Ok(()));
     assert!(held.validate_write().is_err());
+    let large = Route { paths: Some(vec!["~/[a-z]{10000}".into()]), ..Route::default() };
+    assert_eq!(large.validate(), Ok(()));
+    assert!(
+        broken(&large)[0].starts_with("paths.1: invalid regex: '/[a-z]{10000}' ("),
+        "{:?}",
+        broken(&large)
+    );
     let told = hosts_and_paths(3000, 3000).validate().unwrap_err().to_string();
     assert!(told.contains("hosts times paths must be at most 250000"), "{told}");
 }
