@@ -74,7 +74,7 @@ pub enum OpenError {
 /// The address of the database.
 #[derive(Clone, Debug)]
 pub(super) enum Address {
-    Sqlite(SqliteConnectOptions),
+    Sqlite(Box<SqliteConnectOptions>),
     Postgres(Box<PgConnectOptions>),
 }
 
@@ -169,7 +169,10 @@ async fn hold_open(options: &SqliteConnectOptions) -> Result<SqliteConnection, E
 impl Address {
     fn parse(url: &str) -> Result<Self, String> {
         if url.starts_with("sqlite:") {
-            return url.parse().map(|options| Self::Sqlite(sqlite_options(options))).map_err(reason);
+            return url
+                .parse()
+                .map(|options| Self::Sqlite(Box::new(sqlite_options(options))))
+                .map_err(reason);
         }
         if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
             return Err("expected sqlite://FILE or postgres://…".to_owned());
@@ -189,7 +192,7 @@ impl Address {
     async fn pool(&self) -> Result<Pool, Error> {
         Ok(match self {
             Self::Sqlite(options) => {
-                Pool::Sqlite(pool_options::<Sqlite>().connect_with(options.clone()).await?)
+                Pool::Sqlite(pool_options::<Sqlite>().connect_with((**options).clone()).await?)
             }
             Self::Postgres(options) => {
                 let options = bounded(options);
@@ -204,7 +207,7 @@ impl Address {
             // One: a step on another connection than its transaction's would wait for it for ever.
             Self::Sqlite(options) => {
                 let pool = pool_options::<Sqlite>().min_connections(0).max_connections(1);
-                Pool::Sqlite(pool.connect_lazy_with(options.clone()))
+                Pool::Sqlite(pool.connect_lazy_with((**options).clone()))
             }
             // One for the lock, and one for the steps.
             Self::Postgres(options) => {

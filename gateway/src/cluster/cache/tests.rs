@@ -220,7 +220,8 @@ fn deleted_file_is_written_again_from_the_one_that_is_open() {
 
 #[test]
 fn append_to_a_file_that_somebody_changed_is_refused() {
-    let changes: [(&str, fn(&Path)); 3] = [
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 3] = [
         ("removed", |path| fs::remove_file(path).unwrap()),
         ("replaced", |path| {
             let other = path.with_extension("other");

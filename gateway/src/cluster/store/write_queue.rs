@@ -367,7 +367,7 @@ impl WriteQueue {
 
     /// Whether there is work that an append does not do.
     fn wants_rewrite(&self, now: Instant) -> bool {
-        let waits = !self.waiting.is_empty() && !(self.may_append() && self.is_append_first(now));
+        let waits = !(self.waiting.is_empty() || self.may_append() && self.is_append_first(now));
         let purge = self.purge.is_some_and(|at| self.ending || at <= now);
         // A failed append is no reason to wait for its retry time.
         self.stale || waits || purge || (!self.waiting.is_empty() && !self.append.is_due(now))
