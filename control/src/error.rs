@@ -73,6 +73,8 @@ pub enum ApiError {
     },
     /// The database failed or rejected the request.
     Store(StoreError),
+    /// Other questions about routes have not been answered in time.
+    QuestionsBusy,
     /// A fault of this program.
     Panicked,
 }
@@ -137,6 +139,10 @@ impl ApiError {
                 (BAD, foreign_key(field, collection, "name", &name))
             }
             Self::Store(error) => of_store(error),
+            Self::QuestionsBusy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                message("Other requests for /routes/match are still being answered; try again later"),
+            ),
             Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, message(UNEXPECTED)),
         }
     }

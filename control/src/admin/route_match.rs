@@ -6,6 +6,7 @@ mod query;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -13,6 +14,7 @@ use axum::extract::State;
 use axum::routing::get;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 use wire::{Criterion, Kind, MatchRequest, Matched, Matcher, Route, Service};
@@ -24,6 +26,8 @@ use crate::publish::Published;
 
 /// Timeout for the publication of the last commits.
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// Timeout for the answers to earlier requests: one is computed at a time.
+const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) fn routes(api: &mut Api) {
     api.route("/routes/match", get(explain).post(explain));
@@ -32,11 +36,17 @@ pub(super) fn routes(api: &mut Api) {
 async fn explain(State(admin): State<SharedAdmin>, ask: MatchQuery) -> Result<Json<Value>, ApiError> {
     // The answer includes this client's writes, unless the database does not answer.
     tokio::time::timeout(TIMEOUT, admin.state.publisher.caught_up()).await.ok();
-    let turn = admin.state.questions.clone().acquire_owned().await.map_err(|_| ApiError::Panicked)?;
+    let turn = turn(admin.state.questions.clone()).await?;
     let published = admin.state.publisher.published();
     // The computation keeps the permit to its end, also when the client disconnects.
     let answer = spawn_blocking(move || (answer(&ask, &published), turn).0).await;
     answer.map(Json).map_err(|_| ApiError::Panicked)
+}
+
+/// Waits until no other request is being answered.
+async fn turn(questions: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
+    let turn = tokio::time::timeout(TURN_TIMEOUT, questions.acquire_owned()).await;
+    turn.map_err(|_| ApiError::QuestionsBusy)?.map_err(|_| ApiError::Panicked)
 }
 
 /// A route, and how the request matches it.
@@ -53,13 +63,16 @@ type Services = HashMap<Uuid, Service>;
 fn answer(ask: &MatchQuery, published: &Published) -> Value {
     let services: Services =
         entities(published, Kind::SERVICE, |id, service: Service| (id, Service { id, ..service })).collect();
+    let mut readings: Vec<Reading> = wire::other_readings(&ask.path).into_iter().map(Reading::new).collect();
     let (mut others, total) =
-        ask.with_request(|request| nearest(published, &services, request, ask.size + 1));
+        ask.with_request(|request| nearest(published, &services, request, &mut readings, ask.size + 1));
     let is_taken = others.first().is_some_and(|first| first.hit.is_some());
     let taken = is_taken.then(|| others.remove(0));
     let taken_hit = taken.as_ref().and_then(|taken| taken.hit);
-    let readings = taken.as_ref().map(|taken| elsewhere(ask, published, &services, taken.matcher.route()));
-    let readings = readings.unwrap_or_default();
+    match &taken {
+        Some(taken) => readings.retain(|reading| reading.route_id() != Some(taken.matcher.route().id)),
+        None => readings.clear(),
+    }
     let others_shown: Vec<_> = others.iter().take(ask.size).map(|other| other.view(taken_hit)).collect();
     json!({
         "revision": published.revision,
@@ -71,45 +84,58 @@ fn answer(ask: &MatchQuery, published: &Published) -> Value {
     })
 }
 
-/// Returns the readings of the path that match another route than `taken`, with the route of each (`None`: no
-/// route). If there is one, data planes answer 400, unless they keep ambiguous paths.
-fn elsewhere(
-    ask: &MatchQuery,
-    published: &Published,
-    services: &Services,
-    taken: &Route,
-) -> Vec<(String, Option<Route>)> {
-    let route_of = |path: &String| {
-        let (nearest, _) = ask.with_path(path, |request| nearest(published, services, request, 1));
-        nearest.into_iter().find(|first| first.hit.is_some()).map(|first| first.matcher.route().clone())
-    };
-    let readings = wire::other_readings(&ask.path).into_iter().map(|path| {
-        let route = route_of(&path);
-        (path, route)
-    });
-    readings.filter(|(_, route)| route.as_ref().map(|route| route.id) != Some(taken.id)).collect()
+/// Another reading of the path. If it matches another route than the path, or none, data planes answer 400, unless
+/// they keep ambiguous paths.
+struct Reading {
+    path: String,
+    /// The best match so far, and the id and the name of its route.
+    best: Option<(Matched, Uuid, Option<String>)>,
+}
+
+impl Reading {
+    fn new(path: String) -> Self {
+        Self { path, best: None }
+    }
+
+    fn route_id(&self) -> Option<Uuid> {
+        self.best.as_ref().map(|(_, id, _)| *id)
+    }
+
+    /// Takes the route of `matcher` if it matches better than those before.
+    fn consider(&mut self, matcher: &Matcher, request: &MatchRequest<'_>, served: bool) {
+        let Some(hit) = matcher.hit(&MatchRequest { path: &self.path, ..*request }, served) else { return };
+        if self.best.as_ref().is_none_or(|(best, ..)| *best < hit) {
+            let route = matcher.route();
+            self.best = Some((hit, route.id, route.name.clone()));
+        }
+    }
+
+    fn view(&self) -> Value {
+        let route = self.best.as_ref().map(|(_, id, name)| json!({ "id": id, "name": name }));
+        json!({ "path": self.path, "route": route })
+    }
 }
 
 /// Shows the readings; `null` for a path that matches one route however it is read.
-fn ambiguous_view(readings: &[(String, Option<Route>)]) -> Value {
-    let view =
-        |(path, route): &(String, Option<Route>)| json!({ "path": path, "route": route.as_ref().map(named) });
+fn ambiguous_view(readings: &[Reading]) -> Value {
     match readings {
         [] => Value::Null,
         readings => json!({
             "status": 400,
             "unless": "proxy.ambiguous_paths = keep",
-            "readings": readings.iter().map(view).collect::<Vec<_>>(),
+            "readings": readings.iter().map(Reading::view).collect::<Vec<_>>(),
         }),
     }
 }
 
 /// Returns the nearest of all routes, and their total number. Routes that match come first, in the order of
-/// precedence, then those with the fewest unmet criteria. Only the nearest are held in memory.
+/// precedence, then those with the fewest unmet criteria. Only the nearest are held in memory. Each route is compiled
+/// once, for the request and for all `readings` of its path.
 fn nearest(
     published: &Published,
     services: &Services,
     request: &MatchRequest<'_>,
+    readings: &mut [Reading],
     most: usize,
 ) -> (Vec<Evaluated>, usize) {
     let (mut nearest, mut total): (Vec<Evaluated>, usize) = (Vec::new(), 0);
@@ -118,7 +144,9 @@ fn nearest(
         entities(published, Kind::ROUTE, |id, route: Route| Matcher::new(Route { id, ..route })).flatten()
     {
         total += 1;
-        let evaluated = Evaluated::new(matcher, services, request);
+        let served = service_of(matcher.route(), services).is_none_or(Service::is_served);
+        readings.iter_mut().for_each(|reading| reading.consider(&matcher, request, served));
+        let evaluated = Evaluated::new(matcher, served, request);
         let at = nearest.partition_point(|other| other.rank() < evaluated.rank());
         nearest.insert(at, evaluated);
         nearest.truncate(most);
@@ -137,8 +165,7 @@ fn entities<'p, E: DeserializeOwned, T>(
 }
 
 impl Evaluated {
-    fn new(matcher: Matcher, services: &Services, request: &MatchRequest<'_>) -> Self {
-        let served = service_of(matcher.route(), services).is_none_or(Service::is_served);
+    fn new(matcher: Matcher, served: bool, request: &MatchRequest<'_>) -> Self {
         let (unmet, hit) = (matcher.unmet(request, served), matcher.hit(request, served));
         Self { matcher, unmet, hit }
     }
@@ -204,4 +231,18 @@ fn upstream_url(ask: &MatchQuery, route: &Route, service: &Service, hit: Matched
 
 fn named(route: &Route) -> Value {
     json!({ "id": route.id, "name": route.name })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_that_does_not_come_times_out() {
+        let questions = Arc::new(Semaphore::new(1));
+        let first = turn(questions.clone()).await.unwrap();
+        assert!(matches!(turn(questions.clone()).await, Err(ApiError::QuestionsBusy)));
+        drop(first);
+        assert!(turn(questions).await.is_ok());
+    }
 }

@@ -38,18 +38,13 @@ pub(super) struct MatchQuery {
 impl MatchQuery {
     /// Calls `then` with the request.
     pub(super) fn with_request<T>(&self, then: impl FnOnce(&MatchRequest<'_>) -> T) -> T {
-        self.with_path(&self.path, then)
-    }
-
-    /// Calls `then` with the request, under another path.
-    pub(super) fn with_path<T>(&self, path: &str, then: impl FnOnce(&MatchRequest<'_>) -> T) -> T {
         let headers: Vec<_> =
             self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         then(&MatchRequest {
             method: &self.method,
             host: &self.host,
             port: self.port,
-            path,
+            path: &self.path,
             headers: &headers,
             sni: self.sni.as_deref(),
         })
