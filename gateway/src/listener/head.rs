@@ -27,7 +27,9 @@ pub(super) struct Head {
     refusal: Option<RequestFailure>,
     /// The bytes from the target on, if the target must be rewritten when the header is complete.
     held: Option<Vec<u8>>,
-    /// The bytes that came in one piece with the end of the header.
+    /// Whether a field may be `Transfer-Encoding`. A line that comes in pieces may be any.
+    may_be_chunked: bool,
+    /// What came in one piece with the end of the header, if the body may be chunked.
     behind: Vec<u8>,
 }
 
@@ -67,7 +69,7 @@ impl Head {
                 passed = Some(at - 1);
             }
         }
-        if self.part == Part::Complete && !was_complete {
+        if self.part == Part::Complete && !was_complete && self.may_be_chunked {
             self.behind = bytes[at..].to_vec();
         }
         let Some(passed) = passed else { return bytes.len() };
@@ -99,7 +101,7 @@ impl Head {
         &self.replaced
     }
 
-    /// The bytes of the body that came with the header.
+    /// The bytes of the body that came with the header; none for a body that is not chunked.
     pub(super) fn behind(&self) -> &[u8] {
         &self.behind
     }
@@ -226,17 +228,28 @@ impl Head {
         let (next, read) = match (start, bytes[0]) {
             (LineStart::AtStart | LineStart::BehindReturn, b'\n') => (Part::Complete, 1),
             (LineStart::AtStart, b'\r') => (Part::Fields(LineStart::BehindReturn), 1),
-            _ => match memchr(b'\n', bytes) {
-                Some(at) => (Part::Fields(LineStart::AtStart), at + 1),
-                None => (Part::Fields(LineStart::Within), bytes.len()),
-            },
+            _ => {
+                let end = memchr(b'\n', bytes);
+                let is_whole = start == LineStart::AtStart && end.is_some();
+                self.may_be_chunked |= !is_whole || is_transfer_encoding(bytes);
+                match end {
+                    Some(at) => (Part::Fields(LineStart::AtStart), at + 1),
+                    None => (Part::Fields(LineStart::Within), bytes.len()),
+                }
+            }
         };
         self.part = next;
         read
     }
 }
 
-/// Whether Pingora's type for targets accepts `byte` at any position.
+/// Whether the line at the start of `bytes` begins as the field does.
+fn is_transfer_encoding(bytes: &[u8]) -> bool {
+    const NAME: &[u8] = b"transfer-encoding";
+    bytes.get(..NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME))
+}
+
+/// Whether Pingora's type for targets takes `byte` wherever it stands.
 fn is_plain(byte: u8) -> bool {
     (b'!'..=b'~').contains(&byte) && !matches!(byte, b'"' | b'<' | b'>' | b'`')
 }
@@ -273,6 +286,21 @@ mod tests {
                 let (_, body) = sent.split_once("\r\n\r\n").unwrap_or_default();
                 let body = if sent.starts_with('P') { body } else { "" };
                 assert!(body.as_bytes().ends_with(head.behind()), "{sent} {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn bodies_behind_a_header_are_kept_only_if_chunked() {
+        let sent = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello";
+        assert_eq!(read(sent, sent.len()).1.behind(), b"");
+        for name in ["Transfer-Encoding", "tRANSFER-eNCODING"] {
+            let header = format!("POST / HTTP/1.1\r\nHost: h\r\n{name}: chunked\r\nA: b\r\n\r\n");
+            let sent = format!("{header}5\r\nhello\r\n0\r\n\r\n");
+            for size in 1..=sent.len() {
+                let end = (header.len().div_ceil(size) * size).min(sent.len());
+                let behind = &sent.as_bytes()[header.len()..end];
+                assert_eq!(read(sent.as_bytes(), size).1.behind(), behind, "{name} {size}");
             }
         }
     }
