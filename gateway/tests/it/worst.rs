@@ -45,10 +45,11 @@ fn the_worst_request_takes_bounded_time() {
     let deep = (1..=2000).map(|depth| path("/a".repeat(depth)));
     measure("path of 4,096 segments, 2,000 nested prefixes", &table(deep), "h", &"/a".repeat(4096), &none);
 
-    let regex = table([path(r"~/.*[ab].{500}x".into())]);
+    // About the largest that can be written.
+    let regex = table([path(r"~/.*[ab].{200}x".into())]);
     let random: String =
         (0..8190_u32).map(|n| if n.wrapping_mul(2_654_435_761) >> 31 == 0 { 'a' } else { 'b' }).collect();
-    measure("path of 8 KiB, an expression of 500 states alive", &regex, "h", &format!("/{random}"), &none);
+    measure("path of 8 KiB, an expression of 200 places alive", &regex, "h", &format!("/{random}"), &none);
 
     let wanted = vec![r"~*[ab].{500}x".to_owned()];
     let by_header = Route { headers: Some([("x".to_owned(), wanted)].into()), ..Route::default() };
@@ -69,4 +70,32 @@ fn the_worst_request_takes_bounded_time() {
     let readings = wire::other_readings(&ambiguous).len();
     println!("{readings} readings of a path of 8 KiB: {:?}", started.elapsed());
     assert!(started.elapsed() < BOUND);
+}
+
+/// Each reading is another look-up, and all lead to the same route: none ends the search.
+#[test]
+fn the_worst_ambiguous_path_takes_bounded_time() {
+    let places = "/;a%2F%5C%3B";
+
+    let deep = table((1..=2000).map(|depth| path("/a".repeat(depth))));
+    measure_readings("2,000 nested prefixes", &deep, &("/a".repeat(2000) + &places.repeat(340)));
+
+    let regex = table([path(r"~/.*[ab].{200}".into())]);
+    let random: String =
+        (0..7900_u32).map(|n| if n.wrapping_mul(2_654_435_761) >> 31 == 0 { 'a' } else { 'b' }).collect();
+    measure_readings("an expression of 200 places alive", &regex, &format!("/{random}{}", places.repeat(20)));
+}
+
+#[track_caller]
+fn measure_readings(what: &str, table: &Table, path: &str) {
+    let (method, headers) = (Method::GET, HeaderMap::new());
+    let request = Request { method: &method, host: "h", port: 80, path, headers: &headers, sni: None };
+    let found = table.lookup(&request).unwrap();
+    let readings = u32::try_from(wire::other_readings(path).len()).unwrap();
+    let started = Instant::now();
+    let is_ambiguous = table.has_another_reading(&request, &found);
+    let took = started.elapsed();
+    println!("{readings} readings of a path of 8 KiB, {what}: {took:?}");
+    assert!(!is_ambiguous && readings > 1, "{what}: {readings} readings");
+    assert!(took < BOUND * readings, "{what}: {took:?}");
 }
