@@ -1,12 +1,13 @@
 //! Implements Pingora's phases, each in a few lines that delegate.
 
+mod answer;
+mod settings;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::HeaderName;
-use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderMap, Method};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -15,9 +16,11 @@ use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result, RetryType};
-use serde::{Deserialize, Serialize};
 use tracing::{debug, error, warn};
 
+pub use self::answer::AnswerLimits;
+use self::answer::{remove_ours, strip_hop_by_hop};
+pub use self::settings::{AmbiguousPaths, Settings};
 use crate::context::{Context, Target};
 use crate::draining::Draining;
 use crate::error::RequestFailure;
@@ -27,54 +30,12 @@ use crate::limit::Limit;
 use crate::listener::{HeaderDeadline, ServerName};
 use crate::live::Live;
 use crate::metrics::{HttpMetrics, Source};
-use crate::request::{self, Canonical, Trusted, names};
+use crate::request::{self, Canonical, names};
 use crate::respond::{milliseconds, refuse, respond};
 use crate::route;
 use crate::upstream::{self, Policy, Resolver};
 
-/// Settings and limits of requests.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// How long a connection may wait for its next request; zero: it is closed after each request.
-    pub keepalive_timeout: Duration,
-    /// The longest pause within a body, in either direction.
-    pub body_timeout: Duration,
-    /// The minimum rate of a body in bytes per second, checked once it has taken `body_timeout`.
-    pub min_body_rate: u32,
-    /// The most bytes of header fields.
-    pub max_header_bytes: usize,
-    /// The most header fields.
-    pub max_header_fields: usize,
-    /// The most bytes of a request target.
-    pub max_uri_bytes: usize,
-    /// How to handle a path in which an upstream may read another route's.
-    pub ambiguous_paths: AmbiguousPaths,
-    /// Limits of a response's header.
-    pub answers: AnswerLimits,
-    /// Peers whose `X-Forwarded-` headers are trusted.
-    pub trusted: Trusted,
-}
-
-/// How to handle a path in which an upstream may read another route's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AmbiguousPaths {
-    /// The request is refused.
-    Refuse,
-    /// The path is matched as it is written.
-    Keep,
-}
-
-/// Limits of the header of an upstream's response.
-#[derive(Clone, Copy, Debug)]
-pub struct AnswerLimits {
-    /// The most bytes of header fields.
-    pub header_bytes: usize,
-    /// The most header fields.
-    pub header_fields: usize,
-}
-
-/// How long the unwanted rest of a body is read, to keep the connection.
+/// How long the rest of a body is read that nobody wants, to keep the connection.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The proxy.
@@ -304,12 +265,6 @@ impl ProxyHttp for Proxy {
     }
 }
 
-impl AnswerLimits {
-    fn allow(&self, response: &ResponseHeader) -> bool {
-        response.headers.len() <= self.header_fields && header_bytes(&response.headers) <= self.header_bytes
-    }
-}
-
 impl Proxy {
     fn set_timeouts(&self, session: &mut Session) {
         let body_timeout = Some(self.settings.body_timeout);
@@ -419,38 +374,7 @@ fn log_failure(session: &Session, context: &Context, failure: RequestFailure, ca
     }
 }
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-
-/// Removes hop-by-hop fields (RFC 9110, section 7.6.1): Pingora removes them from requests, not from
-/// responses. An upgrade needs them.
-fn strip_hop_by_hop(response: &mut ResponseHeader) {
-    if response.status == 101 || !response.headers.keys().any(is_hop_by_hop) {
-        return;
-    }
-    let nominations = response.headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let nominated: Vec<_> =
-        nominations.flat_map(|list| list.split(',')).map(|name| name.trim().to_owned()).collect();
-    nominated.iter().for_each(|name| drop(response.remove_header(name.as_str())));
-    for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &UPGRADE] {
-        response.remove_header(name);
-    }
-}
-
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    matches!(name.as_str(), "connection" | "keep-alive" | "proxy-connection" | "upgrade")
-}
-
-/// Removes the gateway's own fields: an upstream that is a gateway itself has set them, too.
-fn remove_ours(response: &mut ResponseHeader) {
-    if response.headers.keys().any(|name| name.as_str().starts_with("x-kong-")) {
-        for name in [&names::REQUEST_ID, &names::PROXY_LATENCY, &names::UPSTREAM_LATENCY] {
-            response.remove_header(name.lower());
-        }
-    }
-}
-
-/// Length of the header fields on the wire, in bytes.
+/// The bytes of the header fields, as they stand on the wire.
 fn header_bytes(fields: &HeaderMap) -> usize {
     fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
