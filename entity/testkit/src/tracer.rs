@@ -3,11 +3,16 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use crate::plane::DEADLINE;
 use crate::wait;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+/// The time that `strace` has to let go of its programs.
+const ENDS_IN: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A running `strace`. Dropping it detaches from the programs, which continue undisturbed.
 #[derive(Debug)]
@@ -62,9 +67,17 @@ impl Tracer {
 
 impl Drop for Tracer {
     fn drop(&mut self) {
-        // A killed `strace` would leave threads stopped.
+        // Killed at once it would leave threads stopped. One whose program has ended amid a delay does not end
+        // by itself.
         let pid = Pid::from_raw(self.child.id().cast_signed());
         kill(pid, Signal::SIGTERM).ok();
+        for _ in 0..ENDS_IN.as_millis() / PAUSE.as_millis() {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        self.child.kill().ok();
         self.child.wait().ok();
     }
 }
