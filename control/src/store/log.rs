@@ -11,7 +11,10 @@ use wire::{Key, Kind};
 use super::pool::{Purpose, Transaction};
 use super::rows::Table;
 use super::select::{self, Page};
-use super::{ROWS, Store, StoreError, secrets, within};
+use super::{ROWS, Store, StoreError, within};
+
+/// The operation of a change whose bytes were blanked.
+pub(super) const SUPERSEDED: i16 = 3;
 
 /// Rows of the log that one step of trimming deletes.
 const TRIMMED: u64 = ROWS as u64;
@@ -177,7 +180,7 @@ impl From<entity::config_change::Model> for LoggedChange {
             commit_token: row.commit_token.unwrap_or_default(),
             previous: row.previous.unwrap_or_default(),
             key: Key { kind: Kind(u8::try_from(row.kind).unwrap_or_default()), id: row.id },
-            superseded: row.op == secrets::SUPERSEDED,
+            superseded: row.op == SUPERSEDED,
             value: (row.op == 1).then(|| row.bytes.into()),
         }
     }

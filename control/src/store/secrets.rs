@@ -11,11 +11,8 @@ use uuid::Uuid;
 use wire::Kind;
 
 use super::ROWS;
-use super::log::{LoggedChange, signed};
+use super::log::{LoggedChange, SUPERSEDED, signed};
 use entity::config_change::{Column, Entity};
-
-/// The operation of a change that was blanked.
-pub(super) const SUPERSEDED: i16 = 3;
 
 /// Kinds whose bytes hold a secret. A new one also needs an index of its changes: see the migration for the
 /// present ones.
