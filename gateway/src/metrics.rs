@@ -332,10 +332,13 @@ impl SyncMetrics {
     }
 }
 
+/// The label for a request to the status listener without a valid token.
+pub(crate) const WRONG_TOKEN: &str = "token";
+
 fn status_refused(registry: &Registry) -> Result<IntCounterVec> {
     let name = "gibbon_status_refused_total";
     let help = "Requests and connections that the status listener has refused or cut off";
-    let reasons = Bound::ALL.map(Bound::as_str).into_iter().chain(crate::status::REASONS);
+    let reasons = Bound::ALL.map(Bound::as_str).into_iter().chain([WRONG_TOKEN]);
     Ok(started(counters(registry, name, help, "reason")?, reasons))
 }
 

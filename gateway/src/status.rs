@@ -18,7 +18,7 @@ pub use self::thread::StatusThread;
 use crate::cluster;
 use crate::draining::Draining;
 use crate::live::Live;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, WRONG_TOKEN};
 
 /// The data that the status listener shows.
 #[derive(Debug)]
@@ -38,11 +38,7 @@ pub struct Status {
 /// The hash that Kong shows before there is a configuration.
 const NO_HASH: &str = "00000000000000000000000000000000";
 
-/// Reasons why the status listener refuses a request, as labels of a metric.
-pub(crate) const REASONS: [&str; 1] = [TOKEN];
-const TOKEN: &str = "token";
-
-/// The path that needs no token: load balancers request it, and learn nothing else.
+/// The path that needs no token: load balancers ask it, and learn nothing else.
 const READY: &str = "/status/ready";
 
 /// Answers permitted requests.
@@ -61,7 +57,7 @@ impl Handler for Front {
         let response = if path == READY || self.lets_in(request.headers()) {
             self.status.answer(request.method(), path)
         } else {
-            self.status.metrics.status_refused.with_label_values(&[TOKEN]).inc();
+            self.status.metrics.status_refused.with_label_values(&[WRONG_TOKEN]).inc();
             unauthorized()
         };
         response.map(Full::from)
