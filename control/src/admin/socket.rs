@@ -55,7 +55,8 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 impl PrivateFolder {
-    /// Creates one with a short name that nothing else has: the path of a socket has at most 107 bytes.
+    /// Creates one with a short name that nothing else has: the path of the socket in it has at most 10 bytes more
+    /// than `path`, which the configuration allows for.
     fn beside(path: &Path) -> io::Result<Self> {
         let name = Uuid::new_v4().simple().to_string();
         let folder = path.with_file_name(format!(".{}", &name[..8]));
@@ -91,6 +92,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let private = PrivateFolder::beside(&folder.path().join("admin.sock")).unwrap();
         assert_eq!(private.0.parent(), Some(folder.path()));
+        assert_eq!(private.socket().as_os_str().len(), folder.path().join("a").as_os_str().len() + 10);
         assert_eq!(fs::metadata(&private.0).unwrap().permissions().mode() & 0o777, 0o700);
         drop(std::os::unix::net::UnixListener::bind(private.socket()).unwrap());
         drop(private);
