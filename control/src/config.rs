@@ -12,7 +12,8 @@ use node::logging;
 use node::status::{self, RawStatus};
 use serde::{Deserialize, Serialize};
 
-pub use self::admin::{AdminSettings, RawAdmin};
+pub use self::admin::RawAdmin;
+use crate::admin::AdminSettings;
 use crate::store::Store;
 
 /// Bounds of the time between two heartbeats. With more than an hour, a lost connection would go unnoticed.

@@ -14,10 +14,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
+use super::AdminSettings;
 use super::access::{Access, Credentials, SharedAccess};
 use super::socket::{self, SocketFile};
 use super::tls::TlsWatch;
-use crate::config::AdminSettings;
 use crate::metrics::{AdminMetrics, Metrics};
 
 /// The share of the requests in flight that may be delayed for a wrong token: one in so many.

@@ -10,7 +10,7 @@ use node::status::{check_count, check_timeout};
 use serde::{Deserialize, Serialize};
 
 use super::RawConfig;
-use crate::admin::{Host, Origin, TlsFiles};
+use crate::admin::{AdminSettings, Host, Origin, TlsFiles};
 
 /// The section as it is written.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -58,28 +58,11 @@ pub struct RawAdmin {
     pub write_timeout: Duration,
 }
 
-/// The section, checked.
-#[derive(Clone, Debug)]
-pub struct AdminSettings {
-    /// The address without TLS.
-    pub listen: SocketAddr,
-    /// The address with TLS, and its files.
-    pub tls: Option<(SocketAddr, TlsFiles)>,
-    /// The Unix socket and its mode.
-    pub socket: Option<(PathBuf, u32)>,
-    /// The file of tokens.
-    pub tokens: Option<PathBuf>,
-    pub(crate) origins: Vec<Origin>,
-    pub(crate) hosts: Vec<Host>,
-    /// The bounds of all its listeners together.
-    pub limits: Limits,
-}
-
 /// The maximum timeout of a body.
 const MAX_BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The longest path of a Unix socket on Linux, less the end of a temporary name.
-const MAX_SOCKET_PATH: usize = 107 - ".new".len();
+/// The longest path of a Unix socket on Linux, less what the temporary path of `socket.rs` may have more.
+const MAX_SOCKET_PATH: usize = 107 - 10;
 
 pub(super) fn parse(loaded: &Loaded<RawConfig>) -> Result<AdminSettings, ConfigError> {
     let raw = &loaded.raw.admin;

@@ -1,0 +1,25 @@
+//! What the Admin API needs of the configuration.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use node::http::Limits;
+
+use super::{Host, Origin, TlsFiles};
+
+/// The addresses, access rules and bounds of the Admin API.
+#[derive(Clone, Debug)]
+pub struct AdminSettings {
+    /// The address without TLS.
+    pub listen: SocketAddr,
+    /// The address with TLS, and its files.
+    pub tls: Option<(SocketAddr, TlsFiles)>,
+    /// The Unix socket and its mode.
+    pub socket: Option<(PathBuf, u32)>,
+    /// The file of tokens.
+    pub tokens: Option<PathBuf>,
+    pub(crate) origins: Vec<Origin>,
+    pub(crate) hosts: Vec<Host>,
+    /// The bounds of all its listeners together.
+    pub limits: Limits,
+}
