@@ -142,3 +142,44 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         me.within_write_deadline(context, result, true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::super::activity::Clock;
+    use super::super::{LEAST_HEADER, Limits};
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(10);
+
+    #[tokio::test(start_paused = true)]
+    async fn each_pause_has_a_deadline_of_its_own() {
+        let limits = Limits {
+            max_connections: 1,
+            max_connections_per_address: 1,
+            max_in_flight: 1,
+            max_header_bytes: LEAST_HEADER,
+            header_timeout: TIMEOUT,
+            idle_timeout: TIMEOUT,
+            body_timeout: TIMEOUT,
+            write_timeout: TIMEOUT,
+        };
+        let (mut client, stream) = duplex(64);
+        let activity = Arc::new(Activity::new(Clock::default()));
+        let mut timed = Timed::new(stream, Arc::clone(&activity), HttpLimiter::new(limits, |_| {}));
+        for _ in 0..3 {
+            assert!(activity.begin_request());
+            activity.begin_sending();
+            timed.flush().await.unwrap();
+            assert_eq!(activity.phase(), Phase::Idle);
+            let next = async {
+                sleep(TIMEOUT * 2 / 3).await;
+                client.write_all(b"G").await
+            };
+            let (read, written) = tokio::join!(timed.read_u8(), next);
+            assert_eq!((read.unwrap(), written.unwrap()), (b'G', ()));
+            assert_eq!(activity.phase(), Phase::Header);
+        }
+    }
+}
