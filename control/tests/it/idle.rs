@@ -5,16 +5,20 @@ use std::time::Duration;
 
 use testkit::plane::{Database, Node, Planes};
 
-/// The maximum share of one core.
-const MOST: f64 = 0.005;
+/// The maximum share of one core in a run on optimised programs and a quiet machine, which names its duration.
+const MEASURED: f64 = 0.005;
+/// The maximum in a short run on any build: a loop that spins takes a quarter of a core.
+const SPINNING: f64 = 0.1;
 /// The kernel counts in ticks of 10 ms, and a window may begin and end within one.
 const TICKS: u64 = 5;
 const TICKS_PER_SECOND: u64 = 100;
 const WINDOW: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn idle_programs_take_under_half_a_percent_of_a_core() {
-    let seconds = std::env::var("GIBBON_TEST_IDLE_SECONDS").map_or(5, |text| text.parse().unwrap());
+async fn idle_programs_do_not_spin() {
+    let named = std::env::var("GIBBON_TEST_IDLE_SECONDS").ok();
+    let most = if named.is_some() { MEASURED } else { SPINNING };
+    let seconds = named.map_or(5, |text| text.parse().unwrap());
     let mut left = Duration::from_secs(seconds);
     let mut planes = Planes::new(Database::Sqlite);
     planes.control.node.set("cluster.heartbeat_interval", "30s");
@@ -37,7 +41,7 @@ async fn idle_programs_take_under_half_a_percent_of_a_core() {
             core(used[0]),
             core(used[1])
         );
-        assert!(used.iter().all(|ticks| core(ticks.saturating_sub(TICKS)) <= MOST), "{used:?} ticks");
+        assert!(used.iter().all(|ticks| core(ticks.saturating_sub(TICKS)) <= most), "{used:?} ticks");
     }
     assert_eq!(planes.gateway.node.status_view().await["connected"], true);
     planes.gateway.node.stop().await;

@@ -241,10 +241,13 @@ async fn a_full_pipe_for_a_log_holds_up_no_answer() {
         let series = "gibbon_log_lines_dropped_total{reason=\"sink\"} ";
         metrics.lines().find_map(|line| line.strip_prefix(series)).unwrap().parse::<f64>().unwrap()
     };
-    wait::eventually(3 * DEADLINE, || async {
-        for _ in 0..100 {
-            admin.get("/services").await.unwrap().expect(200);
-        }
+    // The audit log has a line for each write, with much of its path.
+    let path = format!("/{}", "a".repeat(500));
+    wait::eventually(6 * DEADLINE, || async {
+        let writes = (0..100).map(|_| admin.post(&path, &serde_json::Value::Null));
+        futures_util::future::join_all(writes).await.into_iter().for_each(|answer| {
+            answer.unwrap().expect(404);
+        });
         if dropped().await > 0.0 { Ok(()) } else { Err("no line is lost") }
     })
     .await;

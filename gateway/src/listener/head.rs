@@ -285,7 +285,7 @@ mod tests {
                 assert_eq!(head.refusal(), None);
                 let (_, body) = sent.split_once("\r\n\r\n").unwrap_or_default();
                 let body = if sent.starts_with('P') { body } else { "" };
-                assert!(body.as_bytes().ends_with(head.behind()), "{sent} {size}");
+                assert!(body.as_bytes().starts_with(head.behind()), "{sent} {size}");
             }
         }
     }

@@ -145,7 +145,9 @@ async fn who_takes_no_bytes_does_not_by_that_stay() {
         .chunks(4000)
         .map(|letters| format!("/{}", String::from_utf8_lossy(letters)))
         .collect();
-    stage.planes.control.admin().post("/routes", &json!({ "paths": paths })).await.unwrap().expect(201);
+    for paths in paths.chunks(1000) {
+        stage.planes.control.admin().post("/routes", &json!({ "paths": paths })).await.unwrap().expect(201);
+    }
     let pair = stage.issue("data-plane", "slow");
     let id = stage.leaf("slow").node_id().unwrap();
     let _silent = stage.greet(&pair, id).await.unwrap();
