@@ -123,6 +123,9 @@ pub fn router(state: AppState) -> Router {
         .layer(from_fn_with_state(admin, layer::around))
 }
 
+/// The header with the revision of a write.
+const REVISION: &str = "gibbon-revision";
+
 /// Concurrent edits. If all of them edit one row, each is retried at most once for each of the others.
 const EDITS: usize = 8;
 /// Attempts of one edit. Each retry means that another edit of the row succeeded.

@@ -14,7 +14,7 @@ use entity::data_plane::Model;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use super::resource::REVISION;
+use super::REVISION;
 use super::{Admin, clustering};
 use crate::cluster::Pending;
 use crate::error::ApiError;

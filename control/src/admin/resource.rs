@@ -13,7 +13,7 @@ use super::access::Entity;
 use super::body::Body;
 use super::fields::Fields;
 use super::page::Listing;
-use super::{Api, PathParam, SharedAdmin};
+use super::{Api, PathParam, REVISION, SharedAdmin};
 use crate::error::ApiError;
 use crate::store::{self, Listed, Rows, Selector, Store, StoreError, Table, Written};
 
@@ -349,9 +349,6 @@ fn identity(fields: &mut Fields, target: Target) -> Identity {
     let id = fixed.or(given).unwrap_or_else(Uuid::new_v4);
     Identity { id, created_at: created_at.unwrap_or(since), updated_at: now }
 }
-
-/// The header with the revision of a write.
-pub(super) const REVISION: &str = "gibbon-revision";
 
 /// Answers a write. The write stands, also when the rest of the view cannot be read any more.
 pub(super) async fn answer<R: Resource>(

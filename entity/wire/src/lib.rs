@@ -64,25 +64,55 @@
 //!
 //! # When something fails
 //!
-//! | what | the data plane | the control plane |
-//! |---|---|---|
-//! | no version in common | backs off for at most 30 s, tries the next address | closes with [`CloseCode::Versions`], shows it as `incompatible` |
-//! | unreadable frame or message, or one out of place | closes with [`CloseCode::Protocol`] | the same |
-//! | another process (`instance`) with the same node id is connected | serves on, asks again at most every 30 s | closes with [`CloseCode::InUse`], shows the node as `conflict`, pings the first: one that is gone does not answer, and makes place |
-//! | a snapshot of the same epoch is older than the newest revision that was applied | nacks it as `out_of_order`, keeps what it has | sends one more snapshot, then as of every nack |
-//! | an update is refused | nacks, keeps what it has | keeps and shows the reason; sends nothing until the head has moved past the refused revision, then a delta from what is held; after `out_of_order` and `root_mismatch` a snapshot at once |
-//! | the process has ended twice in a row in a revision | does not start from it, nacks it as `internal`; another build of the program tries it again, and so does a node that holds nothing, after a pause | as of every nack |
-//! | alive, but no ack and no nack for 10 minutes | | closes with [`CloseCode::AckTimeout`] |
-//! | no byte received for 1.5 heartbeats, whatever is under way | closes with [`CloseCode::Silent`], reconnects | the same |
-//! | the peer takes no byte for 60 s | closes with [`CloseCode::Silent`], reconnects | the same |
-//! | the connection is lost | serves on; reconnects with exponential backoff and full jitter | shows it as disconnected |
-//! | same revision, other root, in a hello or a heartbeat | sends its bucket hashes when asked | counts it (it is a bug), sends a repair of the buckets that differ |
-//! | held is beyond the head | | reads the database: another control plane was faster, or the database was put back; then a snapshot |
-//! | the certificate is revoked, has expired, or is of another node id | serves on, asks again at most every 30 s, at once with a new certificate | closes with [`CloseCode::Forbidden`] |
-//! | the epoch changed | takes the snapshot | sends a snapshot |
-//! | the database went back to the past, and may have been written again | | sees it by the stamp of its head; begins a new epoch, by which its new revisions are told from the old ones |
-//! | the database cannot be read | | sends what it has in memory; who is ahead of that keeps what it has |
-//! | many changes at once | | the first at once; what goes on is gathered, 100 us for each data plane, 200 ms at most |
+//! The connection:
+//!
+//! - **The two sides have no version in common.** The control plane closes with [`CloseCode::Versions`] and
+//!   shows the data plane as `incompatible`. The data plane backs off for at most 30 s and tries the next
+//!   address.
+//! - **A frame or message cannot be read, or is out of place.** The side that receives it closes with
+//!   [`CloseCode::Protocol`].
+//! - **Another process (`instance`) with the same node id is connected.** The control plane closes with
+//!   [`CloseCode::InUse`] and shows the node as `conflict`. It also pings the first process: one that is gone
+//!   does not answer, and its place becomes free. The data plane continues to serve and tries again at most
+//!   every 30 s.
+//! - **The certificate is revoked, has expired, or names another node id.** The control plane closes with
+//!   [`CloseCode::Forbidden`]. The data plane continues to serve. It tries again at most every 30 s, and at
+//!   once with a new certificate.
+//! - **A side receives no byte for 1.5 heartbeats, whatever is in progress.** It closes with
+//!   [`CloseCode::Silent`]. The data plane reconnects.
+//! - **The peer accepts no byte for 60 s.** The side that sends closes with [`CloseCode::Silent`]. The data
+//!   plane reconnects.
+//! - **The connection is lost.** The control plane shows the data plane as disconnected. The data plane
+//!   continues to serve, and reconnects with exponential backoff and full jitter.
+//!
+//! An update:
+//!
+//! - **The data plane rejects it.** It sends a nack and keeps its configuration. The control plane keeps the
+//!   reason and shows it. It sends nothing until the head has moved past the rejected revision, then a delta
+//!   from the data plane's position. After `out_of_order` and `root_mismatch` it sends a snapshot at once.
+//! - **A snapshot of the same epoch is older than the newest revision that the data plane applied.** The data plane nacks it as
+//!   `out_of_order` and keeps its configuration. The control plane sends one more snapshot; after that it
+//!   acts as after every nack.
+//! - **The process has ended twice in a row while applying a revision.** The data plane does not start from
+//!   that revision, and nacks it as `internal`. Another build of the program tries it again. So does, after a
+//!   pause, a node that holds no configuration. The control plane acts as after every nack.
+//! - **The data plane is alive, but sends no ack and no nack for 10 minutes.** The control plane closes with
+//!   [`CloseCode::AckTimeout`].
+//! - **A hello or a heartbeat has the head's revision with another root (drift).** The control plane counts
+//!   it, since it is a bug, and requests the bucket hashes. It sends a repair of the buckets that differ.
+//!
+//! The history:
+//!
+//! - **The data plane's revision is beyond the head.** The control plane reads the database: either another
+//!   control plane was faster, or the database was restored. In the second case it sends a snapshot.
+//! - **The database went back to an earlier state, and may have new writes since.** The control plane detects
+//!   it by the commit token of its head. It begins a new epoch, so that new revisions differ from old ones
+//!   with the same numbers.
+//! - **The epoch changed.** The control plane sends a snapshot, and the data plane applies it.
+//! - **The database cannot be read.** The control plane sends the configuration that it has in memory. A data
+//!   plane that is ahead of it keeps its own.
+//! - **Many changes arrive at once.** The control plane sends the first at once. It coalesces the following
+//!   ones for 100 us per data plane, at most 200 ms.
 //!
 //! # Changing it
 //!

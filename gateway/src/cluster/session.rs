@@ -189,7 +189,7 @@ impl Session {
         }
     }
 
-    /// An update whose lengths are wrong: what follows cannot be told apart from it any more, so the
+    /// An update whose lengths are wrong: the session cannot separate later parts from it, so the
     /// refusal is the last thing that is said here.
     fn unreadable(&mut self, to: Position, error: &UpdateError, actions: &mut Vec<Action>) {
         let reason = match error {

@@ -24,7 +24,7 @@ use crate::limit::Limit;
 use crate::metrics::ConnectionMetrics;
 use crate::proxy::Proxy;
 
-/// How long a client that is sent away may take to be told so.
+/// How long a refused client may take to receive its answer.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// The most such responses at once; further connections are closed without one. Each takes a reserved
 /// descriptor.

@@ -9,7 +9,7 @@ use node::http::Peer;
 use tracing::{info, warn};
 
 use super::credential::Caller;
-use crate::admin::resource::REVISION;
+use crate::admin::REVISION;
 use crate::error::AccessError;
 use crate::store::now;
 

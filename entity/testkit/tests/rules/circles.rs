@@ -22,6 +22,13 @@ const KNOWN: &[Exception] = &[
         "`Table`, which the log needs, could be a module of its own",
     ),
     ("control::store::references", "control::store::write", "needs its transaction only, not `Write`"),
+    (
+        "control::admin::tls",
+        "control::admin::access",
+        "checks the names of `Host`; `Host` could be a module of its own",
+    ),
+    ("gateway::cluster::lock", "gateway::cluster::cache", "has the error of the copy on disk"),
+    ("wire::update", "wire::record", "reads records; the error of a record could stand beside its reader"),
     ("entity::certificate", "entity::sni", "SeaORM: a relation is declared on both sides"),
     ("entity::service", "entity::route", "SeaORM: a relation is declared on both sides"),
     ("gateway::listener", "gateway::proxy", "the gate could be generic over what serves a connection"),

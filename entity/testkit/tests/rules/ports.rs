@@ -9,7 +9,9 @@ use crate::{assert_none, root};
 /// Files whose addresses are never bound: they test configuration, or belong to a deployment.
 const NOT_BOUND: &[(&str, &str)] = &[
     ("control/tests/it/program.rs", "`check` prints the defaults, and a refused key is not bound"),
+    ("control/tests/it/access/browser.rs", "origins and hosts of requests, and a refused key"),
     ("gateway/tests/it/program.rs", "`check` refuses it"),
+    ("gateway/tests/it/upstream_policy.rs", "addresses of a configuration that is only parsed"),
     ("entity/testkit/tests/deployed/prometheus.rs", "those of the sample are replaced"),
     ("entity/testkit/tests/rules/ports.rs", "examples of breaches"),
 ];
