@@ -9,7 +9,7 @@
 //! - [`http`]: a client that sends exactly the bytes of the test;
 //! - [`origin`]: a server that answers, stalls, truncates or resets as scripted, and records requests;
 //! - [`relay`]: a TCP relay that can be slow, stall, or cut its connections;
-//! - [`unreachable`]: a UDP server that is silent, an address that neither accepts nor refuses;
+//! - [`mod@unreachable`]: a UDP server that is silent, an address that neither accepts nor refuses;
 //! - [`network`]: two sides with a link between them that can be cut;
 //! - [`postgres`]: a private PostgreSQL, one database per test;
 //! - [`certs`]: key pairs, also expired or not yet valid ones;

@@ -9,6 +9,7 @@ use testkit::origin::{Answer, Origin};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::process::Command;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use wire::{Protocol, Route};
 
@@ -102,7 +103,8 @@ async fn crumbs_of_cookies_are_one_field() {
     gateway.serve(service(1, &origin), Route { headers: Some(headers.into()), ..route(1, "/") });
     let socket = TcpStream::connect(gateway.address()).await.unwrap();
     let (mut client, connection) = h2::client::handshake(socket).await.unwrap();
-    let driver = tokio::spawn(connection);
+    let mut driver = JoinSet::new();
+    driver.spawn(connection);
     let mut request = http::Request::get("http://h/").body(()).unwrap();
     for n in 0..120 {
         request.headers_mut().append("cookie", format!("c{n}={n}").parse().unwrap());
@@ -111,7 +113,7 @@ async fn crumbs_of_cookies_are_one_field() {
     assert_eq!(answer.await.unwrap().status(), 200);
     let all: Vec<_> = (0..120).map(|n| format!("c{n}={n}")).collect();
     assert_eq!(origin.last().header_values("cookie").collect::<Vec<_>>(), [all.join("; ")]);
-    driver.abort();
+    drop(driver);
 }
 
 /// Each byte comes in time, and all of them never.
@@ -122,7 +124,8 @@ async fn a_body_that_drips_is_ended() {
     gateway.serve(service(1, &origin), route(1, "/"));
     let socket = TcpStream::connect(gateway.address()).await.unwrap();
     let (mut client, connection) = h2::client::handshake(socket).await.unwrap();
-    let driver = tokio::spawn(connection);
+    let mut driver = JoinSet::new();
+    driver.spawn(connection);
     let request = http::Request::post("http://h/").body(()).unwrap();
     let (answer, mut body) = client.send_request(request, false).unwrap();
     let drip = async {
@@ -136,7 +139,7 @@ async fn a_body_that_drips_is_ended() {
     let ended = answer.await.expect("an end");
     assert!(ended.is_none_or(|answer| answer.is_err() || answer.is_ok_and(|answer| answer.status() == 408)));
     gateway.wait_metric("gibbon_http_errors_total{reason=\"request_timeout\"}", 1.0).await;
-    driver.abort();
+    drop(driver);
 }
 
 /// Many streams on few connections, without TLS and with it.

@@ -1,10 +1,11 @@
 //! The worst case of a lookup for one request. The figures are printed; the bounds allow for a busy machine
 //! and a build without optimisation.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gateway::route::{Builder, Change, Match, Request, Table};
 use http::{HeaderMap, HeaderValue, Method};
+use tokio::time::Instant;
 use uuid::Uuid;
 use wire::Route;
 
@@ -28,7 +29,7 @@ fn measure(what: &str, table: &Table, host: &str, path: &str, headers: &HeaderMa
     let started = Instant::now();
     std::hint::black_box(table.lookup(&request));
     let took = started.elapsed();
-    println!("{what}: {took:?}");
+    eprintln!("{what}: {took:?}");
     assert!(took < BOUND, "{what}: {took:?}");
     found
 }
@@ -68,7 +69,7 @@ fn the_worst_request_takes_bounded_time() {
     let ambiguous = "/;a%2F%5C%3B".repeat(680);
     let started = Instant::now();
     let readings = wire::other_readings(&ambiguous).len();
-    println!("{readings} readings of a path of 8 KiB: {:?}", started.elapsed());
+    eprintln!("{readings} readings of a path of 8 KiB: {:?}", started.elapsed());
     assert!(started.elapsed() < BOUND);
 }
 
@@ -95,7 +96,7 @@ fn measure_readings(what: &str, table: &Table, path: &str) {
     let started = Instant::now();
     let is_ambiguous = table.has_another_reading(&request, &found);
     let took = started.elapsed();
-    println!("{readings} readings of a path of 8 KiB, {what}: {took:?}");
+    eprintln!("{readings} readings of a path of 8 KiB, {what}: {took:?}");
     assert!(!is_ambiguous && readings > 1, "{what}: {readings} readings");
     assert!(took < BOUND * readings, "{what}: {took:?}");
 }
