@@ -43,7 +43,7 @@ async fn idle_programs_do_not_spin() {
         );
         assert!(used.iter().all(|ticks| core(ticks.saturating_sub(TICKS)) <= most), "{used:?} ticks");
     }
-    assert_eq!(planes.gateway.node.status_view().await["connected"], true);
+    assert_eq!(planes.gateway.node.status_view().await["sync"]["connected"], true);
     planes.gateway.node.stop().await;
     planes.control.node.stop().await;
 }
