@@ -123,8 +123,10 @@ async fn requests_beyond_the_cap_are_answered_503() {
     let stage = Stage::start(&[("admin.max_in_flight", "1")]).await;
     let admin = stage.control.admin();
     let mut slow = Connection::open(admin.address()).await.unwrap();
-    let head = b"POST /services HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 29\r\n\r\n";
+    let head = b"POST /services HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 29\r\n\r\n";
     slow.write(head).await.unwrap();
+    // From here on it is in flight.
+    assert_eq!(&slow.read_exact(25).await.unwrap()[..], b"HTTP/1.1 100 Continue\r\n\r\n");
     stage.wait_for(&Request::new("GET", "/status"), 503).await;
     slow.write(b"{\"name\":\"a\",\"host\":\"b.local\"}").await.unwrap();
     slow.read_response(false).await.unwrap().expect(201);
