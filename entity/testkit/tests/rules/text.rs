@@ -37,7 +37,7 @@ fn no_path_of_a_workplace_is_in_the_tree() {
 #[test]
 fn path_of_a_workplace_would_be_found() {
     assert!(names_a_workplace("let path = \"/home/me/gibbon\";"));
-    assert!(names_a_workplace("see /work/gibbon/target"));
+    assert!(names_a_workplace("see /root/gibbon/target"));
     assert!(!names_a_workplace("GET /workers/1 and /homepage/, https://example.com/home/a"));
     assert!(!names_a_workplace("paths: /home, /work"));
 }
