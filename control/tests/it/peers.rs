@@ -66,9 +66,8 @@ async fn two_data_planes_with_one_node_id_are_shown_and_never_counted_as_applied
     assert!(answer.header("gibbon-pending").unwrap().contains("same node id"), "{answer:?}");
     let refused = "gibbon_cluster_handshakes_refused_total{reason=\"node_id_in_use\"}";
     assert!(planes.control.node.metric(refused).await >= 1.0);
-    assert!(planes.control.node.log().contains("two data planes use one node id"));
-    wait::until(DEADLINE, "the second says why", || second.node.log().contains("used by another process"))
-        .await;
+    planes.control.node.wait_log("two data planes use one node id").await;
+    second.node.wait_log("used by another process").await;
 
     planes.gateway.node.stop().await;
     second.wait_for("/", 200).await;

@@ -20,8 +20,8 @@ async fn socket_needs_no_token_and_survives_a_crash() {
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
     assert_eq!(curl(&path, &["-d", "name=a", "-d", "host=b"]).await, "201");
     assert_eq!(curl(&path, &["-H", "Origin: https://evil.example"]).await, "403");
-    let log = stage.control.node.log();
-    assert!(log.contains(&format!("uid {}", nix::unistd::getuid())) && log.contains("unix:uid="), "{log}");
+    stage.control.node.wait_log(&format!("uid {}", nix::unistd::getuid())).await;
+    stage.control.node.wait_log("unix:uid=").await;
 
     stage.control.node.kill9();
     assert!(path.exists());

@@ -63,7 +63,7 @@ async fn client_certificate_is_who_writes() {
     assert_eq!(tls.curl(Some(&node), &[]).await, "401", "a node of the cluster is no administrator");
     assert_eq!(tls.curl(Some(&other), &[]).await, "000");
     assert_eq!(tls.curl(None, &[]).await, "000");
-    assert!(tls.stage.control.node.log().contains("who=\"grace\""), "{}", tls.stage.control.node.log());
+    tls.stage.control.node.wait_log("who=\"grace\"").await;
     // A listener without client certificates identifies no client.
     let plain = tls.stage.send(testkit::http::Request::new("GET", "/services")).await;
     assert_eq!(plain.status, 401);

@@ -47,7 +47,7 @@ async fn role_decides_and_every_write_is_logged() {
     let made = stage.send(with(post("c"), &alice.secret)).await.expect(201);
     stage.send(with(Request::new("DELETE", "/services/%0Ax%1B[31m?y=%0A"), &alice.secret)).await;
 
-    let log = stage.control.node.log();
+    let log = stage.control.node.wait_log("status=201").await;
     let line = log
         .lines()
         .find(|line| line.contains("audit") && line.contains("status=201"))
@@ -85,7 +85,7 @@ async fn changed_file_counts_at_once_and_a_bad_one_changes_nothing() {
     })
     .await;
     stage.send(with(list(), &carol.secret)).await.expect(200);
-    assert!(stage.control.node.log().contains("stay active"));
+    stage.control.node.wait_log("stay active").await;
     stage.stop().await;
 }
 

@@ -166,7 +166,7 @@ async fn held_back(planes: &Planes) {
     .await;
     assert!(config(planes).await["held_back"].as_str().is_some_and(|reason| reason.contains("epoch")));
     assert!(planes.control.node.metric(HELD_BACK).await > 0.0);
-    assert!(planes.control.node.log().contains("gibbon-control cluster confirm"));
+    planes.control.node.wait_log("gibbon-control cluster confirm").await;
     planes.gateway.proxy().get("/steady").await.unwrap().expect(200);
 }
 

@@ -129,6 +129,38 @@ impl Node {
         self.process.as_ref().expect("the program runs").stderr()
     }
 
+    /// Waits until the log contains this text, and returns the log. The program writes its log on a thread of
+    /// its own, so a line may come after what it is about.
+    ///
+    /// # Panics
+    ///
+    /// When the program does not run, or the deadline passes: with the log.
+    pub async fn wait_log(&self, text: &str) -> String {
+        wait::eventually(DEADLINE, || {
+            let log = self.log();
+            std::future::ready(if log.contains(text) {
+                Ok(log)
+            } else {
+                Err(format!("no {text:?} in {log}"))
+            })
+        })
+        .await
+    }
+
+    /// Waits until the metric with this name and these labels has this value.
+    ///
+    /// # Panics
+    ///
+    /// When the program does not answer, has no such metric, or the deadline passes.
+    pub async fn wait_metric(&self, series: &str, expected: f64) {
+        wait::eventually(DEADLINE, || async {
+            let value = self.metric(series).await;
+            ensure!((value - expected).abs() < f64::EPSILON, "{series} is {value}, not {expected}");
+            Ok(())
+        })
+        .await;
+    }
+
     /// A client of the status listener.
     pub fn status(&self) -> Client {
         Client::new(self.status.address())

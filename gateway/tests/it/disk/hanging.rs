@@ -23,7 +23,7 @@ async fn hanging_append_delays_one_ack_and_no_later_one() {
     assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
     stage.serves(6, "while the disk hangs").await;
     assert_eq!(stage.sync().await["disk_revision"], 1);
-    assert_eq!(stage.gateway.node.metric("gibbon_config_cache_stalled").await, 1.0);
+    stage.gateway.node.wait_metric("gibbon_config_cache_stalled", 1.0).await;
     let says = |view: &serde_json::Value| {
         view["sync"]["disk_error"].as_str().is_some_and(|text| text.contains("has not returned"))
     };
@@ -31,7 +31,7 @@ async fn hanging_append_delays_one_ack_and_no_later_one() {
     stage.wait_log("the disk has not answered").await;
     drop(tracer);
     stage.wait_on_disk(6).await;
-    assert_eq!(stage.gateway.node.metric("gibbon_config_cache_stalled").await, 0.0);
+    stage.gateway.node.wait_metric("gibbon_config_cache_stalled", 0.0).await;
     stage.control_ends();
     stage.gateway.node.kill9();
     stage.gateway.node.start().await;

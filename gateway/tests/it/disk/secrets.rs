@@ -39,7 +39,7 @@ async fn superseded_private_key_leaves_the_disk() {
 
     put(&mut stage, &mut connected, None).await;
     gone(&stage, &second_key).await;
-    assert_eq!(stage.gateway.node.metric(PURGES).await, 2.0);
+    stage.gateway.node.wait_metric(PURGES, 2.0).await;
 
     // The process ends before it removes the key: the next process does.
     put(&mut stage, &mut connected, Some(&first)).await;
