@@ -31,6 +31,10 @@ const ABANDONED: &str = "15s";
 const STATEMENT: &str = "5s";
 /// A connection that was used within this time is assumed to work.
 const RECENTLY_USED: Duration = Duration::from_secs(1);
+/// A connection that takes longer to answer a ping is closed, and another one opened. A failed machine or a
+/// firewall answers nothing, and resets nothing: without this bound, each dead connection would fail one
+/// request after [`DEADLINE`], and one that is released would keep its place until TCP gives up.
+const PING: Duration = Duration::from_secs(1);
 /// The lock that serializes the migrations of control planes that start at the same time.
 const MIGRATION_LOCK: i64 = 0x0067_6962_626f_6e01;
 
@@ -229,7 +233,7 @@ fn pool_options<DB: Database>() -> PoolOptions<DB> {
         .before_acquire(|connection: &mut DB::Connection, about| {
             Box::pin(async move {
                 if about.idle_for >= RECENTLY_USED {
-                    connection.ping().await?;
+                    answers(connection).await?;
                 }
                 Ok(true)
             })
@@ -237,10 +241,15 @@ fn pool_options<DB: Database>() -> PoolOptions<DB> {
         // After a drop, the ping carries out a queued statement first: a rollback, at most.
         .after_release(|connection: &mut DB::Connection, _| {
             Box::pin(async move {
-                connection.ping().await?;
+                answers(connection).await?;
                 Ok(!connection.is_in_transaction())
             })
         })
+}
+
+async fn answers(connection: &mut impl Connection) -> Result<(), Error> {
+    let late = |_| std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer to a ping");
+    tokio::time::timeout(PING, connection.ping()).await.map_err(late)?
 }
 
 fn sqlite_options(options: SqliteConnectOptions) -> SqliteConnectOptions {

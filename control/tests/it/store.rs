@@ -50,6 +50,7 @@ macro_rules! on_both {
 }
 
 mod lasting;
+mod silent;
 
 on_both! {
     writes => every_write_is_one_revision,

@@ -55,10 +55,17 @@ impl Ledger {
         (self.written.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed))
     }
 
-    /// Waits until this many more writes are answered with 2xx.
+    /// Waits until this many more writes are answered with 2xx. The deadline is that of each write: on a busy
+    /// machine, all of them together take longer.
     pub(super) async fn wait_written(&self, more: u32) {
         let enough = self.answers().0 + more;
-        wait::until(DEADLINE, "the writes do not go on", || self.answers().0 >= enough).await;
+        loop {
+            let written = self.answers().0;
+            if written >= enough {
+                return;
+            }
+            wait::until(DEADLINE, "the writes do not go on", || self.answers().0 > written).await;
+        }
     }
 
     /// Waits until the data plane holds the published configuration. Then checks that the database has, and
