@@ -34,7 +34,6 @@ mod unsupported;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{FromRequestParts, Path};
@@ -75,8 +74,6 @@ pub struct AppState {
     pub node: NodeInfo,
     /// Admits one `/routes/match` request at a time, since each reads the whole configuration.
     pub questions: Arc<Semaphore>,
-    /// Time between two heartbeats of data planes.
-    pub heartbeat: Duration,
     /// The effective configuration, secrets masked.
     pub configuration: Value,
     /// Metrics of the Admin API.

@@ -134,7 +134,8 @@ impl App {
         let (admission, watch) = Admission::start(reloader, store.clone(), metrics.cluster.clone())
             .await
             .map_err(ExitError::unavailable)?;
-        let data_planes = DataPlanes::new(node_id, metrics.cluster.clone(), publisher.head());
+        let data_planes =
+            DataPlanes::new(node_id, config.heartbeat, metrics.cluster.clone(), publisher.head());
         Ok(Self {
             config,
             node_id,
@@ -206,7 +207,6 @@ impl App {
                 version: crate::VERSION,
             },
             questions: Arc::new(Semaphore::new(1)),
-            heartbeat: self.config.heartbeat,
             configuration: self.config.shown.clone(),
             metrics: self.metrics.admin.clone(),
         })

@@ -35,6 +35,9 @@ pub struct Model {
     pub connected: bool,
     /// The control plane of the current or the last connection.
     pub control_plane: Option<Uuid>,
+    /// Identifies the process of the data plane; null for older programs, and before its first connection to
+    /// a control plane that knows the column.
+    pub instance: Option<Uuid>,
     /// When the control plane last heard from the data plane.
     pub last_seen: i64,
     /// When the data plane first connected.

@@ -2,7 +2,6 @@
 //! reach.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -118,9 +117,8 @@ pub(super) async fn elsewhere(admin: &Admin) -> Result<Vec<Model>, ApiError> {
 /// Corrects a row of another control plane, which may have ended without a word. A row that it has not
 /// written for two heartbeats is not connected there any more.
 fn believed(admin: &Admin, row: Model) -> Model {
-    let silence = 2 * admin.state.heartbeat + Duration::from_secs(1);
     let elsewhere = row.control_plane != Some(admin.state.node.id);
-    if elsewhere && row.connected && !admin.state.registry.is_moving(&row, silence) {
+    if elsewhere && row.connected && !admin.state.registry.is_moving(&row) {
         return Model { connected: false, state: "disconnected".to_owned(), ..row };
     }
     row

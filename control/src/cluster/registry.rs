@@ -4,6 +4,7 @@
 //! for other control planes and the Admin API. A connect or disconnect is written at once, other changes once
 //! a second.
 
+mod elsewhere;
 mod known;
 mod membership;
 mod rival;
@@ -17,7 +18,7 @@ use entity::data_plane;
 use node::link::Peer;
 use node::text::one_line;
 use parking_lot::Mutex;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +26,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 use wire::{Hello, Position};
 
-use self::known::Node;
+use self::known::{CONFLICT, Node};
 pub(super) use self::membership::Membership;
 use self::rival::Rival;
 use self::row::row;
@@ -49,6 +50,8 @@ pub struct Registry {
 #[derive(Debug)]
 struct RegistryState {
     control_plane: Uuid,
+    /// How long a data plane of another control plane counts as present after the last change of its row.
+    silence: Duration,
     metrics: ClusterMetrics,
     head: watch::Receiver<Position>,
     nodes: Mutex<Nodes>,
@@ -80,10 +83,18 @@ struct Nodes {
 }
 
 impl Registry {
-    /// Creates an empty registry of the control plane `control_plane`.
-    pub fn new(control_plane: Uuid, metrics: ClusterMetrics, head: watch::Receiver<Position>) -> Self {
+    /// Creates an empty registry of the control plane `control_plane`. `heartbeat` is the interval of the
+    /// cluster's heartbeats.
+    pub fn new(
+        control_plane: Uuid,
+        heartbeat: Duration,
+        metrics: ClusterMetrics,
+        head: watch::Receiver<Position>,
+    ) -> Self {
         let shared = RegistryState {
             control_plane,
+            // A control plane writes a row within a second of each heartbeat.
+            silence: 2 * heartbeat + FLUSH,
             metrics,
             head,
             nodes: Mutex::default(),
@@ -117,7 +128,7 @@ impl Registry {
             Some(_) => "rejected".into(),
             None => self.state_of(hello.held.unwrap_or_default()).into(),
         };
-        let node = Node::new(row, before, refused, hello);
+        let node = Node::new(row, before, refused);
         let (replaced, probe) = (node.session.clone(), Arc::clone(&node.probe));
         nodes.by_id.insert(hello.node_id, node);
         nodes.changed.insert(hello.node_id);
@@ -153,7 +164,7 @@ impl Registry {
         (row.connected, row.state) = (false, "incompatible".into());
         let before = nodes.by_id.remove(&hello.node_id);
         let known = before.as_ref().is_some_and(|before| before.row.state == row.state);
-        let mut node = Node::new(row, before, None, hello);
+        let mut node = Node::new(row, before, None);
         node.row.last_error =
             Some(json!({ "reason": rejections::VERSIONS, "message": reason, "at": seconds_now() }));
         nodes.by_id.insert(hello.node_id, node);
@@ -202,10 +213,11 @@ impl Registry {
         store.data_planes().delete(node_id).await.map(drop)
     }
 
-    /// Whether a row of another control plane has changed within the last `silence`, by this program's clock.
-    /// The other's clock may be wrong, or be set, and must not make its data planes count as disconnected.
-    pub fn is_moving(&self, row: &data_plane::Model, silence: Duration) -> bool {
-        let now = Instant::now();
+    /// Whether a row of another control plane has changed within the last two heartbeats, by this program's
+    /// clock. The other's clock may be wrong, or be set, and must not make its data planes count as
+    /// disconnected.
+    pub fn is_moving(&self, row: &data_plane::Model) -> bool {
+        let (now, silence) = (Instant::now(), self.shared.silence);
         let mut moved = self.shared.moved.lock();
         match moved.get(&row.id) {
             Some((seen, at)) if *seen == row.last_seen => now - *at <= silence,
@@ -275,9 +287,11 @@ impl Registry {
 
     async fn flush(&self, store: &Store) {
         let _alone = self.shared.writing.lock().await;
+        let changed = std::mem::take(&mut self.shared.nodes.lock().changed);
+        // If the database cannot be read, it cannot be written, and both are tried again.
+        self.look_elsewhere(store, &changed).await.ok();
         let rows: Vec<_> = {
-            let mut nodes = self.shared.nodes.lock();
-            let changed = std::mem::take(&mut nodes.changed);
+            let nodes = self.shared.nodes.lock();
             changed.iter().filter_map(|id| nodes.by_id.get(id)).map(Node::shown).collect()
         };
         self.measure();
@@ -321,7 +335,7 @@ impl Registry {
 impl Pending {
     /// Returns what a data plane lacks of `revision` in the epoch of `head`; `None` when it holds it. A data
     /// plane that is ahead of the head, or holds another root at the head's revision, holds another history
-    /// with equal revision numbers.
+    /// with equal revision numbers. A node id that two processes use does not say what each of them holds.
     pub fn of(row: &data_plane::Model, head: Position, revision: u64) -> Option<Self> {
         let reaches = |number: Option<u64>| number.is_some_and(|number| number >= revision);
         let applied = row.applied_revision.map(i64::unsigned_abs);
@@ -330,12 +344,15 @@ impl Pending {
                 || (applied == head.revision && row.config_hash == head.root.config_hash())
         });
         let holds = row.applied_epoch == Some(head.epoch) && follows && reaches(applied);
+        let in_conflict = row.state == CONFLICT;
         let error = row.last_error.as_ref();
+        let is_refusal =
+            |error: &Value| error["epoch"] == json!(head.epoch) && reaches(error["revision"].as_u64());
         let refused = error
-            .filter(|error| error["epoch"] == json!(head.epoch) && reaches(error["revision"].as_u64()))
+            .filter(|error| in_conflict || is_refusal(error))
             .map(|error| error["message"].as_str().unwrap_or_default().to_owned());
         let other_epoch = row.applied_epoch != Some(head.epoch);
-        (!holds).then_some(Self { node_id: row.id, refused, other_epoch })
+        (!holds || in_conflict).then_some(Self { node_id: row.id, refused, other_epoch })
     }
 }
 

@@ -32,6 +32,22 @@ impl DataPlanes<'_> {
         within(elsewhere.all(self.0.database())).await
     }
 
+    /// Returns those of these data planes that are connected to another control plane.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn elsewhere(&self, control_plane: Uuid, ids: &[Uuid]) -> Result<Vec<Model>, StoreError> {
+        let mut found = Vec::new();
+        for ids in ids.chunks(ROWS) {
+            let rows = Entity::find()
+                .filter(Column::Id.is_in(ids.iter().copied()))
+                .filter(Column::Connected.eq(true))
+                .filter(Column::ControlPlane.ne(control_plane));
+            found.extend(within(rows.all(self.0.database())).await?);
+        }
+        Ok(found)
+    }
+
     /// Writes the records of data planes, each id at most once; the time of the first connection stays. Only
     /// the control plane to which a data plane was connected may mark it as disconnected: it may have joined
     /// another.

@@ -89,6 +89,45 @@ async fn a_data_plane_that_moved_is_shown_where_it_is() {
     shown_at(&stage.planes.control, &id, &second).await;
 }
 
+/// The fault that a copied `state_dir` makes. Each process has a control plane of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_data_planes_with_one_node_id_at_two_control_planes_are_shown_and_never_counted_as_applied() {
+    let mut stage = Stage::start().await;
+    let id = stage.planes.gateway.node.status_view().await["sync"]["node_id"].as_str().unwrap().to_owned();
+    let service = json!({ "name": "shared", "url": stage.planes.origin.url() });
+    stage.second.admin().post("/services", &service).await.unwrap().expect(201);
+    assert_eq!(stage.route(&stage.second, "/before").await.as_deref(), Some("true"));
+    stage.of_second.node.stop().await;
+    std::fs::write(stage.of_second.state().join("node_id"), &id).unwrap();
+    stage.of_second.node.start().await;
+    // It has only the rows of the others.
+    let mut third = stage.planes.control.beside(&stage.planes.pair);
+    third.node.start().await;
+    let controls = [&stage.planes.control, &stage.second, &third];
+    for control in controls {
+        state_at(control, &id, "conflict").await;
+    }
+    for (control, path) in controls.into_iter().cycle().zip(["/a", "/b", "/c", "/d", "/e", "/f"]) {
+        let body = json!({ "name": &path[1..], "paths": [path] });
+        let target = "/services/shared/routes?wait=applied&timeout=20";
+        let answer = control.admin().post(target, &body).await.unwrap().expect(201);
+        assert_eq!(answer.header("gibbon-applied"), Some("false"), "{answer:?}");
+        assert!(answer.header("gibbon-pending").unwrap().contains("same node id"), "{answer:?}");
+    }
+    stage.of_second.node.stop().await;
+    state_at(&stage.planes.control, &id, "synced").await;
+    assert_eq!(stage.route(&stage.planes.control, "/after").await.as_deref(), Some("true"));
+}
+
+async fn state_at(control: &Control, data_plane: &str, state: &str) {
+    wait::eventually(DEADLINE, || async {
+        let row = control.admin().get(&format!("/clustering/data-planes/{data_plane}")).await?.json();
+        anyhow::ensure!(row["state"] == state, "{row}");
+        Ok(())
+    })
+    .await;
+}
+
 async fn node_id(control: &Control) -> String {
     let answer = control.admin().get("/").await.unwrap().expect(200).json();
     answer["node_id"].as_str().unwrap().to_owned()

@@ -324,6 +324,7 @@ fn data_plane(id: u128, connected: bool, last_seen: i64) -> entity::data_plane::
         last_error: None,
         connected,
         control_plane: None,
+        instance: None,
         last_seen,
         created_at: 1,
         updated_at: 1,

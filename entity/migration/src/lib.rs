@@ -12,6 +12,7 @@ mod m20261123_000004_certificates;
 mod m20261123_000005_ca_certificates;
 mod m20261126_000006_guard_and_secrets;
 mod m20261126_000020_pem_blocks;
+mod m20261126_000021_data_plane_instance;
 
 /// All migrations.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000005_ca_certificates::Migration),
             Box::new(m20261126_000006_guard_and_secrets::Migration),
             Box::new(m20261126_000020_pem_blocks::Migration),
+            Box::new(m20261126_000021_data_plane_instance::Migration),
         ]
     }
 }

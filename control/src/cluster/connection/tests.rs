@@ -60,7 +60,7 @@ impl Stage {
                 ack: Duration::from_secs(600),
                 hello: Duration::from_secs(10),
             },
-            registry: Registry::new(node_id, metrics.clone(), publisher.head()),
+            registry: Registry::new(node_id, HEARTBEAT, metrics.clone(), publisher.head()),
             publisher,
             metrics,
         };

@@ -4,15 +4,20 @@ use std::sync::Arc;
 
 use entity::data_plane;
 use node::link::Peer;
+use serde_json::Value;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use wire::{Hello, NackReason, Position};
 
 use super::Pending;
+use super::elsewhere::Elsewhere;
 use super::rival::Rival;
 use super::row::stored;
 use crate::metrics::rejections;
+
+/// The state of a node id that two processes use.
+pub(super) const CONFLICT: &str = "conflict";
 
 /// The record of a data plane.
 #[derive(Debug)]
@@ -21,14 +26,14 @@ pub(super) struct Node {
     /// The position of its last rejected update. It outlives the connection, so that a reconnect does not
     /// send the rejected revision again.
     pub(super) refused: Option<Refusal>,
-    /// The instance id of its process.
-    pub(super) instance: Option<Uuid>,
     /// Ends its session; replaced with each connection.
     pub(super) session: CancellationToken,
     /// Asks its session whether it is alive.
     pub(super) probe: Arc<Notify>,
-    /// Another process that uses its id.
+    /// Another process that uses its id, and was refused here.
     pub(super) rival: Option<Rival>,
+    /// Another process that uses its id, at another control plane.
+    pub(super) elsewhere: Option<Elsewhere>,
 }
 
 /// A rejection that no later update has resolved.
@@ -39,12 +44,7 @@ pub(super) struct Refusal {
 }
 
 impl Node {
-    pub(super) fn new(
-        row: data_plane::Model,
-        before: Option<Self>,
-        refused: Option<Refusal>,
-        hello: &Hello,
-    ) -> Self {
+    pub(super) fn new(row: data_plane::Model, before: Option<Self>, refused: Option<Refusal>) -> Self {
         let row = match before {
             Some(Self { row: before, .. }) => {
                 // An incompatible program that is admitted has been replaced by another.
@@ -57,37 +57,44 @@ impl Node {
         Self {
             row,
             refused,
-            instance: hello.instance,
             session: CancellationToken::new(),
             probe: Arc::default(),
             rival: None,
+            elsewhere: None,
         }
     }
 
     /// Whether the hello comes from another process than the connected one. A process without an instance id
     /// is identified by its address.
     pub(super) fn is_another(&self, hello: &Hello, peer: &Peer) -> bool {
-        let same = match (self.instance, hello.instance) {
-            (Some(ours), Some(theirs)) => ours == theirs,
-            _ => self.row.ip == peer.address.ip().to_string(),
-        };
-        self.row.connected && !same
+        let theirs = (hello.instance, peer.address.ip().to_string());
+        self.row.connected && !is_same((self.row.instance, &self.row.ip), (theirs.0, &theirs.1))
     }
 
     /// Returns the row, with the details that only this control plane knows.
     pub(super) fn shown(&self) -> data_plane::Model {
         let mut row = self.row.clone();
-        if let Some(rival) = self.rival.as_ref().filter(|rival| row.connected && rival.is_fresh()) {
-            row.state = "conflict".into();
-            row.last_error = Some(rival.error());
+        if let Some(error) = self.conflict().filter(|_| row.connected) {
+            row.state = CONFLICT.into();
+            row.last_error = Some(error);
         }
         row
     }
 
-    /// Returns a second process with this id as pending: it is rejected, and so gets no change.
+    fn conflict(&self) -> Option<Value> {
+        let here = self.rival.as_ref().filter(|rival| rival.is_fresh()).map(Rival::error);
+        here.or_else(|| self.elsewhere.as_ref()?.error())
+    }
+
+    /// Returns a second process with this id as pending. One that is refused here gets no change; the
+    /// position of one at another control plane is not known.
     pub(super) fn rival_lacks(&self) -> Option<Pending> {
-        let rival = self.rival.as_ref().filter(|rival| rival.is_fresh())?;
-        Some(Pending { node_id: self.row.id, refused: Some(rival.message()), other_epoch: false })
+        let refused = match self.conflict() {
+            Some(error) => Some(error["message"].as_str().unwrap_or_default().to_owned()),
+            None if self.elsewhere.as_ref().is_some_and(Elsewhere::is_fresh) => None,
+            None => return None,
+        };
+        Some(Pending { node_id: self.row.id, refused, other_epoch: false })
     }
 
     /// Returns the rejected update, unless there is a reason to retry it. The reasons: another program, no
@@ -95,5 +102,14 @@ impl Node {
     pub(super) fn refused_still(&self, hello: &Hello) -> Option<Refusal> {
         let same = self.row.version == stored(&hello.version) && hello.held.is_some();
         self.refused.filter(|refusal| same && refusal.reason != NackReason::Internal)
+    }
+}
+
+/// Whether two processes, as instance id and address, are one. A process without an instance id is identified
+/// by its address.
+pub(super) fn is_same(one: (Option<Uuid>, &str), other: (Option<Uuid>, &str)) -> bool {
+    match (one.0, other.0) {
+        (Some(one), Some(other)) => one == other,
+        _ => one.1 == other.1,
     }
 }

@@ -35,6 +35,7 @@ pub(super) fn row(control_plane: Uuid, hello: &Hello, peer: &Peer) -> data_plane
         last_error: None,
         connected: true,
         control_plane: Some(control_plane),
+        instance: hello.instance,
         last_seen: now,
         created_at: now,
         updated_at: now,

@@ -12,7 +12,7 @@ fn at(revision: u64) -> Position {
 
 fn registry() -> Registry {
     let metrics = crate::metrics::Metrics::new(&prometheus::Registry::new()).unwrap().cluster;
-    Registry::new(Uuid::from_u128(2), metrics, watch::Sender::new(at(9)).subscribe())
+    Registry::new(Uuid::from_u128(2), Duration::from_secs(30), metrics, watch::Sender::new(at(9)).subscribe())
 }
 
 fn peer() -> Peer {
@@ -134,6 +134,47 @@ async fn second_process_with_one_node_id_is_refused_and_shown() {
     assert_eq!(registry.rows()[0].state, "synced");
 }
 
+/// The row of a process at another control plane.
+fn row_elsewhere(hello: &Hello, last_seen: i64) -> data_plane::Model {
+    data_plane::Model { last_seen, ..row(Uuid::from_u128(5), hello, &peer()) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn second_process_at_another_control_plane_is_shown_once_its_row_changes() {
+    let registry = registry();
+    let _first = registry.join(&process(1), &peer()).unwrap();
+    registry.note_elsewhere(row_elsewhere(&process(2), 100));
+    assert_eq!(registry.rows()[0].state, "synced", "it may have moved here");
+    let pending = registry.pending(9).remove(0);
+    assert_eq!(pending.refused, None, "and may still be there");
+    registry.note_elsewhere(row_elsewhere(&process(2), 101));
+    let row = registry.rows().remove(0);
+    assert_eq!((row.state.as_str(), row.connected), ("conflict", true));
+    assert_eq!(row.last_error.as_ref().unwrap()["reason"], rejections::IN_USE);
+    assert!(registry.pending(9)[0].refused.as_ref().unwrap().contains("another process"));
+    // A third control plane has only the row.
+    assert!(Pending::of(&row, at(9), 9).unwrap().refused.is_some());
+
+    tokio::time::advance(Duration::from_secs(61)).await;
+    assert_eq!(registry.rows()[0].state, "synced", "its row has not changed again");
+    assert!(registry.pending(9).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_that_a_moved_data_plane_left_behind_proves_nothing() {
+    let registry = registry();
+    let _moved = registry.join(&process(2), &peer()).unwrap();
+    for _ in 0..120 {
+        registry.note_elsewhere(row_elsewhere(&process(1), 100));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(registry.rows()[0].state, "synced");
+    }
+    for last_seen in 100..200 {
+        registry.note_elsewhere(row_elsewhere(&process(2), last_seen));
+    }
+    assert_eq!(registry.rows()[0].state, "synced", "it is the same process");
+}
+
 #[test]
 fn process_that_reconnects_replaces_its_own_session() {
     let registry = registry();
@@ -160,14 +201,14 @@ async fn row_of_another_control_plane_is_believed_by_its_moves_not_by_its_clock(
     let _membership = other.join(&hello(Some(at(9))), &peer()).unwrap();
     let mut row = other.rows().remove(0);
     let silence = Duration::from_secs(61);
-    assert!(registry.is_moving(&row, silence));
+    assert!(registry.is_moving(&row));
     // Its clock is set back by a day, and goes on.
     row.last_seen -= 86_400;
-    assert!(registry.is_moving(&row, silence));
+    assert!(registry.is_moving(&row));
     tokio::time::advance(silence).await;
-    assert!(registry.is_moving(&row, silence));
+    assert!(registry.is_moving(&row));
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert!(!registry.is_moving(&row, silence));
+    assert!(!registry.is_moving(&row));
 }
 
 #[test]
@@ -175,7 +216,7 @@ fn rows_that_another_control_plane_deleted_are_not_kept() {
     let (registry, other) = (registry(), registry());
     let _membership = other.join(&hello(Some(at(9))), &peer()).unwrap();
     let row = other.rows().remove(0);
-    assert!(registry.is_moving(&row, Duration::from_secs(61)));
+    assert!(registry.is_moving(&row));
     registry.retain_moved(&[row.id].into());
     assert_eq!(registry.shared.moved.lock().len(), 1);
     registry.retain_moved(&[].into());
