@@ -3,6 +3,7 @@
 
 mod access;
 mod admin;
+mod applied;
 mod deck;
 mod explained;
 mod faults;

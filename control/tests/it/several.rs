@@ -119,6 +119,42 @@ async fn two_data_planes_with_one_node_id_at_two_control_planes_are_shown_and_ne
     assert_eq!(stage.route(&stage.planes.control, "/after").await.as_deref(), Some("true"));
 }
 
+/// A control plane that still has the data plane in memory does not bring it back; the data plane itself does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forgotten_data_plane_stays_away_until_it_comes_back() {
+    let mut stage = Stage::start().await;
+    let id = stage.of_second.node.status_view().await["sync"]["node_id"].as_str().unwrap().to_owned();
+    let first = stage.planes.control.admin();
+    let path = format!("/clustering/data-planes/{id}");
+    // A connected one reconnects, and is shown again.
+    stage.second.admin().delete(&path).await.unwrap().expect(204);
+    for control in [&stage.planes.control, &stage.second] {
+        state_at(control, &id, "synced").await;
+    }
+    stage.of_second.node.stop().await;
+    state_at(&stage.planes.control, &id, "disconnected").await;
+    first.delete(&path).await.unwrap().expect(204);
+    let service = json!({ "name": "shared", "url": stage.planes.origin.url() });
+    first.post("/services", &service).await.unwrap().expect(201);
+    // Each write is later than the one before; the second control plane writes its rows once a second.
+    let begun = tokio::time::Instant::now();
+    for n in 0.. {
+        assert_eq!(stage.route(&stage.second, &format!("/{n}")).await.as_deref(), Some("true"));
+        for control in [&stage.planes.control, &stage.second] {
+            control.admin().get(&path).await.unwrap().expect(404);
+        }
+        if begun.elapsed().as_secs() >= 3 {
+            break;
+        }
+    }
+    stage.of_second.node.start().await;
+    for control in [&stage.planes.control, &stage.second] {
+        state_at(control, &id, "synced").await;
+    }
+    assert_eq!(stage.route(&stage.planes.control, "/back").await.as_deref(), Some("true"));
+    stage.of_second.proxy().get("/back").await.unwrap().expect(200);
+}
+
 async fn state_at(control: &Control, data_plane: &str, state: &str) {
     wait::eventually(DEADLINE, || async {
         let row = control.admin().get(&format!("/clustering/data-planes/{data_plane}")).await?.json();

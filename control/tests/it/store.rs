@@ -49,6 +49,7 @@ macro_rules! on_both {
     };
 }
 
+mod commit;
 mod lasting;
 mod silent;
 

@@ -9,13 +9,15 @@ use std::time::Duration;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use sea_orm::EntityTrait;
+use serde_json::json;
 use testkit::plane::{Database, Planes};
 use testkit::postgres::Postgres;
 use testkit::tracer::Tracer;
+use testkit::wait;
 use tokio::time::sleep;
 
 use super::ledger::Ledger;
-use super::{count, in_sync};
+use super::{count, in_sync, in_sync_at};
 
 const WRITERS: usize = 4;
 /// The maximum duration of the fault in each round, in milliseconds.
@@ -50,6 +52,32 @@ async fn failed_syncs_lose_no_acknowledged_write_on_postgresql() {
         drop(tracer);
     })
     .await;
+}
+
+/// A sync that does not return: COMMIT has no answer, and its lock cannot be had.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commit_that_hangs_has_an_unknown_outcome_on_sqlite() {
+    let planes = Planes::start(Database::Sqlite).await;
+    planes.serve("/steady").await;
+    let before = in_sync(&planes.control, &planes.gateway).await;
+    let admin = planes.control.admin().with_deadline(TIMEOUT);
+    let tracer = Tracer::inject(planes.control.node.pid(), "fsync,fdatasync:delay_enter=100s").await;
+    let hung = json!({ "name": "hung", "paths": ["/hung"] });
+    let answer = admin.post("/routes", &hung).await.unwrap().expect(503);
+    assert!(answer.text().contains("did not say whether it committed"), "{}", answer.text());
+    assert_eq!(in_sync(&planes.control, &planes.gateway).await, before, "nothing is published");
+    drop(tracer);
+    let after = wait::eventually(TIMEOUT, || async {
+        let answer = admin.post("/routes", &json!({ "paths": ["/after"] })).await?;
+        anyhow::ensure!(answer.status == 201, "{}", answer.text());
+        Ok(answer.header("gibbon-revision").unwrap().parse().unwrap())
+    })
+    .await;
+    in_sync_at(&planes.control, &planes.gateway, after).await;
+    // The routes have no service.
+    let is_stored = admin.get("/routes/hung").await.unwrap().status == 200;
+    planes.gateway.proxy().get("/hung").await.unwrap().expect(if is_stored { 503 } else { 404 });
+    assert_eq!(after, before + 1 + u64::from(is_stored));
 }
 
 /// On one thread, which has a mount namespace of its own: the disk vanishes with it, however it ends.
