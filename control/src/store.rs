@@ -175,6 +175,12 @@ impl Store {
         within(self.database().execute_unprepared("SELECT 1")).await.map(drop)
     }
 
+    /// Whether no statement is in progress.
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.database().is_idle()
+    }
+
     fn database(&self) -> &Pool {
         &self.shared.pool
     }

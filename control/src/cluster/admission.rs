@@ -201,3 +201,6 @@ impl AdmissionPermit {
         (now() > self.certificate.not_after).then(|| "the certificate has expired".to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests;

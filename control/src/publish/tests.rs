@@ -1,6 +1,8 @@
 //! The publisher on a database that is emptied or restored, step by step: nothing follows it here, each look
 //! at the database is a call.
 
+mod hours;
+
 use std::pin::pin;
 
 use sea_orm::EntityTrait;

@@ -57,6 +57,16 @@ impl Pool {
         }
     }
 
+    /// Whether no connection is in use.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        let (open, idle) = match self {
+            Self::Sqlite(pool) => (pool.size(), pool.num_idle()),
+            Self::Postgres(pool) => (pool.size(), pool.num_idle()),
+        };
+        usize::try_from(open).is_ok_and(|open| open == idle)
+    }
+
     /// Closes every connection.
     pub(super) async fn close(&self) {
         match self {

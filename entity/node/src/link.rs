@@ -36,7 +36,7 @@ use crate::text::one_line;
 
 use count::{Counted, Traffic};
 pub use error::LinkError;
-pub use pair::pair;
+pub use pair::{pair, slow_pair};
 use pulse::{Pulse, Watched};
 
 /// The path of the cluster's endpoint. Any other path answers 404.

@@ -3,11 +3,11 @@
 use std::pin::pin;
 
 use node::identity::{Files, IdentityReloader, Mode, Role};
-use node::link::{Closing, pair};
+use node::link::{Closing, pair, slow_pair};
 use tempfile::TempDir;
 use testkit::turns::polls_within;
 use uuid::Uuid;
-use wire::{Hello, VERSIONS};
+use wire::{Hello, Root, VERSIONS};
 
 use super::super::admission::Admission;
 use super::*;
@@ -136,6 +136,40 @@ async fn data_plane_that_is_silent_amid_an_update_is_gone_after_one_and_a_half_h
     assert!((HEARTBEAT * 3 / 2..HEARTBEAT * 8 / 5).contains(&begun.elapsed()), "{:?}", begun.elapsed());
     assert!(matches!(data_plane.closing(), Closing::Code(4004, _)), "{:?}", data_plane.closing());
     assert_eq!((stage.row().connected, stage.context.registry.pending(0).len()), (false, 0));
+}
+
+/// An answer that takes minutes, and heartbeats that cannot pass it.
+#[tokio::test]
+async fn slow_data_plane_is_alive_while_bytes_come_and_gone_after_them() {
+    let stage = Stage::new().await;
+    tokio::time::pause();
+    let (mut data_plane, link) = slow_pair(50).await;
+    let held = Position { root: Root([7; 32]), ..*stage.context.publisher.head().borrow() };
+    data_plane.queue(Frame::Hello(Hello { held: Some(held), ..stage.hello() }).encode());
+    let begun = Instant::now();
+    let slow = async {
+        loop {
+            let message = data_plane.recv().await.unwrap().expect("the control plane has closed");
+            if let Frame::BucketsWanted(_) = Frame::decode(&message).unwrap() {
+                break;
+            }
+        }
+        let asked = begun.elapsed();
+        data_plane.queue(Frame::Buckets(held.revision, vec![Root::default(); wire::BUCKETS]).encode());
+        let answered = loop {
+            let message = data_plane.recv().await.unwrap().expect("the control plane has closed");
+            if let Frame::Update(..) = Frame::decode(&message).unwrap() {
+                break begun.elapsed();
+            }
+        };
+        // Silent from here on.
+        while let Ok(Some(_)) = data_plane.recv().await {}
+        (answered - asked, data_plane.closing().clone())
+    };
+    let ((), (took, closing)) = tokio::join!(stage.serve(link), slow);
+    assert!(took > 4 * HEARTBEAT, "{took:?}");
+    assert!(matches!(closing, Closing::Code(4004, _)), "{closing:?}");
+    assert!(!stage.row().connected);
 }
 
 #[tokio::test]

@@ -1,19 +1,20 @@
 //! Runs the driver for days under a paused clock: it wakes for heartbeats and checks of its files, and no
 //! more often.
-//! oftener.
 
 use std::cell::Cell;
 use std::path::Path;
+use std::pin::pin;
 
 use node::identity::{Files, Mode, Role};
-use node::link::pair;
+use node::link::{pair, slow_pair};
 use tempfile::TempDir;
 use testkit::turns::polls_within;
 use tokio::sync::mpsc;
 use uuid::Uuid;
-use wire::{Position, Welcome};
+use wire::{EncodedUpdate, Key, Kind, Position, Welcome};
 
 use super::super::Settings;
+use super::super::cache::tests::{Source, noise};
 use super::*;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -23,7 +24,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// A data plane whose control planes are in memory.
 struct Stage {
-    _folder: TempDir,
+    folder: TempDir,
     agent: Agent,
     stop: CancellationToken,
 }
@@ -34,7 +35,7 @@ impl Stage {
         let live = Arc::new(Live::new());
         let metrics = Metrics::new(&prometheus::Registry::new()).unwrap().sync;
         let agent = Agent::open(settings(folder.path()), live, metrics, Arc::default()).unwrap();
-        Self { _folder: folder, agent, stop: CancellationToken::new() }
+        Self { folder, agent, stop: CancellationToken::new() }
     }
 }
 
@@ -53,13 +54,16 @@ fn settings(folder: &Path) -> Settings {
     }
 }
 
+fn welcome() -> Frame {
+    let (version, node_id, program) = (1, Uuid::from_u128(2), "fake".into());
+    let heartbeat_ms = u64::try_from(HEARTBEAT.as_millis()).unwrap();
+    Frame::Welcome(Welcome { version, node_id, program, head: Position::default(), heartbeat_ms })
+}
+
 /// A control plane with nothing to send.
 async fn beat(mut link: Link) {
-    let (version, node_id, program) = (1, Uuid::from_u128(2), "fake".into());
     let head = Position::default();
-    let heartbeat_ms = u64::try_from(HEARTBEAT.as_millis()).unwrap();
-    let welcome = Welcome { version, node_id, program, head, heartbeat_ms };
-    link.send(Frame::Welcome(welcome).encode()).await.unwrap();
+    link.send(welcome().encode()).await.unwrap();
     let mut ticks = tokio::time::interval(HEARTBEAT);
     loop {
         tokio::select! {
@@ -88,6 +92,75 @@ async fn connection_of_two_days_turns_with_its_heartbeats() {
     let looks = 48 * HOUR.as_secs() / POLL.as_secs();
     polls_within(48 * HOUR, looks * 5 / 4, both).await;
     assert!(status.view().connected);
+}
+
+#[tokio::test]
+async fn certificate_that_changes_after_a_day_is_read_within_a_second_and_once() {
+    let mut stage = Stage::new();
+    tokio::time::pause();
+    let (dialled, mut accepted) = mpsc::unbounded_channel();
+    let dial = async |_: &str, _| {
+        let (link, theirs) = pair().await;
+        dialled.send(theirs).unwrap();
+        Ok(link)
+    };
+    let reloads = stage.agent.metrics.certificate_reloads.clone();
+    let files = stage.agent.settings.identity.clone();
+    let other = testkit::certs::valid(stage.folder.path(), "other");
+    let control_plane = async {
+        beat(accepted.recv().await.unwrap()).await;
+    };
+    let mut both = pin!(async { tokio::join!(run_over(dial, &mut stage.agent, &stage.stop), control_plane) });
+    let day = 24 * HOUR;
+    polls_within(day, day.as_secs() * 5 / 4, both.as_mut()).await;
+    assert_eq!(reloads.with_label_values(&["done"]).get(), 0);
+    std::fs::copy(&other.cert, &files.certificate).unwrap();
+    std::fs::copy(&other.key, &files.key).unwrap();
+    polls_within(2 * POLL, 10, both.as_mut()).await;
+    assert_eq!(reloads.with_label_values(&["done"]).get(), 1);
+    polls_within(day, day.as_secs() * 5 / 4, both.as_mut()).await;
+    let refused = reloads.with_label_values(&["refused"]).get();
+    assert_eq!((reloads.with_label_values(&["done"]).get(), refused), (1, 0));
+}
+
+/// A snapshot that takes eight minutes, and heartbeats that cannot pass it.
+#[tokio::test]
+async fn slow_line_is_alive_while_bytes_come_and_dead_after_them() {
+    let mut stage = Stage::new();
+    tokio::time::pause();
+    // Of a kind that is only hashed.
+    let key = Key { kind: Kind(99), id: Uuid::from_u128(1) };
+    let update = Source::default().put(wire::Mode::Snapshot, key, Some(&noise(500_000)));
+    let (dialled, mut accepted) = mpsc::unbounded_channel();
+    let dial = async |_: &str, _| {
+        let (link, theirs) = slow_pair(1000).await;
+        dialled.send(theirs).unwrap();
+        Ok(link)
+    };
+    let begun = Instant::now();
+    let control_plane = async {
+        let mut link: Link = accepted.recv().await.unwrap();
+        link.queue(welcome().encode());
+        EncodedUpdate::new(&update).frames.into_iter().for_each(|frame| link.queue(frame));
+        let acked = loop {
+            match Frame::decode(&link.recv().await.unwrap().expect("the data plane has closed")).unwrap() {
+                Frame::Ack(ack) => break (begun.elapsed(), ack.held),
+                Frame::Hello(_) | Frame::Heartbeat(_) => {}
+                other => panic!("{other:?}"),
+            }
+        };
+        // Silent from here on.
+        while let Ok(Some(_)) = link.recv().await {}
+        (acked, begun.elapsed(), link.closing().clone())
+    };
+    let ((took, held), silent, closing) = tokio::select! {
+        () = run_over(dial, &mut stage.agent, &stage.stop) => panic!("it has ended"),
+        seen = control_plane => seen,
+    };
+    assert_eq!(held, update.header.position());
+    assert!((480..600).contains(&took.as_secs()), "{took:?}");
+    assert!((HEARTBEAT..HEARTBEAT * 8 / 5).contains(&(silent - took)), "{:?}", silent - took);
+    assert!(matches!(closing, Closing::Code(4004, _)), "{closing:?}");
 }
 
 #[tokio::test]
