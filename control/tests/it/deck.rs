@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use testkit::certs::{self, Authority};
 use testkit::http::Client;
-use testkit::plane::{Control, Database};
+use testkit::plane::{Control, DEADLINE, Database};
+use testkit::wait;
 use tokio::process::Command;
 
 #[tokio::test]
@@ -28,7 +29,13 @@ async fn tell(database: Database) {
     assert!(deck.run(&["ping"]).await.contains("Successfully connected"));
     let state = file.to_str().unwrap();
     assert!(deck.run(&["sync", "--state", state]).await.contains("Created: 8"));
-    let synced = revision(&admin).await;
+    // Each creation is a revision, and the last ones may not be published yet.
+    let synced = 8;
+    wait::eventually(DEADLINE, || async {
+        let published = revision(&admin).await;
+        if published == synced { Ok(()) } else { Err(published) }
+    })
+    .await;
     assert_eq!(names(&admin, "/services/orders/routes").await, ["list", "orders"]);
     assert_eq!(names(&admin, "/snis").await, ["*.a.example", "a.example"]);
 

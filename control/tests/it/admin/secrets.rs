@@ -76,7 +76,8 @@ async fn stored_texts_are_cleaned_by_the_migration() {
     let (good, authority) = (pair(&["a.example"]), super::authorities::authority());
     let made = admin.post("/certificates", &good).await.expect(201).json();
     let trusted = admin.post("/ca_certificates", &authority).await.expect(201).json();
-    admin.post("/services", &json!({ "name": "a", "host": "a" })).await.expect(201);
+    let last = admin.post("/services", &json!({ "name": "a", "host": "a" })).await.expect(201);
+    admin.published(super::revision(&last)).await;
     let before = admin.get("/clustering/config").await.json();
     admin.control.node.stop().await;
     let key = text(&good["key"]);
