@@ -8,6 +8,7 @@
 mod access;
 mod applied;
 mod body;
+mod body_memory;
 mod ca_certificate;
 mod certificate;
 mod clustering;
@@ -50,6 +51,8 @@ use wire::Position;
 
 pub(crate) use self::access::{Host, Origin};
 use self::applied::Elsewhere;
+pub(crate) use self::body::MAX_BODY_BYTES;
+pub use self::body_memory::BodyMemory;
 pub use self::listener::{Listeners, bind};
 pub use self::settings::AdminSettings;
 pub use self::tls::TlsFiles;
@@ -74,6 +77,8 @@ pub struct AppState {
     pub node: NodeInfo,
     /// Admits one `/routes/match` request at a time, since each reads the whole configuration.
     pub questions: Arc<Semaphore>,
+    /// The memory of all bodies together.
+    pub bodies: BodyMemory,
     /// The effective configuration, secrets masked.
     pub configuration: Value,
     /// Metrics of the Admin API.

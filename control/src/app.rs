@@ -207,6 +207,7 @@ impl App {
                 version: crate::VERSION,
             },
             questions: Arc::new(Semaphore::new(1)),
+            bodies: admin::BodyMemory::new(self.config.admin.max_body_memory),
             configuration: self.config.shown.clone(),
             metrics: self.metrics.admin.clone(),
         })

@@ -43,6 +43,8 @@ pub enum ApiError {
     UnsupportedMediaType,
     /// The body is larger than this many bytes.
     BodyTooLarge(usize),
+    /// Other bodies take all of this many bytes.
+    BodiesBusy(usize),
     /// The body did not arrive, or not in time.
     BodyIncomplete,
     /// The body is not an object in JSON, or exceeds this bound.
@@ -124,6 +126,13 @@ impl ApiError {
             Self::BodyTooLarge(most) => {
                 let text = format!("Payload too large: at most {most} bytes");
                 (StatusCode::PAYLOAD_TOO_LARGE, message(&text))
+            }
+            Self::BodiesBusy(most) => {
+                let text = format!(
+                    "The bodies of other requests take all memory for bodies, which is {most} bytes \
+                     (admin.max_body_memory); try again later"
+                );
+                (StatusCode::SERVICE_UNAVAILABLE, message(&text))
             }
             Self::BodyIncomplete => (StatusCode::REQUEST_TIMEOUT, message("The body did not arrive")),
             Self::BadJson(bound) => (BAD, unreadable("Cannot parse JSON body", bound)),

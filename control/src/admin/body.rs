@@ -8,11 +8,12 @@ use axum::http::header;
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
 
+use super::body_memory::BodyShare;
 use super::{form, json};
 use crate::error::ApiError;
 
 /// The most bytes of a body.
-const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
+pub(crate) const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
 /// Timeout for the arrival of a body.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// How much of a body that is too large is read and dropped. A client whose connection is closed while it
@@ -52,7 +53,8 @@ impl<S: Sync> FromRequest<S> for Body {
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let content_type = request.headers().get(header::CONTENT_TYPE);
         let content_type = content_type.map(|value| value.to_str().unwrap_or_default().to_owned());
-        let bytes = read(request.into_body()).await?;
+        let share = request.extensions().get::<BodyShare>().cloned();
+        let bytes = read(request.into_body(), share.as_ref()).await?;
         match content_type {
             None if bytes.is_empty() => Ok(Self::default()),
             None => Err(ApiError::UnsupportedMediaType),
@@ -96,21 +98,34 @@ fn media(content_type: &str) -> Option<Media> {
     known.into_iter().find(|(name, _)| kind.eq_ignore_ascii_case(name)).map(|(_, media)| media)
 }
 
-async fn read(body: HttpBody) -> Result<Bytes, ApiError> {
+async fn read(body: HttpBody, share: Option<&BodyShare>) -> Result<Bytes, ApiError> {
     let read = async {
-        let (mut stream, mut bytes, mut length) = (body.into_data_stream(), Vec::new(), 0);
+        let (mut stream, mut length) = (body.into_data_stream(), 0);
+        let mut kept = Ok(Vec::new());
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(|_| ApiError::BodyIncomplete)?;
             length += chunk.len();
-            if length <= MAX_BODY_BYTES {
-                bytes.extend_from_slice(&chunk);
-            } else if length > DRAINED {
+            kept = kept.and_then(|bytes| keep(bytes, &chunk, share));
+            if let (Err(_), Some(share)) = (&kept, share) {
+                share.release();
+            }
+            if length > DRAINED {
                 break;
             }
         }
-        if length > MAX_BODY_BYTES { Err(ApiError::BodyTooLarge(MAX_BODY_BYTES)) } else { Ok(bytes.into()) }
+        kept.map(Bytes::from)
     };
     tokio::time::timeout(DEADLINE, read).await.unwrap_or(Err(ApiError::BodyIncomplete))
+}
+
+/// Adds a chunk to a body. After an error, the rest of the body is read and dropped.
+fn keep(mut bytes: Vec<u8>, chunk: &[u8], share: Option<&BodyShare>) -> Result<Vec<u8>, ApiError> {
+    if bytes.len() + chunk.len() > MAX_BODY_BYTES {
+        return Err(ApiError::BodyTooLarge(MAX_BODY_BYTES));
+    }
+    share.map_or(Ok(()), |share| share.take(chunk.len()))?;
+    bytes.extend_from_slice(chunk);
+    Ok(bytes)
 }
 
 fn of_form(pairs: Vec<(String, String)>) -> Result<Body, ApiError> {

@@ -18,7 +18,10 @@ use crate::error::ApiError;
 pub(super) async fn around(State(admin): State<SharedAdmin>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let counted = InFlight::new(&admin);
-    let request = paths::merge_slashes(request);
+    let mut request = paths::merge_slashes(request);
+    // Until the answer: the handler has the fields of the body.
+    let share = admin.state.bodies.share();
+    request.extensions_mut().insert(share.clone());
     let mut response = match Wait::parse(request.uri().query().unwrap_or_default()) {
         Ok(wait) => {
             let mut response = caught(next.run(request)).await;
@@ -30,7 +33,7 @@ pub(super) async fn around(State(admin): State<SharedAdmin>, request: Request, n
         // Before anything is written.
         Err(error) => error.into_response(),
     };
-    drop(counted);
+    drop((counted, share));
     let taken = begun.elapsed();
     let metrics = &admin.state.metrics;
     metrics.requests.with_label_values(&[response.status().as_str()]).inc();

@@ -20,6 +20,8 @@ pub struct AdminSettings {
     pub tokens: Option<PathBuf>,
     pub(crate) origins: Vec<Origin>,
     pub(crate) hosts: Vec<Host>,
+    /// The most bytes of all bodies together that are being read or handled.
+    pub max_body_memory: usize,
     /// The bounds of all its listeners together.
     pub limits: Limits,
 }

@@ -10,7 +10,7 @@ use node::status::{check_count, check_timeout};
 use serde::{Deserialize, Serialize};
 
 use super::RawConfig;
-use crate::admin::{AdminSettings, Host, Origin, TlsFiles};
+use crate::admin::{AdminSettings, Host, MAX_BODY_BYTES, Origin, TlsFiles};
 
 /// The section as it is written.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,6 +42,8 @@ pub struct RawAdmin {
     pub max_connections_per_address: usize,
     /// The maximum number of requests in flight.
     pub max_in_flight: usize,
+    /// The maximum size of all bodies together, in bytes.
+    pub max_body_memory: usize,
     /// The maximum size of a request line and its header fields, in bytes.
     pub max_header_bytes: usize,
     /// Timeout of a whole request header.
@@ -75,6 +77,7 @@ pub(super) fn parse(loaded: &Loaded<RawConfig>) -> Result<AdminSettings, ConfigE
         tokens: raw.tokens.clone(),
         origins: parse_all(loaded, "admin.allowed_origins", &raw.allowed_origins, Origin::parse, ORIGIN)?,
         hosts: parse_all(loaded, "admin.allowed_hosts", &raw.allowed_hosts, Host::parse, HOST)?,
+        max_body_memory: parse_body_memory(loaded)?,
         limits: parse_limits(loaded)?,
     })
 }
@@ -151,6 +154,18 @@ fn parse_socket(loaded: &Loaded<RawConfig>) -> Result<Option<(PathBuf, u32)>, Co
     }
 }
 
+fn parse_body_memory(loaded: &Loaded<RawConfig>) -> Result<usize, ConfigError> {
+    const MOST: usize = 16 << 30;
+    let bytes = loaded.raw.admin.max_body_memory;
+    match (MAX_BODY_BYTES..=MOST).contains(&bytes) {
+        true => Ok(bytes),
+        false => {
+            let reason = format!("must be from {MAX_BODY_BYTES}, the most of one body, to {MOST} bytes");
+            Err(loaded.violation("admin.max_body_memory", bytes, reason))
+        }
+    }
+}
+
 fn parse_limits(loaded: &Loaded<RawConfig>) -> Result<Limits, ConfigError> {
     let raw = &loaded.raw.admin;
     for (key, value, least) in [
@@ -201,6 +216,7 @@ impl Default for RawAdmin {
             max_connections: 512,
             max_connections_per_address: 256,
             max_in_flight: 128,
+            max_body_memory: 64 * 1024 * 1024,
             max_header_bytes: 32 * 1024,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),

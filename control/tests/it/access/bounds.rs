@@ -133,3 +133,40 @@ async fn requests_beyond_the_cap_are_answered_503() {
     stage.wait_for(&Request::new("GET", "/status"), 200).await;
     stage.stop().await;
 }
+
+/// A body that is not complete holds all memory but less than the other one needs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn body_beyond_the_memory_of_all_is_refused_until_others_end() {
+    const BODY: usize = 10 * 1024 * 1024;
+    let stage = Stage::start(&[("admin.max_body_memory", &(BODY + 1000).to_string())]).await;
+    let admin = stage.control.admin();
+    let head = format!(
+        "POST /services HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Content-Length: {BODY}\r\n\r\n"
+    );
+    let tags = ["t", "u", "v"].map(|letter| letter.repeat(400));
+    let service = serde_json::json!({ "host": "x", "tags": tags });
+    // A body that is still being read would be the one without room. Then it is tried again, with more time.
+    let pause = std::cell::Cell::new(Duration::from_millis(50));
+    let (held, refused) = wait::eventually(DEADLINE, || async {
+        let mut held = Connection::open(admin.address()).await?;
+        held.write(head.as_bytes()).await?;
+        held.write(&vec![b' '; BODY - 1]).await?;
+        tokio::time::sleep(pause.replace(2 * pause.get())).await;
+        let answer = admin.post("/services", &service).await?;
+        anyhow::ensure!(answer.status == 503, "{}", answer.text());
+        anyhow::Ok((held, answer.text()))
+    })
+    .await;
+    assert!(refused.contains("10486760 bytes (admin.max_body_memory)"), "{refused}");
+    // A short one has room, and so has this one as soon as the other has ended.
+    admin.post("/services", &serde_json::json!({ "host": "x" })).await.unwrap().expect(201);
+    drop(held);
+    wait::eventually(DEADLINE, || async {
+        let answer = admin.post("/services", &service).await?;
+        anyhow::ensure!(answer.status == 201, "{}", answer.text());
+        Ok(())
+    })
+    .await;
+    stage.stop().await;
+}
