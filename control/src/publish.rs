@@ -174,6 +174,7 @@ impl Publisher {
             () = stop.cancelled() => {}
             () = self.shared.publish() => {}
             () = self.shared.store.listen() => {}
+            () = self.shared.store.keep_files_clean() => {}
             () = self.shared.keep_log_short() => {}
             () = self.shared.keep_last_head() => {}
         }

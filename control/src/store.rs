@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use sea_orm::sqlx::SqliteConnection;
 use sea_orm::{ConnectionTrait, DbErr, SqlErr};
-use tokio::sync::{Mutex, broadcast, watch};
+use tokio::sync::{Mutex, Notify, broadcast, watch};
 use uuid::Uuid;
 
 pub use self::data_planes::DataPlanes;
@@ -76,6 +76,8 @@ struct StoreParts {
     name: String,
     commits: broadcast::Sender<Commit>,
     notified: watch::Sender<u64>,
+    /// Notified when the files may hold secrets that are superseded.
+    superseded: Notify,
 }
 
 /// The reason why a read or a write failed. A failed write has left nothing, except after

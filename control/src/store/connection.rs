@@ -6,6 +6,7 @@
 //! connection is closed as soon as its state is unknown, and no later statement runs on it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sea_orm::sqlx::error::Error;
 use sea_orm::sqlx::pool::PoolConnection;
@@ -17,11 +18,17 @@ use sqlx_core::transaction::TransactionManager;
 
 use super::failure::is_refusal;
 
+/// The steps of SQLite's virtual machine between two looks at whether a statement is to end: less than a
+/// millisecond.
+const STEPS: i32 = 10_000;
+
 /// A connection in use.
 #[derive(Debug)]
 pub(super) struct Connection {
     inner: Inner,
     state: State,
+    /// Ends the statement that SQLite is running. PostgreSQL ends statements by itself.
+    interrupt: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -57,12 +64,18 @@ macro_rules! on {
 }
 
 impl Connection {
-    pub(super) const fn sqlite(connection: PoolConnection<Sqlite>) -> Self {
-        Self { inner: Inner::Sqlite(connection), state: State::Idle }
+    /// Lets a statement of SQLite be interrupted: one whose future was dropped would run on, with its locks.
+    pub(super) async fn sqlite(mut connection: PoolConnection<Sqlite>) -> Result<Self, Error> {
+        let interrupt = Arc::new(AtomicBool::new(false));
+        let interrupted = Arc::clone(&interrupt);
+        let mut handle = connection.lock_handle().await?;
+        handle.set_progress_handler(STEPS, move || !interrupted.load(Ordering::Relaxed));
+        drop(handle);
+        Ok(Self { inner: Inner::Sqlite(connection), state: State::Idle, interrupt })
     }
 
-    pub(super) const fn postgres(connection: PoolConnection<Postgres>) -> Self {
-        Self { inner: Inner::Postgres(connection), state: State::Idle }
+    pub(super) fn postgres(connection: PoolConnection<Postgres>) -> Self {
+        Self { inner: Inner::Postgres(connection), state: State::Idle, interrupt: Arc::default() }
     }
 
     /// Opens a transaction with this statement.
@@ -149,7 +162,10 @@ impl Drop for Connection {
             State::Open => {
                 on!(self, inner, Db => <Db as Database>::TransactionManager::start_rollback(inner));
             }
-            State::Unknown => on!(self, inner, _Db => inner.close_on_drop()),
+            State::Unknown => {
+                self.interrupt.store(true, Ordering::Relaxed);
+                on!(self, inner, _Db => inner.close_on_drop());
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use sea_orm::sqlx::{ConnectOptions, Connection, Database, Error, Postgres, Sqlit
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
-use tokio::sync::{Mutex, broadcast, watch};
+use tokio::sync::{Mutex, Notify, broadcast, watch};
 use uuid::Uuid;
 
 use super::file::{self, DatabaseFile};
@@ -114,6 +114,9 @@ impl Store {
             }
             Address::Postgres(_) => (None, None),
         };
+        let superseded = Notify::new();
+        // A process before this one may have ended before its files were clean.
+        superseded.notify_one();
         Ok(Self {
             shared: Arc::new(StoreParts {
                 pool,
@@ -124,6 +127,7 @@ impl Store {
                 name: Uuid::new_v4().simple().to_string(),
                 commits: broadcast::Sender::new(COMMITS),
                 notified: watch::Sender::new(0),
+                superseded,
             }),
         })
     }

@@ -77,7 +77,10 @@ impl Pool {
 
     async fn acquire(&self) -> Result<Connection, DbErr> {
         let acquired = match self {
-            Self::Sqlite(pool) => pool.acquire().await.map(Connection::sqlite),
+            Self::Sqlite(pool) => match pool.acquire().await {
+                Ok(connection) => Connection::sqlite(connection).await,
+                Err(error) => Err(error),
+            },
             Self::Postgres(pool) => pool.acquire().await.map(Connection::postgres),
         };
         acquired.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(std::sync::Arc::new(error))))
@@ -137,5 +140,39 @@ impl ConnectionTrait for Transaction {
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         self.connection.lock().await.query_all(&statement).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::super::{DEADLINE, Store, StoreError, within};
+    use super::*;
+
+    /// It takes the lock of writers, and counts for ever.
+    const ENDLESS: &str = "UPDATE config_head SET revision = (WITH RECURSIVE n(x) AS \
+                           (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n WHERE x < 0)";
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn statement_of_sqlite_ends_with_its_timeout() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/control.db?mode=rwc", folder.path().display());
+        let store = Store::open(&url).await.unwrap();
+        store.migrate(&url).await.unwrap();
+        let head = store.head().await.unwrap();
+        let begun = Instant::now();
+        let late = within(store.database().execute_unprepared(ENDLESS)).await.unwrap_err();
+        assert!(matches!(late, StoreError::Unavailable(_)), "{late:?}");
+        let transaction = store.database().begin(Purpose::Write).await.unwrap();
+        assert!(begun.elapsed() < DEADLINE * 3 / 2, "{:?}", begun.elapsed());
+        // The same within a transaction, which a client leaves.
+        let left = tokio::time::timeout(DEADLINE / 10, transaction.execute_unprepared(ENDLESS));
+        assert!(left.await.is_err());
+        drop(transaction);
+        let transaction = store.database().begin(Purpose::Write).await.unwrap();
+        assert!(begun.elapsed() < DEADLINE * 2, "{:?}", begun.elapsed());
+        drop(transaction);
+        assert_eq!(store.head().await.unwrap(), head);
     }
 }

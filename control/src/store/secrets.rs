@@ -5,18 +5,63 @@
 //! supersedes a change blanks its bytes. A reader that meets a blanked change without its successor has read
 //! an older head: it reads the configuration itself instead.
 
+use std::time::Duration;
+
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, QueryFilter, Statement};
+use tracing::warn;
 use uuid::Uuid;
 use wire::Kind;
 
-use super::ROWS;
 use super::log::{LoggedChange, SUPERSEDED, signed};
+use super::{ROWS, Store, StoreError, within};
 use entity::config_change::{Column, Entity};
 
 /// Kinds whose bytes hold a secret. A new one also needs an index of its changes: see the migration for the
 /// present ones.
 const SECRET: [Kind; 1] = [Kind::CERTIFICATE];
+
+/// Pause before the next attempt to empty the log of a SQLite file.
+const RETRY: Duration = Duration::from_secs(1);
+
+impl Store {
+    /// Keeps superseded secrets out of the files of a SQLite database, until its future is dropped. SQLite
+    /// overwrites deleted rows with zeros (`secure_delete`), but first in the log beside the file: the file
+    /// keeps the old pages, and the log earlier ones, until the log is copied into the file and emptied.
+    pub async fn keep_files_clean(&self) {
+        if self.database().get_database_backend() != DatabaseBackend::Sqlite {
+            return std::future::pending().await;
+        }
+        loop {
+            self.shared.superseded.notified().await;
+            let mut failed = false;
+            while let Err(error) = self.empty_log().await {
+                if !std::mem::replace(&mut failed, true) {
+                    warn!(%error, "replaced private keys are still in the files of the database; will try again");
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
+    /// Copies the log beside a SQLite file into the file, and empties the log.
+    async fn empty_log(&self) -> Result<(), StoreError> {
+        let _writer = self.turn().await?;
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)".to_owned();
+        let statement = Statement::from_string(DatabaseBackend::Sqlite, checkpoint);
+        let row = within(self.database().query_one_raw(statement)).await?;
+        // The first column says whether a reader was in the way.
+        let is_done = row.and_then(|row| row.try_get_by_index::<i32>(0).ok()) == Some(0);
+        is_done.then_some(()).ok_or_else(|| StoreError::Unavailable("the log is being read".to_owned()))
+    }
+
+    /// Notes that a commit has superseded secrets.
+    pub(super) fn note_superseded(&self, changes: &[LoggedChange]) {
+        if changes.iter().any(|change| SECRET.contains(&change.key.kind)) {
+            self.shared.superseded.notify_one();
+        }
+    }
+}
 
 /// Blanks the changes that these supersede.
 pub(super) async fn blank_superseded(

@@ -105,6 +105,7 @@ impl Write<'_> {
         }
         within(secrets::blank_superseded(&self.transaction, &changes)).await?;
         let answer = tokio::time::timeout(DEADLINE, self.transaction.commit()).await.ok();
+        self.store.note_superseded(&changes);
         if outcome::prove(self.store, head, answer).await? {
             // An error means that there is no follower.
             self.store.shared.commits.send(Commit { head, changes }).ok();

@@ -16,6 +16,11 @@ fn secret(pair: &Value) -> String {
     pair["key"].as_str().unwrap().lines().nth(1).unwrap().to_owned()
 }
 
+/// The whole lines of a key's own text; one may be split between two pages of a file.
+fn lines(pair: &Value) -> Vec<String> {
+    pair["key"].as_str().unwrap().lines().filter(|line| line.len() == 64).map(str::to_owned).collect()
+}
+
 fn text(value: &Value) -> &str {
     value.as_str().unwrap()
 }
@@ -67,6 +72,46 @@ async fn text_around_certificates_is_not_stored(admin: &Admin) {
     assert_eq!(super::revision(&same), super::revision(&made));
     let shown = admin.get("/certificates").await.expect(200).text();
     assert!(!shown.contains("hunter2") && !made.text().contains("hunter2"), "{shown}");
+}
+
+/// Neither the file of the database nor the log beside it has a key that was replaced or deleted.
+#[tokio::test]
+async fn replaced_and_deleted_keys_leave_the_files_of_sqlite() {
+    let mut admin = Admin::start(Database::Sqlite).await;
+    let (mut old, mut present) = (Vec::new(), Vec::new());
+    for n in 0..12 {
+        let name = format!("{n}.example");
+        let (first, second) = (pair(&[&name]), pair(&[&name]));
+        let made = admin.post("/certificates", &first).await.expect(201).json();
+        let at = format!("/certificates/{}", id(&made));
+        admin.put(&at, &second).await.expect(200);
+        old.extend(lines(&first));
+        if n % 3 == 0 {
+            admin.delete(&at).await.expect(204);
+            old.extend(lines(&second));
+        } else {
+            present.extend(lines(&second));
+        }
+    }
+    let files = || {
+        let files = std::fs::read_dir(admin.control.data()).unwrap().flatten();
+        let read = files.filter_map(|file| std::fs::read(file.path()).ok());
+        read.flatten().collect::<Vec<u8>>()
+    };
+    let is_in = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+    testkit::wait::eventually(testkit::plane::DEADLINE, || {
+        let bytes = files();
+        let left = old.iter().filter(|key| is_in(&bytes, key)).count();
+        std::future::ready(if left == 0 {
+            Ok(())
+        } else {
+            Err(format!("{left} of {} lines are left", old.len()))
+        })
+    })
+    .await;
+    let bytes = files();
+    assert!(present.iter().any(|key| is_in(&bytes, key)), "those in use are there");
+    admin.control.node.stop().await;
 }
 
 /// The migration removes unused parts from texts that an older version has stored, also from the change log.
