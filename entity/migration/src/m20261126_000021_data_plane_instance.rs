@@ -1,4 +1,4 @@
-//! The process that uses a data plane's node id, so that two of them at two control planes can be told apart.
+//! The process that uses a data plane's node id, so that control planes can distinguish two of them.
 
 use sea_orm_migration::prelude::*;
 

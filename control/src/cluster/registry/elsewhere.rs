@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::known::is_same;
+use super::row::is_same;
 use super::{Registry, seconds_now};
 use crate::metrics::rejections;
 use crate::store::{Store, StoreError};

@@ -7,13 +7,12 @@ use node::link::Peer;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 use wire::{Hello, NackReason, Position};
 
 use super::Pending;
 use super::elsewhere::Elsewhere;
 use super::rival::Rival;
-use super::row::stored;
+use super::row::{is_same, stored};
 use crate::metrics::rejections;
 
 /// The state of a node id that two processes use.
@@ -102,14 +101,5 @@ impl Node {
     pub(super) fn refused_still(&self, hello: &Hello) -> Option<Refusal> {
         let same = self.row.version == stored(&hello.version) && hello.held.is_some();
         self.refused.filter(|refusal| same && refusal.reason != NackReason::Internal)
-    }
-}
-
-/// Whether two processes, as instance id and address, are one. A process without an instance id is identified
-/// by its address.
-pub(super) fn is_same(one: (Option<Uuid>, &str), other: (Option<Uuid>, &str)) -> bool {
-    match (one.0, other.0) {
-        (Some(one), Some(other)) => one == other,
-        _ => one.1 == other.1,
     }
 }

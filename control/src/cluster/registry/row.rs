@@ -57,3 +57,12 @@ pub(super) fn hold(row: &mut data_plane::Model, held: Position) {
 pub(super) fn stored(text: &str) -> String {
     one_line(text)
 }
+
+/// Whether two processes, as instance id and address, are one. A process without an instance id is identified
+/// by its address.
+pub(super) fn is_same(one: (Option<Uuid>, &str), other: (Option<Uuid>, &str)) -> bool {
+    match (one.0, other.0) {
+        (Some(one), Some(other)) => one == other,
+        _ => one.1 == other.1,
+    }
+}

@@ -34,6 +34,7 @@ fn hello(held: Option<Position>) -> Hello {
         labels: Default::default(),
         held,
         instance: None,
+        partial: None,
     }
 }
 

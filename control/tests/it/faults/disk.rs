@@ -54,7 +54,7 @@ async fn failed_syncs_lose_no_acknowledged_write_on_postgresql() {
     .await;
 }
 
-/// A sync that does not return: COMMIT has no answer, and its lock cannot be had.
+/// A sync that does not return: COMMIT has no answer, and its lock is taken.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commit_that_hangs_has_an_unknown_outcome_on_sqlite() {
     let planes = Planes::start(Database::Sqlite).await;
