@@ -23,6 +23,8 @@ use super::{DEADLINE, Store, StoreParts};
 const CONNECTIONS: u32 = 16;
 /// Commits that wait for followers; further ones are read from the database.
 const COMMITS: usize = 1024;
+/// Connections to SQLite that stay open.
+const KEPT_OPEN: u32 = 4;
 /// PostgreSQL ends a transaction whose control plane is silent for this long. It may hold the head, for which
 /// every other writer waits, and its machine may have failed.
 const ABANDONED: &str = "15s";
@@ -31,7 +33,7 @@ const ABANDONED: &str = "15s";
 const STATEMENT: &str = "5s";
 /// A connection that was used within this time is assumed to work.
 const RECENTLY_USED: Duration = Duration::from_secs(1);
-/// A connection that takes longer to answer a ping is closed, and another one opened. A failed machine or a
+/// A connection to PostgreSQL that takes longer to answer a ping is closed, and another one opened. A failed machine or a
 /// firewall answers nothing, and resets nothing: without this bound, each dead connection would fail one
 /// request after [`DEADLINE`], and one that is released would keep its place until TCP gives up.
 const PING: Duration = Duration::from_secs(1);
@@ -200,11 +202,14 @@ impl Address {
     async fn pool(&self) -> Result<Pool, Error> {
         Ok(match self {
             Self::Sqlite(options) => {
-                Pool::Sqlite(pool_options::<Sqlite>().connect_with((**options).clone()).await?)
+                // A process without free descriptors goes on with the connections that it has.
+                let pool = pool_options::<Sqlite>(DEADLINE).min_connections(KEPT_OPEN);
+                let pool = pool.max_lifetime(None).idle_timeout(None);
+                Pool::Sqlite(pool.connect_with((**options).clone()).await?)
             }
             Self::Postgres(options) => {
                 let options = bounded(options);
-                Pool::Postgres(pool_options::<Postgres>().connect_with(options).await?)
+                Pool::Postgres(pool_options::<Postgres>(PING).connect_with(options).await?)
             }
         })
     }
@@ -214,19 +219,20 @@ impl Address {
         match self {
             // One: a step on another connection than its transaction's would wait for it for ever.
             Self::Sqlite(options) => {
-                let pool = pool_options::<Sqlite>().min_connections(0).max_connections(1);
+                let pool = pool_options::<Sqlite>(DEADLINE).min_connections(0).max_connections(1);
                 Pool::Sqlite(pool.connect_lazy_with((**options).clone()))
             }
             // One for the lock, and one for the steps.
             Self::Postgres(options) => {
-                let pool = pool_options::<Postgres>().min_connections(0).max_connections(2);
+                let pool = pool_options::<Postgres>(PING).min_connections(0).max_connections(2);
                 Pool::Postgres(pool.connect_lazy_with((**options).clone()))
             }
         }
     }
 }
 
-fn pool_options<DB: Database>() -> PoolOptions<DB> {
+/// The options of both databases; a ping has this timeout.
+fn pool_options<DB: Database>(ping: Duration) -> PoolOptions<DB> {
     PoolOptions::new()
         .max_connections(CONNECTIONS)
         .min_connections(1)
@@ -234,26 +240,26 @@ fn pool_options<DB: Database>() -> PoolOptions<DB> {
         // After a restart of the server, no request fails on a stale connection. No request waits for a test
         // of a connection that was used a moment ago.
         .test_before_acquire(false)
-        .before_acquire(|connection: &mut DB::Connection, about| {
+        .before_acquire(move |connection: &mut DB::Connection, about| {
             Box::pin(async move {
                 if about.idle_for >= RECENTLY_USED {
-                    answers(connection).await?;
+                    answers(connection, ping).await?;
                 }
                 Ok(true)
             })
         })
         // After a drop, the ping carries out a queued statement first: a rollback, at most.
-        .after_release(|connection: &mut DB::Connection, _| {
+        .after_release(move |connection: &mut DB::Connection, _| {
             Box::pin(async move {
-                answers(connection).await?;
+                answers(connection, ping).await?;
                 Ok(!connection.is_in_transaction())
             })
         })
 }
 
-async fn answers(connection: &mut impl Connection) -> Result<(), Error> {
+async fn answers(connection: &mut impl Connection, ping: Duration) -> Result<(), Error> {
     let late = |_| std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer to a ping");
-    tokio::time::timeout(PING, connection.ping()).await.map_err(late)?
+    tokio::time::timeout(ping, connection.ping()).await.map_err(late)?
 }
 
 fn sqlite_options(options: SqliteConnectOptions) -> SqliteConnectOptions {
