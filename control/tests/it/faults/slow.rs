@@ -7,7 +7,7 @@ use node::identity::{Identity, Pins, Trust, client_config};
 use node::link::{self, Link};
 use serde_json::json;
 use testkit::http::Client;
-use testkit::plane::{Control, Database, Planes};
+use testkit::plane::{Control, DEADLINE, Database, Planes};
 use testkit::wait;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -19,7 +19,8 @@ use super::{Traffic, in_sync, snapshots};
 const CHANGES: u32 = 500;
 /// Changes after which a control plane has allocated everything that it needs once.
 const FIRST_CHANGES: u32 = 100;
-/// Timeout until a change is live at a healthy data plane.
+/// The delay until a change is live at a healthy data plane: half of all changes take less. On a busy machine
+/// a single one may take longer.
 const SOON: Duration = Duration::from_secs(1);
 /// Growth of the control plane's memory allowed after the first changes, in KiB. The control plane keeps 3
 /// KiB of each change for all data planes together, and an allocator with huge pages has its slack. A queue
@@ -88,18 +89,24 @@ async fn a_control_plane_that_comes_and_goes_fails_no_request() {
     assert_eq!(planes.gateway.node.metric("gibbon_config_served_from_disk").await, 0.0);
 }
 
-/// Changes a route again and again, and checks that each change is live in time.
+/// Changes a route again and again, and checks that the changes are live in time.
 async fn change(planes: &Planes, numbers: std::ops::Range<u32>) {
     let (admin, proxy) = (planes.control.admin(), planes.gateway.proxy());
+    let mut took = Vec::new();
     for number in numbers {
         write(&admin, number).await;
-        wait::eventually(SOON, || async {
+        let written = Instant::now();
+        wait::eventually(DEADLINE, || async {
             let status = proxy.get(&path(number)).await?.status;
             anyhow::ensure!(status == 200, "change {number} is not live: {status}");
             Ok(())
         })
         .await;
+        took.push(written.elapsed());
     }
+    took.sort();
+    let median = took[took.len() / 2];
+    assert!(median < SOON, "{median:?} in the middle of {took:?}");
 }
 
 async fn write(admin: &Client, number: u32) {
@@ -129,6 +136,7 @@ async fn connect(planes: &Planes) -> Link {
         labels: Default::default(),
         held: None,
         instance: None,
+        partial: None,
     };
     link.send(Frame::Hello(hello).encode()).await.unwrap();
     link
