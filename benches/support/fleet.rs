@@ -209,6 +209,7 @@ impl Connection<'_> {
             labels: [("zone".to_owned(), "a".to_owned())].into(),
             held: *self.held,
             instance: None,
+            partial: None,
         }
     }
 }

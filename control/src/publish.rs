@@ -29,7 +29,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
-use wire::{EncodedUpdate, Key, Position, Root};
+use wire::{EncodedUpdate, Key, Mode, Partial, Position, Root};
 
 use self::catch_up::load_after;
 use self::encoder::Encoder;
@@ -228,6 +228,38 @@ impl Publisher {
         }
     }
 
+    /// Returns the update whose beginning a data plane has received, and the byte from which it goes on. If
+    /// there is no such update any more, returns that of [`Publisher::update_from`], from its beginning.
+    pub async fn rest_of(
+        &self,
+        partial: Partial,
+        held: Option<Position>,
+    ) -> Option<(Arc<EncodedUpdate>, u64)> {
+        let shared = &self.shared;
+        let head = shared.sendable_head(held).await?;
+        let begun = shared.encoder.begun(&partial).filter(|update| {
+            let to = update.header.position();
+            let is_on_the_way = to.epoch == head.epoch && to.revision <= head.revision;
+            is_on_the_way && starts_from(update, held) && shared.may_send(to, head.epoch, held)
+        });
+        let begun = match begun {
+            Some(update) if continues(&update, partial.clone()).await => Some(update),
+            _ => None,
+        };
+        let update = match begun {
+            Some(update) => update,
+            None => self.update_from(held).await?,
+        };
+        let received = partial.received;
+        let fits = starts_from(&update, held) && continues(&update, partial).await;
+        Some((update, if fits { received } else { 0 }))
+    }
+
+    /// Keeps an update for a while whose connection has ended before the data plane has answered it.
+    pub fn cut_off(&self, update: Arc<EncodedUpdate>) {
+        self.shared.encoder.cut_off(update);
+    }
+
     /// Returns the buckets of the head that differ from a data plane's; `None` when the head has moved on.
     pub async fn repair(&self, held: Position, theirs: &[Root]) -> Option<Arc<EncodedUpdate>> {
         self.shared.encoder.repair(&self.shared.state, held, theirs).await
@@ -417,6 +449,22 @@ impl PublisherState {
             }
         }
     }
+}
+
+/// Whether a data plane that holds this can apply the update.
+fn starts_from(update: &EncodedUpdate, held: Option<Position>) -> bool {
+    let header = &update.header;
+    header.mode == Mode::Snapshot
+        || held.is_some_and(|held| (held.epoch, held.revision) == (header.epoch, header.from))
+}
+
+/// Hashes the received part on a blocking thread: it may be long.
+async fn continues(update: &Arc<EncodedUpdate>, partial: Partial) -> bool {
+    if !partial.is_of(&update.header) {
+        return false;
+    }
+    let update = Arc::clone(update);
+    tokio::task::spawn_blocking(move || update.continues(&partial)).await.unwrap_or(false)
 }
 
 /// Takes every commit made so far.

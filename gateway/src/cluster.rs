@@ -27,7 +27,7 @@ use node::text::one_line;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
-use wire::{Ack, Nack, NackReason, Position, Update};
+use wire::{Ack, Assembly, Nack, NackReason, Position, Update};
 
 pub use self::apply::Applier;
 use self::applying::{Applied, Applying};
@@ -84,6 +84,8 @@ pub struct Agent {
     applier: Applier,
     writer: Writer,
     crash_guard: CrashGuard,
+    /// The received part of an update whose connection has ended.
+    partial: Option<Assembly>,
     /// The last write of the mark failed, and that was logged.
     mark_failing: bool,
     metrics: SyncMetrics,
@@ -118,6 +120,7 @@ impl Agent {
             applier: Applier::new(live),
             writer: Writer::idle(metrics.clone(), status.clone()),
             crash_guard,
+            partial: None,
             mark_failing: false,
             metrics,
             status,

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
-use wire::{CloseCode, Frame, Position};
+use wire::{CloseCode, EncodedUpdate, Frame, Position};
 
 use super::admission::AdmissionPermit;
 use super::registry::{Membership, Registry};
@@ -68,6 +68,9 @@ pub(super) async fn serve(
     }
     // The registry counts it as gone at once, also while the close frame is on its way.
     connection.membership = None;
+    if let Some(update) = connection.sending.take() {
+        connection.context.publisher.cut_off(update);
+    }
     match &ended {
         Disconnect::ByUs(code, reason) => connection.link.close(code.number(), reason).await,
         Disconnect::Link(LinkError::Protocol(reason)) => {
@@ -89,6 +92,8 @@ struct Connection {
     /// The update that the session has requested. The session continues meanwhile: reading the log may take
     /// long, and neither side may be silent for that time.
     fetching: Option<BoxFuture<'static, Input>>,
+    /// The update that the data plane has not answered.
+    sending: Option<Arc<EncodedUpdate>>,
     head: watch::Receiver<Position>,
     opened: Instant,
     /// When the data plane was probed, because another process uses its id.
@@ -110,6 +115,7 @@ impl Connection {
             session,
             membership: None,
             fetching: None,
+            sending: None,
             head,
             opened,
             probed: None,
@@ -211,7 +217,8 @@ impl Connection {
             Action::Send(Frame::Heartbeat(_)) if self.link.stuck_since().is_some() => {}
             Action::Send(frame) => self.link.queue(frame.encode()),
             Action::SendUpdate(update) => {
-                update.0.frames.iter().for_each(|frame| self.link.queue(frame.clone()));
+                update.frames().into_iter().for_each(|frame| self.link.queue(frame));
+                self.sending = Some(update.update);
             }
             Action::Report(Report::Joined(hello)) => {
                 let joined = self.context.registry.join(&hello, &self.peer);
@@ -223,6 +230,9 @@ impl Connection {
                 self.context.registry.incompatible(&hello, &self.peer, &reason);
             }
             Action::Report(report) => {
+                if matches!(report, Report::Acked(_) | Report::Nacked(_)) {
+                    self.sending = None;
+                }
                 if let Some(membership) = &self.membership {
                     membership.report(&report);
                 }
@@ -253,13 +263,18 @@ impl Connection {
 async fn fetch(publisher: Publisher, need: UpdateRequest) -> Input {
     let update = match need {
         UpdateRequest::From(held) => publisher.update_from(Some(held)).await,
+        UpdateRequest::Rest(partial, held) => match publisher.rest_of(partial, held).await {
+            Some((update, from)) => return Input::Update(update, from),
+            None => None,
+        },
         UpdateRequest::Snapshot => publisher.update_from(None).await,
         UpdateRequest::Repair(held, buckets) => match publisher.repair(held, &buckets).await {
             Some(repair) => Some(repair),
             None => publisher.update_from(Some(held)).await,
         },
     };
-    update.map_or_else(|| Input::Level(*publisher.head().borrow()), Input::Update)
+    let whole = |update| Input::Update(update, 0);
+    update.map_or_else(|| Input::Level(*publisher.head().borrow()), whole)
 }
 
 /// Waits for the future in progress; for ever, if there is none.

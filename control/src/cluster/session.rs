@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use wire::{
-    Ack, CloseCode, EncodedUpdate, Frame, Hello, Nack, NackReason, Position, Root, VERSIONS, Welcome,
+    Ack, CloseCode, EncodedUpdate, Frame, Hello, Nack, NackReason, Partial, Position, Root, VERSIONS, Welcome,
 };
 
 /// Timeouts and intervals of a session.
@@ -38,8 +39,8 @@ pub(super) enum Input {
     Frame(Frame),
     /// The head has moved.
     Head(Position),
-    /// The update that [`Action::Fetch`] requested.
-    Update(Arc<EncodedUpdate>),
+    /// The update that [`Action::Fetch`] requested, and the byte of its payload from which to send it.
+    Update(Arc<EncodedUpdate>, u64),
     /// The answer to [`Action::Fetch`] without an update: the head is here, and no update to it is needed or
     /// known.
     Level(Position),
@@ -64,11 +65,25 @@ pub(super) enum Action {
 
 /// An update to send; compared by its content.
 #[derive(Clone, Debug)]
-pub(super) struct Sent(pub Arc<EncodedUpdate>);
+pub(super) struct Sent {
+    pub(super) update: Arc<EncodedUpdate>,
+    /// The first byte of the payload that the data plane has not received.
+    pub(super) from: u64,
+}
 
 impl PartialEq for Sent {
     fn eq(&self, other: &Self) -> bool {
-        self.0.header == other.0.header
+        (self.update.header, self.from) == (other.update.header, other.from)
+    }
+}
+
+impl Sent {
+    /// Returns the frames to send.
+    pub(super) fn frames(&self) -> Vec<Bytes> {
+        match self.from {
+            0 => self.update.frames.clone(),
+            from => self.update.frames_from(from),
+        }
     }
 }
 
@@ -77,6 +92,9 @@ impl PartialEq for Sent {
 pub(super) enum UpdateRequest {
     /// An update from this position to the head: a delta where the log reaches, else a snapshot.
     From(Position),
+    /// The rest of the update of which the data plane has received this part; else an update from the
+    /// position that it holds.
+    Rest(Partial, Option<Position>),
     /// A snapshot of the head.
     Snapshot,
     /// The buckets of the head that differ from these.
@@ -108,6 +126,8 @@ pub(super) struct Session {
     head: Position,
     state: SessionState,
     held: Option<Position>,
+    /// What the data plane has received of an update on its last connection.
+    partial: Option<Partial>,
     /// The head of a rejected update: the session sends nothing until the head has moved past it.
     refused: Option<Position>,
     opened: Duration,
@@ -140,6 +160,7 @@ impl Session {
             head,
             state: SessionState::AwaitHello,
             held: None,
+            partial: None,
             refused: None,
             opened: now,
             heard: now,
@@ -192,7 +213,7 @@ impl Session {
                 self.head = head;
                 self.advance(now, actions);
             }
-            Input::Update(update) => self.update(update, actions),
+            Input::Update(update, from) => self.update(update, from, actions),
             Input::Level(head) => {
                 self.head = head;
                 self.state = SessionState::Idle;
@@ -247,6 +268,7 @@ impl Session {
             return self.close(CloseCode::Versions, reason, actions);
         };
         self.held = hello.held;
+        self.partial = hello.partial.as_deref().cloned();
         self.state = SessionState::Idle;
         self.next_heartbeat = now + self.timing.heartbeat;
         actions.push(Action::Send(Frame::Welcome(Welcome {
@@ -284,14 +306,14 @@ impl Session {
         }
     }
 
-    fn update(&mut self, update: Arc<EncodedUpdate>, actions: &mut Vec<Action>) {
+    fn update(&mut self, update: Arc<EncodedUpdate>, from: u64, actions: &mut Vec<Action>) {
         let to = update.header.position();
         // The head may have moved during the fetch; this update and [`Input::Head`] may come in either order.
         if to.epoch == self.head.epoch && to.revision > self.head.revision {
             self.head = to;
         }
         self.state = SessionState::InFlight { to, since: None };
-        actions.push(Action::SendUpdate(Sent(update)));
+        actions.push(Action::SendUpdate(Sent { update, from }));
     }
 
     /// Requests or sends the missing update, if none is in progress.
@@ -305,8 +327,15 @@ impl Session {
         match self.held {
             Some(held) if held == self.head => {}
             Some(held) if self.is_drifted(held) => self.locate_drift(held, now, actions),
-            Some(held) => self.fetch(UpdateRequest::From(held), actions),
-            None => self.fetch(UpdateRequest::Snapshot, actions),
+            held => {
+                // The data plane drops its part when another update begins.
+                let request = match (self.partial.take(), held) {
+                    (Some(partial), held) => UpdateRequest::Rest(partial, held),
+                    (None, Some(held)) => UpdateRequest::From(held),
+                    (None, None) => UpdateRequest::Snapshot,
+                };
+                self.fetch(request, actions);
+            }
         }
     }
 

@@ -1,17 +1,22 @@
 //! Encodes updates: each is encoded once, however many data planes request it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 use tracing::error;
-use wire::{EncodedUpdate, Position, Root, Update};
+use wire::{EncodedUpdate, Mode, Partial, Position, Root, Update};
 
 use super::state::{PublishedState, UpdateParts};
 use crate::metrics::ClusterMetrics;
 
 /// Encoded deltas that are kept: data planes that are slightly behind request the same few.
 const KEPT: usize = 64;
+
+/// How long an update that was cut off is kept: longer than a data plane takes to reconnect.
+const CUT_OFF: Duration = Duration::from_secs(600);
 
 /// Encodes updates and caches them.
 #[derive(Debug)]
@@ -20,6 +25,8 @@ pub(super) struct Encoder {
     deltas: Mutex<Vec<(DeltaRequest, Encoding)>>,
     /// The newest snapshot; only one, since a snapshot may be large.
     snapshot: Mutex<Option<Arc<EncodedUpdate>>>,
+    /// The newest large update whose connection has ended before its answer, and when that was.
+    cut_off: Mutex<Option<(Instant, Arc<EncodedUpdate>)>>,
     /// Held while something large is encoded, which takes a core for a while, and memory.
     large: tokio::sync::Mutex<()>,
 }
@@ -36,8 +43,8 @@ struct DeltaRequest {
 
 impl Encoder {
     pub(super) fn new(metrics: ClusterMetrics) -> Self {
-        let (deltas, snapshot) = (Mutex::default(), Mutex::default());
-        Self { metrics, deltas, snapshot, large: tokio::sync::Mutex::default() }
+        let (deltas, snapshot, cut_off) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { metrics, deltas, snapshot, cut_off, large: tokio::sync::Mutex::default() }
     }
 
     /// Returns the update from `held` to the head of `state`. It is a delta if the state has the changes
@@ -73,14 +80,33 @@ impl Encoder {
         Some(self.encode(material).await)
     }
 
+    /// Keeps an update that was cut off, if it is more than a frame. There is one for all data planes: those
+    /// of one control plane that are behind receive the same snapshot.
+    pub(super) fn cut_off(&self, update: Arc<EncodedUpdate>) {
+        if update.frames.len() > 1 && update.header.mode != Mode::Repair {
+            *self.cut_off.lock() = Some((Instant::now(), update));
+        }
+    }
+
+    /// Returns the encoded update that a data plane has received a part of, going by its header.
+    pub(super) fn begun(&self, partial: &Partial) -> Option<Arc<EncodedUpdate>> {
+        let cut_off = self.cut_off.lock().as_ref().map(|(_, update)| Arc::clone(update));
+        let snapshot = self.snapshot.lock().clone();
+        let deltas: Vec<_> =
+            self.deltas.lock().iter().filter_map(|(_, encoding)| encoding.get().cloned()).collect();
+        cut_off.into_iter().chain(snapshot).chain(deltas).find(|update| partial.is_of(&update.header))
+    }
+
     /// Drops all cached updates: they belong to a state that is replaced.
     pub(super) fn clear(&self) {
         self.deltas.lock().clear();
+        *self.cut_off.lock() = None;
         *self.snapshot.lock() = None;
     }
 
     /// Drops the snapshot if it does not belong to `now`, unless a request waits for it.
     pub(super) fn tidy(&self, now: Position) {
+        self.cut_off.lock().take_if(|(at, _)| at.elapsed() >= CUT_OFF);
         if let Ok(_alone) = self.large.try_lock() {
             self.snapshot.lock().take_if(|kept| kept.header.position() != now);
         }

@@ -2,6 +2,7 @@
 //! at the database is a call.
 
 mod hours;
+mod rest;
 
 use std::pin::pin;
 

@@ -15,13 +15,17 @@ use uuid::Uuid;
 /// 256 kbit/s: a frame takes 8 s.
 const SLOW: u64 = 32_000;
 const HEARTBEAT: &str = "3s";
+/// Bytes per second of a line that is cut: so few that those on their way are few.
+const FAST: u64 = 400_000;
+/// What such a line carries until it is cut.
+const CARRIES: u64 = 96 * 1024;
 /// With these routes a snapshot has 400 kB, compressed.
 const ROUTES: u32 = 200;
 const PATHS: usize = 100;
 const SILENT: usize = 600;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn snapshot_over_a_slow_line_arrives_on_the_first_connection() {
+/// A control plane whose snapshot has 400 kB, with a route at `/last`.
+async fn large() -> Planes {
     let mut planes = Planes::new(Database::Sqlite);
     planes.control.node.set("cluster.heartbeat_interval", HEARTBEAT);
     planes.control.node.start().await;
@@ -33,7 +37,44 @@ async fn snapshot_over_a_slow_line_arrives_on_the_first_connection() {
         admin.post("/services/s/routes", &json!({ "paths": paths })).await.unwrap().expect(201);
     }
     admin.post("/services/s/routes", &json!({ "paths": ["/last"] })).await.unwrap().expect(201);
+    planes
+}
 
+/// The line is cut whenever it has carried 96 KiB, and changes are written meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn snapshot_over_a_line_that_is_cut_again_and_again_arrives() {
+    let mut planes = large().await;
+    let relay = Relay::start(planes.control.cluster().address());
+    relay.limit(FAST);
+    let mut gateway = Gateway::at(&relay.address().to_string(), &planes.pair);
+    gateway.node.set("cluster.heartbeat_interval", HEARTBEAT);
+    gateway.node.spawn();
+    let (admin, mut carried, mut cuts) = (planes.control.admin(), 0, 0);
+    wait::eventually(Duration::from_secs(180), || {
+        if relay.relayed() >= carried + CARRIES {
+            relay.cut();
+            (carried, cuts) = (relay.relayed(), cuts + 1);
+        }
+        let (admin, gateway, cuts) = (&admin, &gateway, cuts);
+        async move {
+            let paths = json!({ "name": "moving", "paths": [format!("/cut-{cuts}")] });
+            let written = admin.put("/services/s/routes/moving", &paths).await?;
+            ensure!(written.status < 300, "{}", written.text());
+            let status = gateway.proxy().get("/last").await?.status;
+            ensure!(status == 200, "{status} after {cuts} cuts");
+            Ok(())
+        }
+    })
+    .await;
+    assert!(cuts >= 3, "{cuts} cuts");
+    assert!(relay.relayed() < 1_000_000, "{} bytes for a snapshot of 400 kB", relay.relayed());
+    gateway.node.stop().await;
+    planes.control.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn snapshot_over_a_slow_line_arrives_on_the_first_connection() {
+    let mut planes = large().await;
     let relay = Relay::start(planes.control.cluster().address());
     relay.limit(SLOW);
     let mut gateway = Gateway::at(&relay.address().to_string(), &planes.pair);

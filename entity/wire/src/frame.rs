@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::digest::{BUCKETS, Root};
-use crate::update::UpdateHeader;
+use crate::update::{Partial, UpdateHeader};
 
 /// The most bytes of a frame. No frame delays a ping for longer than sending this many bytes takes.
 pub const MAX_FRAME: usize = 256 * 1024;
@@ -29,6 +29,7 @@ const NACK: u8 = 6;
 const HEARTBEAT: u8 = 7;
 const BUCKETS_WANTED: u8 = 8;
 const BUCKET_HASHES: u8 = 9;
+const CONTINUED: u8 = 10;
 
 /// One frame.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +40,9 @@ pub enum Frame {
     Welcome(Welcome),
     /// Control plane: an update begins; the bytes are the first part of its payload.
     Update(UpdateHeader, Bytes),
+    /// Control plane: the update of which the data plane's hello had a part goes on from this byte. Sent only
+    /// in answer to [`Hello::partial`], so that it needs no new version.
+    Continued(UpdateHeader, u64),
     /// Control plane: the next part of the payload of the current update.
     More(Bytes),
     /// Data plane: the update is applied.
@@ -110,6 +114,9 @@ pub struct Hello {
     /// process that reconnects keeps its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<Uuid>,
+    /// The part of an update that the data plane received on its last connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Box<Partial>>,
 }
 
 /// Body of [`Frame::Welcome`].
@@ -269,6 +276,10 @@ impl Frame {
                 header.encode(to);
                 to.put_slice(part);
             }),
+            Self::Continued(header, from) => tagged(CONTINUED, |to| {
+                header.encode(to);
+                to.put_u64(*from);
+            }),
             Self::More(part) => tagged(MORE, |to| to.put_slice(part)),
             Self::Ack(body) => json(ACK, body),
             Self::Nack(body) => json(NACK, body),
@@ -300,6 +311,7 @@ impl Frame {
                     .map_err(|reason| FrameError::Body { frame: "update", reason: reason.to_string() })?;
                 Ok(Self::Update(header, part))
             }
+            CONTINUED => continued(&body),
             MORE => Ok(Self::More(body)),
             ACK => parse("ack", &body).map(Self::Ack),
             NACK => parse("nack", &body).map(Self::Nack),
@@ -317,6 +329,7 @@ impl Frame {
             Self::Hello(_) => "hello",
             Self::Welcome(_) => "welcome",
             Self::Update(..) => "update",
+            Self::Continued(..) => "continued",
             Self::More(_) => "more",
             Self::Ack(_) => "ack",
             Self::Nack(_) => "nack",
@@ -342,6 +355,14 @@ fn json(kind: u8, body: &impl Serialize) -> Bytes {
 
 fn parse<T: DeserializeOwned>(frame: &'static str, body: &[u8]) -> Result<T, FrameError> {
     serde_json::from_slice(body).map_err(|error| FrameError::Body { frame, reason: error.to_string() })
+}
+
+fn continued(body: &Bytes) -> Result<Frame, FrameError> {
+    let unreadable = |reason: String| FrameError::Body { frame: "continued", reason };
+    let (header, rest) = UpdateHeader::decode(body).map_err(|reason| unreadable(reason.to_string()))?;
+    // A later version may append to it.
+    let from = rest.first_chunk().ok_or_else(|| unreadable(format!("{} bytes", body.len())))?;
+    Ok(Frame::Continued(header, u64::from_be_bytes(*from)))
 }
 
 fn buckets(body: &[u8]) -> Result<Frame, FrameError> {

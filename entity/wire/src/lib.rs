@@ -28,6 +28,7 @@
 //!     |                                            |   held is beyond head: reads the database again
 //!     | <--- update (delta | snapshot), more* ---- |   held is in the log: the delta (held, head]
 //!     |                                            |   otherwise: a snapshot
+//!     | <--- continued, more* -------------------- |   the same for an update that was cut off (`partial`)
 //!     | -- ack (position, times) ----------------> |   then the delta (acked, head], if the head moved
 //!     | -- nack (revision, reason, entity) ------> |   waits for a head beyond the rejected revision
 //!     | <------------- heartbeat (head) ---------- |
@@ -84,6 +85,9 @@
 //!   plane reconnects.
 //! - **The connection is lost.** The control plane shows the data plane as disconnected. The data plane
 //!   continues to serve, and reconnects with exponential backoff and full jitter.
+//! - **The connection is lost amid an update.** The data plane keeps what it has received of a snapshot or a
+//!   delta, and describes it in its next hello ([`Partial`]). A control plane that has the same encoded update
+//!   sends the rest. Any other one, and any older one, begins again.
 //!
 //! An update:
 //!
@@ -121,7 +125,7 @@
 //! - A JSON body gains optional fields, which older receivers ignore.
 //! - A binary header gains bytes at its end; its length announces them.
 //! - A frame that an older receiver may ignore gets a type from [`IGNORABLE`] up. Any other new frame needs a
-//!   new version in [`VERSIONS`].
+//!   new version in [`VERSIONS`], unless it only answers an optional field.
 //! - The default of an entity's field never changes, nor does the number of a [`Kind`] or a [`CloseCode`].
 //! - The files in `tests/golden` pin the bytes of each version. A new version adds files and leaves the
 //!   existing ones as they are.
@@ -169,8 +173,8 @@ pub use route::{Endpoint, PathHandling, Route};
 pub use service::{Protocol, Service};
 pub use sni::Sni;
 pub use update::{
-    Assembly, EncodedUpdate, Encoding, MAX_DECODED, MAX_ENCODED, MAX_RECORD, Mode, RecordReader, Update,
-    UpdateError, UpdateHeader, UpdateWriter, split_repair,
+    Assembly, EncodedUpdate, Encoding, MAX_DECODED, MAX_ENCODED, MAX_RECORD, Mode, Partial, RecordReader,
+    Update, UpdateError, UpdateHeader, UpdateWriter, split_repair,
 };
 pub use upstream_path::upstream_path;
 pub use validate::{bounds, validate_tags};

@@ -5,6 +5,7 @@
 //! It reads the records out of the decompressor, within the bounds that the header announces. It applies all
 //! of the update or nothing.
 
+mod partial;
 mod reader;
 mod writer;
 
@@ -14,9 +15,10 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use uuid::Uuid;
 
 use crate::digest::{BUCKETS, BucketSet, Root};
-use crate::frame::{Frame, MAX_FRAME, Position};
+use crate::frame::{Frame, Position};
 use crate::record::RecordError;
 
+pub use self::partial::Partial;
 pub use self::reader::{MAX_RECORD, RecordReader};
 pub use self::writer::UpdateWriter;
 
@@ -27,6 +29,9 @@ pub const MAX_DECODED: u64 = 1 << 30;
 
 /// Length of the header of version 1; a later version may append to it.
 const HEADER: usize = 1 + 1 + 16 + 8 + 8 + 32 + 8 + 8;
+/// The most bytes of a payload in one frame. A connection that ends loses the frame that was on its way, so
+/// a frame is much shorter than it may be.
+const PART: usize = 32 * 1024;
 /// Payloads below this length are sent uncompressed: compression gains nothing on a record or two.
 const COMPRESS_FROM: usize = 512;
 /// zstd's default level. A snapshot of 100,000 routes takes 60 ms with it, once.
@@ -200,10 +205,10 @@ impl EncodedUpdate {
             [only] => only.clone(),
             parts => parts.concat().into(),
         };
-        let first = payload.split_to(payload.len().min(MAX_FRAME - 1 - 2 - HEADER));
+        let first = payload.split_to(payload.len().min(PART));
         let mut frames = vec![Frame::Update(update.header, first).encode()];
         while !payload.is_empty() {
-            frames.push(Frame::More(payload.split_to(payload.len().min(MAX_FRAME - 1))).encode());
+            frames.push(Frame::More(payload.split_to(payload.len().min(PART))).encode());
         }
         Self { header: update.header, frames }
     }
@@ -373,6 +378,7 @@ fn compress(payload: Bytes) -> (Encoding, Bytes) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::MAX_FRAME;
 
     fn send(payload: &[u8]) -> (EncodedUpdate, Result<Bytes, UpdateError>) {
         let to = Position { epoch: Uuid::from_u128(1), revision: 9, root: Root([7; 32]) };
@@ -397,7 +403,7 @@ mod tests {
     #[test]
     fn payloads_of_every_size_arrive_whole() {
         let mut noise = 1_u64;
-        for len in [0, 1, COMPRESS_FROM, MAX_FRAME - HEADER - 3, MAX_FRAME, 3 * MAX_FRAME + 17] {
+        for len in [0, 1, COMPRESS_FROM, PART, PART + 1, MAX_FRAME, 3 * MAX_FRAME + 17] {
             let payload: Vec<u8> = std::iter::repeat_with(|| {
                 noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 (noise >> 56) as u8

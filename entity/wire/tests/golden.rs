@@ -9,8 +9,8 @@ use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 use wire::{
     Ack, BucketSet, CaCertificate, Certificate, EncodedUpdate, EntityHash, Frame, Hello, Key, Mode, Nack,
-    NackReason, PathHandling, Position, Protocol, Record, Root, Route, Service, Sni, Update, VERSIONS,
-    Welcome,
+    NackReason, Partial, PathHandling, Position, Protocol, Record, Root, Route, Service, Sni, Update,
+    VERSIONS, Welcome,
 };
 
 const ID: Uuid = Uuid::from_u128(0x0f0e_0d0c_0b0a_4908_8706_0504_0302_0100);
@@ -100,6 +100,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         labels: BTreeMap::from([("rack".into(), "b7".into())]),
         held: Some(position()),
         instance: None,
+        partial: None,
     };
     let welcome =
         Welcome { version: 1, node_id: ID, program: "0.1.0".into(), head: position(), heartbeat_ms: 30_000 };
@@ -112,8 +113,21 @@ fn frames() -> Vec<(&'static str, Frame)> {
         id: Some(ID),
         field: Some("paths".into()),
     };
+    let partial = Partial {
+        mode: "snapshot".into(),
+        from: 0,
+        to: position(),
+        encoded_len: 1000,
+        received: 600,
+        hash: Root([0xcd; 32]),
+    };
+    let cut_off = Hello { instance: Some(ID), partial: Some(Box::new(partial)), ..hello.clone() };
+    let header =
+        EncodedUpdate::new(&Update::new(Mode::Snapshot, 0, position(), payload(Mode::Snapshot))).header;
     vec![
         ("hello", Frame::Hello(hello)),
+        ("hello_partial", Frame::Hello(cut_off)),
+        ("continued", Frame::Continued(header, 600)),
         ("welcome", Frame::Welcome(welcome)),
         ("more", Frame::More(Bytes::from_static(b"part"))),
         ("ack", Frame::Ack(Ack { held: position(), decode_us: 12, apply_us: 34 })),

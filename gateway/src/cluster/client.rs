@@ -11,7 +11,7 @@ use rustls::ClientConfig;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use wire::{CloseCode, Frame, FrameError, Hello, NackReason, VERSIONS};
+use wire::{Assembly, CloseCode, Frame, FrameError, Hello, NackReason, VERSIONS};
 
 use super::Agent;
 use super::apply::KINDS;
@@ -118,15 +118,17 @@ struct Connection<'a> {
 impl<'a> Connection<'a> {
     fn new(agent: &'a mut Agent, address: &'a str, link: Link) -> Self {
         let timing = Timing { heartbeat: agent.settings.heartbeat, welcome: WELCOME };
-        let session = Session::new(agent.held(), timing, Duration::ZERO);
+        let hello = Frame::Hello(agent.hello()).encode();
+        let session = Session::new(agent.held(), agent.partial.take(), timing, Duration::ZERO);
         let mut looks = tokio::time::interval(POLL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (opened, applying) = (Instant::now(), None);
-        Self { agent, address, link, session, looks, applying, opened, counted: (0, 0) }
+        let mut connection = Self { agent, address, link, session, looks, applying, opened, counted: (0, 0) };
+        connection.link.queue(hello);
+        connection
     }
 
     async fn run(mut self, stop: &CancellationToken) -> Disconnect {
-        self.link.queue(Frame::Hello(self.agent.hello()).encode());
         let ended = self.serve(stop).await;
         self.say_why(&ended).await;
         if let Some(applying) = self.applying.take() {
@@ -134,6 +136,7 @@ impl<'a> Connection<'a> {
             self.agent.applied(applying.await).ok();
         }
         self.count();
+        self.agent.partial = self.session.into_part();
         ended
     }
 
@@ -290,6 +293,7 @@ impl Agent {
             labels: self.settings.labels.clone(),
             held: self.held(),
             instance: Some(self.instance),
+            partial: self.partial.as_ref().and_then(Assembly::partial).map(Box::new),
         }
     }
 

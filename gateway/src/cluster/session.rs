@@ -64,6 +64,8 @@ pub(super) struct Session {
     state: SessionState,
     held: Option<Position>,
     assembly: Option<Assembly>,
+    /// The part of an update that an earlier connection left, which the hello described.
+    kept: Option<Assembly>,
     opened: Duration,
     heard: Duration,
     /// Interval between two heartbeats on this connection.
@@ -81,13 +83,15 @@ enum SessionState {
 }
 
 impl Session {
-    /// Creates a session on a connection that was just upgraded. The hello was sent, with the position held.
-    pub(super) fn new(held: Option<Position>, timing: Timing, now: Duration) -> Self {
+    /// Creates a session on a connection that was just upgraded. The hello was sent, with the position held
+    /// and the part kept.
+    pub(super) fn new(held: Option<Position>, kept: Option<Assembly>, timing: Timing, now: Duration) -> Self {
         Self {
             timing,
             state: SessionState::AwaitWelcome,
             held,
             assembly: None,
+            kept,
             opened: now,
             heard: now,
             heartbeat: timing.heartbeat,
@@ -148,6 +152,10 @@ impl Session {
                 // A control plane ends the session after 1.5 times its own interval.
                 self.heartbeat = self.timing.heartbeat.min(theirs.max(MOST_OFTEN));
                 self.next_heartbeat = now + self.heartbeat;
+                if self.held == Some(welcome.head) {
+                    // No update comes that could go on.
+                    self.kept = None;
+                }
                 actions.push(Action::Welcomed);
                 actions.push(Action::Head(welcome.head));
             }
@@ -156,9 +164,20 @@ impl Session {
             }
             (SessionState::Live, Frame::Update(header, part)) if self.assembly.is_none() => {
                 actions.push(Action::Head(header.position()));
+                self.kept = None;
                 match Assembly::begin(header, part) {
                     Ok(assembly) => self.assembled(assembly, actions),
                     Err(error) => self.unreadable(header.position(), &error, actions),
+                }
+            }
+            (SessionState::Live, Frame::Continued(header, from)) if self.assembly.is_none() => {
+                actions.push(Action::Head(header.position()));
+                match self.kept.take().filter(|kept| kept.is_completed_by(&header, from)) {
+                    Some(kept) => self.assembled(kept, actions),
+                    None => {
+                        let reason = "an update goes on that was not begun here".to_owned();
+                        self.close(CloseCode::Protocol, reason, actions);
+                    }
                 }
             }
             (SessionState::Live, Frame::More(part)) if self.assembly.is_some() => self.more(part, actions),
@@ -230,9 +249,16 @@ impl Session {
         }
     }
 
+    /// Ends the session, and returns the part of an update that it has received.
+    pub(super) fn into_part(self) -> Option<Assembly> {
+        self.assembly.or(self.kept)
+    }
+
     fn close(&mut self, code: CloseCode, reason: String, actions: &mut Vec<Action>) {
         self.state = SessionState::Closed;
-        self.assembly = None;
+        if code == CloseCode::Protocol {
+            (self.assembly, self.kept) = (None, None);
+        }
         actions.push(Action::Close(code, reason));
     }
 }

@@ -86,6 +86,36 @@ async fn a_dropped_connection_is_made_again_from_what_is_held() {
     assert!(stage.gateway.node.metric("gibbon_cluster_reconnects_total").await >= 1.0);
 }
 
+/// The first connection ends amid an update. An older control plane begins again, a newer one sends the rest.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn update_that_was_cut_off_is_described_and_may_go_on_or_begin_again() {
+    for goes_on in [false, true] {
+        let mut stage = stage().await;
+        let key = wire::Key { kind: wire::Kind(99), id: Uuid::from_u128(9) };
+        let noise: Vec<u8> =
+            std::iter::repeat_with(Uuid::new_v4).take(9000).flat_map(Uuid::into_bytes).collect();
+        let changes = [route(3, 1, "/new"), (key, Some(noise.into()))];
+        let update = stage.control.history.update(Mode::Delta, &changes);
+        let frames = wire::EncodedUpdate::new(&update);
+        for frame in &frames.frames[..2] {
+            stage.connected.send(&Frame::decode(frame).unwrap()).await;
+        }
+        stage.connected.send(&Frame::Heartbeat(stage.control.history.position)).await;
+        stage.connected.close(CloseCode::ShuttingDown, "maintenance").await;
+        let mut again = stage.control.welcome().await;
+        let partial = again.hello.partial.clone().unwrap();
+        assert!(frames.continues(&partial), "{partial:?}");
+        if goes_on {
+            for frame in frames.frames_from(partial.received) {
+                again.send(&Frame::decode(&frame).unwrap()).await;
+            }
+        } else {
+            again.update(&update).await.unwrap();
+        }
+        stage.gateway.wait_for("/new", 200).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn frames_that_make_no_sense_end_the_connection_and_nothing_else() {
     let mut stage = stage().await;

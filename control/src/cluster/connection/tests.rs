@@ -87,6 +87,7 @@ impl Stage {
             labels: Default::default(),
             held: Some(*self.context.publisher.head().borrow()),
             instance: None,
+            partial: None,
         }
     }
 }

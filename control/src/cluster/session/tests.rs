@@ -34,6 +34,7 @@ fn hello(held: Option<Position>) -> Input {
         labels: std::collections::BTreeMap::new(),
         held,
         instance: None,
+        partial: None,
     }))
 }
 
@@ -102,7 +103,7 @@ impl World {
                     assert!(self.fetch.is_none() && self.in_flight.is_none(), "one update at a time");
                     self.fetch = Some(need);
                 }
-                Action::SendUpdate(Sent(update)) => {
+                Action::SendUpdate(Sent { update, .. }) => {
                     assert!(self.in_flight.is_none(), "one update in flight");
                     assert_ne!(Some(update.header.to), self.refused, "what was refused is not sent again");
                     self.in_flight = Some(update.header);
@@ -118,10 +119,12 @@ impl World {
             UpdateRequest::From(held) if self.rng.random_bool(0.8) => {
                 update(Mode::Delta, held.revision, self.head)
             }
-            UpdateRequest::From(_) | UpdateRequest::Snapshot => update(Mode::Snapshot, 0, self.head),
+            UpdateRequest::From(_) | UpdateRequest::Snapshot | UpdateRequest::Rest(..) => {
+                update(Mode::Snapshot, 0, self.head)
+            }
             UpdateRequest::Repair(held, _) => update(Mode::Repair, held.revision, self.head),
         };
-        self.step(Input::Update(made));
+        self.step(Input::Update(made, 0));
     }
 
     fn data_plane_answers(&mut self, may_refuse: bool) {
@@ -187,7 +190,7 @@ fn a_data_plane_at_the_head_is_sent_nothing() {
 fn a_refused_revision_waits_for_the_next_and_a_reconnect_does_not_bring_it_back() {
     let mut refusing = session(5);
     refusing.step(hello(Some(position(4))), Duration::ZERO);
-    refusing.step(Input::Update(update(Mode::Delta, 4, position(5))), Duration::ZERO);
+    refusing.step(Input::Update(update(Mode::Delta, 4, position(5)), 0), Duration::ZERO);
     let actions = refusing.step(Input::Frame(nack(5, NackReason::Invalid)), Duration::ZERO);
     assert!(matches!(&actions[..], [Action::Report(Report::Nacked(_))]), "{actions:?}");
 
@@ -203,11 +206,11 @@ fn a_refused_revision_waits_for_the_next_and_a_reconnect_does_not_bring_it_back(
 fn a_root_mismatch_is_answered_by_a_snapshot_once() {
     let mut session = session(5);
     session.step(hello(Some(position(4))), Duration::ZERO);
-    session.step(Input::Update(update(Mode::Delta, 4, position(5))), Duration::ZERO);
+    session.step(Input::Update(update(Mode::Delta, 4, position(5)), 0), Duration::ZERO);
     let mismatch = || Input::Frame(nack(5, NackReason::RootMismatch));
     let actions = session.step(mismatch(), Duration::ZERO);
     assert_eq!(actions.last(), Some(&Action::Fetch(UpdateRequest::Snapshot)));
-    session.step(Input::Update(update(Mode::Snapshot, 0, position(5))), Duration::ZERO);
+    session.step(Input::Update(update(Mode::Snapshot, 0, position(5)), 0), Duration::ZERO);
     let actions = session.step(mismatch(), Duration::ZERO);
     assert!(actions.iter().all(|action| !matches!(action, Action::Fetch(_))), "{actions:?}");
 }
@@ -239,7 +242,7 @@ fn the_head_may_move_while_an_update_is_fetched() {
     let mut session = session(5);
     session.step(hello(Some(position(4))), Duration::ZERO);
     assert_eq!(session.step(Input::Head(position(6)), Duration::ZERO), []);
-    session.step(Input::Update(update(Mode::Delta, 4, position(5))), Duration::ZERO);
+    session.step(Input::Update(update(Mode::Delta, 4, position(5)), 0), Duration::ZERO);
     let actions = session.step(Input::Frame(ack(position(5))), Duration::ZERO);
     assert_eq!(actions.last(), Some(&Action::Fetch(UpdateRequest::From(position(5)))), "on to the head");
 }
@@ -295,10 +298,10 @@ fn silent_data_plane_is_closed_whatever_is_under_way() {
     fetching.step(hello(None), Duration::ZERO);
     let mut in_flight = session(5);
     in_flight.step(hello(None), Duration::ZERO);
-    in_flight.step(Input::Update(update(Mode::Snapshot, 0, position(5))), Duration::ZERO);
+    in_flight.step(Input::Update(update(Mode::Snapshot, 0, position(5)), 0), Duration::ZERO);
     let mut sent = session(5);
     sent.step(hello(None), Duration::ZERO);
-    sent.step(Input::Update(update(Mode::Snapshot, 0, position(5))), Duration::ZERO);
+    sent.step(Input::Update(update(Mode::Snapshot, 0, position(5)), 0), Duration::ZERO);
     sent.sent(seconds(40));
     let mut hashing = session(5);
     hashing.step(hello(Some(Position { root: Root::default(), ..position(5) })), Duration::ZERO);
@@ -316,7 +319,7 @@ fn silent_data_plane_is_closed_whatever_is_under_way() {
 fn data_plane_that_sends_bytes_is_alive_however_long_a_snapshot_takes() {
     let mut session = session(5);
     session.step(hello(None), Duration::ZERO);
-    session.step(Input::Update(update(Mode::Snapshot, 0, position(5))), Duration::ZERO);
+    session.step(Input::Update(update(Mode::Snapshot, 0, position(5)), 0), Duration::ZERO);
     for now in (40..4000).step_by(40).map(seconds) {
         session.heard(now);
         let actions = session.step(Input::Tick, now);
@@ -328,7 +331,7 @@ fn data_plane_that_sends_bytes_is_alive_however_long_a_snapshot_takes() {
 fn an_ack_is_waited_for_from_the_last_frame_on() {
     let mut session = session(5);
     session.step(hello(None), Duration::ZERO);
-    session.step(Input::Update(update(Mode::Snapshot, 0, position(5))), Duration::ZERO);
+    session.step(Input::Update(update(Mode::Snapshot, 0, position(5)), 0), Duration::ZERO);
     // A slow reader took so long for the frames.
     session.heard(seconds(50));
     session.sent(seconds(50));
@@ -351,4 +354,34 @@ fn data_plane_without_a_common_version_is_reported() {
         panic!("{actions:?}")
     };
     assert_eq!((told, reason.contains("7 to 9")), (&later, true), "{reason}");
+}
+
+#[test]
+fn part_of_the_hello_is_asked_for_once() {
+    let partial = Partial {
+        mode: "snapshot".into(),
+        from: 0,
+        to: position(4),
+        encoded_len: 100,
+        received: 60,
+        hash: Root::default(),
+    };
+    let mut session = session(5);
+    let Input::Frame(Frame::Hello(cut_off)) = hello(None) else { unreachable!() };
+    let cut_off = Frame::Hello(Hello { partial: Some(Box::new(partial.clone())), ..cut_off });
+    let fetched = |actions: Vec<Action>| {
+        let fetch = actions.into_iter().find_map(|action| match action {
+            Action::Fetch(request) => Some(request),
+            _ => None,
+        });
+        fetch.expect("an update is fetched")
+    };
+    let actions = session.step(Input::Frame(cut_off), Duration::ZERO);
+    assert_eq!(fetched(actions), UpdateRequest::Rest(partial, None));
+    let rest = update(Mode::Snapshot, 0, position(4));
+    let actions = session.step(Input::Update(Arc::clone(&rest), 60), Duration::ZERO);
+    assert_eq!(actions, [Action::SendUpdate(Sent { update: rest, from: 60 })]);
+    // The update that was cut off leads to an earlier revision than the head.
+    let actions = session.step(Input::Frame(ack(position(4))), Duration::ZERO);
+    assert_eq!(fetched(actions), UpdateRequest::From(position(4)));
 }

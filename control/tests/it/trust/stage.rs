@@ -162,5 +162,6 @@ fn hello(node_id: Uuid) -> Hello {
         labels: Default::default(),
         held: None,
         instance: None,
+        partial: None,
     }
 }
