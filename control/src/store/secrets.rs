@@ -8,13 +8,16 @@
 use std::time::Duration;
 
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, QueryFilter, Statement};
+use sea_orm::sqlx::sqlite::SqliteConnectOptions;
+use sea_orm::sqlx::{ConnectOptions, Connection, Error, query_scalar};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 use tracing::warn;
 use uuid::Uuid;
 use wire::Kind;
 
 use super::log::{LoggedChange, SUPERSEDED, signed};
-use super::{ROWS, Store, StoreError, within};
+use super::open::Address;
+use super::{DEADLINE, ROWS, Store, StoreError, late};
 use entity::config_change::{Column, Entity};
 
 /// Kinds whose bytes hold a secret. A new one also needs an index of its changes: see the migration for the
@@ -22,21 +25,23 @@ use entity::config_change::{Column, Entity};
 const SECRET: [Kind; 1] = [Kind::CERTIFICATE];
 
 /// Pause before the next attempt to empty the log of a SQLite file.
-const RETRY: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_millis(250);
+/// Attempts after which a warning says that they fail: those of a minute.
+const MANY: u32 = 240;
 
 impl Store {
     /// Keeps superseded secrets out of the files of a SQLite database, until its future is dropped. SQLite
     /// overwrites deleted rows with zeros (`secure_delete`), but first in the log beside the file: the file
     /// keeps the old pages, and the log earlier ones, until the log is copied into the file and emptied.
     pub async fn keep_files_clean(&self) {
-        if self.database().get_database_backend() != DatabaseBackend::Sqlite {
-            return std::future::pending().await;
-        }
+        let Address::Sqlite(options) = &self.shared.address else { return std::future::pending().await };
+        // A statement that waits for readers would make writers wait, too: it is tried again instead.
+        let options = options.as_ref().clone().busy_timeout(Duration::ZERO);
         loop {
             self.shared.superseded.notified().await;
-            let mut failed = false;
-            while let Err(error) = self.empty_log().await {
-                if !std::mem::replace(&mut failed, true) {
+            for attempt in 1_u32.. {
+                let Err(error) = self.empty_log(&options).await else { break };
+                if attempt == MANY {
                     warn!(%error, "replaced private keys are still in the files of the database; will try again");
                 }
                 tokio::time::sleep(RETRY).await;
@@ -45,14 +50,20 @@ impl Store {
     }
 
     /// Copies the log beside a SQLite file into the file, and empties the log.
-    async fn empty_log(&self) -> Result<(), StoreError> {
+    async fn empty_log(&self, options: &SqliteConnectOptions) -> Result<(), StoreError> {
         let _writer = self.turn().await?;
-        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)".to_owned();
-        let statement = Statement::from_string(DatabaseBackend::Sqlite, checkpoint);
-        let row = within(self.database().query_one_raw(statement)).await?;
+        let checkpoint = async {
+            let mut connection = options.connect().await?;
+            let row = query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut connection).await;
+            connection.close().await?;
+            row
+        };
+        let answer = tokio::time::timeout(DEADLINE, checkpoint).await.map_err(|_| late())?;
         // The first column says whether a reader was in the way.
-        let is_done = row.and_then(|row| row.try_get_by_index::<i32>(0).ok()) == Some(0);
-        is_done.then_some(()).ok_or_else(|| StoreError::Unavailable("the log is being read".to_owned()))
+        match answer.map_err(|error: Error| StoreError::Unavailable(error.to_string()))? {
+            0_i32 => Ok(()),
+            _ => Err(StoreError::Unavailable("the log is being read".to_owned())),
+        }
     }
 
     /// Notes that a commit has superseded secrets.
