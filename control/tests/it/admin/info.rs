@@ -77,10 +77,11 @@ async fn clustering(admin: &Admin) {
 async fn data_planes_come_in_pages() {
     let admin = Admin::start(Database::Postgres).await;
     for n in 1..=3 {
+        // Seen now: rows that are gone for long are deleted soon after the start.
         admin.control.execute(&format!(
             "INSERT INTO data_plane (id, hostname, ip, version, config_hash, state, sync_status, labels, \
              connected, last_seen, created_at, updated_at) VALUES ('00000000-0000-4000-8000-00000000000{n}', \
-             'h{n}', '127.0.0.1', '1', '', 'disconnected', 'unknown', '{{}}', false, 1, 1, 1)"
+             'h{n}', '127.0.0.1', '1', '', 'disconnected', 'unknown', '{{}}', false, extract(epoch FROM now())::bigint, 1, 1)"
         ));
     }
     let (mut hosts, mut next) = (Vec::new(), Some("/clustering/data-planes?size=2".to_owned()));
