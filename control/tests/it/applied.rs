@@ -43,9 +43,11 @@ async fn write_beyond_the_most_that_wait_is_answered_at_once() {
 async fn write(admin: Client) -> String {
     loop {
         let same = json!({ "host": "example.com" });
-        let answer = admin.patch("/services/late?wait=applied&timeout=60", &same).await.unwrap();
-        // The writes before it may take too long.
-        if answer.status != 503 {
+        let answer = admin.patch("/services/late?wait=applied&timeout=60", &same).await;
+        // On a busy machine a connection may be too late with its header, or the writes before it too slow.
+        if let Ok(answer) = answer
+            && answer.status != 503
+        {
             return answer.expect(200).header("gibbon-applied").unwrap().to_owned();
         }
     }

@@ -13,6 +13,8 @@ use testkit::wait;
 
 use super::in_sync;
 
+/// What a database server may take to recover from its log on a busy machine.
+const RECOVERY: Duration = Duration::from_secs(60);
 /// After a failure, before the next write.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -64,7 +66,7 @@ impl Ledger {
             if written >= enough {
                 return;
             }
-            wait::until(DEADLINE, "the writes do not go on", || self.answers().0 > written).await;
+            wait::until(RECOVERY, "the writes do not go on", || self.answers().0 > written).await;
         }
     }
 
