@@ -81,8 +81,8 @@ impl Ledger {
             self.compare(&rows);
             let wrong = self.unlike(&rows, &planes.gateway.proxy()).await?;
             let after = in_sync(&planes.control, &planes.gateway).await;
-            ensure!(wrong.is_empty() || before == after, "changes go on");
-            assert!(wrong.is_empty(), "the data plane does not serve what is in the database: {wrong:?}");
+            // The publisher finds a commit without an answer at its next look at the database.
+            ensure!(wrong.is_empty(), "not served as in the database, {before} to {after}: {wrong:?}");
             Ok(())
         })
         .await;
