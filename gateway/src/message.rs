@@ -1,0 +1,160 @@
+//! The parts of a message that both sides of the gateway share: header fields, and how a body is delimited.
+
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use smallvec::SmallVec;
+
+use crate::names::Name;
+
+/// Header fields, in the form in which they came.
+#[derive(Clone, Debug)]
+pub enum Fields {
+    /// Text of HTTP/1, with the names as they were written.
+    Text(TextFields),
+    /// Fields of HTTP/2.
+    Map(HeaderMap),
+}
+
+/// Header fields of HTTP/1: places in the text of the header.
+#[derive(Clone, Debug, Default)]
+pub struct TextFields {
+    text: Bytes,
+    places: SmallVec<[FieldPlace; 16]>,
+}
+
+/// The places of one field.
+#[derive(Clone, Debug, Default)]
+struct FieldPlace {
+    name: Range<u32>,
+    value: Range<u32>,
+}
+
+/// Where the fields of a header are written.
+pub trait FieldSink {
+    /// Writes a field of the gateway's own. A value that no field may have is left out.
+    fn known(&mut self, name: &'static Name, value: &[u8]);
+
+    /// Writes a field that was received.
+    fn received(&mut self, name: &[u8], value: &[u8]);
+
+    /// Writes a number as a field of the gateway's own.
+    fn known_number(&mut self, name: &'static Name, number: u64) {
+        self.known(name, &digits(number));
+    }
+}
+
+/// How a body is delimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is no body.
+    Empty,
+    /// By its number of bytes, which is not 0.
+    Length(u64),
+    /// By chunks (RFC 9112, section 7.1).
+    Chunked,
+    /// By the end of the connection, or of the stream of HTTP/2.
+    Close,
+}
+
+impl Fields {
+    /// The names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let (text, map) = match self {
+            Self::Text(fields) => (Some(fields.iter()), None),
+            Self::Map(fields) => (None, Some(fields.iter())),
+        };
+        let map = map.into_iter().flatten();
+        text.into_iter()
+            .flatten()
+            .chain(map.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())))
+    }
+}
+
+impl TextFields {
+    /// Creates the fields of the header `text`. Each of `fields` is a name and a value that lie within `text`.
+    pub fn new<'t>(text: Bytes, fields: impl Iterator<Item = (&'t str, &'t [u8])>) -> Self {
+        let place = |part: &[u8]| {
+            let start = part.as_ptr().addr().wrapping_sub(text.as_ptr().addr());
+            // A header is smaller than 4 GiB.
+            start as u32..(start + part.len()) as u32
+        };
+        let places = fields.map(|(name, value)| {
+            let (name, value) = (place(name.as_bytes()), place(value));
+            FieldPlace { name, value }
+        });
+        let places = places.collect();
+        Self { text, places }
+    }
+
+    /// The names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.places.iter().map(|place| (self.part(&place.name), self.part(&place.value)))
+    }
+
+    fn part(&self, place: &Range<u32>) -> &[u8] {
+        self.text.get(place.start as usize..place.end as usize).unwrap_or_default()
+    }
+}
+
+/// A part of a body that may wait for long: a small one would keep the whole buffer in which it came.
+pub fn unshared(part: Bytes) -> Bytes {
+    /// Larger parts are most of their buffer.
+    const SMALL: usize = 4 * 1024;
+    if part.len() <= SMALL { Bytes::copy_from_slice(&part) } else { part }
+}
+
+/// The digits of a number.
+pub fn digits(number: u64) -> SmallVec<[u8; 20]> {
+    let mut digits = SmallVec::new();
+    let mut rest = number;
+    while rest > 0 || digits.is_empty() {
+        digits.push(b'0' + (rest % 10) as u8);
+        rest /= 10;
+    }
+    digits.reverse();
+    digits
+}
+
+/// Text of HTTP/1. Values were parsed from a header, or are the gateway's own.
+impl FieldSink for BytesMut {
+    fn known(&mut self, name: &'static Name, value: &[u8]) {
+        self.received(name.written.as_bytes(), value);
+    }
+
+    fn received(&mut self, name: &[u8], value: &[u8]) {
+        self.reserve(name.len() + value.len() + 4);
+        self.extend_from_slice(name);
+        self.extend_from_slice(b": ");
+        self.extend_from_slice(value);
+        self.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Fields of HTTP/2.
+impl FieldSink for HeaderMap {
+    fn known(&mut self, name: &'static Name, value: &[u8]) {
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            self.append(&name.lower, value);
+        }
+    }
+
+    fn received(&mut self, name: &[u8], value: &[u8]) {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            self.append(name, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_everywhere() {
+        for number in [0, 7, 10, 255, 65_535, u64::MAX] {
+            assert_eq!(&digits(number)[..], number.to_string().as_bytes());
+        }
+    }
+}

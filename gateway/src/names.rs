@@ -1,0 +1,68 @@
+//! Names of the fields that the gateway sets, and the values that name the program.
+
+use http::HeaderName;
+
+/// A name as it is written in HTTP/1, and in lower case.
+#[derive(Debug)]
+pub struct Name {
+    /// As it is written in HTTP/1.
+    pub written: &'static str,
+    /// In lower case, for HTTP/2 and look-ups.
+    pub lower: HeaderName,
+}
+
+const fn name(written: &'static str, lower: &'static str) -> Name {
+    Name { written, lower: HeaderName::from_static(lower) }
+}
+
+/// Value of `Via` in requests and responses.
+pub const VIA_VALUE: &str = concat!("1.1 gibbon/", env!("CARGO_PKG_VERSION"));
+/// Value of `Server` in the gateway's own answers.
+pub const SERVER_VALUE: &str = concat!("gibbon/", env!("CARGO_PKG_VERSION"));
+
+/// The proxies that the message passed (RFC 9110, section 7.6.3).
+pub static VIA: Name = name("Via", "via");
+/// The request id, as in the log.
+pub static REQUEST_ID: Name = name("X-Kong-Request-Id", "x-kong-request-id");
+/// The time of the gateway, in milliseconds.
+pub static PROXY_LATENCY: Name = name("X-Kong-Proxy-Latency", "x-kong-proxy-latency");
+/// The time of the upstream, in milliseconds.
+pub static UPSTREAM_LATENCY: Name = name("X-Kong-Upstream-Latency", "x-kong-upstream-latency");
+/// The time of the gateway for an answer of its own, in milliseconds.
+pub static RESPONSE_LATENCY: Name = name("X-Kong-Response-Latency", "x-kong-response-latency");
+
+/// The methods that are allowed.
+pub static ALLOW: Name = name("Allow", "allow");
+/// The length of the body.
+pub static CONTENT_LENGTH: Name = name("Content-Length", "content-length");
+/// The media type of the body.
+pub static CONTENT_TYPE: Name = name("Content-Type", "content-type");
+/// When the answer was made.
+pub static DATE: Name = name("Date", "date");
+/// The outcome of gRPC.
+pub static GRPC_MESSAGE: Name = name("Grpc-Message", "grpc-message");
+/// The code of gRPC.
+pub static GRPC_STATUS: Name = name("Grpc-Status", "grpc-status");
+/// Where else to ask.
+pub static LOCATION: Name = name("Location", "location");
+/// The program that answered.
+pub static SERVER: Name = name("Server", "server");
+/// That the client takes trailers.
+pub static TE: Name = name("TE", "te");
+/// The protocol that is offered.
+pub static UPGRADE: Name = name("Upgrade", "upgrade");
+
+/// The addresses of the client and of the proxies on the way.
+pub static FORWARDED_FOR: Name = name("X-Forwarded-For", "x-forwarded-for");
+/// The host that the client asked for.
+pub static FORWARDED_HOST: Name = name("X-Forwarded-Host", "x-forwarded-host");
+/// The path that the client asked for.
+pub static FORWARDED_PATH: Name = name("X-Forwarded-Path", "x-forwarded-path");
+/// The port that the client asked.
+pub static FORWARDED_PORT: Name = name("X-Forwarded-Port", "x-forwarded-port");
+/// The part of the path that the route strips.
+pub static FORWARDED_PREFIX: Name = name("X-Forwarded-Prefix", "x-forwarded-prefix");
+/// The scheme that the client used.
+pub static FORWARDED_PROTO: Name = name("X-Forwarded-Proto", "x-forwarded-proto");
+/// The client's address.
+pub static REAL_IP: Name = name("X-Real-IP", "x-real-ip");
