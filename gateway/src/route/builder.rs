@@ -8,7 +8,7 @@ use wire::Key;
 
 use super::entry::Entry;
 use super::{Certificates, Refusal, Service, Table, certificates};
-use crate::upstream::{Unusable, UpstreamTls};
+use crate::upstream::{Terms, Unusable, UpstreamTls};
 
 /// Builds tables. It holds the newest one, and the data that lookups do not need.
 #[derive(Debug, Default)]
@@ -160,12 +160,20 @@ impl Builder {
         }
         let mut made = HashMap::new();
         for service in plan.services.values_mut().flatten().filter(|service| service.tls) {
-            let names =
-                (service.client_certificate, service.ca_certificates.clone(), service.tls_verify_depth);
-            service.trust = match made.get(&names) {
-                Some(trust) => Option::clone(trust),
+            let names = (
+                service.client_certificate,
+                service.ca_certificates.clone(),
+                service.tls_verify_depth,
+                service.tls_verify,
+            );
+            let trust = match made.get(&names) {
+                Some(trust) => Arc::clone(trust),
                 None => made.entry(names).or_insert(trust(service, next)?).clone(),
             };
+            let terms = Terms::tls(service.terms.protocol(), &service.host, &trust);
+            let refusal = |error| Refusal::new(Key::service(service.id), Some("host"), error);
+            service.terms = Arc::new(terms.map_err(refusal)?);
+            service.trust = Some(trust);
         }
         Ok(())
     }
@@ -281,15 +289,19 @@ fn missing(service: &Service, there: &Certificates) -> Option<(&'static str, Key
     }
 }
 
-/// The TLS terms of `service`, if it names certificates.
-fn trust(service: &Service, there: &Certificates) -> Result<Option<Arc<UpstreamTls>>, Unusable> {
+/// The certificates that `service` trusts and shows.
+fn trust(service: &Service, there: &Certificates) -> Result<Arc<UpstreamTls>, Unusable> {
     let shown = service.client_certificate.and_then(|id| there.certificate(id));
+    if !service.tls_verify {
+        let unverified = |keys| Arc::new(UpstreamTls::unverified(keys));
+        return Ok(shown.map_or_else(|| UpstreamTls::common(false), unverified));
+    }
     let believed: Vec<_> =
         service.ca_certificates.iter().filter_map(|id| there.authority(*id)).map(|arc| &**arc).collect();
     if shown.is_none() && believed.is_empty() && service.tls_verify_depth.is_none() {
-        return Ok(None);
+        return Ok(UpstreamTls::common(true));
     }
-    UpstreamTls::new(shown, &believed, service.tls_verify_depth).map(|trust| Some(Arc::new(trust)))
+    UpstreamTls::new(shown, &believed, service.tls_verify_depth).map(Arc::new)
 }
 
 fn check_route(route: &wire::Route) -> Result<Entry, Refusal> {

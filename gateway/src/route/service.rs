@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use uuid::Uuid;
 
-use crate::upstream::UpstreamTls;
+use crate::upstream::{Protocol, Terms, Timeouts, UpstreamTls};
 
 /// The destination of a route's requests.
 #[derive(Clone, Debug)]
@@ -48,6 +48,8 @@ pub struct Service {
     pub tls_verify_depth: Option<u8>,
     /// The TLS terms made from all three; `None` when the service names none of them, or uses no TLS.
     pub trust: Option<Arc<UpstreamTls>>,
+    /// What its connections must share with others to be exchangeable.
+    pub terms: Arc<Terms>,
 }
 
 /// The host of a service.
@@ -63,13 +65,14 @@ impl Service {
     /// Converts `service`; `None` when its host cannot stand in a `Host` header. A service with a protocol
     /// other than HTTP is treated as disabled.
     pub(super) fn new(service: &wire::Service) -> Option<Self> {
-        let tls = service.protocol.is_tls();
+        let (tls, http2) = (service.protocol.is_tls(), service.protocol.is_grpc());
+        let protocol = if http2 { Protocol::Http2 } else { Protocol::Http1 };
         Some(Self {
             id: service.id,
             name: service.name.as_deref().map(Into::into),
             enabled: service.is_served(),
             tls,
-            http2: service.protocol.is_grpc(),
+            http2,
             host: Host::new(&service.host),
             port: service.port,
             authority: authority(&service.host, service.port, tls)?,
@@ -83,7 +86,16 @@ impl Service {
             client_certificate: service.client_certificate,
             ca_certificates: service.ca_certificates.as_deref().unwrap_or_default().into(),
             trust: None,
+            // Those with TLS need the table's certificates.
+            terms: Terms::plain(protocol),
         })
+    }
+}
+
+impl Service {
+    /// The timeouts of an exchange.
+    pub fn deadlines(&self) -> Timeouts {
+        Timeouts { connect: self.connect_timeout, read: self.read_timeout, write: self.write_timeout }
     }
 }
 

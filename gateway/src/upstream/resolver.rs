@@ -199,12 +199,13 @@ impl Names {
 }
 
 impl Addresses {
-    pub(super) fn one(address: IpAddr) -> Self {
+    /// One address, of a host that needs no look-up.
+    pub(crate) fn one(address: IpAddr) -> Self {
         Self { all: Arc::new([address]), first: 0 }
     }
 
     /// The allowed ones of these addresses; `None` when none is allowed.
-    pub(super) fn only(self, is_allowed: impl Fn(IpAddr) -> bool) -> Option<Self> {
+    pub(crate) fn only(self, is_allowed: impl Fn(IpAddr) -> bool) -> Option<Self> {
         let allowed: SmallVec<[IpAddr; 8]> = self.all.iter().copied().filter(|ip| is_allowed(*ip)).collect();
         match allowed.len() {
             0 => None,
@@ -213,8 +214,13 @@ impl Addresses {
         }
     }
 
+    /// The number of addresses, at least 1.
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     /// The address for the attempt `number`, counted from 0.
-    pub(super) fn nth(&self, number: usize) -> IpAddr {
+    pub(crate) fn nth(&self, number: usize) -> IpAddr {
         self.all[self.first.wrapping_add(number) % self.all.len()]
     }
 }

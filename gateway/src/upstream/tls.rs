@@ -6,21 +6,27 @@ use std::sync::{Arc, LazyLock};
 
 use pingora::tls::load_platform_certs_incl_env_into_store;
 use pingora::upstreams::peer::HttpPeer;
-use rustls::client::ResolvesClientCert;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, SignatureScheme};
+use tokio_rustls::TlsConnector;
 use tracing::error;
 use wire::{CaCertificate, Key};
 
+use super::terms::Protocol;
+use super::unverified::Unverified;
 use super::verifier::UpstreamVerifier;
 use crate::certified_keys::CertifiedKeys;
 
 /// The TLS terms of a service's connections, except for the name that is verified.
 pub struct UpstreamTls {
-    config: Arc<ClientConfig>,
-    group: u64,
+    http1: TlsConnector,
+    http2: TlsConnector,
+    digest: blake3::Hash,
 }
 
 /// Why TLS with these certificates is not possible.
@@ -44,6 +50,29 @@ static SYSTEM: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
     Arc::new(roots)
 });
 
+/// The terms of services that name no certificate.
+static BY_SYSTEM: LazyLock<Arc<UpstreamTls>> =
+    LazyLock::new(|| Arc::new(UpstreamTls::build(None, &Trust::System { depth: None }, SESSIONS_OF_ALL)));
+
+/// The same without verification.
+static BY_NONE: LazyLock<Arc<UpstreamTls>> =
+    LazyLock::new(|| Arc::new(UpstreamTls::build(None, &Trust::Any, SESSIONS_OF_ALL)));
+
+/// The TLS sessions that are kept under terms that many services share. rustls keeps up to 8 of a name.
+const SESSIONS_OF_ALL: usize = 4096;
+/// The TLS sessions that are kept under the terms of few services.
+const SESSIONS: usize = 256;
+
+/// The certificates that an upstream may show.
+enum Trust {
+    /// Any. The signature of the handshake is verified all the same.
+    Any,
+    /// Those that the system's authorities verify.
+    System { depth: Option<u8> },
+    /// Those that these authorities verify, or that are one of them.
+    Named { authorities: Vec<CertificateDer<'static>>, roots: RootCertStore, depth: Option<u8> },
+}
+
 impl UpstreamTls {
     /// Shows `identity`, and trusts `authorities` alone (the system's, if there are none). At most `depth`
     /// certificates may stand between theirs and the upstream's.
@@ -55,57 +84,115 @@ impl UpstreamTls {
         authorities: &[&CaCertificate],
         depth: Option<u8>,
     ) -> Result<Self, Unusable> {
-        let mut hash = blake3::Hasher::new();
-        identity.into_iter().flat_map(|keys| keys.certificates()).for_each(|shown| part(&mut hash, shown));
-        hash.update(b"authorities");
-        let (mut roots, mut named) = (RootCertStore::empty(), Vec::new());
-        for authority in authorities {
-            for root in parse_roots(authority)? {
-                part(&mut hash, &root);
-                roots.add(root.clone()).map_err(|error| unusable(authority, error))?;
-                named.push(root);
-            }
-        }
-        hash.update(b"depth").update(&depth.map_or([0, 0], |depth| [1, depth]));
-        let roots = if roots.is_empty() { SYSTEM.clone() } else { Arc::new(roots) };
-        let digest = hash.finalize();
-        let group = digest.as_bytes().first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
-        Ok(Self { config: Arc::new(config(identity, roots, named, depth)), group })
+        Ok(Self::build(identity, &Trust::new(authorities, depth)?, SESSIONS))
+    }
+
+    /// Shows `identity`, and accepts any certificate.
+    pub fn unverified(identity: &Arc<CertifiedKeys>) -> Self {
+        Self::build(Some(identity), &Trust::Any, SESSIONS)
+    }
+
+    /// The terms of services that name no certificate: the system's authorities verify the upstream's, or
+    /// none does.
+    pub fn common(verify: bool) -> Arc<Self> {
+        if verify { BY_SYSTEM.clone() } else { BY_NONE.clone() }
+    }
+
+    fn build(identity: Option<&Arc<CertifiedKeys>>, trust: &Trust, sessions: usize) -> Self {
+        let mut http1 = config(identity, trust);
+        // Sessions are kept with the verifier that checked them.
+        http1.resumption = Resumption::in_memory_sessions(sessions);
+        let mut http2 = http1.clone();
+        http1.alpn_protocols = vec![b"http/1.1".to_vec()];
+        http2.alpn_protocols = vec![b"h2".to_vec()];
+        let [http1, http2] = [http1, http2].map(|config| TlsConnector::from(Arc::new(config)));
+        Self { http1, http2, digest: digest(identity, trust) }
     }
 
     /// The group of connections that may be shared: equal for the same certificates and depth, and for no
     /// others.
     pub fn group(&self) -> u64 {
-        self.group
+        self.digest.as_bytes().first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
+    }
+
+    /// Identifies the certificates and the depth: equal for the same ones, and for no others.
+    pub(super) fn digest(&self) -> &blake3::Hash {
+        &self.digest
+    }
+
+    /// Makes handshakes for `protocol`.
+    pub(super) fn connector(&self, protocol: Protocol) -> &TlsConnector {
+        match protocol {
+            Protocol::Http1 => &self.http1,
+            Protocol::Http2 => &self.http2,
+        }
     }
 
     /// Sets these terms on `peer`. Pingora ignores a TLS configuration when it compares connections; the
     /// group tells them apart.
     pub(super) fn set(&self, peer: &mut HttpPeer) {
-        peer.options.tls_config = Some(self.config.clone());
-        peer.group_key = self.group;
+        peer.options.tls_config = Some(self.http1.config().clone());
+        peer.group_key = self.group();
     }
 }
 
-/// Creates a configuration with TLS sessions of its own: rustls keeps sessions within a configuration, with
-/// the verifier that checked them.
-fn config(
-    identity: Option<&Arc<CertifiedKeys>>,
-    roots: Arc<RootCertStore>,
-    named: Vec<CertificateDer<'static>>,
-    depth: Option<u8>,
-) -> ClientConfig {
+impl Trust {
+    fn new(authorities: &[&CaCertificate], depth: Option<u8>) -> Result<Self, Unusable> {
+        if authorities.is_empty() {
+            return Ok(Self::System { depth });
+        }
+        let (mut roots, mut named) = (RootCertStore::empty(), Vec::new());
+        for authority in authorities {
+            for root in parse_roots(authority)? {
+                roots.add(root.clone()).map_err(|error| unusable(authority, error))?;
+                named.push(root);
+            }
+        }
+        Ok(Self::Named { authorities: named, roots, depth })
+    }
+
+    fn verifier(&self, provider: &CryptoProvider) -> Option<Arc<dyn ServerCertVerifier>> {
+        Some(match self {
+            Self::Any => Arc::new(Unverified::new(provider)),
+            Self::System { depth: None } => return None,
+            Self::System { depth } => {
+                Arc::new(UpstreamVerifier::new(SYSTEM.clone(), Vec::new(), provider, *depth))
+            }
+            Self::Named { authorities, roots, depth } => {
+                let roots = Arc::new(roots.clone());
+                Arc::new(UpstreamVerifier::new(roots, authorities.clone(), provider, *depth))
+            }
+        })
+    }
+}
+
+fn config(identity: Option<&Arc<CertifiedKeys>>, trust: &Trust) -> ClientConfig {
     let builder = ClientConfig::builder();
-    let builder = if depth.is_none() && named.is_empty() {
-        builder.with_root_certificates(roots)
-    } else {
-        let verifier = UpstreamVerifier::new(roots, named, builder.crypto_provider(), depth);
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+    let builder = match trust.verifier(builder.crypto_provider()) {
+        Some(verifier) => builder.dangerous().with_custom_certificate_verifier(verifier),
+        None => builder.with_root_certificates(SYSTEM.clone()),
     };
     match identity {
         Some(keys) => builder.with_client_cert_resolver(keys.clone()),
         None => builder.with_no_client_auth(),
     }
+}
+
+fn digest(identity: Option<&Arc<CertifiedKeys>>, trust: &Trust) -> blake3::Hash {
+    let mut hash = blake3::Hasher::new();
+    identity.into_iter().flat_map(|keys| keys.certificates()).for_each(|shown| part(&mut hash, shown));
+    let (kind, depth) = match trust {
+        Trust::Any => (b"any", None),
+        Trust::System { depth } => (b"sys", *depth),
+        Trust::Named { depth, .. } => (b"own", *depth),
+    };
+    // No certificate has this length.
+    part(&mut hash, kind);
+    hash.update(&depth.map_or([0, 0], |depth| [1, depth]));
+    if let Trust::Named { authorities, .. } = trust {
+        authorities.iter().for_each(|root| part(&mut hash, root));
+    }
+    hash.finalize()
 }
 
 impl ResolvesClientCert for CertifiedKeys {
@@ -137,7 +224,7 @@ fn part(hash: &mut blake3::Hasher, bytes: &[u8]) {
 /// Without the configuration, which has the key.
 impl fmt::Debug for UpstreamTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UpstreamTls").field("group", &self.group).finish_non_exhaustive()
+        f.debug_struct("UpstreamTls").field("group", &self.group()).finish_non_exhaustive()
     }
 }
 
@@ -182,11 +269,15 @@ mod tests {
             group(None, &[&ca_b], None),
             group(None, &[&ca_a, &ca_b], None),
             group(Some(&a), &[&ca_a], None),
+            UpstreamTls::common(false).group(),
+            UpstreamTls::unverified(&a).group(),
+            UpstreamTls::unverified(&b).group(),
         ];
         for (index, one) in all.iter().enumerate() {
             assert!(!all[..index].contains(one), "{index}");
         }
         assert_eq!(group(Some(&a), &[&ca_a], None), all[9]);
+        assert_eq!(UpstreamTls::common(true).group(), all[0]);
     }
 
     #[test]
