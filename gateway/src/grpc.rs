@@ -2,7 +2,7 @@
 //! with trailers.
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderName, HeaderValue, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
@@ -14,7 +14,7 @@ const MEDIA_TYPE: &str = "application/grpc";
 
 /// Whether a gRPC client sent this request.
 pub fn is_request(header: &RequestHeader) -> bool {
-    header.version == Version::HTTP_2 && has_media_type(header)
+    header.version == Version::HTTP_2 && has_media_type(&header.headers)
 }
 
 /// Checks whether a route for gRPC accepts a request, in Kong's order.
@@ -25,7 +25,7 @@ pub fn is_request(header: &RequestHeader) -> bool {
 pub fn check(header: &RequestHeader, refused: bool) -> Result<(), RequestFailure> {
     if header.version != Version::HTTP_2 {
         Err(RequestFailure::Http2Required)
-    } else if !has_media_type(header) {
+    } else if !has_media_type(&header.headers) {
         Err(RequestFailure::NotGrpc)
     } else if refused {
         Err(RequestFailure::GrpcsRequired)
@@ -45,10 +45,17 @@ pub fn tell(header: &mut ResponseHeader, answer: &Answer) -> Result<()> {
     header.insert_header(MESSAGE, HeaderValue::from_static(answer.message))
 }
 
+/// Adds the fields that make an answer without a body the whole gRPC response to a failure.
+pub fn write(fields: &mut HeaderMap, answer: &Answer) {
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    fields.insert(STATUS, HeaderValue::from(code(answer.status)));
+    fields.insert(MESSAGE, HeaderValue::from_static(answer.message));
+}
+
 /// Whether the media type is gRPC, also with a suffix, such as `application/grpc+proto`.
 /// `application/grpc-web` is HTTP.
-fn has_media_type(header: &RequestHeader) -> bool {
-    let value = header.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+pub fn has_media_type(fields: &HeaderMap) -> bool {
+    let value = fields.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let rest = value
         .split_at_checked(MEDIA_TYPE.len())
         .filter(|(start, _)| start.eq_ignore_ascii_case(MEDIA_TYPE.as_bytes()));

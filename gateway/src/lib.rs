@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod certified_keys;
+pub mod client;
 pub mod cluster;
 pub mod config;
 pub mod context;

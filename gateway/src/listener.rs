@@ -9,12 +9,16 @@ mod connection_limiter;
 mod deadline;
 mod handshake;
 mod head;
+mod http2_limits;
 pub mod inherited;
 mod tickets;
+mod tls_listeners;
 
 pub use bound::{BindError, Bound, Listening};
-pub use connection_limiter::{ConnectionLimiter, Http2Limits, Limits, TlsListeners};
+pub use connection_limiter::{ConnectionLimiter, Limits};
 pub use deadline::{HeaderDeadline, HeaderLimits};
 pub use handshake::{Handshake, ServerName};
+pub use http2_limits::Http2Limits;
 pub use inherited::Inherited;
 pub use tickets::Tickets;
+pub use tls_listeners::TlsListeners;

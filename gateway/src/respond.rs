@@ -16,7 +16,8 @@ use crate::grpc;
 use crate::metrics::Source;
 use crate::request::{self, Trusted, names};
 
-const SERVER_NAME: HeaderValue = HeaderValue::from_static(concat!("gibbon/", env!("CARGO_PKG_VERSION")));
+/// Value of the `Server` field.
+pub(crate) const SERVER_NAME: HeaderValue = HeaderValue::from_static(concat!("gibbon/", env!("CARGO_PKG_VERSION")));
 
 /// Value of `Allow`: the common methods. The gateway proxies every method except CONNECT.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE");

@@ -19,9 +19,9 @@ use pingora::services::listening::Service;
 use super::Inherited;
 use crate::draining::Draining;
 
-/// Read buffer of a connection, for as long as it is open. Pingora's default of 64 KiB would be most of the
-/// memory of an idle connection.
-const BUFFER: L4BufferSettings = L4BufferSettings { read: Some(8 * 1024), write: None };
+/// None: the codecs read into buffers of their own, which they give back while a connection is idle. Pingora
+/// would keep its own as long as the connection is open.
+const BUFFER: L4BufferSettings = L4BufferSettings { read: Some(0), write: Some(0) };
 
 /// Bound listeners, not accepting yet.
 #[derive(Debug)]

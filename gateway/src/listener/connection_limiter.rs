@@ -1,7 +1,6 @@
 //! Checks each connection, and each request on it, before the proxy sees it.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::{Handshake, HeaderDeadline, HeaderLimits};
+use super::{HeaderDeadline, HeaderLimits, Http2Limits, TlsListeners};
 use crate::draining::Draining;
 use crate::error::TOO_MANY_CONNECTIONS;
 use crate::limit::Limit;
@@ -32,13 +31,6 @@ const REFUSALS: usize = 64;
 /// Requests on one connection. The limit releases from time to time the memory that a connection gathers.
 const REQUESTS_PER_CONNECTION: u32 = 10_000;
 
-/// The smallest window: the default of HTTP/2 (RFC 9113, section 6.9.2).
-const LEAST_WINDOW: u32 = 65_535;
-/// The largest window (RFC 9113, section 6.9.1).
-const MAX_WINDOW: u32 = (1 << 31) - 1;
-/// A connection's window, in multiples of a stream's.
-const WINDOWS_PER_CONNECTION: u32 = 4;
-
 /// Limits of connections.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -52,26 +44,6 @@ pub struct Limits {
     pub http2: Http2Limits,
     /// How long an HTTP/2 connection may be without a request.
     pub idle_timeout: Duration,
-}
-
-/// Limits of HTTP/2 connections.
-#[derive(Clone, Copy, Debug)]
-pub struct Http2Limits {
-    /// The most concurrent streams of a connection.
-    pub max_streams: u32,
-    /// The most bytes of bodies in flight on one stream.
-    pub window: u32,
-    /// The approximate number of bytes of bodies that all connections together may have in flight.
-    pub buffer: usize,
-}
-
-/// The listeners with TLS.
-#[derive(Debug)]
-pub struct TlsListeners {
-    /// Their addresses.
-    pub addresses: Vec<SocketAddr>,
-    /// The handshake on a new connection.
-    pub handshake: Handshake,
 }
 
 /// Counts connections and refuses those over the cap.
@@ -119,10 +91,6 @@ impl ConnectionLimiter {
         Self { limits, metrics, secured, refusals: Semaphore::new(REFUSALS), entry: Arc::new(entry) }
     }
 
-    async fn secure(&self, stream: Stream) -> Option<Stream> {
-        if self.secured.has(&stream) { self.secured.handshake.accept(stream).await } else { Some(stream) }
-    }
-
     async fn refuse(&self, mut stream: Stream) {
         self.metrics.refused.inc();
         let Ok(_place) = self.refusals.try_acquire() else { return };
@@ -144,7 +112,7 @@ impl ServerApp for ConnectionLimiter {
             return None;
         };
         self.metrics.accepted.inc();
-        let stream = self.secure(stream).await?;
+        let stream = self.secured.secure(stream).await?;
         let missed = self.metrics.header_timeout.clone();
         let stream = HeaderDeadline::new(stream, self.limits.header, missed);
         self.entry.process_new(Box::new(stream), shutdown).await
@@ -192,51 +160,8 @@ impl HttpServerApp for RequestEntry {
     }
 }
 
-impl Http2Limits {
-    /// The windows of a stream and of its connection, which is one of `connections`. The default of 64 KiB
-    /// would delay every larger upload by round trips. Large windows for many connections could take all
-    /// memory.
-    fn windows(&self, connections: usize) -> (u32, u32) {
-        let share = u32::try_from(self.buffer / connections.max(1)).unwrap_or(u32::MAX);
-        let most = self.window.saturating_mul(WINDOWS_PER_CONNECTION).min(MAX_WINDOW);
-        let connection = share.clamp(LEAST_WINDOW, most);
-        (self.window.min(connection), connection)
-    }
-}
-
-impl TlsListeners {
-    fn has(&self, stream: &Stream) -> bool {
-        let local = stream.get_socket_digest().and_then(|digest| digest.local_addr()?.as_inet().copied());
-        local.is_some_and(|local| self.addresses.iter().any(|address| is_at(local, *address)))
-    }
-}
-
-/// Whether a connection to `local` belongs to the listener at `address`, which may be on any interface.
-fn is_at(local: SocketAddr, address: SocketAddr) -> bool {
-    let same_host = || local.ip().to_canonical() == address.ip().to_canonical();
-    local.port() == address.port() && (address.ip().is_unspecified() || same_host())
-}
-
 impl fmt::Debug for ConnectionLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectionLimiter").field("limits", &self.limits).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn windows_shrink_with_the_number_of_connections() {
-        let limits = Http2Limits { max_streams: 100, window: 1 << 20, buffer: 1 << 30 };
-        for (connections, windows) in [
-            (0, (1 << 20, 4 << 20)),
-            (256, (1 << 20, 4 << 20)),
-            (2048, (1 << 19, 1 << 19)),
-            (1_000_000, (LEAST_WINDOW, LEAST_WINDOW)),
-        ] {
-            assert_eq!(limits.windows(connections), windows, "{connections}");
-        }
     }
 }

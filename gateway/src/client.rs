@@ -1,0 +1,142 @@
+//! The client's side of a request: reading the request, and writing the answer.
+//!
+//! All is polled by the one task that serves the request. What is queued is written by `poll_flush`.
+
+pub mod http1;
+pub mod http2;
+mod limits;
+mod pace;
+mod server;
+mod session;
+mod slot;
+mod timer;
+
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Version};
+
+pub use self::http1::Http1;
+pub use self::http2::Http2;
+pub use self::limits::{ClientLimits, HeaderLimits};
+pub use self::pace::PaceTerms;
+pub use self::server::{ClientServer, ServerTerms};
+pub use self::session::Shell;
+pub use self::slot::{Arrival, Slot};
+use crate::message::{Framing, TextFields};
+
+/// The header of a request.
+#[derive(Debug)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The version in which it came.
+    pub version: Version,
+    /// The target as it was sent: path and query, or `*`. An absolute target without its scheme and host.
+    pub target: Bytes,
+    /// The host, and the port if there is one: of an absolute target or `:authority`, else of `Host`.
+    pub authority: Option<Bytes>,
+    /// The fields, for look-ups; without pseudo fields. Cookies of HTTP/2 are joined (RFC 9113, section 8.2.3).
+    pub headers: HeaderMap,
+    /// The fields as they were written; of HTTP/1 alone.
+    pub text: Option<TextFields>,
+    /// How the body is delimited.
+    pub framing: Framing,
+}
+
+/// The ends of a client's connection.
+#[derive(Debug)]
+pub struct Ends {
+    /// The client's address.
+    pub client: SocketAddr,
+    /// The address to which the client connected.
+    pub server: SocketAddr,
+    /// The server name that the client asked for, in lower case, empty if it sent none; `None` without TLS.
+    pub server_name: Option<Box<str>>,
+}
+
+/// How a client fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientFailure {
+    /// It ended the connection, or the stream.
+    Gone,
+    /// It was silent for too long, or sends a body too slowly.
+    TimedOut,
+    /// Its body breaks the rules of HTTP.
+    Malformed,
+}
+
+/// The way to the client of one request.
+#[derive(Debug)]
+pub enum Client {
+    /// A connection of HTTP/1.
+    Http1(Box<Http1>),
+    /// A stream of HTTP/2.
+    Http2(Box<Http2>),
+}
+
+impl Client {
+    /// Reads the next part of the body; `None` behind its end.
+    ///
+    /// # Errors
+    /// When no more of it will come.
+    pub fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, ClientFailure>> {
+        match self {
+            Self::Http1(client) => client.poll_body(context),
+            Self::Http2(client) => client.poll_body(context),
+        }
+    }
+
+    /// The trailers of the body, once it has been read.
+    pub fn take_trailers(&mut self) -> Option<HeaderMap> {
+        match self {
+            Self::Http1(client) => client.take_trailers(),
+            Self::Http2(client) => client.take_trailers(),
+        }
+    }
+
+    /// Waits until the client ends the connection or the stream, which no bytes of a next request do. For a
+    /// request whose body has been read.
+    pub fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<ClientFailure> {
+        match self {
+            Self::Http1(client) => client.poll_gone(context),
+            Self::Http2(client) => client.poll_gone(context),
+        }
+    }
+
+    /// Queues a part of the answer's body.
+    pub fn queue(&mut self, part: Bytes) {
+        match self {
+            Self::Http1(client) => client.queue(part),
+            Self::Http2(client) => client.queue(part),
+        }
+    }
+
+    /// Queues the end of the answer's body. Of HTTP/1, only a chunked body has trailers.
+    pub fn queue_end(&mut self, trailers: Option<HeaderMap>) {
+        match self {
+            Self::Http1(client) => client.queue_end(trailers.as_ref()),
+            Self::Http2(client) => client.queue_end(trailers),
+        }
+    }
+
+    /// Writes what is queued.
+    ///
+    /// # Errors
+    /// When the client is gone, or takes nothing for too long.
+    pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ClientFailure>> {
+        match self {
+            Self::Http1(client) => client.poll_flush(context),
+            Self::Http2(client) => client.poll_flush(context),
+        }
+    }
+
+    /// Allows bodies at any rate, for a conversation.
+    pub fn allow_any_rate(&mut self) {
+        match self {
+            Self::Http1(client) => client.allow_any_rate(),
+            Self::Http2(client) => client.allow_any_rate(),
+        }
+    }
+}
