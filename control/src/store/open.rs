@@ -33,9 +33,9 @@ const ABANDONED: &str = "15s";
 const STATEMENT: &str = "5s";
 /// A connection that was used within this time is assumed to work.
 const RECENTLY_USED: Duration = Duration::from_secs(1);
-/// A connection to PostgreSQL that takes longer to answer a ping is closed, and another one opened. A failed machine or a
-/// firewall answers nothing, and resets nothing: without this bound, each dead connection would fail one
-/// request after [`DEADLINE`], and one that is released would keep its place until TCP gives up.
+/// A connection to PostgreSQL that takes longer to answer a ping is closed, and another one opened. A failed
+/// machine or a firewall answers nothing, and resets nothing: without this bound, each dead connection would
+/// fail one request after [`DEADLINE`], and one that is released would keep its place until TCP gives up.
 const PING: Duration = Duration::from_secs(1);
 /// The lock that serializes the migrations of control planes that start at the same time.
 const MIGRATION_LOCK: i64 = 0x0067_6962_626f_6e01;
@@ -202,10 +202,14 @@ impl Address {
     async fn pool(&self) -> Result<Pool, Error> {
         Ok(match self {
             Self::Sqlite(options) => {
+                // Alone: of two connections that make a new file at once, one finds it locked.
+                let first = (**options).connect().await?;
                 // A process without free descriptors goes on with the connections that it has.
                 let pool = pool_options::<Sqlite>(DEADLINE).min_connections(KEPT_OPEN);
                 let pool = pool.max_lifetime(None).idle_timeout(None);
-                Pool::Sqlite(pool.connect_with((**options).clone()).await?)
+                let pool = pool.connect_with((**options).clone()).await?;
+                first.close().await?;
+                Pool::Sqlite(pool)
             }
             Self::Postgres(options) => {
                 let options = bounded(options);

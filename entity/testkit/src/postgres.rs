@@ -143,6 +143,19 @@ impl Postgres {
         self.running = Some(server::start(&self.folder, self.owner, self.port.number(), self.durable));
     }
 
+    /// Starts the server again if it has ended by itself, as a service manager does: a server whose recovery
+    /// fails, too, ends.
+    ///
+    /// # Panics
+    ///
+    /// Those of [`Postgres::start_again`].
+    pub fn revive(&mut self) {
+        if self.running.as_mut().is_some_and(|server| matches!(server.try_wait(), Ok(Some(_)))) {
+            self.running = None;
+            self.start_again();
+        }
+    }
+
     /// Stops the server, or kills it, and starts it again.
     ///
     /// # Panics

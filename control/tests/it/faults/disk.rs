@@ -4,6 +4,9 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
@@ -42,16 +45,49 @@ async fn writes_that_fail_now_and_then_lose_no_acknowledged_write_on_sqlite() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failed_syncs_lose_no_acknowledged_write_on_postgresql() {
-    let postgres = Postgres::start_durable();
+    let postgres = Managed::start();
     let mut planes = Planes::new(Database::Sqlite);
-    let url = postgres.database();
+    let url = postgres.server.lock().unwrap().database();
     planes.control.node.set("database.url", &url);
     rounds_of(&mut planes, &url, count("GIBBON_TEST_ROUNDS", 2), async |_| {
-        let tracer = Tracer::inject_all(&postgres.pids(), "fsync,fdatasync:error=EIO").await;
+        let pids = postgres.server.lock().unwrap().pids();
+        let tracer = Tracer::inject_all(&pids, "fsync,fdatasync:error=EIO").await;
         sleep(moment()).await;
         drop(tracer);
     })
     .await;
+}
+
+/// A durable PostgreSQL that is started again when it ends, as by a service manager: its recovery may meet the
+/// failing disk, too.
+struct Managed {
+    server: Arc<Mutex<Postgres>>,
+    over: Arc<AtomicBool>,
+    manager: Option<thread::JoinHandle<()>>,
+}
+
+impl Managed {
+    fn start() -> Self {
+        let server = Arc::new(Mutex::new(Postgres::start_durable()));
+        let over = Arc::new(AtomicBool::new(false));
+        let (managed, ends) = (server.clone(), over.clone());
+        let manager = thread::spawn(move || {
+            while !ends.load(Ordering::Relaxed) {
+                managed.lock().unwrap().revive();
+                thread::sleep(Duration::from_millis(100));
+            }
+        });
+        Self { server, over, manager: Some(manager) }
+    }
+}
+
+impl Drop for Managed {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(manager) = self.manager.take() {
+            manager.join().ok();
+        }
+    }
 }
 
 /// A sync that does not return: COMMIT has no answer, and its lock is taken.
