@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use node::exit::ExitError;
 use parking_lot::Mutex;
-use pingora::proxy::http_proxy;
+use pingora::apps::HttpServerOptions;
+use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 use prometheus::Registry;
@@ -15,23 +16,23 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::client::{ClientLimits, ClientServer, HeaderLimits, PaceTerms, ServerTerms, http1, http2};
 use crate::cluster::{self, Agent, AgentThread};
 use crate::config::Config;
 use crate::descriptors::Budget;
 use crate::drain::{Signals, Stop};
 use crate::draining::Draining;
+use crate::forward::Forwarder;
 use crate::limit::Limit;
-use crate::listener::{
-    Bound, ConnectionLimiter, Handshake, HeaderLimits, Inherited, Limits, Listening, Tickets, TlsListeners,
-};
+use crate::listener::{Bound, Handshake, Inherited, Listening, Tickets, TlsListeners};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::status::{Status, StatusThread};
 use crate::upgrade::{Predecessor, Upgrade};
-use crate::upstream::{self, NameServers, Policy, Resolver};
+use crate::upstream::{self, NameServers, Policy, Pool, PoolLimits, Resolver};
 
-/// Idle connections to upstreams that each worker keeps. With fewer, requests would often open new ones.
+/// Idle connections to each upstream that are kept. With fewer, requests would often open new ones.
 const POOL: usize = 1024;
 /// Time for the sync agent to close its session and finish its disk writes.
 const AGENT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -49,6 +50,8 @@ pub struct ProxyParts {
     pub connections: Arc<Limit>,
     /// The keys of TLS sessions.
     pub tickets: Arc<Tickets>,
+    /// The most idle connections to upstreams.
+    pub idle: usize,
 }
 
 /// Runs the data plane until one of `signals` stops it.
@@ -71,14 +74,17 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
     inherited.close_rest();
 
     let needs_table = predecessor.as_ref().is_some_and(Predecessor::wait_for_folder);
-    let shared = ProxyParts { tickets: tickets.clone(), ..ProxyParts::new(&config, metrics.clone()) };
+    let shared = ProxyParts {
+        tickets: tickets.clone(),
+        idle: budget.idle,
+        ..ProxyParts::new(&config, metrics.clone())
+    };
     let (sync, draining) = (Arc::new(cluster::Status::default()), Draining::new());
     let agent = Agent::open(config.cluster.clone(), shared.live.clone(), metrics.sync.clone(), sync.clone())
         .map_err(ExitError::unavailable)?;
     info!(version = crate::VERSION, proxy = ?bound.addresses(), status = ?status_bound.addresses(), "gateway starts");
 
-    let mut conf = server_conf(config.threads);
-    conf.upstream_keepalive_pool_size = POOL.min((budget.idle / config.threads).max(1));
+    let conf = server_conf(config.threads);
     let (live, tokens) = (shared.live.clone(), StatusThread::open_tokens(&config.status)?);
     let status = Status { registry, metrics, sync, live, draining: draining.clone() };
     // Until the end: during a drain the status listener answers that the node is draining. A successor
@@ -122,17 +128,13 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
     }
 }
 
-/// Bytes of a header that are neither fields nor target: the rest of the request line, and blanks around
-/// values.
-const HEADER_SLACK: usize = 4096;
-
 impl ProxyParts {
     /// Creates the state without a table.
     pub fn new(config: &Config, metrics: Metrics) -> Self {
         let in_flight = Arc::new(Limit::new(config.max_in_flight, metrics.http.in_flight.clone()));
         let connections = Arc::new(Limit::new(config.max_connections, metrics.connections.active.clone()));
         let (live, tickets) = (Arc::new(Live::new()), Arc::default());
-        Self { live, metrics, in_flight, connections, tickets }
+        Self { live, metrics, in_flight, connections, tickets, idle: POOL }
     }
 }
 
@@ -144,28 +146,63 @@ pub fn proxy_service(
     shared: &ProxyParts,
     bound: Bound,
     draining: Draining,
-) -> Listening<ConnectionLimiter> {
-    let proxy = Proxy {
-        live: shared.live.clone(),
+) -> Listening<ClientServer<HttpProxy<Proxy>>> {
+    let idle_of_upstream = POOL.min(shared.idle);
+    let pool = Pool::new(PoolLimits { idle: shared.idle, idle_of_upstream }, config.proxy.answers);
+    let forwarder = Forwarder {
         resolver: Arc::new(resolver(config)),
         policy: Arc::new(Policy::new(config.upstream.clone())),
+        pool: Arc::new(pool),
+        metrics: shared.metrics.http.clone(),
+        trusted: config.proxy.trusted.clone(),
+        draining: draining.clone(),
+    };
+    let proxy = Proxy {
+        live: shared.live.clone(),
+        forwarder,
         metrics: shared.metrics.http.clone(),
         in_flight: shared.in_flight.clone(),
         settings: config.proxy.clone(),
-        draining: draining.clone(),
     };
-    let limits = Limits {
-        connections: shared.connections.clone(),
-        header: HeaderLimits {
-            time: config.header_timeout,
-            target_bytes: config.proxy.max_uri_bytes,
-            bytes: config.proxy.max_header_bytes + config.proxy.max_uri_bytes + HEADER_SLACK,
-        },
-        idle_timeout: config.proxy.keepalive_timeout,
-        max_header_bytes: config.proxy.max_header_bytes,
-        http2: config.http2,
+    let server =
+        ClientServer::new(phases(conf, proxy), server_terms(config, shared, &bound, draining.clone()));
+    bound.serve("proxy", server, draining)
+}
+
+/// Creates Pingora's phases around the proxy.
+fn phases(conf: &Arc<ServerConf>, proxy: Proxy) -> HttpProxy<Proxy> {
+    let mut phases = http_proxy(conf, proxy);
+    let mut options = HttpServerOptions::default();
+    // Pingora's own refusal would have no body, and would not be counted.
+    options.allow_connect_method_proxying = true;
+    phases.server_options = Some(options);
+    phases
+}
+
+fn server_terms(config: &Config, shared: &ProxyParts, bound: &Bound, draining: Draining) -> ServerTerms {
+    let (settings, metrics) = (&config.proxy, shared.metrics.connections.clone());
+    let pace = PaceTerms { body_timeout: settings.body_timeout, min_rate: settings.min_body_rate };
+    let header = HeaderLimits {
+        time: config.header_timeout,
+        target_bytes: settings.max_uri_bytes,
+        bytes: settings.max_header_bytes,
+        fields: settings.max_header_fields,
     };
-    let metrics = shared.metrics.connections.clone();
+    let http2 = http2::Settings {
+        handshake_timeout: config.header_timeout,
+        idle_timeout: settings.keepalive_timeout,
+        pace,
+        max_target_bytes: settings.max_uri_bytes,
+        max_header_bytes: settings.max_header_bytes,
+        max_header_fields: settings.max_header_fields,
+        max_streams: config.http2.max_streams,
+    };
+    let http1 = http1::Terms {
+        limits: ClientLimits { header, pace, keepalive_timeout: settings.keepalive_timeout },
+        draining,
+        missed: metrics.header_timeout.clone(),
+        metrics: shared.metrics.http.clone(),
+    };
     let secured = TlsListeners {
         addresses: bound.addresses().split_off(config.listen.len()),
         handshake: Handshake::new(
@@ -175,8 +212,14 @@ pub fn proxy_service(
             metrics.tls_failed.clone(),
         ),
     };
-    let limiter = ConnectionLimiter::new(http_proxy(conf, proxy), limits, secured, metrics, draining.clone());
-    bound.serve("proxy", limiter, draining)
+    ServerTerms {
+        connections: shared.connections.clone(),
+        secured,
+        http2: http2::Connections::new(http2, shared.metrics.http.clone(), metrics.header_timeout.clone()),
+        metrics,
+        http1: Arc::new(http1),
+        windows: config.http2,
+    }
 }
 
 /// Creates the resolver. At most half of all requests may wait for names, so that other routes keep working.
@@ -190,9 +233,6 @@ fn resolver(config: &Config) -> Resolver {
 pub fn server_conf(threads: usize) -> ServerConf {
     ServerConf {
         threads,
-        upstream_keepalive_pool_size: POOL,
-        // Pingora counts attempts; Gibbon counts them for each service.
-        max_retries: usize::from(u16::MAX) + 1,
         grace_period_seconds: Some(0),
         graceful_shutdown_timeout_seconds: Some(1),
         ..ServerConf::default()

@@ -2,6 +2,7 @@
 //!
 //! All is polled by the one task that serves the request. What is queued is written by `poll_flush`.
 
+mod answer;
 pub mod http1;
 pub mod http2;
 mod limits;
@@ -17,6 +18,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Version};
 
+pub use self::answer::{AnswerHead, begin_answer, interim_answer, switch_protocols};
 pub use self::http1::Http1;
 pub use self::http2::Http2;
 pub use self::limits::{ClientLimits, HeaderLimits};
@@ -24,6 +26,7 @@ pub use self::pace::PaceTerms;
 pub use self::server::{ClientServer, ServerTerms};
 pub use self::session::Shell;
 pub use self::slot::{Arrival, Slot};
+use crate::error::RequestFailure;
 use crate::message::{Framing, TextFields};
 
 /// The header of a request.
@@ -43,6 +46,29 @@ pub struct Request {
     pub text: Option<TextFields>,
     /// How the body is delimited.
     pub framing: Framing,
+}
+
+impl Request {
+    /// The names and values of the fields, as they were written where that is known.
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let map = if self.text.is_some() { None } else { Some(&self.headers) };
+        let map = map.into_iter().flatten().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+        self.text.iter().flat_map(TextFields::iter).chain(map)
+    }
+
+    /// A `GET` with this target and host, for tests.
+    #[cfg(test)]
+    pub(crate) fn example(target: &'static str, host: &'static str) -> Self {
+        Self {
+            method: Method::GET,
+            version: Version::HTTP_11,
+            target: Bytes::from_static(target.as_bytes()),
+            authority: Some(Bytes::from_static(host.as_bytes())),
+            headers: HeaderMap::new(),
+            text: None,
+            framing: Framing::Empty,
+        }
+    }
 }
 
 /// The ends of a client's connection.
@@ -65,6 +91,16 @@ pub enum ClientFailure {
     TimedOut,
     /// Its body breaks the rules of HTTP.
     Malformed,
+}
+
+impl From<ClientFailure> for RequestFailure {
+    fn from(failure: ClientFailure) -> Self {
+        match failure {
+            ClientFailure::Gone => Self::ClientClosed,
+            ClientFailure::TimedOut => Self::RequestTimeout,
+            ClientFailure::Malformed => Self::BadRequest,
+        }
+    }
 }
 
 /// The way to the client of one request.
@@ -129,6 +165,13 @@ impl Client {
         match self {
             Self::Http1(client) => client.poll_flush(context),
             Self::Http2(client) => client.poll_flush(context),
+        }
+    }
+
+    /// Closes the connection behind the answer. A connection of HTTP/2 goes on with its other streams.
+    pub fn close(&mut self) {
+        if let Self::Http1(client) = self {
+            client.close();
         }
     }
 

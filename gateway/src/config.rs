@@ -16,9 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster;
 use crate::listener::Http2Limits;
-use crate::proxy::{self, AmbiguousPaths, AnswerLimits};
+use crate::proxy::{self, AmbiguousPaths};
 use crate::request::Trusted;
 use crate::upstream;
+use crate::upstream::AnswerLimits;
 
 /// The most networks in one list.
 const MAX_NETWORKS: usize = 1000;

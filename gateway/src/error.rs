@@ -2,7 +2,7 @@
 
 mod body;
 
-use pingora::{Error, ErrorSource, ErrorType};
+use http::StatusCode;
 
 pub use body::{Body, Format};
 
@@ -75,6 +75,13 @@ pub struct Answer {
     pub format: Format,
 }
 
+impl Answer {
+    /// The status, for a header.
+    pub fn code(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
 impl RequestFailure {
     /// Every failure. The metrics begin each counter at 0, so that its first increase is visible.
     pub const ALL: [Self; 23] = [
@@ -102,6 +109,11 @@ impl RequestFailure {
         Self::ClientClosed,
         Self::Internal,
     ];
+
+    /// Whether the client's body, and with it the place of its next request, cannot be trusted.
+    pub fn is_of_body(self) -> bool {
+        matches!(self, Self::BadRequest | Self::RequestTimeout)
+    }
 
     /// Status, reason and message.
     pub fn answer(self) -> Answer {
@@ -135,48 +147,6 @@ impl RequestFailure {
             Self::Internal => (500, "internal", "An unexpected error occurred", Text),
         };
         Answer { status, reason, message, format }
-    }
-
-    /// Converts an error of Pingora into a failure.
-    pub fn from_pingora(error: &Error) -> Self {
-        match error.esource() {
-            ErrorSource::Upstream => Self::of_upstream(error.etype()),
-            ErrorSource::Downstream => Self::of_downstream(error.etype()),
-            ErrorSource::Internal | ErrorSource::Unset => Self::Internal,
-        }
-    }
-
-    /// Converts the error of a request header that Pingora could not read into a failure.
-    pub fn from_unreadable(error: &Error) -> Self {
-        let parser = error.cause.as_ref().and_then(|cause| cause.downcast_ref::<httparse::Error>());
-        // More fields than the parser has room for, which is more than Gibbon allows.
-        if parser == Some(&httparse::Error::TooManyHeaders) { Self::HeaderTooLarge } else { Self::BadRequest }
-    }
-
-    fn of_upstream(kind: &ErrorType) -> Self {
-        use ErrorType as E;
-        match kind {
-            E::ConnectTimedout | E::TLSHandshakeTimedout | E::ReadTimedout | E::WriteTimedout => {
-                Self::UpstreamTimeout
-            }
-            E::ConnectRefused | E::ConnectNoRoute | E::ConnectError | E::BindError | E::SocketError => {
-                Self::UpstreamConnect
-            }
-            E::TLSHandshakeFailure | E::InvalidCert | E::TLSWantX509Lookup | E::HandshakeError => {
-                Self::UpstreamTls
-            }
-            // Pingora's list of errors is open.
-            _ => Self::UpstreamInvalid,
-        }
-    }
-
-    fn of_downstream(kind: &ErrorType) -> Self {
-        use ErrorType as E;
-        match kind {
-            E::ReadError | E::WriteError | E::ConnectionClosed | E::WriteTimedout => Self::ClientClosed,
-            E::ReadTimedout => Self::RequestTimeout,
-            _ => Self::BadRequest,
-        }
     }
 }
 

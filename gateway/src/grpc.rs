@@ -2,19 +2,16 @@
 //! with trailers.
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, Version};
-use pingora::Result;
-use pingora::http::{RequestHeader, ResponseHeader};
+use http::{HeaderMap, HeaderValue, Version};
 
 use crate::error::{Answer, RequestFailure};
+use crate::names::{self, Name};
 
-const STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const MEDIA_TYPE: &str = "application/grpc";
 
 /// Whether a gRPC client sent this request.
-pub fn is_request(header: &RequestHeader) -> bool {
-    header.version == Version::HTTP_2 && has_media_type(&header.headers)
+pub fn is_request(version: Version, fields: &HeaderMap) -> bool {
+    version == Version::HTTP_2 && has_media_type(fields)
 }
 
 /// Checks whether a route for gRPC accepts a request, in Kong's order.
@@ -22,10 +19,10 @@ pub fn is_request(header: &RequestHeader) -> bool {
 /// # Errors
 /// [`RequestFailure::Http2Required`], [`RequestFailure::NotGrpc`], and [`RequestFailure::GrpcsRequired`]
 /// where the request is `refused` because it came without TLS.
-pub fn check(header: &RequestHeader, refused: bool) -> Result<(), RequestFailure> {
-    if header.version != Version::HTTP_2 {
+pub fn check(version: Version, fields: &HeaderMap, refused: bool) -> Result<(), RequestFailure> {
+    if version != Version::HTTP_2 {
         Err(RequestFailure::Http2Required)
-    } else if !has_media_type(&header.headers) {
+    } else if !has_media_type(fields) {
         Err(RequestFailure::NotGrpc)
     } else if refused {
         Err(RequestFailure::GrpcsRequired)
@@ -34,22 +31,13 @@ pub fn check(header: &RequestHeader, refused: bool) -> Result<(), RequestFailure
     }
 }
 
-/// Turns `header` into the whole gRPC response to a failure. The HTTP status stays, for clients that look
-/// only at that.
-///
-/// # Errors
-/// Never: the values are valid field values.
-pub fn tell(header: &mut ResponseHeader, answer: &Answer) -> Result<()> {
-    header.insert_header(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))?;
-    header.insert_header(STATUS, HeaderValue::from(code(answer.status)))?;
-    header.insert_header(MESSAGE, HeaderValue::from_static(answer.message))
-}
-
-/// Adds the fields that make an answer without a body the whole gRPC response to a failure.
-pub fn write(fields: &mut HeaderMap, answer: &Answer) {
-    fields.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-    fields.insert(STATUS, HeaderValue::from(code(answer.status)));
-    fields.insert(MESSAGE, HeaderValue::from_static(answer.message));
+/// The fields that tell a gRPC client of a failure. The HTTP status stays, for clients that look only at that.
+pub fn outcome(answer: &Answer) -> Vec<(&'static Name, String)> {
+    vec![
+        (&names::CONTENT_TYPE, MEDIA_TYPE.to_owned()),
+        (&names::GRPC_STATUS, code(answer.status).to_string()),
+        (&names::GRPC_MESSAGE, answer.message.to_owned()),
+    ]
 }
 
 /// Whether the media type is gRPC, also with a suffix, such as `application/grpc+proto`.

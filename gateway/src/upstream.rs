@@ -9,9 +9,9 @@ mod failure;
 mod http1;
 mod http2;
 mod io;
-mod peer;
 mod policy;
 mod pool;
+mod protocol;
 mod resolver;
 mod terms;
 #[cfg(test)]
@@ -21,23 +21,15 @@ mod tls;
 mod unverified;
 mod verifier;
 
-use crate::context::Upstream as State;
-use crate::route::Service;
-
 pub use answer::{AnswerLimits, RequestKind, Response};
 pub use exchange::Upstream;
 pub use failure::{Direction, UpstreamFailure};
 pub use http1::Http1;
 pub use http2::Http2;
-pub use peer::next_peer;
 pub use policy::{DENIED, Policy, Rules};
 pub use pool::{Pool, PoolLimits};
+pub use protocol::Protocol;
 pub use resolver::{Addresses, Found, Limits, LookUp, LookUpError, NameServers, Resolver};
-pub use terms::{InvalidName, Protocol, Terms};
+pub use terms::{InvalidName, Terms};
 pub use timeouts::Timeouts;
 pub use tls::{Unusable, UpstreamTls};
-
-/// Whether another attempt is allowed after those made.
-pub fn may_retry(upstream: &State, service: &Service) -> bool {
-    upstream.attempts <= service.retries
-}

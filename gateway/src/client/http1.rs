@@ -76,6 +76,7 @@ pub struct Terms {
 
 /// What follows on a connection.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are requests, and none is kept")]
 pub enum Next {
     /// A request.
     Request(Request),
@@ -135,13 +136,13 @@ impl Http1 {
     /// Takes a request whose header has come.
     fn take_request(&mut self) -> Result<Option<Request>, Refusal> {
         self.skip_empty_lines();
-        let is_head = self.connection.buffered().starts_with(b"HEAD ");
-        let refusal = |failure| Refusal { failure, is_head };
         let limits = &self.terms.limits.header;
-        let found = self.head.find(self.connection.buffered(), limits).map_err(refusal)?;
+        let found = self.head.find(self.connection.buffered(), limits);
+        let found = found.map_err(|failure| Refusal { failure, head: Bytes::new() })?;
         let Some(complete) = found else { return Ok(None) };
         let head = self.connection.take_head(complete.length);
-        let parsed = parse::parse(head, complete.line, limits).map_err(refusal)?;
+        let parsed = parse::parse(head.clone(), complete.line, limits);
+        let parsed = parsed.map_err(|failure| Refusal { failure, head })?;
         self.begin(parsed.keep_alive);
         self.connection.begin_read(parsed.request.framing);
         Ok(Some(parsed.request))
@@ -159,8 +160,7 @@ impl Http1 {
     fn begin(&mut self, keep_alive: bool) {
         self.requests += 1;
         let limits = &self.terms.limits;
-        self.keep =
-            keep_alive && self.requests < MOST_REQUESTS && !limits.keepalive_timeout.is_zero();
+        self.keep = keep_alive && self.requests < MOST_REQUESTS && !limits.keepalive_timeout.is_zero();
         self.head = Head::default();
         self.reading_since = None;
         self.pace = Pace::new(limits.pace);
@@ -182,10 +182,7 @@ impl Http1 {
     ///
     /// # Errors
     /// When no more of it will come.
-    pub fn poll_body(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<Option<Bytes>, ClientFailure>> {
+    pub fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, ClientFailure>> {
         match self.connection.poll_body(context) {
             Poll::Ready(Ok(part)) => Poll::Ready(self.receive(part)),
             Poll::Ready(Err(BodyError::Malformed)) => Poll::Ready(Err(self.fail(ClientFailure::Malformed))),
@@ -219,9 +216,16 @@ impl Http1 {
         self.connection.take_trailers()
     }
 
-    /// Waits until the client ends the connection. The bytes of further requests are kept, and are no end.
+    /// Waits until the client ends the connection. The bytes of further requests are kept, and are no end. Holds
+    /// no buffers that are empty: an answer may take long.
     pub fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<ClientFailure> {
-        self.connection.poll_end(context).map(|_| self.fail(ClientFailure::Gone))
+        match self.connection.poll_end(context) {
+            Poll::Ready(_) => Poll::Ready(self.fail(ClientFailure::Gone)),
+            Poll::Pending => {
+                self.connection.release_buffers();
+                Poll::Pending
+            }
+        }
     }
 
     /// Where the text of the next header is written.

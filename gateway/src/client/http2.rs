@@ -4,6 +4,8 @@
 mod connection;
 mod refusal;
 mod request;
+mod rest;
+mod settings;
 mod transport;
 
 #[cfg(test)]
@@ -18,10 +20,15 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Response};
 use tokio::time::Instant;
 
-pub use self::connection::{Connections, Settings, Windows};
+pub use self::connection::Connections;
+pub use self::settings::{Settings, Windows};
 use super::pace::Pace;
 use super::timer::Timer;
 use super::{ClientFailure, PaceTerms};
+use crate::message::unshared;
+
+/// The most interim answers to one request.
+const INTERIM_ANSWERS: u32 = 100;
 
 /// A client's stream of HTTP/2. It is reset when it is dropped before the end of its answer was written.
 #[derive(Debug)]
@@ -31,6 +38,8 @@ pub struct Http2 {
     trailers: Option<HeaderMap>,
     pace: Pace,
     response: SendResponse<Bytes>,
+    /// Interim answers so far.
+    interim_answers: u32,
     /// The body of the answer, once its header was sent.
     answer: Option<SendStream<Bytes>>,
     /// Parts of the answer's body. The last one waits for what follows, so that it can be the end.
@@ -70,6 +79,7 @@ impl Http2 {
             trailers: None,
             pace: Pace::new(terms),
             response,
+            interim_answers: 0,
             answer: None,
             queued: VecDeque::new(),
             writing: Writing::Open,
@@ -141,9 +151,13 @@ impl Http2 {
         reset.map(|_| ClientFailure::Gone)
     }
 
-    /// Sends an interim answer, such as 100 or 103. For an answer whose header has not been sent. What the
-    /// client cannot be sent any more is dropped: the next flush says so.
+    /// Sends an interim answer, such as 100 or 103, before the header of the answer. Nothing can wait until the
+    /// client has taken it, so a number of them is sent and further ones are dropped.
     pub fn send_interim(&mut self, header: Response<()>) {
+        self.interim_answers += 1;
+        if self.interim_answers > INTERIM_ANSWERS {
+            return;
+        }
         if self.response.send_informational(header).is_err() {
             self.writing = Writing::Failed;
         }
@@ -162,7 +176,7 @@ impl Http2 {
     /// Queues a part of the answer's body.
     pub fn queue(&mut self, part: Bytes) {
         if matches!(self.writing, Writing::Open) && !part.is_empty() {
-            self.queued.push_back(part);
+            self.queued.push_back(unshared(part));
         }
     }
 
@@ -219,7 +233,8 @@ impl Http2 {
                 Poll::Ready(Some(Ok(more))) => room = more,
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(ClientFailure::Gone)),
                 Poll::Pending => {
-                    let stalled = *self.stalled.get_or_insert_with(|| Instant::now() + self.terms.body_timeout);
+                    let stalled =
+                        *self.stalled.get_or_insert_with(|| Instant::now() + self.terms.body_timeout);
                     return self.timer.poll(stalled, context).map(|()| Err(ClientFailure::Gone));
                 }
             }
@@ -242,6 +257,14 @@ impl Http2 {
             self.writing = Writing::Ended;
         }
         Ok(())
+    }
+
+    /// Reads what the client still sends of its body after the whole answer, for a bounded time. Then the
+    /// stream is dropped.
+    pub async fn finish(mut self) {
+        if matches!((&self.writing, self.reading), (Writing::Ended, Reading::Body)) {
+            rest::read(&mut self.body).await;
+        }
     }
 
     /// Allows bodies at any rate, for a conversation.

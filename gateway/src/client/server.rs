@@ -7,7 +7,7 @@ mod begin;
 mod tests;
 
 use std::fmt;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::task::TaskTracker;
 
 use self::begin::Begin;
 use super::http1::{self, Http1, Next};
@@ -40,6 +41,7 @@ pub struct ClientServer<A> {
     app: Arc<A>,
     terms: ServerTerms,
     refusals: Semaphore,
+    tasks: TaskTracker,
 }
 
 /// What a [`ClientServer`] needs.
@@ -62,7 +64,7 @@ pub struct ServerTerms {
 impl<A: HttpServerApp + Send + Sync + 'static> ClientServer<A> {
     /// Creates the server in front of `app`.
     pub fn new(app: A, terms: ServerTerms) -> Self {
-        Self { app: Arc::new(app), terms, refusals: Semaphore::new(REFUSALS) }
+        Self { app: Arc::new(app), terms, refusals: Semaphore::new(REFUSALS), tasks: TaskTracker::new() }
     }
 
     fn draining(&self) -> &Draining {
@@ -79,6 +81,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> ClientServer<A> {
         // The connection is closed whether or not the client received the response.
         timeout(REFUSAL_TIMEOUT, told).await.ok();
         stream.shutdown().await.ok();
+    }
+
+    async fn accept(&self, stream: Stream, shutdown: &ShutdownWatch) {
+        let Some(_permit) = self.terms.connections.acquire() else { return self.refuse(stream).await };
+        self.terms.metrics.accepted.inc();
+        if let Some(stream) = self.terms.secured.secure(stream).await {
+            self.serve(stream, shutdown).await;
+        }
     }
 
     async fn serve(&self, mut stream: Stream, shutdown: &ShutdownWatch) {
@@ -105,7 +115,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> ClientServer<A> {
         tokio::select! {
             biased;
             first = first => first,
-            () = tokio::time::sleep_until(accepted + time) => {
+            () = sleep_until(accepted + time) => {
                 self.terms.http1.missed.inc();
                 None
             }
@@ -136,7 +146,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> ClientServer<A> {
                 Next::Refused(refusal) => return client.refuse(refusal).await,
                 Next::Ended => return client.end().await,
             };
-            let exchange = exchange(&self.app, &slot, (request, Client::Http1(client), ends.clone()), shutdown);
+            let exchange =
+                exchange(&self.app, &slot, (request, Client::Http1(client), ends.clone()), shutdown);
             match exchange.await {
                 Some(Client::Http1(returned)) => client = returned,
                 _ => return,
@@ -154,7 +165,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> ClientServer<A> {
         prefix: Bytes,
         ends: Arc<Ends>,
         shutdown: &'s ShutdownWatch,
-    ) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + 's>> {
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 's>> {
         let (stream_window, connection_window) = self.terms.windows.windows(self.terms.connections.used());
         let windows = http2::Windows { stream: stream_window, connection: connection_window };
         let mut watch = self.draining().watch();
@@ -165,7 +176,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> ClientServer<A> {
             let (app, ends, shutdown) = (self.app.clone(), ends.clone(), shutdown.clone());
             async move {
                 let arrival = (request, Client::Http2(Box::new(client)), ends);
-                exchange(&app, &Arc::default(), arrival, &shutdown).await;
+                if let Some(Client::Http2(client)) = exchange(&app, &Arc::default(), arrival, &shutdown).await
+                {
+                    client.finish().await;
+                }
             }
         };
         Box::pin(self.terms.http2.serve(stream, prefix, windows, draining, serve))
@@ -174,14 +188,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> ClientServer<A> {
 
 #[async_trait]
 impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for ClientServer<A> {
+    /// Serves the connection in a task of its own. The task that Pingora accepts in has room for a handshake of
+    /// TLS, and would keep it as long as the connection is open.
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let Some(_permit) = self.terms.connections.acquire() else {
-            self.refuse(stream).await;
-            return None;
-        };
-        self.terms.metrics.accepted.inc();
-        let stream = self.terms.secured.secure(stream).await?;
-        self.serve(stream, shutdown).await;
+        let (server, shutdown) = (self.clone(), shutdown.clone());
+        self.tasks.spawn(async move { server.accept(stream, &shutdown).await });
         None
     }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::AnswerLimits;
 use crate::request::Trusted;
+use crate::upstream::AnswerLimits;
 
 /// What a request may be and take.
 #[derive(Clone, Debug)]

@@ -173,7 +173,6 @@ impl Builder {
             let terms = Terms::tls(service.terms.protocol(), &service.host, &trust);
             let refusal = |error| Refusal::new(Key::service(service.id), Some("host"), error);
             service.terms = Arc::new(terms.map_err(refusal)?);
-            service.trust = Some(trust);
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use uuid::Uuid;
 
-use crate::upstream::{Protocol, Terms, Timeouts, UpstreamTls};
+use crate::upstream::{Protocol, Terms, Timeouts};
 
 /// The destination of a route's requests.
 #[derive(Clone, Debug)]
@@ -46,8 +46,6 @@ pub struct Service {
     pub ca_certificates: Box<[Uuid]>,
     /// The most certificates between an authority's and the upstream's.
     pub tls_verify_depth: Option<u8>,
-    /// The TLS terms made from all three; `None` when the service names none of them, or uses no TLS.
-    pub trust: Option<Arc<UpstreamTls>>,
     /// What its connections must share with others to be exchangeable.
     pub terms: Arc<Terms>,
 }
@@ -85,7 +83,6 @@ impl Service {
             tls_verify_depth: service.tls_verify_depth,
             client_certificate: service.client_certificate,
             ca_certificates: service.ca_certificates.as_deref().unwrap_or_default().into(),
-            trust: None,
             // Those with TLS need the table's certificates.
             terms: Terms::plain(protocol),
         })

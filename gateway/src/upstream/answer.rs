@@ -130,7 +130,11 @@ impl AnswerLimits {
         let version = if answer.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
         let stated = Stated::read(fields)?;
         let framing = stated.framing(status, request)?;
-        let keeps = version == Version::HTTP_11 && framing != Framing::Close && !stated.closes;
+        let keeps = version == Version::HTTP_11
+            && framing != Framing::Close
+            && !stated.closes
+            // A body may follow that should not be there.
+            && (status != StatusCode::NO_CONTENT || !stated.has_body());
         let text_fields = TextFields::new(text.clone(), fields.iter().map(|field| (field.name, field.value)));
         let fields = Fields::Text(text_fields);
         let (reason, length) = (reason(text), stated.length.filter(|_| !stated.is_chunked));
@@ -215,6 +219,10 @@ impl Stated {
         }
         self.is_chunked = true;
         Ok(())
+    }
+
+    fn has_body(&self) -> bool {
+        self.is_chunked || self.length.is_some_and(|length| length > 0)
     }
 
     fn framing(&self, status: StatusCode, request: RequestKind) -> Result<Framing, UpstreamFailure> {

@@ -36,6 +36,14 @@ impl Upstream {
         }
     }
 
+    /// Begins the time for the answer again: the upstream is not to blame for the wait so far.
+    pub fn excuse(&mut self) {
+        match self {
+            Self::Http1(upstream) => upstream.excuse(),
+            Self::Http2(upstream) => upstream.excuse(),
+        }
+    }
+
     /// Queues a part of the request's body.
     pub fn queue(&mut self, part: Bytes) {
         match self {

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io;
 
+use crate::error::RequestFailure;
+
 /// Why an exchange with an upstream failed. The texts are for the log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamFailure {
@@ -93,6 +95,20 @@ impl UpstreamFailure {
     }
 }
 
+impl From<&UpstreamFailure> for RequestFailure {
+    fn from(failure: &UpstreamFailure) -> Self {
+        use UpstreamFailure as F;
+        match failure {
+            F::Connect(_) => Self::UpstreamConnect,
+            F::Tls(_) => Self::UpstreamTls,
+            F::ConnectTimedOut | F::TimedOut(_) => Self::UpstreamTimeout,
+            F::HeaderTooLarge => Self::UpstreamHeaderTooLarge,
+            F::WrongLength => Self::BadRequest,
+            F::Invalid(_) | F::Closed { .. } | F::Broken(_) | F::NotProcessed(_) => Self::UpstreamInvalid,
+        }
+    }
+}
+
 impl std::fmt::Display for Direction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
@@ -103,5 +119,11 @@ impl std::fmt::Display for Direction {
 }
 
 pub(super) fn text(cause: impl Display) -> Box<str> {
-    cause.to_string().into()
+    /// Texts of libraries may quote what an upstream sent.
+    const LONGEST: usize = 256;
+    let text = cause.to_string();
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
 }

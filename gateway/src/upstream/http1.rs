@@ -1,11 +1,14 @@
 //! One exchange with an upstream of HTTP/1.1.
 
 use std::fmt::{Debug, Display};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
+use tokio::task::unconstrained;
 
 use super::answer::{AnswerLimits, MOST_INTERIM, RequestKind, Response};
 use super::deadline::Deadline;
@@ -93,6 +96,11 @@ impl Http1 {
     /// Whether the connection has been used for other requests.
     pub fn was_reused(&self) -> bool {
         self.reused
+    }
+
+    /// Begins the time for the answer again: the upstream is not to blame for the wait so far.
+    pub fn excuse(&mut self) {
+        self.deadline.restart();
     }
 
     /// Whether the upstream takes more of the request.
@@ -247,7 +255,10 @@ impl Http1 {
 
     /// Whether an idle connection cannot be used: the upstream has ended it, or sent bytes that nobody asked for.
     pub(super) fn is_stale(&mut self) -> bool {
-        self.connection.poll_fill(&mut Context::from_waker(Waker::noop())).is_ready()
+        // Without its budget: a connection would look alive to a task that has used its own up.
+        let filled = poll_fn(|context| Poll::Ready(self.connection.poll_fill(context).is_ready()));
+        let something_came = pin!(unconstrained(filled)).poll(&mut Context::from_waker(Waker::noop()));
+        something_came == Poll::Ready(true) || !self.connection.buffered().is_empty()
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod connection;
 mod driver;
-mod heartbeat;
+mod status;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use super::answer::{AnswerLimits, MOST_INTERIM, Response, never_has_body, stated
 use super::deadline::Deadline;
 use super::failure::{Direction, UpstreamFailure, text};
 use super::timeouts::Timeouts;
-use crate::message::{Fields, Framing};
+use crate::message::{Fields, Framing, unshared};
 
 /// A stream, and the state of its exchange.
 #[derive(Debug)]
@@ -95,6 +95,11 @@ impl Http2 {
         self.reused
     }
 
+    /// Begins the time for the answer again: the upstream is not to blame for the wait so far.
+    pub fn excuse(&mut self) {
+        self.deadline.restart();
+    }
+
     /// Whether the upstream takes more of the request.
     pub fn wants_body(&self) -> bool {
         self.upload.stream.is_some()
@@ -103,7 +108,7 @@ impl Http2 {
     /// Queues a part of the request's body.
     pub fn queue(&mut self, part: Bytes) {
         if self.wants_body() && !part.is_empty() {
-            self.upload.queued.push_back(part);
+            self.upload.queued.push_back(unshared(part));
         }
     }
 
@@ -301,4 +306,4 @@ fn unsent(error: &h2::Error) -> UpstreamFailure {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

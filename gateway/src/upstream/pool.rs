@@ -9,6 +9,7 @@ mod shared;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -26,13 +27,16 @@ use super::exchange::Upstream;
 use super::failure::UpstreamFailure;
 use super::http1::{Home, Http1};
 use super::http2::{self, Http2};
-use super::terms::{Key, Protocol, Terms};
+use super::protocol::Protocol;
+use super::terms::{Key, Terms};
 use super::timeouts::Timeouts;
 
 /// How long an unused connection is kept; Kong's default.
 pub(super) const IDLE: Duration = Duration::from_secs(60);
 /// Time between two sweeps.
 const SWEEP: Duration = Duration::from_secs(1);
+/// Connections of HTTP/2 that one request waits for. An upstream may end each at once, or allow no stream.
+const MOST_FLIGHTS: usize = 3;
 /// Parts with a lock of their own.
 const SHARDS: usize = 16;
 
@@ -47,6 +51,8 @@ pub struct Pool {
     answers: AnswerLimits,
     /// Owns the connections of HTTP/2, and those that are being established. They end with the runtime.
     tasks: TaskTracker,
+    /// Whether the sweep has begun.
+    swept: AtomicBool,
 }
 
 /// The most idle connections of HTTP/1.1 that are kept.
@@ -85,6 +91,7 @@ impl Pool {
             avoided: Avoided::default(),
             answers,
             tasks: TaskTracker::new(),
+            swept: AtomicBool::new(false),
         }
     }
 
@@ -99,6 +106,9 @@ impl Pool {
         addresses: &[SocketAddr],
         timeouts: Timeouts,
     ) -> Result<Upstream, UpstreamFailure> {
+        if !self.swept.load(Ordering::Relaxed) {
+            self.begin_sweep();
+        }
         let destination = Destination { terms, addresses, timeouts };
         match terms.protocol() {
             Protocol::Http1 => Ok(Upstream::Http1(self.connection(destination).await?)),
@@ -142,7 +152,7 @@ impl Pool {
     /// Opens a stream on a connection that has room for it.
     async fn stream(self: &Arc<Self>, destination: Destination<'_>) -> Result<Box<Http2>, UpstreamFailure> {
         let Destination { terms, addresses, timeouts } = destination;
-        let mut reused = true;
+        let mut flights = 0;
         loop {
             let order = self.avoided.order(addresses);
             let Some(address) = order.first() else {
@@ -152,11 +162,14 @@ impl Pool {
             let taken = self.shard(&key).lock().shared.take(&key);
             if let Some(mut slot) = taken {
                 if slot.is_usable() {
-                    return Ok(Http2::new(slot, self.answers, timeouts, reused));
+                    return Ok(Http2::new(slot, self.answers, timeouts, flights == 0));
                 }
                 continue;
             }
-            reused = false;
+            flights += 1;
+            if flights > MOST_FLIGHTS {
+                return Err(UpstreamFailure::Connect("the upstream takes no stream".into()));
+            }
             self.fly(key, terms, order, timeouts.connect).await?;
         }
     }
@@ -197,14 +210,22 @@ impl Pool {
         Ok(())
     }
 
-    /// Closes, each second, what has been unused for [`IDLE`], and what upstreams have ended. Never returns.
-    pub async fn sweep(&self) {
-        let mut ticks = interval(SWEEP);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            self.sweep_once(Instant::now());
+    /// Begins to close, each second, what has been unused for [`IDLE`], and what upstreams have ended, until
+    /// the pool is dropped.
+    fn begin_sweep(self: &Arc<Self>) {
+        if self.swept.swap(true, Ordering::Relaxed) {
+            return;
         }
+        let pool = Arc::downgrade(self);
+        self.tasks.spawn(async move {
+            let mut ticks = interval(SWEEP);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                let Some(pool) = pool.upgrade() else { return };
+                pool.sweep_once(Instant::now());
+            }
+        });
     }
 
     fn sweep_once(&self, now: Instant) {
@@ -233,4 +254,4 @@ impl Home for Pool {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -8,17 +8,9 @@ use std::sync::{Arc, LazyLock};
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
+use super::protocol::Protocol;
 use super::tls::UpstreamTls;
 use crate::route::Host;
-
-/// The protocol of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// HTTP/1.1: one request at a time.
-    Http1,
-    /// HTTP/2, negotiated by TLS, or by prior knowledge without TLS.
-    Http2,
-}
 
 /// What two connections must share to be exchangeable, except for the address. Made when a service is built,
 /// so that a connection costs no parsing.

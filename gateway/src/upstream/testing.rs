@@ -1,9 +1,16 @@
 //! What the tests of this folder share.
 
 use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::{Builder, SendResponse};
+use http::Request;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::answer::{AnswerLimits, Response};
 use super::exchange::Upstream;
@@ -20,8 +27,8 @@ pub(super) const TIMEOUTS: Timeouts = Timeouts {
 /// Reads the header of the next answer, and writes what is queued meanwhile.
 pub(super) async fn response(upstream: &mut Upstream) -> Result<Response, UpstreamFailure> {
     poll_fn(|context| {
-        if let std::task::Poll::Ready(Err(failure)) = upstream.poll_flush(context) {
-            return std::task::Poll::Ready(Err(failure));
+        if let Poll::Ready(Err(failure)) = upstream.poll_flush(context) {
+            return Poll::Ready(Err(failure));
         }
         upstream.poll_response(context)
     })
@@ -45,4 +52,56 @@ pub(super) async fn part(upstream: &mut Upstream) -> Result<Option<Bytes>, Upstr
 /// Writes what is queued.
 pub(super) async fn flush(upstream: &mut Upstream) -> Result<(), UpstreamFailure> {
     poll_fn(|context| upstream.poll_flush(context)).await
+}
+
+/// A server of HTTP/2 on one connection.
+#[derive(Debug)]
+pub(super) struct Server {
+    streams: mpsc::UnboundedReceiver<Stream>,
+    goaway: mpsc::UnboundedSender<()>,
+    _task: JoinSet<()>,
+}
+
+/// A request, and the way for its answer.
+pub(super) type Stream = (Request<RecvStream>, SendResponse<Bytes>);
+
+impl Server {
+    pub(super) fn start(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, builder: Builder) -> Self {
+        let ((sender, streams), (goaway, mut to_end)) =
+            (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let Ok(mut connection) = builder.handshake(io).await else { return };
+            loop {
+                tokio::select! {
+                    accepted = connection.accept() => match accepted {
+                        Some(Ok(stream)) => drop(sender.send(stream)),
+                        Some(Err(_)) | None => return,
+                    },
+                    Some(()) = to_end.recv() => connection.graceful_shutdown(),
+                }
+            }
+        });
+        Self { streams, goaway, _task: tasks }
+    }
+
+    /// The next request.
+    pub(super) async fn accept(&mut self) -> Stream {
+        self.streams.recv().await.expect("a request comes")
+    }
+
+    /// Waits for the end of the connection.
+    pub(super) async fn ended(&mut self) {
+        while self.streams.recv().await.is_some() {}
+    }
+
+    /// Tells the client to begin no more streams.
+    pub(super) fn send_goaway(&self) {
+        self.goaway.send(()).unwrap();
+    }
+}
+
+/// An answer of 200.
+pub(super) fn ok() -> http::Response<()> {
+    http::Response::new(())
 }

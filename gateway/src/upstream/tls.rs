@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use pingora::tls::load_platform_certs_incl_env_into_store;
-use pingora::upstreams::peer::HttpPeer;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::CryptoProvider;
@@ -17,7 +16,7 @@ use tokio_rustls::TlsConnector;
 use tracing::error;
 use wire::{CaCertificate, Key};
 
-use super::terms::Protocol;
+use super::protocol::Protocol;
 use super::unverified::Unverified;
 use super::verifier::UpstreamVerifier;
 use crate::certified_keys::CertifiedKeys;
@@ -109,12 +108,6 @@ impl UpstreamTls {
         Self { http1, http2, digest: digest(identity, trust) }
     }
 
-    /// The group of connections that may be shared: equal for the same certificates and depth, and for no
-    /// others.
-    pub fn group(&self) -> u64 {
-        self.digest.as_bytes().first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
-    }
-
     /// Identifies the certificates and the depth: equal for the same ones, and for no others.
     pub(super) fn digest(&self) -> &blake3::Hash {
         &self.digest
@@ -126,13 +119,6 @@ impl UpstreamTls {
             Protocol::Http1 => &self.http1,
             Protocol::Http2 => &self.http2,
         }
-    }
-
-    /// Sets these terms on `peer`. Pingora ignores a TLS configuration when it compares connections; the
-    /// group tells them apart.
-    pub(super) fn set(&self, peer: &mut HttpPeer) {
-        peer.options.tls_config = Some(self.http1.config().clone());
-        peer.group_key = self.group();
     }
 }
 
@@ -224,7 +210,7 @@ fn part(hash: &mut blake3::Hasher, bytes: &[u8]) {
 /// Without the configuration, which has the key.
 impl fmt::Debug for UpstreamTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UpstreamTls").field("group", &self.group()).finish_non_exhaustive()
+        f.debug_struct("UpstreamTls").field("digest", &self.digest).finish_non_exhaustive()
     }
 }
 
@@ -250,34 +236,34 @@ mod tests {
     }
 
     #[test]
-    fn other_terms_are_another_group_and_the_same_ones_are_not() {
+    fn other_terms_have_another_digest_and_the_same_ones_do_not() {
         let folder = tempfile::tempdir().unwrap();
         let [pair_a, pair_b] = ["a", "b"].map(|name| certs::valid(folder.path(), name));
         let [a, b] = [&pair_a, &pair_b].map(keys);
         let [ca_a, ca_b] = [&pair_a, &pair_b].map(authority);
-        let group = |identity, authorities: &[&CaCertificate], depth| {
-            UpstreamTls::new(identity, authorities, depth).unwrap().group()
+        let digest = |identity, authorities: &[&CaCertificate], depth| {
+            UpstreamTls::new(identity, authorities, depth).unwrap().digest
         };
         let all = [
-            group(None, &[], None),
-            group(None, &[], Some(0)),
-            group(None, &[], Some(1)),
-            group(Some(&a), &[], None),
-            group(Some(&b), &[], None),
-            group(None, &[&ca_a], None),
-            group(None, &[&ca_a], Some(1)),
-            group(None, &[&ca_b], None),
-            group(None, &[&ca_a, &ca_b], None),
-            group(Some(&a), &[&ca_a], None),
-            UpstreamTls::common(false).group(),
-            UpstreamTls::unverified(&a).group(),
-            UpstreamTls::unverified(&b).group(),
+            digest(None, &[], None),
+            digest(None, &[], Some(0)),
+            digest(None, &[], Some(1)),
+            digest(Some(&a), &[], None),
+            digest(Some(&b), &[], None),
+            digest(None, &[&ca_a], None),
+            digest(None, &[&ca_a], Some(1)),
+            digest(None, &[&ca_b], None),
+            digest(None, &[&ca_a, &ca_b], None),
+            digest(Some(&a), &[&ca_a], None),
+            UpstreamTls::common(false).digest,
+            UpstreamTls::unverified(&a).digest,
+            UpstreamTls::unverified(&b).digest,
         ];
         for (index, one) in all.iter().enumerate() {
             assert!(!all[..index].contains(one), "{index}");
         }
-        assert_eq!(group(Some(&a), &[&ca_a], None), all[9]);
-        assert_eq!(UpstreamTls::common(true).group(), all[0]);
+        assert_eq!(digest(Some(&a), &[&ca_a], None), all[9]);
+        assert_eq!(UpstreamTls::common(true).digest, all[0]);
     }
 
     #[test]

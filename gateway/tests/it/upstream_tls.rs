@@ -195,7 +195,7 @@ async fn sessions_are_resumed_under_the_same_terms_and_under_no_others() {
     gateway.serve(of(3, OTHER), route(3, "/other"));
     for (path, status, handshake) in [
         ("/any", 200, Some(HandshakeKind::Full)),
-        ("/any", 200, Some(HandshakeKind::Full)),
+        ("/any", 200, Some(HandshakeKind::Resumed)),
         ("/other", 502, None),
         ("/good", 200, Some(HandshakeKind::Full)),
         ("/good", 200, Some(HandshakeKind::Resumed)),

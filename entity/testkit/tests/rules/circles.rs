@@ -3,7 +3,6 @@
 //!
 //! A module is compared with the others of the same parent; everything below a module counts as part of it. A
 //! module and its parent may use each other: the parent is the face of its children.
-//! module and its parent use each other is usual: the parent is the face of its children.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,9 +30,6 @@ const KNOWN: &[Exception] = &[
     ("wire::update", "wire::record", "reads records; the error of a record could stand beside its reader"),
     ("entity::certificate", "entity::sni", "SeaORM: a relation is declared on both sides"),
     ("entity::service", "entity::route", "SeaORM: a relation is declared on both sides"),
-    ("gateway::listener", "gateway::proxy", "the gate could be generic over what serves a connection"),
-    ("gateway::request", "gateway::context", "needs parts of the context, not all of it"),
-    ("gateway::upstream", "gateway::context", "its own part of the context belongs to it"),
     ("gateway::route", "gateway::upstream", "the terms of TLS could be a module of their own"),
     ("wire::update", "wire::frame", "an update could return messages instead of frames"),
 ];

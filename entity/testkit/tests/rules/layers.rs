@@ -57,8 +57,10 @@ const CONFIGURATION_WITHOUT_LOCKS: Layer = Layer {
     part: Part::Only(&[
         "gateway/src/context",
         "gateway/src/error",
-        "gateway/src/framing",
+        "gateway/src/forward",
         "gateway/src/grpc",
+        "gateway/src/http1",
+        "gateway/src/message",
         "gateway/src/certified_keys",
         "gateway/src/live",
         "gateway/src/proxy",

@@ -12,10 +12,10 @@ mod imports;
 mod layers;
 mod ports;
 mod prose;
+mod registry;
 mod source;
 mod text;
 mod tree;
-mod vendor;
 
 use std::path::{Path, PathBuf};
 

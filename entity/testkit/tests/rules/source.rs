@@ -161,9 +161,7 @@ fn read(path: &Path) -> Source {
 fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     for path in entries.map(|entry| entry.expect("a folder can be read").path()) {
-        if path.ends_with("vendor") {
-            // Vendored code is not ours; it has a rule of its own.
-        } else if path.is_dir() {
+        if path.is_dir() {
             collect(&path, paths);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             paths.push(path);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::{assert_none, root};
 
 /// Files that are not ours, or that a build makes.
-const LEFT_OUT: [&str; 5] = [".git", "data", "target", "vendor", "Cargo.lock"];
+const LEFT_OUT: [&str; 4] = [".git", "data", "target", "Cargo.lock"];
 
 /// Lines that only other people's sources have.
 const OF_OTHERS: [&str; 4] =

@@ -11,6 +11,8 @@ use crate::error::RequestFailure;
 #[derive(Debug, Default)]
 pub(super) struct Head {
     request_line: Option<RequestLine>,
+    /// Where the fields begin.
+    fields_begin: usize,
     /// Where the line begins that has not ended yet.
     line: usize,
     /// How many bytes have been searched for the end of that line.
@@ -42,6 +44,7 @@ impl Head {
             (self.line, self.searched) = (end, end);
             if self.request_line.is_none() {
                 self.request_line = Some(RequestLine::parse(line, limits.target_bytes)?);
+                self.fields_begin = end;
             } else if !matches!(line, b"\n" | b"\r\n") {
                 self.fields += 1;
             } else if let Some(line) = self.request_line.take() {
@@ -64,7 +67,9 @@ impl Head {
     }
 
     fn check_size(&self, length: usize, limits: &HeaderLimits) -> Result<(), RequestFailure> {
-        if self.fields > limits.fields || length > limits.text_bytes() {
+        // The empty line at the end is no field.
+        let fields = if self.fields_begin == 0 { 0 } else { length - self.fields_begin };
+        if self.fields > limits.fields || fields > limits.bytes + 2 || length > limits.text_bytes() {
             return Err(RequestFailure::HeaderTooLarge);
         }
         Ok(())
@@ -87,6 +92,10 @@ pub(super) fn empty_lines(bytes: &[u8]) -> usize {
 mod tests {
     use std::time::Duration;
 
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::super::parse::parse;
     use super::*;
 
     const LIMITS: HeaderLimits =
@@ -124,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_wrong_line_is_refused_at_its_end() {
-        let line = "GET /a b HTTP/1.1\r\n";
+        let line = "GET /a\tb HTTP/1.1\r\n";
         assert_eq!(find(line.as_bytes(), 1), Err((RequestFailure::BadRequest, line.len())));
     }
 
@@ -135,10 +144,8 @@ mod tests {
         let six = begin.len() + 6 * "A: b\r\n".len();
         assert_eq!(find(fields.as_bytes(), 1), Err((RequestFailure::HeaderTooLarge, six)));
         let endless = format!("{begin}A: {}", "x".repeat(10_000));
-        assert_eq!(
-            find(endless.as_bytes(), 1),
-            Err((RequestFailure::HeaderTooLarge, LIMITS.text_bytes() + 1))
-        );
+        let length = begin.len() + LIMITS.bytes + "\r\n".len();
+        assert_eq!(find(endless.as_bytes(), 1), Err((RequestFailure::HeaderTooLarge, length + 1)));
         let method = "A".repeat(10_000);
         assert_eq!(
             find(method.as_bytes(), 1),
@@ -147,10 +154,51 @@ mod tests {
         let target = format!("GET /{}", "x".repeat(1000));
         assert_eq!(find(target.as_bytes(), 1), Err((RequestFailure::UriTooLong, 105)));
         let whole = format!("{begin}A: {}\r\n\r\n", "x".repeat(10_000));
-        assert_eq!(
-            find(whole.as_bytes(), whole.len()),
-            Err((RequestFailure::HeaderTooLarge, whole.len()))
-        );
+        assert_eq!(find(whole.as_bytes(), whole.len()), Err((RequestFailure::HeaderTooLarge, whole.len())));
+    }
+
+    proptest! {
+        /// Whatever comes, its pieces make no difference, and a header that is accepted has a host.
+        #[test]
+        fn any_bytes_are_read_alike_in_any_pieces(
+            parts in prop::collection::vec(part(), 0..20),
+            size in 1..40_usize,
+        ) {
+            let sent = parts.concat();
+            let whole = find(&sent, sent.len().max(1)).ok();
+            prop_assert_eq!(find(&sent, size).ok(), whole);
+            if let Ok(Some(Complete { line, length })) = Head::default().find(&sent, &LIMITS) {
+                let is_old = line.version == http::Version::HTTP_10;
+                if let Ok(parsed) = parse(Bytes::copy_from_slice(&sent[..length]), line, &LIMITS) {
+                    prop_assert!(is_old || parsed.request.authority.is_some());
+                    prop_assert!(parsed.request.headers.len() <= LIMITS.fields);
+                }
+            }
+        }
+    }
+
+    /// What headers are made of, and anything else.
+    fn part() -> impl Strategy<Value = Vec<u8>> {
+        static KNOWN: [&str; 16] = [
+            "GET ",
+            "/",
+            " HTTP/1.1",
+            "HTTP/1.0",
+            "\r\n",
+            "\n",
+            "\r",
+            ": ",
+            "Host: h\r\n",
+            " ",
+            "\t",
+            "\0",
+            "GET / HTTP/1.1\r\nHost: h\r\n",
+            "http://h",
+            "Transfer-Encoding: chunked\r\n",
+            "Content-Length: 5\r\n",
+        ];
+        let known = prop::sample::select(&KNOWN[..]).prop_map(|known| known.as_bytes().to_vec());
+        prop_oneof![8 => known, 1 => prop::collection::vec(any::<u8>(), 0..200)]
     }
 
     #[test]

@@ -9,16 +9,12 @@ use tokio::time::{sleep, timeout};
 
 use super::Http1;
 
-/// What is still read after the last answer.
-struct Rest {
-    time: Duration,
-    bytes: usize,
-}
-
-/// Of a request that was refused or failed.
-const REFUSED: Rest = Rest { time: Duration::from_secs(1), bytes: 64 * 1024 };
-/// Of a body that was not wanted: so much of it may be on its way already.
-const UNWANTED: Rest = Rest { time: Duration::from_secs(5), bytes: 16 << 20 };
+/// How long the rest of a request is still read that was refused or failed.
+const REFUSED: Duration = Duration::from_secs(1);
+/// How long the rest of a body is still read that was not wanted.
+const UNWANTED: Duration = Duration::from_secs(5);
+/// The most bytes that are still read: so many may be on their way already.
+const MOST_BYTES: usize = 16 << 20;
 /// How long a close may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -33,14 +29,24 @@ impl Http1 {
         if !self.shut_down().await || self.is_tunnel {
             return;
         }
-        let rest = if self.failed || self.connection.is_read() { REFUSED } else { UNWANTED };
-        let mut left = rest.bytes;
+        let time = if self.failed || self.connection.is_read() { REFUSED } else { UNWANTED };
+        let mut left = MOST_BYTES;
+        if !self.failed && self.connection.is_read() && !self.has_more(&mut left).await {
+            return;
+        }
         let ended = poll_fn(|context| self.poll_discard(&mut left, context));
         tokio::select! {
             biased;
             () = ended => {}
-            () = sleep(rest.time) => {}
+            () = sleep(time) => {}
         }
+    }
+
+    /// Whether bytes behind the request have come. A client that has sent nothing more will hardly begin to.
+    async fn has_more(&mut self, left: &mut usize) -> bool {
+        let before = *left;
+        let ended = poll_fn(|context| Poll::Ready(self.poll_discard(left, context))).await;
+        ended.is_pending() && *left < before
     }
 
     /// Ends this direction. Returns whether that was possible.

@@ -2,24 +2,30 @@
 
 use std::fmt::Write;
 use std::future::poll_fn;
+use std::task::{Context, Poll};
 
-use bytes::BytesMut;
-use http::StatusCode;
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
 use pingora::protocols::http::date;
 use tracing::debug;
 
 use super::Http1;
-use crate::context::Context;
-use crate::error::{Body, RequestFailure};
+use crate::error::{Body, Format, RequestFailure};
 use crate::metrics::Source;
+use crate::names::SERVER_VALUE;
+use crate::request_id::RequestId;
+
+/// The most bytes of a refused header that are looked at.
+const MOST: usize = 64 * 1024;
 
 /// A header that is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// Why.
     pub failure: RequestFailure,
-    /// Whether the request would be answered without a body.
-    pub is_head: bool,
+    /// The header, if it is complete.
+    pub head: Bytes,
 }
 
 impl Http1 {
@@ -29,37 +35,67 @@ impl Http1 {
         debug!(reason = answer.reason, "a request's header cannot be read");
         self.terms.metrics.errors.with_label_values(&[answer.reason]).inc();
         self.terms.metrics.requests.count(answer.status, Source::Gateway);
-        self.fail_header(refusal);
+        (self.keep, self.failed) = (false, true);
+        if refusal.head.is_empty() {
+            poll_fn(|context| self.poll_rest(context)).await;
+            let text = answer_to(refusal.failure, self.connection.buffered());
+            self.connection.head().extend_from_slice(&text);
+        } else {
+            let text = answer_to(refusal.failure, &refusal.head);
+            self.connection.head().extend_from_slice(&text);
+        }
         if poll_fn(|context| self.poll_flush(context)).await.is_ok() {
             self.linger().await;
         }
     }
 
-    fn fail_header(&mut self, refusal: Refusal) {
-        self.keep = false;
-        self.failed = true;
-        write(self.connection.head(), refusal);
+    /// Reads what is there of the header already: it may say in which form it wants to be answered.
+    fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while self.connection.buffered().len() < MOST {
+            if !matches!(self.connection.poll_fill(context), Poll::Ready(Ok(1..))) {
+                break;
+            }
+        }
+        Poll::Ready(())
     }
 }
 
-/// Writes the whole answer. Nothing is known about the request, so that its body has the form of the failure.
-fn write(out: &mut BytesMut, refusal: Refusal) {
-    let (context, answer) = (Context::new(), refusal.failure.answer());
-    let body = Body::new(answer.format, answer.message, context.request_id());
-    let reason = StatusCode::from_u16(answer.status).ok().and_then(|status| status.canonical_reason());
+/// The whole answer to the header `head`, which may be incomplete.
+fn answer_to(failure: RequestFailure, head: &[u8]) -> BytesMut {
+    let (id, answer) = (RequestId::random(), failure.answer());
+    let format = Format::negotiate(&wishes(head), answer.format);
+    let body = Body::new(format, answer.message, id.as_str());
+    let mut text = BytesMut::new();
     // Writing to a buffer in memory cannot fail.
     write!(
-        out,
-        "HTTP/1.1 {} {}\r\nServer: gibbon/{}\r\nX-Kong-Response-Latency: 0\r\nX-Kong-Request-Id: {}\r\n\
+        text,
+        "HTTP/1.1 {} {}\r\nServer: {}\r\nX-Kong-Response-Latency: 0\r\nX-Kong-Request-Id: {}\r\n\
          Content-Type: {}\r\nContent-Length: {}\r\nDate: {}\r\nConnection: close\r\n\r\n{}",
         answer.status,
-        reason.unwrap_or_default(),
-        crate::VERSION,
-        context.request_id(),
+        answer.code().canonical_reason().unwrap_or_default(),
+        SERVER_VALUE,
+        id.as_str(),
         body.content_type,
         body.text.len(),
         date::get_cached_date().to_str().unwrap_or_default(),
-        if refusal.is_head { "" } else { &body.text },
+        if head.starts_with(b"HEAD ") { "" } else { &body.text },
     )
     .ok();
+    text
+}
+
+/// The fields that say in which form an answer is wanted.
+fn wishes(head: &[u8]) -> HeaderMap {
+    let mut wishes = HeaderMap::new();
+    for line in head.split(|byte| *byte == b'\n').skip(1).take_while(|line| !line.trim_ascii().is_empty()) {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        for wish in [ACCEPT, CONTENT_TYPE] {
+            if line[..colon].eq_ignore_ascii_case(wish.as_str().as_bytes())
+                && let Ok(value) = HeaderValue::from_bytes(line[colon + 1..].trim_ascii())
+            {
+                wishes.append(wish, value);
+            }
+        }
+    }
+    wishes
 }

@@ -78,7 +78,12 @@ mod tests {
             (&b"GET / HTTP/1.1\r\n"[..], "GET", &b"/"[..], Version::HTTP_11),
             (b"GET /a?b HTTP/1.0\n", "GET", b"/a?b", Version::HTTP_10),
             (b"OPTIONS * HTTP/1.1\r\n", "OPTIONS", b"*", Version::HTTP_11),
-            (b"G!T /\xff?\"<>\xc3\xbc`{}|\\^#f HTTP/1.1\r\n", "G!T", b"/\xff?\"<>\xc3\xbc`{}|\\^#f", Version::HTTP_11),
+            (
+                b"G!T /\xff?\"<>\xc3\xbc`{}|\\^#f HTTP/1.1\r\n",
+                "G!T",
+                b"/\xff?\"<>\xc3\xbc`{}|\\^#f",
+                Version::HTTP_11,
+            ),
         ] {
             let read = RequestLine::parse(line, LONGEST).unwrap();
             assert_eq!((read.method.as_str(), &line[read.target], read.version), (method, target, version));
@@ -100,7 +105,6 @@ mod tests {
             "GET  /a HTTP/1.1",
             "GET  HTTP/1.1",
             "GET /a HTTP/1.1 ",
-            "GET /a HTTP/1.1\r",
             "GET /a HTTP/11",
             "GET /a HTTP/1.2",
             "GET /a HTTP/2.0",
@@ -115,9 +119,18 @@ mod tests {
         ] {
             for end in ["\r\n", "\n"] {
                 let line = format!("{line}{end}");
-                assert_eq!(RequestLine::parse(line.as_bytes(), LONGEST), Err(RequestFailure::BadRequest), "{line:?}");
+                assert_eq!(
+                    RequestLine::parse(line.as_bytes(), LONGEST),
+                    Err(RequestFailure::BadRequest),
+                    "{line:?}"
+                );
             }
         }
+    }
+
+    #[test]
+    fn a_line_has_one_end() {
+        assert_eq!(RequestLine::parse(b"GET / HTTP/1.1\r\r\n", LONGEST), Err(RequestFailure::BadRequest));
     }
 
     #[test]

@@ -6,7 +6,6 @@ mod requests;
 
 use std::time::Duration;
 
-use http::Method;
 use prometheus::{IntCounter, Registry};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 

@@ -14,51 +14,25 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
+use super::settings::{Settings, Windows};
 use super::transport::{Transport, Written};
-use super::{Http2, refusal, request};
+use super::{Http2, refusal, request, rest};
+use crate::client::Request;
 use crate::client::timer::Timer;
-use crate::client::{PaceTerms, Request};
 use crate::error::RequestFailure;
 use crate::metrics::{HttpMetrics, Source};
 
 /// Malformed requests after which a connection ends.
 const MALFORMED_STREAMS: usize = 32;
-/// Bytes of answers that a connection keeps of each stream beyond what the client's windows allow.
+/// The most bytes of each answer that the connection holds until they are written.
 const SEND_BUFFER: usize = 128 << 10;
 /// Requests that a client has reset before they were looked at, after which its connection ends.
 const EARLY_RESETS: usize = 20;
-/// How long a connection that has no request may take to end after it was told to.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a connection without requests stays open while the program is stopping. Requests that are on their
+/// way still arrive.
+const DRAINED_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long requests may take to end after their connection.
 const STREAMS_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Limits of HTTP/2.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// The timeout of the handshake.
-    pub handshake_timeout: Duration,
-    /// How long a connection may be without a request.
-    pub idle_timeout: Duration,
-    /// How a request's body must come. A write to the client may be stuck as long as a body may be silent.
-    pub pace: PaceTerms,
-    /// The most bytes of a target.
-    pub max_target_bytes: usize,
-    /// The most bytes of header fields.
-    pub max_header_bytes: usize,
-    /// The most header fields.
-    pub max_header_fields: usize,
-    /// The most concurrent streams of a connection.
-    pub max_streams: u32,
-}
-
-/// How many bytes of bodies a client may send before they are read.
-#[derive(Clone, Copy, Debug)]
-pub struct Windows {
-    /// On a stream.
-    pub stream: u32,
-    /// On all streams of the connection together.
-    pub connection: u32,
-}
 
 /// Serves connections.
 #[derive(Debug)]
@@ -86,16 +60,16 @@ struct Connection<'c, S> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Serving,
-    /// The client was told to send no further requests.
+    /// The client knows that the connection ends.
     Draining,
-    /// No request is taken any more; since the time given.
-    Closing(Instant),
+    /// No request is taken any more.
+    Closing,
 }
 
 /// A time without a task.
 #[derive(Clone, Copy, Debug)]
 struct Quiet {
-    /// Whether answers are still being written.
+    /// Whether there is still something to write.
     is_writing: bool,
     until: Instant,
     /// Bytes written before it.
@@ -110,14 +84,14 @@ impl Connections {
 
     /// Serves the connection on `stream`, of which `prefix` was read before, until it ends. Each request is
     /// given to `serve`, whose future runs as a task that ends with the connection. When `draining` is ready,
-    /// the client is told to open no further streams, and the connection ends with those that are open.
+    /// the client is asked to open no further streams, and the connection ends with those that are open.
     pub async fn serve<S, F>(
         &self,
         stream: S,
         prefix: Bytes,
         windows: Windows,
         draining: impl Future<Output = ()>,
-        serve: impl Fn(Request, Http2) -> F,
+        mut serve: impl FnMut(Request, Http2) -> F,
     ) where
         S: AsyncRead + AsyncWrite + Unpin,
         F: Future<Output = ()> + Send + 'static,
@@ -142,14 +116,14 @@ impl Connections {
             state: State::Serving,
         };
         let mut draining = pin!(draining);
-        poll_fn(|context| connection.poll(context, draining.as_mut(), &serve)).await;
+        poll_fn(|context| connection.poll(context, draining.as_mut(), &mut serve)).await;
         connection.finish().await;
     }
 
     fn builder(&self, windows: Windows) -> Builder {
         let mut builder = Builder::new();
         builder
-            .max_header_list_size(u32::try_from(self.settings.max_header_bytes).unwrap_or(u32::MAX))
+            .max_header_list_size(self.settings.max_header_list())
             .max_concurrent_streams(self.settings.max_streams)
             .initial_window_size(windows.stream)
             .initial_connection_window_size(windows.connection)
@@ -177,12 +151,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         &mut self,
         context: &mut Context<'_>,
         draining: Pin<&mut impl Future<Output = ()>>,
-        serve: &impl Fn(Request, Http2) -> F,
+        serve: &mut impl FnMut(Request, Http2) -> F,
     ) -> Poll<()>
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        while let Poll::Ready(Some(_)) = self.tasks.poll_join_next(context) {}
         if self.state == State::Serving && draining.poll(context).is_ready() {
             self.h2.graceful_shutdown();
             self.state = State::Draining;
@@ -198,8 +171,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 }
                 Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Pending => {
+                    // Also those that were begun, and have ended, in this very poll.
+                    while let Poll::Ready(Some(_)) = self.tasks.poll_join_next(context) {}
                     ready!(self.poll_quiet(context));
-                    if matches!(self.state, State::Closing(_)) {
+                    if self.state == State::Closing {
                         return Poll::Ready(());
                     }
                     self.close(Reason::NO_ERROR);
@@ -212,7 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         &mut self,
         request: http::Request<RecvStream>,
         mut response: SendResponse<Bytes>,
-        serve: &impl Fn(Request, Http2) -> F,
+        serve: &mut impl FnMut(Request, Http2) -> F,
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -220,7 +195,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             return response.send_reset(Reason::REFUSED_STREAM);
         }
         self.has_served = true;
-        let (mut parts, body) = request.into_parts();
+        let (mut parts, mut body) = request.into_parts();
         match request::read(&mut parts, body.is_end_stream(), &self.all.settings) {
             Ok(request) => {
                 let client = Http2::new(body, response, self.all.settings.pace);
@@ -229,7 +204,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             Err(failure) => {
                 self.all.count(failure);
                 // A client that has reset its stream needs no answer.
-                refusal::answer(&mut response, &parts, failure).ok();
+                if refusal::answer(&mut response, &parts, failure).is_ok() && !body.is_end_stream() {
+                    self.tasks.spawn(async move { rest::read(&mut body).await });
+                }
                 self.note_refusal(failure);
             }
         }
@@ -244,18 +221,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
 
     /// Takes no further requests, tells the client which was the last one, and ends the connection.
     fn close(&mut self, reason: Reason) {
-        if !matches!(self.state, State::Closing(_)) {
+        if self.state != State::Closing {
             self.h2.abrupt_shutdown(reason);
-            self.state = State::Closing(Instant::now() + CLOSE_TIMEOUT);
+            self.state = State::Closing;
+            self.quiet = None;
         }
     }
 
-    /// Waits until there was no request for too long, or the connection should have closed.
+    /// Waits until there was no request for too long, or the end of the connection is not written.
     fn poll_quiet(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if let State::Closing(until) = self.state {
-            return self.timer.poll(until, context);
-        }
-        if !self.tasks.is_empty() {
+        if self.state != State::Closing && !self.tasks.is_empty() {
             self.quiet = None;
             return Poll::Pending;
         }
@@ -270,9 +245,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     }
 
     /// The present time without a task. Answers whose tasks have ended may still be in the connection's
-    /// buffers, and the client may have closed its windows since.
+    /// buffers. The client may read them slowly, or have closed its windows since.
     fn quiet(&mut self) -> Quiet {
-        let is_writing = self.h2.has_streams();
+        let is_writing = self.state == State::Closing || self.h2.has_streams();
         if let Some(quiet) = self.quiet.filter(|quiet| quiet.is_writing == is_writing) {
             return quiet;
         }
@@ -284,7 +259,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     fn idle_timeout(&self) -> Duration {
         let settings = &self.all.settings;
         match self.state {
-            State::Draining => settings.idle_timeout.min(CLOSE_TIMEOUT),
+            State::Draining => settings.idle_timeout.min(DRAINED_TIMEOUT),
             // Zero ends a connection after its first requests, not before.
             _ if settings.idle_timeout.is_zero() && !self.has_served => settings.handshake_timeout,
             _ => settings.idle_timeout,

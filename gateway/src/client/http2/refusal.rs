@@ -2,17 +2,14 @@
 
 use bytes::Bytes;
 use h2::server::SendResponse;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, SERVER};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::{Method, Response};
 
-use crate::context::Context;
 use crate::error::{Body, Format, RequestFailure};
 use crate::grpc;
-use crate::respond::SERVER_NAME;
-
-const LATENCY: HeaderName = HeaderName::from_static("x-kong-response-latency");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-kong-request-id");
+use crate::message::FieldSink;
+use crate::names;
+use crate::request_id::RequestId;
 
 /// Answers the request with the header `request`.
 ///
@@ -32,24 +29,20 @@ pub(super) fn answer(
 }
 
 fn compose(request: &Parts, failure: RequestFailure) -> (Response<()>, Option<Bytes>) {
-    let (context, answer) = (Context::new(), failure.answer());
+    let (id, answer) = (RequestId::random(), failure.answer());
     let mut header = Response::new(());
-    *header.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_REQUEST);
+    *header.status_mut() = answer.code();
     let fields = header.headers_mut();
-    fields.insert(SERVER, SERVER_NAME);
-    fields.insert(LATENCY, HeaderValue::from_static("0"));
-    fields.insert(REQUEST_ID, context.request_id.clone());
+    fields.known(&names::SERVER, names::SERVER_VALUE.as_bytes());
+    fields.known(&names::RESPONSE_LATENCY, b"0");
+    fields.known(&names::REQUEST_ID, id.as_bytes());
     if grpc::has_media_type(&request.headers) {
-        grpc::write(fields, &answer);
+        grpc::outcome(&answer).iter().for_each(|(name, value)| fields.known(name, value.as_bytes()));
         return (header, None);
     }
     let format = Format::negotiate(&request.headers, answer.format);
-    let body = Body::new(format, answer.message, context.request_id());
-    set_body(fields, &body);
+    let body = Body::new(format, answer.message, id.as_str());
+    fields.known(&names::CONTENT_TYPE, body.content_type.as_bytes());
+    fields.known(&names::CONTENT_LENGTH, body.text.len().to_string().as_bytes());
     (header, (request.method != Method::HEAD).then(|| body.text.into()))
-}
-
-fn set_body(fields: &mut HeaderMap, body: &Body) {
-    fields.insert(CONTENT_TYPE, HeaderValue::from_static(body.content_type));
-    fields.insert(CONTENT_LENGTH, HeaderValue::from(body.text.len()));
 }

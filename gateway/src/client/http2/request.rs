@@ -6,7 +6,7 @@ use http::header::{CONTENT_LENGTH, COOKIE, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Version};
 
-use super::Settings;
+use super::settings::Settings;
 use crate::client::Request;
 use crate::error::RequestFailure;
 use crate::message::Framing;
@@ -20,11 +20,7 @@ const FIELD_OVERHEAD: usize = 4;
 /// # Errors
 /// [`RequestFailure::UriTooLong`], [`RequestFailure::HeaderTooLarge`], and [`RequestFailure::BadRequest`] for a
 /// request without one clear host, target or length. The header is left as it was, with its cookies joined.
-pub(super) fn read(
-    parts: &mut Parts,
-    ends: bool,
-    settings: &Settings,
-) -> Result<Request, RequestFailure> {
+pub(super) fn read(parts: &mut Parts, ends: bool, settings: &Settings) -> Result<Request, RequestFailure> {
     join_cookies(&mut parts.headers);
     let target = target(parts);
     if target.len() > settings.max_target_bytes {
@@ -34,6 +30,10 @@ pub(super) fn read(
         || bytes_of(&parts.headers) > settings.max_header_bytes
     {
         return Err(RequestFailure::HeaderTooLarge);
+    }
+    // The type of names allows a quotation mark, which no token has.
+    if parts.headers.keys().any(|name| name.as_str().contains('"')) {
+        return Err(RequestFailure::BadRequest);
     }
     if parts.method != Method::CONNECT && !is_target(target) {
         return Err(RequestFailure::BadRequest);
@@ -114,7 +114,8 @@ fn framing(headers: &HeaderMap, ends: bool) -> Result<Framing, RequestFailure> {
 
 /// Digits alone, without a sign.
 fn number(digits: &[u8]) -> Option<u64> {
-    let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let digits =
+        std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
     digits.parse().ok()
 }
 

@@ -44,11 +44,7 @@ impl<S> Transport<S> {
     }
 
     /// Fails a write that has made no progress for too long.
-    fn bound<T>(
-        &mut self,
-        write: Poll<io::Result<T>>,
-        context: &mut Context<'_>,
-    ) -> Poll<io::Result<T>> {
+    fn bound<T>(&mut self, write: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if write.is_ready() {
             self.stalled = None;
             return write;

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 use crate::upstream::exchange::Upstream;
-use crate::upstream::terms::{Protocol, Terms};
+use crate::upstream::protocol::Protocol;
+use crate::upstream::terms::Terms;
 use crate::upstream::testing::{LIMITS, TIMEOUTS, body, flush, part, response};
 
 const GET: RequestKind = RequestKind { is_head: false, asks_upgrade: false };
@@ -17,11 +19,11 @@ const UPGRADE: RequestKind = RequestKind { is_head: false, asks_upgrade: true };
 
 /// Keeps connections, as the pool does.
 #[derive(Debug, Default)]
-struct Kept(Mutex<Vec<Box<Http1>>>);
+struct Kept(Mutex<Option<Box<Http1>>>);
 
 impl Home for Kept {
     fn keep(&self, _: Key, connection: Box<Http1>) {
-        self.0.lock().push(connection);
+        *self.0.lock() = Some(connection);
     }
 }
 
@@ -34,8 +36,7 @@ struct Exchanged {
 /// Begins an exchange whose request has a body as `framing` says. The kernel would take `buffer` bytes.
 fn begin(kind: RequestKind, framing: Framing, buffer: usize) -> Exchanged {
     let ((near, far), kept) = (duplex(buffer), Arc::new(Kept::default()));
-    let key =
-        Key { terms: Terms::plain(Protocol::Http1).id(), address: ([127, 0, 0, 1], 80).into() };
+    let key = Key { terms: Terms::plain(Protocol::Http1).id(), address: ([127, 0, 0, 1], 80).into() };
     let mut http1 = Http1::new(Io::Memory(near), LIMITS);
     http1.prepare(kept.clone(), key, TIMEOUTS, false);
     http1.head().extend_from_slice(b"GET / HTTP/1.1\r\n\r\n");
@@ -61,9 +62,9 @@ impl Exchanged {
         Ok((answer.status.as_u16(), String::from_utf8(body).unwrap(), trailers))
     }
 
-    fn is_kept(self) -> bool {
+    fn keeps(self) -> bool {
         self.upstream.release();
-        !self.kept.0.lock().is_empty()
+        self.kept.0.lock().is_some()
     }
 }
 
@@ -89,9 +90,9 @@ async fn answers_are_read_in_pieces_of_every_size() {
             let far = std::mem::replace(&mut exchange.far, duplex(1).0);
             let (mut request, mut sender) = tokio::io::split(far);
             let text = text.to_owned();
-            let sending = tokio::spawn(async move {
-                let mut sink = [0; 64];
-                request.read(&mut sink).await.unwrap();
+            let mut tasks = JoinSet::new();
+            tasks.spawn(async move {
+                request.read_u8().await.unwrap();
                 for piece in text.as_bytes().chunks(size) {
                     sender.write_all(piece).await.unwrap();
                 }
@@ -99,7 +100,7 @@ async fn answers_are_read_in_pieces_of_every_size() {
             });
             let (status, body, trailers) = exchange.read().await.unwrap();
             assert_eq!((status, &*body, trailers), expected, "{size}");
-            sending.await.unwrap();
+            tasks.join_all().await;
         }
     }
 }
@@ -123,7 +124,7 @@ async fn truncated_answer_is_never_whole() {
                 UpstreamFailure::Broken(_) => assert!(end >= header, "{end}"),
                 other => panic!("{end}: {other:?}"),
             }
-            assert!(!exchange.is_kept());
+            assert!(!exchange.keeps());
         }
     }
 }
@@ -144,7 +145,7 @@ async fn connection_is_kept_when_both_messages_are_complete() {
         flush(&mut exchange.upstream).await.unwrap();
         exchange.far.write_all(text.as_bytes()).await.unwrap();
         exchange.read().await.unwrap();
-        assert_eq!(exchange.is_kept(), keeps, "{text:?}");
+        assert_eq!(exchange.keeps(), keeps, "{text:?}");
     }
     // The request was not written, or the answer was not read, to its end.
     let mut exchange = begin(GET, Framing::Length(5), 1024);
@@ -152,14 +153,14 @@ async fn connection_is_kept_when_both_messages_are_complete() {
     flush(&mut exchange.upstream).await.unwrap();
     exchange.far.write_all(good.as_bytes()).await.unwrap();
     exchange.read().await.unwrap();
-    assert!(!exchange.is_kept());
+    assert!(!exchange.keeps());
     let mut exchange = begin(GET, Framing::Empty, 1024);
     exchange.far.write_all(good.as_bytes()).await.unwrap();
     response(&mut exchange.upstream).await.unwrap();
-    assert!(!exchange.is_kept());
+    assert!(!exchange.keeps());
     let mut exchange = begin(GET, Framing::Empty, 8);
     assert!(timeout(Duration::from_millis(1), flush(&mut exchange.upstream)).await.is_err());
-    assert!(!exchange.is_kept());
+    assert!(!exchange.keeps());
 }
 
 #[tokio::test]
@@ -172,10 +173,9 @@ async fn kept_connection_serves_again() {
         assert_eq!(exchange.read().await.unwrap().1, round.to_string());
         let Exchanged { upstream, far, kept } = exchange;
         upstream.release();
-        let mut http1 = kept.0.lock().pop().unwrap();
+        let mut http1 = kept.0.lock().take().unwrap();
         assert!(!http1.is_stale());
-        let key =
-            Key { terms: Terms::plain(Protocol::Http1).id(), address: ([127, 0, 0, 1], 80).into() };
+        let key = Key { terms: Terms::plain(Protocol::Http1).id(), address: ([127, 0, 0, 1], 80).into() };
         http1.prepare(kept.clone(), key, TIMEOUTS, true);
         http1.head().extend_from_slice(b"GET / HTTP/1.1\r\n\r\n");
         http1.begin(Framing::Empty, GET);
@@ -220,7 +220,7 @@ async fn failed_write_does_not_lose_the_answer() {
     assert_eq!(response(&mut upstream).await.unwrap().status, 413);
     assert_eq!(body(&mut upstream).await, Ok(Vec::new()));
     upstream.release();
-    assert!(kept.0.lock().is_empty());
+    assert!(kept.0.lock().is_none());
 }
 
 #[tokio::test]
@@ -239,7 +239,7 @@ async fn body_of_another_length_fails() {
         exchange.upstream.queue(sent.into());
         exchange.upstream.queue_end(None);
         assert_eq!(flush(&mut exchange.upstream).await, Err(UpstreamFailure::WrongLength), "{sent}");
-        assert!(!exchange.is_kept());
+        assert!(!exchange.keeps());
     }
 }
 
@@ -328,7 +328,7 @@ async fn each_direction_of_a_tunnel_ends_by_itself() {
     assert_eq!(all, "bye");
     exchange.answer("still here").await;
     assert_eq!(body(&mut exchange.upstream).await.unwrap(), b"still here");
-    assert!(!exchange.is_kept());
+    assert!(!exchange.keeps());
 
     // The other way round.
     let mut exchange = tunnel().await;

@@ -1,7 +1,6 @@
 //! A connection of HTTP/2 and its places for streams.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -10,13 +9,12 @@ use h2::SendStream;
 use h2::client::{Builder, ResponseFuture, SendRequest};
 use tokio::time::Instant;
 
-use super::driver::{Driver, Heard};
+use super::driver::Driver;
+use super::status::Status;
 use crate::upstream::answer::AnswerLimits;
 use crate::upstream::failure::UpstreamFailure;
 use crate::upstream::io::Io;
 
-/// The most streams on one connection, if the upstream allows as many; nginx accepts no more.
-const STREAMS: usize = 128;
 /// Bytes of an answer's body that come before its client has taken any.
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// The same for all streams together. Half of them may have slow clients before the others wait.
@@ -38,24 +36,11 @@ pub(in crate::upstream) struct Slot {
     status: Arc<Status>,
 }
 
-/// What is known of a connection.
-#[derive(Debug)]
-pub(super) struct Status {
-    gone: AtomicBool,
-    streams: AtomicUsize,
-    /// The most streams that the upstream allows.
-    allowed: AtomicUsize,
-    begun: Instant,
-    /// When the last stream ended, in milliseconds after `begun`.
-    unused_since: AtomicU64,
-}
-
 /// Begins HTTP/2 on `io`. Returns the connection, and the task that drives it.
 pub(in crate::upstream) async fn handshake(
     io: Io,
     limits: &AnswerLimits,
 ) -> Result<(Connection, impl Future<Output = ()> + Send + 'static), UpstreamFailure> {
-    let heard = Heard::default();
     let mut builder = Builder::new();
     builder
         .enable_push(false)
@@ -63,10 +48,9 @@ pub(in crate::upstream) async fn handshake(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
         .max_header_list_size(most_header_bytes(limits));
-    let (send, connection) =
-        builder.handshake(heard.watch(io)).await.map_err(UpstreamFailure::connect_http2)?;
+    let (send, connection) = builder.handshake(io).await.map_err(UpstreamFailure::connect_http2)?;
     let status = Arc::new(Status::new(send.current_max_send_streams()));
-    let driver = Driver::new(connection, Arc::clone(&status), heard);
+    let driver = Driver::new(connection, Arc::clone(&status));
     Ok((Connection { send, status }, driver))
 }
 
@@ -85,14 +69,12 @@ impl Connection {
 
     /// Whether no more streams can begin.
     pub(in crate::upstream) fn is_gone(&self) -> bool {
-        self.status.gone.load(Ordering::Relaxed)
+        self.status.has_ended()
     }
 
     /// Whether the connection has had no stream for `time`.
     pub(in crate::upstream) fn is_unused(&self, now: Instant, time: Duration) -> bool {
-        let since =
-            self.status.begun + Duration::from_millis(self.status.unused_since.load(Ordering::Relaxed));
-        !self.status.has_streams() && now.saturating_duration_since(since) >= time
+        self.status.unused_since().is_some_and(|since| now.saturating_duration_since(since) >= time)
     }
 }
 
@@ -120,44 +102,5 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.status.remove_stream();
-    }
-}
-
-impl Status {
-    fn new(allowed: usize) -> Self {
-        Self {
-            gone: AtomicBool::new(false),
-            streams: AtomicUsize::new(0),
-            allowed: AtomicUsize::new(allowed),
-            begun: Instant::now(),
-            unused_since: AtomicU64::new(0),
-        }
-    }
-
-    pub(super) fn has_streams(&self) -> bool {
-        self.streams.load(Ordering::Relaxed) > 0
-    }
-
-    /// Notes how many streams the upstream allows.
-    pub(super) fn allow(&self, streams: usize) {
-        self.allowed.store(streams, Ordering::Relaxed);
-    }
-
-    /// Notes that no more streams can begin.
-    pub(super) fn end(&self) {
-        self.gone.store(true, Ordering::Relaxed);
-    }
-
-    fn add_stream(&self) -> bool {
-        let most = self.allowed.load(Ordering::Relaxed).min(STREAMS);
-        let more = |streams| (streams < most).then_some(streams + 1);
-        !self.gone.load(Ordering::Relaxed)
-            && self.streams.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
-    }
-
-    fn remove_stream(&self) {
-        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.unused_since.store(now, Ordering::Relaxed);
-        self.streams.fetch_sub(1, Ordering::Relaxed);
     }
 }

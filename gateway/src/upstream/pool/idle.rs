@@ -17,8 +17,9 @@ pub(super) struct Idle {
     by_key: HashMap<Key, VecDeque<Kept>, RandomState>,
 }
 
+/// An idle connection.
 #[derive(Debug)]
-struct Kept {
+pub(super) struct Kept {
     connection: Box<Http1>,
     since: Instant,
 }
@@ -82,13 +83,13 @@ impl Idle {
 
     /// Takes out the connections that are too old, or that the upstream has ended.
     #[must_use]
-    pub(super) fn sweep(&mut self, now: Instant, count: &Count) -> Vec<Box<Http1>> {
+    pub(super) fn sweep(&mut self, now: Instant, count: &Count) -> Vec<Kept> {
         let mut closed = Vec::new();
         self.by_key.retain(|_, all| {
             let mut index = 0;
             while let Some(kept) = all.get_mut(index) {
                 if now.duration_since(kept.since) >= IDLE || kept.connection.is_stale() {
-                    closed.extend(all.remove(index).map(|kept| kept.connection));
+                    closed.extend(all.remove(index));
                 } else {
                     index += 1;
                 }
@@ -97,5 +98,23 @@ impl Idle {
         });
         count.subtract(closed.len());
         closed
+    }
+}
+
+#[cfg(test)]
+impl Idle {
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
+    pub(super) fn has_stale(&mut self) -> bool {
+        self.by_key.values_mut().flatten().any(|kept| kept.connection.is_stale())
+    }
+}
+
+#[cfg(test)]
+impl Count {
+    pub(super) fn get(&self) -> usize {
+        self.now.load(Ordering::Relaxed)
     }
 }

@@ -88,3 +88,14 @@ impl Pilot {
         self.0.send_replace(Some(ended));
     }
 }
+
+#[cfg(test)]
+impl Shared {
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_key.is_empty() && self.flights.is_empty()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.by_key.values().map(SmallVec::len).sum()
+    }
+}

@@ -36,8 +36,7 @@ async fn a_query_goes_on_as_it_came() {
         (b"/%61?\xff", b"/a?\xff"),
         (b"/\xfc?\xff", b"/%FC?\xff"),
         (b"http://h/a?\xff", b"/a?\xff"),
-        // The type of the upstream's side has no place for these three.
-        (b"/a?\"<b>\"=\xc3\xbc", b"/a?%22%3Cb%3E%22=%C3%BC"),
+        (b"/a?\"<b>\"=\xc3\xbc", b"/a?\"<b>\"=\xc3\xbc"),
     ] {
         let came = arrives(&gateway, &listener, sent).await;
         assert_eq!(came.escape_ascii().to_string(), arrived.escape_ascii().to_string());

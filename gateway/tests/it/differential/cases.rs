@@ -88,7 +88,7 @@ pub(super) const CASES: &[Case] = &[
     case(
         "length with zeros before",
         "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 005\r\n\r\nhello",
-        "POST / host=h test=- length 005 \"hello\"",
+        "POST / host=h test=- length 5 \"hello\"",
     ),
     case(
         "length and chunks",

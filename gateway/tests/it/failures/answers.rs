@@ -115,7 +115,7 @@ async fn plaintext_for_an_https_route_is_sent_to_https() {
         let response = gateway.get("/").await.expect(426);
         assert_eq!(response.header("upgrade"), Some("TLS/1.2, HTTP/1.1"));
         let options: Vec<_> = response.header_values("connection").collect();
-        assert_eq!(options, ["keep-alive", "Upgrade"], "who sends Upgrade names it (RFC 9110, section 7.8)");
+        assert_eq!(options, ["Upgrade", "keep-alive"], "who sends Upgrade names it (RFC 9110, section 7.8)");
     }
 }
 

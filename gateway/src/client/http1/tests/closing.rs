@@ -49,7 +49,7 @@ async fn a_refused_head_request_gets_no_body() {
     let (mut near, mut far) = pair(4096);
     far.write_all(b"HEAD / HTTP/1.1\r\n\r\n").await.unwrap();
     let refusal = refused(&mut near).await;
-    assert_eq!(refusal, Refusal { failure: RequestFailure::BadRequest, is_head: true });
+    assert_eq!(refusal.failure, RequestFailure::BadRequest);
     let (_, received) = tokio::join!(near.refuse(refusal), read_to_end(&mut far));
     assert!(received.ends_with("\r\n\r\n"), "{received}");
     assert!(!received.contains("Content-Length: 0"), "{received}");
@@ -68,21 +68,19 @@ async fn nothing_is_answered_to_half_a_header() {
 /// The client sends all of its body before it reads.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_still_sends_gets_the_answer() {
-    let mut near_and_far = Vec::new();
-    near_and_far.push((with_request(POST).await, 1_000_000));
+    let (mut near, mut far) = with_request(POST).await;
+    assert!(!near.keeps_alive());
+    answer(&mut near, "no");
+    let send = async {
+        far.write_all(&vec![0; 1_000_000]).await.unwrap();
+        read_answer(&mut far, 2).await
+    };
+    let (kept, answer) = tokio::join!(near.finish(), send);
+    assert_eq!((kept, answer.as_str()), (false, "no"));
+
     let (mut near, mut far) = pair(4096);
     far.write_all(b"GET / HTTP/9.9\r\n\r\n").await.unwrap();
     let refusal = refused(&mut near).await;
-    for ((mut near, mut far), bytes) in near_and_far {
-        assert!(!near.keeps_alive());
-        answer(&mut near, "no");
-        let send = async {
-            far.write_all(&vec![0; bytes]).await.unwrap();
-            read_answer(&mut far, 2).await
-        };
-        let (kept, answer) = tokio::join!(near.finish(), send);
-        assert_eq!((kept, answer.as_str()), (false, "no"));
-    }
     let send = async {
         far.write_all(&[0; 60_000]).await.unwrap();
         read_to_end(&mut far).await
@@ -116,6 +114,20 @@ async fn a_client_that_sends_for_ever_is_left() {
         };
         let (took, ()) = tokio::join!(close, send);
         assert_eq!(took, if unread_body { 5 * SECOND } else { SECOND });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_client_that_sends_more_is_waited_for() {
+    for (more, waited) in [(&b""[..], Duration::ZERO), (GET, SECOND)] {
+        let (mut near, mut far) = with_request(GET).await;
+        near.close();
+        answer(&mut near, "last");
+        far.write_all(more).await.unwrap();
+        let begun = Instant::now();
+        assert!(!near.finish().await);
+        assert_eq!(begun.elapsed(), waited);
+        assert_eq!(read_answer(&mut far, 4).await, "last");
     }
 }
 

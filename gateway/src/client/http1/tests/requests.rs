@@ -6,11 +6,7 @@ use super::*;
 const REQUESTS: [(&str, &str, &str); 6] = [
     ("GET /1 HTTP/1.1\r\nHost: h\r\n\r\n", "/1", ""),
     ("\r\n\r\nPOST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello", "/2", "hello"),
-    (
-        "POST /3 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nGET \r\n0\r\n\r\n",
-        "/3",
-        "GET ",
-    ),
+    ("POST /3 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nGET \r\n0\r\n\r\n", "/3", "GET "),
     ("\nHEAD http://h/4 HTTP/1.1\r\nHost: h\r\n\r\n", "/4", ""),
     ("GET /5 HTTP/1.0\nConnection: keep-alive\n\n", "/5", ""),
     ("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", "*", ""),
@@ -142,12 +138,6 @@ async fn a_connection_that_waits_holds_no_buffers() {
         expect_request(&mut near).await;
         answer(&mut near, "ok");
         assert!(near.finish().await);
-        assert!(near.head().capacity() > 0, "it is kept from one request to the next");
     }
     assert!(size_of::<Http1>() <= 1024, "{}", size_of::<Http1>());
-}
-
-#[test]
-fn methods_keep_their_text() {
-    assert_eq!(Method::from_bytes(b"get").unwrap().as_str(), "get");
 }

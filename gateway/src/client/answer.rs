@@ -1,0 +1,152 @@
+//! Writes the header of an answer for its client, in the version of the client's connection.
+
+use bytes::{Bytes, BytesMut};
+use http::header::CONTENT_LENGTH;
+use http::{Method, StatusCode, Version};
+use pingora::protocols::http::date::get_cached_date;
+
+use super::{Client, Request};
+use crate::error::RequestFailure;
+use crate::message::{FieldSink, Framing};
+use crate::names;
+
+/// The header of an answer, apart from its fields.
+#[derive(Clone, Debug)]
+pub struct AnswerHead {
+    /// The status.
+    pub status: StatusCode,
+    /// The reason phrase of HTTP/1; empty for the usual one.
+    pub reason: Bytes,
+    /// How the body is delimited where it comes from.
+    pub framing: Framing,
+    /// The length that the answer states, also if it has no body.
+    pub length: Option<u64>,
+}
+
+/// Writes the header of the answer to `request`, with the fields that `write` writes, and begins its body.
+/// `write` returns whether it wrote a date.
+pub fn begin_answer(
+    client: &mut Client,
+    request: &Request,
+    head: &AnswerHead,
+    write: impl FnOnce(&mut dyn FieldSink) -> bool,
+) {
+    match client {
+        Client::Http1(client) => {
+            let framing = framing_for(request.version, head.framing);
+            if framing == Framing::Close {
+                client.close();
+            }
+            let keeps_alive = client.keeps_alive();
+            let text = client.head();
+            begin_text(text, head);
+            if !write(text) {
+                text.known(&names::DATE, get_cached_date().as_bytes());
+            }
+            if framing == Framing::Chunked {
+                text.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+            } else if let Some(length) = stated_length(head).or(implied_length(head, &request.method)) {
+                text.known_number(&names::CONTENT_LENGTH, length);
+            }
+            let connection: &[u8] =
+                if keeps_alive { b"Connection: keep-alive\r\n\r\n" } else { b"Connection: close\r\n\r\n" };
+            text.extend_from_slice(connection);
+            client.begin_write(framing);
+        }
+        Client::Http2(client) => {
+            let mut answer = http::Response::new(());
+            *answer.status_mut() = head.status;
+            let headers = answer.headers_mut();
+            headers.reserve(16);
+            if !write(headers) {
+                headers.known(&names::DATE, get_cached_date().as_bytes());
+            }
+            if let Some(length) = stated_length(head) {
+                headers.insert(CONTENT_LENGTH, length.into());
+            }
+            client.send_head(answer, head.framing == Framing::Empty);
+        }
+    }
+}
+
+/// Writes an interim answer, if the client's version has any.
+pub fn interim_answer(
+    client: &mut Client,
+    request: &Request,
+    head: &AnswerHead,
+    write: impl FnOnce(&mut dyn FieldSink) -> bool,
+) {
+    match client {
+        Client::Http1(client) => {
+            if request.version == Version::HTTP_11 {
+                let text = client.head();
+                begin_text(text, head);
+                write(text);
+                text.extend_from_slice(b"\r\n");
+            }
+        }
+        Client::Http2(client) => {
+            let mut answer = http::Response::new(());
+            *answer.status_mut() = head.status;
+            write(answer.headers_mut());
+            client.send_interim(answer);
+        }
+    }
+}
+
+/// Writes the header that ends HTTP on the connection.
+///
+/// # Errors
+/// [`RequestFailure::UpstreamInvalid`] for a client of HTTP/2, which has no change of protocol.
+pub fn switch_protocols(
+    client: &mut Client,
+    head: &AnswerHead,
+    write: impl FnOnce(&mut dyn FieldSink) -> bool,
+) -> Result<(), RequestFailure> {
+    let Client::Http1(client) = client else { return Err(RequestFailure::UpstreamInvalid) };
+    let text = client.head();
+    begin_text(text, head);
+    write(text);
+    text.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    client.begin_tunnel();
+    Ok(())
+}
+
+/// How a body is delimited for a client of HTTP/1 (RFC 9112, section 6).
+fn framing_for(version: Version, framing: Framing) -> Framing {
+    match framing {
+        Framing::Chunked | Framing::Close if version == Version::HTTP_11 => Framing::Chunked,
+        Framing::Chunked | Framing::Close => Framing::Close,
+        known => known,
+    }
+}
+
+/// The length that the answer states.
+fn stated_length(head: &AnswerHead) -> Option<u64> {
+    match head.framing {
+        Framing::Length(length) => Some(length),
+        Framing::Empty if head.status == StatusCode::NO_CONTENT => None,
+        Framing::Empty => head.length,
+        Framing::Chunked | Framing::Close => None,
+    }
+}
+
+/// The length of an answer that states none, since it ended with its header in HTTP/2. Without one, a client of
+/// HTTP/1 would wait for the end of the connection, except where no answer has a body (RFC 9112, section 6.3).
+fn implied_length(head: &AnswerHead, method: &Method) -> Option<u64> {
+    let never_has_a_body = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    (head.framing == Framing::Empty && !never_has_a_body && *method != Method::HEAD).then_some(0)
+}
+
+fn begin_text(text: &mut BytesMut, head: &AnswerHead) {
+    text.reserve(1024);
+    text.extend_from_slice(b"HTTP/1.1 ");
+    text.extend_from_slice(head.status.as_str().as_bytes());
+    text.extend_from_slice(b" ");
+    if head.reason.is_empty() {
+        text.extend_from_slice(head.status.canonical_reason().unwrap_or_default().as_bytes());
+    } else {
+        text.extend_from_slice(&head.reason);
+    }
+    text.extend_from_slice(b"\r\n");
+}

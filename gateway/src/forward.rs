@@ -1,0 +1,94 @@
+//! Forwards one request: chooses an address, makes attempts, and passes messages both ways. Written from RFC
+//! 9110, 9112 and 9113.
+
+mod connect;
+mod exchange;
+mod fields;
+mod head;
+mod nominated;
+mod pump;
+mod replay;
+mod tunnel;
+
+use std::sync::Arc;
+
+use tracing::debug;
+
+use self::exchange::{Attempt, Outcome};
+use self::replay::Replay;
+use crate::context::{Context, Incoming};
+use crate::draining::Draining;
+use crate::error::RequestFailure;
+use crate::metrics::HttpMetrics;
+use crate::request::Trusted;
+use crate::upstream::{Policy, Pool, Resolver, UpstreamFailure};
+
+/// Why a request was not forwarded to its end.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// The failure, for the client and the metrics.
+    pub(crate) reason: RequestFailure,
+    /// The cause, for the log.
+    pub(crate) cause: Option<UpstreamFailure>,
+}
+
+impl From<RequestFailure> for Failure {
+    fn from(reason: RequestFailure) -> Self {
+        Self { reason, cause: None }
+    }
+}
+
+impl From<UpstreamFailure> for Failure {
+    fn from(cause: UpstreamFailure) -> Self {
+        Self { reason: RequestFailure::from(&cause), cause: Some(cause) }
+    }
+}
+
+/// Forwards requests.
+#[derive(Debug)]
+pub struct Forwarder {
+    /// The resolver of upstream names.
+    pub resolver: Arc<Resolver>,
+    /// The policy on upstream addresses.
+    pub policy: Arc<Policy>,
+    /// The connections to upstreams.
+    pub pool: Arc<Pool>,
+    /// Metrics of requests.
+    pub metrics: HttpMetrics,
+    /// Peers whose `X-Forwarded-` headers are taken.
+    pub trusted: Trusted,
+    /// Whether the program is stopping.
+    pub draining: Draining,
+}
+
+impl Forwarder {
+    /// Forwards the request, and its answer, to their ends.
+    ///
+    /// # Errors
+    /// The failure of the last attempt. If the header of an answer has been sent by then, the client must be
+    /// cut off: a part of an answer must never look whole.
+    pub(crate) async fn forward(
+        &self,
+        incoming: &mut Incoming,
+        context: &mut Context,
+    ) -> Result<(), Failure> {
+        let mut replay = Replay::default();
+        loop {
+            let failed = match connect::connect(self, incoming, context).await {
+                Ok(upstream) => {
+                    let attempt =
+                        Attempt { forwarder: self, incoming, context, upstream, replay: &mut replay };
+                    match attempt.run().await? {
+                        Outcome::Complete => return Ok(()),
+                        Outcome::Retry(failed) => failed,
+                    }
+                }
+                // Nothing was sent, so nothing can have had an effect.
+                Err(failed) if failed.cause.is_some() && context.may_retry() => failed,
+                Err(failed) => return Err(failed),
+            };
+            let (request_id, reason) = (context.request_id.as_str(), failed.reason.answer().reason);
+            debug!(request_id, reason, "another attempt follows");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The connection for an attempt, while the client is watched: one that left must not wait for an upstream that
+//! does not answer.
+
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::task::Poll;
+
+use tokio::time::Instant;
+
+use super::{Failure, Forwarder};
+use crate::context::{Context, Incoming};
+use crate::error::RequestFailure;
+use crate::route::{Host, Service};
+use crate::upstream::{Addresses, Timeouts, Upstream};
+
+/// Connects to the address of the next attempt, and counts the attempt.
+pub(super) async fn connect(
+    forwarder: &Forwarder,
+    incoming: &mut Incoming,
+    context: &mut Context,
+) -> Result<Upstream, Failure> {
+    let mut connecting = pin!(dial(forwarder, context));
+    poll_fn(|task| match connecting.as_mut().poll(task) {
+        Poll::Ready(connected) => Poll::Ready(connected),
+        Poll::Pending => match incoming.client.poll_gone(task) {
+            Poll::Ready(gone) => Poll::Ready(Err(RequestFailure::from(gone).into())),
+            Poll::Pending => Poll::Pending,
+        },
+    })
+    .await
+}
+
+async fn dial(forwarder: &Forwarder, context: &mut Context) -> Result<Upstream, Failure> {
+    let Context { target: Some(target), upstream, .. } = context else {
+        return Err(RequestFailure::Internal.into());
+    };
+    upstream.started.get_or_insert_with(Instant::now);
+    let service = &*target.service;
+    if upstream.addresses.is_none() {
+        upstream.addresses = Some(resolve(forwarder, service).await?);
+    }
+    let addresses = upstream.addresses.as_ref().ok_or(RequestFailure::Internal)?;
+    let first = upstream.attempts;
+    upstream.attempts = upstream.attempts.saturating_add(1);
+    // The one whose turn it is first, then the others, should it not answer.
+    let in_turn = (0..addresses.len()).map(|at| addresses.nth(usize::from(first) + at));
+    let in_turn: smallvec::SmallVec<[SocketAddr; 4]> =
+        in_turn.map(|address| SocketAddr::new(address, service.port)).collect();
+    let timeouts = Timeouts {
+        connect: service.connect_timeout,
+        read: service.read_timeout,
+        write: service.write_timeout,
+    };
+    let connected = forwarder.pool.connect(&service.terms, &in_turn, timeouts).await?;
+    let metrics = &forwarder.metrics;
+    if connected.was_reused() { &metrics.upstream_reused } else { &metrics.upstream_fresh }.inc();
+    Ok(connected)
+}
+
+/// The addresses of a service that the policy allows.
+async fn resolve(forwarder: &Forwarder, service: &Service) -> Result<Addresses, RequestFailure> {
+    let (name, addresses) = match &service.host {
+        Host::Address(address) => (None, Addresses::one(*address)),
+        Host::Name(name) => {
+            let found = forwarder.resolver.resolve(name).await.ok_or(RequestFailure::NameResolution)?;
+            (Some(&**name), found)
+        }
+    };
+    // Every attempt uses one of these: the gateway connects to no other address.
+    let may_dial =
+        |address| forwarder.policy.allows(service.id, name, SocketAddr::new(address, service.port));
+    addresses.only(may_dial).ok_or(RequestFailure::UpstreamDenied)
+}

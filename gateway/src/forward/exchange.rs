@@ -1,0 +1,244 @@
+//! One attempt: a request to one connection, and its answer.
+
+use std::future::poll_fn;
+use std::task::{Context as Task, Poll};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::pump::{Noted, Pump};
+use super::replay::Replay;
+use super::{Failure, Forwarder, fields, head, tunnel};
+use crate::client::{AnswerHead, begin_answer, interim_answer, switch_protocols};
+use crate::context::{Context, Incoming};
+use crate::error::RequestFailure;
+use crate::message::FieldSink;
+use crate::metrics::Source;
+use crate::names;
+use crate::respond::milliseconds;
+use crate::upstream::{Response, Upstream};
+
+/// How long the rest of a request goes on behind its answer.
+const REST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An attempt on a connection.
+pub(super) struct Attempt<'a> {
+    pub(super) forwarder: &'a Forwarder,
+    pub(super) incoming: &'a mut Incoming,
+    pub(super) context: &'a mut Context,
+    pub(super) upstream: Upstream,
+    pub(super) replay: &'a mut Replay,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// The answer has been written to its end.
+    Complete,
+    /// It failed so that another attempt can have no effect twice.
+    Retry(Failure),
+}
+
+impl Attempt<'_> {
+    pub(super) async fn run(mut self) -> Result<Outcome, Failure> {
+        head::begin_request(&mut self.upstream, self.incoming, self.context, &self.forwarder.trusted)?;
+        let mut upload = self.begin_upload();
+        let answer = match poll_fn(|task| self.poll_answer(&mut upload, task)).await {
+            Ok(answer) => answer,
+            Err(failed) if self.may_repeat(&failed) => return Ok(Outcome::Retry(failed)),
+            Err(failed) => return Err(failed),
+        };
+        self.note_answer(&answer);
+        if answer.status == http::StatusCode::SWITCHING_PROTOCOLS {
+            self.begin_tunnel(&answer)?;
+            tunnel::run(&mut self.incoming.client, &mut self.upstream).await;
+            return Ok(Outcome::Complete);
+        }
+        self.begin_answer(&answer);
+        let mut download = Pump::new(self.takes_trailers());
+        poll_fn(|task| self.poll_bodies(&mut upload, &mut download, task)).await?;
+        if !upload.is_done() && self.upstream.wants_body() {
+            // The answer is complete. What comes of the request still goes on for a while.
+            let rest = poll_fn(|task| self.poll_rest(&mut upload, task));
+            timeout(REST_TIMEOUT, rest).await.ok();
+        }
+        self.upstream.release();
+        Ok(Outcome::Complete)
+    }
+
+    /// Queues what was read of the body for an attempt before.
+    fn begin_upload(&mut self) -> Pump {
+        let mut upload = Pump::new(true);
+        if self.is_conversation() {
+            self.incoming.client.allow_any_rate();
+        }
+        let before = self.replay.bytes();
+        if !before.is_empty() {
+            self.upstream.queue(before);
+        }
+        if !self.may_ever_repeat() {
+            self.replay.give_up();
+        }
+        if let Some(trailers) = self.replay.ended() {
+            self.upstream.queue_end(trailers.cloned());
+            upload.end();
+        }
+        upload
+    }
+
+    /// Sends the request until the header of its answer is there. Interim answers go on at once.
+    fn poll_answer(&mut self, upload: &mut Pump, task: &mut Task<'_>) -> Poll<Result<Response, Failure>> {
+        self.poll_upload(upload, task)?;
+        if !upload.is_done() && !upload.is_flushing() && !self.is_conversation() {
+            // What is awaited is the client, which has a deadline of its own.
+            self.upstream.excuse();
+        }
+        loop {
+            match self.upstream.poll_response(task)? {
+                Poll::Ready(interim) if interim.is_interim() => {
+                    let client = &mut self.incoming.client;
+                    let write = |sink: &mut dyn FieldSink| fields::write_answer(sink, &interim.fields);
+                    interim_answer(client, &self.incoming.request, &head_of(&interim), write);
+                }
+                Poll::Ready(answer) => return Poll::Ready(Ok(answer)),
+                Poll::Pending => break,
+            }
+        }
+        // Interim answers, if there were any.
+        if let Poll::Ready(flushed) = self.incoming.client.poll_flush(task) {
+            flushed.map_err(RequestFailure::from)?;
+        }
+        self.poll_gone(upload, task)?;
+        Poll::Pending
+    }
+
+    /// Sends the rest of the request, and the answer to its end.
+    fn poll_bodies(
+        &mut self,
+        upload: &mut Pump,
+        download: &mut Pump,
+        task: &mut Task<'_>,
+    ) -> Poll<Result<(), Failure>> {
+        match self.poll_upload(upload, task) {
+            // Perhaps it need not send its body after this answer, as after `Expect`.
+            Err(failed) if failed.reason == RequestFailure::RequestTimeout && !self.is_conversation() => {
+                upload.abandon();
+            }
+            uploaded => uploaded?,
+        }
+        let downloaded = download.poll(&mut self.upstream, &mut self.incoming.client, task, |_| {});
+        if downloaded.is_pending() {
+            self.poll_gone(upload, task)?;
+        }
+        downloaded
+    }
+
+    /// Sends the rest of a request that has been answered.
+    fn poll_rest(&mut self, upload: &mut Pump, task: &mut Task<'_>) -> Poll<()> {
+        let going = self.poll_upload(upload, task).is_ok()
+            && !upload.is_done()
+            && self.upstream.wants_body()
+            && self.poll_gone(upload, task).is_ok();
+        if going { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    fn poll_upload(&mut self, upload: &mut Pump, task: &mut Task<'_>) -> Result<(), Failure> {
+        if upload.is_done() {
+            return Ok(());
+        }
+        let replay = &mut *self.replay;
+        let uploaded =
+            upload.poll(&mut self.incoming.client, &mut self.upstream, task, |noted| match noted {
+                Noted::Part(part) => replay.keep(part),
+                Noted::End(trailers) => replay.end(trailers),
+            });
+        match uploaded {
+            Poll::Ready(Err(failed)) => Err(failed),
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+        }
+    }
+
+    /// Notices that the client is gone, where no read of its body would.
+    fn poll_gone(&mut self, upload: &Pump, task: &mut Task<'_>) -> Result<(), Failure> {
+        if !upload.is_done() && !upload.is_flushing() {
+            return Ok(());
+        }
+        match self.incoming.client.poll_gone(task) {
+            Poll::Ready(gone) => Err(RequestFailure::from(gone).into()),
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    fn note_answer(&mut self, answer: &Response) {
+        let upstream = &mut self.context.upstream;
+        upstream.answered = upstream.started.map(|started| started.elapsed());
+        self.context.answered = Some((answer.status.as_u16(), Source::Upstream));
+        if self.forwarder.draining.has_begun() {
+            self.incoming.client.close();
+        }
+    }
+
+    fn begin_answer(&mut self, answer: &Response) {
+        let (context, incoming) = (&*self.context, &mut *self.incoming);
+        begin_answer(&mut incoming.client, &incoming.request, &head_of(answer), |sink| {
+            write_fields(sink, answer, context)
+        });
+    }
+
+    fn begin_tunnel(&mut self, answer: &Response) -> Result<(), Failure> {
+        let (context, incoming) = (&*self.context, &mut *self.incoming);
+        switch_protocols(&mut incoming.client, &head_of(answer), |sink| write_fields(sink, answer, context))?;
+        self.upstream.begin_tunnel();
+        Ok(())
+    }
+
+    /// Whether trailers of the answer go on. Clients of HTTP/2 always take them.
+    fn takes_trailers(&self) -> bool {
+        let request = &self.incoming.request;
+        request.version == http::Version::HTTP_2 || head::takes_trailers(&request.headers)
+    }
+
+    /// Whether a body may be one side of a conversation, in which both sides pause.
+    fn is_conversation(&self) -> bool {
+        self.context.target.as_ref().is_some_and(|target| target.route.grpc)
+    }
+
+    /// Whether any failure of this attempt allows another one with the body.
+    fn may_ever_repeat(&self) -> bool {
+        let is_idempotent = self.incoming.request.method.is_idempotent();
+        self.context.may_retry()
+            && (matches!(self.upstream, Upstream::Http2(_)) || is_idempotent && self.upstream.was_reused())
+    }
+
+    /// Whether another attempt can do no harm: only if the method is idempotent (RFC 9110, section 9.2.2) or
+    /// the upstream did nothing. The body must still be at hand, and the connection may have been closed before
+    /// the request came.
+    fn may_repeat(&self, failed: &Failure) -> bool {
+        let Some(cause) = &failed.cause else { return false };
+        let is_harmless = cause.is_harmless()
+            || self.incoming.request.method.is_idempotent()
+                && self.upstream.was_reused()
+                && cause.is_silent_end();
+        is_harmless && self.replay.is_complete() && self.context.may_retry()
+    }
+}
+
+fn head_of(answer: &Response) -> AnswerHead {
+    AnswerHead {
+        status: answer.status,
+        reason: answer.reason.clone(),
+        framing: answer.framing,
+        length: answer.length,
+    }
+}
+
+/// Writes the fields of an answer, and the gateway's own.
+fn write_fields(sink: &mut dyn FieldSink, answer: &Response, context: &Context) -> bool {
+    let has_date = fields::write_answer(sink, &answer.fields);
+    sink.known(&names::VIA, names::VIA_VALUE.as_bytes());
+    sink.known(&names::REQUEST_ID, context.request_id.as_bytes());
+    sink.known(&names::PROXY_LATENCY, &milliseconds(context.before_upstream()));
+    let waited = context.upstream.answered.unwrap_or_default();
+    sink.known(&names::UPSTREAM_LATENCY, &milliseconds(waited));
+    has_date
+}

@@ -1,0 +1,134 @@
+//! Writes the header of a request for its upstream, in the version of the upstream's connection.
+
+use bytes::BytesMut;
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, TE, TRAILER, UPGRADE};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, Method, Uri, Version};
+
+use super::Failure;
+use super::fields;
+use super::nominated::Nominated;
+use crate::client::Request;
+use crate::context::{Context, Incoming};
+use crate::error::RequestFailure;
+use crate::message::{FieldSink, Framing};
+use crate::names;
+use crate::request::{self, Target, Trusted};
+use crate::upstream::{RequestKind, Upstream};
+
+/// Writes the header of the request, and begins its body.
+pub(super) fn begin_request(
+    upstream: &mut Upstream,
+    incoming: &Incoming,
+    context: &Context,
+    trusted: &Trusted,
+) -> Result<(), Failure> {
+    let target = context.target.as_ref().ok_or(RequestFailure::Internal)?;
+    let nominated = Nominated::of_request(&incoming.request.headers)?;
+    let request = &incoming.request;
+    let path = request::upstream_target(request, &context.canonical, target);
+    let host = request::upstream_host(request, &context.canonical, target);
+    let write = |sink: &mut dyn FieldSink| {
+        fields::write_request(sink, incoming, context, target, &nominated, trusted);
+    };
+    match upstream {
+        Upstream::Http1(upstream) => {
+            let asks_upgrade = asks_for_websocket(request);
+            let text = upstream.head();
+            text.reserve(1024);
+            for part in
+                [request.method.as_str().as_bytes(), b" ", &path, b" HTTP/1.1\r\nHost: ", &host, b"\r\n"]
+            {
+                text.extend_from_slice(part);
+            }
+            write(text);
+            frame_request(text, request);
+            end_request(text, request, asks_upgrade);
+            let kind = RequestKind { is_head: request.method == Method::HEAD, asks_upgrade };
+            upstream.begin(chunked_unless_known(request.framing), kind);
+        }
+        Upstream::Http2(upstream) => {
+            let mut headers = HeaderMap::with_capacity(request.headers.len() + 12);
+            write(&mut headers);
+            if let Framing::Length(length) = request.framing {
+                headers.insert(CONTENT_LENGTH, length.into());
+            }
+            if takes_trailers(&request.headers) {
+                headers.insert(TE, HeaderValue::from_static("trailers"));
+            }
+            let mut head = http::Request::new(());
+            *head.method_mut() = request.method.clone();
+            *head.uri_mut() = uri(target, &path, &host)?;
+            *head.headers_mut() = headers;
+            *head.version_mut() = Version::HTTP_2;
+            upstream.begin(head, request.framing == Framing::Empty);
+        }
+    }
+    Ok(())
+}
+
+fn frame_request(text: &mut BytesMut, request: &Request) {
+    match chunked_unless_known(request.framing) {
+        Framing::Length(length) => text.known_number(&names::CONTENT_LENGTH, length),
+        Framing::Empty => {
+            // A method that usually has a body says that this one has none (RFC 9110, section 8.6).
+            let usual = matches!(request.method, Method::POST | Method::PUT | Method::PATCH);
+            if usual || request.headers.contains_key(CONTENT_LENGTH) {
+                text.known_number(&names::CONTENT_LENGTH, 0);
+            }
+        }
+        Framing::Chunked | Framing::Close => {
+            text.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+            for trailer in request.headers.get_all(TRAILER) {
+                text.received(b"Trailer", trailer.as_bytes());
+            }
+        }
+    }
+}
+
+fn end_request(text: &mut BytesMut, request: &Request, asks_upgrade: bool) {
+    text.extend_from_slice(match (asks_upgrade, takes_trailers(&request.headers)) {
+        (true, _) => b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        (false, true) => b"TE: trailers\r\nConnection: TE\r\n\r\n",
+        (false, false) => b"\r\n",
+    });
+}
+
+/// A body of HTTP/2 that ends with its stream is chunked in HTTP/1.
+fn chunked_unless_known(framing: Framing) -> Framing {
+    if framing == Framing::Close { Framing::Chunked } else { framing }
+}
+
+/// Whether the request asks for the one protocol that is tunnelled.
+fn asks_for_websocket(request: &Request) -> bool {
+    request.version == Version::HTTP_11
+        && has_option(&request.headers, CONNECTION, b"upgrade")
+        && request
+            .headers
+            .get(UPGRADE)
+            .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// Whether the client takes trailers.
+pub(super) fn takes_trailers(headers: &HeaderMap) -> bool {
+    has_option(headers, TE, b"trailers")
+}
+
+/// Whether a list has an item, in any case.
+fn has_option(headers: &HeaderMap, list: HeaderName, item: &[u8]) -> bool {
+    let lists = headers.get_all(list).iter();
+    let mut items = lists.flat_map(|list| list.as_bytes().split(|byte| *byte == b','));
+    items.any(|other| other.trim_ascii().eq_ignore_ascii_case(item))
+}
+
+fn uri(target: &Target, path: &[u8], host: &[u8]) -> Result<Uri, RequestFailure> {
+    let scheme = if target.service.tls { Scheme::HTTPS } else { Scheme::HTTP };
+    // A query may have bytes for which the type of targets has no place.
+    let path =
+        PathAndQuery::try_from(path).or_else(|_| PathAndQuery::try_from(wire::encode_uri(path).as_bytes()));
+    let authority = Authority::try_from(host).map_err(|_| RequestFailure::BadRequest)?;
+    let uri = Uri::builder().scheme(scheme).authority(authority);
+    uri.path_and_query(path.map_err(|_| RequestFailure::BadRequest)?)
+        .build()
+        .map_err(|_| RequestFailure::BadRequest)
+}
