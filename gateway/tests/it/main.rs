@@ -9,6 +9,7 @@ mod descriptors;
 mod differential;
 mod disk;
 mod failures;
+mod forwarding;
 mod grpc;
 mod headers;
 mod http2;
