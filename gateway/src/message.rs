@@ -39,6 +39,11 @@ pub trait FieldSink {
     /// Writes a field that was received.
     fn received(&mut self, name: &[u8], value: &[u8]);
 
+    /// Writes a field of the gateway's own whose value is always the same.
+    fn fixed(&mut self, name: &'static Name, value: &'static str) {
+        self.known(name, value.as_bytes());
+    }
+
     /// Writes a number as a field of the gateway's own.
     fn known_number(&mut self, name: &'static Name, number: u64) {
         self.known(name, &digits(number));
@@ -132,18 +137,47 @@ impl FieldSink for BytesMut {
     }
 }
 
-/// Fields of HTTP/2.
-impl FieldSink for HeaderMap {
+/// Fields of HTTP/2. Their values share one block of memory.
+#[derive(Debug)]
+pub struct MapSink {
+    fields: HeaderMap,
+    values: BytesMut,
+}
+
+impl MapSink {
+    /// Creates an empty one, with room for `fields` fields of usual length.
+    pub fn with_capacity(fields: usize) -> Self {
+        /// Bytes of a usual value.
+        const USUAL: usize = 24;
+        Self { fields: HeaderMap::with_capacity(fields), values: BytesMut::with_capacity(fields * USUAL) }
+    }
+
+    /// The fields.
+    pub fn into_fields(self) -> HeaderMap {
+        self.fields
+    }
+
+    fn value(&mut self, value: &[u8]) -> Option<HeaderValue> {
+        self.values.extend_from_slice(value);
+        HeaderValue::from_maybe_shared(self.values.split().freeze()).ok()
+    }
+}
+
+impl FieldSink for MapSink {
     fn known(&mut self, name: &'static Name, value: &[u8]) {
-        if let Ok(value) = HeaderValue::from_bytes(value) {
-            self.append(&name.lower, value);
+        if let Some(value) = self.value(value) {
+            self.fields.append(&name.lower, value);
         }
     }
 
     fn received(&mut self, name: &[u8], value: &[u8]) {
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
-            self.append(name, value);
+        if let (Ok(name), Some(value)) = (HeaderName::from_bytes(name), self.value(value)) {
+            self.fields.append(name, value);
         }
+    }
+
+    fn fixed(&mut self, name: &'static Name, value: &'static str) {
+        self.fields.append(&name.lower, HeaderValue::from_static(value));
     }
 }
 

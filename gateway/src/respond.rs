@@ -47,7 +47,7 @@ pub(crate) fn respond(
         length,
     };
     begin_answer(client, request, &head, |sink| {
-        sink.known(&names::SERVER, names::SERVER_VALUE.as_bytes());
+        sink.fixed(&names::SERVER, names::SERVER_VALUE);
         sink.known(&names::RESPONSE_LATENCY, &milliseconds(context.started.elapsed()));
         sink.known(&names::REQUEST_ID, context.request_id.as_bytes());
         page.fields.iter().for_each(|(name, value)| sink.known(name, value.as_bytes()));

@@ -1,13 +1,13 @@
 //! Writes the header of an answer for its client, in the version of the client's connection.
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, DATE};
 use http::{Method, StatusCode, Version};
 use pingora::protocols::http::date::get_cached_date;
 
 use super::{Client, Request};
 use crate::error::RequestFailure;
-use crate::message::{FieldSink, Framing};
+use crate::message::{FieldSink, Framing, MapSink};
 use crate::names;
 
 /// The header of an answer, apart from its fields.
@@ -56,14 +56,16 @@ pub fn begin_answer(
         Client::Http2(client) => {
             let mut answer = http::Response::new(());
             *answer.status_mut() = head.status;
-            let headers = answer.headers_mut();
-            headers.reserve(16);
-            if !write(headers) {
-                headers.known(&names::DATE, get_cached_date().as_bytes());
+            let mut sink = MapSink::with_capacity(16);
+            let has_date = write(&mut sink);
+            let mut fields = sink.into_fields();
+            if !has_date {
+                fields.append(DATE, get_cached_date());
             }
             if let Some(length) = stated_length(head) {
-                headers.insert(CONTENT_LENGTH, length.into());
+                fields.insert(CONTENT_LENGTH, length.into());
             }
+            *answer.headers_mut() = fields;
             client.send_head(answer, head.framing == Framing::Empty);
         }
     }
@@ -88,7 +90,9 @@ pub fn interim_answer(
         Client::Http2(client) => {
             let mut answer = http::Response::new(());
             *answer.status_mut() = head.status;
-            write(answer.headers_mut());
+            let mut sink = MapSink::with_capacity(4);
+            write(&mut sink);
+            *answer.headers_mut() = sink.into_fields();
             client.send_interim(answer);
         }
     }

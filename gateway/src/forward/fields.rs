@@ -26,7 +26,7 @@ pub(super) fn write_request(
     }
     let ends = (&incoming.request, &*incoming.ends);
     forwarded::write(sink, ends, &context.canonical, &context.request_id, target, trusted);
-    sink.known(&names::VIA, names::VIA_VALUE.as_bytes());
+    sink.fixed(&names::VIA, names::VIA_VALUE);
 }
 
 /// Writes the fields of an answer, without its framing. Returns whether it has a date.

@@ -11,7 +11,7 @@ use super::nominated::Nominated;
 use crate::client::Request;
 use crate::context::{Context, Incoming};
 use crate::error::RequestFailure;
-use crate::message::{FieldSink, Framing};
+use crate::message::{FieldSink, Framing, MapSink};
 use crate::names;
 use crate::request::{self, Target, Trusted};
 use crate::upstream::{RequestKind, Upstream};
@@ -48,8 +48,9 @@ pub(super) fn begin_request(
             upstream.begin(chunked_unless_known(request.framing), kind);
         }
         Upstream::Http2(upstream) => {
-            let mut headers = HeaderMap::with_capacity(request.headers.len() + 12);
-            write(&mut headers);
+            let mut sink = MapSink::with_capacity(request.headers.len() + 12);
+            write(&mut sink);
+            let mut headers = sink.into_fields();
             if let Framing::Length(length) = request.framing {
                 headers.insert(CONTENT_LENGTH, length.into());
             }

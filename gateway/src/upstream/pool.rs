@@ -132,7 +132,8 @@ impl Pool {
                 return Ok(idle);
             }
         }
-        let (io, address) = dial(terms, &order, timeouts.connect).await?;
+        // In a box: the future of every request would be as large as a handshake.
+        let (io, address) = Box::pin(dial(terms, &order, timeouts.connect)).await?;
         self.avoided.note(&order, address);
         let mut fresh = Http1::new(io, self.answers);
         fresh.prepare(self.clone(), Key { terms: terms.id(), address }, timeouts, false);
@@ -170,7 +171,7 @@ impl Pool {
             if flights > MOST_FLIGHTS {
                 return Err(UpstreamFailure::Connect("the upstream takes no stream".into()));
             }
-            self.fly(key, terms, order, timeouts.connect).await?;
+            Box::pin(self.fly(key, terms, order, timeouts.connect)).await?;
         }
     }
 

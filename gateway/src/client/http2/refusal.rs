@@ -7,7 +7,7 @@ use http::{Method, Response};
 
 use crate::error::{Body, Format, RequestFailure};
 use crate::grpc;
-use crate::message::FieldSink;
+use crate::message::{FieldSink, MapSink};
 use crate::names;
 use crate::request_id::RequestId;
 
@@ -32,17 +32,19 @@ fn compose(request: &Parts, failure: RequestFailure) -> (Response<()>, Option<By
     let (id, answer) = (RequestId::random(), failure.answer());
     let mut header = Response::new(());
     *header.status_mut() = answer.code();
-    let fields = header.headers_mut();
-    fields.known(&names::SERVER, names::SERVER_VALUE.as_bytes());
+    let mut fields = MapSink::with_capacity(8);
+    fields.fixed(&names::SERVER, names::SERVER_VALUE);
     fields.known(&names::RESPONSE_LATENCY, b"0");
     fields.known(&names::REQUEST_ID, id.as_bytes());
     if grpc::has_media_type(&request.headers) {
         grpc::outcome(&answer).iter().for_each(|(name, value)| fields.known(name, value.as_bytes()));
+        *header.headers_mut() = fields.into_fields();
         return (header, None);
     }
     let format = Format::negotiate(&request.headers, answer.format);
     let body = Body::new(format, answer.message, id.as_str());
     fields.known(&names::CONTENT_TYPE, body.content_type.as_bytes());
     fields.known(&names::CONTENT_LENGTH, body.text.len().to_string().as_bytes());
+    *header.headers_mut() = fields.into_fields();
     (header, (request.method != Method::HEAD).then(|| body.text.into()))
 }
