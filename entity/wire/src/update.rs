@@ -1,9 +1,8 @@
 //! An update: brings a data plane from its position to another one, in one step.
 //!
 //! The control plane encodes an update once, for every data plane that needs it: a header and a payload of
-//! records, cut into frames of at most [`MAX_FRAME`] bytes. The data plane stores the parts as they arrive.
-//! It reads the records out of the decompressor, within the bounds that the header announces. It applies all
-//! of the update or nothing.
+//! records, cut into frames. The data plane stores the parts as they arrive. It reads the records out of the
+//! decompressor, within the bounds that the header announces. It applies all of the update or nothing.
 
 mod partial;
 mod reader;
