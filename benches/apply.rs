@@ -14,9 +14,10 @@ use gateway::cluster::Applier;
 use gateway::live::Live;
 use gateway::route::Request;
 use http::{HeaderMap, Method};
+use model::{Route, Service};
 use tokio::time::Instant;
 use uuid::Uuid;
-use wire::{Digest, EntityHash, Key, Mode, Position, Record, Route, Service, Update};
+use wire::{Digest, EntityHash, Key, Mode, Position, Record, Update};
 
 const CHANGES: usize = 2000;
 const SERVICE: Uuid = Uuid::from_u128(1);
@@ -56,7 +57,7 @@ fn measure(routes: usize) {
     let position = Position { epoch: Uuid::from_u128(7), ..Position::default() };
     let mut publisher = Publisher { digest: Digest::new(), position };
     let service = Service { id: SERVICE, host: "10.0.0.1".into(), ..Service::default() };
-    let mut entities = vec![(Key::service(SERVICE), serde_json::to_vec(&service).unwrap())];
+    let mut entities = vec![(model::Service::key(SERVICE), serde_json::to_vec(&service).unwrap())];
     entities.extend((0..routes).map(|number| route(number, 80)));
     applier.apply(&publisher.update(Mode::Snapshot, &entities)).unwrap();
 
@@ -85,7 +86,7 @@ fn route(number: usize, priority: i32) -> (Key, Vec<u8>) {
         regex_priority: priority,
         ..Route::default()
     };
-    (Key::route(id), serde_json::to_vec(&route).unwrap())
+    (model::Route::key(id), serde_json::to_vec(&route).unwrap())
 }
 
 /// Allocations of a thousand lookups by host, path and method together.

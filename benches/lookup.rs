@@ -8,8 +8,8 @@ use std::hint::black_box;
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use gateway::route::{Builder, Change, Request, Table};
 use http::{HeaderMap, Method};
+use model::{Route, Service};
 use uuid::Uuid;
-use wire::{Route, Service};
 
 const SIZES: [u128; 3] = [10, 1_000, 100_000];
 /// The number of different requests, so that neither a branch predictor nor a cache knows the next one.

@@ -5,8 +5,8 @@
 #![expect(clippy::print_stdout, reason = "a figure is what this bench is run for")]
 
 use gateway::route::{Builder, Change};
+use model::{Route, Service};
 use uuid::Uuid;
-use wire::{Route, Service};
 
 const ROUTES: u128 = 100_000;
 /// The unit of `/proc/self/statm`, on every machine that runs this.

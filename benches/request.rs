@@ -18,6 +18,7 @@ use gateway::draining::Draining;
 use gateway::listener::Bound;
 use gateway::metrics::Metrics;
 use gateway::route::{Builder, Change};
+use model::{Route, Service};
 use pingora::apps::ServerApp;
 use pingora::proxy::{ProxyHttp, Session, http_proxy};
 use pingora::services::Service as _;
@@ -26,7 +27,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 use uuid::Uuid;
-use wire::{Route, Service};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -11,10 +11,10 @@ use std::borrow::Cow;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use model::{FieldErrors, Violations};
 use serde_json::{Map, Value, json};
 use tracing::{error, warn};
 use uuid::Uuid;
-use wire::{FieldErrors, Violations};
 
 pub use self::access::AccessError;
 use crate::store::StoreError;
@@ -237,7 +237,7 @@ fn field_errors(errors: &FieldErrors) -> Value {
         FieldErrors::Whole(message) => json!(message),
         FieldErrors::Elements(elements) => {
             let last = elements.keys().next_back().copied().unwrap_or_default();
-            (0..=last).map(|index| json!(elements.get(&index))).collect()
+            (0..=last).map(|index| elements.get(&index).map_or(Value::Null, field_errors)).collect()
         }
         FieldErrors::Nested(fields) => {
             Value::Object(fields.iter().map(|(name, errors)| (name.clone(), field_errors(errors))).collect())

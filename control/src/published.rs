@@ -1,8 +1,8 @@
 //! Converts rows to the entities of the wire; no other module knows both.
 
+use model::{CaCertificate, Certificate, PathHandling, PrivateKey, Protocol, Route, Service, Sni};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use wire::{CaCertificate, Certificate, PathHandling, PrivateKey, Protocol, Route, Service, Sni};
 
 /// Converts a service.
 pub fn service(row: &entity::service::Model) -> Service {

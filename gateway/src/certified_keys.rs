@@ -21,7 +21,7 @@ impl CertifiedKeys {
     ///
     /// # Errors
     /// The invalid field, and the reason.
-    pub fn parse(certificate: &wire::Certificate) -> Result<Self, (&'static str, CertifiedKeyError)> {
+    pub fn parse(certificate: &model::Certificate) -> Result<Self, (&'static str, CertifiedKeyError)> {
         let first = certified_key::parse(&certificate.cert, certificate.key.expose())
             .map_err(|error| ("cert", error))?;
         let second = match (&certificate.cert_alt, &certificate.key_alt) {

@@ -105,7 +105,7 @@ mod tests {
     fn a_held_table_outlives_its_replacement_and_is_freed_after_it() {
         let live = Live::new();
         assert!(live.load().is_none());
-        let route = wire::Route { paths: Some(vec!["/".into()]), ..wire::Route::default() };
+        let route = model::Route { paths: Some(vec!["/".into()]), ..model::Route::default() };
         live.publish(Builder::new().apply(vec![Change::PutRoute(route)]).unwrap());
         let held = live.load();
         let watch = Arc::downgrade(held.as_ref().unwrap());
@@ -128,7 +128,7 @@ mod tests {
     fn the_deepest_table_is_built_and_freed_within_the_stack() {
         let route = |length: usize| {
             let (id, path) = (uuid::Uuid::from_u128(length as u128), "/".to_owned() + &"a".repeat(length));
-            Change::PutRoute(wire::Route { id, paths: Some(vec![path]), ..wire::Route::default() })
+            Change::PutRoute(model::Route { id, paths: Some(vec![path]), ..model::Route::default() })
         };
         let build_and_free = move || {
             let mut builder = Builder::new();

@@ -94,7 +94,7 @@ fn page(incoming: &Incoming, context: &Context, failure: RequestFailure, trusted
 fn https_location(incoming: &Incoming, context: &Context, trusted: &Trusted) -> String {
     let Incoming { request, ends, .. } = incoming;
     let host = request::client_host(request, ends, &context.canonical, trusted);
-    let target = wire::encode_uri(context.canonical.sent_target(request));
+    let target = model::encode_uri(context.canonical.sent_target(request));
     format!("https://{host}{target}")
 }
 

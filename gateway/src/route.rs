@@ -10,7 +10,7 @@
 //!
 //! # Priority
 //!
-//! Priorities are those of Kong's `traditional_compatible` router: see [`wire::Priority`]. Of routes with
+//! Priorities are those of Kong's `traditional_compatible` router: see [`model::Priority`]. Of routes with
 //! equal priority the oldest wins, then the one with the smallest id.
 
 mod builder;
@@ -62,7 +62,7 @@ pub struct Request<'r> {
     pub host: &'r str,
     /// The port that the client asked for.
     pub port: u16,
-    /// The path as [`wire::normalize_path`] leaves it, without the query.
+    /// The path as [`model::normalize_path`] leaves it, without the query.
     pub path: &'r str,
     /// The headers.
     pub headers: &'r HeaderMap,
@@ -104,7 +104,7 @@ impl Table {
             let other = self.lookup(&Request { path, ..*request });
             other.is_none_or(|other| other.route.id != found.route.id)
         };
-        wire::other_readings(request.path).iter().any(leads_elsewhere)
+        model::other_readings(request.path).iter().any(leads_elsewhere)
     }
 
     /// The certificates for TLS handshakes with clients and with upstreams.

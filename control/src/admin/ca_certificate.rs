@@ -1,11 +1,12 @@
 //! CA certificates.
 
 use entity::ca_certificate::{Entity, Model};
+use model::Entity as _;
+use model::{Violations, validate_tags};
 use node::certified_key;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::{Value, json};
-use wire::{Violations, validate_tags};
 use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
 use super::fields::Fields;

@@ -6,11 +6,12 @@ use axum::response::Response;
 use axum::routing::get;
 use entity::PrivateKey;
 use entity::certificate::{Entity, Model};
+use model::Entity as _;
+use model::{Violations, bounds, validate_tags};
 use node::certified_key::{self, CertifiedKeyError};
 use rustls::SignatureAlgorithm;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
-use wire::{Violations, bounds, validate_tags};
 
 use super::body::Body;
 use super::fields::Fields;
@@ -193,7 +194,7 @@ fn check_names(names: &[String], violations: &mut Violations) {
         return violations.field("snis", message);
     }
     for (index, name) in names.iter().enumerate() {
-        if let Err(message) = wire::Sni::check_name(name) {
+        if let Err(message) = model::Sni::check_name(name) {
             violations.element("snis", index, message);
         }
     }
@@ -201,7 +202,7 @@ fn check_names(names: &[String], violations: &mut Violations) {
 
 /// Checks a server name in a path.
 fn check_name(name: &str) -> Result<(), ApiError> {
-    wire::Sni::check_name(name).map_err(|message| {
+    model::Sni::check_name(name).map_err(|message| {
         let mut violations = Violations::default();
         violations.field("snis", message);
         ApiError::Invalid(violations)

@@ -4,9 +4,9 @@
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
+use model::{FieldErrors, Violations};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
-use wire::{FieldErrors, Violations};
 
 use super::body::Body;
 

@@ -7,9 +7,9 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use model::bounds;
 use serde_json::{Value, json};
 use uuid::Uuid;
-use wire::bounds;
 
 use crate::error::ApiError;
 use crate::store::{Page, Tags};

@@ -1,9 +1,9 @@
 //! PEM texts of bodies: parsed block by block and written again in canonical form. Other content, such as a
 //! comment or a private key among certificates, is neither stored nor shown. No message repeats any of it.
 
+use model::bounds;
 use node::certified_key;
 use pem::{EncodeConfig, LineEnding, Pem};
-use wire::bounds;
 
 const CERTIFICATES: &[&str] = &["CERTIFICATE", "X509 CERTIFICATE"];
 const KEYS: &[&str] = &["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"];

@@ -5,9 +5,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json};
+use model::Violations;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
-use wire::Violations;
 
 use super::access::Entity;
 use super::body::Body;

@@ -1,9 +1,10 @@
 //! Routes.
 
 use entity::route::{Entity, Model};
+use model::Entity as _;
+use model::{Protocol, Violations, validate_tags};
 use serde_json::{Value, json};
 use uuid::Uuid;
-use wire::{Protocol, Violations, validate_tags};
 
 use super::body::Body;
 use super::fields::Fields;
@@ -34,7 +35,7 @@ impl Resource for Routes {
         let Some(name) = service.get("name").and_then(Value::as_str).filter(|_| named) else {
             return Ok(());
         };
-        let found = match name.contains('\0') || name.len() > wire::bounds::NAME {
+        let found = match name.contains('\0') || name.len() > model::bounds::NAME {
             true => None,
             false => store.services().get(&Selector::Name(name.to_owned())).await?,
         };
@@ -127,7 +128,7 @@ impl Child for Routes {
 
 /// Shortens a name for an error message.
 fn beginning(name: &str) -> String {
-    name[..name.floor_char_boundary(wire::bounds::NAME)].to_owned()
+    name[..name.floor_char_boundary(model::bounds::NAME)].to_owned()
 }
 
 /// Reads the protocols. If one of them is unknown, returns none, so that rules by protocol do not apply.

@@ -12,12 +12,13 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::routing::get;
+use model::{Criterion, MatchRequest, Matched, Matcher, Route, Service};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
-use wire::{Criterion, Kind, MatchRequest, Matched, Matcher, Route, Service};
+use wire::Kind;
 
 use self::query::MatchQuery;
 use super::{Api, SharedAdmin};
@@ -62,8 +63,9 @@ type Services = HashMap<Uuid, Service>;
 
 fn answer(ask: &MatchQuery, published: &Published) -> Value {
     let services: Services =
-        entities(published, Kind::SERVICE, |id, service: Service| (id, Service { id, ..service })).collect();
-    let mut readings: Vec<Reading> = wire::other_readings(&ask.path).into_iter().map(Reading::new).collect();
+        entities(published, model::kind::SERVICE, |id, service: Service| (id, Service { id, ..service }))
+            .collect();
+    let mut readings: Vec<Reading> = model::other_readings(&ask.path).into_iter().map(Reading::new).collect();
     let (mut others, total) =
         ask.with_request(|request| nearest(published, &services, request, &mut readings, ask.size + 1));
     let is_taken = others.first().is_some_and(|first| first.hit.is_some());
@@ -141,7 +143,8 @@ fn nearest(
     let (mut nearest, mut total): (Vec<Evaluated>, usize) = (Vec::new(), 0);
     // Leaves out a route that does not compile, as every data plane has rejected it.
     for matcher in
-        entities(published, Kind::ROUTE, |id, route: Route| Matcher::new(Route { id, ..route })).flatten()
+        entities(published, model::kind::ROUTE, |id, route: Route| Matcher::new(Route { id, ..route }))
+            .flatten()
     {
         total += 1;
         let served = service_of(matcher.route(), services).is_none_or(Service::is_served);
@@ -222,7 +225,7 @@ fn answered(ask: &MatchQuery, route: &Route, service: Option<&Service>) -> Optio
 
 fn upstream_url(ask: &MatchQuery, route: &Route, service: &Service, hit: Matched) -> String {
     let base = service.path.as_deref().unwrap_or("/");
-    let path = wire::upstream_path(route.path_handling, route.strip_path, base, &ask.path, hit.matched);
+    let path = model::upstream_path(route.path_handling, route.strip_path, base, &ask.path, hit.matched);
     let query = ask.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
     let host = &service.host;
     let host = if host.parse::<Ipv6Addr>().is_ok() { format!("[{host}]") } else { host.clone() };

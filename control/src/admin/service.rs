@@ -1,8 +1,9 @@
 //! Services.
 
 use entity::service::{Entity, Model};
+use model::Entity as _;
+use model::{Protocol, Violations, validate_tags};
 use serde_json::{Map, Value, json};
-use wire::{Protocol, Violations, validate_tags};
 
 use super::body::Body;
 use super::fields::Fields;

@@ -1,9 +1,10 @@
 //! Server names.
 
 use entity::sni::{Entity, Model};
+use model::Entity as _;
+use model::{Violations, validate_tags};
 use serde_json::{Value, json};
 use uuid::Uuid;
-use wire::{Violations, validate_tags};
 
 use super::certificate::Certificates;
 use super::fields::Fields;

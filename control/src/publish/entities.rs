@@ -67,8 +67,11 @@ mod tests {
 
     #[test]
     fn copy_stays_as_it_was_and_keys_keep_their_order() {
-        let keys =
-            [Key::route(Uuid::from_u128(1 << 120)), Key::route(Uuid::nil()), Key::service(Uuid::max())];
+        let keys = [
+            model::Route::key(Uuid::from_u128(1 << 120)),
+            model::Route::key(Uuid::nil()),
+            model::Service::key(Uuid::max()),
+        ];
         let mut entities: Entities = keys.iter().map(|key| (*key, Bytes::from_static(b"{}"))).collect();
         let copy = entities.clone();
         entities.remove(&keys[0]);

@@ -228,7 +228,7 @@ pub(super) mod fixture {
             revision,
             commit_token: commit_token(revision),
             previous: commit_token(revision - 1),
-            key: Key::route(Uuid::from_u128(u128::from(id))),
+            key: model::Route::key(Uuid::from_u128(u128::from(id))),
             value: value.map(Bytes::copy_from_slice),
             superseded: false,
         }

@@ -10,7 +10,7 @@ use super::{StoreError, unique_or};
 use crate::published;
 
 impl Table for Entity {
-    const KIND: Kind = Kind::CA_CERTIFICATE;
+    const KIND: Kind = model::kind::CA_CERTIFICATE;
     const COLLECTION: &'static str = "ca_certificates";
     const ID: Column = Column::Id;
     const NAME: Option<Column> = None;

@@ -14,7 +14,7 @@ use super::{StoreError, is_foreign_key, unique_or, within};
 use crate::published;
 
 impl Table for Entity {
-    const KIND: Kind = Kind::CERTIFICATE;
+    const KIND: Kind = model::kind::CERTIFICATE;
     const COLLECTION: &'static str = "certificates";
     const ID: Column = Column::Id;
     const NAME: Option<Column> = None;

@@ -27,10 +27,10 @@ pub struct Reference {
 
 /// Returns the references of a service.
 pub(super) fn of_service(row: &service::Model) -> Vec<Reference> {
-    let client = row.client_certificate.map(|id| ("client_certificate", Kind::CERTIFICATE, id));
+    let client = row.client_certificate.map(|id| ("client_certificate", model::kind::CERTIFICATE, id));
     let listed = row.ca_certificates.as_ref().and_then(|list| list.as_array()).into_iter().flatten();
     let listed = listed.filter_map(|id| id.as_str()?.parse().ok());
-    let listed = listed.map(|id| ("ca_certificates", Kind::CA_CERTIFICATE, id));
+    let listed = listed.map(|id| ("ca_certificates", model::kind::CA_CERTIFICATE, id));
     client.into_iter().chain(listed).map(|(field, kind, id)| Reference { field, kind, id }).collect()
 }
 
@@ -41,7 +41,7 @@ pub(super) async fn exist(
 ) -> Result<(), StoreError> {
     for Reference { field, kind, id } in references {
         if !exists(write, kind, id).await? {
-            let entity = kind.collection().unwrap_or_default();
+            let entity = model::described(kind).map(|described| described.collection()).unwrap_or_default();
             return Err(StoreError::ForeignKey { field, entity, id });
         }
     }
@@ -51,8 +51,8 @@ pub(super) async fn exist(
 /// Checks that no row references a deleted row.
 pub(super) async fn none_to(write: &Write<'_>, kind: Kind, id: Uuid) -> Result<(), StoreError> {
     let services = match kind {
-        Kind::CERTIFICATE => service::Entity::find().filter(service::Column::ClientCertificate.eq(id)),
-        Kind::CA_CERTIFICATE => {
+        model::kind::CERTIFICATE => service::Entity::find().filter(service::Column::ClientCertificate.eq(id)),
+        model::kind::CA_CERTIFICATE => {
             let list = Expr::col(service::Column::CaCertificates).cast_as(Alias::new("text"));
             service::Entity::find().filter(list.like(format!("%{id}%")))
         }
@@ -61,7 +61,7 @@ pub(super) async fn none_to(write: &Write<'_>, kind: Kind, id: Uuid) -> Result<(
     match within(services.one(write.rows())).await? {
         None => Ok(()),
         Some(_) => {
-            let entity = kind.collection().unwrap_or_default();
+            let entity = model::described(kind).map(|described| described.collection()).unwrap_or_default();
             Err(StoreError::Referenced { entity, by: "services" })
         }
     }
@@ -70,11 +70,11 @@ pub(super) async fn none_to(write: &Write<'_>, kind: Kind, id: Uuid) -> Result<(
 async fn exists(write: &Write<'_>, kind: Kind, id: Uuid) -> Result<bool, StoreError> {
     let rows = write.rows();
     match kind {
-        Kind::CERTIFICATE => {
+        model::kind::CERTIFICATE => {
             let found = certificate::Entity::find_by_id(id).lock_shared().one(rows);
             within(found).await.map(|row| row.is_some())
         }
-        Kind::CA_CERTIFICATE => {
+        model::kind::CA_CERTIFICATE => {
             let found = ca_certificate::Entity::find_by_id(id).lock_shared().one(rows);
             within(found).await.map(|row| row.is_some())
         }

@@ -10,7 +10,7 @@ use super::{StoreError, is_foreign_key, unique_or};
 use crate::published;
 
 impl Table for Entity {
-    const KIND: Kind = Kind::ROUTE;
+    const KIND: Kind = model::kind::ROUTE;
     const COLLECTION: &'static str = "routes";
     const ID: Column = Column::Id;
     const NAME: Option<Column> = Some(Column::Name);

@@ -22,7 +22,7 @@ use entity::config_change::{Column, Entity};
 
 /// Kinds whose bytes hold a secret. A new one also needs an index of its changes: see the migration for the
 /// present ones.
-const SECRET: [Kind; 1] = [Kind::CERTIFICATE];
+const SECRET: [Kind; 1] = [model::kind::CERTIFICATE];
 
 /// Pause before the next attempt to empty the log of a SQLite file.
 const RETRY: Duration = Duration::from_millis(250);

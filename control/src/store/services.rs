@@ -11,7 +11,7 @@ use super::{StoreError, is_foreign_key, unique_or};
 use crate::published;
 
 impl Table for Entity {
-    const KIND: Kind = Kind::SERVICE;
+    const KIND: Kind = model::kind::SERVICE;
     const COLLECTION: &'static str = "services";
     const ID: Column = Column::Id;
     const NAME: Option<Column> = Some(Column::Name);

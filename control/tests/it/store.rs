@@ -7,7 +7,6 @@ use sea_orm::ConnectionTrait;
 use serde_json::json;
 use testkit::postgres;
 use uuid::Uuid;
-use wire::Key;
 
 /// A store on a new database, and its folder.
 struct Stage {
@@ -163,7 +162,7 @@ async fn every_write_is_one_revision(store: Store) {
     }
     assert_eq!(store.head().await.unwrap().commit_token, previous);
     let keys: Vec<_> = store.changes(1, 4).await.unwrap().into_iter().map(|change| change.key).collect();
-    let (service, route) = (Key::service(Uuid::from_u128(1)), Key::route(Uuid::from_u128(2)));
+    let (service, route) = (model::Service::key(Uuid::from_u128(1)), model::Route::key(Uuid::from_u128(2)));
     assert_eq!(keys, [route, service, route]);
     log_leads_to_what_is_published(&store).await;
 }

@@ -15,7 +15,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::Key;
+use crate::{Key, Kind};
 
 /// Number of buckets.
 pub const BUCKETS: usize = 256;
@@ -131,12 +131,10 @@ impl Digest {
         self.buckets[bucket_of(key)].entities.get(&key).copied()
     }
 
-    /// Whether an entity that may hold a secret is here, and is missing or has another form in `next`.
-    pub fn has_secrets_beyond(&self, next: &Self) -> bool {
+    /// Whether an entity of one of the kinds is here, and is missing or has another form in `next`.
+    pub fn has_beyond(&self, next: &Self, kinds: impl Fn(Kind) -> bool) -> bool {
         let entities = self.buckets.iter().flat_map(|bucket| &bucket.entities);
-        entities
-            .filter(|(key, _)| key.kind.may_hold_secrets())
-            .any(|(key, hash)| next.get(*key) != Some(*hash))
+        entities.filter(|(key, _)| kinds(key.kind)).any(|(key, hash)| next.get(*key) != Some(*hash))
     }
 
     /// The keys of all entities, bucket by bucket.
@@ -281,7 +279,7 @@ mod tests {
     use super::*;
 
     fn key(n: u8) -> Key {
-        Key::route(Uuid::from_u128(u128::from(n)))
+        Key { kind: Kind(2), id: Uuid::from_u128(u128::from(n)) }
     }
 
     #[test]

@@ -1,13 +1,12 @@
-//! The published form of the configuration, and the protocol that carries it from a control plane to its data
-//! planes. Start here.
+//! The protocol that carries the configuration from a control plane to its data planes. Start here. It knows
+//! kinds of entities as numbers, and an entity as bytes.
 //!
 //! # Terms
 //!
-//! - A *configuration* is a set of entities ([`Service`], [`Route`], [`Certificate`], …). Each entity has a
-//!   [`Key`]: its kind and its id.
-//! - The *canonical bytes* of an entity are JSON: the struct's fields in their order, without those that hold
-//!   their default. The control plane writes them once, when a write commits. The change log, the updates and
-//!   a data plane's disk hold these same bytes; no program serialises them a second time.
+//! - A *configuration* is a set of entities: services, routes, certificates, … Each entity has a [`Key`]: its
+//!   kind and its id.
+//! - The *canonical bytes* of an entity are the one form in which it is written. The database, the change log,
+//!   the updates and a data plane's disk hold these same bytes; no program serialises them a second time.
 //! - A [`Record`] is one entity, put or deleted.
 //! - A [`Digest`] holds the hashes of all entities. The *root* is one hash over the whole configuration.
 //! - A [`Position`] is where a node stands: epoch, revision and root. An epoch is one history of revisions. A
@@ -51,8 +50,7 @@
 //!
 //! 1. the lengths ([`UpdateError`]);
 //! 2. `epoch` and `from`, against its own position;
-//! 3. each record, and the rules of its entity ([`Service::validate`], [`Route::validate`], …; the Admin API
-//!    validates with the same code);
+//! 3. each record, and the rules of its entity (the Admin API validates with the same code);
 //! 4. the root of the result, against the root in the header;
 //! 5. the references between entities.
 //!
@@ -130,52 +128,20 @@
 //! - The files in `tests/golden` pin the bytes of each version. A new version adds files and leaves the
 //!   existing ones as they are.
 
-mod authority;
-mod ca_certificate;
-mod certificate;
 mod digest;
 mod frame;
 mod key;
-mod matching;
-mod normalize;
-mod pattern;
-mod percent;
-mod priority;
-mod private_key;
-mod readings;
 mod record;
-mod route;
-mod service;
-mod sni;
 mod update;
-mod upstream_path;
-mod validate;
-mod violations;
 
-pub use authority::{MAX_HOST, normalize_host, normalize_pattern, split_authority};
-pub use ca_certificate::CaCertificate;
-pub use certificate::Certificate;
 pub use digest::{BUCKETS, BucketSet, Digest, EntityHash, Root, RootParseError, bucket_of};
 pub use frame::{
     Ack, CloseCode, Frame, FrameError, Hello, IGNORABLE, MAX_FRAME, Nack, NackReason, Position, VERSIONS,
     Versions, Welcome,
 };
 pub use key::{Key, Kind};
-pub use matching::{Criterion, MatchRequest, Matched, Matcher, decide};
-pub use normalize::{canonical_path, normalize_path};
-pub use pattern::{HeaderPattern, PathRegex, PatternError, compile_path};
-pub use percent::{encode_uri, is_target};
-pub use priority::{Columns, Priority};
-pub use private_key::PrivateKey;
-pub use readings::other_readings;
 pub use record::{Record, RecordError, Records};
-pub use route::{Endpoint, PathHandling, Route};
-pub use service::{Protocol, Service};
-pub use sni::Sni;
 pub use update::{
     Assembly, EncodedUpdate, Encoding, MAX_DECODED, MAX_ENCODED, MAX_RECORD, Mode, Partial, RecordReader,
     Update, UpdateError, UpdateHeader, UpdateWriter, split_repair,
 };
-pub use upstream_path::upstream_path;
-pub use validate::{bounds, validate_tags};
-pub use violations::{FieldErrors, Violations};

@@ -134,7 +134,8 @@ mod tests {
     #[test]
     fn a_cut_payload_is_an_error_at_every_length() {
         let mut payload = BytesMut::new();
-        Record { key: Key::service(Uuid::from_u128(7)), value: Some(b"{}") }.encode(&mut payload);
+        Record { key: Key { kind: Kind(1), id: Uuid::from_u128(7) }, value: Some(b"{}") }
+            .encode(&mut payload);
         for len in 1..payload.len() {
             let read: Result<Vec<_>, _> = Records::new(&payload[..len]).collect();
             assert!(matches!(read, Err(RecordError::Truncated(_))), "{len} bytes: {read:?}");

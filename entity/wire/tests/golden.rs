@@ -8,9 +8,8 @@ use std::path::PathBuf;
 use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 use wire::{
-    Ack, BucketSet, CaCertificate, Certificate, EncodedUpdate, EntityHash, Frame, Hello, Key, Mode, Nack,
-    NackReason, Partial, PathHandling, Position, Protocol, Record, Root, Route, Service, Sni, Update,
-    VERSIONS, Welcome,
+    Ack, BucketSet, EncodedUpdate, Frame, Hello, Key, Kind, Mode, Nack, NackReason, Partial, Position,
+    Record, Root, Update, VERSIONS, Welcome,
 };
 
 const ID: Uuid = Uuid::from_u128(0x0f0e_0d0c_0b0a_4908_8706_0504_0302_0100);
@@ -19,74 +18,14 @@ fn position() -> Position {
     Position { epoch: Uuid::from_u128(1), revision: 42, root: Root([0xab; 32]) }
 }
 
-fn service() -> Service {
-    Service {
-        name: Some("orders".into()),
-        protocol: Protocol::Https,
-        host: "orders.internal".into(),
-        port: 8443,
-        path: Some("/v1".into()),
-        retries: 1,
-        connect_timeout: 500,
-        write_timeout: 700,
-        read_timeout: 900,
-        tls_verify: Some(true),
-        tls_verify_depth: Some(2),
-        ca_certificates: Some(vec![ID]),
-        client_certificate: Some(ID),
-        enabled: false,
-        ..Service::default()
-    }
-}
-
-fn route() -> Route {
-    Route {
-        name: Some("orders".into()),
-        service: Some(ID),
-        protocols: vec![Protocol::Https],
-        methods: Some(vec!["GET".into()]),
-        hosts: Some(vec!["*.example.com".into()]),
-        paths: Some(vec!["/orders".into(), r"~/o/\d+".into()]),
-        headers: Some(BTreeMap::from([("x-version".into(), vec!["2".into()])])),
-        snis: Some(vec!["example.com".into()]),
-        https_redirect_status_code: 308,
-        regex_priority: 7,
-        strip_path: false,
-        path_handling: PathHandling::V1,
-        preserve_host: true,
-        request_buffering: false,
-        response_buffering: false,
-        created_at: 1_700_000_000,
-        ..Route::default()
-    }
-}
-
-fn certificate() -> Certificate {
-    Certificate {
-        cert: "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n".into(),
-        key: "-----BEGIN PRIVATE KEY-----\nMQ==\n-----END PRIVATE KEY-----\n".into(),
-        cert_alt: Some("-----BEGIN CERTIFICATE-----\nMg==\n-----END CERTIFICATE-----\n".into()),
-        key_alt: Some("-----BEGIN PRIVATE KEY-----\nMw==\n-----END PRIVATE KEY-----\n".into()),
-        ..Certificate::default()
-    }
-}
-
-fn sni() -> Sni {
-    Sni { name: "*.example.com".into(), certificate: ID, ..Sni::default() }
-}
-
-fn ca_certificate() -> CaCertificate {
-    CaCertificate { cert: certificate().cert, ..CaCertificate::default() }
-}
-
 fn payload(mode: Mode) -> Bytes {
-    let bytes = serde_json::to_vec(&route()).expect("serialises");
+    let bytes = include_bytes!("../../model/tests/golden/v1_route.json");
     let mut payload = BytesMut::new();
     if mode == Mode::Repair {
         payload.extend_from_slice(&BucketSet([0x11; 32]).0);
     }
-    Record { key: Key::route(ID), value: Some(&bytes) }.encode(&mut payload);
-    Record { key: Key::service(ID), value: None }.encode(&mut payload);
+    Record { key: Key { kind: Kind(2), id: ID }, value: Some(bytes) }.encode(&mut payload);
+    Record { key: Key { kind: Kind(1), id: ID }, value: None }.encode(&mut payload);
     payload.freeze()
 }
 
@@ -168,39 +107,6 @@ fn updates_have_their_pinned_bytes() {
         assert_eq!(update.frames.len(), 1);
         check(&format!("v1_{}.frame", mode.as_str()), &update.frames[0]);
     }
-}
-
-#[test]
-fn entities_have_their_pinned_bytes_and_hash() {
-    let service_bytes = serde_json::to_vec(&service()).expect("serialises");
-    let route_bytes = serde_json::to_vec(&route()).expect("serialises");
-    check("v1_service.json", &service_bytes);
-    check("v1_route.json", &route_bytes);
-    check("v1_service_defaults.json", &serde_json::to_vec(&Service::default()).expect("serialises"));
-    check("v1_route_defaults.json", &serde_json::to_vec(&Route::default()).expect("serialises"));
-    let hash = format!("{:?}", EntityHash::of(Key::route(ID), &route_bytes));
-    check("v1_route.hash", hash.as_bytes());
-    assert_eq!(serde_json::from_slice::<Service>(&service_bytes).expect("own bytes"), service());
-    assert_eq!(serde_json::from_slice::<Route>(&route_bytes).expect("own bytes"), route());
-}
-
-#[test]
-fn certificates_and_names_have_their_pinned_bytes() {
-    check_entity("certificate", &certificate());
-    check_entity("sni", &sni());
-    check_entity("ca_certificate", &ca_certificate());
-}
-
-/// Checks the bytes of `entity` and of one that has only defaults.
-fn check_entity<T>(name: &str, entity: &T)
-where
-    T: Default + PartialEq + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
-{
-    let bytes = serde_json::to_vec(entity).expect("serialises");
-    check(&format!("v1_{name}.json"), &bytes);
-    check(&format!("v1_{name}_defaults.json"), &serde_json::to_vec(&T::default()).expect("serialises"));
-    assert_eq!(&serde_json::from_slice::<T>(&bytes).expect("own bytes"), entity);
-    assert_eq!(serde_json::from_slice::<T>(b"{}").expect("all defaults"), T::default());
 }
 
 #[test]

@@ -18,8 +18,13 @@ use crate::live::Live;
 use crate::route::{Builder, Refusal, Table};
 
 /// Kinds of entities that this program understands; of others it keeps the hashes alone.
-pub(super) const KINDS: [Kind; 5] =
-    [Kind::SERVICE, Kind::ROUTE, Kind::CERTIFICATE, Kind::SNI, Kind::CA_CERTIFICATE];
+pub(super) const KINDS: [Kind; 5] = [
+    model::kind::SERVICE,
+    model::kind::ROUTE,
+    model::kind::CERTIFICATE,
+    model::kind::SNI,
+    model::kind::CA_CERTIFICATE,
+];
 
 /// The data plane's configuration, and the code that changes it.
 #[derive(Debug)]
@@ -102,7 +107,7 @@ impl Applier {
         let table = guarded(|| state.apply(update, None, decoded))?;
         let old = std::mem::replace(&mut self.state, state);
         self.live.publish(table);
-        self.superseded_secrets |= old.digest.has_secrets_beyond(&self.state.digest);
+        self.superseded_secrets |= old.digest.has_beyond(&self.state.digest, model::may_hold_secrets);
         self.live.discard(old);
         Ok(())
     }
@@ -113,7 +118,7 @@ impl Applier {
             Ok(table) => {
                 self.live.publish(table);
                 self.superseded_secrets |= undo.iter().any(|(key, before)| {
-                    key.kind.may_hold_secrets() && before.is_some() && *before != state.digest.get(*key)
+                    model::may_hold_secrets(key.kind) && before.is_some() && *before != state.digest.get(*key)
                 });
                 Ok(())
             }
@@ -220,7 +225,7 @@ impl Refused {
             revision: to.revision,
             reason: self.reason,
             message: self.message,
-            collection: key.map(|key| key.kind.to_string()),
+            collection: key.map(|key| model::collection(key.kind)),
             id: key.map(|key| key.id),
             field: field.flatten(),
         }

@@ -126,7 +126,7 @@ fn uri(target: &Target, path: &[u8], host: &[u8]) -> Result<Uri, RequestFailure>
     let scheme = if target.service.tls { Scheme::HTTPS } else { Scheme::HTTP };
     // A query may have bytes for which the type of targets has no place.
     let path =
-        PathAndQuery::try_from(path).or_else(|_| PathAndQuery::try_from(wire::encode_uri(path).as_bytes()));
+        PathAndQuery::try_from(path).or_else(|_| PathAndQuery::try_from(model::encode_uri(path).as_bytes()));
     let authority = Authority::try_from(host).map_err(|_| RequestFailure::BadRequest)?;
     let uri = Uri::builder().scheme(scheme).authority(authority);
     uri.path_and_query(path.map_err(|_| RequestFailure::BadRequest)?)

@@ -29,23 +29,23 @@ impl Canonical {
     ///
     /// # Errors
     /// [`RequestFailure::BadRequest`] for a target that is no path. Also for a host that is not UTF-8: it
-    /// could not be compared, so it cannot be routed. Also for a path that [`wire::canonical_path`] rejects,
-    /// for a host that [`wire::split_authority`] rejects, and for HTTP/1.1 without a host (RFC 9112, section
+    /// could not be compared, so it cannot be routed. Also for a path that [`model::canonical_path`] rejects,
+    /// for a host that [`model::split_authority`] rejects, and for HTTP/1.1 without a host (RFC 9112, section
     /// 3.2).
     pub fn new(request: &Request) -> Result<Self, RequestFailure> {
         let authority = sent_authority(request)?;
-        let (host, port) = wire::split_authority(authority).ok_or(RequestFailure::BadRequest)?;
+        let (host, port) = model::split_authority(authority).ok_or(RequestFailure::BadRequest)?;
         let target_end = memchr::memchr(b'#', &request.target).unwrap_or(request.target.len());
         let target = &request.target[..target_end];
         let path_end = memchr::memchr(b'?', target).unwrap_or(target_end);
         if !target.starts_with(b"/") {
             return Err(RequestFailure::BadRequest);
         }
-        let path = match wire::canonical_path(&target[..path_end]).ok_or(RequestFailure::BadRequest)? {
+        let path = match model::canonical_path(&target[..path_end]).ok_or(RequestFailure::BadRequest)? {
             Cow::Borrowed(_) => None,
             Cow::Owned(path) => Some(path.into()),
         };
-        let normalized = wire::normalize_host(host);
+        let normalized = model::normalize_host(host);
         Ok(Self {
             path,
             path_end,

@@ -41,7 +41,7 @@ pub(crate) fn client_host<'r>(
     trusted: &Trusted,
 ) -> &'r str {
     let claimed = request.headers.get(&names::FORWARDED_HOST.lower).filter(|_| trusted.contains(peer(ends)));
-    let claimed = claimed.and_then(|host| wire::split_authority(host.to_str().ok()?));
+    let claimed = claimed.and_then(|host| model::split_authority(host.to_str().ok()?));
     claimed.map_or(canonical.host(), |(host, _)| host)
 }
 

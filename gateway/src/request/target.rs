@@ -20,7 +20,7 @@ pub struct Target {
 
 /// The canonical path, joined with the service's, and the query as received.
 pub(crate) fn upstream_target(request: &Request, canonical: &Canonical, target: &Target) -> Vec<u8> {
-    let mut joined = wire::upstream_path(
+    let mut joined = model::upstream_path(
         target.route.path_handling,
         target.route.strip_path,
         &target.service.path,

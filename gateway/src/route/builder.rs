@@ -1,5 +1,6 @@
 //! The updater's side of a table: applies changes, all of them or none.
 
+use model::Entity;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -24,15 +25,15 @@ pub struct Builder {
 #[derive(Clone, Debug)]
 pub enum Change {
     /// Put this service in place of the one with its id.
-    PutService(wire::Service),
+    PutService(model::Service),
     /// Put this route in place of the one with its id.
-    PutRoute(wire::Route),
+    PutRoute(model::Route),
     /// Put this certificate in place of the one with its id.
-    PutCertificate(wire::Certificate),
+    PutCertificate(model::Certificate),
     /// Put this server name in place of the one with its id.
-    PutSni(wire::Sni),
+    PutSni(model::Sni),
     /// Put this CA certificate in place of the one with its id.
-    PutCaCertificate(wire::CaCertificate),
+    PutCaCertificate(model::CaCertificate),
     /// Remove this service, if it is there.
     RemoveService(Uuid),
     /// Remove this route, if it is there.
@@ -111,7 +112,7 @@ impl Builder {
             };
             if !stays {
                 let message = format!("names the service {id}, which does not exist");
-                return Err(Refusal::new(Key::route(route.id), Some("service"), message));
+                return Err(Refusal::new(model::Route::key(route.id), Some("service"), message));
             }
         }
         for (id, _) in plan.services.iter().filter(|(_, put)| put.is_none()) {
@@ -119,7 +120,11 @@ impl Builder {
             let names =
                 |route: &&Uuid| self.routes.get(route).is_some_and(|old| old.service_id() == Some(*id));
             if held.routes > plan.routes.keys().filter(names).count() {
-                return Err(Refusal::new(Key::service(*id), None, "is removed while routes still name it"));
+                return Err(Refusal::new(
+                    model::Service::key(*id),
+                    None,
+                    "is removed while routes still name it",
+                ));
             }
         }
         Ok(())
@@ -131,7 +136,7 @@ impl Builder {
         for service in plan.services.values().flatten() {
             if let Some((field, missing)) = missing(service, next) {
                 let message = format!("names {missing}, which does not exist");
-                return Err(Refusal::new(Key::service(service.id), Some(field), message));
+                return Err(Refusal::new(model::Service::key(service.id), Some(field), message));
             }
         }
         if !plan.certificates.removes() {
@@ -171,7 +176,7 @@ impl Builder {
                 None => made.entry(names).or_insert(trust(service, next)?).clone(),
             };
             let terms = Terms::tls(service.terms.protocol(), &service.host, &trust);
-            let refusal = |error| Refusal::new(Key::service(service.id), Some("host"), error);
+            let refusal = |error| Refusal::new(model::Service::key(service.id), Some("host"), error);
             service.terms = Arc::new(terms.map_err(refusal)?);
         }
         Ok(())
@@ -245,11 +250,12 @@ impl BuildPlan {
             }
             Change::PutCertificate(put) => self.certificates.put_certificate(&put)?,
             Change::PutSni(put) => {
-                put.validate().map_err(|violations| Refusal::invalid(Key::sni(put.id), &violations))?;
+                put.validate()
+                    .map_err(|violations| Refusal::invalid(model::Sni::key(put.id), &violations))?;
                 self.certificates.snis.insert(put.id, Some(put));
             }
             Change::PutCaCertificate(put) => {
-                let key = Key::ca_certificate(put.id);
+                let key = model::CaCertificate::key(put.id);
                 put.validate().map_err(|violations| Refusal::invalid(key, &violations))?;
                 UpstreamTls::new(None, &[&put], None)?;
                 self.certificates.authorities.insert(put.id, Some(put));
@@ -272,8 +278,8 @@ impl BuildPlan {
     }
 }
 
-fn check_service(service: &wire::Service) -> Result<Service, Refusal> {
-    let key = Key::service(service.id);
+fn check_service(service: &model::Service) -> Result<Service, Refusal> {
+    let key = model::Service::key(service.id);
     service.validate().map_err(|violations| Refusal::invalid(key, &violations))?;
     Service::new(service).ok_or_else(|| Refusal::new(key, Some("host"), "cannot stand in a Host header"))
 }
@@ -283,8 +289,8 @@ fn missing(service: &Service, there: &Certificates) -> Option<(&'static str, Key
     let client = service.client_certificate.filter(|id| there.certificate(*id).is_none());
     let authority = || service.ca_certificates.iter().find(|id| there.authority(**id).is_none());
     match client {
-        Some(id) => Some(("client_certificate", Key::certificate(id))),
-        None => authority().map(|id| ("ca_certificates", Key::ca_certificate(*id))),
+        Some(id) => Some(("client_certificate", model::Certificate::key(id))),
+        None => authority().map(|id| ("ca_certificates", model::CaCertificate::key(*id))),
     }
 }
 
@@ -303,7 +309,7 @@ fn trust(service: &Service, there: &Certificates) -> Result<Arc<UpstreamTls>, Un
     UpstreamTls::new(shown, &believed, service.tls_verify_depth).map(Arc::new)
 }
 
-fn check_route(route: &wire::Route) -> Result<Entry, Refusal> {
-    route.validate().map_err(|violations| Refusal::invalid(Key::route(route.id), &violations))?;
+fn check_route(route: &model::Route) -> Result<Entry, Refusal> {
+    route.validate().map_err(|violations| Refusal::invalid(model::Route::key(route.id), &violations))?;
     Entry::compile(route)
 }

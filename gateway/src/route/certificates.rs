@@ -2,11 +2,12 @@
 //!
 //! They change seldom and are few beside routes: a change of one copies the maps of all.
 
+use model::Entity;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use model::{CaCertificate, Certificate, Sni};
 use uuid::Uuid;
-use wire::{CaCertificate, Certificate, Key, Sni};
 
 use super::host::HostPattern;
 use super::{Refusal, Service};
@@ -82,7 +83,7 @@ impl CertificateMaps {
             let HostPattern { key, .. } = HostPattern::new(&sni.name);
             if names.insert(key, Arc::clone(certificate)).is_some() {
                 let message = format!("another one has the name {}, too", sni.name);
-                return Err(Refusal::new(Key::sni(sni.id), Some("name"), message));
+                return Err(Refusal::new(model::Sni::key(sni.id), Some("name"), message));
             }
         }
         Ok(names)
@@ -91,7 +92,7 @@ impl CertificateMaps {
 
 impl Changes {
     pub(super) fn put_certificate(&mut self, put: &Certificate) -> Result<(), Refusal> {
-        let key = Key::certificate(put.id);
+        let key = model::Certificate::key(put.id);
         put.validate().map_err(|violations| Refusal::invalid(key, &violations))?;
         let keys =
             CertifiedKeys::parse(put).map_err(|(field, error)| Refusal::new(key, Some(field), error))?;
@@ -130,10 +131,10 @@ fn missing(sni: &Sni, changes: &Changes) -> Refusal {
     let id = sni.certificate;
     if changes.certificates.contains_key(&id) && !changes.snis.contains_key(&sni.id) {
         let message = format!("is removed while the server name {} still names it", sni.name);
-        return Refusal::new(Key::certificate(id), None, message);
+        return Refusal::new(model::Certificate::key(id), None, message);
     }
     let message = format!("names the certificate {id}, which does not exist");
-    Refusal::new(Key::sni(sni.id), Some("certificate"), message)
+    Refusal::new(model::Sni::key(sni.id), Some("certificate"), message)
 }
 
 fn merge<T, U>(held: &mut HashMap<Uuid, U>, changes: &HashMap<Uuid, Option<T>>, make: fn(&T) -> U) {

@@ -1,9 +1,9 @@
 //! A route as the table holds it: compiled patterns, parsed flags, little memory.
 
 use http::{HeaderName, HeaderValue, Method};
+use model::{HeaderPattern, PathHandling, Priority};
 use regex::Regex;
 use uuid::Uuid;
-use wire::{HeaderPattern, PathHandling, Priority};
 
 use super::host::HostPattern;
 use super::{Refusal, Request, method};
@@ -69,7 +69,7 @@ pub(super) struct TrieKey<'e> {
 
 impl Entry {
     /// Compiles `route`. The slot of its service is set when it is put into the table.
-    pub(super) fn compile(route: &wire::Route) -> Result<Self, Refusal> {
+    pub(super) fn compile(route: &model::Route) -> Result<Self, Refusal> {
         let methods = some(route.methods.as_ref());
         let hosts = some(route.hosts.as_ref()).map(host_patterns);
         let paths = some(route.paths.as_ref()).map(|paths| compile_paths(route, paths)).transpose()?;
@@ -217,10 +217,10 @@ fn other_methods(names: &[String]) -> Box<[Box<str>]> {
     names.iter().filter(is_other).map(|name| name.as_str().into()).collect()
 }
 
-fn compile_paths(route: &wire::Route, paths: &[String]) -> Result<Box<[Path]>, Refusal> {
+fn compile_paths(route: &model::Route, paths: &[String]) -> Result<Box<[Path]>, Refusal> {
     let compile = |path: &String| match path.strip_prefix('~') {
         None => Ok(Path::Prefix(path.as_str().into())),
-        Some(pattern) => match wire::compile_path(pattern) {
+        Some(pattern) => match model::compile_path(pattern) {
             Ok(path) => Ok(Path::Regex { regex: path.regex, literal: path.literal.into() }),
             Err(error) => Err(Refusal::route(route, "paths", error)),
         },
@@ -228,7 +228,7 @@ fn compile_paths(route: &wire::Route, paths: &[String]) -> Result<Box<[Path]>, R
     paths.iter().map(compile).collect()
 }
 
-fn compile_headers(route: &wire::Route) -> Result<Box<[HeaderRule]>, Refusal> {
+fn compile_headers(route: &model::Route) -> Result<Box<[HeaderRule]>, Refusal> {
     let compile = |(name, values): (&String, &Vec<String>)| {
         let refuse = |error: String| Refusal::route(route, "headers", format!("{name}: {error}"));
         let patterns = values.iter().map(|value| HeaderPattern::parse(value)).collect::<Result<_, _>>();

@@ -14,7 +14,7 @@ impl HostPattern {
     /// Parses a validated entry of a route's `hosts`.
     pub(super) fn new(pattern: &str) -> Self {
         let (host, port) = split_port(pattern);
-        let key = wire::normalize_pattern(host);
+        let key = model::normalize_pattern(host);
         let key = key.trim_start_matches('*').trim_end_matches('*');
         Self { key: key.into(), port: port.unwrap_or(0) }
     }

@@ -1,6 +1,7 @@
 //! Why a change of the configuration is refused.
 
-use wire::{Key, Violations};
+use model::Violations;
+use wire::Key;
 
 use crate::upstream::Unusable;
 
@@ -17,8 +18,8 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn route(route: &wire::Route, field: &str, message: impl ToString) -> Self {
-        Self::new(Key::route(route.id), Some(field), message)
+    pub(super) fn route(route: &model::Route, field: &str, message: impl ToString) -> Self {
+        Self::new(model::Route::key(route.id), Some(field), message)
     }
 
     pub(super) fn new(key: Key, field: Option<&str>, message: impl ToString) -> Self {

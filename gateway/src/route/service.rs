@@ -62,7 +62,7 @@ pub enum Host {
 impl Service {
     /// Converts `service`; `None` when its host cannot stand in a `Host` header. A service with a protocol
     /// other than HTTP is treated as disabled.
-    pub(super) fn new(service: &wire::Service) -> Option<Self> {
+    pub(super) fn new(service: &model::Service) -> Option<Self> {
         let (tls, http2) = (service.protocol.is_tls(), service.protocol.is_grpc());
         let protocol = if http2 { Protocol::Http2 } else { Protocol::Http1 };
         Some(Self {

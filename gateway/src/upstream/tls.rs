@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
+use model::CaCertificate;
 use pingora::tls::load_platform_certs_incl_env_into_store;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{ResolvesClientCert, Resumption};
@@ -14,7 +15,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, SignatureScheme};
 use tokio_rustls::TlsConnector;
 use tracing::error;
-use wire::{CaCertificate, Key};
+use wire::Key;
 
 use super::protocol::Protocol;
 use super::unverified::Unverified;
@@ -199,7 +200,7 @@ fn parse_roots(authority: &CaCertificate) -> Result<Vec<CertificateDer<'static>>
 
 fn unusable(authority: &CaCertificate, why: impl fmt::Display) -> Unusable {
     let message = format!("invalid certificate: {why}");
-    Unusable { key: Key::ca_certificate(authority.id), field: "cert", message }
+    Unusable { key: model::CaCertificate::key(authority.id), field: "cert", message }
 }
 
 /// Hashes a part with its length, so that the end of one part is not the beginning of the next.
@@ -217,8 +218,8 @@ impl fmt::Debug for UpstreamTls {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::Certificate;
     use testkit::certs;
-    use wire::Certificate;
 
     fn read(path: &std::path::Path) -> String {
         std::fs::read_to_string(path).unwrap()
@@ -271,7 +272,7 @@ mod tests {
         for garbage in ["", "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"] {
             let bad = CaCertificate { cert: garbage.into(), ..CaCertificate::default() };
             let unusable = UpstreamTls::new(None, &[&bad], None).unwrap_err();
-            assert_eq!((unusable.key, unusable.field), (Key::ca_certificate(bad.id), "cert"));
+            assert_eq!((unusable.key, unusable.field), (model::CaCertificate::key(bad.id), "cert"));
         }
     }
 }

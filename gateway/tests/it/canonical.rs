@@ -5,9 +5,9 @@ mod spellings;
 mod targets;
 
 use gateway::route::Change;
+use model::Route;
 use testkit::http::Request;
 use testkit::origin::Origin;
-use wire::Route;
 
 use crate::support::{Gateway, route, service};
 

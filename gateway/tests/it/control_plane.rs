@@ -154,15 +154,15 @@ impl History {
 /// A service at this address, in its published form.
 pub(crate) fn service(id: u128, address: SocketAddr) -> (Key, Option<Bytes>) {
     let service =
-        wire::Service { host: address.ip().to_string(), port: address.port(), ..wire::Service::default() };
-    (Key::service(Uuid::from_u128(id)), Some(serde_json::to_vec(&service).unwrap().into()))
+        model::Service { host: address.ip().to_string(), port: address.port(), ..model::Service::default() };
+    (model::Service::key(Uuid::from_u128(id)), Some(serde_json::to_vec(&service).unwrap().into()))
 }
 
 /// A route from this path to a service, in its published form.
 pub(crate) fn route(id: u128, service: u128, path: &str) -> (Key, Option<Bytes>) {
     let service = Some(Uuid::from_u128(service));
-    let route = wire::Route { service, paths: Some(vec![path.into()]), ..wire::Route::default() };
-    (Key::route(Uuid::from_u128(id)), Some(serde_json::to_vec(&route).unwrap().into()))
+    let route = model::Route { service, paths: Some(vec![path.into()]), ..model::Route::default() };
+    (model::Route::key(Uuid::from_u128(id)), Some(serde_json::to_vec(&route).unwrap().into()))
 }
 
 /// The copy on a data plane's disk; empty before its first configuration.

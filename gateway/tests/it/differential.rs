@@ -9,10 +9,10 @@ mod recorder;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use model::Route;
 use testkit::http::Connection;
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
-use wire::Route;
 
 use self::cases::{CASES, Case};
 use self::peers::Peer;

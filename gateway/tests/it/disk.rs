@@ -77,14 +77,14 @@ impl Stage {
         self.next_with(mode, |_| {})
     }
 
-    pub(crate) fn next_with(&mut self, mode: Mode, edit: impl Fn(&mut wire::Route)) -> Update {
+    pub(crate) fn next_with(&mut self, mode: Mode, edit: impl Fn(&mut model::Route)) -> Update {
         let address = self.origin.address();
         let history = self.history();
         let revision = history.position.revision + 1;
         let first = if mode == Mode::Snapshot { 1 } else { revision };
         let mut changes: Vec<_> = (first..=revision).map(numbered).collect();
         let last = changes.last_mut().unwrap();
-        let mut edited: wire::Route = serde_json::from_slice(last.1.as_ref().unwrap()).unwrap();
+        let mut edited: model::Route = serde_json::from_slice(last.1.as_ref().unwrap()).unwrap();
         edit(&mut edited);
         last.1 = Some(serde_json::to_vec(&edited).unwrap().into());
         if mode == Mode::Snapshot {

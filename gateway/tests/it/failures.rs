@@ -5,11 +5,11 @@ mod answers;
 use std::time::Duration;
 
 use gateway::route::Change;
+use model::Service;
 use testkit::http::{Connection, Request, Response};
 use testkit::origin::{Answer, Origin};
 use testkit::ports;
 use tokio::time::Instant;
-use wire::Service;
 
 use crate::support::{Gateway, at, route, service};
 

@@ -28,9 +28,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use model::{Protocol, Service};
 use testkit::plane;
 use testkit::ports;
-use wire::{Key, Mode, Protocol, Service};
+use wire::{Key, Mode};
 
 use crate::control_plane::{self, Connected, FakeControlPlane};
 use crate::support::{Gateway, at, route};

@@ -9,13 +9,13 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt};
 use h2::Reason;
 use http::uri::PathAndQuery;
+use model::{Protocol, Route, Service};
 use testkit::curl::curl;
 use testkit::origin::Origin;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tonic::{Code, Request, Status};
-use wire::{Protocol, Route, Service};
 
 use crate::support::{Gateway, at, route};
 use crate::tls::{Pairs, name, put};

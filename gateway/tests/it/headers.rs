@@ -1,8 +1,8 @@
 //! The fields that the gateway sets, forwards and removes, towards the upstream and towards the client.
 
+use model::{Route, Service};
 use testkit::http::Request;
 use testkit::origin::{Answer, Origin};
-use wire::{Route, Service};
 
 use crate::support::{Gateway, route, service};
 

@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use model::{Protocol, Route};
 use testkit::curl::curl;
 use testkit::http::Connection;
 use testkit::origin::{Answer, Origin};
@@ -11,7 +12,6 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use wire::{Protocol, Route};
 
 use crate::support::{Gateway, route, service};
 use crate::tls::{Pairs, name, put};

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use model::Route;
 use testkit::http::{Connection, Request};
 use testkit::origin::{Answer, Origin};
 use testkit::wait;
 use tokio::time::{Instant, sleep, timeout};
-use wire::Route;
 
 use crate::support::{Gateway, route, service};
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use gateway::route::Change;
+use model::{PathHandling, Protocol, Route, Service};
 use testkit::http::Request;
 use testkit::origin::{Answer, Origin};
-use wire::{PathHandling, Protocol, Route, Service};
 
 use crate::support::{Gateway, TlsUpstream, at, route, service};
 
@@ -53,11 +53,11 @@ async fn host_path_method_and_header_choose_the_route() {
     }
 }
 
-/// Repeats the test table of `wire::upstream_path` on the wire.
+/// Repeats the test table of `model::upstream_path` on the wire.
 #[tokio::test(flavor = "multi_thread")]
 async fn paths_are_stripped_and_joined() {
     let (gateway, origin) = (Gateway::start(), Origin::start());
-    let rows = include_str!("../../../entity/wire/tests/upstream_paths.txt").lines();
+    let rows = include_str!("../../../entity/model/tests/upstream_paths.txt").lines();
     for row in rows.filter(|row| !row.starts_with('#')) {
         let columns: Vec<_> = row.split_whitespace().collect();
         let [handling, base, path, target, stripped, kept] = columns[..] else { panic!("{row}") };

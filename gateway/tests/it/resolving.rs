@@ -64,8 +64,8 @@ async fn a_silent_name_costs_its_own_requests_only() {
         ("proxy.max_in_flight", "160"),
     ]);
     gateway.apply(vec![]);
-    let silent = wire::Service { host: "silent.test".into(), ..at(1, origin.address()) };
-    let good = wire::Service { host: "good.test".into(), ..service(2, &origin) };
+    let silent = model::Service { host: "silent.test".into(), ..at(1, origin.address()) };
+    let good = model::Service { host: "good.test".into(), ..service(2, &origin) };
     gateway.serve(silent, route(1, "/silent"));
     gateway.serve(good, route(2, "/good"));
     let (address, begun) = (gateway.address(), Instant::now());
@@ -99,6 +99,6 @@ async fn the_hosts_file_comes_first() {
     origin.answer(Answer::status(200));
     let gateway = Gateway::with(&[("upstream.name_servers", &server.address.to_string())]);
     gateway.apply(vec![]);
-    gateway.serve(wire::Service { host: "localhost".into(), ..service(1, &origin) }, route(1, "/"));
+    gateway.serve(model::Service { host: "localhost".into(), ..service(1, &origin) }, route(1, "/"));
     gateway.get("/").await.expect(200);
 }

@@ -11,6 +11,7 @@ use gateway::draining::Draining;
 use gateway::listener::Bound;
 use gateway::metrics::Metrics;
 use gateway::route::{Builder, Change};
+use model::{Route, Service};
 use pingora::apps::http_app::ServeHttp;
 use pingora::listeners::tls::TlsSettings;
 use pingora::protocols::http::ServerSession;
@@ -27,7 +28,6 @@ use testkit::http::{Client, Response};
 use testkit::origin::Origin;
 use tokio::task::JoinSet;
 use uuid::Uuid;
-use wire::{Route, Service};
 
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 

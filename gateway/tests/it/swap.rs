@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gateway::route::Change;
+use model::Route;
 use testkit::http::{Client, Connection};
 use testkit::origin::{Answer, Origin};
 use testkit::wait;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use wire::Route;
 
 use crate::support::{Gateway, route, service};
 

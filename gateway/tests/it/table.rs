@@ -1,16 +1,17 @@
-//! The table against [`wire::decide`], a linear search over the same routes, for tables reached by random
+//! The table against [`model::decide`], a linear search over the same routes, for tables reached by random
 //! edits.
 
+use model::Entity;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gateway::route::{Builder, Change, Request, Table};
 use http::{HeaderMap, Method};
+use model::{MatchRequest, Matcher, Protocol, Route, Service};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use uuid::Uuid;
-use wire::{MatchRequest, Matcher, Protocol, Route, Service};
 
 const SEEDS: u64 = 200;
 const APPLIES: usize = 12;
@@ -51,7 +52,7 @@ impl Model {
     fn lookup(&self, request: &MatchRequest<'_>) -> Answer {
         let enabled = |route: &Route| route.service.is_none_or(|id| self.services[&id].enabled);
         let routes = self.routes.values().map(|matcher| (&**matcher, enabled(matcher.route())));
-        wire::decide(routes, request).map(|(matcher, hit)| (matcher.route().id, hit.matched))
+        model::decide(routes, request).map(|(matcher, hit)| (matcher.route().id, hit.matched))
     }
 
     /// The state after `changes`; `None` when a route would name a missing service.
@@ -116,10 +117,10 @@ fn a_refused_apply_changes_nothing() {
 
     let refusal =
         builder.apply(vec![Change::PutRoute(route(2, 1)), Change::PutRoute(route(3, 9))]).unwrap_err();
-    assert_eq!(refusal.key, wire::Key::route(Uuid::from_u128(3)));
+    assert_eq!(refusal.key, model::Route::key(Uuid::from_u128(3)));
     assert_eq!(refusal.field.as_deref(), Some("service"));
     let refusal = builder.apply(vec![Change::RemoveService(service.id)]).unwrap_err();
-    assert_eq!(refusal.key, wire::Key::service(service.id));
+    assert_eq!(refusal.key, model::Service::key(service.id));
 
     let table = builder.apply(vec![]).unwrap();
     assert_eq!(table.len(), 1);

@@ -1,7 +1,7 @@
 //! Addresses that no request may be sent to, by any name or spelling.
 
+use model::Service;
 use testkit::origin::Origin;
-use wire::Service;
 
 use crate::support::{Gateway, at, route, service};
 

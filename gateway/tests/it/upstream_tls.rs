@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gateway::route::{Builder, Change};
+use model::{CaCertificate, Certificate, Protocol, Service};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{HandshakeKind, ServerConfig};
@@ -17,7 +18,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use uuid::Uuid;
-use wire::{CaCertificate, Certificate, Key, Protocol, Service};
 
 use crate::support::{Gateway, TlsUpstream, at, route};
 
@@ -227,13 +227,13 @@ fn what_cannot_be_used_is_refused_with_the_entity_and_the_field() {
     };
     let changes = vec![Change::PutCertificate(bad), Change::PutService(service)];
     let refusal = builder.apply(changes).unwrap_err();
-    assert_eq!((refusal.key, refusal.field.as_deref()), (Key::certificate(OURS), Some("cert")));
+    assert_eq!((refusal.key, refusal.field.as_deref()), (model::Certificate::key(OURS), Some("cert")));
     assert!(!refusal.message.contains("PRIVATE"), "{refusal}");
 
     let cert = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n".to_owned();
     let refusal =
         builder.apply(vec![Change::PutCaCertificate(CaCertificate { id: GOOD, cert })]).unwrap_err();
-    assert_eq!((refusal.key, refusal.field.as_deref()), (Key::ca_certificate(GOOD), Some("cert")));
+    assert_eq!((refusal.key, refusal.field.as_deref()), (model::CaCertificate::key(GOOD), Some("cert")));
 }
 
 /// A server that answers one request on each connection, and reports its kind of handshake.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use gateway::route::{Builder, Change, Match, Request, Table};
 use http::{HeaderMap, HeaderValue, Method};
+use model::Route;
 use tokio::time::Instant;
 use uuid::Uuid;
-use wire::Route;
 
 const BOUND: Duration = Duration::from_secs(2);
 
@@ -40,7 +40,7 @@ fn the_worst_request_takes_bounded_time() {
 
     let wildcards =
         ["*.example", "example.*"].map(|host| Route { hosts: Some(vec![host.into()]), ..Route::default() });
-    let longest = "a.".repeat(wire::MAX_HOST / 2);
+    let longest = "a.".repeat(model::MAX_HOST / 2);
     measure("host of 127 labels, two wildcards", &table(wildcards), &longest, slash, &none);
 
     let deep = (1..=2000).map(|depth| path("/a".repeat(depth)));
@@ -68,7 +68,7 @@ fn the_worst_request_takes_bounded_time() {
 
     let ambiguous = "/;a%2F%5C%3B".repeat(680);
     let started = Instant::now();
-    let readings = wire::other_readings(&ambiguous).len();
+    let readings = model::other_readings(&ambiguous).len();
     eprintln!("{readings} readings of a path of 8 KiB: {:?}", started.elapsed());
     assert!(started.elapsed() < BOUND);
 }
@@ -92,7 +92,7 @@ fn measure_readings(what: &str, table: &Table, path: &str) {
     let (method, headers) = (Method::GET, HeaderMap::new());
     let request = Request { method: &method, host: "h", port: 80, path, headers: &headers, sni: None };
     let found = table.lookup(&request).unwrap();
-    let readings = u32::try_from(wire::other_readings(path).len()).unwrap();
+    let readings = u32::try_from(model::other_readings(path).len()).unwrap();
     let started = Instant::now();
     let is_ambiguous = table.has_another_reading(&request, &found);
     let took = started.elapsed();

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderName, Method};
+use model::{MatchRequest, Violations};
 use serde_json::{Map, Value, json};
-use wire::{MatchRequest, Violations};
 
 use super::super::body::Body;
 use super::super::fields::Fields;
@@ -136,7 +136,7 @@ fn read_method(fields: &mut Fields) -> String {
 
 fn read_host(fields: &mut Fields) -> (String, Option<u16>) {
     let Some(sent) = fields.required_string("host") else { return Default::default() };
-    let Some((host, port)) = wire::split_authority(&sent) else {
+    let Some((host, port)) = model::split_authority(&sent) else {
         fields.violations().field("host", REFUSED);
         return Default::default();
     };
@@ -151,7 +151,7 @@ fn read_path(fields: &mut Fields) -> (String, Option<String>) {
         Some((path, query)) => (path, Some(query.to_owned())),
         None => (sent, None),
     };
-    let canonical = wire::canonical_path(path.as_bytes()).filter(|_| wire::is_target(sent.as_bytes()));
+    let canonical = model::canonical_path(path.as_bytes()).filter(|_| model::is_target(sent.as_bytes()));
     if canonical.is_none() {
         fields.violations().field("path", REFUSED);
     }
@@ -188,5 +188,5 @@ fn read_sni(fields: &mut Fields, https: bool, host: &str) -> Option<String> {
 }
 
 fn canonical_host(host: &str) -> String {
-    wire::normalize_host(host).unwrap_or_else(|| host.to_owned())
+    model::normalize_host(host).unwrap_or_else(|| host.to_owned())
 }

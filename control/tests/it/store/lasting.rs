@@ -6,7 +6,6 @@ use std::time::Duration;
 use control::store::{Store, StoreError};
 use entity::certificate;
 use uuid::Uuid;
-use wire::Key;
 
 use super::{log_leads_to_what_is_published, postgresql, revision, service, sqlite};
 
@@ -30,7 +29,10 @@ async fn dropped_writes_leave_all_or_nothing(store: Store) {
         acknowledged += u32::from(answered);
         let (head, published) = store.published().await.unwrap();
         if answered {
-            assert!(published.iter().any(|(key, _)| *key == Key::service(Uuid::from_u128(id))), "{id}");
+            assert!(
+                published.iter().any(|(key, _)| *key == model::Service::key(Uuid::from_u128(id))),
+                "{id}"
+            );
         }
         assert!(head.revision >= u64::from(acknowledged));
     }

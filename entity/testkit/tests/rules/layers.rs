@@ -213,7 +213,7 @@ fn each_breach_would_be_found() {
         let source = ("control/src/made_up.rs", text);
         rows_and_wire(&made_up(&[source]), &Source::parse(source.0, source.1), &kinds).len()
     };
-    assert_eq!(rows("fn f(row: entity::route::Model) -> wire::Route;"), 1);
+    assert_eq!(rows("fn f(row: entity::route::Model) -> model::Route;"), 1);
     assert_eq!(rows("use entity::{data_plane, ca_certificate};\nuse wire::{Key, CaCertificate};"), 1);
     assert_eq!(rows("use entity::data_plane; use wire::{Ack, Key};"), 0);
 

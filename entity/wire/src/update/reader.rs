@@ -183,7 +183,8 @@ mod tests {
 
     fn record(len: usize) -> BytesMut {
         let mut payload = BytesMut::new();
-        Record { key: Key::service(Uuid::from_u128(7)), value: Some(&vec![b'a'; len]) }.encode(&mut payload);
+        Record { key: Key { kind: Kind(1), id: Uuid::from_u128(7) }, value: Some(&vec![b'a'; len]) }
+            .encode(&mut payload);
         payload
     }
 

@@ -117,7 +117,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::Key;
+    use crate::{Key, Kind};
 
     #[test]
     fn written_records_are_read_again() {
@@ -127,7 +127,8 @@ mod tests {
             let mut writer = UpdateWriter::new();
             let value = vec![b'v'; len];
             for id in 0..count {
-                let record = Record { key: Key::route(Uuid::from_u128(id)), value: Some(&value) };
+                let record =
+                    Record { key: Key { kind: Kind(2), id: Uuid::from_u128(id) }, value: Some(&value) };
                 writer.push(&record).expect("it compresses");
             }
             let update = writer.finish(Mode::Snapshot, 0, Position::default()).expect("in limits");
@@ -137,7 +138,7 @@ mod tests {
             let mut reader = again.records().expect("it decodes");
             for id in 0..count {
                 let record = reader.next_record().expect("a record").expect("one more");
-                assert_eq!(record.key, Key::route(Uuid::from_u128(id)));
+                assert_eq!(record.key, Key { kind: Kind(2), id: Uuid::from_u128(id) });
             }
             assert!(reader.next_record().expect("the end").is_none());
         }

@@ -53,7 +53,7 @@ fn split_hosts(fields: &[u8]) -> Result<(Vec<u8>, usize), RequestFailure> {
 
 fn host(text: &[u8]) -> Option<&[u8]> {
     let text = std::str::from_utf8(text).ok()?;
-    wire::split_authority(text).map(|_| text.as_bytes())
+    model::split_authority(text).map(|_| text.as_bytes())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! handed on before the next one, so that neither the payload nor the records are in memory as a whole.
 
 use tokio::time::Instant;
-use wire::{Digest, EntityHash, Key, Kind, NackReason, Record, RecordReader, Root, Update};
+use wire::{Digest, EntityHash, Key, NackReason, Record, RecordReader, Root, Update};
 
 use super::{Refused, Undo};
 use crate::route::Change;
@@ -83,22 +83,24 @@ fn set(digest: &mut Digest, undo: &mut Option<&mut Undo>, key: Key, hash: Option
 fn change(record: &Record<'_>) -> Result<Option<Change>, Refused> {
     let key = record.key;
     Ok(Some(match (key.kind, record.value) {
-        (Kind::SERVICE, Some(bytes)) => {
-            Change::PutService(wire::Service { id: key.id, ..entity(key, bytes)? })
+        (model::kind::SERVICE, Some(bytes)) => {
+            Change::PutService(model::Service { id: key.id, ..entity(key, bytes)? })
         }
-        (Kind::SERVICE, None) => Change::RemoveService(key.id),
-        (Kind::ROUTE, Some(bytes)) => Change::PutRoute(wire::Route { id: key.id, ..entity(key, bytes)? }),
-        (Kind::ROUTE, None) => Change::RemoveRoute(key.id),
-        (Kind::CERTIFICATE, Some(bytes)) => {
-            Change::PutCertificate(wire::Certificate { id: key.id, ..entity(key, bytes)? })
+        (model::kind::SERVICE, None) => Change::RemoveService(key.id),
+        (model::kind::ROUTE, Some(bytes)) => {
+            Change::PutRoute(model::Route { id: key.id, ..entity(key, bytes)? })
         }
-        (Kind::CERTIFICATE, None) => Change::RemoveCertificate(key.id),
-        (Kind::SNI, Some(bytes)) => Change::PutSni(wire::Sni { id: key.id, ..entity(key, bytes)? }),
-        (Kind::SNI, None) => Change::RemoveSni(key.id),
-        (Kind::CA_CERTIFICATE, Some(bytes)) => {
-            Change::PutCaCertificate(wire::CaCertificate { id: key.id, ..entity(key, bytes)? })
+        (model::kind::ROUTE, None) => Change::RemoveRoute(key.id),
+        (model::kind::CERTIFICATE, Some(bytes)) => {
+            Change::PutCertificate(model::Certificate { id: key.id, ..entity(key, bytes)? })
         }
-        (Kind::CA_CERTIFICATE, None) => Change::RemoveCaCertificate(key.id),
+        (model::kind::CERTIFICATE, None) => Change::RemoveCertificate(key.id),
+        (model::kind::SNI, Some(bytes)) => Change::PutSni(model::Sni { id: key.id, ..entity(key, bytes)? }),
+        (model::kind::SNI, None) => Change::RemoveSni(key.id),
+        (model::kind::CA_CERTIFICATE, Some(bytes)) => {
+            Change::PutCaCertificate(model::CaCertificate { id: key.id, ..entity(key, bytes)? })
+        }
+        (model::kind::CA_CERTIFICATE, None) => Change::RemoveCaCertificate(key.id),
         _ => return Ok(None),
     }))
 }

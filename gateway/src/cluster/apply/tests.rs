@@ -1,4 +1,4 @@
-mod model;
+mod oracle;
 
 use http::{HeaderMap, Method};
 use uuid::Uuid;
@@ -10,17 +10,17 @@ use crate::route::Request;
 const EPOCH: Uuid = Uuid::from_u128(1);
 
 fn service(id: u128) -> (Key, Option<Vec<u8>>) {
-    let service = wire::Service { host: "127.0.0.1".into(), ..wire::Service::default() };
-    (Key::service(Uuid::from_u128(id)), Some(serde_json::to_vec(&service).unwrap()))
+    let service = model::Service { host: "127.0.0.1".into(), ..model::Service::default() };
+    (model::Service::key(Uuid::from_u128(id)), Some(serde_json::to_vec(&service).unwrap()))
 }
 
 fn route(id: u128, path: &str) -> (Key, Option<Vec<u8>>) {
-    let route = wire::Route {
+    let route = model::Route {
         service: Some(Uuid::from_u128(1)),
         paths: Some(vec![path.into()]),
-        ..wire::Route::default()
+        ..model::Route::default()
     };
-    (Key::route(Uuid::from_u128(id)), Some(serde_json::to_vec(&route).unwrap()))
+    (model::Route::key(Uuid::from_u128(id)), Some(serde_json::to_vec(&route).unwrap()))
 }
 
 fn payload(records: &[(Key, Option<Vec<u8>>)]) -> bytes::BytesMut {
@@ -153,7 +153,7 @@ fn an_entity_that_breaks_a_rule_is_named() {
     let nack = refused(&mut applier, &live, &bad);
     assert_eq!(nack.reason, NackReason::Invalid);
     assert_eq!((nack.id, nack.collection.as_deref()), (Some(Uuid::from_u128(4)), Some("routes")));
-    let garbage = [(Key::route(Uuid::from_u128(5)), Some(b"{]".to_vec()))];
+    let garbage = [(model::Route::key(Uuid::from_u128(5)), Some(b"{]".to_vec()))];
     let after = [service(1), route(2, "/old"), garbage[0].clone()];
     let nack = refused(&mut applier, &live, &update(Mode::Delta, 1, 2, root(&after), payload(&garbage)));
     assert_eq!((nack.reason, nack.id), (NackReason::Invalid, Some(Uuid::from_u128(5))));

@@ -39,7 +39,7 @@ impl Secrets {
     }
 
     fn take(&mut self, record: &Record<'_>) {
-        if !record.key.kind.may_hold_secrets() {
+        if !model::may_hold_secrets(record.key.kind) {
             return;
         }
         match record.value {

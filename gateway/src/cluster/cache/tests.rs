@@ -16,7 +16,7 @@ pub(in crate::cluster) struct Source {
 
 impl Source {
     pub(in crate::cluster) fn update(&mut self, mode: Mode, value: &[u8]) -> Update {
-        let key = Key::route(Uuid::from_u128(u128::from(self.revision + 1)));
+        let key = model::Route::key(Uuid::from_u128(u128::from(self.revision + 1)));
         self.put(mode, key, Some(value))
     }
 
@@ -341,7 +341,7 @@ proptest! {
         let updates: Vec<_> = (0..).zip(&edits).map(|(from, (id, value))| {
             let mut payload = BytesMut::new();
             let value = value.as_ref().map(|value| &value[..]);
-            Record { key: Key::route(Uuid::from_u128(*id)), value }.encode(&mut payload);
+            Record { key: model::Route::key(Uuid::from_u128(*id)), value }.encode(&mut payload);
             let mode = if from == 0 { Mode::Snapshot } else { Mode::Delta };
             let to = Position { epoch: Uuid::from_u128(1), revision: from + 1, ..Position::default() };
             Update::new(mode, from, to, payload.freeze())

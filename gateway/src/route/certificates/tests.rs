@@ -1,5 +1,7 @@
 use std::sync::LazyLock;
 
+use wire::Key;
+
 use super::*;
 use crate::route::{Builder, Change, Table};
 
@@ -32,13 +34,13 @@ fn authority(of: u128) -> Change {
 }
 
 fn service(certificate: Option<u128>, authority: Option<u128>) -> Change {
-    Change::PutService(wire::Service {
+    Change::PutService(model::Service {
         id: id(1),
         host: "a".into(),
-        protocol: wire::Protocol::Https,
+        protocol: model::Protocol::Https,
         client_certificate: certificate.map(id),
         ca_certificates: authority.map(|of| vec![id(of)]),
-        ..wire::Service::default()
+        ..model::Service::default()
     })
 }
 
@@ -110,25 +112,28 @@ fn a_table_keeps_what_it_had() {
 
 #[test]
 fn names_and_certificates_must_fit_together() {
-    assert_eq!(refused(vec![sni(14, "new.org", 9)]), named(Key::sni(id(14)), "certificate"));
-    assert_eq!(refused(vec![sni(14, "A.example.com.", 1)]).0.kind, wire::Kind::SNI);
-    assert_eq!(refused(vec![Change::RemoveCertificate(id(1))]), (Key::certificate(id(1)), None));
+    assert_eq!(refused(vec![sni(14, "new.org", 9)]), named(model::Sni::key(id(14)), "certificate"));
+    assert_eq!(refused(vec![sni(14, "A.example.com.", 1)]).0.kind, model::kind::SNI);
+    assert_eq!(refused(vec![Change::RemoveCertificate(id(1))]), (model::Certificate::key(id(1)), None));
     let both = vec![Change::RemoveCertificate(id(1)), sni(11, "new.org", 1)];
-    assert_eq!(refused(both), named(Key::sni(id(11)), "certificate"));
+    assert_eq!(refused(both), named(model::Sni::key(id(11)), "certificate"));
 }
 
 #[test]
 fn each_for_itself_must_be_right() {
-    assert_eq!(refused(vec![sni(14, "10.0.0.1", 1)]), named(Key::sni(id(14)), "name"));
+    assert_eq!(refused(vec![sni(14, "10.0.0.1", 1)]), named(model::Sni::key(id(14)), "name"));
     let empty = Certificate { id: id(4), ..Certificate::default() };
-    assert_eq!(refused(vec![Change::PutCertificate(empty)]), named(Key::certificate(id(4)), "cert"));
+    assert_eq!(refused(vec![Change::PutCertificate(empty)]), named(model::Certificate::key(id(4)), "cert"));
     let empty = CaCertificate { id: id(4), ..CaCertificate::default() };
-    assert_eq!(refused(vec![Change::PutCaCertificate(empty)]), named(Key::ca_certificate(id(4)), "cert"));
+    assert_eq!(
+        refused(vec![Change::PutCaCertificate(empty)]),
+        named(model::CaCertificate::key(id(4)), "cert")
+    );
 }
 
 #[test]
 fn what_a_service_names_must_be_there_and_stay() {
-    let key = Key::service(id(1));
+    let key = model::Service::key(id(1));
     assert_eq!(refused(vec![service(Some(9), None)]), named(key, "client_certificate"));
     assert_eq!(refused(vec![service(None, Some(9))]), named(key, "ca_certificates"));
     let gone = vec![service(Some(4), None), Change::RemoveCertificate(id(4))];
@@ -137,9 +142,9 @@ fn what_a_service_names_must_be_there_and_stay() {
     let (mut builder, _) = builder();
     builder.apply(vec![certificate(4), service(Some(4), Some(21))]).unwrap();
     let refusal = builder.apply(vec![Change::RemoveCertificate(id(4))]).unwrap_err();
-    assert_eq!((refusal.key, refusal.field), (Key::certificate(id(4)), None));
+    assert_eq!((refusal.key, refusal.field), (model::Certificate::key(id(4)), None));
     let refusal = builder.apply(vec![Change::RemoveCaCertificate(id(21))]).unwrap_err();
-    assert_eq!((refusal.key, refusal.field), (Key::ca_certificate(id(21)), None));
+    assert_eq!((refusal.key, refusal.field), (model::CaCertificate::key(id(21)), None));
     let all = [Change::RemoveCertificate(id(4)), Change::RemoveCaCertificate(id(21))];
     builder.apply(all.into_iter().chain([service(None, None)]).collect()).unwrap();
 }

@@ -4,6 +4,7 @@ use std::net::TcpListener as Reserved;
 use std::path::Path;
 
 use h2::server::Builder;
+use model::CaCertificate;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{HandshakeKind, ServerConfig};
@@ -14,7 +15,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use wire::CaCertificate;
 
 use super::*;
 use crate::message::Framing;

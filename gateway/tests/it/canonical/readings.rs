@@ -1,9 +1,9 @@
 //! Paths in which an upstream may read another path: by decoding slashes, or by cutting off parameters.
 
 use gateway::route::Change;
+use model::Route;
 use testkit::origin::Origin;
 use uuid::Uuid;
-use wire::Route;
 
 use crate::support::{Gateway, route, service};
 

@@ -3,9 +3,9 @@
 //! origin in a form that no reader of the bytes confuses with the protected path.
 
 use gateway::route::Change;
+use model::Route;
 use testkit::origin::Origin;
 use uuid::Uuid;
-use wire::Route;
 
 use crate::support::{Gateway, route, service};
 

@@ -1,9 +1,9 @@
 //! Targets with bytes that are no part of a URI: a path has one form, and a query is forwarded as received.
 
+use model::Route;
 use testkit::origin::Origin;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use wire::Route;
 
 use crate::support::{Gateway, at, route, service};
 
@@ -62,7 +62,7 @@ async fn a_path_has_one_form_however_it_is_spelt() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redirect_names_a_uri() {
     let (gateway, origin) = (Gateway::start(), Origin::start());
-    let protocols = vec![wire::Protocol::Https];
+    let protocols = vec![model::Protocol::Https];
     let redirect = Route { protocols, https_redirect_status_code: 301, ..route(1, "/") };
     gateway.serve(service(1, &origin), redirect);
     let answer = gateway.client.raw(b"GET /\xc3\xbc?<\xff> HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();

@@ -116,7 +116,7 @@ fn fill(path: &Path) {
 }
 
 /// Makes a route larger than the rest of the file's last page.
-fn large(route: &mut wire::Route) {
+fn large(route: &mut model::Route) {
     let others = std::iter::repeat_with(|| format!("/{}", uuid::Uuid::new_v4()));
     route.paths.get_or_insert_default().extend(others.take(400));
 }

@@ -4,11 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use bytes::{Buf, Bytes};
+use model::Certificate;
 use testkit::certs;
 use testkit::plane::DEADLINE;
 use testkit::wait;
 use uuid::Uuid;
-use wire::{Certificate, Key, Update};
+use wire::Update;
 
 use super::Stage;
 
@@ -58,7 +59,7 @@ async fn gone(stage: &Stage, key: &str) {
 
 async fn put(stage: &mut Stage, connected: &mut crate::control_plane::Connected, put: Option<&Certificate>) {
     let value = put.map(|certificate| Bytes::from(serde_json::to_vec(certificate).unwrap()));
-    let update = stage.next_of(&[(Key::certificate(Uuid::from_u128(9)), value)]);
+    let update = stage.next_of(&[(model::Certificate::key(Uuid::from_u128(9)), value)]);
     connected.update(&update).await.unwrap();
 }
 

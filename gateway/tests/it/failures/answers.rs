@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use gateway::route::Change;
+use model::{Protocol, Route, Service};
 use testkit::http::{Request, Response};
 use testkit::origin::{Answer, Origin};
 use testkit::ports;
 use uuid::Uuid;
-use wire::{Protocol, Route, Service};
 
 use super::SHORT;
 use crate::support::{Gateway, at, route, service};

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TE};
+use model::{Protocol, Service};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
-use wire::{Protocol, Service};
 
 use super::http2::{self, Client};
 use super::raw::{Peer, SOON, Upstream, soon};
@@ -116,7 +116,7 @@ async fn grpc_client_that_writes_first_gets_its_echo() {
     let mut upstream = http2::Upstream::start().await;
     let gateway = Gateway::start();
     let protocols = vec![Protocol::Grpc, Protocol::Grpcs];
-    let route = wire::Route { protocols, strip_path: false, ..crate::support::route(1, "/") };
+    let route = model::Route { protocols, strip_path: false, ..crate::support::route(1, "/") };
     gateway.serve(Service { protocol: Protocol::Grpc, ..at(1, upstream.address) }, route);
     tokio::join!(echo_http2(&mut upstream), write_then_read_http2(gateway.address(), true));
 }

@@ -3,9 +3,9 @@
 
 use bytes::Bytes;
 use h2::Reason;
+use model::Service;
 use testkit::unreachable::Blackhole;
 use tokio::time::timeout;
-use wire::Service;
 
 use super::http2::{self, Client};
 use super::raw::{Peer, Upstream};

@@ -6,7 +6,7 @@ use testkit::origin::Origin;
 use super::raw::{Peer, soon};
 use crate::support::{Gateway, route, service};
 use gateway::route::Change;
-use wire::Route;
+use model::Route;
 
 const REQUESTS: usize = 60;
 const KINDS: usize = 6;

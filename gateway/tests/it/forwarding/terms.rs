@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gateway::route::Change;
+use model::{CaCertificate, Certificate, Protocol, Route, Service};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -17,7 +18,6 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use uuid::Uuid;
-use wire::{CaCertificate, Certificate, Protocol, Route, Service};
 
 use super::http2;
 use super::raw::Peer;

@@ -1,6 +1,6 @@
 //! Tunnels: after the 101, both sides get each other's bytes and none of the gateway's.
 
-use wire::Service;
+use model::Service;
 
 use super::raw::{Peer, Upstream};
 use super::{idle, to, to_service};

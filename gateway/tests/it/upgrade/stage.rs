@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use model::{Certificate, Sni};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -25,7 +26,7 @@ use testkit::process::{Process, Program};
 use testkit::wait;
 use tokio::task::JoinSet;
 use uuid::Uuid;
-use wire::{Certificate, Key, Mode, Sni};
+use wire::{Key, Mode};
 
 use crate::control_plane::{FakeControlPlane, route, service};
 
@@ -242,8 +243,8 @@ fn for_every_name(pair: &Pair) -> [(Key, Option<Bytes>); 2] {
         Certificate { cert: read(&pair.cert), key: read(&pair.key).into(), ..Certificate::default() };
     let name = Sni { id: Uuid::from_u128(8), name: "*".into(), certificate: id };
     [
-        (Key::certificate(id), Some(serde_json::to_vec(&certificate).unwrap().into())),
-        (Key::sni(name.id), Some(serde_json::to_vec(&name).unwrap().into())),
+        (model::Certificate::key(id), Some(serde_json::to_vec(&certificate).unwrap().into())),
+        (model::Sni::key(name.id), Some(serde_json::to_vec(&name).unwrap().into())),
     ]
 }
 

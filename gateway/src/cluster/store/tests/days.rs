@@ -48,7 +48,7 @@ fn days_of_waiting_for_a_snapshot_cost_no_more_than_idle_ones() {
 #[test]
 fn files_stay_bounded_over_many_changes() {
     let mut disk = Disk::new();
-    let key = wire::Key::route(uuid::Uuid::from_u128(1));
+    let key = model::Route::key(uuid::Uuid::from_u128(1));
     let mut longest = 0;
     for change in 0..10_500_u32 {
         let value = noise(1000 + change as usize % 7);

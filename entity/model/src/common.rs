@@ -1,0 +1,110 @@
+//! The fields that entities of all kinds have.
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::bounds;
+use crate::check::text;
+use crate::field::{Field, FieldType, Level};
+use crate::record::Reader;
+use crate::rules::Rules;
+use crate::types::parse_uuid;
+use crate::violations::{FieldErrors, Violations};
+
+/// The identity of an entity, and what only the control plane keeps of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Common {
+    /// Its id.
+    pub id: Uuid,
+    /// When it was created, in seconds since 1970.
+    pub created_at: i64,
+    /// When it was last written.
+    pub updated_at: i64,
+    /// A set of strings by which entities are selected.
+    pub tags: Option<Vec<String>>,
+}
+
+/// The common fields that a body holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GivenCommon {
+    /// The id.
+    pub id: Option<Uuid>,
+    /// The time of creation.
+    pub created_at: Option<i64>,
+    /// The tags.
+    pub tags: Option<Vec<String>>,
+}
+
+impl GivenCommon {
+    /// Takes the common fields out of a body. Clients send back the time of the last write that they were
+    /// shown; each write sets it.
+    pub fn take(fields: &mut Map<String, Value>, form: bool, violations: &mut Violations) -> Self {
+        let taken = ["id", "created_at", "updated_at", "tags"];
+        let own: Map<_, _> = taken.iter().filter_map(|name| fields.remove_entry(*name)).collect();
+        let mut reader = Reader::new(own, form, std::mem::take(violations));
+        let given = Self {
+            id: reader.take("id").and_then(|id| match id.as_str().and_then(parse_uuid) {
+                Some(id) => Some(id),
+                None => {
+                    reader.violations.field("id", "expected a valid UUID");
+                    None
+                }
+            }),
+            created_at: reader.field(&time("created_at"), None),
+            tags: reader.field(&tags(), None),
+        };
+        reader.field::<Option<i64>>(&time("updated_at"), None);
+        *violations = reader.finish();
+        let broken = given.tags.as_ref().and_then(|tags| check_tags(tags));
+        broken.into_iter().for_each(|errors| violations.at("tags", errors));
+        given
+    }
+}
+
+impl Common {
+    /// Adds the common fields to a view.
+    pub fn show(&self, view: &mut Map<String, Value>) {
+        view.insert("id".to_owned(), self.id.to_string().into());
+        view.insert("tags".to_owned(), self.tags.clone().into());
+        view.insert("created_at".to_owned(), self.created_at.into());
+        view.insert("updated_at".to_owned(), self.updated_at.into());
+    }
+}
+
+/// Checks the tags of any entity.
+pub fn validate_tags(all: &[String], violations: &mut Violations) {
+    check_tags(&all.to_vec()).into_iter().for_each(|errors| violations.at("tags", errors));
+}
+
+/// Checks the tags of any entity: number, lengths and characters.
+fn check_tags(all: &Vec<String>) -> Option<FieldErrors> {
+    use crate::field::FieldValue;
+    let rules = tags().rules;
+    all.check(&rules, Level::Bounds).or_else(|| all.check(&rules, Level::Rules))
+}
+
+fn time(name: &'static str) -> Field {
+    Field::new::<Option<i64>>(name, "", Rules::new().between(0, i64::MAX), None)
+}
+
+fn tags() -> Field {
+    let rules = Rules::new().set().most(bounds::TAGS).longest(bounds::TAG).is(text::tag);
+    Field::new::<Option<Vec<String>>>("tags", "Strings by which entities are selected.", rules, None)
+}
+
+/// The common fields in the form of a schema.
+pub(crate) fn schema() -> Vec<(&'static str, Map<String, Value>)> {
+    let mut tags_schema = <Option<Vec<String>> as FieldType>::describe(&tags().rules);
+    tags_schema.insert("description".to_owned(), tags().description.into());
+    let auto = |extra: &[(&str, Value)]| {
+        let own = extra.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        own.chain([("auto".to_owned(), Value::Bool(true))]).collect::<Map<_, _>>()
+    };
+    let time = || auto(&[("type", "integer".into()), ("timestamp", true.into())]);
+    vec![
+        ("id", auto(&[("type", "string".into()), ("uuid", true.into())])),
+        ("created_at", time()),
+        ("updated_at", time()),
+        ("tags", tags_schema),
+    ]
+}

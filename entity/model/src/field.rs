@@ -1,0 +1,129 @@
+//! A field of a record: its name, its type, and its rules.
+
+use std::collections::BTreeMap;
+
+use serde::Serializer;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::rules::{Rules, Target};
+use crate::violations::FieldErrors;
+
+/// The text that the Admin API shows in place of a secret. Not null: decK treats a certificate without a key
+/// as broken.
+pub const HIDDEN: &str = "***";
+
+/// A field as it is declared.
+#[derive(Debug)]
+pub struct Field {
+    /// Its name, in bodies, views and canonical bytes.
+    pub name: &'static str,
+    /// What it is.
+    pub description: &'static str,
+    /// Its rules.
+    pub rules: Rules,
+    /// Whether `null` is a value of it.
+    pub nullable: bool,
+    /// The value of a field that is not given, as the Admin API shows it; null when it has none.
+    pub default: Value,
+    /// Its type in the words of a schema.
+    pub(crate) describe: fn(&Rules) -> Map<String, Value>,
+}
+
+impl Field {
+    /// Declares a field of the type `T`.
+    pub fn new<T: FieldType>(
+        name: &'static str,
+        description: &'static str,
+        rules: Rules,
+        default: T,
+    ) -> Self {
+        let default = if rules.required { Value::Null } else { default.show(&rules) };
+        Self { name, description, rules, nullable: T::NULLABLE, default, describe: T::describe }
+    }
+
+    /// The kind of the entities that it names.
+    pub const fn target(&self) -> Option<Target> {
+        self.rules.target
+    }
+
+    /// Whether no other entity of the kind may have its value.
+    pub const fn is_unique(&self) -> bool {
+        self.rules.unique
+    }
+
+    /// Whether the Admin API never returns its value.
+    pub const fn is_secret(&self) -> bool {
+        self.rules.secret
+    }
+
+    /// Whether a data plane that does not know it must not serve the entity.
+    pub const fn must_understand(&self) -> bool {
+        self.rules.must_understand
+    }
+}
+
+/// Which rules a value is held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// The bounds of what is written.
+    Bounds,
+    /// The rules of every version, which a data plane applies as well.
+    Rules,
+}
+
+/// A value of a field, whatever its type.
+pub trait FieldValue {
+    /// The rules that it breaks.
+    fn check(&self, rules: &Rules, level: Level) -> Option<FieldErrors>;
+
+    /// The value as the Admin API shows it.
+    fn show(&self, rules: &Rules) -> Value;
+
+    /// The text, for a unique key.
+    fn text(&self) -> Option<&str> {
+        None
+    }
+
+    /// The ids of the entities that it names.
+    fn ids(&self) -> Vec<Uuid> {
+        Vec::new()
+    }
+}
+
+/// A type that a field may have.
+pub trait FieldType: FieldValue + PartialEq + Sized {
+    /// Whether `null` is a value.
+    const NULLABLE: bool = false;
+
+    /// Reads a value of a body. `form` says that the body was a form, in which every value is a string.
+    ///
+    /// # Errors
+    /// The message for the field.
+    fn read(value: Value, rules: &Rules, form: bool) -> Result<Self, FieldErrors>;
+
+    /// The value of a field that could not be read. It must break no rule that the field's own error does not
+    /// explain.
+    fn unreadable(default: Self) -> Self {
+        default
+    }
+
+    /// The error of a list with these wrong elements.
+    fn in_list(_list: &[Value], errors: BTreeMap<usize, FieldErrors>) -> FieldErrors {
+        FieldErrors::Elements(errors)
+    }
+
+    /// The type in the words of a schema.
+    fn describe(rules: &Rules) -> Map<String, Value>;
+
+    /// Writes the canonical form.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
+
+    /// Whether the canonical form holds the value.
+    fn is_written(&self, has_default: bool, default: impl FnOnce() -> Self) -> bool {
+        !(has_default || Self::NULLABLE) || *self != default()
+    }
+}

@@ -1,0 +1,56 @@
+//! A certificate with its private key, shown in TLS handshakes.
+
+use model_derive::Record;
+use serde::Deserialize;
+use uuid::Uuid;
+use wire::Kind;
+
+use super::kind;
+use crate::check::pem;
+use crate::entity::Entity;
+use crate::private_key::PrivateKey;
+use crate::record::Check;
+use crate::violations::Violations;
+
+/// A certificate. Its canonical bytes follow the rules of a [`crate::Service`]. `Debug` does not show its
+/// private keys. The rules check only that a PEM text is one; code that can parse it checks its content.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Record)]
+#[serde(default)]
+pub struct Certificate {
+    /// Identity; taken from the record's key.
+    #[serde(skip)]
+    #[field(skip)]
+    pub id: Uuid,
+    /// The chain in PEM, its own certificate first.
+    #[field(required, is = pem::certificate)]
+    pub cert: String,
+    /// The private key in PEM.
+    #[field(required, secret, is = pem::key)]
+    pub key: PrivateKey,
+    /// A second chain, with a key of another type.
+    #[field(is = pem::certificate)]
+    pub cert_alt: Option<String>,
+    /// The private key of the second chain.
+    #[field(secret, is = pem::key)]
+    pub key_alt: Option<PrivateKey>,
+}
+
+impl Check for Certificate {
+    fn rules(&self, violations: &mut Violations) {
+        if self.cert_alt.is_some() != self.key_alt.is_some() {
+            violations.entity("all or none of these fields must be set: 'cert_alt', 'key_alt'");
+        }
+    }
+}
+
+impl Entity for Certificate {
+    const KIND: Kind = kind::CERTIFICATE;
+    const COLLECTION: &'static str = "certificates";
+
+    fn set_id(&mut self, id: Uuid) {
+        self.id = id;
+    }
+}
+
+#[cfg(test)]
+mod tests;

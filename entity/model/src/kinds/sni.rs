@@ -1,0 +1,58 @@
+//! A server name of TLS, and the certificate for it.
+
+use model_derive::Record;
+use serde::Deserialize;
+use uuid::Uuid;
+use wire::Kind;
+
+use super::kind;
+use crate::check::host;
+use crate::entity::Entity;
+use crate::record::Check;
+
+/// A server name. Its canonical bytes follow the rules of a [`crate::Service`].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Record)]
+#[serde(default)]
+pub struct Sni {
+    /// Identity; taken from the record's key.
+    #[serde(skip)]
+    #[field(skip)]
+    pub id: Uuid,
+    /// The name of the handshake, in lower case. Its first or last label may be `*`; the whole name may be
+    /// `*`.
+    #[field(required, unique, clean = Sni::canonical_name, is = Sni::check_name)]
+    pub name: String,
+    /// The certificate that data planes show for the name.
+    #[field(required, belongs_to(kind::CERTIFICATE))]
+    pub certificate: Uuid,
+}
+
+impl Sni {
+    /// The name that matches every name without an entry of its own, and clients that send no name.
+    pub const ANY: &str = "*";
+
+    /// The name in lower case and without a final dot: a handshake treats these forms as the same name.
+    pub fn canonical_name(name: &str) -> String {
+        name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+    }
+
+    /// Checks a server name.
+    ///
+    /// # Errors
+    /// The reason why it is invalid.
+    pub fn check_name(name: &str) -> Result<(), String> {
+        if name == Self::ANY { Ok(()) } else { host::sni(name) }
+    }
+}
+
+impl Check for Sni {}
+
+impl Entity for Sni {
+    const KIND: Kind = kind::SNI;
+    const COLLECTION: &'static str = "snis";
+    const ENDPOINT_KEY: Option<&'static str> = Some("name");
+
+    fn set_id(&mut self, id: Uuid) {
+        self.id = id;
+    }
+}

@@ -1,0 +1,53 @@
+//! What a configuration consists of: the kinds of entities, what each may hold, and the semantics of routing
+//! that both planes share.
+//!
+//! A kind is declared once, by one struct ([`Service`], [`Route`], …) whose fields carry their rules. From the
+//! declaration follow the reading of bodies with all violations at once, the views of the Admin API, the
+//! schemas, the canonical bytes, the checks of a data plane, the unique keys, and the references between
+//! entities. [`KINDS`] lists the kinds, each [described](Described) whatever its type.
+//!
+//! The *canonical bytes* of an entity are JSON: the struct's fields in their order, without those that hold
+//! their default. The control plane writes them once, when a write commits. The database, the change log, the
+//! updates and a data plane's disk hold these same bytes; no program serialises them a second time.
+
+extern crate self as model;
+
+pub mod bounds;
+mod check;
+mod common;
+mod entity;
+mod field;
+mod kinds;
+pub mod nested;
+mod private_key;
+mod protocol;
+mod record;
+mod routing;
+mod rules;
+mod schema;
+mod types;
+mod violations;
+
+pub use common::{Common, GivenCommon, validate_tags};
+pub use entity::{Content, Described, Entity, Input, Unreadable};
+pub use field::{Field, FieldType, FieldValue, HIDDEN, Level};
+pub use kinds::{
+    AnyEntity, CaCertificate, Certificate, Endpoint, KINDS, PathHandling, Route, Service, Sni, collection,
+    described, kind, may_hold_secrets, must_understand, of_collection,
+};
+pub use private_key::PrivateKey;
+pub use protocol::Protocol;
+pub use record::{Check, Reader, Record, Reference};
+pub use routing::{
+    Columns, Criterion, HeaderPattern, MAX_HOST, MatchRequest, Matched, Matcher, PathRegex, PatternError,
+    Priority, canonical_path, compile_path, decide, encode_uri, is_target, normalize_host, normalize_path,
+    normalize_pattern, other_readings, split_authority, upstream_path,
+};
+pub use rules::{OnDelete, Rules, Target, TextCheck};
+pub use schema::schema;
+pub use types::{Canonical, Word};
+pub use violations::{FieldErrors, Violations};
+
+/// A map of JSON.
+pub type Map = serde_json::Map<String, serde_json::Value>;
+pub use serde_json::Value;

@@ -1,0 +1,32 @@
+//! Records as fields of records. The derive macro calls these.
+
+use serde_json::{Map, Value, json};
+
+use crate::field::Level;
+use crate::record::{self, Record};
+use crate::schema;
+use crate::violations::FieldErrors;
+
+/// The violations of a record.
+pub fn check<R: Record>(record: &R, level: Level) -> Option<FieldErrors> {
+    FieldErrors::of_record(record::check(record, level))
+}
+
+/// Shows a record.
+pub fn show<R: Record>(record: &R) -> Value {
+    Value::Object(record::show(record))
+}
+
+/// Reads a record.
+///
+/// # Errors
+/// All violations of what was read.
+pub fn read<R: Record>(value: Value, form: bool) -> Result<R, FieldErrors> {
+    record::read_nested(value, form)
+}
+
+/// Describes a record in the words of a schema.
+pub fn describe<R: Record>() -> Map<String, Value> {
+    let fields = schema::fields(R::fields());
+    Map::from_iter([("type".to_owned(), json!("record")), ("fields".to_owned(), fields)])
+}

@@ -1,0 +1,172 @@
+//! Records: structs that declare their fields. Everything that a declaration says follows from here.
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::field::{Field, FieldType, FieldValue, HIDDEN, Level};
+use crate::rules::{OnDelete, Target};
+use crate::violations::{FieldErrors, Violations};
+
+/// The rules of a record that are about more than one of its fields.
+pub trait Check {
+    /// Adds the rules of every version that it breaks.
+    fn rules(&self, _violations: &mut Violations) {}
+
+    /// Adds the bounds of what is written that it exceeds.
+    fn bounds(&self, _violations: &mut Violations) {}
+
+    /// Adds the rules that are narrower for what is written than for what older versions accepted.
+    fn written_rules(&self, _violations: &mut Violations) {}
+}
+
+/// A struct that declares its fields; derived.
+pub trait Record: Check + Default + PartialEq + 'static {
+    /// Its fields, in their order.
+    fn fields() -> &'static [Field];
+
+    /// Visits each field with its value.
+    fn each(&self, visit: &mut dyn FnMut(&'static Field, &dyn FieldValue));
+
+    /// Reads it from a body. Fields that cannot be read hold a default, and the reader the reason.
+    fn read(reader: &mut Reader) -> Self;
+}
+
+/// A reference of an entity to another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Reference {
+    /// The field that names it.
+    pub field: &'static str,
+    /// What it names.
+    pub to: wire::Key,
+    /// Whether the entity is deleted with what it names.
+    pub cascades: bool,
+}
+
+/// Checks a record: the bounds of what is written alone, or the rules of every version.
+pub(crate) fn check<R: Record>(record: &R, level: Level) -> Violations {
+    let mut violations = Violations::default();
+    record.each(&mut |field, value| {
+        if let Some(errors) = value.check(&field.rules, level) {
+            violations.at(field.name, errors);
+        }
+    });
+    match level {
+        Level::Bounds => record.bounds(&mut violations),
+        Level::Rules => record.rules(&mut violations),
+    }
+    violations
+}
+
+/// Checks a record that is written: its bounds, and only when it keeps them every rule.
+pub(crate) fn check_written<R: Record>(record: &R) -> Violations {
+    let bounds = check(record, Level::Bounds);
+    if !bounds.is_empty() {
+        return bounds;
+    }
+    let mut violations = check(record, Level::Rules);
+    record.written_rules(&mut violations);
+    violations
+}
+
+/// Shows a record as the Admin API does.
+pub(crate) fn show<R: Record>(record: &R) -> Map<String, Value> {
+    let mut view = Map::new();
+    record.each(&mut |field, value| {
+        view.insert(field.name.to_owned(), value.show(&field.rules));
+    });
+    view
+}
+
+/// The values of unique fields, by name.
+pub(crate) fn unique<R: Record>(record: &R) -> Vec<(&'static str, String)> {
+    let mut keys = Vec::new();
+    record.each(&mut |field, value| {
+        if let Some(text) = value.text().filter(|_| field.is_unique()) {
+            keys.push((field.name, text.to_owned()));
+        }
+    });
+    keys
+}
+
+/// The entities that a record names, each once for each field.
+pub(crate) fn references<R: Record>(record: &R) -> Vec<Reference> {
+    let mut all = Vec::new();
+    record.each(&mut |field, value| {
+        let Some(Target { kind, on_delete }) = field.target() else { return };
+        let cascades = on_delete == OnDelete::Cascade;
+        let of = |id: Uuid| Reference { field: field.name, to: wire::Key { kind, id }, cascades };
+        all.extend(value.ids().into_iter().map(of));
+    });
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// Reads the fields of a body. Reading a field removes it; fields that remain at the end are unknown. A field
+/// that is `null` counts as not given.
+#[derive(Debug)]
+pub struct Reader {
+    left: Map<String, Value>,
+    form: bool,
+    pub(crate) violations: Violations,
+}
+
+impl Reader {
+    /// Takes the fields of a body. `form` says that every value is a string.
+    pub(crate) fn new(fields: Map<String, Value>, form: bool, violations: Violations) -> Self {
+        Self { left: fields, form, violations }
+    }
+
+    /// Takes a value as it is; `None` when it is not given.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
+        self.left.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// Reads a field; `default` is its value when it is not given.
+    pub fn field<T: FieldType>(&mut self, field: &Field, default: T) -> T {
+        let Some(value) = self.take(field.name) else {
+            if field.rules.required {
+                self.violations.field(field.name, "required field missing");
+            }
+            return default;
+        };
+        match T::read(value, &field.rules, self.form) {
+            Ok(read) => read,
+            Err(errors) => {
+                self.violations.at(field.name, errors);
+                T::unreadable(default)
+            }
+        }
+    }
+
+    /// All violations, unknown fields included.
+    pub(crate) fn finish(mut self) -> Violations {
+        for name in self.left.keys() {
+            self.violations.field(name, "unknown field");
+        }
+        self.violations
+    }
+}
+
+/// Reads a record within another one.
+pub(crate) fn read_nested<R: Record>(value: Value, form: bool) -> Result<R, FieldErrors> {
+    let Value::Object(fields) = value else { return Err("expected a record".into()) };
+    let mut reader = Reader::new(fields, form, Violations::default());
+    let read = R::read(&mut reader);
+    match FieldErrors::of_record(reader.finish()) {
+        Some(errors) => Err(errors),
+        None => Ok(read),
+    }
+}
+
+/// Restores the secrets that a client sends back in the form in which it was shown them.
+pub(crate) fn reveal<R: Record>(held: &R, fields: &mut Map<String, Value>) {
+    held.each(&mut |field, value| {
+        if field.is_secret()
+            && fields.get(field.name).and_then(Value::as_str) == Some(HIDDEN)
+            && let Some(text) = value.text()
+        {
+            fields.insert(field.name.to_owned(), text.into());
+        }
+    });
+}

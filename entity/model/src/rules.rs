@@ -1,0 +1,142 @@
+//! What a declaration says about a field beside its type.
+
+use std::fmt;
+
+use wire::Kind;
+
+/// Checks a text, and says what is wrong with it.
+pub type TextCheck = fn(&str) -> Result<(), String>;
+
+/// What happens to an entity when the one that it names is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDelete {
+    /// The deletion is refused.
+    Restrict,
+    /// The entity is deleted as well.
+    Cascade,
+}
+
+/// The kind of entity that a field names by id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The kind.
+    pub kind: Kind,
+    /// What happens when the named entity is deleted.
+    pub on_delete: OnDelete,
+}
+
+/// The rules of one field. The methods are the words of the attribute `field`.
+#[derive(Clone, Copy, Default)]
+pub struct Rules {
+    pub(crate) between: Option<(i64, i64)>,
+    pub(crate) one_of: &'static [i64],
+    pub(crate) longest: Option<usize>,
+    pub(crate) most: Option<usize>,
+    pub(crate) is: Option<TextCheck>,
+    pub(crate) clean: Option<fn(&str) -> String>,
+    pub(crate) unique: bool,
+    pub(crate) set: bool,
+    pub(crate) secret: bool,
+    pub(crate) required: bool,
+    pub(crate) must_understand: bool,
+    pub(crate) target: Option<Target>,
+    /// Whether these are the rules of a list's elements.
+    pub(crate) element: bool,
+}
+
+impl Rules {
+    /// A field that may hold every value of its type.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A number from `least` to `greatest`.
+    #[must_use]
+    pub fn between(self, least: i64, greatest: i64) -> Self {
+        Self { between: Some((least, greatest)), ..self }
+    }
+
+    /// One of these numbers.
+    #[must_use]
+    pub fn one_of(self, numbers: &'static [i64]) -> Self {
+        Self { one_of: numbers, ..self }
+    }
+
+    /// The most bytes of a text, or of each text of a list. Bounds what is written; what an older version
+    /// accepted stays valid.
+    #[must_use]
+    pub fn longest(self, bytes: usize) -> Self {
+        Self { longest: Some(bytes), ..self }
+    }
+
+    /// The most elements of a list. Bounds what is written, as [`Rules::longest`] does.
+    #[must_use]
+    pub fn most(self, elements: usize) -> Self {
+        Self { most: Some(elements), ..self }
+    }
+
+    /// The check of a text, or of each text of a list.
+    #[must_use]
+    pub fn is(self, check: TextCheck) -> Self {
+        Self { is: Some(check), ..self }
+    }
+
+    /// Brings a text that is written into its canonical form.
+    #[must_use]
+    pub fn clean(self, clean: fn(&str) -> String) -> Self {
+        Self { clean: Some(clean), ..self }
+    }
+
+    /// No other entity of the kind has this value.
+    #[must_use]
+    pub fn unique(self) -> Self {
+        Self { unique: true, ..self }
+    }
+
+    /// A list without duplicates: the first of equal elements stays.
+    #[must_use]
+    pub fn set(self) -> Self {
+        Self { set: true, ..self }
+    }
+
+    /// The Admin API accepts the value and never returns it.
+    #[must_use]
+    pub fn secret(self) -> Self {
+        Self { secret: true, ..self }
+    }
+
+    /// Every entity has it, and it has no default.
+    #[must_use]
+    pub fn required(self) -> Self {
+        Self { required: true, ..self }
+    }
+
+    /// A data plane that does not know the field must not serve the entity.
+    #[must_use]
+    pub fn must_understand(self) -> Self {
+        Self { must_understand: true, ..self }
+    }
+
+    /// Names an entity of `kind`, which cannot be deleted meanwhile.
+    #[must_use]
+    pub fn names(self, kind: Kind) -> Self {
+        Self { target: Some(Target { kind, on_delete: OnDelete::Restrict }), ..self }
+    }
+
+    /// Belongs to an entity of `kind`, and is deleted with it.
+    #[must_use]
+    pub fn belongs_to(self, kind: Kind) -> Self {
+        Self { target: Some(Target { kind, on_delete: OnDelete::Cascade }), ..self }
+    }
+
+    /// The rules of the elements of a list with these rules.
+    pub(crate) fn of_elements(&self) -> Self {
+        Self { most: None, set: false, unique: false, required: false, element: true, ..*self }
+    }
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rules").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,464 @@
+//! The types that fields may have: how each is read, checked, shown and written.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::bounds;
+use crate::field::{FieldType, FieldValue, HIDDEN, Level};
+use crate::private_key::PrivateKey;
+use crate::rules::Rules;
+use crate::violations::FieldErrors;
+
+/// One of a few words.
+pub trait Word: Copy + PartialEq + Serialize + 'static {
+    /// Every word, in the order in which messages list them.
+    const ALL: &'static [Self];
+
+    /// The word in bodies, views and canonical bytes.
+    fn as_str(self) -> &'static str;
+
+    /// The error of a list with these wrong elements.
+    fn in_list(_list: &[Value], errors: BTreeMap<usize, FieldErrors>) -> FieldErrors {
+        FieldErrors::Elements(errors)
+    }
+}
+
+/// A value in its canonical form.
+#[derive(Debug)]
+pub struct Canonical<'a, T>(pub &'a T);
+
+impl<T: FieldType> Serialize for Canonical<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.write(serializer)
+    }
+}
+
+impl FieldValue for String {
+    fn check(&self, rules: &Rules, level: Level) -> Option<FieldErrors> {
+        let checked = match level {
+            Level::Bounds => rules.longest.map_or(Ok(()), |longest| bounds::length(self, longest)),
+            Level::Rules if rules.required && self.is_empty() => Err("required field missing".to_owned()),
+            Level::Rules => rules.is.map_or(Ok(()), |check| check(self)),
+        };
+        checked.err().map(FieldErrors::Whole)
+    }
+
+    fn show(&self, rules: &Rules) -> Value {
+        if rules.secret { HIDDEN.into() } else { self.as_str().into() }
+    }
+
+    fn text(&self) -> Option<&str> {
+        Some(self)
+    }
+}
+
+impl FieldType for String {
+    fn read(value: Value, rules: &Rules, _form: bool) -> Result<Self, FieldErrors> {
+        match value {
+            Value::String(text) if text.is_empty() && !rules.element => {
+                Err("length must be at least 1".into())
+            }
+            Value::String(text) => Ok(rules.clean.map_or_else(|| text.clone(), |clean| clean(&text))),
+            _ => Err("expected a string".into()),
+        }
+    }
+
+    fn describe(rules: &Rules) -> Map<String, Value> {
+        let mut schema = typed("string");
+        if let Some(longest) = rules.longest {
+            schema.insert("len_max".to_owned(), longest.into());
+        }
+        schema
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.serialize(serializer)
+    }
+}
+
+impl FieldValue for PrivateKey {
+    fn check(&self, rules: &Rules, level: Level) -> Option<FieldErrors> {
+        let checked = match level {
+            Level::Rules if rules.required && self.is_empty() => Err("required field missing".to_owned()),
+            Level::Rules => rules.is.map_or(Ok(()), |check| check(self.expose())),
+            Level::Bounds => Ok(()),
+        };
+        checked.err().map(FieldErrors::Whole)
+    }
+
+    fn show(&self, _rules: &Rules) -> Value {
+        HIDDEN.into()
+    }
+
+    fn text(&self) -> Option<&str> {
+        Some(self.expose())
+    }
+}
+
+impl FieldType for PrivateKey {
+    fn read(value: Value, rules: &Rules, form: bool) -> Result<Self, FieldErrors> {
+        String::read(value, rules, form).map(Self::from)
+    }
+
+    fn describe(rules: &Rules) -> Map<String, Value> {
+        String::describe(rules)
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.expose())
+    }
+}
+
+impl FieldValue for bool {
+    fn check(&self, _rules: &Rules, _level: Level) -> Option<FieldErrors> {
+        None
+    }
+
+    fn show(&self, _rules: &Rules) -> Value {
+        (*self).into()
+    }
+}
+
+impl FieldType for bool {
+    fn read(value: Value, _rules: &Rules, form: bool) -> Result<Self, FieldErrors> {
+        match value {
+            Value::Bool(boolean) => Ok(boolean),
+            Value::String(text) if form && text == "true" => Ok(true),
+            Value::String(text) if form && text == "false" => Ok(false),
+            _ => Err("expected a boolean".into()),
+        }
+    }
+
+    fn describe(_rules: &Rules) -> Map<String, Value> {
+        typed("boolean")
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.serialize(serializer)
+    }
+}
+
+macro_rules! integers {
+    ($($integer:ty),*) => {
+        $(impl FieldValue for $integer {
+            fn check(&self, rules: &Rules, level: Level) -> Option<FieldErrors> {
+                let number = i64::from(*self);
+                if level == Level::Bounds {
+                    return None;
+                }
+                if !rules.one_of.is_empty() && !rules.one_of.contains(&number) {
+                    return Some(listed(rules.one_of.iter()).into());
+                }
+                rules.between.and_then(|range| outside(number, range)).map(FieldErrors::Whole)
+            }
+
+            fn show(&self, _rules: &Rules) -> Value {
+                (*self).into()
+            }
+        }
+
+        impl FieldType for $integer {
+            fn read(value: Value, rules: &Rules, form: bool) -> Result<Self, FieldErrors> {
+                let number = integer(&value, form).ok_or("expected an integer")?;
+                let range = rules.between.unwrap_or((i64::from(Self::MIN), i64::from(Self::MAX)));
+                match outside(number, range) {
+                    Some(message) => Err(message.into()),
+                    None => Self::try_from(number).map_err(|_| between(range).into()),
+                }
+            }
+
+            fn describe(rules: &Rules) -> Map<String, Value> {
+                let mut schema = typed("integer");
+                if let Some((least, greatest)) = rules.between {
+                    schema.insert("between".to_owned(), json!([least, greatest]));
+                }
+                if !rules.one_of.is_empty() {
+                    schema.insert("one_of".to_owned(), json!(rules.one_of));
+                }
+                schema
+            }
+
+            fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                self.serialize(serializer)
+            }
+        })*
+    };
+}
+
+integers!(u8, u16, u32, i32, i64);
+
+/// The id of another entity. A field shows it as `{"id": …}`, a list as the id alone.
+impl FieldValue for Uuid {
+    fn check(&self, rules: &Rules, level: Level) -> Option<FieldErrors> {
+        let missing = level == Level::Rules && rules.required && self.is_nil();
+        missing.then(|| "required field missing".into())
+    }
+
+    fn show(&self, rules: &Rules) -> Value {
+        if rules.element { json!(self) } else { json!({ "id": self }) }
+    }
+
+    fn ids(&self) -> Vec<Uuid> {
+        if self.is_nil() { Vec::new() } else { vec![*self] }
+    }
+}
+
+impl FieldType for Uuid {
+    fn read(value: Value, rules: &Rules, _form: bool) -> Result<Self, FieldErrors> {
+        if rules.element {
+            return value.as_str().and_then(parse_uuid).ok_or_else(|| "expected a valid UUID".into());
+        }
+        let Value::Object(map) = value else { return Err("expected a record".into()) };
+        let unknown = map.keys().filter(|key| *key != "id");
+        let mut errors: BTreeMap<_, _> =
+            unknown.map(|key| (key.clone(), FieldErrors::from("unknown field"))).collect();
+        let id = map.get("id").filter(|id| !id.is_null()).map(|id| id.as_str().and_then(parse_uuid));
+        match id {
+            Some(Some(id)) if errors.is_empty() => return Ok(id),
+            Some(Some(_)) => {}
+            Some(None) => drop(errors.insert("id".to_owned(), "expected a valid UUID".into())),
+            None => drop(errors.insert("id".to_owned(), "required field missing".into())),
+        }
+        Err(FieldErrors::Nested(errors))
+    }
+
+    fn describe(rules: &Rules) -> Map<String, Value> {
+        let collection =
+            rules.target.and_then(|target| crate::described(target.kind)).map(|kind| kind.collection());
+        match collection {
+            Some(collection) if !rules.element => {
+                let mut schema = typed("foreign");
+                schema.insert("reference".to_owned(), collection.into());
+                schema
+            }
+            _ => {
+                let mut schema = typed("string");
+                schema.insert("uuid".to_owned(), true.into());
+                schema
+            }
+        }
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.serialize(serializer)
+    }
+}
+
+impl<T: FieldType> FieldValue for Option<T> {
+    fn check(&self, rules: &Rules, level: Level) -> Option<FieldErrors> {
+        self.as_ref().and_then(|value| value.check(rules, level))
+    }
+
+    fn show(&self, rules: &Rules) -> Value {
+        self.as_ref().map_or(Value::Null, |value| value.show(rules))
+    }
+
+    fn text(&self) -> Option<&str> {
+        self.as_ref().and_then(FieldValue::text)
+    }
+
+    fn ids(&self) -> Vec<Uuid> {
+        self.as_ref().map(FieldValue::ids).unwrap_or_default()
+    }
+}
+
+impl<T: FieldType> FieldType for Option<T> {
+    const NULLABLE: bool = true;
+
+    fn read(value: Value, rules: &Rules, form: bool) -> Result<Self, FieldErrors> {
+        T::read(value, rules, form).map(Some)
+    }
+
+    fn describe(rules: &Rules) -> Map<String, Value> {
+        T::describe(rules)
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Some(value) => serializer.serialize_some(&Canonical(value)),
+            None => serializer.serialize_none(),
+        }
+    }
+}
+
+impl<T: FieldType> FieldValue for Vec<T> {
+    fn check(&self, rules: &Rules, level: Level) -> Option<FieldErrors> {
+        if let (Level::Bounds, Some(most)) = (level, rules.most)
+            && let Err(message) = bounds::at_most(self.len(), most, "elements")
+        {
+            return Some(message.into());
+        }
+        let rules = rules.of_elements();
+        let errors = self.iter().enumerate();
+        FieldErrors::of_elements(errors.filter_map(|(at, value)| Some((at, value.check(&rules, level)?))))
+    }
+
+    fn show(&self, rules: &Rules) -> Value {
+        let rules = rules.of_elements();
+        self.iter().map(|value| value.show(&rules)).collect()
+    }
+
+    fn ids(&self) -> Vec<Uuid> {
+        self.iter().flat_map(FieldValue::ids).collect()
+    }
+}
+
+impl<T: FieldType> FieldType for Vec<T> {
+    /// In a form, a single value stands for a list of one.
+    fn read(value: Value, rules: &Rules, form: bool) -> Result<Self, FieldErrors> {
+        let list = match value {
+            Value::Array(list) => list,
+            one @ Value::String(_) if form => vec![one],
+            _ => return Err("expected an array".into()),
+        };
+        let of_elements = rules.of_elements();
+        let (mut read, mut errors, mut seen) =
+            (Self::with_capacity(list.len()), BTreeMap::new(), HashSet::new());
+        for (index, element) in list.iter().enumerate() {
+            match T::read(element.clone(), &of_elements, form) {
+                Ok(value) if !rules.set || seen.insert(value.show(&of_elements).to_string()) => {
+                    read.push(value)
+                }
+                Ok(_) => {}
+                Err(error) => drop(errors.insert(index, error)),
+            }
+        }
+        if errors.is_empty() { Ok(read) } else { Err(T::in_list(&list, errors)) }
+    }
+
+    fn unreadable(_default: Self) -> Self {
+        Self::new()
+    }
+
+    fn describe(rules: &Rules) -> Map<String, Value> {
+        let mut schema = typed(if rules.set { "set" } else { "array" });
+        schema.insert("elements".to_owned(), Value::Object(T::describe(&rules.of_elements())));
+        if let Some(most) = rules.most {
+            schema.insert("len_max".to_owned(), most.into());
+        }
+        schema
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(Canonical))
+    }
+}
+
+/// A map from names to lists of texts.
+impl FieldValue for BTreeMap<String, Vec<String>> {
+    fn check(&self, _rules: &Rules, _level: Level) -> Option<FieldErrors> {
+        None
+    }
+
+    fn show(&self, _rules: &Rules) -> Value {
+        json!(self)
+    }
+}
+
+impl FieldType for BTreeMap<String, Vec<String>> {
+    fn read(value: Value, _rules: &Rules, form: bool) -> Result<Self, FieldErrors> {
+        let Value::Object(map) = value else { return Err("expected a map".into()) };
+        let (mut read, mut errors) = (Self::new(), BTreeMap::new());
+        for (name, value) in map {
+            let list = match value {
+                Value::Array(list) => list,
+                one @ Value::String(_) if form => vec![one],
+                _ => return Err("expected an array".into()),
+            };
+            let texts: Option<Vec<String>> =
+                list.iter().map(|text| text.as_str().map(str::to_owned)).collect();
+            match texts {
+                Some(texts) => drop(read.insert(name, texts)),
+                None => drop(errors.insert(name, "expected an array of strings".into())),
+            }
+        }
+        if errors.is_empty() { Ok(read) } else { Err(FieldErrors::Nested(errors)) }
+    }
+
+    fn describe(_rules: &Rules) -> Map<String, Value> {
+        let mut schema = typed("map");
+        schema.insert("keys".to_owned(), json!({ "type": "string" }));
+        schema.insert("values".to_owned(), json!({ "type": "array", "elements": { "type": "string" } }));
+        schema
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.serialize(serializer)
+    }
+}
+
+impl<T: Word> FieldValue for T {
+    fn check(&self, _rules: &Rules, _level: Level) -> Option<FieldErrors> {
+        None
+    }
+
+    fn show(&self, _rules: &Rules) -> Value {
+        self.as_str().into()
+    }
+}
+
+impl<T: Word> FieldType for T {
+    fn read(value: Value, _rules: &Rules, _form: bool) -> Result<Self, FieldErrors> {
+        match value {
+            Value::String(text) if text.is_empty() => Err("length must be at least 1".into()),
+            Value::String(text) => {
+                let found = Self::ALL.iter().find(|word| word.as_str() == text);
+                found.copied().ok_or_else(|| listed(Self::ALL.iter().map(|word| word.as_str())).into())
+            }
+            _ => Err("expected a string".into()),
+        }
+    }
+
+    fn in_list(list: &[Value], errors: BTreeMap<usize, FieldErrors>) -> FieldErrors {
+        <T as Word>::in_list(list, errors)
+    }
+
+    fn describe(_rules: &Rules) -> Map<String, Value> {
+        let mut schema = typed("string");
+        schema.insert("one_of".to_owned(), Self::ALL.iter().map(|word| Value::from(word.as_str())).collect());
+        schema
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.serialize(serializer)
+    }
+}
+
+fn typed(name: &str) -> Map<String, Value> {
+    Map::from_iter([("type".to_owned(), name.into())])
+}
+
+fn listed<T: ToString>(words: impl Iterator<Item = T>) -> String {
+    format!("expected one of: {}", words.map(|word| word.to_string()).collect::<Vec<_>>().join(", "))
+}
+
+fn between((least, greatest): (i64, i64)) -> String {
+    format!("value should be between {least} and {greatest}")
+}
+
+fn outside(number: i64, (least, greatest): (i64, i64)) -> Option<String> {
+    (number < least || number > greatest).then(|| between((least, greatest)))
+}
+
+/// Reads a number without a fraction, or, in a form, digits.
+fn integer(value: &Value, form: bool) -> Option<i64> {
+    // Whole numbers up to here are exact as floating point.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let whole = |number: f64| number.fract() == 0.0 && number.abs() <= EXACT;
+    match value {
+        Value::String(text) if form => text.parse().ok(),
+        #[expect(clippy::cast_possible_truncation, reason = "it is a whole number within the exact range")]
+        Value::Number(number) => {
+            number.as_i64().or_else(|| number.as_f64().filter(|n| whole(*n)).map(|n| n as i64))
+        }
+        _ => None,
+    }
+}
+
+/// Parses a UUID in the form in which ids are shown: 36 characters, in either case.
+pub(crate) fn parse_uuid(text: &str) -> Option<Uuid> {
+    Uuid::try_parse(text).ok().filter(|_| text.len() == 36)
+}

@@ -1,0 +1,146 @@
+//! The violations of an entity: by field, with the reason, all at once.
+
+use std::collections::BTreeMap;
+
+/// The rules that an entity breaks; empty when it breaks none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Violations {
+    /// Rules between fields.
+    pub entity: Vec<String>,
+    /// Rules of one field, by the field's name.
+    pub fields: BTreeMap<String, FieldErrors>,
+}
+
+/// The violations of one field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FieldErrors {
+    /// The value as a whole.
+    Whole(String),
+    /// Elements of a list, by index from 0.
+    Elements(BTreeMap<usize, FieldErrors>),
+    /// Fields of a record or keys of a map.
+    Nested(BTreeMap<String, FieldErrors>),
+}
+
+impl Violations {
+    /// Whether no rule is broken.
+    pub fn is_empty(&self) -> bool {
+        self.entity.is_empty() && self.fields.is_empty()
+    }
+
+    /// `Ok` when no rule is broken.
+    ///
+    /// # Errors
+    /// The violations themselves, when there are any.
+    pub fn into_result(self) -> Result<(), Self> {
+        if self.is_empty() { Ok(()) } else { Err(self) }
+    }
+
+    /// Adds a violation of a rule between fields.
+    pub fn entity(&mut self, message: impl Into<String>) {
+        self.entity.push(message.into());
+    }
+
+    /// Adds a violation of a field; the first one of a field stays.
+    pub fn field(&mut self, name: &str, message: impl Into<String>) {
+        self.at(name, FieldErrors::Whole(message.into()));
+    }
+
+    /// Adds the violations of a field; those that it has stay.
+    pub fn at(&mut self, name: &str, errors: FieldErrors) {
+        self.fields.entry(name.to_owned()).or_insert(errors);
+    }
+
+    /// Adds a violation of one element of a list field, by its index from 0.
+    pub fn element(&mut self, name: &str, index: usize, message: impl Into<String>) {
+        let errors =
+            self.fields.entry(name.to_owned()).or_insert_with(|| FieldErrors::Elements(BTreeMap::new()));
+        if let FieldErrors::Elements(elements) = errors {
+            elements.insert(index, FieldErrors::Whole(message.into()));
+        }
+    }
+
+    /// Adds `later` violations. A rule between fields applies only when all fields could be read.
+    pub(crate) fn merge(&mut self, later: Self) {
+        if self.is_empty() {
+            self.entity = later.entity;
+        }
+        later.fields.into_iter().for_each(|(name, errors)| self.at(&name, errors));
+    }
+
+    /// Every violation as `(path, message)`: first those between fields, under the path `@entity`, then those
+    /// of fields by name. Elements are counted from 1 (`paths.1`), as an operator counts them.
+    pub fn iter(&self) -> impl Iterator<Item = (String, &str)> {
+        let mut all: Vec<(String, &str)> =
+            self.entity.iter().map(|message| ("@entity".to_owned(), message.as_str())).collect();
+        for (name, errors) in &self.fields {
+            errors.collect(name.clone(), &mut all);
+        }
+        all.into_iter()
+    }
+}
+
+impl FieldErrors {
+    /// The errors of elements, if there are any.
+    pub(crate) fn of_elements(errors: impl Iterator<Item = (usize, Self)>) -> Option<Self> {
+        let errors: BTreeMap<_, _> = errors.collect();
+        (!errors.is_empty()).then_some(Self::Elements(errors))
+    }
+
+    /// The violations of a record within another one. Rules between its fields alone are about the record as
+    /// a whole.
+    pub(crate) fn of_record(violations: Violations) -> Option<Self> {
+        match (violations.entity.len(), violations.fields.len()) {
+            (0, 0) => None,
+            (_, 0) => Some(Self::Whole(violations.entity.join("; "))),
+            _ => Some(Self::Nested(violations.fields)),
+        }
+    }
+
+    fn collect<'a>(&'a self, path: String, all: &mut Vec<(String, &'a str)>) {
+        match self {
+            Self::Whole(message) => all.push((path, message)),
+            Self::Elements(elements) => {
+                for (index, errors) in elements {
+                    errors.collect(format!("{path}.{}", index + 1), all);
+                }
+            }
+            Self::Nested(fields) => {
+                for (name, errors) in fields {
+                    errors.collect(format!("{path}.{name}"), all);
+                }
+            }
+        }
+    }
+}
+
+impl From<String> for FieldErrors {
+    fn from(message: String) -> Self {
+        Self::Whole(message)
+    }
+}
+
+impl From<&str> for FieldErrors {
+    fn from(message: &str) -> Self {
+        Self::Whole(message.to_owned())
+    }
+}
+
+impl std::fmt::Display for Violations {
+    /// `schema violation (host: required field missing)`, or `2 schema violations (…; …)`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let all: Vec<String> = self
+            .iter()
+            .map(|(path, message)| match path.as_str() {
+                "@entity" => message.to_owned(),
+                _ => format!("{path}: {message}"),
+            })
+            .collect();
+        match all.len() {
+            1 => write!(f, "schema violation ({})", all[0]),
+            n => write!(f, "{n} schema violations ({})", all.join("; ")),
+        }
+    }
+}
+
+impl std::error::Error for Violations {}
