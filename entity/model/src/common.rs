@@ -55,7 +55,7 @@ impl GivenCommon {
         };
         reader.field::<Option<i64>>(&time("updated_at"), None);
         *violations = reader.finish();
-        let broken = given.tags.as_ref().and_then(|tags| check_tags(tags));
+        let broken = given.tags.as_ref().and_then(check_tags);
         broken.into_iter().for_each(|errors| violations.at("tags", errors));
         given
     }
@@ -69,11 +69,6 @@ impl Common {
         view.insert("created_at".to_owned(), self.created_at.into());
         view.insert("updated_at".to_owned(), self.updated_at.into());
     }
-}
-
-/// Checks the tags of any entity.
-pub fn validate_tags(all: &[String], violations: &mut Violations) {
-    check_tags(&all.to_vec()).into_iter().for_each(|errors| violations.at("tags", errors));
 }
 
 /// Checks the tags of any entity: number, lengths and characters.

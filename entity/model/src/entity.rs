@@ -10,9 +10,11 @@ use uuid::Uuid;
 use wire::Kind;
 
 use crate::common::Common;
+use crate::computed::Computed;
 use crate::field::{Field, Level};
 use crate::kinds::AnyEntity;
 use crate::record::{self, Reader, Record, Reference};
+use crate::schema;
 use crate::violations::Violations;
 
 /// A record with an identity of its own.
@@ -34,6 +36,22 @@ pub trait Entity: Record + Serialize + DeserializeOwned {
 
     /// Replaces shorthand fields of a body by those that they stand for.
     fn expand(_fields: &mut Map<String, Value>, _violations: &mut Violations) {}
+
+    /// The shorthand fields, with their types in the words of a schema.
+    fn shorthands() -> Vec<(&'static str, Map<String, Value>)> {
+        Vec::new()
+    }
+
+    /// The fields that follow from the content.
+    fn computed() -> Vec<Computed<Self>> {
+        Vec::new()
+    }
+
+    /// The fields of bodies and views that stand for entities of other kinds, which are written with this
+    /// one.
+    fn companions() -> Vec<Field> {
+        Vec::new()
+    }
 
     /// Checks the rules of every version, as both planes do.
     ///
@@ -100,6 +118,13 @@ pub trait Described: Debug + Send + Sync {
     /// The fields, without those that all kinds have.
     fn fields(&self) -> &'static [Field];
 
+    /// The fields of bodies and views that stand for entities of other kinds, which are written with one of
+    /// this kind.
+    fn companions(&self) -> Vec<Field>;
+
+    /// The schema, in the form that Kong's clients read.
+    fn schema(&self) -> Value;
+
     /// Whether an entity may hold a secret, such as a private key.
     fn may_hold_secrets(&self) -> bool {
         self.fields().iter().any(Field::is_secret)
@@ -129,6 +154,20 @@ pub trait Described: Debug + Send + Sync {
     /// Restores the secrets of `held`, in canonical bytes, that a client sends back in the form in which it
     /// was shown them.
     fn reveal(&self, held: &[u8], fields: &mut Map<String, Value>);
+
+    /// Canonical bytes with [`crate::HIDDEN`] in place of each secret.
+    ///
+    /// # Errors
+    /// When they are not JSON of an object.
+    fn without_secrets(&self, bytes: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+        let mut all: Map<String, Value> = serde_json::from_slice(bytes)?;
+        for field in self.fields().iter().filter(|field| field.is_secret()) {
+            if let Some(value) = all.get_mut(field.name) {
+                *value = crate::HIDDEN.into();
+            }
+        }
+        serde_json::to_vec(&all)
+    }
 
     /// Reads canonical bytes as a data plane does.
     ///
@@ -167,11 +206,27 @@ impl<E: Entity + Into<AnyEntity>> Described for Of<E> {
         E::fields()
     }
 
+    fn companions(&self) -> Vec<Field> {
+        E::companions()
+    }
+
+    fn schema(&self) -> Value {
+        schema::of::<E>()
+    }
+
     fn expand(&self, fields: &mut Map<String, Value>, violations: &mut Violations) {
         E::expand(fields, violations);
     }
 
-    fn read(&self, input: Input, common: &Common, violations: Violations) -> Result<Content, Violations> {
+    fn read(
+        &self,
+        mut input: Input,
+        common: &Common,
+        mut violations: Violations,
+    ) -> Result<Content, Violations> {
+        for computed in E::computed() {
+            computed.field.take::<String>(&mut input.fields, input.form, &mut violations);
+        }
         let mut reader = Reader::new(input.fields, input.form, violations);
         let mut entity = E::read(&mut reader);
         entity.set_id(common.id);
@@ -187,7 +242,11 @@ impl<E: Entity + Into<AnyEntity>> Described for Of<E> {
     }
 
     fn show(&self, bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
-        Ok(record::show(&serde_json::from_slice::<E>(bytes)?))
+        let entity = serde_json::from_slice::<E>(bytes)?;
+        let mut view = record::show(&entity);
+        let computed = E::computed().into_iter();
+        view.extend(computed.map(|Computed { field, value }| (field.name.to_owned(), value(&entity).into())));
+        Ok(view)
     }
 
     fn reveal(&self, held: &[u8], fields: &mut Map<String, Value>) {
@@ -207,5 +266,8 @@ impl<E: Entity + Into<AnyEntity>> Described for Of<E> {
 }
 
 fn content<E: Entity>(entity: &E, bytes: Vec<u8>) -> Content {
-    Content { bytes, unique: record::unique(entity), references: record::references(entity) }
+    let computed = E::computed().into_iter().filter(|computed| computed.field.is_unique());
+    let computed = computed.filter_map(|Computed { field, value }| Some((field.name, value(entity)?)));
+    let unique = record::unique(entity).into_iter().chain(computed).collect();
+    Content { bytes, unique, references: record::references(entity) }
 }

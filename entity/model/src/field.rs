@@ -24,6 +24,8 @@ pub struct Field {
     pub rules: Rules,
     /// Whether `null` is a value of it.
     pub nullable: bool,
+    /// Whether it is a list.
+    pub many: bool,
     /// The value of a field that is not given, as the Admin API shows it; null when it has none.
     pub default: Value,
     /// Its type in the words of a schema.
@@ -39,12 +41,31 @@ impl Field {
         default: T,
     ) -> Self {
         let default = if rules.required { Value::Null } else { default.show(&rules) };
-        Self { name, description, rules, nullable: T::NULLABLE, default, describe: T::describe }
+        Self {
+            name,
+            description,
+            rules,
+            nullable: T::NULLABLE,
+            many: T::MANY,
+            default,
+            describe: T::describe,
+        }
     }
 
     /// The kind of the entities that it names.
     pub const fn target(&self) -> Option<Target> {
         self.rules.target
+    }
+
+    /// The kind of the one entity that it names; `None` for a list of entities, too. Kong calls such a field
+    /// foreign: entities can be listed below the one that they name.
+    pub const fn foreign(&self) -> Option<Target> {
+        if self.many { None } else { self.rules.target }
+    }
+
+    /// The form in which a value of the field is stored, given that of a body or a path.
+    pub fn canonical(&self, text: &str) -> String {
+        self.rules.clean.map_or_else(|| text.to_owned(), |clean| clean(text))
     }
 
     /// Whether no other entity of the kind may have its value.
@@ -95,6 +116,9 @@ pub trait FieldValue {
 pub trait FieldType: FieldValue + PartialEq + Sized {
     /// Whether `null` is a value.
     const NULLABLE: bool = false;
+
+    /// Whether it is a list.
+    const MANY: bool = false;
 
     /// Reads a value of a body. `form` says that the body was a form, in which every value is a string.
     ///

@@ -15,6 +15,7 @@ extern crate self as model;
 pub mod bounds;
 mod check;
 mod common;
+mod computed;
 mod entity;
 mod field;
 mod kinds;
@@ -28,7 +29,8 @@ mod schema;
 mod types;
 mod violations;
 
-pub use common::{Common, GivenCommon, validate_tags};
+pub use common::{Common, GivenCommon};
+pub use computed::Computed;
 pub use entity::{Content, Described, Entity, Input, Unreadable};
 pub use field::{Field, FieldType, FieldValue, HIDDEN, Level};
 pub use kinds::{
@@ -44,7 +46,6 @@ pub use routing::{
     normalize_pattern, other_readings, split_authority, upstream_path,
 };
 pub use rules::{OnDelete, Rules, Target, TextCheck};
-pub use schema::schema;
 pub use types::{Canonical, Word};
 pub use violations::{FieldErrors, Violations};
 

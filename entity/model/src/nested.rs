@@ -28,5 +28,10 @@ pub fn read<R: Record>(value: Value, form: bool) -> Result<R, FieldErrors> {
 /// Describes a record in the words of a schema.
 pub fn describe<R: Record>() -> Map<String, Value> {
     let fields = schema::fields(R::fields());
-    Map::from_iter([("type".to_owned(), json!("record")), ("fields".to_owned(), fields)])
+    let mut schema = Map::from_iter([("type".to_owned(), json!("record")), ("fields".to_owned(), fields)]);
+    let checks = R::entity_checks();
+    if !checks.is_empty() {
+        schema.insert("entity_checks".to_owned(), checks.into());
+    }
+    schema
 }

@@ -17,6 +17,14 @@ pub trait Check {
 
     /// Adds the rules that are narrower for what is written than for what older versions accepted.
     fn written_rules(&self, _violations: &mut Violations) {}
+
+    /// The rules between fields in the words of a schema.
+    fn entity_checks() -> Vec<Value>
+    where
+        Self: Sized,
+    {
+        Vec::new()
+    }
 }
 
 /// A struct that declares its fields; derived.

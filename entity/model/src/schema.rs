@@ -3,16 +3,25 @@
 use serde_json::{Map, Value, json};
 
 use crate::common;
-use crate::entity::Described;
+use crate::entity::Entity;
 use crate::field::Field;
 
-/// The schema of a kind, as `GET /schemas/{collection}` shows it.
-pub fn schema(kind: &dyn Described) -> Value {
+/// The schema of a kind: its fields in their order, its rules between fields, and its shorthands if it has
+/// any.
+pub(crate) fn of<E: Entity>() -> Value {
     let common = common::schema();
-    let own = kind.fields().iter().filter(|field| common.iter().all(|(name, _)| *name != field.name));
-    let fields = common.iter().map(|(name, schema)| one(name, schema.clone()));
-    let fields: Vec<Value> = fields.chain(own.map(|field| one(field.name, attributes(field)))).collect();
-    json!({ "entity_checks": [], "fields": fields })
+    let declared = E::fields().iter().filter(|field| common.iter().all(|(name, _)| *name != field.name));
+    let mut fields: Vec<Value> = common.iter().map(|(name, schema)| one(name, schema.clone())).collect();
+    fields.extend(declared.map(|field| one(field.name, attributes(field))));
+    fields.extend(E::computed().iter().map(|computed| one(computed.field.name, attributes(&computed.field))));
+    fields.extend(E::companions().iter().map(|field| one(field.name, transient(field))));
+    let mut schema = json!({ "entity_checks": E::entity_checks(), "fields": fields });
+    let shorthands: Vec<Value> =
+        E::shorthands().into_iter().map(|(name, attributes)| one(name, attributes)).collect();
+    if !shorthands.is_empty() {
+        schema["shorthand_fields"] = shorthands.into();
+    }
+    schema
 }
 
 /// The fields of a record.
@@ -20,8 +29,26 @@ pub(crate) fn fields(fields: &[Field]) -> Value {
     fields.iter().map(|field| one(field.name, attributes(field))).collect()
 }
 
+/// The rule that a field must have a value of a certain form if another field has one.
+pub(crate) fn conditional(if_field: &str, if_match: &Value, then_field: &str, then_match: &Value) -> Value {
+    let conditional = json!({
+        "if_field": if_field,
+        "if_match": if_match,
+        "then_field": then_field,
+        "then_match": then_match,
+    });
+    json!({ "conditional": conditional })
+}
+
 fn one(name: &str, attributes: Map<String, Value>) -> Value {
     Value::Object(Map::from_iter([(name.to_owned(), Value::Object(attributes))]))
+}
+
+/// A field of bodies and views that is stored elsewhere.
+fn transient(field: &Field) -> Map<String, Value> {
+    let mut attributes = attributes(field);
+    attributes.insert("transient".to_owned(), true.into());
+    attributes
 }
 
 fn attributes(field: &Field) -> Map<String, Value> {

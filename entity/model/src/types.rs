@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::bounds;
 use crate::field::{FieldType, FieldValue, HIDDEN, Level};
 use crate::private_key::PrivateKey;
-use crate::rules::Rules;
+use crate::rules::{OnDelete, Rules};
 use crate::violations::FieldErrors;
 
 /// One of a few words.
@@ -232,6 +232,9 @@ impl FieldType for Uuid {
             Some(collection) if !rules.element => {
                 let mut schema = typed("foreign");
                 schema.insert("reference".to_owned(), collection.into());
+                if rules.target.is_some_and(|target| target.on_delete == OnDelete::Cascade) {
+                    schema.insert("on_delete".to_owned(), "cascade".into());
+                }
                 schema
             }
             _ => {
@@ -267,6 +270,8 @@ impl<T: FieldType> FieldValue for Option<T> {
 
 impl<T: FieldType> FieldType for Option<T> {
     const NULLABLE: bool = true;
+
+    const MANY: bool = T::MANY;
 
     fn read(value: Value, rules: &Rules, form: bool) -> Result<Self, FieldErrors> {
         T::read(value, rules, form).map(Some)
@@ -307,6 +312,8 @@ impl<T: FieldType> FieldValue for Vec<T> {
 }
 
 impl<T: FieldType> FieldType for Vec<T> {
+    const MANY: bool = true;
+
     /// In a form, a single value stands for a list of one.
     fn read(value: Value, rules: &Rules, form: bool) -> Result<Self, FieldErrors> {
         let list = match value {

@@ -2,14 +2,18 @@
 
 use model_derive::Record;
 use serde::Deserialize;
+use serde_json::{Value, json};
 use uuid::Uuid;
 use wire::Kind;
 
-use super::kind;
+use super::{Sni, kind};
+use crate::bounds;
 use crate::check::pem;
 use crate::entity::Entity;
+use crate::field::Field;
 use crate::private_key::PrivateKey;
 use crate::record::Check;
+use crate::rules::Rules;
 use crate::violations::Violations;
 
 /// A certificate. Its canonical bytes follow the rules of a [`crate::Service`]. `Debug` does not show its
@@ -41,6 +45,16 @@ impl Check for Certificate {
             violations.entity("all or none of these fields must be set: 'cert_alt', 'key_alt'");
         }
     }
+
+    fn entity_checks() -> Vec<Value> {
+        let custom = |fields: &[&str]| json!({ "custom_entity_check": { "field_sources": fields } });
+        vec![
+            json!({ "mutually_required": ["cert_alt", "key_alt"] }),
+            custom(&["cert", "key"]),
+            custom(&["cert_alt", "key_alt"]),
+            custom(&["cert", "cert_alt"]),
+        ]
+    }
 }
 
 impl Entity for Certificate {
@@ -49,6 +63,12 @@ impl Entity for Certificate {
 
     fn set_id(&mut self, id: Uuid) {
         self.id = id;
+    }
+
+    /// Its server names, which are entities of their own.
+    fn companions() -> Vec<Field> {
+        let rules = Rules::new().set().most(bounds::SNIS).clean(Sni::canonical_name).is(Sni::check_name);
+        vec![Field::new::<Option<Vec<String>>>("snis", "The server names that it is shown for.", rules, None)]
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use model_derive::Record;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use wire::Kind;
 
@@ -112,6 +112,10 @@ impl Check for Route {
         self.check_written_headers(violations);
         self.check_written_paths(violations);
     }
+
+    fn entity_checks() -> Vec<Value> {
+        Self::described_rules()
+    }
 }
 
 impl Entity for Route {
@@ -129,8 +133,13 @@ impl Entity for Route {
 
     /// The path of a gRPC request is a method's name: there is nothing to strip unless the body says so.
     fn expand(fields: &mut Map<String, Value>, _violations: &mut Violations) {
-        let protocols = fields.get("protocols").and_then(Value::as_array).into_iter().flatten();
-        let is_grpc = protocols.filter_map(Value::as_str).any(|protocol| protocol.starts_with("grpc"));
+        // In a form, a single value stands for a list of one.
+        let protocols = match fields.get("protocols") {
+            Some(Value::Array(list)) => list.as_slice(),
+            Some(one @ Value::String(_)) => std::slice::from_ref(one),
+            _ => &[],
+        };
+        let is_grpc = protocols.iter().filter_map(Value::as_str).any(|name| name.starts_with("grpc"));
         if is_grpc && fields.get("strip_path").is_none_or(Value::is_null) {
             fields.insert("strip_path".to_owned(), false.into());
         }
@@ -154,6 +163,10 @@ impl Check for Endpoint {
         if self.ip.is_none() && self.port.is_none() {
             violations.entity("at least one of these fields must be non-empty: 'ip', 'port'");
         }
+    }
+
+    fn entity_checks() -> Vec<Value> {
+        vec![json!({ "at_least_one_of": ["ip", "port"] })]
     }
 }
 

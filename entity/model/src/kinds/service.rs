@@ -12,6 +12,7 @@ use crate::check::{host, path, text};
 use crate::entity::Entity;
 use crate::protocol::Protocol;
 use crate::record::Check;
+use crate::schema;
 use crate::violations::Violations;
 
 /// The greatest timeout in milliseconds: that of a C `int`, less one.
@@ -106,6 +107,15 @@ impl Check for Service {
             must_be_null(name);
         }
     }
+
+    fn entity_checks() -> Vec<Value> {
+        let null = json!({ "eq": null });
+        let without_path = json!({ "one_of": ["tcp", "tls", "udp", "grpc", "grpcs"] });
+        let without_tls = json!({ "not_one_of": ["https", "tls"] });
+        let of_tls = ["client_certificate", "tls_verify", "tls_verify_depth", "ca_certificates"];
+        let of_tls = of_tls.map(|name| schema::conditional("protocol", &without_tls, name, &null));
+        [schema::conditional("protocol", &without_path, "path", &null)].into_iter().chain(of_tls).collect()
+    }
 }
 
 impl Entity for Service {
@@ -133,6 +143,10 @@ impl Entity for Service {
                 None => violations.field("url", "expected <protocol>://<host>[:<port>][/<path>]"),
             },
         }
+    }
+
+    fn shorthands() -> Vec<(&'static str, Map<String, Value>)> {
+        vec![("url", Map::from_iter([("type".to_owned(), "string".into())]))]
     }
 }
 

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Value, json};
+
 use super::Route;
 use crate::bounds;
 use crate::check::{path, text};
 use crate::protocol::{Protocol, quoted};
+use crate::schema;
 use crate::violations::{FieldErrors, Violations};
 use Protocol::{Grpc, Grpcs, Http, Https, Tcp, Tls, TlsPassthrough, Udp};
 
@@ -90,9 +93,18 @@ impl Route {
             }
         }
         if self.asks_for("snis") && !self.protocols.iter().any(|protocol| WITH_SNI.contains(protocol)) {
-            violations.entity(format!("'snis' can only be set when 'protocols' is {}", quoted(WITH_SNI)));
+            violations.entity(needs_a_handshake());
             violations.field("snis", "length must be 0");
         }
+    }
+
+    /// The rules that concern all protocols, in the words of a schema.
+    pub(super) fn described_rules() -> Vec<Value> {
+        let others = json!({ "type": "string", "not_one_of": WITH_SNI });
+        let mut snis =
+            schema::conditional("protocols", &json!({ "elements": others }), "snis", &json!({ "len_eq": 0 }));
+        snis["conditional"]["then_err"] = needs_a_handshake().into();
+        vec![snis]
     }
 
     /// Checks the names of headers by the rule for new writes.
@@ -132,6 +144,10 @@ impl Route {
             _ => false,
         }
     }
+}
+
+fn needs_a_handshake() -> String {
+    format!("'snis' can only be set when 'protocols' is {}", quoted(WITH_SNI))
 }
 
 /// `('http', 'https')`.
