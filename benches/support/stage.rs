@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use control::store::Store;
+use control::store::{Author, Change, Draft, Store};
+use model::{Common, Entity, Route, Service};
 use serde_json::{Value, json};
 use testkit::certs;
 use testkit::origin::Origin;
@@ -91,11 +92,9 @@ impl Stage {
             return;
         }
         let store = Store::open(&self.database_url).await.unwrap();
-        let mut edit = store.edit().await.unwrap();
-        edit.put::<entity::service::Entity>(&[service(port)]).await.unwrap();
-        let rows: Vec<_> = (0..routes).map(route).collect();
-        edit.put::<entity::route::Entity>(&rows).await.unwrap();
-        edit.commit().await.unwrap();
+        let routes_of_service = (0..routes).map(|number| insert(route_id(number), &route(number)));
+        let changes = routes_of_service.chain([insert(BULK, &service(port))]).collect();
+        store.write(&Author::default(), changes).await.unwrap();
         self.wait_for_route(routes - 1).await;
     }
 
@@ -155,51 +154,24 @@ pub fn route_id(number: usize) -> Uuid {
     Uuid::from_u128(0x1_0000_0000 + number as u128)
 }
 
-fn service(port: u16) -> entity::service::Model {
-    entity::service::Model {
-        id: BULK,
-        name: Some("bulk".into()),
-        protocol: "http".into(),
-        host: "127.0.0.1".into(),
-        port: port.into(),
-        path: None,
-        retries: 5,
-        connect_timeout: 60_000,
-        write_timeout: 60_000,
-        read_timeout: 60_000,
-        tags: None,
-        client_certificate: None,
-        tls_verify: None,
-        tls_verify_depth: None,
-        ca_certificates: None,
-        enabled: true,
+fn service(port: u16) -> Service {
+    Service { name: Some("bulk".into()), host: "127.0.0.1".into(), port, ..Service::default() }
+}
+
+fn route(number: usize) -> Route {
+    Route {
+        name: Some(format!("route-{number}")),
+        service: Some(BULK),
+        methods: Some(vec!["GET".into(), "POST".into()]),
+        hosts: Some(vec![host(number)]),
+        paths: Some(vec![path(number)]),
         created_at: 1,
-        updated_at: 1,
+        ..Route::default()
     }
 }
 
-fn route(number: usize) -> entity::route::Model {
-    entity::route::Model {
-        id: route_id(number),
-        name: Some(format!("route-{number}")),
-        service_id: Some(BULK),
-        protocols: json!(["http", "https"]),
-        methods: Some(json!(["GET", "POST"])),
-        hosts: Some(json!([host(number)])),
-        paths: Some(json!([path(number)])),
-        headers: None,
-        snis: None,
-        sources: None,
-        destinations: None,
-        https_redirect_status_code: 426,
-        regex_priority: 0,
-        strip_path: true,
-        path_handling: "v0".into(),
-        preserve_host: false,
-        request_buffering: true,
-        response_buffering: true,
-        tags: None,
-        created_at: 1,
-        updated_at: 1,
-    }
+fn insert<E: Entity>(id: Uuid, entity: &E) -> Change {
+    let kind = model::described(E::KIND).unwrap();
+    let content = kind.content(&entity.canonical()).unwrap();
+    Change::Insert(Draft::new(E::KIND, Common { id, created_at: 1, updated_at: 1, tags: None }, content))
 }

@@ -1,19 +1,19 @@
-//! The Admin API: Kong's, for services, routes and certificates. It also shows what the control plane knows
-//! of its data planes.
+//! The Admin API: Kong's, for every kind of entity that `model` declares. It also shows what the control plane
+//! knows of its data planes.
 //!
-//! One file per resource defines its fields ([`resource::Resource`]). All resources share the reading of
-//! bodies, paging, upserts and nested collections. The Admin API knows no SQL; [`crate::error`] chooses the
-//! status of every failure.
+//! The paths of all kinds come from their declarations ([`resource`], [`nested`], [`schemas`]); a kind has a
+//! file of its own only for what a declaration does not say ([`certificate`]). The Admin API knows no SQL;
+//! [`crate::error`] chooses the status of every failure.
 
 mod access;
 mod applied;
 mod body;
 mod body_memory;
-mod ca_certificate;
 mod certificate;
 mod clustering;
-mod fields;
+mod entities;
 mod form;
+mod history;
 mod info;
 mod json;
 mod layer;
@@ -21,18 +21,17 @@ mod listener;
 mod nested;
 mod page;
 mod paths;
-mod pem;
+mod reading;
 mod resource;
-mod route;
 mod route_match;
-mod service;
+mod schemas;
 mod settings;
-mod sni;
 mod socket;
 mod tags;
 mod tls;
 mod unsupported;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
@@ -43,6 +42,7 @@ use axum::http::request::Parts;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
+use model::KINDS;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
@@ -60,7 +60,7 @@ use crate::cluster::Registry;
 use crate::error::ApiError;
 use crate::metrics::AdminMetrics;
 use crate::publish::Publisher;
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, Author, Store, StoreError};
 
 /// The state that the handlers of the Admin API share.
 #[derive(Clone, Debug)]
@@ -99,18 +99,18 @@ pub struct NodeInfo {
 /// Builds the router of the Admin API.
 pub fn router(state: AppState) -> Router {
     let mut api = Api::default();
-    resource::routes::<service::Services>(&mut api);
-    resource::routes::<route::Routes>(&mut api);
-    nested::routes::<route::Routes>(&mut api);
-    certificate::routes(&mut api);
-    resource::routes::<sni::Snis>(&mut api);
-    nested::routes::<sni::Snis>(&mut api);
-    resource::routes::<ca_certificate::CaCertificates>(&mut api);
+    for kind in KINDS.iter().copied() {
+        resource::routes(&mut api, kind);
+        nested::routes(&mut api, kind);
+    }
+    schemas::routes(&mut api);
+    history::routes(&mut api);
     route_match::routes(&mut api);
     tags::routes(&mut api);
     unsupported::routes(&mut api);
     clustering::routes(&mut api);
     info::routes(&mut api);
+    api.paths.sort();
     let admin = SharedAdmin::new(Admin {
         state,
         paths: api.paths,
@@ -128,9 +128,9 @@ pub fn router(state: AppState) -> Router {
 /// The header with the revision of a write.
 const REVISION: &str = "gibbon-revision";
 
-/// Concurrent edits. If all of them edit one row, each is retried at most once for each of the others.
+/// Concurrent edits. If all of them edit one entity, each is retried at most once for each of the others.
 const EDITS: usize = 8;
-/// Attempts of one edit. Each retry means that another edit of the row succeeded.
+/// Attempts of one edit. Each retry means that another edit of the entity succeeded.
 const ATTEMPTS: u32 = 32;
 
 /// State that the handlers share.
@@ -139,7 +139,8 @@ struct Admin {
     state: AppState,
     /// The paths that `GET /endpoints` lists.
     paths: Vec<String>,
-    /// Held from the reading of a row to its replacement, which limits the edits of one row that conflict.
+    /// Held from the reading of an entity to its replacement, which limits the edits of one entity that
+    /// conflict.
     edits: Semaphore,
     /// The data planes of other control planes.
     elsewhere: Elsewhere,
@@ -148,9 +149,9 @@ struct Admin {
 }
 
 impl Admin {
-    /// Edits a row, from its reading to its replacement. Retries when another control plane changed the row
-    /// in between, or a request here deleted it. Two edits of one row must not undo each other, and an edit
-    /// must not bring a deleted row back.
+    /// Edits an entity, from its reading to its replacement. Retries when another control plane changed the
+    /// entity in between, or a request here deleted it. Two edits of one entity must not undo each other, and
+    /// an edit must not bring a deleted one back.
     async fn edit<F>(&self, attempt: impl Fn() -> F + Send) -> Result<Response, ApiError>
     where
         F: Future<Output = Result<Response, ApiError>> + Send,
@@ -171,6 +172,22 @@ impl Admin {
 }
 
 type SharedAdmin = Arc<Admin>;
+
+/// What a handler needs beside its request: the shared state, and who sent it.
+#[derive(Clone, Debug)]
+struct Context {
+    admin: SharedAdmin,
+    author: Author,
+}
+
+impl FromRequestParts<SharedAdmin> for Context {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &SharedAdmin) -> Result<Self, Infallible> {
+        let author = parts.extensions.get::<Author>().cloned().unwrap_or_default();
+        Ok(Self { admin: Arc::clone(admin), author })
+    }
+}
 
 /// Collects the router's paths and their names.
 #[derive(Debug, Default)]

@@ -14,7 +14,6 @@ use axum::response::{IntoResponse, Response};
 use model::{FieldErrors, Violations};
 use serde_json::{Map, Value, json};
 use tracing::{error, warn};
-use uuid::Uuid;
 
 pub use self::access::AccessError;
 use crate::store::StoreError;
@@ -70,8 +69,24 @@ pub enum ApiError {
         field: &'static str,
         /// The collection that lacks it.
         collection: &'static str,
+        /// The field by whose value the body names it.
+        by: &'static str,
+        /// The value.
+        value: String,
+    },
+    /// There is no schema of this name.
+    NoSchema {
+        /// What the schema would describe, such as an entity.
+        of: &'static str,
         /// The name.
         name: String,
+    },
+    /// This version cannot read a stored entity.
+    Unreadable {
+        /// The entity's collection.
+        collection: String,
+        /// The entity, and the reason.
+        reason: String,
     },
     /// The database failed or rejected the request.
     Store(StoreError),
@@ -144,8 +159,15 @@ impl ApiError {
                 (BAD, bare(7, "invalid offset", &text))
             }
             Self::InvalidOption { name, message } => (BAD, invalid_option(name, &message)),
-            Self::Unresolved { field, collection, name } => {
-                (BAD, foreign_key(field, collection, "name", &name))
+            Self::Unresolved { field, collection, by, value } => {
+                (BAD, foreign_key(field, collection, by, &value))
+            }
+            Self::NoSchema { of, name } => {
+                (StatusCode::NOT_FOUND, message(&format!("No {of} named '{name}'")))
+            }
+            Self::Unreadable { collection, reason } => {
+                error!(%collection, %reason, "a stored entity cannot be read; has a newer version written it?");
+                (StatusCode::INTERNAL_SERVER_ERROR, message(UNEXPECTED))
             }
             Self::Store(error) => of_store(error),
             Self::QuestionsBusy => (
@@ -159,17 +181,19 @@ impl ApiError {
 
 fn of_store(failure: StoreError) -> (StatusCode, Json<Value>) {
     match failure {
-        StoreError::Unique { fields } => (StatusCode::CONFLICT, taken(fields)),
-        StoreError::Id { id } => {
-            let text = format!("primary key violation on key '{{id=\"{id}\"}}'");
-            let fields = json!({ "id": id });
+        StoreError::Unique { fields, .. } => (StatusCode::CONFLICT, taken(fields)),
+        StoreError::Id { key } => {
+            let text = format!("primary key violation on key '{{id=\"{}\"}}'", key.id);
+            let fields = json!({ "id": key.id });
             (StatusCode::BAD_REQUEST, coded(3, "primary key violation", &text, &fields))
         }
-        StoreError::ForeignKey { field, entity, id } => {
-            (StatusCode::BAD_REQUEST, foreign_key(field, entity, "id", &id_text(id)))
+        StoreError::ForeignKey { field, to } => {
+            let (collection, id) = (model::collection(to.kind), to.id.to_string());
+            (StatusCode::BAD_REQUEST, foreign_key(field, &collection, "id", &id))
         }
-        StoreError::Referenced { entity, by } => {
-            let text = format!("an existing '{by}' entity references this '{entity}' entity");
+        StoreError::Referenced { to, by } => {
+            let (to, by) = (model::collection(to), model::collection(by));
+            let text = format!("an existing '{by}' entity references this '{to}' entity");
             let fields = json!({ "@referenced_by": by });
             (StatusCode::BAD_REQUEST, coded(4, "foreign key violation", &text, &fields))
         }
@@ -177,6 +201,7 @@ fn of_store(failure: StoreError) -> (StatusCode, Json<Value>) {
             StatusCode::CONFLICT,
             message("The entity was changed by others each time it was tried; nothing was changed by this"),
         ),
+        StoreError::BeyondLog { .. } => (StatusCode::NOT_FOUND, message(&failure.to_string())),
         StoreError::Unavailable(reason) => {
             warn!(%reason, "a request could not be done: the database is unavailable");
             (StatusCode::SERVICE_UNAVAILABLE, message("The database is unavailable; nothing was changed"))
@@ -197,10 +222,6 @@ fn of_store(failure: StoreError) -> (StatusCode, Json<Value>) {
             (StatusCode::INTERNAL_SERVER_ERROR, message(UNEXPECTED))
         }
     }
-}
-
-fn id_text(id: Uuid) -> String {
-    id.to_string()
 }
 
 fn message(text: &str) -> Json<Value> {
@@ -245,10 +266,10 @@ fn field_errors(errors: &FieldErrors) -> Value {
     }
 }
 
-fn taken(key: Vec<(&'static str, String)>) -> Json<Value> {
+fn taken(key: Vec<(String, String)>) -> Json<Value> {
     let pairs: Vec<String> = key.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
     let text = format!("UNIQUE violation detected on '{{{}}}'", pairs.join(","));
-    let fields = key.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+    let fields = key.into_iter().map(|(name, value)| (name, json!(value))).collect();
     coded(5, "unique constraint violation", &text, &Value::Object(fields))
 }
 

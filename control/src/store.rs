@@ -1,29 +1,26 @@
 //! Contains all SQL. Knows rows, transactions and the change log; knows no HTTP.
 //!
-//! Every write is one transaction ([`write::Write`]): first the rows, then the head, which moves by one, and
-//! last the change rows. So the order of revisions is the order of commits, without a gap. A write that fails
-//! leaves nothing.
+//! Every write is one transaction ([`Store::write`]): first the documents, then the head, which moves by one,
+//! and last the change rows. So the order of revisions is the order of commits, without a gap. A write that
+//! fails leaves nothing. Entities of all kinds are in one table; the store knows a kind by what its
+//! declaration says.
 
-mod ca_certificates;
-mod certificates;
+mod before;
 mod connection;
 mod data_planes;
-mod edit;
+mod document;
 mod failure;
 mod file;
+mod history;
 mod log;
+mod naming;
 mod notified;
 mod open;
 mod outcome;
 mod pool;
-mod references;
 mod revocations;
-mod routes;
-mod rows;
 mod secrets;
 mod select;
-mod services;
-mod snis;
 mod tags;
 mod write;
 
@@ -31,24 +28,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::sqlx::SqliteConnection;
-use sea_orm::{ConnectionTrait, DbErr, SqlErr};
+use sea_orm::{ConnectionTrait, DbErr};
 use tokio::sync::{Mutex, Notify, broadcast, watch};
-use uuid::Uuid;
+use wire::{Key, Kind};
 
 pub use self::data_planes::DataPlanes;
-pub use self::edit::Edit;
+pub use self::document::{Document, Draft};
 use self::file::DatabaseFile;
 pub(crate) use self::file::make_folder;
+pub use self::history::{Operation, Past, RevisedEntity, Revision};
 pub use self::log::{Head, LoggedChange};
 use self::open::Address;
 pub use self::open::OpenError;
 use self::pool::Pool;
-pub use self::references::Reference;
 pub use self::revocations::Revocations;
-pub use self::rows::{Child, Row, Rows, Table};
 pub use self::select::{Listed, Page, Selector, Tags};
-pub use self::tags::TagRows;
-pub use self::write::{Commit, Write, Written};
+pub use self::tags::TagRow;
+pub use self::write::{Author, Change, Commit, Edit};
 
 /// Timeout of one write or read; after it, the database counts as unreachable.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
@@ -84,38 +80,48 @@ struct StoreParts {
 /// [`StoreError::OutcomeUnknown`].
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Another row has these values of a unique key.
+    /// Another entity of the kind has these values of unique fields.
     #[error("the unique key {fields:?} is taken")]
     Unique {
+        /// The kind.
+        kind: Kind,
         /// Names and values.
-        fields: Vec<(&'static str, String)>,
+        fields: Vec<(String, String)>,
     },
-    /// Another row has this id.
-    #[error("the id {id} is taken")]
+    /// Another entity has this id.
+    #[error("the id {} is taken", key.id)]
     Id {
-        /// The id.
-        id: Uuid,
+        /// The kind and the id.
+        key: Key,
     },
-    /// The row names one that does not exist.
-    #[error("{field} names {id}, which is not among the {entity}")]
+    /// The entity names one that does not exist.
+    #[error("{field} names {}, which is not among the {}", to.id, model::collection(to.kind))]
     ForeignKey {
         /// The field that names it.
         field: &'static str,
-        /// The collection that lacks it.
-        entity: &'static str,
-        /// The id that the row names.
-        id: Uuid,
+        /// What it names.
+        to: Key,
     },
-    /// The row has changed since it was read.
-    #[error("the row has been changed in the meantime")]
+    /// The entity has changed since it was read.
+    #[error("the entity has been changed in the meantime")]
     Changed,
-    /// Other rows still name this one.
-    #[error("{by} name this one of the {entity}")]
+    /// Other entities still name this one.
+    #[error("{} name this one of the {}", model::collection(*by), model::collection(*to))]
     Referenced {
-        /// The kind of the row.
-        entity: &'static str,
-        /// The kind of the other rows.
-        by: &'static str,
+        /// The kind of the entity.
+        to: Kind,
+        /// The kind of the others.
+        by: Kind,
+    },
+    /// The configuration of this revision is not known.
+    #[error("the configuration of revision {revision} is not known: the log reaches from {first} to {last}")]
+    BeyondLog {
+        /// The revision.
+        revision: u64,
+        /// The first revision whose configuration is known.
+        first: u64,
+        /// The last one.
+        last: u64,
     },
     /// The file of the database is not the one that was opened.
     #[error("{0}")]
@@ -132,26 +138,6 @@ pub enum StoreError {
 }
 
 impl Store {
-    /// Returns the rows of a table.
-    pub fn rows<T: Table>(&self) -> Rows<'_, T> {
-        Rows::new(self)
-    }
-
-    /// Returns the services.
-    pub fn services(&self) -> Rows<'_, entity::service::Entity> {
-        self.rows()
-    }
-
-    /// Returns the routes.
-    pub fn routes(&self) -> Rows<'_, entity::route::Entity> {
-        self.rows()
-    }
-
-    /// Returns the tags of all rows.
-    pub fn tags(&self) -> TagRows<'_> {
-        TagRows(self)
-    }
-
     /// Returns the records of data planes.
     pub fn data_planes(&self) -> DataPlanes<'_> {
         DataPlanes(self)
@@ -220,21 +206,4 @@ async fn within<T>(query: impl Future<Output = Result<T, DbErr>>) -> Result<T, S
 
 fn late() -> StoreError {
     StoreError::Unavailable(format!("no answer within {DEADLINE:?}"))
-}
-
-/// Names the unique key that is in use: this one, by name and value, if the database says so, else the id.
-fn unique_or(error: StoreError, id: Uuid, key: Option<(&'static str, &str)>) -> StoreError {
-    let StoreError::Database(database) = &error else { return error };
-    match (database.sql_err(), key) {
-        (Some(SqlErr::UniqueConstraintViolation(said)), Some((field, value))) if said.contains(field) => {
-            StoreError::Unique { fields: vec![(field, value.to_owned())] }
-        }
-        (Some(SqlErr::UniqueConstraintViolation(_)), _) => StoreError::Id { id },
-        _ => error,
-    }
-}
-
-fn is_foreign_key(error: &StoreError) -> bool {
-    let StoreError::Database(database) = error else { return false };
-    matches!(database.sql_err(), Some(SqlErr::ForeignKeyConstraintViolation(_)))
 }

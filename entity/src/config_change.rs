@@ -27,6 +27,17 @@ pub struct Model {
     pub commit_token: Option<Uuid>,
     /// The commit token of the head before this revision.
     pub previous: Option<Uuid>,
+    /// When it was written, in seconds since 1970.
+    pub written_at: Option<i64>,
+    /// The name of the token or certificate that wrote; in the first change of a revision.
+    pub author: Option<String>,
+    /// The address of the client that wrote; in the first change of a revision.
+    pub source: Option<String>,
+    /// The entity before the change, as JSON; null for a new one.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub before: Option<String>,
+    /// Whether the kind's entities may hold a secret; null: no.
+    pub secret: Option<bool>,
 }
 
 /// No relations: the changed entity may be deleted.

@@ -62,7 +62,12 @@ impl Access {
         self.with_cors(response, origin.as_ref())
     }
 
-    async fn guard_caller<F>(&self, parts: Parts, peer: &Peer, handler: impl FnOnce(Parts) -> F) -> Response
+    async fn guard_caller<F>(
+        &self,
+        mut parts: Parts,
+        peer: &Peer,
+        handler: impl FnOnce(Parts) -> F,
+    ) -> Response
     where
         F: Future<Output = Response>,
     {
@@ -77,6 +82,7 @@ impl Access {
             return self.refuse(AccessError::ReadOnly, &parts, peer);
         }
         let write = Write::begin(&caller, &parts, peer);
+        parts.extensions.insert(caller.author(peer));
         let response = handler(parts).await;
         write.end(&response);
         response
@@ -141,10 +147,13 @@ fn preflight(headers: &HeaderMap) -> Response {
     response
 }
 
-/// Whether a request may change something. `/routes/match` only asks, though it may have a body.
+/// Whether a request may change something. `/routes/match` and `/schemas/…/validate` only ask, though they may
+/// have a body.
 fn is_write(parts: &Parts) -> bool {
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(&parts.method);
-    let asks = parts.method == Method::POST && parts.uri.path() == "/routes/match";
+    let path = parts.uri.path();
+    let validates = path.starts_with("/schemas/") && path.ends_with("/validate");
+    let asks = parts.method == Method::POST && (path == "/routes/match" || validates);
     !reads && !asks
 }
 

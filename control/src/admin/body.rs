@@ -21,8 +21,8 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const DRAINED: usize = 4 * MAX_BODY_BYTES;
 /// Fields of a form.
 const FIELDS: usize = 10_000;
-/// Bodies of this length or more are parsed off the runtime, which also serves data planes.
-const LONG: usize = 64 * 1024;
+/// Bodies and entities of this length or more are read off the runtime, which also serves data planes.
+pub(super) const LONG: usize = 64 * 1024;
 
 /// The fields of a body.
 #[derive(Clone, Default)]

@@ -1,226 +1,148 @@
-//! Certificates. The Admin API accepts a private key and never returns it.
+//! Certificates are written and shown together with their server names, which are entities of their own, and
+//! a path may give a certificate by one of them.
 
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::Response;
-use axum::routing::get;
-use entity::PrivateKey;
-use entity::certificate::{Entity, Model};
-use model::Entity as _;
-use model::{Violations, bounds, validate_tags};
-use node::certified_key::{self, CertifiedKeyError};
-use rustls::SignatureAlgorithm;
-use serde_json::{Map, Value, json};
+use std::collections::{HashMap, HashSet};
+
+use model::{Common, Described, Input, Map, Sni, Violations, kind};
+use serde_json::json;
 use uuid::Uuid;
 
-use super::body::Body;
-use super::fields::Fields;
-use super::resource::{self, Identity, Resource};
-use super::sni::{Snis, canonical};
-use super::{Api, PathParam, SharedAdmin, pem};
 use crate::error::ApiError;
-use crate::published;
-use crate::store::{Selector, Store, StoreError};
+use crate::store::{self, Author, Change, Document, Draft, Selector, Store, StoreError};
 
-/// The text shown in place of a private key. Not null: decK treats a certificate without a key as broken.
-const HIDDEN: &str = "***";
+/// The field of a server name that names its certificate.
+const CERTIFICATE: &str = "certificate";
 
-/// The collection of certificates.
-#[derive(Debug)]
-pub(super) struct Certificates;
-
-/// Adds the paths of the collection. It has its own, since a certificate is written together with its server
-/// names.
-pub(super) fn routes(api: &mut Api) {
-    api.route("/certificates", get(resource::list::<Certificates>).post(create));
-    let one = get(resource::show::<Certificates>).put(replace).patch(change);
-    api.route("/certificates/{certificates}", one.delete(resource::remove::<Certificates>));
+/// Whether entities of the kind have server names.
+pub(super) fn has_names(kind: &dyn Described) -> bool {
+    kind.kind() == kind::CERTIFICATE
 }
 
-async fn create(State(admin): State<SharedAdmin>, body: Body) -> Result<Response, ApiError> {
-    let (store, names) = (&admin.state.store, names(&body));
-    let row = resource::new_row::<Certificates>(store, body).await?;
-    let written = Certificates::rows(store).insert_named(row, names).await?;
-    Ok(resource::answer::<Certificates>(&admin, StatusCode::CREATED, &written).await)
-}
-
-/// Replaces a certificate. A path may name it by a server name; if there is no such name, the certificate is
-/// created with it.
-async fn replace(
-    State(admin): State<SharedAdmin>,
-    PathParam(key): PathParam<String>,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let attempt = || async {
-        let existing = resource::find::<Certificates>(&admin, &key).await?;
-        let (store, mut names) = (&admin.state.store, names(&body));
-        let target = resource::target::<Certificates>(existing.as_ref(), &key);
-        let mut body = body.clone();
-        if let Some(row) = &existing {
-            Certificates::reveal(row, &mut body.fields);
-        }
-        let row = resource::draft::<Certificates>(store, body, target).await?;
-        if let (None, Selector::Name(name)) = (&existing, Selector::parse(&key)) {
-            let made = names.get_or_insert_default();
-            if !made.contains(&canonical(&name)) {
-                made.push(canonical(&name));
-            }
-            check_name(&name)?;
-        }
-        let written = Certificates::rows(store).put_named(existing.as_ref(), row, names).await;
-        let written = written.map_err(|error| match existing {
-            None => resource::made_meanwhile(error, &canonical(&key)),
-            Some(_) => error,
-        })?;
-        Ok(resource::answer::<Certificates>(&admin, StatusCode::OK, &written).await)
-    };
-    admin.edit(attempt).await
-}
-
-async fn change(
-    State(admin): State<SharedAdmin>,
-    PathParam(key): PathParam<String>,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let attempt = || async {
-        let existing = resource::to_change::<Certificates>(&admin, &key).await?;
-        let (store, names) = (&admin.state.store, names(&body));
-        let row = resource::changed::<Certificates>(store, &existing, body.clone()).await?;
-        let written = Certificates::rows(store).put_named(Some(&existing), row, names).await?;
-        Ok(resource::answer::<Certificates>(&admin, StatusCode::OK, &written).await)
-    };
-    admin.edit(attempt).await
-}
-
-impl Resource for Certificates {
-    type Table = Entity;
-
-    const HAS_NAMES: bool = true;
-
-    /// Finds a certificate by its id, or by one of its server names.
-    async fn find(store: &Store, which: Selector) -> Result<Option<Model>, StoreError> {
-        let id = match which {
-            Selector::Id(id) => id,
-            name @ Selector::Name(_) => match Snis::find(store, name).await? {
-                Some(sni) => sni.certificate_id,
-                None => return Ok(None),
-            },
-        };
-        Self::rows(store).get(&Selector::Id(id)).await
-    }
-
-    fn identity(row: &Model) -> Identity {
-        Identity { id: row.id, created_at: row.created_at, updated_at: row.updated_at }
-    }
-
-    fn read(fields: &mut Fields, identity: Identity) -> Model {
-        let tags = fields.set("tags");
-        validate_tags(tags.as_deref().unwrap_or_default(), fields.violations());
-        // Server names are rows of their own; here they are only checked.
-        if let Some(names) = fields.set("snis") {
-            check_names(&names, fields.violations());
-        }
-        Model {
-            id: identity.id,
-            cert: fields.required_pem("cert", pem::chain).unwrap_or_default(),
-            key: fields.required_pem("key", pem::private_key).unwrap_or_default().into(),
-            cert_alt: fields.pem("cert_alt", pem::chain),
-            key_alt: fields.pem("key_alt", pem::private_key).map(PrivateKey::from),
-            tags: tags.map(|tags| json!(tags)),
-            created_at: identity.created_at,
-            updated_at: identity.updated_at,
-        }
-    }
-
-    fn check(row: &Model) -> Result<(), Violations> {
-        let certificate = published::certificate(row);
-        certificate.validate()?;
-        let mut violations = Violations::default();
-        let first = check_pair(&mut violations, ["cert", "key"], &row.cert, row.key.expose());
-        if let (Some(cert), Some(key)) = (&row.cert_alt, &row.key_alt) {
-            let second = check_pair(&mut violations, ["cert_alt", "key_alt"], cert, key.expose());
-            if first.is_some() && first == second {
-                violations.entity("'key' and 'key_alt' must be of different types, such as RSA and ECDSA");
-            }
-        }
-        violations.into_result()
-    }
-
-    fn view(row: &Model) -> Value {
-        json!({
-            "id": row.id,
-            "cert": row.cert,
-            "key": HIDDEN,
-            "cert_alt": row.cert_alt,
-            "key_alt": row.key_alt.as_ref().map(|_| HIDDEN),
-            "tags": row.tags,
-            "created_at": row.created_at,
-            "updated_at": row.updated_at,
-        })
-    }
-
-    async fn complete(store: &Store, views: &mut [Value]) -> Result<(), StoreError> {
-        let ids: Vec<Uuid> = views.iter().filter_map(|view| view["id"].as_str()?.parse().ok()).collect();
-        let names = Self::rows(store).names(&ids).await?;
-        for (view, id) in views.iter_mut().zip(ids) {
-            view["snis"] = json!(names.get(&id).map(Vec::as_slice).unwrap_or_default());
-        }
-        Ok(())
-    }
-
-    fn reveal(row: &Model, fields: &mut Map<String, Value>) {
-        for (name, key) in [("key", Some(&row.key)), ("key_alt", row.key_alt.as_ref())] {
-            if let (Some(shown), Some(key)) = (fields.get_mut(name), key)
-                && shown == HIDDEN
-            {
-                *shown = json!(key.expose());
-            }
-        }
-    }
-}
-
-/// Returns the server names of a body, if it has any. Reading the body finds their violations.
-fn names(body: &Body) -> Option<Vec<String>> {
-    let list = body.fields.get("snis").filter(|list| !list.is_null())?;
-    let list = list.as_array().map_or(std::slice::from_ref(list), Vec::as_slice);
-    let mut names: Vec<String> = list.iter().filter_map(Value::as_str).map(canonical).collect();
+/// Takes the server names out of a body, in their order; `None` if it has none or they break a rule.
+pub(super) fn names(
+    kind: &dyn Described,
+    fields: &mut Map,
+    form: bool,
+    violations: &mut Violations,
+) -> Option<Vec<String>> {
+    let field = kind.companions().into_iter().find(|field| has_names(kind) && field.name == "snis")?;
+    let mut names = field.take::<Option<Vec<String>>>(fields, form, violations)??;
     names.sort();
-    names.dedup();
     Some(names)
 }
 
-fn check_names(names: &[String], violations: &mut Violations) {
-    if let Err(message) = bounds::at_most(names.len(), bounds::SNIS, "elements") {
-        return violations.field("snis", message);
-    }
-    for (index, name) in names.iter().enumerate() {
-        if let Err(message) = model::Sni::check_name(name) {
-            violations.element("snis", index, message);
-        }
-    }
-}
-
-/// Checks a server name in a path.
-fn check_name(name: &str) -> Result<(), ApiError> {
-    model::Sni::check_name(name).map_err(|message| {
+/// Adds the server name of a path to those of a body.
+///
+/// # Errors
+/// When it is none.
+pub(super) fn add_name(names: &mut Option<Vec<String>>, name: &str) -> Result<(), ApiError> {
+    Sni::check_name(name).map_err(|message| {
         let mut violations = Violations::default();
         violations.field("snis", message);
         ApiError::Invalid(violations)
-    })
+    })?;
+    let (names, name) = (names.get_or_insert_default(), Sni::canonical_name(name));
+    if !names.contains(&name) {
+        names.push(name);
+    }
+    Ok(())
 }
 
-/// Checks that the key belongs to the certificate, and returns the type of the key.
-fn check_pair(
-    violations: &mut Violations,
-    [cert_field, key_field]: [&str; 2],
-    cert: &str,
-    key: &str,
-) -> Option<SignatureAlgorithm> {
-    match certified_key::parse(cert, key) {
-        Ok(pair) => return Some(pair.key.algorithm()),
-        Err(error @ CertifiedKeyError::Certificate(_)) => violations.field(cert_field, error.to_string()),
-        Err(error @ CertifiedKeyError::Key(_)) => violations.field(key_field, error.to_string()),
-        Err(error @ CertifiedKeyError::Mismatch) => violations.entity(error.to_string()),
+/// Finds a certificate by one of its server names.
+pub(super) async fn find(store: &Store, name: &str) -> Result<Option<Document>, StoreError> {
+    let which = Selector::Unique { field: "name", value: Sni::canonical_name(name) };
+    let Some(id) = store.get(kind::SNI, &which).await?.as_ref().and_then(certificate_of) else {
+        return Ok(None);
+    };
+    store.get(kind::CERTIFICATE, &Selector::Id(id)).await
+}
+
+/// Makes changes and, at the same revision, `names` the server names of a certificate. Names that it has stay
+/// as they are.
+///
+/// # Errors
+/// [`StoreError::Changed`] when another write has changed one of its names meanwhile; otherwise those of
+/// [`Store::write`].
+pub(super) async fn write(
+    store: &Store,
+    author: &Author,
+    certificate: &Document,
+    names: Vec<String>,
+    mut changes: Vec<Change>,
+) -> Result<u64, ApiError> {
+    let held = held(store, &[certificate.key.id]).await?;
+    let (mut unchanged, mut kept) = (Vec::new(), HashSet::new());
+    for sni in held {
+        match name_of(&sni) {
+            Some(name) if names.contains(&name) => drop(kept.insert(name)),
+            _ => {
+                changes.push(Change::Delete(sni.key));
+                unchanged.extend(stays(sni));
+            }
+        }
     }
-    None
+    for name in names.into_iter().filter(|name| !kept.contains(name)) {
+        changes.push(Change::Insert(draft(certificate, name)?));
+    }
+    let mut edit = store.edit(author).await?;
+    // Another certificate may have got the name since it was read: it must not be deleted then.
+    edit.make(unchanged).await?;
+    edit.make(changes).await?;
+    Ok(edit.commit().await?)
+}
+
+/// The change that changes nothing and fails unless a server name is stored as it was read.
+fn stays(before: Document) -> Option<Change> {
+    let content = model::described(kind::SNI)?.content(&before.body).ok()?;
+    let after = Draft::new(kind::SNI, before.common(), content);
+    Some(Change::Replace { before, after })
+}
+
+/// Adds the server names, in their order, to the views of these certificates.
+pub(super) async fn complete(
+    store: &Store,
+    certificates: &[Document],
+    views: &mut [Map],
+) -> Result<(), StoreError> {
+    let ids: Vec<Uuid> = certificates.iter().map(|document| document.key.id).collect();
+    let mut names: HashMap<Uuid, Vec<String>> = HashMap::new();
+    for sni in held(store, &ids).await? {
+        if let (Some(certificate), Some(name)) = (certificate_of(&sni), name_of(&sni)) {
+            names.entry(certificate).or_default().push(name);
+        }
+    }
+    for (id, view) in ids.iter().zip(views) {
+        let mut names = names.remove(id).unwrap_or_default();
+        names.sort();
+        view.insert("snis".to_owned(), json!(names));
+    }
+    Ok(())
+}
+
+/// The server names of these certificates.
+async fn held(store: &Store, certificates: &[Uuid]) -> Result<Vec<Document>, StoreError> {
+    store.naming(kind::SNI, CERTIFICATE, (kind::CERTIFICATE, certificates)).await
+}
+
+fn draft(certificate: &Document, name: String) -> Result<Draft, ApiError> {
+    let now = store::now();
+    let common = Common { id: Uuid::new_v4(), created_at: now, updated_at: now, tags: None };
+    let mut fields = Map::new();
+    fields.insert("name".to_owned(), name.into());
+    fields.insert(CERTIFICATE.to_owned(), json!({ "id": certificate.key.id }));
+    let kind = model::described(kind::SNI).ok_or(ApiError::NotFound)?;
+    let content = kind.read(Input { fields, form: false }, &common, Violations::default());
+    Ok(Draft::new(kind::SNI, common, content.map_err(ApiError::Invalid)?))
+}
+
+fn sni(document: &Document) -> Option<Sni> {
+    serde_json::from_slice(&document.body).ok()
+}
+
+fn name_of(document: &Document) -> Option<String> {
+    sni(document).map(|sni| sni.name)
+}
+
+fn certificate_of(document: &Document) -> Option<Uuid> {
+    sni(document).map(|sni| sni.certificate)
 }

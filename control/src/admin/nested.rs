@@ -1,194 +1,228 @@
-//! Nested collections: the rows that belong to an entity, and the entity under one of its rows.
+//! Nested collections: the entities that name another one, below it, and the named one below each of them.
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
-use serde_json::{Value, json};
+use model::{Described, Field, Map, Value};
+use serde_json::json;
 use uuid::Uuid;
+use wire::Kind;
 
 use super::body::Body;
+use super::entities::Entities;
 use super::page::Listing;
-use super::resource::{self, Resource, Row, Target};
-use super::{Api, PathParam, SharedAdmin};
+use super::reading::{Reading, Target};
+use super::{Api, Context, PathParam};
 use crate::error::ApiError;
-use crate::store::{self, Selector};
+use crate::store::{Change, Document};
 
-/// A resource whose rows belong to a row of another one.
-pub(super) trait Child: Resource<Table: store::Child> {
-    /// The resource that the rows belong to.
-    type Parent: Resource;
+/// Fields whose entity has no path below the one that names it. Kong has none from a server name.
+const WITHOUT_A_PATH: &[(Kind, &str)] = &[(model::kind::SNI, "certificate")];
 
-    /// The field that names the parent.
-    const FIELD: &'static str;
-
-    /// Whether there is a path from a row to its parent. Kong has none from a server name.
-    const SHOWS_PARENT: bool = true;
-
-    /// The id of the row's parent.
-    fn parent(row: &Row<Self>) -> Option<Uuid>;
-
-    /// Returns the row with this parent.
-    fn link(row: Row<Self>, parent: Uuid) -> Row<Self>;
+/// A field that names an entity of another kind: the child's.
+#[derive(Clone, Copy, Debug)]
+struct Relation {
+    child: &'static dyn Described,
+    parent: &'static dyn Described,
+    field: &'static Field,
 }
 
-/// Adds the paths of the nested collection.
-pub(super) fn routes<C: Child>(api: &mut Api) {
-    let (parents, children, field) = (C::Parent::COLLECTION, C::COLLECTION, C::FIELD);
-    let collection = format!("/{parents}/{{{parents}}}/{children}");
-    api.route(&collection, get(list::<C>).post(create::<C>));
-    let one = get(show::<C>).put(replace::<C>).patch(change::<C>).delete(remove::<C>);
-    api.route(&format!("{collection}/{{{children}}}"), one);
-    if !C::SHOWS_PARENT {
-        return;
-    }
-    let parent = get(show_parent::<C>).put(replace_parent::<C>).patch(change_parent::<C>);
-    api.route(&format!("/{children}/{{{children}}}/{field}"), parent);
-}
+type Pair = PathParam<(String, String)>;
+type Key = PathParam<String>;
 
-async fn list<C: Child>(
-    State(admin): State<SharedAdmin>,
-    PathParam(parent): PathParam<String>,
-    listing: Listing,
-) -> Result<Json<Value>, ApiError> {
-    let parent = parent_id::<C>(&admin, &parent).await?;
-    let listed = C::rows(&admin.state.store).list_of(parent, &listing.page()?).await?;
-    resource::page::<C>(&admin, &listing, &listed).await
-}
-
-async fn create<C: Child>(
-    State(admin): State<SharedAdmin>,
-    PathParam(parent): PathParam<String>,
-    mut body: Body,
-) -> Result<Response, ApiError> {
-    belong::<C>(&mut body, parent_id::<C>(&admin, &parent).await?);
-    resource::create_in::<C>(&admin, body).await
-}
-
-async fn show<C: Child>(
-    State(admin): State<SharedAdmin>,
-    PathParam((parent, child)): PathParam<(String, String)>,
-) -> Result<Json<Value>, ApiError> {
-    let parent = parent_id::<C>(&admin, &parent).await?;
-    let row = child_of::<C>(&admin, parent, &child).await?;
-    resource::shown::<C>(&admin, &row.ok_or(ApiError::NotFound)?).await
-}
-
-async fn replace<C: Child>(
-    State(admin): State<SharedAdmin>,
-    PathParam((parent, child)): PathParam<(String, String)>,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let attempt = || async {
-        let parent = parent_id::<C>(&admin, &parent).await?;
-        let existing = resource::find::<C>(&admin, &child).await?;
-        // A path must not take over a row of another parent, which it does not show.
-        if existing.as_ref().is_some_and(|row| C::parent(row) != Some(parent)) {
-            return Err(ApiError::NotFound);
+/// Adds the paths for every field of the kind that names one entity.
+pub(super) fn routes(api: &mut Api, child: &'static dyn Described) {
+    let mut parents: Vec<Kind> = Vec::new();
+    for field in child.fields() {
+        let Some(parent) = field.foreign().and_then(|target| model::described(target.kind)) else { continue };
+        let relation = Relation { child, parent, field };
+        // Of two fields that name one kind, the first has the collection's path.
+        if !parents.contains(&parent.kind()) {
+            parents.push(parent.kind());
+            relation.collection(api);
         }
-        let mut body = body.clone();
-        belong::<C>(&mut body, parent);
-        resource::put_over::<C>(&admin, &child, existing.as_ref(), body).await
-    };
-    admin.edit(attempt).await
-}
-
-async fn change<C: Child>(
-    State(admin): State<SharedAdmin>,
-    PathParam((parent, child)): PathParam<(String, String)>,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let attempt = || async {
-        let parent = parent_id::<C>(&admin, &parent).await?;
-        let existing = child_of::<C>(&admin, parent, &child).await?.ok_or(ApiError::NotFound)?;
-        resource::patch::<C>(&admin, &existing, body.clone()).await
-    };
-    admin.edit(attempt).await
-}
-
-async fn remove<C: Child>(
-    State(admin): State<SharedAdmin>,
-    PathParam((parent, child)): PathParam<(String, String)>,
-) -> Result<Response, ApiError> {
-    let parent = parent_id::<C>(&admin, &parent).await?;
-    let existing = resource::find::<C>(&admin, &child).await?;
-    // A path must not delete a row of another parent, which it does not show.
-    if existing.as_ref().is_some_and(|row| C::parent(row) != Some(parent)) {
-        return Err(ApiError::NotFound);
-    }
-    resource::delete::<C>(&admin, existing.as_ref()).await
-}
-
-async fn show_parent<C: Child>(
-    State(admin): State<SharedAdmin>,
-    PathParam(child): PathParam<String>,
-) -> Result<Json<Value>, ApiError> {
-    let row = resource::found::<C>(&admin, &child).await?;
-    let parent = parent_of::<C>(&admin, &row).await?.ok_or(ApiError::NotFound)?;
-    resource::shown::<C::Parent>(&admin, &parent).await
-}
-
-/// Replaces the parent of a row, or creates it.
-async fn replace_parent<C: Child>(
-    State(admin): State<SharedAdmin>,
-    PathParam(child): PathParam<String>,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let attempt = || async {
-        let row = resource::found::<C>(&admin, &child).await?;
-        if let Some(parent) = parent_of::<C>(&admin, &row).await? {
-            let key = C::Parent::identity(&parent).id.to_string();
-            return resource::put_over::<C::Parent>(&admin, &key, Some(&parent), body.clone()).await;
+        if !WITHOUT_A_PATH.contains(&(child.kind(), field.name)) {
+            relation.named(api);
         }
-        make_parent::<C>(&admin, &row, body.clone()).await
-    };
-    admin.edit(attempt).await
-}
-
-async fn change_parent<C: Child>(
-    State(admin): State<SharedAdmin>,
-    PathParam(child): PathParam<String>,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let attempt = || async {
-        let row = resource::found::<C>(&admin, &child).await?;
-        let parent = parent_of::<C>(&admin, &row).await?.ok_or(ApiError::NotFound)?;
-        resource::patch::<C::Parent>(&admin, &parent, body.clone()).await
-    };
-    admin.edit(attempt).await
-}
-
-/// Creates the parent and links the row to it in one write: neither exists without the other.
-async fn make_parent<C: Child>(admin: &SharedAdmin, row: &Row<C>, body: Body) -> Result<Response, ApiError> {
-    let store = &admin.state.store;
-    let parent = resource::draft::<C::Parent>(store, body, Target::New).await?;
-    let linked = C::link(row.clone(), C::Parent::identity(&parent).id);
-    let written = C::rows(store).replace_under::<<C::Parent as Resource>::Table>(parent, row, linked).await?;
-    Ok(resource::answer::<C::Parent>(admin, StatusCode::OK, &written).await)
-}
-
-async fn parent_id<C: Child>(admin: &SharedAdmin, key: &str) -> Result<Uuid, ApiError> {
-    let parent = resource::found::<C::Parent>(admin, key).await?;
-    Ok(C::Parent::identity(&parent).id)
-}
-
-async fn parent_of<C: Child>(admin: &SharedAdmin, row: &Row<C>) -> Result<Option<Row<C::Parent>>, ApiError> {
-    match C::parent(row) {
-        Some(id) => Ok(C::Parent::rows(&admin.state.store).get(&Selector::Id(id)).await?),
-        None => Ok(None),
     }
 }
 
-async fn child_of<C: Child>(
-    admin: &SharedAdmin,
-    parent: Uuid,
-    key: &str,
-) -> Result<Option<Row<C>>, ApiError> {
-    let row = resource::find::<C>(admin, key).await?;
-    Ok(row.filter(|row| C::parent(row) == Some(parent)))
-}
+impl Relation {
+    /// `/services/{services}/routes`, and one of them.
+    fn collection(self, api: &mut Api) {
+        let (parents, children) = (self.parent.collection(), self.child.collection());
+        let collection = format!("/{parents}/{{{parents}}}/{children}");
+        let list = move |context: Context, PathParam(parent): Key, listing: Listing| async move {
+            self.list(&context, &parent, &listing).await
+        };
+        let create = move |context: Context, PathParam(parent): Key, body: Body| async move {
+            self.create(&context, &parent, body).await
+        };
+        api.route(&collection, get(list).post(create));
 
-fn belong<C: Child>(body: &mut Body, parent: Uuid) {
-    body.fields.insert(C::FIELD.into(), json!({ "id": parent }));
+        let show = move |context: Context, PathParam((parent, child)): Pair| async move {
+            self.show(&context, &parent, &child).await
+        };
+        let replace = move |context: Context, PathParam((parent, child)): Pair, body: Body| async move {
+            let attempt = || async { self.replace(&context, &parent, &child, body.clone()).await };
+            context.admin.edit(attempt).await
+        };
+        let change = move |context: Context, PathParam((parent, child)): Pair, body: Body| async move {
+            let attempt = || async { self.change(&context, &parent, &child, body.clone()).await };
+            context.admin.edit(attempt).await
+        };
+        let remove = move |context: Context, PathParam((parent, child)): Pair| async move {
+            self.remove(&context, &parent, &child).await
+        };
+        let one = get(show).put(replace).patch(change).delete(remove);
+        api.route(&format!("{collection}/{{{children}}}"), one);
+    }
+
+    /// `/routes/{routes}/service`.
+    fn named(self, api: &mut Api) {
+        let show = move |context: Context, PathParam(child): Key| async move {
+            self.show_parent(&context, &child).await
+        };
+        let replace = move |context: Context, PathParam(child): Key, body: Body| async move {
+            let attempt = || async { self.replace_parent(&context, &child, body.clone()).await };
+            context.admin.edit(attempt).await
+        };
+        let change = move |context: Context, PathParam(child): Key, body: Body| async move {
+            let attempt = || async { self.change_parent(&context, &child, body.clone()).await };
+            context.admin.edit(attempt).await
+        };
+        let (children, field) = (self.child.collection(), self.field.name);
+        let path = format!("/{children}/{{{children}}}/{field}");
+        api.route(&path, get(show).put(replace).patch(change));
+    }
+
+    const fn children(self, context: &Context) -> Entities<'_> {
+        Entities::new(self.child, context)
+    }
+
+    const fn parents(self, context: &Context) -> Entities<'_> {
+        Entities::new(self.parent, context)
+    }
+
+    async fn list(self, context: &Context, parent: &str, listing: &Listing) -> Result<Json<Value>, ApiError> {
+        let parent = self.parent_id(context, parent).await?;
+        self.children(context).page(listing, Some((self.field.name, parent))).await
+    }
+
+    async fn create(self, context: &Context, parent: &str, mut body: Body) -> Result<Response, ApiError> {
+        self.link(&mut body.fields, self.parent_id(context, parent).await?);
+        self.children(context).create(body).await
+    }
+
+    async fn show(self, context: &Context, parent: &str, child: &str) -> Result<Json<Value>, ApiError> {
+        let parent = self.parent_id(context, parent).await?;
+        let child = self.own(context, parent, child).await?.ok_or(ApiError::NotFound)?;
+        self.children(context).shown(&child).await
+    }
+
+    async fn replace(
+        self,
+        context: &Context,
+        parent: &str,
+        child: &str,
+        mut body: Body,
+    ) -> Result<Response, ApiError> {
+        let parent = self.parent_id(context, parent).await?;
+        let existing = self.own(context, parent, child).await?;
+        self.link(&mut body.fields, parent);
+        self.children(context).put(child, existing, body).await
+    }
+
+    async fn change(
+        self,
+        context: &Context,
+        parent: &str,
+        child: &str,
+        body: Body,
+    ) -> Result<Response, ApiError> {
+        let parent = self.parent_id(context, parent).await?;
+        let existing = self.own(context, parent, child).await?.ok_or(ApiError::NotFound)?;
+        self.children(context).patch(existing, body).await
+    }
+
+    async fn remove(self, context: &Context, parent: &str, child: &str) -> Result<Response, ApiError> {
+        let parent = self.parent_id(context, parent).await?;
+        let existing = self.own(context, parent, child).await?;
+        self.children(context).delete(existing).await
+    }
+
+    async fn show_parent(self, context: &Context, child: &str) -> Result<Json<Value>, ApiError> {
+        let child = self.children(context).found(child).await?;
+        let parent = self.parent_of(context, &child).await?.ok_or(ApiError::NotFound)?;
+        self.parents(context).shown(&parent).await
+    }
+
+    /// Replaces the entity that a child names, or creates it.
+    async fn replace_parent(self, context: &Context, child: &str, body: Body) -> Result<Response, ApiError> {
+        let child = self.children(context).found(child).await?;
+        let Some(parent) = self.parent_of(context, &child).await? else {
+            return self.make_parent(context, child, body).await;
+        };
+        self.parents(context).put(&parent.key.id.to_string(), Some(parent), body).await
+    }
+
+    async fn change_parent(self, context: &Context, child: &str, body: Body) -> Result<Response, ApiError> {
+        let child = self.children(context).found(child).await?;
+        let parent = self.parent_of(context, &child).await?.ok_or(ApiError::NotFound)?;
+        self.parents(context).patch(parent, body).await
+    }
+
+    /// Creates the parent and links the child to it in one write: neither exists without the other.
+    async fn make_parent(
+        self,
+        context: &Context,
+        before: Document,
+        body: Body,
+    ) -> Result<Response, ApiError> {
+        let Reading { draft, names } = self.parents(context).read(body, Target::New).await?;
+        let mut link = Body::default();
+        self.link(&mut link.fields, draft.document.key.id);
+        let linked = self.children(context).read(link, Target::Changed(before.clone())).await?;
+        let written = draft.document.clone();
+        let changes = vec![Change::Insert(draft), Change::Replace { before, after: linked.draft }];
+        self.parents(context).write(StatusCode::OK, written, names, changes).await
+    }
+
+    async fn parent_id(self, context: &Context, key: &str) -> Result<Uuid, ApiError> {
+        Ok(self.parents(context).found(key).await?.key.id)
+    }
+
+    async fn parent_of(self, context: &Context, child: &Document) -> Result<Option<Document>, ApiError> {
+        match self.named_by(child) {
+            Some(id) => self.parents(context).with_id(id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The child of a path, if there is one.
+    ///
+    /// # Errors
+    /// When it belongs to another parent, which the path does not show.
+    async fn own(self, context: &Context, parent: Uuid, key: &str) -> Result<Option<Document>, ApiError> {
+        let child = self.children(context).find(key).await?;
+        match child.as_ref().is_none_or(|child| self.named_by(child) == Some(parent)) {
+            true => Ok(child),
+            false => Err(ApiError::NotFound),
+        }
+    }
+
+    /// The id of the entity that a child names.
+    fn named_by(self, child: &Document) -> Option<Uuid> {
+        let content = self.child.content(&child.body).ok()?;
+        content
+            .references
+            .iter()
+            .find(|reference| reference.field == self.field.name)
+            .map(|named| named.to.id)
+    }
+
+    fn link(self, fields: &mut Map, parent: Uuid) {
+        fields.insert(self.field.name.to_owned(), json!({ "id": parent }));
+    }
 }

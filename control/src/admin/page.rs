@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use model::bounds;
 use serde_json::{Value, json};
 use uuid::Uuid;
+use wire::{Key, Kind};
 
 use crate::error::ApiError;
 use crate::store::{Page, Tags};
@@ -37,17 +38,24 @@ impl Listing {
     pub(super) fn page(&self) -> Result<Page, ApiError> {
         let after = self.offset.as_deref().map(Uuid::from_slice).transpose();
         let after = after.map_err(|_| self.invalid_offset())?;
-        Ok(Page { size: self.size, after, tags: self.tags.clone() })
+        Ok(Page { size: self.size, after, tags: self.tags.clone(), of: None })
     }
 
-    /// Returns the offset of a list in the order of tags, then ids.
-    pub(super) fn after_tag(&self) -> Result<Option<(String, Uuid)>, ApiError> {
+    /// Returns the offset of a list in the order of tags, then ids, then kinds.
+    pub(super) fn after_tag(&self) -> Result<Option<(String, Key)>, ApiError> {
         let Some(offset) = &self.offset else { return Ok(None) };
-        let after = offset.split_at_checked(16).and_then(|(id, tag)| {
+        let after = offset.split_first().and_then(|(kind, rest)| {
+            let (id, tag) = rest.split_at_checked(16)?;
             let tag = std::str::from_utf8(tag).ok().filter(|tag| !tag.contains('\0'))?;
-            Some((tag.to_owned(), Uuid::from_slice(id).ok()?))
+            Some((tag.to_owned(), Key { kind: Kind(*kind), id: Uuid::from_slice(id).ok()? }))
         });
         after.map(Some).ok_or_else(|| self.invalid_offset())
+    }
+
+    /// Returns the offset of a list of revisions.
+    pub(super) fn before_revision(&self) -> Result<Option<u64>, ApiError> {
+        let before = self.offset.as_deref().map(|offset| Ok(u64::from_be_bytes(offset.try_into()?)));
+        before.transpose().map_err(|_: std::array::TryFromSliceError| self.invalid_offset())
     }
 
     fn invalid_offset(&self) -> ApiError {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::page::Listing;
 use super::{Api, PathParam, SharedAdmin};
 use crate::error::ApiError;
+use crate::store::TagRow;
 
 pub(super) fn routes(api: &mut Api) {
     api.route("/tags", get(all));
@@ -32,13 +33,14 @@ async fn one(
 async fn list(admin: &SharedAdmin, tag: Option<&str>, listing: &Listing) -> Result<Json<Value>, ApiError> {
     let after = listing.after_tag()?;
     // One more row than the page holds shows whether there is another page.
-    let mut rows = admin.state.store.tags().list(tag, listing.size + 1, after.as_ref()).await?;
+    let mut rows = admin.state.store.tags(tag, listing.size + 1, after.as_ref()).await?;
     let more = rows.len() as u64 > listing.size;
     rows.truncate(usize::try_from(listing.size).unwrap_or(usize::MAX));
     let last = rows.last().filter(|_| more);
-    let next = last.map(|row| [&row.entity_id.as_bytes()[..], row.tag.as_bytes()].concat());
-    let data = rows
-        .iter()
-        .map(|row| json!({ "entity_name": row.entity_name, "entity_id": row.entity_id, "tag": row.tag }));
+    let next =
+        last.map(|TagRow { key, tag }| [&[key.kind.0][..], &key.id.as_bytes()[..], tag.as_bytes()].concat());
+    let data = rows.iter().map(|TagRow { key, tag }| {
+        json!({ "entity_name": model::collection(key.kind), "entity_id": key.id, "tag": tag })
+    });
     Ok(listing.answer(data.collect(), next.as_deref()))
 }

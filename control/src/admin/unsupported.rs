@@ -9,11 +9,11 @@ use super::Api;
 use super::page::Listing;
 use crate::error::ApiError;
 
-const COLLECTIONS: &[&str] = &["/plugins", "/upstreams", "/consumers"];
+const COLLECTIONS: &[&str] = &["plugins", "upstreams", "consumers"];
 
 pub(super) fn routes(api: &mut Api) {
-    for path in COLLECTIONS {
-        api.route(path, get(empty));
+    for collection in COLLECTIONS.iter().filter(|collection| model::of_collection(collection).is_none()) {
+        api.route(&format!("/{collection}"), get(empty));
     }
 }
 

@@ -6,6 +6,7 @@ mod rest;
 
 use std::pin::pin;
 
+use model::{Common, Entity, Service};
 use sea_orm::EntityTrait;
 use sea_orm::sea_query::Expr;
 use tempfile::TempDir;
@@ -13,7 +14,7 @@ use wire::Digest;
 
 use super::*;
 use crate::metrics::Metrics;
-use crate::store::Head;
+use crate::store::{Author, Change, Draft, Head};
 
 const SERVICES: u128 = 3;
 
@@ -57,9 +58,8 @@ impl Stage {
 
     /// Replaces the database by an empty one, of another epoch.
     async fn empty(&self) {
-        for n in 1..=SERVICES {
-            self.store.services().delete(Uuid::from_u128(n)).await.unwrap();
-        }
+        let all = (1..=SERVICES).map(|id| Change::Delete(Service::key(Uuid::from_u128(id))));
+        self.store.write(&Author::default(), all.collect()).await.unwrap();
         self.store.leave_epoch(self.head().epoch).await.unwrap();
         self.publisher.shared.look().await.unwrap();
     }
@@ -173,30 +173,17 @@ async fn data_plane_that_is_ahead_gets_nothing_until_another_epoch_may_begin() {
 }
 
 async fn insert(store: &Store) {
-    for n in 1..=SERVICES {
-        store.services().insert(service(n)).await.unwrap();
+    for id in 1..=SERVICES {
+        store.write(&Author::default(), vec![put(id, &service(id))]).await.unwrap();
     }
 }
 
-fn service(id: u128) -> entity::service::Model {
-    entity::service::Model {
-        id: Uuid::from_u128(id),
-        name: Some(id.to_string()),
-        protocol: "http".into(),
-        host: "127.0.0.1".into(),
-        port: 80,
-        path: None,
-        retries: 5,
-        connect_timeout: 60_000,
-        write_timeout: 60_000,
-        read_timeout: 60_000,
-        tags: None,
-        client_certificate: None,
-        tls_verify: None,
-        tls_verify_depth: None,
-        ca_certificates: None,
-        enabled: true,
-        created_at: 1,
-        updated_at: 1,
-    }
+fn service(id: u128) -> Service {
+    Service { name: Some(id.to_string()), host: "127.0.0.1".into(), ..Service::default() }
+}
+
+fn put(id: u128, service: &Service) -> Change {
+    let content = model::described(Service::KIND).unwrap().content(&service.canonical()).unwrap();
+    let common = Common { id: Uuid::from_u128(id), created_at: 1, updated_at: 1, tags: None };
+    Change::Upsert(Draft::new(Service::KIND, common, content))
 }

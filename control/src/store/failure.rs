@@ -2,7 +2,9 @@
 
 use sea_orm::sqlx::Error;
 use sea_orm::sqlx::error::DatabaseError;
-use sea_orm::{DbErr, RuntimeErr};
+use sea_orm::{DbErr, RuntimeErr, SqlErr};
+
+use super::StoreError;
 
 /// A mask for the primary code of SQLite, in the lowest byte.
 const SQLITE_PRIMARY: i32 = 0xff;
@@ -55,6 +57,12 @@ pub(super) fn is_unavailable(error: &DbErr) -> bool {
         ) => true,
         _ => false,
     }
+}
+
+/// Whether a statement broke a foreign key.
+pub(super) fn is_foreign_key(error: &StoreError) -> bool {
+    let StoreError::Database(database) = error else { return false };
+    matches!(database.sql_err(), Some(SqlErr::ForeignKeyConstraintViolation(_)))
 }
 
 /// Whether a COMMIT that ended with this error has certainly left nothing.

@@ -2,15 +2,16 @@
 
 use bytes::Bytes;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    ColumnTrait, ConnectionTrait, DbErr, DerivePartialModel, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, Select,
     sea_query::{Expr, ExprTrait},
 };
 use uuid::Uuid;
-use wire::{Key, Kind};
+use wire::Key;
 
+use super::document::kind;
 use super::pool::{Purpose, Transaction};
-use super::rows::Table;
-use super::select::{self, Page};
+use super::select::beyond;
 use super::{ROWS, Store, StoreError, within};
 
 /// The operation of a change whose bytes were blanked.
@@ -66,7 +67,8 @@ impl Store {
         // In pages: a revision may have 100,000 changes, and a row needs many times the memory of its bytes.
         let (mut changes, mut after) = (Vec::new(), (from, i32::MAX));
         loop {
-            let rows = within(log_page(after, to).all(self.database())).await?;
+            let rows =
+                within(log_page(after, to).into_partial_model::<LogRow>().all(self.database())).await?;
             let last = rows.last().map(|row| (row.revision.unsigned_abs(), row.ordinal));
             let full = rows.len() == ROWS;
             changes.extend(rows.into_iter().map(LoggedChange::from));
@@ -163,23 +165,33 @@ impl Store {
         let read = within(self.database().begin(Purpose::Read)).await?;
         let head = within(head(&read)).await?;
         let mut published = Vec::new();
-        publish::<entity::service::Entity>(&read, &mut published).await?;
-        publish::<entity::route::Entity>(&read, &mut published).await?;
-        publish::<entity::certificate::Entity>(&read, &mut published).await?;
-        publish::<entity::sni::Entity>(&read, &mut published).await?;
-        publish::<entity::ca_certificate::Entity>(&read, &mut published).await?;
+        publish(&read, &mut published).await?;
         within(read.commit()).await?;
         Ok((head, published))
     }
 }
 
-impl From<entity::config_change::Model> for LoggedChange {
-    fn from(row: entity::config_change::Model) -> Self {
+/// The columns of a change that its followers need.
+#[derive(Clone, Debug, DerivePartialModel)]
+#[sea_orm(entity = "entity::config_change::Entity")]
+struct LogRow {
+    revision: i64,
+    ordinal: i32,
+    kind: i16,
+    id: Uuid,
+    op: i16,
+    bytes: Vec<u8>,
+    commit_token: Option<Uuid>,
+    previous: Option<Uuid>,
+}
+
+impl From<LogRow> for LoggedChange {
+    fn from(row: LogRow) -> Self {
         Self {
             revision: row.revision.unsigned_abs(),
             commit_token: row.commit_token.unwrap_or_default(),
             previous: row.previous.unwrap_or_default(),
-            key: Key { kind: Kind(u8::try_from(row.kind).unwrap_or_default()), id: row.id },
+            key: Key { kind: kind(row.kind), id: row.id },
             superseded: row.op == SUPERSEDED,
             value: (row.op == 1).then(|| row.bytes.into()),
         }
@@ -204,19 +216,27 @@ fn log_page((revision, ordinal): (u64, i32), to: u64) -> Select<entity::config_c
         .limit(ROWS as u64)
 }
 
-/// Adds all entities of a table, in pages: rows need ten times the memory of their bytes.
-async fn publish<T: Table>(read: &Transaction, published: &mut Vec<(Key, Bytes)>) -> Result<(), StoreError> {
-    let mut page = Page { size: ROWS as u64, after: None, tags: None };
+/// Adds all entities, in pages: rows need several times the memory of their bytes.
+async fn publish(read: &Transaction, published: &mut Vec<(Key, Bytes)>) -> Result<(), StoreError> {
+    use entity::document::{Column, Entity};
+    let mut after: Option<Key> = None;
     loop {
-        let listed = select::list(T::find(), T::ID, &page, read).await?;
-        published.extend(listed.rows.iter().map(|row| {
-            let bytes = T::bytes(row).into_boxed_slice();
-            (Key { kind: T::KIND, id: T::id(row) }, bytes.into())
-        }));
-        if listed.next.is_none() {
-            return Ok(());
+        let mut select =
+            Entity::find().order_by_asc(Column::Kind).order_by_asc(Column::Id).limit(ROWS as u64);
+        if let Some(after) = after {
+            select = select.filter(beyond(after));
         }
-        page.after = listed.next;
+        let select = select.select_only().columns([Column::Kind, Column::Id, Column::Body]);
+        let rows = within(select.into_tuple::<(i16, Uuid, String)>().all(read)).await?;
+        let full = rows.len() == ROWS;
+        let entities = rows.into_iter().map(|(number, id, body)| {
+            (Key { kind: kind(number), id }, Bytes::from(body.into_bytes().into_boxed_slice()))
+        });
+        published.extend(entities);
+        match published.last() {
+            Some((last, _)) if full => after = Some(*last),
+            _ => return Ok(()),
+        }
     }
 }
 

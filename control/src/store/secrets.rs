@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::sea_query::Expr;
 use sea_orm::sqlx::sqlite::SqliteConnectOptions;
 use sea_orm::sqlx::{ConnectOptions, Connection, Error, query_scalar};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
@@ -15,14 +15,11 @@ use tracing::warn;
 use uuid::Uuid;
 use wire::Kind;
 
+use super::document::{by_kind, number};
 use super::log::{LoggedChange, SUPERSEDED, signed};
 use super::open::Address;
 use super::{DEADLINE, ROWS, Store, StoreError, late};
 use entity::config_change::{Column, Entity};
-
-/// Kinds whose bytes hold a secret. A new one also needs an index of its changes: see the migration for the
-/// present ones.
-const SECRET: [Kind; 1] = [model::kind::CERTIFICATE];
 
 /// Pause before the next attempt to empty the log of a SQLite file.
 const RETRY: Duration = Duration::from_millis(250);
@@ -68,7 +65,7 @@ impl Store {
 
     /// Notes that a commit has superseded secrets.
     pub(super) fn note_superseded(&self, changes: &[LoggedChange]) {
-        if changes.iter().any(|change| SECRET.contains(&change.key.kind)) {
+        if changes.iter().any(|change| model::may_hold_secrets(change.key.kind)) {
             self.shared.superseded.notify_one();
         }
     }
@@ -80,9 +77,8 @@ pub(super) async fn blank_superseded(
     changes: &[LoggedChange],
 ) -> Result<(), DbErr> {
     let Some(revision) = changes.first().map(|change| change.revision) else { return Ok(()) };
-    for kind in SECRET {
-        let of_kind = changes.iter().filter(|change| change.key.kind == kind);
-        let ids: Vec<Uuid> = of_kind.map(|change| change.key.id).collect();
+    let secret = changes.iter().map(|change| change.key).filter(|key| model::may_hold_secrets(key.kind));
+    for (kind, ids) in by_kind(secret) {
         for some in ids.chunks(ROWS) {
             blank(rows, kind, some, revision).await?;
         }
@@ -95,8 +91,9 @@ async fn blank(rows: &impl ConnectionTrait, kind: Kind, ids: &[Uuid], before: u6
         .col_expr(Column::Op, Expr::value(SUPERSEDED))
         .col_expr(Column::Bytes, Expr::value(Vec::<u8>::new()))
         .col_expr(Column::Hash, Expr::value(Vec::<u8>::new()))
-        // A literal, so that the database uses the index, which holds this kind alone.
-        .filter(Expr::col(Column::Kind).eq(Expr::cust(kind.0.to_string())))
+        // As in the index, which holds such changes alone.
+        .filter(Expr::cust("secret IS TRUE"))
+        .filter(Column::Kind.eq(number(kind)))
         .filter(Column::Id.is_in(ids.iter().copied()))
         .filter(Column::Revision.lt(signed(before)))
         .filter(Column::Op.eq(1_i16));

@@ -1,4 +1,11 @@
-//! A write: a transaction that ends with the head and the change log.
+//! A write: one transaction, one revision, all of its changes or none.
+//!
+//! A write first locks what it changes, then takes away what is no longer true (values of unique fields,
+//! references, tags), then puts documents and what follows from them, and last deletes. So two entities may
+//! exchange their names, and the order of the changes does not matter.
+
+mod plan;
+mod rows;
 
 use std::sync::Arc;
 
@@ -8,17 +15,38 @@ use tokio::sync::MutexGuard;
 use uuid::Uuid;
 use wire::{EntityHash, Key};
 
+use self::plan::Plan;
+use super::before::Before;
+use super::document::{Document, Draft, number};
 use super::log::{self, Head, LoggedChange};
 use super::pool::{Purpose, Transaction};
-use super::{DEADLINE, ROWS, Store, StoreError, notified, outcome, secrets, within};
+use super::{DEADLINE, ROWS, Store, StoreError, notified, now, outcome, secrets, within};
 
-/// A row that was written, and the revision that the write made.
+/// One change of a write. A write has at most one for each entity.
 #[derive(Clone, Debug)]
-pub struct Written<T> {
-    /// The row as it is now.
-    pub row: T,
-    /// The revision.
-    pub revision: u64,
+pub enum Change {
+    /// A new entity, whose id is free.
+    Insert(Draft),
+    /// A new entity, or a new form of the one with its id.
+    Upsert(Draft),
+    /// A new form of an entity, which is as it was read.
+    Replace {
+        /// The entity as it was read.
+        before: Document,
+        /// Its new form.
+        after: Draft,
+    },
+    /// The end of an entity and of those that belong to it; nothing if there is none.
+    Delete(Key),
+}
+
+/// Who makes a write, for the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Author {
+    /// The name of the token or certificate.
+    pub name: Option<String>,
+    /// The address of the client.
+    pub from: Option<String>,
 }
 
 /// The result of one write of this process.
@@ -30,25 +58,46 @@ pub struct Commit {
     pub changes: Arc<[LoggedChange]>,
 }
 
-/// A write in progress; dropped without [`Write::commit`], it leaves nothing.
-pub struct Write<'a> {
+/// One change that a write has made, for the log.
+pub(super) struct Made {
+    key: Key,
+    /// The canonical bytes, or `None` after a deletion.
+    value: Option<Bytes>,
+    /// The entity before.
+    before: Option<Document>,
+}
+
+/// A write in progress; dropped without [`Edit::commit`], it leaves nothing. Until it ends, other writers of
+/// these entities wait for it; on SQLite, all writers do.
+pub struct Edit<'a> {
     store: &'a Store,
+    author: Author,
     transaction: Transaction,
-    changes: Vec<(Key, Option<Bytes>)>,
+    made: Vec<Made>,
     _writer: Option<MutexGuard<'a, ()>>,
 }
 
-impl std::fmt::Debug for Write<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Write").finish_non_exhaustive()
-    }
-}
-
 impl Store {
-    pub(super) async fn write(&self) -> Result<Write<'_>, StoreError> {
+    /// Makes changes at one revision, which it returns: all of them, or none. A change that changes nothing
+    /// makes no revision: tools that write the desired state again and again do not move the head.
+    ///
+    /// # Errors
+    /// When an id or a unique value is in use, an entity names one that does not exist, a deleted one is
+    /// still named, a replaced one has changed since it was read, or the database fails.
+    pub async fn write(&self, author: &Author, changes: Vec<Change>) -> Result<u64, StoreError> {
+        let mut edit = self.edit(author).await?;
+        edit.make(changes).await?;
+        edit.commit().await
+    }
+
+    /// Begins a write.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn edit(&self, author: &Author) -> Result<Edit<'_>, StoreError> {
         let writer = self.turn().await?;
         let transaction = within(self.database().begin(Purpose::Write)).await?;
-        Ok(Write { store: self, transaction, changes: Vec::new(), _writer: writer })
+        Ok(Edit { store: self, author: author.clone(), transaction, made: Vec::new(), _writer: writer })
     }
 
     /// Waits until no other write of this process is in progress, if the database allows one at a time. The
@@ -64,53 +113,96 @@ impl Store {
     }
 }
 
-impl Write<'_> {
-    /// Returns the transaction for the rows of this write.
-    pub(super) const fn rows(&self) -> &Transaction {
-        &self.transaction
-    }
-
-    /// Notes that an entity was put, with its canonical bytes.
-    pub(super) fn put(&mut self, key: Key, bytes: Vec<u8>) {
-        self.changes.push((key, Some(bytes.into())));
-    }
-
-    /// Notes that an entity was deleted.
-    pub(super) fn delete(&mut self, key: Key) {
-        self.changes.push((key, None));
+impl Edit<'_> {
+    /// Makes changes, and returns how many entities they changed.
+    ///
+    /// # Errors
+    /// The same as for [`Store::write`]. The edit is over then.
+    pub async fn make(&mut self, changes: Vec<Change>) -> Result<usize, StoreError> {
+        let plan = Plan::new(changes)?;
+        let made = match plan.carry_out(&self.transaction).await {
+            Ok(made) => made,
+            Err(error) => return Err(plan.explain(self.store, error).await),
+        };
+        let count = made.len();
+        self.made.extend(made);
+        Ok(count)
     }
 
     /// Moves the head, writes the change log, commits, and reads the changes back. Then sends them to the
-    /// followers of this process's commits. A write that changed nothing makes no revision.
-    pub(super) async fn commit(self) -> Result<u64, StoreError> {
-        if self.changes.is_empty() {
-            return Ok(within(log::head(&self.transaction)).await?.revision);
+    /// followers of this process's commits. Returns the revision: the previous one, if nothing was changed.
+    ///
+    /// # Errors
+    /// When the database fails. Nothing of the edit is stored then, unless only the answer was lost.
+    pub async fn commit(self) -> Result<u64, StoreError> {
+        let Self { store, author, transaction, made, _writer } = self;
+        if made.is_empty() {
+            return Ok(within(log::head(&transaction)).await?.revision);
         }
-        let (head, previous) = within(move_head(&self.transaction, &self.store.shared.name)).await?;
-        let Head { revision, commit_token, .. } = head;
-        let changes = self.changes.into_iter();
-        let changes = changes.map(|(key, value)| LoggedChange {
-            revision,
-            commit_token,
-            previous,
-            key,
-            value,
-            superseded: false,
-        });
-        let changes: Arc<[LoggedChange]> = changes.collect();
-        for (some, first) in changes.chunks(ROWS).zip((0..).step_by(ROWS)) {
-            let rows = some.iter().zip(first..).map(|(change, ordinal)| row(change, ordinal));
+        let (head, previous) = within(move_head(&transaction, &store.shared.name)).await?;
+        let changes: Arc<[LoggedChange]> = made.iter().map(|made| made.logged(head, previous)).collect();
+        let written_at = now();
+        for (some, first) in made.chunks(ROWS).zip((0..).step_by(ROWS)) {
+            let rows = some.iter().zip(first..);
+            let rows = rows.map(|(made, ordinal)| made.row(&changes[ordinal], ordinal, &author, written_at));
             let insert = entity::config_change::Entity::insert_many(rows);
-            within(insert.exec_without_returning(&self.transaction)).await?;
+            within(insert.exec_without_returning(&transaction)).await?;
         }
-        within(secrets::blank_superseded(&self.transaction, &changes)).await?;
-        let answer = tokio::time::timeout(DEADLINE, self.transaction.commit()).await.ok();
-        self.store.note_superseded(&changes);
-        if outcome::prove(self.store, head, answer).await? {
+        within(secrets::blank_superseded(&transaction, &changes)).await?;
+        let answer = tokio::time::timeout(DEADLINE, transaction.commit()).await.ok();
+        store.note_superseded(&changes);
+        if outcome::prove(store, head, answer).await? {
             // An error means that there is no follower.
-            self.store.shared.commits.send(Commit { head, changes }).ok();
+            store.shared.commits.send(Commit { head, changes }).ok();
         }
-        Ok(revision)
+        Ok(head.revision)
+    }
+}
+
+impl std::fmt::Debug for Edit<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Edit").finish_non_exhaustive()
+    }
+}
+
+impl Made {
+    fn logged(&self, head: Head, previous: Uuid) -> LoggedChange {
+        LoggedChange {
+            revision: head.revision,
+            commit_token: head.commit_token,
+            previous,
+            key: self.key,
+            value: self.value.clone(),
+            superseded: false,
+        }
+    }
+
+    fn row(
+        &self,
+        change: &LoggedChange,
+        ordinal: usize,
+        author: &Author,
+        written_at: i64,
+    ) -> entity::config_change::ActiveModel {
+        let hash = self.value.as_ref().map(|bytes| EntityHash::of(self.key, bytes).0.to_vec());
+        // The first change of a revision speaks for all.
+        let author = if ordinal == 0 { author.clone() } else { Author::default() };
+        entity::config_change::ActiveModel {
+            revision: Set(log::signed(change.revision)),
+            ordinal: Set(i32::try_from(ordinal).unwrap_or(i32::MAX)),
+            kind: Set(number(self.key.kind)),
+            id: Set(self.key.id),
+            op: Set(if self.value.is_some() { 1 } else { 2 }),
+            bytes: Set(self.value.as_deref().unwrap_or_default().to_vec()),
+            hash: Set(hash.unwrap_or_default()),
+            commit_token: Set(Some(change.commit_token)),
+            previous: Set((!change.previous.is_nil()).then_some(change.previous)),
+            written_at: Set(Some(written_at)),
+            author: Set(author.name),
+            source: Set(author.from),
+            secret: Set(model::may_hold_secrets(self.key.kind).then_some(true)),
+            before: Set(self.before.as_ref().map(|before| Before::of(before).to_text())),
+        }
     }
 }
 
@@ -133,20 +225,4 @@ async fn move_head(transaction: &Transaction, name: &str) -> Result<(Head, Uuid)
     let previous: Option<Uuid> = row.try_get("", "previous")?;
     let head = Head { epoch: row.try_get("", "epoch")?, revision: revision.unsigned_abs(), commit_token };
     Ok((head, previous.unwrap_or_default()))
-}
-
-fn row(change: &LoggedChange, ordinal: i32) -> entity::config_change::ActiveModel {
-    let LoggedChange { key, value, .. } = change;
-    let hash = value.as_ref().map(|bytes| EntityHash::of(*key, bytes).0.to_vec());
-    entity::config_change::ActiveModel {
-        revision: Set(i64::try_from(change.revision).unwrap_or(i64::MAX)),
-        ordinal: Set(ordinal),
-        kind: Set(i16::from(key.kind.0)),
-        id: Set(key.id),
-        op: Set(if value.is_some() { 1 } else { 2 }),
-        bytes: Set(value.as_deref().unwrap_or_default().to_vec()),
-        hash: Set(hash.unwrap_or_default()),
-        commit_token: Set(Some(change.commit_token)),
-        previous: Set((!change.previous.is_nil()).then_some(change.previous)),
-    }
 }

@@ -7,13 +7,17 @@ mod bounds;
 mod certificates;
 mod concurrent;
 mod crud;
+mod history;
 mod info;
 mod kong;
 mod lists;
+mod migrated;
 mod named;
+mod nested;
 mod outage;
 mod paths;
 mod route_match;
+mod schemas;
 mod secrets;
 
 use serde_json::Value;

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use wire::{Mode, Position, Root};
 
-use crate::store::service;
+use crate::store::{insert, service};
 
 const WRITES: u128 = 300;
 
@@ -20,7 +20,7 @@ async fn data_planes_that_come_back_at_once_are_led_on_by_deltas() {
     let store = Store::open(&url).await.unwrap();
     store.migrate(&url).await.unwrap();
     for n in 1..=WRITES {
-        store.services().insert(service(n, &n.to_string())).await.unwrap();
+        insert(&store, &service(n, &n.to_string())).await.unwrap();
     }
     store.trim_log(10).await.unwrap();
     let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
@@ -40,7 +40,7 @@ async fn data_planes_that_come_back_at_once_are_led_on_by_deltas() {
         });
     }
     for n in 1..=50 {
-        store.services().insert(service(1000 + n, &(1000 + n).to_string())).await.unwrap();
+        insert(&store, &service(1000 + n, &(1000 + n).to_string())).await.unwrap();
     }
     while let Some(led) = coming.join_next().await {
         led.unwrap();

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use control::store::{self, Page, Selector, Store, StoreError, Tags};
+use control::store::{self, Author, Change, Document, Draft, Page, Selector, Store, StoreError, Tags};
+use model::{Common, Entity, Route, Service, kind};
 use sea_orm::ConnectionTrait;
 use serde_json::json;
 use testkit::postgres;
@@ -50,6 +51,7 @@ macro_rules! on_both {
 
 mod commit;
 mod lasting;
+mod migrated;
 mod silent;
 
 on_both! {
@@ -58,59 +60,67 @@ on_both! {
     pages => lists_are_paged_and_filtered,
     upkeep => what_is_old_is_forgotten,
     edits => an_edit_is_one_revision_or_none,
+    exchanges => names_and_references_change_hands,
     replacements => what_was_changed_meanwhile_is_not_replaced,
     histories => a_history_is_left_once,
     moves => a_control_plane_that_was_left_does_not_say_who_is_gone,
     writers => writers_at_the_same_time_make_a_gapless_log,
 }
 
-pub(crate) fn service(id: u128, name: &str) -> entity::service::Model {
-    entity::service::Model {
+pub(crate) fn service(id: u128, name: &str) -> Service {
+    Service {
         id: Uuid::from_u128(id),
         name: Some(name.to_owned()),
-        protocol: "http".into(),
         host: "127.0.0.1".into(),
-        port: 80,
-        path: None,
-        retries: 5,
-        connect_timeout: 60_000,
-        write_timeout: 60_000,
-        read_timeout: 60_000,
-        tags: None,
-        client_certificate: None,
-        tls_verify: None,
-        tls_verify_depth: None,
-        ca_certificates: None,
-        enabled: true,
-        created_at: 1,
-        updated_at: 1,
+        ..Service::default()
     }
 }
 
-pub(crate) fn route(id: u128, service: u128) -> entity::route::Model {
-    entity::route::Model {
+pub(crate) fn route(id: u128, service: u128) -> Route {
+    Route {
         id: Uuid::from_u128(id),
-        name: None,
-        service_id: Some(Uuid::from_u128(service)),
-        protocols: json!(["http", "https"]),
-        methods: None,
-        hosts: None,
-        paths: Some(json!(["/"])),
-        headers: None,
-        snis: None,
-        sources: None,
-        destinations: None,
-        https_redirect_status_code: 426,
-        regex_priority: 0,
-        strip_path: true,
-        path_handling: "v0".into(),
-        preserve_host: false,
-        request_buffering: true,
-        response_buffering: true,
-        tags: None,
+        service: Some(Uuid::from_u128(service)),
+        paths: Some(vec!["/".into()]),
         created_at: 1,
-        updated_at: 1,
+        ..Route::default()
     }
+}
+
+/// Returns the draft of an entity without tags.
+pub(crate) fn draft<E: Entity>(id: Uuid, entity: &E) -> Draft {
+    let content = model::described(E::KIND).unwrap().content(&entity.canonical()).unwrap();
+    Draft::new(E::KIND, Common { id, created_at: 1, updated_at: 1, tags: None }, content)
+}
+
+pub(crate) fn put_service(service: &Service) -> Change {
+    Change::Upsert(draft(service.id, service))
+}
+
+pub(crate) fn put_route(route: &Route) -> Change {
+    Change::Upsert(draft(route.id, route))
+}
+
+pub(crate) fn delete_service(id: u128) -> Change {
+    Change::Delete(Service::key(Uuid::from_u128(id)))
+}
+
+pub(crate) fn delete_route(id: u128) -> Change {
+    Change::Delete(Route::key(Uuid::from_u128(id)))
+}
+
+/// Makes one change and returns the revision.
+pub(crate) async fn write(store: &Store, change: Change) -> Result<u64, StoreError> {
+    store.write(&Author::default(), vec![change]).await
+}
+
+/// Inserts a service and returns the revision.
+pub(crate) async fn insert(store: &Store, service: &Service) -> Result<u64, StoreError> {
+    write(store, Change::Insert(draft(service.id, service))).await
+}
+
+async fn named(store: &Store, name: &str) -> Option<Document> {
+    let which = Selector::Unique { field: "name", value: name.to_owned() };
+    store.get(kind::SERVICE, &which).await.unwrap()
 }
 
 async fn revision(store: &Store) -> u64 {
@@ -136,14 +146,14 @@ async fn log_leads_to_what_is_published(store: &Store) {
 async fn every_write_is_one_revision(store: Store) {
     let mut commits = store.commits();
     assert_eq!(revision(&store).await, 0);
-    assert_eq!(store.services().insert(service(1, "a")).await.unwrap().revision, 1);
-    assert_eq!(store.routes().insert(route(2, 1)).await.unwrap().revision, 2);
-    let renamed = entity::service::Model { port: 81, ..service(1, "b") };
-    assert_eq!(store.services().upsert(renamed.clone()).await.unwrap().revision, 3);
-    assert_eq!(store.services().get(&Selector::parse("b")).await.unwrap(), Some(renamed));
-    assert_eq!(store.services().get(&Selector::parse("a")).await.unwrap(), None);
-    assert_eq!(store.routes().delete(Uuid::from_u128(2)).await.unwrap(), Some(4));
-    assert_eq!(store.routes().delete(Uuid::from_u128(2)).await.unwrap(), None);
+    assert_eq!(insert(&store, &service(1, "a")).await.unwrap(), 1);
+    assert_eq!(write(&store, put_route(&route(2, 1))).await.unwrap(), 2);
+    let renamed = Service { port: 81, ..service(1, "b") };
+    assert_eq!(write(&store, put_service(&renamed)).await.unwrap(), 3);
+    assert_eq!(named(&store, "b").await, Some(draft(renamed.id, &renamed).document));
+    assert_eq!(named(&store, "a").await, None);
+    assert_eq!(write(&store, delete_route(2)).await.unwrap(), 4);
+    assert_eq!(write(&store, delete_route(2)).await.unwrap(), 4, "there was none any more");
     assert_eq!(revision(&store).await, 4);
     let mut previous = Uuid::nil();
     for revision in 1..=4 {
@@ -168,38 +178,56 @@ async fn every_write_is_one_revision(store: Store) {
 }
 
 async fn an_edit_is_one_revision_or_none(store: Store) {
-    use entity::{route, service};
-    let many: Vec<_> = (10..2510).map(|id| route(id, 1)).collect();
-    let mut edit = store.edit().await.unwrap();
-    edit.put::<service::Entity>(&[service(1, "a"), service(2, "b")]).await.unwrap();
-    edit.put::<route::Entity>(&many).await.unwrap();
-    assert!(edit.delete::<service::Entity>(Uuid::from_u128(2)).await.unwrap());
-    assert!(!edit.delete::<service::Entity>(Uuid::from_u128(3)).await.unwrap());
+    let author = Author::default();
+    let many = (10..2510).map(|id| put_route(&route(id, 1)));
+    let services = [put_service(&service(1, "a")), put_service(&service(2, "b"))];
+    let mut edit = store.edit(&author).await.unwrap();
+    assert_eq!(edit.make(many.chain(services).collect()).await.unwrap(), 2502);
+    assert_eq!(edit.make(vec![delete_service(2), delete_service(3)]).await.unwrap(), 1);
     assert_eq!(edit.commit().await.unwrap(), 1);
-    assert_eq!(store.changes(0, 1).await.unwrap().len(), 2 + many.len() + 1);
+    assert_eq!(store.changes(0, 1).await.unwrap().len(), 2503);
     log_leads_to_what_is_published(&store).await;
 
-    let mut edit = store.edit().await.unwrap();
-    assert!(edit.delete::<route::Entity>(many[0].id).await.unwrap());
+    let mut edit = store.edit(&author).await.unwrap();
+    assert_eq!(edit.make(vec![delete_route(10)]).await.unwrap(), 1);
     drop(edit);
-    let mut edit = store.edit().await.unwrap();
-    edit.put::<route::Entity>(&[route(1, 99)]).await.unwrap_err();
+    let mut edit = store.edit(&author).await.unwrap();
+    edit.make(vec![delete_route(11), put_route(&route(1, 99))]).await.unwrap_err();
     drop(edit);
-    assert_eq!(store.edit().await.unwrap().commit().await.unwrap(), 1, "nothing was changed");
+    assert_eq!(store.write(&author, Vec::new()).await.unwrap(), 1, "nothing was changed");
     assert_eq!(revision(&store).await, 1);
+    log_leads_to_what_is_published(&store).await;
+}
+
+/// The order of the changes of one write does not matter.
+async fn names_and_references_change_hands(store: Store) {
+    let author = Author::default();
+    let services = [service(1, "a"), service(2, "b")];
+    store.write(&author, services.iter().map(put_service).collect()).await.unwrap();
+    write(&store, put_route(&route(3, 1))).await.unwrap();
+    let swapped = [put_service(&service(1, "b")), put_service(&service(2, "a"))];
+    store.write(&author, swapped.to_vec()).await.unwrap();
+    assert_eq!(named(&store, "a").await.unwrap().key.id, Uuid::from_u128(2));
+    // A service goes with the last route that names it; its name and the route go to others.
+    let moved = vec![delete_service(1), put_service(&service(4, "b")), put_route(&route(3, 4))];
+    store.write(&author, moved).await.unwrap();
+    assert_eq!(named(&store, "b").await.unwrap().key.id, Uuid::from_u128(4));
+    assert_eq!(revision(&store).await, 4);
     log_leads_to_what_is_published(&store).await;
 }
 
 async fn what_was_changed_meanwhile_is_not_replaced(store: Store) {
     let read = service(1, "a");
-    store.services().insert(read.clone()).await.unwrap();
-    let ours = entity::service::Model { port: 81, ..read.clone() };
-    store.services().replace(&read, ours.clone()).await.unwrap();
-    let late = entity::service::Model { port: 82, ..read.clone() };
-    let refused = store.services().replace(&read, late.clone()).await.unwrap_err();
+    insert(&store, &read).await.unwrap();
+    let replace = |before: &Service, port: u16| Change::Replace {
+        before: draft(before.id, before).document,
+        after: draft(before.id, &Service { port, ..before.clone() }),
+    };
+    write(&store, replace(&read, 81)).await.unwrap();
+    let refused = write(&store, replace(&read, 82)).await.unwrap_err();
     assert!(matches!(refused, StoreError::Changed), "{refused:?}");
-    store.services().delete(ours.id).await.unwrap();
-    let refused = store.services().replace(&ours, late).await.unwrap_err();
+    write(&store, delete_service(1)).await.unwrap();
+    let refused = write(&store, replace(&Service { port: 81, ..read }, 82)).await.unwrap_err();
     assert!(matches!(refused, StoreError::Changed), "what was deleted does not come back: {refused:?}");
     assert_eq!(revision(&store).await, 3);
     log_leads_to_what_is_published(&store).await;
@@ -215,43 +243,58 @@ async fn a_history_is_left_once(store: Store) {
 }
 
 async fn a_refused_write_leaves_nothing(store: Store) {
-    store.services().insert(service(1, "a")).await.unwrap();
-    store.routes().insert(route(2, 1)).await.unwrap();
-    let same_name = store.services().insert(service(3, "a")).await.unwrap_err();
-    assert!(
-        matches!(&same_name, StoreError::Unique { fields } if fields == &[("name", "a".to_owned())]),
-        "{same_name:?}"
-    );
-    let same_id = store.services().insert(service(1, "c")).await.unwrap_err();
-    assert!(matches!(&same_id, StoreError::Id { id } if *id == Uuid::from_u128(1)), "{same_id:?}");
-    let no_service = store.routes().upsert(route(4, 9)).await.unwrap_err();
-    assert!(
-        matches!(no_service, StoreError::ForeignKey { field: "service", id, .. } if id == Uuid::from_u128(9))
-    );
-    let referenced = store.services().delete(Uuid::from_u128(1)).await.unwrap_err();
-    assert!(matches!(referenced, StoreError::Referenced { by: "routes", .. }), "{referenced:?}");
+    let author = Author::default();
+    insert(&store, &service(1, "a")).await.unwrap();
+    write(&store, put_route(&route(2, 1))).await.unwrap();
+    let others = || (100..1600).map(|id| put_service(&service(id, &id.to_string())));
+    // Alone, and among many.
+    for others in [Vec::new(), others().collect::<Vec<_>>()] {
+        let refused = async |change: Change| {
+            store.write(&author, others.iter().cloned().chain([change]).collect()).await.unwrap_err()
+        };
+        let same_name = refused(put_service(&service(3, "a"))).await;
+        let key = ("name".to_owned(), "a".to_owned());
+        assert!(
+            matches!(&same_name, StoreError::Unique { kind: kind::SERVICE, fields } if fields[..] == [key]),
+            "{same_name:?}"
+        );
+        let same_id = refused(Change::Insert(draft(Uuid::from_u128(1), &service(1, "c")))).await;
+        assert!(
+            matches!(&same_id, StoreError::Id { key } if *key == Service::key(Uuid::from_u128(1))),
+            "{same_id:?}"
+        );
+        let no_service = refused(put_route(&route(4, 9))).await;
+        let missing = Service::key(Uuid::from_u128(9));
+        assert!(
+            matches!(no_service, StoreError::ForeignKey { field: "service", to } if to == missing),
+            "{no_service:?}"
+        );
+        let referenced = refused(delete_service(1)).await;
+        assert!(matches!(referenced, StoreError::Referenced { by: kind::ROUTE, .. }), "{referenced:?}");
+    }
+    let twice = vec![put_service(&service(5, "x")), put_service(&service(6, "x"))];
+    let twice = store.write(&author, twice).await.unwrap_err();
+    assert!(matches!(twice, StoreError::Unique { .. }), "{twice:?}");
     assert_eq!(revision(&store).await, 2);
     log_leads_to_what_is_published(&store).await;
 }
 
 async fn lists_are_paged_and_filtered(store: Store) {
     for id in 1..=5_u128 {
-        let tags = Some(if id % 2 == 0 { json!(["even", "all"]) } else { json!(["odd", "all"]) });
-        store
-            .services()
-            .insert(entity::service::Model { tags, ..service(id, &id.to_string()) })
-            .await
-            .unwrap();
+        let mut tagged = draft(Uuid::from_u128(id), &service(id, &id.to_string()));
+        let parity = if id % 2 == 0 { "even" } else { "odd" };
+        tagged.document.tags = Some(vec![parity.to_owned(), "all".to_owned()]);
+        write(&store, Change::Insert(tagged)).await.unwrap();
     }
     let ids = |tags: Option<Tags>| {
         let store = &store;
         async move {
             let (mut ids, mut after) = (Vec::new(), None);
             loop {
-                let page = Page { size: 2, after, tags: tags.clone() };
-                let listed = store.services().list(&page).await.unwrap();
-                assert!(listed.rows.len() <= 2);
-                ids.extend(listed.rows.iter().map(|row| row.id.as_u128()));
+                let page = Page { size: 2, after, tags: tags.clone(), of: None };
+                let listed = store.list(kind::SERVICE, &page).await.unwrap();
+                assert!(listed.documents.len() <= 2);
+                ids.extend(listed.documents.iter().map(|document| document.key.id.as_u128()));
                 after = listed.next;
                 if after.is_none() {
                     return ids;
@@ -266,15 +309,15 @@ async fn lists_are_paged_and_filtered(store: Store) {
     assert_eq!(ids(Some(Tags::All(tags(&["even", "all"])))).await, [2, 4]);
     assert_eq!(ids(Some(Tags::Any(tags(&["even", "odd"])))).await, [1, 2, 3, 4, 5]);
     assert_eq!(ids(Some(Tags::All(tags(&["even", "odd"])))).await, [0_u128; 0]);
-    store.services().upsert(service(2, "2")).await.unwrap();
-    assert_eq!(ids(Some(Tags::All(tags(&["even"])))).await, [4], "tags go with the row");
-    store.services().delete(Uuid::from_u128(4)).await.unwrap();
-    assert!(store.tags().list(Some("even"), 10, None).await.unwrap().is_empty());
+    write(&store, put_service(&service(2, "2"))).await.unwrap();
+    assert_eq!(ids(Some(Tags::All(tags(&["even"])))).await, [4], "tags go with the entity");
+    write(&store, delete_service(4)).await.unwrap();
+    assert!(store.tags(Some("even"), 10, None).await.unwrap().is_empty());
 }
 
 async fn what_is_old_is_forgotten(store: Store) {
     for id in 1..=4 {
-        store.services().insert(service(id, &id.to_string())).await.unwrap();
+        insert(&store, &service(id, &id.to_string())).await.unwrap();
     }
     store.trim_log(2).await.unwrap();
     let left: Vec<_> = store.changes(0, 4).await.unwrap().iter().map(|change| change.revision).collect();
@@ -339,7 +382,7 @@ async fn writers_at_the_same_time_make_a_gapless_log(store: Store) {
             let mut revisions = Vec::new();
             for n in 0..10_u128 {
                 let id = 100 * (writer + 1) + n;
-                revisions.push(store.services().insert(service(id, &id.to_string())).await.unwrap().revision);
+                revisions.push(insert(&store, &service(id, &id.to_string())).await.unwrap());
             }
             revisions
         });
@@ -362,7 +405,7 @@ async fn a_commit_through_another_store_is_heard() {
     let committed = async {
         // Until listening has begun, a notification may be missed.
         for id in 1.. {
-            let revision = other.services().insert(service(id, &id.to_string())).await.unwrap().revision;
+            let revision = insert(&other, &service(id, &id.to_string())).await.unwrap();
             let within = std::time::Duration::from_secs(1);
             let newest = notified.wait_for(|newest| *newest == revision);
             if tokio::time::timeout(within, newest).await.is_ok() {
@@ -393,8 +436,8 @@ async fn a_file_that_another_program_holds_is_unavailable_and_not_broken() {
     options.max_connections(1);
     let other = sea_orm::Database::connect(options).await.unwrap();
     other.execute_unprepared("BEGIN IMMEDIATE").await.unwrap();
-    let refused = stage.store.services().insert(service(1, "a")).await.unwrap_err();
+    let refused = insert(&stage.store, &service(1, "a")).await.unwrap_err();
     assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
     other.execute_unprepared("ROLLBACK").await.unwrap();
-    assert_eq!(stage.store.services().insert(service(1, "a")).await.unwrap().revision, 1);
+    assert_eq!(insert(&stage.store, &service(1, "a")).await.unwrap(), 1);
 }

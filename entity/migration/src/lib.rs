@@ -13,6 +13,7 @@ mod m20261123_000005_ca_certificates;
 mod m20261126_000006_guard_and_secrets;
 mod m20261126_000020_pem_blocks;
 mod m20261126_000021_data_plane_instance;
+mod m20261127_000030_documents;
 
 /// All migrations.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000006_guard_and_secrets::Migration),
             Box::new(m20261126_000020_pem_blocks::Migration),
             Box::new(m20261126_000021_data_plane_instance::Migration),
+            Box::new(m20261127_000030_documents::Migration),
         ]
     }
 }

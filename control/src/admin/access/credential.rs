@@ -12,6 +12,10 @@ use tokio::sync::{Semaphore, watch};
 use super::Host;
 use crate::admin::tls::Trusted;
 use crate::error::AccessError;
+use crate::store::Author;
+
+/// The most characters of an author's name: a certificate may hold a long one.
+const MAX_NAME: usize = 256;
 
 /// Delay of the answer to a wrong token.
 const DELAY: Duration = Duration::from_secs(1);
@@ -97,6 +101,12 @@ impl Caller {
 
     fn of_token(token: &node::tokens::Token) -> Self {
         Self { name: token.name.clone(), role: token.role }
+    }
+
+    /// The client as the author of a write.
+    pub(super) fn author(&self, peer: &Peer) -> Author {
+        let name = self.name.chars().take(MAX_NAME).collect();
+        Author { name: Some(name), from: Some(peer.address.to_string()) }
     }
 
     pub(super) fn may_write(&self) -> bool {

@@ -1,14 +1,14 @@
 //! The request of a `/routes/match` question, from a query or a body.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderName, Method};
-use model::{MatchRequest, Violations};
+use model::{Field, FieldType, MatchRequest, Rules, Violations};
 use serde_json::{Map, Value, json};
 
 use super::super::body::Body;
-use super::super::fields::Fields;
 use crate::error::ApiError;
 
 /// Routes not taken that the answer explains by default.
@@ -66,23 +66,24 @@ impl MatchQuery {
         let mut violations = Violations::default();
         expand_url(&mut body, &mut violations);
         list_headers(&mut body);
-        let mut fields = Fields::new(body, violations);
-        let https = fields.one_of("scheme", &["http", "https"]).is_some_and(|scheme| scheme == "https");
+        let mut fields = Fields { left: body.fields, form: body.form, violations };
+        let https = read_scheme(&mut fields);
         let (host, port) = read_host(&mut fields);
         let (path, query) = read_path(&mut fields);
-        let listening: Option<u16> = fields.integer("port", 1..=65_535);
+        let listening = fields.take::<u16>("port", Rules::new().between(1, 65_535));
+        let size = fields.take::<u16>("size", Rules::new().between(0, MAX_CANDIDATES));
         let ask = Self {
             method: read_method(&mut fields),
             port: port.or(listening).unwrap_or(if https { 443 } else { 80 }),
             headers: read_headers(&mut fields),
             sni: read_sni(&mut fields, https, &host),
-            size: fields.integer::<u16>("size", 0..=MAX_CANDIDATES).map_or(DEFAULT_CANDIDATES, usize::from),
+            size: size.map_or(DEFAULT_CANDIDATES, usize::from),
             https,
             host,
             path,
             query,
         };
-        fields.finish().into_result().map(|()| ask)
+        fields.finish().map(|()| ask)
     }
 }
 
@@ -96,6 +97,32 @@ impl<S: Sync> FromRequest<S> for MatchQuery {
             Body::of_pairs(request.uri().query().unwrap_or_default().as_bytes())?
         };
         Self::read(body).map_err(ApiError::Invalid)
+    }
+}
+
+/// The fields of a question. Taking a field removes it; those that remain at the end are unknown.
+#[derive(Debug)]
+struct Fields {
+    left: Map<String, Value>,
+    form: bool,
+    violations: Violations,
+}
+
+impl Fields {
+    fn take<T: FieldType>(&mut self, name: &'static str, rules: Rules) -> Option<T> {
+        let field = Field::new::<Option<T>>(name, "", rules, None);
+        field.take(&mut self.left, self.form, &mut self.violations)
+    }
+
+    fn string(&mut self, name: &'static str) -> Option<String> {
+        self.take(name, Rules::new())
+    }
+
+    fn finish(mut self) -> Result<(), Violations> {
+        for name in self.left.keys() {
+            self.violations.field(name, "unknown field");
+        }
+        self.violations.into_result()
     }
 }
 
@@ -124,20 +151,35 @@ fn list_headers(body: &mut Body) {
     values.filter(|value| value.is_string()).for_each(|value| *value = json!([value.take()]));
 }
 
+/// Whether the scheme is `https`.
+fn read_scheme(fields: &mut Fields) -> bool {
+    match fields.string("scheme").as_deref() {
+        None | Some("http") => false,
+        Some("https") => true,
+        Some(_) => {
+            fields.violations.field("scheme", "expected one of: http, https");
+            false
+        }
+    }
+}
+
 fn read_method(fields: &mut Fields) -> String {
     let method = fields.string("method").unwrap_or_else(|| "GET".to_owned());
     match Method::from_bytes(method.as_bytes()) {
-        Ok(Method::CONNECT) => fields.violations().field("method", "data planes answer 405 to it"),
+        Ok(Method::CONNECT) => fields.violations.field("method", "data planes answer 405 to it"),
         Ok(_) => {}
-        Err(_) => fields.violations().field("method", REFUSED),
+        Err(_) => fields.violations.field("method", REFUSED),
     }
     method
 }
 
 fn read_host(fields: &mut Fields) -> (String, Option<u16>) {
-    let Some(sent) = fields.required_string("host") else { return Default::default() };
+    if fields.left.get("host").is_none_or(Value::is_null) {
+        fields.violations.field("host", "required field missing");
+    }
+    let Some(sent) = fields.string("host") else { return Default::default() };
     let Some((host, port)) = model::split_authority(&sent) else {
-        fields.violations().field("host", REFUSED);
+        fields.violations.field("host", REFUSED);
         return Default::default();
     };
     (canonical_host(host), port)
@@ -153,21 +195,21 @@ fn read_path(fields: &mut Fields) -> (String, Option<String>) {
     };
     let canonical = model::canonical_path(path.as_bytes()).filter(|_| model::is_target(sent.as_bytes()));
     if canonical.is_none() {
-        fields.violations().field("path", REFUSED);
+        fields.violations.field("path", REFUSED);
     }
     (canonical.unwrap_or_default().into_owned(), query)
 }
 
 fn read_headers(fields: &mut Fields) -> Vec<(String, String)> {
     let mut headers = Vec::new();
-    for (name, values) in fields.map_of_lists("headers").unwrap_or_default() {
+    let given = fields.take::<BTreeMap<String, Vec<String>>>("headers", Rules::new());
+    for (name, values) in given.unwrap_or_default() {
         match HeaderName::from_bytes(name.as_bytes()) {
-            Ok(http::header::HOST) => fields.violations().field("headers", "host: is a field of its own"),
+            Ok(http::header::HOST) => fields.violations.field("headers", "host: is a field of its own"),
             Ok(_) => {}
-            Err(_) => fields.violations().field("headers", format!("{name}: not a header's name")),
+            Err(_) => fields.violations.field("headers", format!("{name}: not a header's name")),
         }
-        let values = values.as_array().into_iter().flatten().filter_map(Value::as_str);
-        headers.extend(values.map(|value| (name.clone(), value.to_owned())));
+        headers.extend(values.into_iter().map(|value| (name.clone(), value)));
     }
     headers
 }
@@ -178,7 +220,7 @@ fn read_sni(fields: &mut Fields, https: bool, host: &str) -> Option<String> {
     let named = fields.string("sni");
     if !https {
         if named.is_some() {
-            fields.violations().field("sni", "only with scheme https");
+            fields.violations.field("sni", "only with scheme https");
         }
         return None;
     }

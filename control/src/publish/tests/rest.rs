@@ -17,10 +17,8 @@ async fn stage() -> Stage {
 /// Adds services from this id on.
 async fn grow(stage: &Stage, first: u128) {
     let host = || Uuid::new_v4().to_string();
-    let many = (first..first + MANY).map(|id| entity::service::Model { host: host(), ..service(id) });
-    let mut edit = stage.store.edit().await.unwrap();
-    edit.put::<entity::service::Entity>(&many.collect::<Vec<_>>()).await.unwrap();
-    edit.commit().await.unwrap();
+    let many = (first..first + MANY).map(|id| put(id, &Service { host: host(), ..service(id) }));
+    stage.store.write(&Author::default(), many.collect()).await.unwrap();
     stage.publisher.shared.look().await.unwrap();
 }
 

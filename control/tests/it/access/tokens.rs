@@ -33,12 +33,15 @@ async fn role_decides_and_every_write_is_logged() {
     stage.send(list().header("Authorization", &format!("Bearer {}", bob.secret))).await.expect(200);
     let question = Request::new("POST", "/routes/match").form(&[("url", "http://a.example/")]);
     stage.send(with(question, &bob.secret)).await.expect(200);
+    let check = Request::new("POST", "/schemas/services/validate").form(&[("host", "a")]);
+    stage.send(with(check, &bob.secret)).await.expect(200);
     for request in [
         post("b"),
         Request::new("PUT", "/services/b").form(&[("host", "a")]),
         Request::new("PATCH", "/services/b").form(&[("host", "a")]),
         Request::new("DELETE", "/services/b"),
         Request::new("POST", "/services/../routes/match").form(&[("host", "a")]),
+        Request::new("POST", "/services/validate").form(&[("host", "a")]),
         Request::new("FOO", "/services"),
     ] {
         let refused = stage.send(with(request, &bob.secret)).await.expect(403);
@@ -46,6 +49,9 @@ async fn role_decides_and_every_write_is_logged() {
     }
     let made = stage.send(with(post("c"), &alice.secret)).await.expect(201);
     stage.send(with(Request::new("DELETE", "/services/%0Ax%1B[31m?y=%0A"), &alice.secret)).await;
+
+    let audit = stage.send(with(Request::new("GET", "/audit"), &bob.secret)).await.expect(200).json();
+    assert_eq!(audit["data"][0]["author"], "alice");
 
     let log = stage.control.node.wait_log("status=201").await;
     let line = log

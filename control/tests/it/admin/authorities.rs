@@ -4,7 +4,6 @@ use std::fs;
 
 use serde_json::{Value, json};
 use testkit::certs::{self, Authority};
-use testkit::plane::Database;
 
 use super::certificates::{id, pair};
 use super::{Admin, on_both_databases, revision};
@@ -97,32 +96,6 @@ async fn a_service_names_what_is_there(admin: &Admin) {
     admin.put("/services/a", &upstream(json!({}))).await.expect(200);
     admin.delete(&format!("/certificates/{client}")).await.expect(204);
     admin.delete(&format!("/ca_certificates/{ca}")).await.expect(204);
-}
-
-/// Before there were CA certificates, services could name certificates that did not exist. The migration
-/// removes these references, and data planes receive the change.
-#[tokio::test]
-async fn what_services_named_before_is_forgotten() {
-    let mut admin = Admin::start(Database::Postgres).await;
-    for (name, fields) in [("a", json!({})), ("b", json!({ "retries": 1 }))] {
-        let mut body = upstream(fields);
-        body["name"] = json!(name);
-        admin.post("/services", &body).await.expect(201);
-    }
-    let before = admin.get("/clustering/config").await.json();
-    admin.control.node.stop().await;
-    admin.control.execute(&format!(
-        "DROP TABLE ca_certificate;
-         DELETE FROM seaql_migrations WHERE version = 'm20261123_000005_ca_certificates';
-         UPDATE service SET client_certificate = '{ABSENT}', ca_certificates = '[\"{ABSENT}\"]' WHERE name = 'a'"
-    ));
-    admin.control.node.start().await;
-    let service = admin.get("/services/a").await.expect(200).json();
-    assert_eq!((&service["client_certificate"], &service["ca_certificates"]), (&Value::Null, &Value::Null));
-    assert_eq!(admin.get("/services/b").await.json()["retries"], 1);
-    let after = admin.get("/clustering/config").await.json();
-    assert_ne!(after["epoch"], before["epoch"]);
-    admin.stop().await;
 }
 
 /// A certificate is deleted while a service begins to name it: one of the two is rejected.

@@ -8,10 +8,15 @@ use super::{Admin, on_both_databases, revision};
 on_both_databases!(bad_bodies_change_nothing, bodies_that_cannot_be_read, all_violations_at_once);
 
 /// Method, target, body; status, where in `fields` (as a JSON pointer), reason.
-type Case = (&'static str, &'static str, Value, u16, &'static str, &'static str);
+pub(super) type Case = (&'static str, &'static str, Value, u16, &'static str, &'static str);
 
 const CHARACTERS: &str = "characters outside of the reserved list of RFC 3986 found";
 const CONDITION: &str = "failed conditional validation given value of field";
+
+/// The cases of all kinds.
+pub(super) fn cases() -> Vec<Case> {
+    [services(), routes(), certificates(), snis(), ca_certificates()].concat()
+}
 
 fn services() -> Vec<Case> {
     let timeout = "value should be between 1 and 2147483646";
@@ -115,7 +120,15 @@ fn routes() -> Vec<Case> {
         bad(json!({ "protocols": ["http"], "paths": ["/"], "snis": ["a"] }), "/snis", "length must be 0"),
         bad(json!({ "paths": ["/"], "sources": [{ "port": 1 }] }), "/sources", "cannot set 'sources' when"),
         bad(json!({ "protocols": ["tcp"], "sources": [{}] }), "/sources/0", "at least one of these fields"),
-        bad(json!({ "protocols": ["tcp"], "sources": [{ "ip": "x" }] }), "/sources/0", "invalid ip or cidr"),
+        bad(
+            json!({ "protocols": ["tcp"], "sources": [{ "ip": "x" }] }),
+            "/sources/0/ip",
+            "invalid ip or cidr",
+        ),
+        bad(json!({ "protocols": ["tcp"], "sources": [{ "port": 70_000 }] }), "/sources/0/port", "between 0"),
+        bad(json!({ "protocols": ["tcp"], "sources": [{ "x": 1 }] }), "/sources/0/x", "unknown field"),
+        bad(json!({ "protocols": ["tcp"], "sources": [1] }), "/sources/0", "expected a record"),
+        bad(json!({ "headers": { "x": [1] } }), "/headers/x", "expected an array of strings"),
         bad(json!({ "protocols": ["tcp"], "paths": ["/"] }), "/paths", "cannot set 'paths' when"),
         bad(
             json!({ "protocols": ["grpc"], "paths": ["/"], "strip_path": true }),
@@ -144,6 +157,67 @@ fn routes() -> Vec<Case> {
     ]
 }
 
+fn certificates() -> Vec<Case> {
+    let bad = |body, field, reason| ("POST", "/certificates", body, 400, field, reason);
+    let absent = "/certificates/00000000-0000-4000-8000-000000000000";
+    vec![
+        bad(json!({}), "/cert", "required field missing"),
+        bad(json!({}), "/key", "required field missing"),
+        bad(json!({ "cert": null }), "/cert", "required field missing"),
+        bad(json!({ "cert": 1 }), "/cert", "expected a string"),
+        bad(json!({ "cert": "" }), "/cert", "length must be at least 1"),
+        bad(json!({ "cert": "x" }), "/cert", "invalid certificate: no certificate in PEM"),
+        bad(json!({ "key": ["x"] }), "/key", "expected a string"),
+        bad(json!({ "key": "***" }), "/key", "invalid key: no private key in PEM"),
+        bad(json!({ "cert_alt": "x" }), "/cert_alt", "invalid certificate"),
+        bad(json!({ "key_alt": true }), "/key_alt", "expected a string"),
+        bad(json!({ "snis": "a.example" }), "/snis", "expected an array"),
+        bad(json!({ "snis": ["ok.example", 1] }), "/snis/1", "expected a string"),
+        bad(json!({ "snis": ["ok.example", "10.0.0.1"] }), "/snis/1", "must not be an IP"),
+        bad(json!({ "snis": ["a:1"] }), "/snis/0", "must not have a port"),
+        bad(json!({ "tags": ["a,b"] }), "/tags/0", "invalid tag 'a,b'"),
+        bad(json!({ "nonsense": 1 }), "/nonsense", "unknown field"),
+        bad(json!({ "id": 1 }), "/id", "expected a valid UUID"),
+        ("PUT", absent, json!({ "snis": [] }), 400, "/cert", "required field missing"),
+        ("PUT", "/certificates/a.example", json!({}), 400, "/key", "required field missing"),
+    ]
+}
+
+fn snis() -> Vec<Case> {
+    let bad = |body, field, reason| ("POST", "/snis", body, 400, field, reason);
+    let absent = "00000000-0000-4000-8000-000000000000";
+    vec![
+        bad(json!({}), "/name", "required field missing"),
+        bad(json!({}), "/certificate", "required field missing"),
+        bad(json!({ "name": "" }), "/name", "length must be at least 1"),
+        bad(json!({ "name": 1 }), "/name", "expected a string"),
+        bad(json!({ "name": "a.*.b" }), "/name", "wildcard"),
+        bad(json!({ "certificate": "x" }), "/certificate", "expected a record"),
+        bad(json!({ "certificate": {} }), "/certificate/id", "required field missing"),
+        bad(json!({ "certificate": { "id": 1 } }), "/certificate/id", "expected a valid UUID"),
+        bad(json!({ "certificate": { "name": "a" } }), "/certificate/name", "unknown field"),
+        bad(json!({ "name": "a", "certificate": { "id": absent } }), "/certificate/id", absent),
+        bad(json!({ "tags": [""] }), "/tags/0", "invalid tag ''"),
+        bad(json!({ "nonsense": {} }), "/nonsense", "unknown field"),
+        ("PUT", "/snis/10.0.0.1", json!({}), 400, "/name", "must not be an IP"),
+        ("PUT", "/snis/a", json!({}), 400, "/certificate", "required field missing"),
+    ]
+}
+
+fn ca_certificates() -> Vec<Case> {
+    let bad = |body, field, reason| ("POST", "/ca_certificates", body, 400, field, reason);
+    vec![
+        bad(json!({}), "/cert", "required field missing"),
+        bad(json!({ "cert": {} }), "/cert", "expected a string"),
+        bad(json!({ "cert": "" }), "/cert", "length must be at least 1"),
+        bad(json!({ "cert": "x" }), "/cert", "invalid certificate: no certificate in PEM"),
+        bad(json!({ "cert_digest": 1 }), "/cert_digest", "expected a string"),
+        bad(json!({ "tags": 1 }), "/tags", "expected an array"),
+        bad(json!({ "key": "x" }), "/key", "unknown field"),
+        bad(json!({ "created_at": 1.5 }), "/created_at", "expected an integer"),
+    ]
+}
+
 trait WithStatus {
     fn with_status(self, status: u16) -> Self;
 }
@@ -160,7 +234,7 @@ async fn bad_bodies_change_nothing(admin: &Admin) {
     let route = json!({ "paths": ["/"], "name": "taken" });
     let before = revision(&admin.post("/services/taken/routes", &route).await.expect(201));
 
-    for (method, target, body, status, field, reason) in services().into_iter().chain(routes()) {
+    for (method, target, body, status, field, reason) in cases() {
         let mut request = Request::new(method, target);
         if !body.is_null() {
             request = request.json(&body);

@@ -6,7 +6,13 @@ use serde_json::{Value, json};
 
 use super::{Admin, on_both_databases};
 
-on_both_databases!(pages, pages_keep_their_filters_also_nested, tags, bad_queries);
+on_both_databases!(
+    pages,
+    pages_keep_their_filters_also_nested,
+    tags,
+    tags_of_entities_with_one_id_are_all_listed,
+    bad_queries
+);
 
 /// Returns the names on all pages from this target on, and the number of pages.
 async fn walk(admin: &Admin, target: &str) -> (Vec<String>, usize) {
@@ -81,6 +87,28 @@ async fn tags(admin: &Admin) {
     admin.delete("/routes/r").await.expect(204);
     assert_eq!(admin.get("/tags/two").await.expect(200).json()["data"], json!([]));
     assert_eq!(admin.get("/tags/a%00b").await.expect(200).json()["data"], json!([]));
+}
+
+/// Entities of different kinds may have one id: a page that ends between them leaves none out.
+async fn tags_of_entities_with_one_id_are_all_listed(admin: &Admin) {
+    let id = "00000000-0000-4000-8000-00000000000b";
+    let body = |fields: Value| {
+        let mut body = json!({ "id": id, "tags": ["one", "two"] });
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        body
+    };
+    admin.post("/services", &body(json!({ "host": "x" }))).await.expect(201);
+    admin.post("/routes", &body(json!({ "paths": ["/"] }))).await.expect(201);
+    for (target, expected) in [("/tags?size=1", 4), ("/tags/one?size=1", 2)] {
+        let (mut found, mut next) = (BTreeSet::new(), Some(target.to_owned()));
+        while let Some(target) = next {
+            let page = admin.get(&target).await.expect(200).json();
+            next = page["next"].as_str().map(str::to_owned);
+            let row = &page["data"][0];
+            assert!(found.insert(format!("{} {}", row["tag"], row["entity_name"])), "{page}");
+        }
+        assert_eq!(found.len(), expected, "{target}: {found:?}");
+    }
 }
 
 async fn bad_queries(admin: &Admin) {

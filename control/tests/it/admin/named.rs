@@ -10,6 +10,7 @@ on_both_databases!(
     names_are_written_with_their_certificate,
     a_name_leads_to_its_certificate,
     names_that_are_bad_or_taken,
+    a_name_that_moves_meanwhile_is_not_deleted,
     a_second_pair_has_a_key_of_another_type,
     no_answer_and_no_line_of_the_log_has_a_key,
 );
@@ -82,6 +83,26 @@ async fn names_that_are_bad_or_taken(admin: &Admin) {
     }
     assert_eq!(names(admin).await, ["a.example"]);
     assert_eq!(admin.get("/certificates").await.json()["data"].as_array().map(Vec::len), Some(1));
+}
+
+/// A certificate gives up a name while the name moves to another certificate: it is deleted or moved.
+async fn a_name_that_moves_meanwhile_is_not_deleted(admin: &Admin) {
+    let other = id(&admin.post("/certificates", &pair(&["b.example"])).await.expect(201).json());
+    let (sni, to_other) = ("/snis/x.example", json!({ "certificate": { "id": other } }));
+    let (mut body, none) = (pair(&["a.example"]), json!({ "snis": [] }));
+    body["snis"] = json!(["x.example"]);
+    for _ in 0..10 {
+        let at =
+            format!("/certificates/{}", id(&admin.post("/certificates", &body).await.expect(201).json()));
+        let (without, moved) = tokio::join!(admin.patch(&at, &none), admin.patch(sni, &to_other));
+        without.expect(200);
+        let found = admin.get(sni).await;
+        match moved.status {
+            200 => assert_eq!(found.expect(200).json()["certificate"], json!({ "id": other })),
+            status => assert_eq!((status, found.status), (404, 404), "{}", moved.text()),
+        }
+        admin.delete(sni).await.expect(204);
+    }
 }
 
 async fn a_second_pair_has_a_key_of_another_type(admin: &Admin) {

@@ -1,11 +1,20 @@
 //! Every path, with additional slashes, and every method of it.
 
-use serde_json::json;
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
 use testkit::http::Request;
 
+use super::authorities::authority;
+use super::certificates::pair;
 use super::{Admin, on_both_databases};
 
-on_both_databases!(slashes_at_the_end_and_in_a_row, methods_of_every_path, names_in_paths);
+on_both_databases!(
+    slashes_at_the_end_and_in_a_row,
+    methods_of_every_path,
+    every_listed_path_answers,
+    names_in_paths
+);
 
 async fn slashes_at_the_end_and_in_a_row(admin: &Admin) {
     let service = admin.post("/services/", &json!({ "name": "a", "host": "x" })).await.expect(201).json();
@@ -64,10 +73,17 @@ async fn methods_of_every_path(admin: &Admin) {
         ("/certificates/a", ENTITY),
         ("/certificates/a/snis", COLLECTION),
         ("/certificates/a/snis/s", ENTITY),
+        ("/certificates/a/services", COLLECTION),
+        ("/certificates/a/services/s", ENTITY),
+        ("/services/a/client_certificate", PARENT),
         ("/snis", COLLECTION),
         ("/snis/s", ENTITY),
         ("/ca_certificates", COLLECTION),
         ("/ca_certificates/a", ENTITY),
+        ("/schemas/services", READ),
+        ("/schemas/services/validate", "OPTIONS, POST"),
+        ("/schemas/plugins/a", READ),
+        ("/schemas/vaults/a", READ),
     ] {
         let send = async |method: &str| admin.client.send(&Request::new(method, target)).await.unwrap();
         let options = send("OPTIONS").await.expect(204);
@@ -84,10 +100,78 @@ async fn methods_of_every_path(admin: &Admin) {
             assert_eq!(refused.json(), json!({ "message": "Method not allowed" }));
         }
     }
-    for target in ["/snis/s/certificate", "/targets", "/nowhere"] {
+    // A list of entities has no paths of its own.
+    let lists = ["/services/a/ca_certificates", "/ca_certificates/a/services"];
+    for target in ["/snis/s/certificate", "/targets", "/nowhere"].into_iter().chain(lists) {
         for method in ["GET", "HEAD", "OPTIONS", "POST"] {
             admin.client.send(&Request::new(method, target)).await.unwrap().expect(404);
         }
+    }
+}
+
+/// The paths that the declarations of all kinds make.
+fn declared() -> BTreeSet<String> {
+    let mut paths = BTreeSet::new();
+    for kind in model::KINDS {
+        let collection = kind.collection();
+        let one = format!("/{collection}/{{{collection}}}");
+        paths.insert(format!("/{collection}"));
+        for field in kind.fields() {
+            let Some(parent) = field.foreign().map(|target| model::collection(target.kind)) else { continue };
+            let nested = format!("/{parent}/{{{parent}}}/{collection}");
+            paths.insert(format!("{nested}/{{{collection}}}"));
+            paths.insert(nested);
+            if collection != "snis" {
+                paths.insert(format!("{one}/{}", field.name));
+            }
+        }
+        paths.insert(one);
+    }
+    paths
+}
+
+/// `/endpoints` lists every path, and each answers for an entity that is there.
+async fn every_listed_path_answers(admin: &Admin) {
+    const ID: &str = "00000000-0000-4000-8000-00000000000b";
+    let with_id = |mut body: Value| {
+        body["id"] = json!(ID);
+        body
+    };
+    let service = json!({
+        "host": "a",
+        "protocol": "https",
+        "client_certificate": { "id": ID },
+        "ca_certificates": [ID],
+    });
+    let bodies = [
+        ("certificates", pair(&["a.example"])),
+        ("ca_certificates", authority()),
+        ("services", service),
+        ("routes", json!({ "paths": ["/"], "service": { "id": ID } })),
+        ("snis", json!({ "name": "a", "certificate": { "id": ID } })),
+    ];
+    assert_eq!(bodies.len(), model::KINDS.len());
+    for (collection, body) in bodies {
+        admin.post(&format!("/{collection}"), &with_id(body)).await.expect(201);
+    }
+    let listed = admin.get("/endpoints").await.expect(200).json();
+    let listed: Vec<String> = serde_json::from_value(listed["data"].clone()).unwrap();
+    assert!(listed.is_sorted(), "{listed:?}");
+    let missing: Vec<_> = declared().into_iter().filter(|path| !listed.contains(path)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    for path in &listed {
+        let parts = path.split('/').map(|part| match part {
+            "{entity}" => "services",
+            part if part.starts_with('{') => ID,
+            part => part,
+        });
+        let target = parts.collect::<Vec<_>>().join("/");
+        let options = admin.client.send(&Request::new("OPTIONS", &target)).await.unwrap().expect(204);
+        if declared().contains(path) {
+            let answer = admin.get(&target).await.expect(200).json();
+            assert!(answer["data"].is_array() || answer["id"] == ID, "{path}: {answer}");
+        }
+        assert!(options.header("allow").is_some_and(|allow| allow.contains("OPTIONS")), "{path}");
     }
 }
 

@@ -113,35 +113,3 @@ async fn replaced_and_deleted_keys_leave_the_files_of_sqlite() {
     assert!(present.iter().any(|key| is_in(&bytes, key)), "those in use are there");
     admin.control.node.stop().await;
 }
-
-/// The migration removes unused parts from texts that an older version has stored, also from the change log.
-#[tokio::test]
-async fn stored_texts_are_cleaned_by_the_migration() {
-    let mut admin = Admin::start(Database::Postgres).await;
-    let (good, authority) = (pair(&["a.example"]), super::authorities::authority());
-    let made = admin.post("/certificates", &good).await.expect(201).json();
-    let trusted = admin.post("/ca_certificates", &authority).await.expect(201).json();
-    let last = admin.post("/services", &json!({ "name": "a", "host": "a" })).await.expect(201);
-    admin.published(super::revision(&last)).await;
-    let before = admin.get("/clustering/config").await.json();
-    admin.control.node.stop().await;
-    let key = text(&good["key"]);
-    admin.control.execute(&format!(
-        "UPDATE certificate SET cert = cert || '{key}', key = 'hunter2' || chr(10) || key;
-         UPDATE ca_certificate SET cert = '{key}' || cert;
-         DELETE FROM seaql_migrations WHERE version = 'm20261126_000020_pem_blocks'"
-    ));
-    admin.control.node.start().await;
-    assert_eq!(admin.get(&format!("/certificates/{}", id(&made))).await.json()["cert"], made["cert"]);
-    assert_eq!(
-        admin.get(&format!("/ca_certificates/{}", id(&trusted))).await.json()["cert"],
-        trusted["cert"]
-    );
-    admin.get("/services/a").await.expect(200);
-    let after = admin.get("/clustering/config").await.json();
-    assert_ne!(after["epoch"], before["epoch"]);
-    assert_eq!(after["config_hash"], before["config_hash"], "what is published is what it was");
-    let next = admin.post("/services", &json!({ "host": "b" })).await.expect(201);
-    admin.published(super::revision(&next)).await;
-    admin.stop().await;
-}

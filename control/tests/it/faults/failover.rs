@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use control::store::Store;
-use entity::{route, service};
+use control::store::{Author, Store};
 use futures_util::future::join_all;
+use model::{Route, Service};
 use serde_json::json;
 use testkit::plane::{Control, Database, Gateway, Planes};
 use tokio::time::sleep;
@@ -29,10 +29,10 @@ async fn a_data_plane_goes_on_at_the_other_control_plane_and_misses_nothing() {
     planes.serve("/steady").await;
     let (mut first, second) = leader(&planes.gateway, planes.control, second).await;
     let store = Store::open(&second.database()).await.unwrap();
-    let port = planes.origin.address().port().into();
-    let shared = service::Model { port, ..crate::store::service(1, "shared") };
-    let written = store.services().insert(shared).await.unwrap();
-    in_sync_at(&first, &planes.gateway, written.revision).await;
+    let port = planes.origin.address().port();
+    let shared = Service { port, ..crate::store::service(1, "shared") };
+    let revision = crate::store::insert(&store, &shared).await.unwrap();
+    in_sync_at(&first, &planes.gateway, revision).await;
     let (before, traffic) = (snapshots(&second).await, Traffic::start(&planes.gateway.proxy(), "/steady", 2));
 
     let killed = async {
@@ -74,10 +74,10 @@ async fn short_writes(control: &Control) {
 /// Runs transactions that stay open for long before they commit.
 async fn long_writes(store: &Store, writer: u128) {
     for n in 0..LONG_WRITES {
-        let mut edit = store.edit().await.unwrap();
-        let paths = Some(json!([long_path(writer, n)]));
-        let row = route::Model { paths, ..crate::store::route(1000 * (writer + 1) + n, 1) };
-        edit.put::<route::Entity>(&[row]).await.unwrap();
+        let mut edit = store.edit(&Author::default()).await.unwrap();
+        let paths = Some(vec![long_path(writer, n)]);
+        let route = Route { paths, ..crate::store::route(1000 * (writer + 1) + n, 1) };
+        edit.make(vec![crate::store::put_route(&route)]).await.unwrap();
         sleep(LONG).await;
         edit.commit().await.unwrap();
     }

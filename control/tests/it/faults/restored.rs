@@ -3,9 +3,12 @@
 
 use std::path::Path;
 
-use entity::{config_change, config_head, route};
+use entity::{config_change, config_head, document, document_key};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, TransactionTrait};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter,
+    TransactionTrait,
+};
 use serde_json::json;
 use testkit::plane::{DEADLINE, Database, Gateway, Planes};
 use testkit::wait;
@@ -195,16 +198,16 @@ async fn put_back(
     let past = i64::try_from(past).unwrap();
     let later = config_change::Entity::delete_many().filter(config_change::Column::Revision.gt(past));
     later.exec(&back).await.unwrap();
-    route::Entity::delete_many().filter(route::Column::Name.is_in(names)).exec(&back).await.unwrap();
+    for name in names {
+        delete_route(&back, name).await;
+    }
     let newest = config_change::Entity::find().filter(config_change::Column::Revision.eq(past));
     let mut newest = newest.one(&back).await.unwrap().unwrap();
     for name in deleted.map(name) {
-        let row =
-            route::Entity::find().filter(route::Column::Name.eq(name)).one(&back).await.unwrap().unwrap();
-        route::Entity::delete_by_id(row.id).exec(&back).await.unwrap();
+        let id = delete_route(&back, name).await;
         newest = config_change::Model {
             revision: newest.revision + 1,
-            id: row.id,
+            id,
             op: 2,
             bytes: Vec::new(),
             hash: Vec::new(),
@@ -224,6 +227,14 @@ async fn put_back(
     head.exec(&back).await.unwrap();
     back.commit().await.unwrap();
     database.close().await.unwrap();
+}
+
+/// Deletes a route's document, and returns its id.
+async fn delete_route(connection: &impl ConnectionTrait, name: String) -> Uuid {
+    let key = document_key::Entity::find().filter(document_key::Column::Value.eq(name));
+    let key = key.one(connection).await.unwrap().unwrap();
+    document::Entity::delete_by_id((key.kind, key.id)).exec(connection).await.unwrap();
+    key.id
 }
 
 /// Creates the routes one by one, and waits until each is live.

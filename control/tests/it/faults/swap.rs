@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use control::store::{Edit, Store};
-use entity::{route, service};
+use control::store::{Author, Change, Store};
+use model::{Route, Service};
 use serde_json::Value;
 use testkit::http::Response;
 use testkit::plane::{Database, Planes};
@@ -62,28 +62,20 @@ struct Table {
 
 impl Table {
     async fn write(&self, store: &Store) {
-        let mut edit = store.edit().await.unwrap();
-        self.routes(&mut edit).await;
-        self.services(&mut edit).await;
-        edit.commit().await.unwrap();
+        let mut changes = self.routes();
+        changes.extend([true, false].map(|live| crate::store::put_service(&self.service(live))));
+        store.write(&Author::default(), changes).await.unwrap();
     }
 
-    async fn services(&self, edit: &mut Edit<'_>) {
-        edit.put::<service::Entity>(&[self.service(true), self.service(false)]).await.unwrap();
-    }
-
-    async fn routes(&self, edit: &mut Edit<'_>) {
-        if self.version == 0 {
-            self.services(edit).await;
-        } else {
-            assert!(edit.delete::<route::Entity>(self.new_id(self.version - 1)).await.unwrap());
-        }
-        let rows = [
+    fn routes(&self) -> Vec<Change> {
+        let routes = [
             self.route(Uuid::from_u128(10), "/live", true),
             self.route(Uuid::from_u128(11), "/parked", false),
             self.route(self.new_id(self.version), "/new", true),
         ];
-        edit.put::<route::Entity>(&rows).await.unwrap();
+        let gone =
+            self.version.checked_sub(1).map(|version| Change::Delete(Route::key(self.new_id(version))));
+        routes.iter().map(crate::store::put_route).chain(gone).collect()
     }
 
     fn new_id(&self, version: u64) -> Uuid {
@@ -95,20 +87,20 @@ impl Table {
         Uuid::from_u128(1 + u128::from(self.version.is_multiple_of(2) == live))
     }
 
-    fn service(&self, live: bool) -> service::Model {
+    fn service(&self, live: bool) -> Service {
         let path = format!("/{}-{}", if live { "live" } else { "parked" }, self.version);
-        service::Model {
+        Service {
             id: self.service_id(live),
-            port: self.port.into(),
+            port: self.port,
             path: Some(path),
             name: None,
             ..crate::store::service(0, "")
         }
     }
 
-    fn route(&self, id: Uuid, path: &str, live: bool) -> route::Model {
-        let service_id = Some(self.service_id(live));
-        route::Model { id, service_id, paths: Some(serde_json::json!([path])), ..crate::store::route(0, 0) }
+    fn route(&self, id: Uuid, path: &str, live: bool) -> Route {
+        let service = Some(self.service_id(live));
+        Route { id, service, paths: Some(vec![path.to_owned()]), ..crate::store::route(0, 0) }
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast::Receiver;
 use tokio::task::JoinSet;
 
-use super::{revision, service};
+use super::{insert, revision, service};
 
 /// The message of the protocol that commits, less its length.
 const COMMIT: &[u8] = b"COMMIT\0";
@@ -55,14 +55,14 @@ impl Stage {
     /// Writes while the next COMMIT has this fate.
     async fn write(&self, fate: Fate) -> Result<u64, StoreError> {
         *self.fate.lock().unwrap() = fate;
-        let written = self.store.services().insert(service(1, "a")).await;
+        let written = insert(&self.store, &service(1, "a")).await;
         assert_eq!(*self.fate.lock().unwrap(), Fate::Passes, "there was no COMMIT");
-        written.map(|written| written.revision)
+        written
     }
 
     async fn write_again(&self) -> u64 {
-        let again = || async { self.store.services().insert(service(2, "b")).await };
-        wait::eventually(2 * DEADLINE, again).await.revision
+        let again = || async { insert(&self.store, &service(2, "b")).await };
+        wait::eventually(2 * DEADLINE, again).await
     }
 }
 

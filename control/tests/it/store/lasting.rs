@@ -3,11 +3,15 @@
 
 use std::time::Duration;
 
-use control::store::{Store, StoreError};
-use entity::certificate;
+use control::store::{Author, Change, Store, StoreError};
+use model::Certificate;
+use testkit::plane::DEADLINE;
+use testkit::wait;
 use uuid::Uuid;
 
-use super::{log_leads_to_what_is_published, postgresql, revision, service, sqlite};
+use super::{
+    draft, insert, log_leads_to_what_is_published, postgresql, put_service, revision, service, sqlite, write,
+};
 
 on_both! {
     dropped => dropped_writes_leave_all_or_nothing,
@@ -23,9 +27,8 @@ async fn dropped_writes_leave_all_or_nothing(store: Store) {
     for round in 0..rounds {
         let cut = Duration::from_micros(rand::random_range(0..3000));
         let id = u128::from(round) + 1;
-        let services = store.services();
-        let write = services.insert(service(id, &id.to_string()));
-        let answered = matches!(tokio::time::timeout(cut, write).await, Ok(Ok(_)));
+        let service = service(id, &id.to_string());
+        let answered = matches!(tokio::time::timeout(cut, insert(&store, &service)).await, Ok(Ok(_)));
         acknowledged += u32::from(answered);
         let (head, published) = store.published().await.unwrap();
         if answered {
@@ -37,26 +40,20 @@ async fn dropped_writes_leave_all_or_nothing(store: Store) {
         assert!(head.revision >= u64::from(acknowledged));
     }
     log_leads_to_what_is_published(&store).await;
-    let next = store.services().insert(service(u128::MAX, "last")).await.unwrap().revision;
+    let next = insert(&store, &service(u128::MAX, "last")).await.unwrap();
     assert_eq!(revision(&store).await, next);
     log_leads_to_what_is_published(&store).await;
 }
 
 async fn superseded_secrets_are_blanked_in_the_log(store: Store) {
-    let key = |secret: &str| certificate::Model {
-        id: Uuid::from_u128(1),
-        cert: "cert".into(),
-        key: secret.to_owned().into(),
-        cert_alt: None,
-        key_alt: None,
-        tags: None,
-        created_at: 1,
-        updated_at: 1,
+    let id = Uuid::from_u128(1);
+    let put = |secret: &str| {
+        let certificate = Certificate { cert: "cert".into(), key: secret.into(), ..Certificate::default() };
+        Change::Upsert(draft(id, &certificate))
     };
-    let certificates = store.rows::<certificate::Entity>();
-    certificates.insert(key("first secret")).await.unwrap();
-    store.services().insert(service(1, "a")).await.unwrap();
-    certificates.upsert(key("second secret")).await.unwrap();
+    write(&store, put("first secret")).await.unwrap();
+    insert(&store, &service(1, "a")).await.unwrap();
+    write(&store, put("second secret")).await.unwrap();
     let log = async || {
         let changes = store.changes(0, revision(&store).await).await.unwrap();
         let text = |value: &bytes::Bytes| String::from_utf8_lossy(value).into_owned();
@@ -67,7 +64,7 @@ async fn superseded_secrets_are_blanked_in_the_log(store: Store) {
     assert_eq!(superseded, [true, false, false]);
     assert!(!text.contains("first secret") && text.contains("second secret"));
     log_leads_to_what_is_published(&store).await;
-    certificates.delete(Uuid::from_u128(1)).await.unwrap();
+    write(&store, Change::Delete(Certificate::key(id))).await.unwrap();
     let (superseded, text) = log().await;
     assert_eq!(superseded, [true, false, true, false]);
     assert!(!text.contains("secret"));
@@ -75,11 +72,9 @@ async fn superseded_secrets_are_blanked_in_the_log(store: Store) {
 }
 
 async fn partly_trimmed_revision_is_not_in_the_log(store: Store) {
-    let mut edit = store.edit().await.unwrap();
-    let many: Vec<_> = (1..=1500).map(|id| service(id, &id.to_string())).collect();
-    edit.put::<entity::service::Entity>(&many).await.unwrap();
-    edit.commit().await.unwrap();
-    store.services().insert(service(9999, "last")).await.unwrap();
+    let many = (1..=1500).map(|id| put_service(&service(id, &id.to_string())));
+    store.write(&Author::default(), many.collect()).await.unwrap();
+    insert(&store, &service(9999, "last")).await.unwrap();
     store.trim_log(1).await.unwrap();
     assert_eq!(store.log_begins().await.unwrap(), Some(2));
     assert_eq!(store.changes(0, 2).await.unwrap().len(), 1);
@@ -120,13 +115,16 @@ async fn statement_that_takes_too_long_is_ended_by_the_server() {
     let (store, other) = (Store::open(&url).await.unwrap(), Store::open(&url).await.unwrap());
     store.migrate(&url).await.unwrap();
     // The next writer that needs the head waits for this.
-    let mut first = store.edit().await.unwrap();
-    first.put::<entity::service::Entity>(&[service(1, "a")]).await.unwrap();
-    let refused = other.services().insert(service(1, "a")).await.unwrap_err();
+    let mut first = store.edit(&Author::default()).await.unwrap();
+    first.make(vec![put_service(&service(1, "a"))]).await.unwrap();
+    let refused = insert(&other, &service(1, "a")).await.unwrap_err();
     assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
-    drop(first);
     let running = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'INSERT%'";
     let (_, name) = url.rsplit_once('/').unwrap();
-    assert_eq!(testkit::postgres::shared().execute(name, running), "0");
-    assert_eq!(other.services().insert(service(1, "a")).await.unwrap().revision, 1);
+    wait::until(DEADLINE, "the server ends the statement, for which nobody waits any more", || {
+        testkit::postgres::shared().execute(name, running) == "0"
+    })
+    .await;
+    drop(first);
+    assert_eq!(insert(&other, &service(1, "a")).await.unwrap(), 1);
 }

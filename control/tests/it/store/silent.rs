@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use control::store::{Edit, Store};
+use control::store::{Author, Edit, Store};
 use futures_util::future::{join_all, try_join_all};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -12,7 +12,7 @@ use testkit::postgres::Postgres;
 use testkit::wait;
 use tokio::time::Instant;
 
-use super::service;
+use super::{insert, service};
 
 /// All connections of the store.
 const CONNECTIONS: usize = 16;
@@ -37,7 +37,8 @@ impl Stage {
 
     /// Opens a transaction on each connection.
     async fn edits(&self) -> Vec<Edit<'_>> {
-        let edits = try_join_all((0..CONNECTIONS).map(|_| self.store.edit())).await.unwrap();
+        let author = Author::default();
+        let edits = try_join_all((0..CONNECTIONS).map(|_| self.store.edit(&author))).await.unwrap();
         assert_eq!(self.backends().len(), CONNECTIONS);
         edits
     }
@@ -80,7 +81,7 @@ async fn request_on_a_dead_connection_gets_another_one() {
         answer.unwrap();
     }
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
-    stage.store.services().insert(service(1, "a")).await.unwrap();
+    insert(&stage.store, &service(1, "a")).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -91,7 +92,7 @@ async fn dead_connection_that_is_released_gives_its_place_back() {
     let begun = Instant::now();
     drop(edits);
     stage.silent = silent;
-    stage.store.services().insert(service(1, "a")).await.unwrap();
+    insert(&stage.store, &service(1, "a")).await.unwrap();
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
 }
 

@@ -1,19 +1,20 @@
-//! CA certificates.
+//! Entities of all kinds.
 
 use sea_orm::entity::prelude::*;
 
-/// A certificate that verifies other certificates. Dates are in seconds since 1970.
+/// One entity. Dates are in seconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
-#[sea_orm(table_name = "ca_certificate")]
+#[sea_orm(table_name = "document")]
 pub struct Model {
-    /// Identity.
+    /// The kind's number on the wire.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub kind: i16,
+    /// Identity among the entities of the kind.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// The certificate in PEM.
-    pub cert: String,
-    /// SHA-256 of the certificate in DER, in hexadecimal digits; unique.
-    #[sea_orm(unique)]
-    pub cert_digest: String,
+    /// The canonical bytes, which are JSON.
+    #[sea_orm(column_type = "Text")]
+    pub body: String,
     /// A list of strings.
     pub tags: Option<Json>,
     /// When it was created.
@@ -22,7 +23,7 @@ pub struct Model {
     pub updated_at: i64,
 }
 
-/// Relations of a CA certificate. Services refer to it in a list of ids, not by a foreign key.
+/// The relations are in tables of their own.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -1,65 +1,25 @@
-//! CA certificates.
+//! Certificates of authorities.
 
-use entity::ca_certificate::{Entity, Model};
-use model::Entity as _;
-use model::{Violations, validate_tags};
+use model::{CaCertificate, Map, Violations};
 use node::certified_key;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use serde_json::{Value, json};
 use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
-use super::fields::Fields;
 use super::pem;
-use super::resource::{Identity, Resource};
-use crate::published;
 
-/// The collection of CA certificates.
-#[derive(Debug)]
-pub(super) struct CaCertificates;
+/// Brings the PEM text of a body into canonical form.
+pub(super) fn prepare(fields: &mut Map, violations: &mut Violations) {
+    super::canonical(fields, "cert", one_certificate, violations);
+}
 
-impl Resource for CaCertificates {
-    type Table = Entity;
-
-    fn identity(row: &Model) -> Identity {
-        Identity { id: row.id, created_at: row.created_at, updated_at: row.updated_at }
+/// Checks that the certificate is an authority at `now`, in seconds since 1970.
+pub(super) fn check(certificate: &CaCertificate, now: i64) -> Result<(), Violations> {
+    let mut violations = Violations::default();
+    if let Err(message) = only(&certificate.cert).and_then(|der| check_authority(&der, now)) {
+        violations.field("cert", message);
     }
-
-    fn read(fields: &mut Fields, identity: Identity) -> Model {
-        let tags = fields.set("tags");
-        validate_tags(tags.as_deref().unwrap_or_default(), fields.violations());
-        let cert = fields.required_pem("cert", one_certificate).unwrap_or_default();
-        // Clients send back the digest that they were shown. It is always computed from the certificate.
-        fields.string("cert_digest");
-        Model {
-            id: identity.id,
-            cert_digest: only(&cert).map(|der| digest(&der)).unwrap_or_default(),
-            cert,
-            tags: tags.map(|tags| json!(tags)),
-            created_at: identity.created_at,
-            updated_at: identity.updated_at,
-        }
-    }
-
-    fn check(row: &Model) -> Result<(), Violations> {
-        published::ca_certificate(row).validate()?;
-        let mut violations = Violations::default();
-        if let Err(message) = only(&row.cert).and_then(|der| check_authority(&der, crate::store::now())) {
-            violations.field("cert", message);
-        }
-        violations.into_result()
-    }
-
-    fn view(row: &Model) -> Value {
-        json!({
-            "id": row.id,
-            "cert": row.cert,
-            "cert_digest": row.cert_digest,
-            "tags": row.tags,
-            "created_at": row.created_at,
-            "updated_at": row.updated_at,
-        })
-    }
+    violations.into_result()
 }
 
 /// Reads the only certificate of a text and returns it in canonical form.
@@ -77,11 +37,6 @@ fn only(pem: &str) -> Result<CertificateDer<'static>, String> {
         None => Ok(first),
         Some(_) => Err("please submit only one certificate at a time".into()),
     }
-}
-
-fn digest(der: &CertificateDer<'_>) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, der);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Checks that a certificate is an authority at `now`, in seconds since 1970 (RFC 5280, sections 4.1.2.5 and
@@ -121,7 +76,6 @@ mod tests {
         let authority_pem = authority(IsCa::Ca(BasicConstraints::Unconstrained));
         let der = only(&authority_pem).unwrap();
         assert_eq!(check_authority(&der, 0), Ok(()));
-        assert_eq!(digest(&der).len(), 64);
         let told = check_authority(&der, IN_2041).unwrap_err();
         assert!(told.contains("Not After"), "{told}");
         let told = check_authority(&only(&authority(IsCa::NoCa)).unwrap(), 0).unwrap_err();

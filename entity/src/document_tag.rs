@@ -2,21 +2,22 @@
 
 use sea_orm::entity::prelude::*;
 
-/// One tag of one row.
+/// One tag of one entity.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
-#[sea_orm(table_name = "tag")]
+#[sea_orm(table_name = "document_tag")]
 pub struct Model {
-    /// The tagged row.
+    /// The entity's kind.
     #[sea_orm(primary_key, auto_increment = false)]
-    pub entity_id: Uuid,
+    pub kind: i16,
+    /// The entity's id.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
     /// The tag.
     #[sea_orm(primary_key, auto_increment = false)]
     pub tag: String,
-    /// The tagged row's collection, e.g. `services`.
-    pub entity_name: String,
 }
 
-/// No relations: tagged rows are in many tables.
+/// The foreign key to the entity has two columns; the store joins by hand.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

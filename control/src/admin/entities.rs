@@ -1,0 +1,221 @@
+//! Operations on the entities of one kind that the flat and the nested collections share: find, create,
+//! replace, change, delete, show.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use model::{Described, Field, Map, Value};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::access::Entity;
+use super::body::{Body, LONG};
+use super::page::Listing;
+use super::reading::{self, Reading, Target};
+use super::{Context, REVISION, certificate};
+use crate::error::ApiError;
+use crate::kinds;
+use crate::store::{Change, Document, Page, Selector, Store, StoreError};
+
+/// The entities of one kind, for one request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entities<'a> {
+    kind: &'static dyn Described,
+    context: &'a Context,
+}
+
+impl<'a> Entities<'a> {
+    pub(super) const fn new(kind: &'static dyn Described, context: &'a Context) -> Self {
+        Self { kind, context }
+    }
+
+    fn store(&self) -> &'a Store {
+        &self.context.admin.state.store
+    }
+
+    /// Returns the entity of a path, if there is one. A key with a NUL matches none: PostgreSQL would reject
+    /// the comparison.
+    pub(super) async fn find(&self, key: &str) -> Result<Option<Document>, ApiError> {
+        if key.contains('\0') {
+            return Ok(None);
+        }
+        let which = match (id_of(key), self.endpoint_key()) {
+            (Some(id), _) => Selector::Id(id),
+            (None, Some(field)) => Selector::Unique { field: field.name, value: field.canonical(key) },
+            (None, None) if certificate::has_names(self.kind) => {
+                return Ok(certificate::find(self.store(), key).await?);
+            }
+            (None, None) => return Err(ApiError::InvalidPrimaryKey { key: key.to_owned() }),
+        };
+        Ok(self.store().get(self.kind.kind(), &which).await?)
+    }
+
+    /// Returns the entity with this id, if there is one.
+    pub(super) async fn with_id(&self, id: Uuid) -> Result<Option<Document>, ApiError> {
+        Ok(self.store().get(self.kind.kind(), &Selector::Id(id)).await?)
+    }
+
+    /// Returns the entity of a path; fails if there is none.
+    pub(super) async fn found(&self, key: &str) -> Result<Document, ApiError> {
+        self.find(key).await?.ok_or(ApiError::NotFound)
+    }
+
+    /// Returns the entity of a path for a change; fails if there is none.
+    pub(super) async fn for_change(&self, key: &str) -> Result<Document, ApiError> {
+        let by = if id_of(key).is_some() { "id" } else { self.kind.endpoint_key().unwrap_or("name") };
+        self.find(key).await?.ok_or_else(|| ApiError::NoSuchEntity { by, key: key.to_owned() })
+    }
+
+    /// Returns a page of the collection, or of its entities that name another one in a field.
+    pub(super) async fn page(
+        &self,
+        listing: &Listing,
+        of: Option<(&'static str, Uuid)>,
+    ) -> Result<Json<Value>, ApiError> {
+        let page = Page { of, ..listing.page()? };
+        let listed = self.store().list(self.kind.kind(), &page).await?;
+        let data = self.views(&listed.documents).await?.into_iter().map(Value::Object).collect();
+        Ok(listing.answer(data, listed.next.as_ref().map(|id| &id.as_bytes()[..])))
+    }
+
+    /// Creates an entity.
+    pub(super) async fn create(&self, body: Body) -> Result<Response, ApiError> {
+        let Reading { draft, names } = self.read(body, Target::New).await?;
+        let written = draft.document.clone();
+        self.write(StatusCode::CREATED, written, names, vec![Change::Insert(draft)]).await
+    }
+
+    /// Creates or replaces the entity of a path from the body; an attempt of [`super::Admin::edit`].
+    pub(super) async fn put(
+        &self,
+        key: &str,
+        existing: Option<Document>,
+        mut body: Body,
+    ) -> Result<Response, ApiError> {
+        let name = Some(key).filter(|key| id_of(key).is_none());
+        if let (Some(name), Some(field)) = (name, self.kind.endpoint_key()) {
+            body.fields.insert(field.to_owned(), json!(name));
+        }
+        match existing {
+            Some(before) => self.replace(Target::Replaced(before.clone()), before, body).await,
+            None => self.put_new(key, body).await,
+        }
+    }
+
+    async fn put_new(&self, key: &str, body: Body) -> Result<Response, ApiError> {
+        let id = id_of(key);
+        let target = id.map_or(Target::New, Target::NewWithId);
+        let Reading { draft, mut names } = self.read(body, target).await?;
+        if id.is_none() && certificate::has_names(self.kind) {
+            certificate::add_name(&mut names, key)?;
+        }
+        let written = draft.document.clone();
+        let written = self.write(StatusCode::OK, written, names, vec![Change::Upsert(draft)]).await;
+        written.map_err(|error| made_meanwhile(error, key))
+    }
+
+    /// Changes the given fields of an entity; an attempt of [`super::Admin::edit`].
+    pub(super) async fn patch(&self, before: Document, body: Body) -> Result<Response, ApiError> {
+        self.replace(Target::Changed(before.clone()), before, body).await
+    }
+
+    /// Replaces an entity. One that stays as it is keeps the time of its last write.
+    async fn replace(&self, target: Target, before: Document, body: Body) -> Result<Response, ApiError> {
+        let Reading { draft: after, names } = self.read(body, target).await?;
+        let same = before.says_the_same(&after.document);
+        let written = if same { before.clone() } else { after.document.clone() };
+        self.write(StatusCode::OK, written, names, vec![Change::Replace { before, after }]).await
+    }
+
+    /// Deletes an entity; a missing one is no failure.
+    pub(super) async fn delete(&self, existing: Option<Document>) -> Result<Response, ApiError> {
+        let Some(document) = existing else { return Ok(StatusCode::NO_CONTENT.into_response()) };
+        let changes = vec![Change::Delete(document.key)];
+        let revision = self.store().write(&self.context.author, changes).await?;
+        Ok((StatusCode::NO_CONTENT, [(REVISION, revision.to_string())]).into_response())
+    }
+
+    /// Reads the entity that a body describes.
+    pub(super) async fn read(&self, body: Body, target: Target) -> Result<Reading, ApiError> {
+        reading::read(self.store(), self.kind, body, target).await
+    }
+
+    /// Makes changes, and those of the server names of a certificate, at one revision, and shows the entity
+    /// that was written. The write stands, also when the rest of the view cannot be read any more.
+    pub(super) async fn write(
+        &self,
+        status: StatusCode,
+        written: Document,
+        names: Option<Vec<String>>,
+        changes: Vec<Change>,
+    ) -> Result<Response, ApiError> {
+        let (store, author) = (self.store(), &self.context.author);
+        let revision = match names {
+            None => store.write(author, changes).await?,
+            Some(names) => certificate::write(store, author, &written, names, changes).await?,
+        };
+        let view = match self.view(&written).await {
+            Ok(view) => view,
+            Err(_) => show(self.kind, &written)?,
+        };
+        let entity = Entity(written.key.id.to_string());
+        Ok((status, [(REVISION, revision.to_string())], Extension(entity), Json(view)).into_response())
+    }
+
+    /// Shows an entity.
+    pub(super) async fn shown(&self, document: &Document) -> Result<Json<Value>, ApiError> {
+        self.view(document).await.map(|view| Json(Value::Object(view)))
+    }
+
+    async fn view(&self, document: &Document) -> Result<Map, ApiError> {
+        let views = self.views(std::slice::from_ref(document)).await?;
+        views.into_iter().next().ok_or(ApiError::NotFound)
+    }
+
+    async fn views(&self, documents: &[Document]) -> Result<Vec<Map>, ApiError> {
+        let mut views = show_all(self.kind, documents).await?;
+        if certificate::has_names(self.kind) {
+            certificate::complete(self.store(), documents, &mut views).await?;
+        }
+        Ok(views)
+    }
+
+    /// The field by which a path may give an entity, beside its id.
+    fn endpoint_key(&self) -> Option<&'static Field> {
+        let key = self.kind.endpoint_key()?;
+        self.kind.fields().iter().find(|field| field.name == key)
+    }
+}
+
+/// Parses an id; everything else in a path is a name.
+fn id_of(key: &str) -> Option<Uuid> {
+    Uuid::try_parse(key).ok().filter(|_| key.len() == 36)
+}
+
+/// Shows documents, off the runtime if they are long: it also serves data planes.
+async fn show_all(kind: &'static dyn Described, documents: &[Document]) -> Result<Vec<Map>, ApiError> {
+    let views = |documents: &[Document]| documents.iter().map(|document| show(kind, document)).collect();
+    if documents.iter().map(|document| document.body.len()).sum::<usize>() < LONG {
+        return views(documents);
+    }
+    let documents = documents.to_vec();
+    tokio::task::spawn_blocking(move || views(&documents)).await.unwrap_or(Err(ApiError::Panicked))
+}
+
+fn show(kind: &dyn Described, document: &Document) -> Result<Map, ApiError> {
+    kinds::show(kind, document).map_err(|error| reading::unreadable(document, &error))
+}
+
+/// Converts the error that the name of the path is in use: the entity was created after the look-up found
+/// none.
+fn made_meanwhile(error: ApiError, key: &str) -> ApiError {
+    let is_key = |value: &String| value == key || *value == model::Sni::canonical_name(key);
+    match &error {
+        ApiError::Store(StoreError::Unique { fields, .. })
+            if fields.iter().any(|(_, value)| is_key(value)) =>
+        {
+            StoreError::Changed.into()
+        }
+        _ => error,
+    }
+}

@@ -1,0 +1,40 @@
+//! `/schemas`: what entities of each kind may hold, from their declarations, and the check of a body that
+//! writes nothing.
+
+use axum::Json;
+use axum::routing::{get, post};
+use model::Described;
+use serde_json::{Value, json};
+
+use super::body::Body;
+use super::{Api, PathParam, reading};
+use crate::error::ApiError;
+
+pub(super) fn routes(api: &mut Api) {
+    api.route("/schemas/{entity}", get(show));
+    api.route("/schemas/{entity}/validate", post(validate));
+    // This version has neither.
+    api.route("/schemas/plugins/{name}", get(async |PathParam(name): Name| no_schema("plugin", &name)));
+    api.route("/schemas/vaults/{name}", get(async |PathParam(name): Name| no_schema("vault", &name)));
+}
+
+type Name = PathParam<String>;
+
+async fn show(PathParam(name): Name) -> Result<Json<Value>, ApiError> {
+    Ok(Json(entity(&name)?.schema()))
+}
+
+/// Checks a body as a write does, with defaults for what is not given. It neither looks for other entities
+/// with its unique values nor for those that it names.
+async fn validate(PathParam(name): Name, body: Body) -> Result<Json<Value>, ApiError> {
+    reading::check(entity(&name)?, body).await?;
+    Ok(Json(json!({ "message": "schema validation successful" })))
+}
+
+fn entity(name: &str) -> Result<&'static dyn Described, ApiError> {
+    model::of_collection(name).ok_or_else(|| no_schema("entity", name))
+}
+
+fn no_schema(of: &'static str, name: &str) -> ApiError {
+    ApiError::NoSchema { of, name: reading::beginning(name) }
+}

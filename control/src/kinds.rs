@@ -1,0 +1,73 @@
+//! What a kind of entity needs beyond its declaration in `model`: the reading of PEM texts, and checks of what
+//! they hold. The Admin API and the declarative configuration share it. It knows no HTTP and no SQL.
+//!
+//! Reading takes milliseconds for keys and regular expressions: callers keep it off the runtime's workers.
+
+mod ca_certificate;
+mod certificate;
+mod pem;
+
+use model::{Common, Content, Described, Input, Map, Violations};
+
+use crate::store::Document;
+
+/// Reads one entity from the fields of a body, without those that all kinds have, and checks it: shorthands,
+/// PEM texts in canonical form, the rules of its declaration, and what needs the content of a certificate. A
+/// certificate authority must not have expired at the time of the last write in `common`.
+///
+/// # Errors
+/// All violations, those given included.
+pub fn read(
+    kind: &dyn Described,
+    mut input: Input,
+    common: &Common,
+    mut violations: Violations,
+) -> Result<Content, Violations> {
+    kind.expand(&mut input.fields, &mut violations);
+    match kind.kind() {
+        model::kind::CERTIFICATE => certificate::prepare(&mut input.fields, &mut violations),
+        model::kind::CA_CERTIFICATE => ca_certificate::prepare(&mut input.fields, &mut violations),
+        _ => {}
+    }
+    let content = kind.read(input, common, violations)?;
+    match kind.kind() {
+        model::kind::CERTIFICATE => certificate::check(&entity(&content))?,
+        model::kind::CA_CERTIFICATE => ca_certificate::check(&entity(&content), common.updated_at)?,
+        _ => {}
+    }
+    Ok(content)
+}
+
+/// Shows an entity as the Admin API does, without the entities of other kinds that belong to it.
+///
+/// # Errors
+/// When this version cannot read the stored bytes.
+pub fn show(kind: &dyn Described, document: &Document) -> Result<Map, serde_json::Error> {
+    let mut view = kind.show(&document.body)?;
+    document.common().show(&mut view);
+    Ok(view)
+}
+
+/// Replaces a text of a body by the canonical form that `parse` gives it. A text that cannot be parsed is
+/// removed, and its violation noted; other values are for the declaration's own checks.
+fn canonical(
+    fields: &mut Map,
+    name: &str,
+    parse: fn(&str) -> Result<String, String>,
+    violations: &mut Violations,
+) {
+    let Some(text) = fields.get(name).and_then(model::Value::as_str).filter(|text| !text.is_empty()) else {
+        return;
+    };
+    match parse(text) {
+        Ok(canonical) => drop(fields.insert(name.to_owned(), canonical.into())),
+        Err(message) => {
+            violations.field(name, message);
+            fields.remove(name);
+        }
+    }
+}
+
+fn entity<E: model::Entity>(content: &Content) -> E {
+    serde_json::from_slice(&content.bytes).expect("the canonical bytes of an entity are those of an entity")
+}

@@ -1,0 +1,182 @@
+//! What a write does, step by step.
+
+use std::collections::{HashMap, HashSet};
+
+use wire::Key;
+
+use super::super::document::{Document, Draft};
+use super::super::pool::Transaction;
+use super::super::select::locked;
+use super::super::{Store, StoreError};
+use super::{Change, Made, rows};
+
+/// The changes of a write.
+pub(super) struct Plan {
+    puts: Vec<Put>,
+    deletes: Vec<Key>,
+}
+
+/// An entity that is put.
+struct Put {
+    after: Draft,
+    expected: Expected,
+}
+
+/// What must be stored before an entity is put.
+enum Expected {
+    Nothing,
+    Anything,
+    This(Document),
+}
+
+/// The changes once it is known what is stored.
+struct Steps<'a> {
+    inserts: Vec<&'a Draft>,
+    updates: Vec<(Document, &'a Draft)>,
+    deletes: Vec<Document>,
+}
+
+impl Plan {
+    /// Sorts the changes.
+    ///
+    /// # Errors
+    /// When two of them are about one entity.
+    pub(super) fn new(changes: Vec<Change>) -> Result<Self, StoreError> {
+        let (mut puts, mut deletes, mut seen) =
+            (Vec::with_capacity(changes.len()), Vec::new(), HashSet::new());
+        for change in changes {
+            let (after, expected) = match change {
+                Change::Insert(after) => (after, Expected::Nothing),
+                Change::Upsert(after) => (after, Expected::Anything),
+                Change::Replace { before, after } => (after, Expected::This(before)),
+                Change::Delete(key) => {
+                    if seen.insert(key) {
+                        deletes.push(key);
+                    }
+                    continue;
+                }
+            };
+            if !seen.insert(after.document.key) {
+                return Err(StoreError::Id { key: after.document.key });
+            }
+            puts.push(Put { after, expected });
+        }
+        Ok(Self { puts, deletes })
+    }
+
+    /// Makes the changes and returns those that changed something, in their order.
+    pub(super) async fn carry_out(&self, transaction: &Transaction) -> Result<Vec<Made>, StoreError> {
+        let steps = self.steps(transaction).await?;
+        steps.check_unique()?;
+        rows::take_away(transaction, &steps.updates, &steps.deletes).await?;
+        rows::insert(transaction, &steps.inserts).await?;
+        rows::update(transaction, &steps.updates).await?;
+        rows::add(transaction, &steps.inserts, &steps.updates).await?;
+        rows::delete(transaction, &steps.deletes).await?;
+        Ok(steps.made())
+    }
+
+    /// Names the rule of the database that a write has broken, from what the database holds.
+    pub(super) async fn explain(&self, store: &Store, error: StoreError) -> StoreError {
+        if !super::super::failure::is_foreign_key(&error) {
+            return error;
+        }
+        let named = self.puts.iter().flat_map(|put| &put.after.references);
+        match rows::missing(store, named, |key| self.puts.iter().any(|put| put.after.document.key == key))
+            .await
+        {
+            Ok(Some(missing)) => missing,
+            Err(failed) => failed,
+            // It was deleted, or named, between two steps of this write.
+            Ok(None) => match rows::naming(store.database(), &self.deletes).await {
+                Ok(found) => rows::still_named(&found, &[]).unwrap_or(StoreError::Changed),
+                Err(failed) => failed,
+            },
+        }
+    }
+
+    async fn steps(&self, transaction: &Transaction) -> Result<Steps<'_>, StoreError> {
+        let stored = self.puts.iter().filter(|put| !matches!(put.expected, Expected::Nothing));
+        let stored = stored.map(|put| put.after.document.key).chain(self.deletes.iter().copied());
+        let stored = locked(stored, transaction).await?;
+        let mut stored: HashMap<Key, Document> =
+            stored.into_iter().map(|document| (document.key, document)).collect();
+        let (mut inserts, mut updates) = (Vec::new(), Vec::new());
+        for Put { after, expected } in &self.puts {
+            let now = stored.remove(&after.document.key);
+            match (expected, now) {
+                (Expected::This(before), now) if now.as_ref() != Some(before) => {
+                    return Err(StoreError::Changed);
+                }
+                (_, Some(now)) if now.says_the_same(&after.document) => {}
+                (_, Some(now)) => updates.push((now, after)),
+                (_, None) => inserts.push(after),
+            }
+        }
+        let deletes: Vec<Document> = self.deletes.iter().filter_map(|key| stored.remove(key)).collect();
+        let deletes = with_dependants(transaction, deletes, &updates).await?;
+        Ok(Steps { inserts, updates, deletes })
+    }
+}
+
+/// Adds the entities that belong to deleted ones.
+///
+/// # Errors
+/// When another entity still names a deleted one.
+async fn with_dependants(
+    transaction: &Transaction,
+    deleted: Vec<Document>,
+    updates: &[(Document, &Draft)],
+) -> Result<Vec<Document>, StoreError> {
+    let (mut all, mut next) = (Vec::new(), deleted);
+    let updated: HashSet<Key> = updates.iter().map(|(before, _)| before.key).collect();
+    while !next.is_empty() {
+        let keys: Vec<Key> = next.iter().map(|document| document.key).collect();
+        all.append(&mut next);
+        let found = rows::naming(transaction, &keys).await?;
+        let gone: HashSet<Key> = all.iter().map(|document| document.key).collect();
+        let others: Vec<_> = found
+            .into_iter()
+            .filter(|named| !gone.contains(&named.by) && !updated.contains(&named.by))
+            .collect();
+        let (owned, kept): (Vec<_>, Vec<_>) = others.into_iter().partition(rows::Named::cascades);
+        if let Some(error) = rows::still_named(&kept, &owned) {
+            return Err(error);
+        }
+        let owned: HashSet<Key> = owned.into_iter().map(|named| named.by).collect();
+        next = locked(owned.into_iter(), transaction).await?;
+    }
+    Ok(all)
+}
+
+impl Steps<'_> {
+    /// Checks that no two entities of the write have one unique value: the database would name neither.
+    fn check_unique(&self) -> Result<(), StoreError> {
+        let mut seen = HashSet::new();
+        let drafts = self.inserts.iter().copied().chain(self.updates.iter().map(|(_, after)| *after));
+        for draft in drafts {
+            for (field, value) in &draft.unique {
+                if !seen.insert((draft.document.key.kind, *field, value.as_str())) {
+                    return Err(StoreError::Unique {
+                        kind: draft.document.key.kind,
+                        fields: vec![((*field).to_owned(), value.clone())],
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn made(self) -> Vec<Made> {
+        let put = |after: &Draft, before| Made {
+            key: after.document.key,
+            value: Some(after.document.body.clone()),
+            before,
+        };
+        let inserts = self.inserts.into_iter().map(|after| put(after, None));
+        let updates = self.updates.into_iter().map(|(before, after)| put(after, Some(before)));
+        let deletes = self.deletes.into_iter();
+        let deletes = deletes.map(|before| Made { key: before.key, value: None, before: Some(before) });
+        deletes.chain(inserts).chain(updates).collect()
+    }
+}

@@ -1,0 +1,296 @@
+//! The rows of a write: documents, values of unique fields, references and tags.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use entity::{document, document_key, document_reference, document_tag};
+use model::{Content, Reference};
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
+use uuid::Uuid;
+use wire::Key;
+
+use super::super::document::{Document, Draft, by_kind, kind, number};
+use super::super::pool::Transaction;
+use super::super::{ROWS, Store, StoreError, within};
+
+/// A reference as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Named {
+    /// The entity that names the other one.
+    pub(super) by: Key,
+    field: String,
+    to: Key,
+}
+
+impl Named {
+    /// Whether the entity is deleted with the one that it names.
+    pub(super) fn cascades(&self) -> bool {
+        let fields = model::described(self.by.kind).map(model::Described::fields).unwrap_or_default();
+        let declared = fields.iter().find(|declared| declared.name == self.field);
+        declared
+            .and_then(model::Field::target)
+            .is_some_and(|target| target.on_delete == model::OnDelete::Cascade)
+    }
+}
+
+/// Inserts new documents; fails if the id of one is in use.
+pub(super) async fn insert(transaction: &Transaction, drafts: &[&Draft]) -> Result<(), StoreError> {
+    for some in drafts.chunks(ROWS) {
+        if some.len() > 1 {
+            check_free(transaction, some).await?;
+        }
+        let insert = document::Entity::insert_many(some.iter().map(|draft| draft.document.row()));
+        let insert = insert.on_conflict(OnConflict::new().do_nothing().to_owned());
+        let inserted = within(insert.exec_without_returning(transaction)).await?;
+        if inserted < some.len() as u64 {
+            let one = some.first().map(|draft| draft.document.key).filter(|_| some.len() == 1);
+            return Err(one.map_or(StoreError::Changed, |key| StoreError::Id { key }));
+        }
+    }
+    Ok(())
+}
+
+/// Writes the new forms of documents, which are locked.
+pub(super) async fn update(
+    transaction: &Transaction,
+    updates: &[(Document, &Draft)],
+) -> Result<(), StoreError> {
+    use document::Column::{Body, CreatedAt, Id, Kind, Tags, UpdatedAt};
+    for some in updates.chunks(ROWS) {
+        let rows = some.iter().map(|(_, after)| after.document.row().reset_all());
+        let mut replacing = OnConflict::columns([Kind, Id]);
+        replacing.update_columns([Body, Tags, CreatedAt, UpdatedAt]);
+        let update = document::Entity::insert_many(rows).on_conflict(replacing);
+        within(update.exec_without_returning(transaction)).await?;
+    }
+    Ok(())
+}
+
+/// Deletes documents. The database deletes what follows from them.
+pub(super) async fn delete(transaction: &Transaction, gone: &[Document]) -> Result<(), StoreError> {
+    for (kind, ids) in by_kind(gone.iter().map(|document| document.key)) {
+        for some in ids.chunks(ROWS) {
+            let delete = document::Entity::delete_many()
+                .filter(document::Column::Kind.eq(number(kind)))
+                .filter(document::Column::Id.is_in(some.iter().copied()));
+            within(delete.exec(transaction)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the values, references and tags of updated documents that are no longer true, and all of deleted
+/// ones: another entity of the write may take a value over.
+pub(super) async fn take_away(
+    transaction: &Transaction,
+    updates: &[(Document, &Draft)],
+    deletes: &[Document],
+) -> Result<(), StoreError> {
+    let changed = |is_changed: fn(&Content, &Document, &Draft) -> bool| {
+        let updated =
+            updates.iter().filter(move |(before, after)| is_changed(&before.content(), before, after));
+        updated.map(|(before, _)| before.key)
+    };
+    let gone = || deletes.iter().map(|document| document.key);
+    let values = changed(|old, _, after| !old.unique.is_empty() && old.unique != after.unique).chain(gone());
+    for (kind, ids) in by_kind(values) {
+        for some in ids.chunks(ROWS) {
+            let delete = document_key::Entity::delete_many()
+                .filter(document_key::Column::Kind.eq(number(kind)))
+                .filter(document_key::Column::Id.is_in(some.iter().copied()));
+            within(delete.exec(transaction)).await?;
+        }
+    }
+    let named = changed(|old, _, after| !old.references.is_empty() && old.references != after.references)
+        .chain(gone());
+    for (kind, ids) in by_kind(named) {
+        for some in ids.chunks(ROWS) {
+            let delete = document_reference::Entity::delete_many()
+                .filter(document_reference::Column::Kind.eq(number(kind)))
+                .filter(document_reference::Column::Id.is_in(some.iter().copied()));
+            within(delete.exec(transaction)).await?;
+        }
+    }
+    let tagged = changed(|_, before, after| before.tags.is_some() && before.tags != after.document.tags);
+    for (kind, ids) in by_kind(tagged) {
+        for some in ids.chunks(ROWS) {
+            let delete = document_tag::Entity::delete_many()
+                .filter(document_tag::Column::Kind.eq(number(kind)))
+                .filter(document_tag::Column::Id.is_in(some.iter().copied()));
+            within(delete.exec(transaction)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Inserts the values, references and tags of new documents, and those of updated ones that have changed.
+pub(super) async fn add(
+    transaction: &Transaction,
+    inserts: &[&Draft],
+    updates: &[(Document, &Draft)],
+) -> Result<(), StoreError> {
+    let (mut values, mut references, mut tags) = (Vec::new(), Vec::new(), Vec::new());
+    for draft in inserts {
+        values.extend(rows_of_values(draft));
+        references.extend(rows_of_references(draft));
+        tags.extend(rows_of_tags(draft));
+    }
+    for (before, after) in updates {
+        let old = before.content();
+        if old.unique != after.unique {
+            values.extend(rows_of_values(after));
+        }
+        if old.references != after.references {
+            references.extend(rows_of_references(after));
+        }
+        if before.tags != after.document.tags {
+            tags.extend(rows_of_tags(after));
+        }
+    }
+    for some in values.chunks(ROWS) {
+        let insert = document_key::Entity::insert_many(some.iter().cloned());
+        let insert = insert.on_conflict(OnConflict::new().do_nothing().to_owned());
+        if within(insert.exec_without_returning(transaction)).await? < some.len() as u64 {
+            return Err(taken_value(transaction, some).await?);
+        }
+    }
+    for some in references.chunks(ROWS) {
+        let insert = document_reference::Entity::insert_many(some.iter().cloned());
+        within(insert.exec_without_returning(transaction)).await?;
+    }
+    for some in tags.chunks(ROWS) {
+        let insert = document_tag::Entity::insert_many(some.iter().cloned());
+        within(insert.exec_without_returning(transaction)).await?;
+    }
+    Ok(())
+}
+
+/// Returns the references to these entities.
+pub(super) async fn naming(
+    connection: &impl ConnectionTrait,
+    keys: &[Key],
+) -> Result<Vec<Named>, StoreError> {
+    use document_reference::{Column, Entity};
+    let mut found = Vec::new();
+    for (to, ids) in by_kind(keys.iter().copied()) {
+        for some in ids.chunks(ROWS) {
+            let select = Entity::find()
+                .filter(Column::ToKind.eq(number(to)))
+                .filter(Column::ToId.is_in(some.iter().copied()));
+            let rows = within(select.all(connection)).await?;
+            found.extend(rows.into_iter().map(|row| Named {
+                by: Key { kind: kind(row.kind), id: row.id },
+                field: row.field,
+                to: Key { kind: kind(row.to_kind), id: row.to_id },
+            }));
+        }
+    }
+    Ok(found)
+}
+
+/// The error that an entity is deleted while others still name it; `None` if none does. One that belongs to
+/// the deleted entity in another way, `owned`, does not.
+pub(super) fn still_named(found: &[Named], owned: &[Named]) -> Option<StoreError> {
+    let owned: HashSet<Key> = owned.iter().map(|named| named.by).collect();
+    let first =
+        found.iter().filter(|named| !owned.contains(&named.by)).min_by_key(|named| (named.to, named.by))?;
+    Some(StoreError::Referenced { to: first.to.kind, by: first.by.kind })
+}
+
+/// Returns the error that one of these references names no entity, if that is so. `made` says which entities
+/// are part of the write.
+pub(super) async fn missing(
+    store: &Store,
+    references: impl Iterator<Item = &Reference>,
+    made: impl Fn(Key) -> bool,
+) -> Result<Option<StoreError>, StoreError> {
+    use document::{Column, Entity};
+    let mut by_target: BTreeMap<Key, &'static str> = BTreeMap::new();
+    for reference in references.filter(|reference| !made(reference.to)) {
+        by_target.entry(reference.to).or_insert(reference.field);
+    }
+    for (to, ids) in by_kind(by_target.keys().copied()) {
+        for some in ids.chunks(ROWS) {
+            let select = Entity::find()
+                .filter(Column::Kind.eq(number(to)))
+                .filter(Column::Id.is_in(some.iter().copied()));
+            let select = select.select_only().column(Column::Id).into_tuple::<Uuid>();
+            let there: HashSet<Uuid> = within(select.all(store.database())).await?.into_iter().collect();
+            if let Some(id) = some.iter().copied().find(|id| !there.contains(id)) {
+                let to = Key { kind: to, id };
+                return Ok(Some(StoreError::ForeignKey { field: by_target[&to], to }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn rows_of_values(draft: &Draft) -> impl Iterator<Item = document_key::ActiveModel> {
+    let Key { kind, id } = draft.document.key;
+    draft.unique.iter().map(move |(field, value)| document_key::ActiveModel {
+        kind: Set(number(kind)),
+        field: Set((*field).to_owned()),
+        value: Set(value.clone()),
+        id: Set(id),
+    })
+}
+
+fn rows_of_references(draft: &Draft) -> impl Iterator<Item = document_reference::ActiveModel> {
+    let Key { kind, id } = draft.document.key;
+    draft.references.iter().map(move |Reference { field, to, .. }| document_reference::ActiveModel {
+        kind: Set(number(kind)),
+        id: Set(id),
+        field: Set((*field).to_owned()),
+        to_kind: Set(number(to.kind)),
+        to_id: Set(to.id),
+    })
+}
+
+fn rows_of_tags(draft: &Draft) -> impl Iterator<Item = document_tag::ActiveModel> {
+    let Key { kind, id } = draft.document.key;
+    draft.document.tags.iter().flatten().map(move |tag| document_tag::ActiveModel {
+        kind: Set(number(kind)),
+        id: Set(id),
+        tag: Set(tag.clone()),
+    })
+}
+
+/// Checks that the ids of several new documents are free. The insertion of a single one shows it by itself.
+async fn check_free(transaction: &Transaction, drafts: &[&Draft]) -> Result<(), StoreError> {
+    use document::{Column, Entity};
+    for (kind, ids) in by_kind(drafts.iter().map(|draft| draft.document.key)) {
+        let select = Entity::find()
+            .filter(Column::Kind.eq(number(kind)))
+            .filter(Column::Id.is_in(ids.iter().copied()));
+        let select = select.select_only().column(Column::Id).into_tuple::<Uuid>();
+        if let Some(id) = within(select.one(transaction)).await? {
+            return Err(StoreError::Id { key: Key { kind, id } });
+        }
+    }
+    Ok(())
+}
+
+/// The error that another entity has one of these values.
+async fn taken_value(
+    transaction: &Transaction,
+    rows: &[document_key::ActiveModel],
+) -> Result<StoreError, StoreError> {
+    use document_key::{Column, Entity};
+    let mut wanted: BTreeMap<(i16, &str), HashMap<&str, Uuid>> = BTreeMap::new();
+    for row in rows {
+        let (kind, field) = (*row.kind.as_ref(), row.field.as_ref().as_str());
+        wanted.entry((kind, field)).or_default().insert(row.value.as_ref(), *row.id.as_ref());
+    }
+    for ((number, field), values) in wanted {
+        let select = Entity::find()
+            .filter(Column::Kind.eq(number))
+            .filter(Column::Field.eq(field))
+            .filter(Column::Value.is_in(values.keys().copied()));
+        let there = within(select.all(transaction)).await?;
+        if let Some(taken) = there.into_iter().find(|row| values.get(row.value.as_str()) != Some(&row.id)) {
+            return Ok(StoreError::Unique { kind: kind(number), fields: vec![(taken.field, taken.value)] });
+        }
+    }
+    Ok(StoreError::Changed)
+}
