@@ -4,7 +4,6 @@
 
 mod audit;
 mod credential;
-mod host;
 mod origin;
 
 use std::sync::Arc;
@@ -17,8 +16,8 @@ use node::http::Peer;
 pub(super) use self::audit::Entity;
 use self::audit::Write;
 pub(crate) use self::credential::Credentials;
-pub(crate) use self::host::Host;
 pub(crate) use self::origin::Origin;
+use super::host::{self, Host};
 use crate::error::AccessError;
 use crate::metrics::AdminMetrics;
 

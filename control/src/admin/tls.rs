@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::access::Host;
+use super::host::Host;
 
 /// Paths of the TLS files.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use node::tokens::{TokenRole, Tokens, sent};
 use rustls_pki_types::UnixTime;
 use tokio::sync::{Semaphore, watch};
 
-use super::Host;
+use crate::admin::host::Host;
 use crate::admin::tls::Trusted;
 use crate::error::AccessError;
 use crate::store::Author;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use axum::http::{HeaderMap, header};
 
-use super::Host;
+use crate::admin::host::Host;
 use crate::error::AccessError;
 
 /// The field by which browsers name the relation of the origins, also where they send no `Origin`.

@@ -18,11 +18,28 @@ const NEVER: &[(&str, &str, &[&str])] = &[
     ("control", "the control plane knows no proxy", &["pingora*", "gateway"]),
     (
         "wire",
-        "the published form is free of runtime, proxy, database and clock",
-        &["tokio*", "pingora*", "sea-orm*", "axum*", "time", "chrono", "entity", "node"],
+        "the protocol knows kinds as numbers, and is free of runtime, proxy, database and clock",
+        &["tokio*", "pingora*", "sea-orm*", "axum*", "time", "chrono", "entity", "model", "node"],
     ),
-    ("entity", "rows do not know their published form", &["wire", "migration", "node", "gateway", "control"]),
-    ("migration", "history is never imported from the present", &["entity", "wire", "node", "control"]),
+    (
+        "model",
+        "what a configuration consists of is free of runtime, proxy, database and clock",
+        &[
+            "tokio*", "pingora*", "sea-orm*", "axum*", "time", "chrono", "entity", "node", "gateway",
+            "control",
+        ],
+    ),
+    ("model-derive", "the macro knows no kind", &["model", "wire"]),
+    (
+        "entity",
+        "rows know no kind and no protocol",
+        &["wire", "model", "migration", "node", "gateway", "control"],
+    ),
+    (
+        "migration",
+        "history is never imported from the present",
+        &["entity", "wire", "model", "node", "control"],
+    ),
     (
         "node",
         "what both programs share knows neither of them",

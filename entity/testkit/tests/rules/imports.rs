@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::source::{Source, below, is_test};
 
 /// Packages whose names begin paths, and the folders of their sources.
-const PACKAGES: [(&str, &str); 6] = [
+const PACKAGES: [(&str, &str); 7] = [
     ("control", "control/src"),
     ("entity", "entity/src"),
     ("gateway", "gateway/src"),
     ("migration", "entity/migration/src"),
+    ("model", "entity/model/src"),
     ("node", "entity/node/src"),
     ("wire", "entity/wire/src"),
 ];

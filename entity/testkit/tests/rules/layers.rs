@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use crate::assert_none;
 use crate::imports::{Modules, made_up, module_of};
-use crate::source::{Source, below, file, is_test, is_within, module};
+use crate::source::{Source, below, is_test, is_within, module};
 
 /// Modules that must not name these crates and modules, nor reach them by a re-export.
 struct Layer {
@@ -84,8 +84,8 @@ const ADMIN: Layer = Layer {
 };
 
 const WIRE: Layer = Layer {
-    rule: "the published form has no clock and opens nothing",
-    part: Part::Only(&["entity/wire/src"]),
+    rule: "the protocol and the model have no clock and open nothing",
+    part: Part::Only(&["entity/wire/src", "entity/model/src"]),
     never: &["Instant", "SystemTime", "fs", "TcpStream", "TcpListener", "UdpSocket", "thread", "env"],
 };
 
@@ -153,19 +153,8 @@ fn the_store_knows_no_http_and_the_admin_api_no_sql() {
 }
 
 #[test]
-fn the_published_form_has_no_clock() {
+fn the_protocol_and_the_model_have_no_clock() {
     WIRE.holds();
-}
-
-#[test]
-fn rows_meet_their_published_form_in_one_place() {
-    let kinds = kinds(&file("entity/wire/src/key.rs"));
-    assert!(!kinds.is_empty(), "the kinds are declared as constants of `Kind`");
-    let others = but(shipped(below("control/src")), "control/src/published");
-    assert_none(
-        "rows become their published form in control/src/published.rs alone",
-        &others.iter().flat_map(|source| rows_and_wire(workspace(), source, &kinds)).collect::<Vec<_>>(),
-    );
 }
 
 #[test]
@@ -207,16 +196,6 @@ fn each_breach_would_be_found() {
     assert_eq!(sql(&breach("run(\"SELECT id FROM service\")")).len(), 1);
     assert!(sql(&breach("message(\"cannot select from this list\")")).is_empty());
 
-    let kinds = kinds(&breach("pub const ROUTE: Self = Self(2); pub const CA_CERTIFICATE: Self = Self(5);"));
-    assert_eq!(kinds, [("route".into(), "Route".into()), ("ca_certificate".into(), "CaCertificate".into())]);
-    let rows = |text: &str| {
-        let source = ("control/src/made_up.rs", text);
-        rows_and_wire(&made_up(&[source]), &Source::parse(source.0, source.1), &kinds).len()
-    };
-    assert_eq!(rows("fn f(row: entity::route::Model) -> model::Route;"), 1);
-    assert_eq!(rows("use entity::{data_plane, ca_certificate};\nuse wire::{Key, CaCertificate};"), 1);
-    assert_eq!(rows("use entity::data_plane; use wire::{Ack, Key};"), 0);
-
     assert_eq!(publications(&breach("self.live.publish(table)")).len(), 1);
     assert!(publications(&breach("pub fn publish(&self, table: Table)")).is_empty());
 
@@ -256,33 +235,6 @@ fn re_export_does_not_hide_a_breach() {
 fn sql(source: &Source) -> Vec<String> {
     const STATEMENTS: &[&str] = &["SELECT ", "INSERT INTO ", "UPDATE ", "DELETE FROM ", "CREATE TABLE "];
     source.literals(|text| STATEMENTS.iter().any(|statement| text.trim_start().starts_with(statement)))
-}
-
-/// The names of a kind: of its rows and of its published form, as `ca_certificate` and `CaCertificate`.
-type Kind = (String, String);
-
-/// All kinds, from their declaration: `pub const SERVICE: Self = Self(1);`
-fn kinds(declaration: &Source) -> Vec<Kind> {
-    let words = declaration.words();
-    let constants = words.windows(5).filter_map(|five| match five {
-        [(_, "const"), (_, name), (_, ":"), (_, "Self"), (_, "=")] => Some(name.to_lowercase()),
-        _ => None,
-    });
-    let capital = |part: &str| part[..1].to_uppercase() + &part[1..];
-    let published = |name: &str| name.split('_').map(capital).collect::<String>();
-    constants.map(|name| (name.clone(), published(&name))).collect()
-}
-
-/// Finds files that name both the rows of an entity and its published form.
-fn rows_and_wire(modules: &Modules, source: &Source, kinds: &[Kind]) -> Vec<String> {
-    let reached = modules.reached(&module_of(&source.path).unwrap_or_default());
-    let names = |package: &str, name: &str| {
-        reached
-            .iter()
-            .any(|reached| reached.path[0] == package && reached.path[1..].iter().any(|part| part == name))
-    };
-    let found = kinds.iter().any(|(row, published)| names("entity", row) && names("wire", published));
-    found.then(|| format!("{}: rows and their published form", source.path)).into_iter().collect()
 }
 
 fn publications(source: &Source) -> Vec<String> {

@@ -134,11 +134,6 @@ pub(crate) fn is_within(file: &str, module: &str) -> bool {
     file.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
 }
 
-/// One source.
-pub(crate) fn file(path: &str) -> Source {
-    read(&root().join(path))
-}
-
 /// All sources of these folders, without the files beside them that are for tests.
 pub(crate) fn below(folder: &str) -> Vec<Source> {
     let mut paths = Vec::new();
