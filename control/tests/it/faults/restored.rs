@@ -60,7 +60,8 @@ async fn the_data_plane_follows_a_head_that_goes_back_under_a_running_control_pl
 
     planes.control.execute(&format!(
         "BEGIN; DELETE FROM config_change WHERE revision > {past}; \
-         DELETE FROM route WHERE name IN ('r6', 'r7', 'r8'); \
+         DELETE FROM document USING document_key AS named \
+         WHERE (document.kind, document.id) = (named.kind, named.id) AND named.value IN ('r6', 'r7', 'r8'); \
          UPDATE config_head SET revision = {past}; COMMIT;"
     ));
     let admin = planes.control.admin();
