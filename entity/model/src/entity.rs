@@ -13,6 +13,7 @@ use crate::common::Common;
 use crate::computed::Computed;
 use crate::field::{Field, Level};
 use crate::kinds::AnyEntity;
+use crate::members;
 use crate::record::{self, Reader, Record, Reference};
 use crate::schema;
 use crate::violations::Violations;
@@ -100,8 +101,19 @@ pub struct Input {
 pub enum Unreadable {
     /// They are not the bytes of an entity of the kind.
     Bytes(serde_json::Error),
+    /// They hold this field, which must be understood, and this version does not know it.
+    Unsupported(String),
     /// The entity breaks these rules.
     Invalid(Violations),
+}
+
+impl From<serde_json::Error> for Unreadable {
+    fn from(error: serde_json::Error) -> Self {
+        match members::unsupported(&error) {
+            Some(field) => Self::Unsupported(field),
+            None => Self::Bytes(error),
+        }
+    }
 }
 
 /// A kind of entity, whatever its type.
@@ -258,7 +270,7 @@ impl<E: Entity + Into<AnyEntity>> Described for Of<E> {
     }
 
     fn parse(&self, id: Uuid, bytes: &[u8]) -> Result<AnyEntity, Unreadable> {
-        let mut entity: E = serde_json::from_slice(bytes).map_err(Unreadable::Bytes)?;
+        let mut entity: E = serde_json::from_slice(bytes).map_err(Unreadable::from)?;
         entity.set_id(id);
         entity.validate().map_err(Unreadable::Invalid)?;
         Ok(entity.into())

@@ -13,6 +13,9 @@ use crate::violations::FieldErrors;
 /// as broken.
 pub const HIDDEN: &str = "***";
 
+/// Finds fields that must be understood; see [`FieldType::marks`].
+pub(crate) type Marks = fn(Option<&Value>, &str, &mut Vec<String>);
+
 /// A field as it is declared.
 #[derive(Debug)]
 pub struct Field {
@@ -30,6 +33,8 @@ pub struct Field {
     pub default: Value,
     /// Its type in the words of a schema.
     pub(crate) describe: fn(&Rules) -> Map<String, Value>,
+    /// [`FieldType::marks`] of its type.
+    pub(crate) marks: Marks,
 }
 
 impl Field {
@@ -49,6 +54,7 @@ impl Field {
             many: T::MANY,
             default,
             describe: T::describe,
+            marks: T::marks,
         }
     }
 
@@ -139,6 +145,10 @@ pub trait FieldType: FieldValue + PartialEq + Sized {
 
     /// The type in the words of a schema.
     fn describe(rules: &Rules) -> Map<String, Value>;
+
+    /// Adds the fields within it that must be understood, below `path`: those that this value holds in
+    /// canonical form, or without a value all that are declared.
+    fn marks(_value: Option<&Value>, _path: &str, _found: &mut Vec<String>) {}
 
     /// Writes the canonical form.
     ///

@@ -65,9 +65,6 @@ kinds! {
     CA_CERTIFICATE = 5: CaCertificate;
 }
 
-/// The first number of the kinds that a data plane may ignore.
-const OPTIONAL: u8 = 128;
-
 /// The description of a kind; `None` for one that this version does not know.
 pub fn described(kind: Kind) -> Option<&'static dyn Described> {
     KINDS.iter().copied().find(|described| described.kind() == kind)
@@ -85,7 +82,7 @@ pub fn collection(kind: Kind) -> String {
 
 /// Whether a data plane that does not know the kind must not serve a configuration with it.
 pub const fn must_understand(kind: Kind) -> bool {
-    kind.0 < OPTIONAL
+    kind.must_be_understood()
 }
 
 /// Whether entities of the kind may hold a secret, such as a private key. True for a kind that this version

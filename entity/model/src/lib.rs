@@ -9,6 +9,9 @@
 //! The *canonical bytes* of an entity are JSON: the struct's fields in their order, without those that hold
 //! their default. The control plane writes them once, when a write commits. The database, the change log, the
 //! updates and a data plane's disk hold these same bytes; no program serialises them a second time.
+//!
+//! A field that is declared `must_understand` is written under its name with a leading `!`. A program that
+//! reads such a member and does not know it refuses the entity ([`Unreadable::Unsupported`]).
 
 extern crate self as model;
 
@@ -19,6 +22,8 @@ mod computed;
 mod entity;
 mod field;
 mod kinds;
+mod marks;
+mod members;
 pub mod nested;
 mod private_key;
 mod protocol;
@@ -37,6 +42,7 @@ pub use kinds::{
     AnyEntity, CaCertificate, Certificate, Endpoint, KINDS, PathHandling, Route, Service, Sni, collection,
     described, kind, may_hold_secrets, must_understand, of_collection,
 };
+pub use marks::{marked_fields, must_understand_fields};
 pub use private_key::PrivateKey;
 pub use protocol::Protocol;
 pub use record::{Check, Reader, Record, Reference};

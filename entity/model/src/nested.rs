@@ -1,8 +1,11 @@
 //! Records as fields of records. The derive macro calls these.
 
+use serde::Deserializer;
 use serde_json::{Map, Value, json};
 
 use crate::field::Level;
+use crate::marks;
+use crate::members;
 use crate::record::{self, Record};
 use crate::schema;
 use crate::violations::FieldErrors;
@@ -34,4 +37,17 @@ pub fn describe<R: Record>() -> Map<String, Value> {
         schema.insert("entity_checks".to_owned(), checks.into());
     }
     schema
+}
+
+/// Adds the fields of a record that must be understood; see `FieldType::marks`.
+pub fn marks<R: Record>(value: Option<&Value>, path: &str, found: &mut Vec<String>) {
+    marks::find(R::fields(), value, path, found);
+}
+
+/// Reads the canonical form of a record.
+///
+/// # Errors
+/// Those of the deserializer, and a member that must be understood and is unknown.
+pub fn deserialize<'de, R: Record, D: Deserializer<'de>>(deserializer: D) -> Result<R, D::Error> {
+    members::deserialize(deserializer)
 }

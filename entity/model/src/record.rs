@@ -1,5 +1,6 @@
 //! Records: structs that declare their fields. Everything that a declaration says follows from here.
 
+use serde::de::MapAccess;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -34,6 +35,12 @@ pub trait Record: Check + Default + PartialEq + 'static {
 
     /// Visits each field with its value.
     fn each(&self, visit: &mut dyn FnMut(&'static Field, &dyn FieldValue));
+
+    /// Reads the value of a member of the canonical bytes into the field at this index.
+    ///
+    /// # Errors
+    /// Those of the deserializer.
+    fn set<'de, A: MapAccess<'de>>(&mut self, index: usize, members: &mut A) -> Result<(), A::Error>;
 
     /// Reads it from a body. Fields that cannot be read hold a default, and the reader the reason.
     fn read(reader: &mut Reader) -> Self;

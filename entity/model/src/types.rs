@@ -281,6 +281,10 @@ impl<T: FieldType> FieldType for Option<T> {
         T::describe(rules)
     }
 
+    fn marks(value: Option<&Value>, path: &str, found: &mut Vec<String>) {
+        T::marks(value, path, found);
+    }
+
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Some(value) => serializer.serialize_some(&Canonical(value)),
@@ -347,6 +351,15 @@ impl<T: FieldType> FieldType for Vec<T> {
             schema.insert("len_max".to_owned(), most.into());
         }
         schema
+    }
+
+    fn marks(value: Option<&Value>, path: &str, found: &mut Vec<String>) {
+        match value {
+            None => T::marks(None, path, found),
+            Some(list) => {
+                list.as_array().into_iter().flatten().for_each(|value| T::marks(Some(value), path, found));
+            }
+        }
     }
 
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

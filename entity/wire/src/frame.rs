@@ -101,9 +101,14 @@ pub struct Hello {
     pub hostname: String,
     /// The version of the data plane's program.
     pub version: String,
-    /// Kinds of entities that the data plane knows. It only stores and hashes entities of other kinds.
+    /// Kinds of entities that the data plane knows. It stores and hashes entities of other kinds that it may
+    /// ignore, and rejects those that it must understand.
     #[serde(default)]
     pub kinds: Vec<u8>,
+    /// The fields that must be understood and that the data plane knows, such as `services.order`. One that
+    /// sends no list knows none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
     /// Labels that the operator has given the data plane.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -185,6 +190,8 @@ pub enum NackReason {
     RootMismatch,
     /// The data plane failed, not the update.
     Internal,
+    /// An entity is of a kind, or has a field, that the data plane must understand and does not know.
+    Unsupported,
     /// A reason of a later version.
     #[serde(other)]
     Other,
@@ -192,13 +199,14 @@ pub enum NackReason {
 
 impl NackReason {
     /// Every reason, for counters by reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Malformed,
         Self::TooLarge,
         Self::OutOfOrder,
         Self::Invalid,
         Self::RootMismatch,
         Self::Internal,
+        Self::Unsupported,
         Self::Other,
     ];
 
@@ -211,6 +219,7 @@ impl NackReason {
             Self::Invalid => "invalid",
             Self::RootMismatch => "root_mismatch",
             Self::Internal => "internal",
+            Self::Unsupported => "unsupported",
             Self::Other => "other",
         }
     }

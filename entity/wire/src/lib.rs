@@ -61,6 +61,27 @@
 //! revision than its own as `out_of_order`. It accepts its own revision again: as a snapshot, when its disk
 //! has lost the copy, or as a repair. A control plane whose database went back begins a new epoch.
 //!
+//! # Versions of the configuration
+//!
+//! A data plane may be older than the control plane that writes the configuration. Some entities it may
+//! ignore; others protect a route, and a data plane that ignored them would serve the route unprotected.
+//!
+//! - A kind with a number below 128 *must be understood* ([`Kind::must_be_understood`]). A data plane keeps
+//!   entities of other unknown kinds as hashes.
+//! - A member of the canonical bytes whose name begins with `!` must be understood, too. Such a field is
+//!   written only when it does not hold its default.
+//!
+//! A data plane rejects, as `unsupported`, an update that puts an entity of such a kind, or with such a
+//! member, that it does not know. The nack names the kind, the id and the field. No update holds two records
+//! of one key, so an entity that an update would delete again is not in it.
+//!
+//! It does not come to that as a rule: the hello lists the kinds, and the fields that must be understood,
+//! that the data plane knows. The control plane counts the entities of the published configuration by such
+//! kinds and fields. It withholds every update that would leave an entity that the data plane must
+//! understand and does not know, and shows the data plane as `incompatible` with the reason. The data plane
+//! continues to serve what it has. Updates continue when the last such entity is deleted, and when the data
+//! plane reconnects with a version that knows it.
+//!
 //! # When something fails
 //!
 //! The connection:
@@ -95,6 +116,11 @@
 //! - **A snapshot of the same epoch is older than the newest revision that the data plane applied.** The data plane nacks it as
 //!   `out_of_order` and keeps its configuration. The control plane sends one more snapshot; after that it
 //!   acts as after every nack.
+//! - **The update holds an entity that the data plane must understand and does not know.** It sends a nack
+//!   with the reason `unsupported` and keeps its configuration. The control plane shows it as `incompatible`
+//!   and acts as after every nack. An older control plane shows the reason `other`.
+//! - **A copy on disk holds such an entity**, as a rule after a downgrade. The data plane serves nothing of
+//!   the copy and waits for a control plane: an older revision could lack a protection.
 //! - **The process has ended twice in a row while applying a revision.** The data plane does not start from
 //!   that revision, and nacks it as `internal`. Another build of the program tries it again. So does, after a
 //!   pause, a node that holds no configuration. The control plane acts as after every nack.

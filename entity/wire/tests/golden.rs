@@ -36,6 +36,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         hostname: "edge-1".into(),
         version: "0.1.0".into(),
         kinds: vec![1, 2],
+        fields: Vec::new(),
         labels: BTreeMap::from([("rack".into(), "b7".into())]),
         held: Some(position()),
         instance: None,
@@ -60,17 +61,26 @@ fn frames() -> Vec<(&'static str, Frame)> {
         received: 600,
         hash: Root([0xcd; 32]),
     };
+    let unsupported = Nack {
+        reason: NackReason::Unsupported,
+        message: "this program does not know its field \"order\", which must be understood".into(),
+        field: Some("order".into()),
+        ..nack.clone()
+    };
+    let knows_fields = Hello { fields: vec!["services.order".into()], ..hello.clone() };
     let cut_off = Hello { instance: Some(ID), partial: Some(Box::new(partial)), ..hello.clone() };
     let header =
         EncodedUpdate::new(&Update::new(Mode::Snapshot, 0, position(), payload(Mode::Snapshot))).header;
     vec![
         ("hello", Frame::Hello(hello)),
+        ("hello_fields", Frame::Hello(knows_fields)),
         ("hello_partial", Frame::Hello(cut_off)),
         ("continued", Frame::Continued(header, 600)),
         ("welcome", Frame::Welcome(welcome)),
         ("more", Frame::More(Bytes::from_static(b"part"))),
         ("ack", Frame::Ack(Ack { held: position(), decode_us: 12, apply_us: 34 })),
         ("nack", Frame::Nack(nack)),
+        ("nack_unsupported", Frame::Nack(unsupported)),
         ("heartbeat", Frame::Heartbeat(position())),
         ("buckets_wanted", Frame::BucketsWanted(position())),
         ("buckets", Frame::Buckets(42, (0..=255).map(|n| Root([n; 32])).collect())),
@@ -118,4 +128,20 @@ fn later_versions_may_add_what_this_one_ignores() {
     assert_eq!(Frame::decode(&message.freeze()).expect("read"), Frame::Heartbeat(position()));
     assert_eq!(Frame::decode(&Bytes::from_static(&[200, 1, 2])).expect("read"), Frame::Ignored(200));
     assert!(Frame::decode(&Bytes::from_static(&[100, 1, 2])).is_err());
+}
+
+#[test]
+fn reason_of_a_later_version_is_read_as_other() {
+    let Some((_, Frame::Nack(nack))) = frames().into_iter().find(|(name, _)| *name == "nack") else {
+        panic!("there is a nack")
+    };
+    let mut body = serde_json::to_value(nack).expect("serialises");
+    body["reason"] = "too_strange".into();
+    let mut message =
+        BytesMut::from(&Frame::Nack(serde_json::from_value(body.clone()).expect("a nack")).encode()[..1]);
+    message.extend_from_slice(body.to_string().as_bytes());
+    match Frame::decode(&message.freeze()).expect("read") {
+        Frame::Nack(nack) => assert_eq!(nack.reason, NackReason::Other),
+        other => panic!("{other:?}"),
+    }
 }

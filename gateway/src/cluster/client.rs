@@ -290,6 +290,7 @@ impl Agent {
             hostname: self.settings.hostname.clone(),
             version: self.settings.version.clone(),
             kinds: KINDS.iter().map(|kind| kind.0).collect(),
+            fields: model::must_understand_fields(),
             labels: self.settings.labels.clone(),
             held: self.held(),
             instance: Some(self.instance),

@@ -84,6 +84,7 @@ impl Stage {
             hostname: "edge".into(),
             version: "0.1.0".into(),
             kinds: Vec::new(),
+            fields: Vec::new(),
             labels: Default::default(),
             held: Some(*self.context.publisher.head().borrow()),
             instance: None,

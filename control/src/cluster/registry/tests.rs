@@ -31,6 +31,7 @@ fn hello(held: Option<Position>) -> Hello {
         hostname: "edge".into(),
         version: "0.1.0".into(),
         kinds: Vec::new(),
+        fields: Vec::new(),
         labels: Default::default(),
         held,
         instance: None,

@@ -31,6 +31,7 @@ fn hello(held: Option<Position>) -> Input {
         hostname: "edge-1".into(),
         version: "0.1.0".into(),
         kinds: vec![1, 2],
+        fields: Vec::new(),
         labels: std::collections::BTreeMap::new(),
         held,
         instance: None,

@@ -12,7 +12,8 @@
 //!
 //! `default = VALUE` is the value of a field that is not given; it is not written in the canonical form.
 //! `skip` is for a field that is no part of the entity's content. Every other word is a method of
-//! `model::Rules`.
+//! `model::Rules`. A field that is declared `must_understand` is written under its name with a leading `!`, and
+//! only when it does not hold its default.
 
 use proc_macro::TokenStream;
 use proc_macro2::TokenStream as Tokens;
@@ -20,7 +21,7 @@ use quote::quote;
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Data, DeriveInput, Error, Expr, Fields, Ident, Lit, Meta, Result, Token, Type};
 
-/// Implements `Record`, `Default` and `Serialize` for a struct.
+/// Implements `Record`, `Default`, `Serialize` and `Deserialize` for a struct.
 #[proc_macro_derive(Record, attributes(field))]
 pub fn record(input: TokenStream) -> TokenStream {
     let input = syn::parse_macro_input!(input as DeriveInput);
@@ -34,6 +35,7 @@ struct Declared<'a> {
     description: String,
     default: Option<Expr>,
     skip: bool,
+    must_understand: bool,
     /// Calls on `Rules`.
     rules: Tokens,
 }
@@ -51,7 +53,8 @@ fn expand(input: &DeriveInput) -> Result<Tokens> {
     let default = implement_default(&input.ident, &declared);
     let nested = implement_field_type(&input.ident);
     let serialize = implement_serialize(&input.ident, &kept);
-    Ok(quote! { #record #default #nested #serialize })
+    let deserialize = implement_deserialize(&input.ident);
+    Ok(quote! { #record #default #nested #serialize #deserialize })
 }
 
 fn declared(field: &syn::Field) -> Result<Declared<'_>> {
@@ -62,6 +65,7 @@ fn declared(field: &syn::Field) -> Result<Declared<'_>> {
         description: description(&field.attrs),
         default: None,
         skip: false,
+        must_understand: false,
         rules: Tokens::new(),
     };
     for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("field")) {
@@ -76,7 +80,10 @@ impl Declared<'_> {
         match word {
             Meta::NameValue(pair) if pair.path.is_ident("default") => self.default = Some(pair.value),
             Meta::Path(path) if path.is_ident("skip") => self.skip = true,
-            Meta::Path(method) => self.rules.extend(quote! { .#method() }),
+            Meta::Path(method) => {
+                self.must_understand |= method.is_ident("must_understand");
+                self.rules.extend(quote! { .#method() });
+            }
             Meta::NameValue(pair) => {
                 let (method, value) = (pair.path, pair.value);
                 self.rules.extend(quote! { .#method(#value) });
@@ -126,6 +133,10 @@ fn implement_record(name: &Ident, kept: &[&Declared<'_>], skipped: &[&Declared<'
         let (ident, default) = (field.ident, field.default());
         quote! { #ident: reader.field(&fields[#index], #default), }
     });
+    let sets = kept.iter().enumerate().map(|(index, field)| {
+        let ident = field.ident;
+        quote! { #index => self.#ident = members.next_value()?, }
+    });
     let others = skipped.iter().map(|field| {
         let (ident, default) = (field.ident, field.default());
         quote! { #ident: #default, }
@@ -141,6 +152,18 @@ fn implement_record(name: &Ident, kept: &[&Declared<'_>], skipped: &[&Declared<'
             fn each(&self, visit: &mut dyn FnMut(&'static ::model::Field, &dyn ::model::FieldValue)) {
                 let fields = <Self as ::model::Record>::fields();
                 #(#visits)*
+            }
+
+            fn set<'de, A: ::serde::de::MapAccess<'de>>(
+                &mut self,
+                index: usize,
+                members: &mut A,
+            ) -> ::core::result::Result<(), A::Error> {
+                match index {
+                    #(#sets)*
+                    _ => {}
+                }
+                ::core::result::Result::Ok(())
             }
 
             fn read(reader: &mut ::model::Reader) -> Self {
@@ -191,6 +214,14 @@ fn implement_field_type(name: &Ident) -> Tokens {
                 ::model::nested::describe::<Self>()
             }
 
+            fn marks(
+                value: ::core::option::Option<&::model::Value>,
+                path: &str,
+                found: &mut ::std::vec::Vec<::std::string::String>,
+            ) {
+                ::model::nested::marks::<Self>(value, path, found);
+            }
+
             fn write<S: ::serde::Serializer>(&self, serializer: S) -> ::core::result::Result<S::Ok, S::Error> {
                 ::serde::Serialize::serialize(self, serializer)
             }
@@ -199,11 +230,13 @@ fn implement_field_type(name: &Ident) -> Tokens {
 }
 
 /// A field with a default of its own, or an optional one, is left out when it holds it. A field without is
-/// always written.
+/// always written, unless it must be understood: it is left out at the default of its type.
 fn implement_serialize(name: &Ident, kept: &[&Declared<'_>]) -> Tokens {
     let written = kept.iter().map(|field| {
-        let (ident, text, ty, default) = (field.ident, field.ident.to_string(), field.ty, field.default());
-        let has_default = field.default.is_some();
+        let (ident, ty, default) = (field.ident, field.ty, field.default());
+        let mark = if field.must_understand { "!" } else { "" };
+        let text = format!("{mark}{ident}");
+        let has_default = field.default.is_some() || field.must_understand;
         quote! {
             if <#ty as ::model::FieldType>::is_written(&self.#ident, #has_default, || #default) {
                 map.serialize_entry(#text, &::model::Canonical(&self.#ident))?;
@@ -217,6 +250,16 @@ fn implement_serialize(name: &Ident, kept: &[&Declared<'_>]) -> Tokens {
                 let mut map = serializer.serialize_map(None)?;
                 #(#written)*
                 map.end()
+            }
+        }
+    }
+}
+
+fn implement_deserialize(name: &Ident) -> Tokens {
+    quote! {
+        impl<'de> ::serde::Deserialize<'de> for #name {
+            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> ::core::result::Result<Self, D::Error> {
+                ::model::nested::deserialize(deserializer)
             }
         }
     }

@@ -3,7 +3,6 @@
 use model_derive::Record;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use wire::Kind;
@@ -17,11 +16,9 @@ use crate::record::Check;
 use crate::rules::Rules;
 
 /// A CA certificate. Its canonical bytes follow the rules of a [`crate::Service`].
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Record)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Eq, Record)]
 pub struct CaCertificate {
     /// Identity; taken from the record's key.
-    #[serde(skip)]
     #[field(skip)]
     pub id: Uuid,
     /// The certificate in PEM.

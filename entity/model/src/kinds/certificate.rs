@@ -1,7 +1,6 @@
 //! A certificate with its private key, shown in TLS handshakes.
 
 use model_derive::Record;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use wire::Kind;
@@ -18,11 +17,9 @@ use crate::violations::Violations;
 
 /// A certificate. Its canonical bytes follow the rules of a [`crate::Service`]. `Debug` does not show its
 /// private keys. The rules check only that a PEM text is one; code that can parse it checks its content.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Record)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Eq, Record)]
 pub struct Certificate {
     /// Identity; taken from the record's key.
-    #[serde(skip)]
     #[field(skip)]
     pub id: Uuid,
     /// The chain in PEM, its own certificate first.

@@ -21,11 +21,9 @@ use crate::types::Word;
 use crate::violations::Violations;
 
 /// A route. Its canonical bytes follow the rules of [`crate::Service`].
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Record)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Eq, Record)]
 pub struct Route {
     /// Identity; taken from the record's key.
-    #[serde(skip)]
     #[field(skip)]
     pub id: Uuid,
     /// Unique name.
@@ -147,8 +145,7 @@ impl Entity for Route {
 }
 
 /// One address of a stream: at least one of the two is set.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Record)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Eq, Record)]
 pub struct Endpoint {
     /// An address or a network in CIDR notation.
     #[field(is = host::ip_or_cidr)]

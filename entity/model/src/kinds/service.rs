@@ -1,7 +1,6 @@
 //! A service: the upstream of requests, and how they are sent to it.
 
 use model_derive::Record;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use wire::Kind;
@@ -21,11 +20,9 @@ const TIMEOUT: i64 = 2_147_483_646;
 /// A service. Its canonical bytes are this struct as JSON, in this order of fields, without those that hold
 /// their default. The id is not among them: the record's key has it. A default is part of the wire and never
 /// changes.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Record)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Eq, Record)]
 pub struct Service {
     /// Identity; taken from the record's key.
-    #[serde(skip)]
     #[field(skip)]
     pub id: Uuid,
     /// Unique name.

@@ -1,7 +1,6 @@
 //! A server name of TLS, and the certificate for it.
 
 use model_derive::Record;
-use serde::Deserialize;
 use uuid::Uuid;
 use wire::Kind;
 
@@ -11,11 +10,9 @@ use crate::entity::Entity;
 use crate::record::Check;
 
 /// A server name. Its canonical bytes follow the rules of a [`crate::Service`].
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Record)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Eq, Record)]
 pub struct Sni {
     /// Identity; taken from the record's key.
-    #[serde(skip)]
     #[field(skip)]
     pub id: Uuid,
     /// The name of the handshake, in lower case. Its first or last label may be `*`; the whole name may be
