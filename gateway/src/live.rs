@@ -64,6 +64,13 @@ impl Live {
         }
     }
 
+    /// Takes the table away: requests find none, as before the first configuration.
+    pub fn withdraw(&self) {
+        if let Some(old) = self.table.swap(None) {
+            self.retired.send(Retired::Table(old)).ok();
+        }
+    }
+
     /// Frees a large value on the janitor's thread, so that neither a request nor the updater waits for it.
     pub fn discard(&self, large: impl Send + 'static) {
         self.retired.send(Retired::Other(Box::new(large))).ok();
@@ -113,6 +120,8 @@ mod tests {
         thread::sleep(4 * JANITOR_INTERVAL);
         assert_eq!(held.as_ref().unwrap().len(), 1);
         assert!(live.load().as_ref().unwrap().is_empty());
+        live.withdraw();
+        assert!(live.load().is_none());
         drop(held);
         for _ in 0..200 {
             if watch.strong_count() == 0 {

@@ -17,7 +17,7 @@ use self::changes::Changes;
 use crate::live::Live;
 use crate::route::{Builder, Refusal, Table};
 
-/// Kinds of entities that this program understands; of others it keeps the hashes alone.
+/// Kinds of entities that this program understands. Of others that it may ignore it keeps the hashes alone.
 pub(super) const KINDS: [Kind; 5] = [
     model::kind::SERVICE,
     model::kind::ROUTE,
@@ -88,6 +88,15 @@ impl Applier {
     /// Whether an update since the last call replaced or deleted an entity that may hold a secret.
     pub fn take_superseded_secrets(&mut self) -> bool {
         std::mem::take(&mut self.superseded_secrets)
+    }
+
+    /// Drops the configuration held and serves nothing. For a copy on disk that this program does not
+    /// understand to its end: an earlier part of it could lack the protection of a route.
+    pub(super) fn abandon(&mut self) {
+        self.live.withdraw();
+        let old = std::mem::take(&mut self.state);
+        self.live.discard(old);
+        (self.held, self.reached, self.superseded_secrets) = (None, None, false);
     }
 
     fn try_apply(&mut self, update: &Update, decoded: &mut Instant) -> Result<(), Refused> {
@@ -211,6 +220,20 @@ impl AppliedState {
 impl Refused {
     fn new(reason: NackReason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), entity: None }
+    }
+
+    /// An entity of a kind, or with a field, that must be understood and that this program does not know.
+    fn unsupported(key: Key, field: Option<String>) -> Self {
+        let message = match &field {
+            Some(field) => {
+                format!("this program does not know its field \"{field}\", which must be understood")
+            }
+            None => format!(
+                "this program does not know {}, which must be understood",
+                model::collection(key.kind)
+            ),
+        };
+        Self { reason: NackReason::Unsupported, message, entity: Some((key, field)) }
     }
 
     fn root_mismatch(announced: Root, ours: Root) -> Self {

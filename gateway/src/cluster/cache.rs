@@ -28,6 +28,7 @@
 //! | a good beginning, then damage | the beginning serves; the file is kept as `config.log.damaged`, and a new one is written |
 //! | nothing good: empty, foreign, a folder, unreadable | kept as `config.log.damaged`; `config.log.1` serves |
 //! | a later format version | kept as `config.log.v2` (its version): a downgrade destroys nothing; `config.log.1` serves |
+//! | an entity that this program must understand and does not know | kept as `config.log.unsupported`; nothing of it serves, nor `config.log.1`: an earlier revision could lack a protection. It stays in its place, for a program that knows the entity, until a control plane sends a snapshot |
 //! | both without anything good | the control plane sends a snapshot |
 //!
 //! Files kept for inspection are removed after a day, or with the secrets if that comes first.
@@ -198,6 +199,7 @@ impl Cache {
         let path = self.path_of(generation);
         let ending = match why {
             Complaint::Newer(version) => format!("v{version}"),
+            Complaint::Unsupported(_) => "unsupported".to_owned(),
             Complaint::Damaged(_) => "damaged".to_owned(),
         };
         let aside = self.free_name(&format!("{}.{ending}", generation.name()));
@@ -419,7 +421,9 @@ fn is_set_aside(name: &str) -> bool {
     let Some(ending) = name.strip_prefix("config.log.") else { return false };
     let ending = ending.strip_prefix("1.").unwrap_or(ending);
     let version = || ending.strip_prefix('v')?.chars().next();
-    ending.starts_with("damaged") || version().is_some_and(|first| first.is_ascii_digit())
+    ending.starts_with("damaged")
+        || ending.starts_with("unsupported")
+        || version().is_some_and(|first| first.is_ascii_digit())
 }
 
 fn make_folder(dir: &Path) -> Result<(), CacheError> {

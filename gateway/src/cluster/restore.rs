@@ -2,7 +2,7 @@
 //! pause.
 
 use tracing::{error, info, warn};
-use wire::{Mode, Position, Update};
+use wire::{Mode, Nack, NackReason, Position, Update};
 
 use super::cache::{Cache, Complaint, Found, Generation, merge_deltas};
 use super::store::{InitialState, Writer};
@@ -60,9 +60,15 @@ impl Agent {
     fn revive(&mut self, cache: &mut Cache, generation: Generation) -> Option<InitialState> {
         let found = cache.read(generation)?;
         let (live, refused) = self.apply_all(&found.updates);
-        let complaint = refused.map(Complaint::Damaged).or_else(|| found.complaint.clone());
+        let complaint = refused.or_else(|| found.complaint.clone());
         if let Some(complaint) = &complaint {
             self.set_aside(cache, generation, complaint);
+        }
+        if matches!(complaint, Some(Complaint::Unsupported(_))) {
+            // No earlier part, and no earlier copy: a route in it could lack its protection.
+            self.applier.abandon();
+            cache.build_upon(generation, 0);
+            return Some(InitialState::Empty);
         }
         let held = self.applier.held().filter(|_| live > 0);
         let whole = complaint.is_none() && generation == Generation::Current;
@@ -80,7 +86,7 @@ impl Agent {
     }
 
     /// How many of these were applied, and why the next one was not.
-    fn apply_all(&mut self, updates: &[Update]) -> (usize, Option<String>) {
+    fn apply_all(&mut self, updates: &[Update]) -> (usize, Option<Complaint>) {
         // After a crash, each revision is applied by itself to find the one that caused it.
         if self.crash_guard.suspect().is_none() && self.apply_merged(updates) {
             return (updates.len(), None);
@@ -88,7 +94,7 @@ impl Agent {
         for (live, update) in updates.iter().enumerate() {
             let refused = self.marked(update).map_or_else(|| self.apply_marked(update), Err);
             if let Err(nack) = refused {
-                return (live, Some(format!("revision {} is refused: {}", nack.revision, nack.message)));
+                return (live, Some(complaint_of(&nack)));
             }
         }
         (updates.len(), None)
@@ -134,6 +140,19 @@ impl Agent {
     }
 }
 
+fn complaint_of(nack: &Nack) -> Complaint {
+    let (revision, message) = (nack.revision, &nack.message);
+    let entity = match (&nack.collection, nack.id) {
+        (Some(collection), Some(id)) => format!(" because of {collection} {id}"),
+        _ => String::new(),
+    };
+    let reason = format!("revision {revision} is refused{entity}: {message}");
+    match nack.reason {
+        NackReason::Unsupported => Complaint::Unsupported(reason),
+        _ => Complaint::Damaged(reason),
+    }
+}
+
 fn go_on(cache: &Cache, found: &Found, held: Position) -> InitialState {
     match cache.go_on(found, held) {
         Ok(log) => InitialState::Whole(log),
@@ -143,3 +162,6 @@ fn go_on(cache: &Cache, found: &Found, held: Position) -> InitialState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

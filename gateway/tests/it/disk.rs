@@ -113,14 +113,14 @@ impl Stage {
             std::iter::repeat_with(|| *uuid::Uuid::new_v4().as_bytes()).take(len / 16).flatten().collect();
         let history = self.history();
         let revision = history.position.revision + 1;
-        let key = wire::Key { kind: wire::Kind(99), id: uuid::Uuid::from_u128(1) };
+        let key = wire::Key { kind: wire::Kind(199), id: uuid::Uuid::from_u128(1) };
         let update = history.update(Mode::Delta, &[numbered(revision), (key, Some(noise))]);
         let position = history.position;
         self.positions.push(position);
         update
     }
 
-    fn history(&mut self) -> &mut History {
+    pub(crate) fn history(&mut self) -> &mut History {
         match (&mut self.control, &mut self.away) {
             (Some(control), _) => &mut control.history,
             (None, Some(history)) => history,

@@ -21,6 +21,7 @@ mod proxying;
 mod resolving;
 mod sessions;
 mod signals;
+mod skew;
 mod slowhttptest;
 mod stopping;
 mod support;

@@ -49,7 +49,7 @@ async fn large_snapshot_takes_little_more_memory_than_what_was_received() {
 }
 
 fn key(id: usize) -> Key {
-    Key { kind: Kind(99), id: Uuid::from_u128(id as u128) }
+    Key { kind: Kind(199), id: Uuid::from_u128(id as u128) }
 }
 
 /// A value that compresses to an eighth.

@@ -91,7 +91,7 @@ async fn a_dropped_connection_is_made_again_from_what_is_held() {
 async fn update_that_was_cut_off_is_described_and_may_go_on_or_begin_again() {
     for goes_on in [false, true] {
         let mut stage = stage().await;
-        let key = wire::Key { kind: wire::Kind(99), id: Uuid::from_u128(9) };
+        let key = wire::Key { kind: wire::Kind(199), id: Uuid::from_u128(9) };
         let noise: Vec<u8> =
             std::iter::repeat_with(Uuid::new_v4).take(9000).flat_map(Uuid::into_bytes).collect();
         let changes = [route(3, 1, "/new"), (key, Some(noise.into()))];

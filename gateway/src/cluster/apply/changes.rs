@@ -79,7 +79,8 @@ fn set(digest: &mut Digest, undo: &mut Option<&mut Undo>, key: Key, hash: Option
     }
 }
 
-/// `None` for a record of an unknown kind.
+/// `None` for a record of an unknown kind that may be ignored. An update holds no second record of a key, so
+/// one of another unknown kind that is put would stay.
 fn change(record: &Record<'_>) -> Result<Option<Change>, Refused> {
     let key = record.key;
     Ok(Some(match (key.kind, record.value) {
@@ -101,14 +102,17 @@ fn change(record: &Record<'_>) -> Result<Option<Change>, Refused> {
             Change::PutCaCertificate(model::CaCertificate { id: key.id, ..entity(key, bytes)? })
         }
         (model::kind::CA_CERTIFICATE, None) => Change::RemoveCaCertificate(key.id),
+        (kind, Some(_)) if model::must_understand(kind) => return Err(Refused::unsupported(key, None)),
         _ => return Ok(None),
     }))
 }
 
 fn entity<T: serde::de::DeserializeOwned>(key: Key, bytes: &[u8]) -> Result<T, Refused> {
-    serde_json::from_slice(bytes).map_err(|error| Refused {
-        reason: NackReason::Invalid,
-        message: format!("its bytes cannot be read: {error}"),
-        entity: Some((key, None)),
+    serde_json::from_slice(bytes).map_err(|error: serde_json::Error| {
+        let message = format!("its bytes cannot be read: {error}");
+        match model::Unreadable::from(error) {
+            model::Unreadable::Unsupported(field) => Refused::unsupported(key, Some(field)),
+            _ => Refused { reason: NackReason::Invalid, message, entity: Some((key, None)) },
+        }
     })
 }

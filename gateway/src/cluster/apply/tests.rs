@@ -130,7 +130,7 @@ fn superseded_secrets_are_noticed_in_every_mode() {
     let mut applier = Applier::new(live);
     // Of a kind unknown to this version, which may hold a secret.
     let secret =
-        |id: u128, value: &[u8]| (Key { kind: Kind(99), id: Uuid::from_u128(id) }, Some(value.to_vec()));
+        |id: u128, value: &[u8]| (Key { kind: Kind(199), id: Uuid::from_u128(id) }, Some(value.to_vec()));
     let steps: [(Mode, Vec<_>, Vec<_>, bool); 6] = [
         (Mode::Snapshot, vec![secret(1, b"a")], vec![secret(1, b"a")], false),
         (Mode::Delta, vec![secret(2, b"b")], vec![secret(1, b"a"), secret(2, b"b")], false),
@@ -182,7 +182,7 @@ fn another_root_than_announced_is_refused() {
 #[test]
 fn kinds_of_a_later_version_are_hashed_and_otherwise_left_alone() {
     let (mut applier, live) = applier();
-    let unknown = (Key { kind: Kind(99), id: Uuid::from_u128(3) }, Some(b"?".to_vec()));
+    let unknown = (Key { kind: Kind(199), id: Uuid::from_u128(3) }, Some(b"?".to_vec()));
     let after = [service(1), route(2, "/old"), unknown.clone()];
     applier.apply(&update(Mode::Delta, 1, 2, root(&after), payload(&[unknown]))).unwrap();
     assert!(matches(&live, "/old"));
@@ -201,4 +201,45 @@ fn a_repair_replaces_what_its_buckets_hold() {
     repair.extend_from_slice(&payload(&held));
     applier.apply(&update(Mode::Repair, 1, 1, root(&wanted), repair)).unwrap();
     assert!(!matches(&live, "/old") && matches(&live, "/new"));
+}
+
+#[test]
+fn kind_that_must_be_understood_and_is_unknown_is_refused() {
+    let (mut applier, live) = applier();
+    let unknown = (Key { kind: Kind(99), id: Uuid::from_u128(3) }, Some(b"?".to_vec()));
+    let after = [service(1), route(2, "/old"), route(3, "/new"), unknown.clone()];
+    let delta = update(Mode::Delta, 1, 2, root(&after), payload(&after[2..]));
+    let nack = refused(&mut applier, &live, &delta);
+    assert_eq!((nack.reason, nack.id), (NackReason::Unsupported, Some(Uuid::from_u128(3))));
+    assert_eq!((nack.collection.as_deref(), nack.field), (Some("kind 99"), None));
+    let snapshot = update(Mode::Snapshot, 0, 2, root(&after), payload(&after));
+    assert_eq!(refused(&mut applier, &live, &snapshot).reason, NackReason::Unsupported);
+    // Deleted again within the update: only what it leaves counts.
+    let after = [service(1), route(2, "/old"), route(3, "/new")];
+    let delta = update(Mode::Delta, 1, 2, root(&after), payload(&[route(3, "/new"), (unknown.0, None)]));
+    applier.apply(&delta).unwrap();
+    assert!(matches(&live, "/new"));
+}
+
+#[test]
+fn field_that_must_be_understood_and_is_unknown_is_refused() {
+    let (mut applier, live) = applier();
+    let id = Uuid::from_u128(3);
+    for (value, field) in [
+        (r#"{"paths":["/new"],"!guard":true}"#, "guard"),
+        (r#"{"paths":["/new"],"sources":[{"ip":"10.0.0.1","!zone":1}]}"#, "zone"),
+    ] {
+        let guarded = (model::Route::key(id), Some(value.as_bytes().to_vec()));
+        let after = [service(1), route(2, "/old"), guarded];
+        let nack =
+            refused(&mut applier, &live, &update(Mode::Delta, 1, 2, root(&after), payload(&after[2..])));
+        assert_eq!((nack.reason, nack.id), (NackReason::Unsupported, Some(id)));
+        assert_eq!((nack.collection.as_deref(), nack.field.as_deref()), (Some("routes"), Some(field)));
+        assert!(nack.message.contains(field), "{}", nack.message);
+    }
+    // A field of a later version that may be ignored.
+    let later = (model::Route::key(id), Some(br#"{"paths":["/new"],"hint":true}"#.to_vec()));
+    let after = [service(1), route(2, "/old"), later];
+    applier.apply(&update(Mode::Delta, 1, 2, root(&after), payload(&after[2..]))).unwrap();
+    assert!(matches(&live, "/new"));
 }

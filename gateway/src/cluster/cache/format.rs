@@ -34,6 +34,8 @@ pub(in super::super) struct Found {
 pub(in super::super) enum Complaint {
     /// A later version of this program wrote it.
     Newer(u8),
+    /// It holds an entity that this program must understand and does not know: a later version received it.
+    Unsupported(String),
     /// The bytes are not, or no longer, those that this program wrote.
     Damaged(String),
 }
@@ -47,7 +49,7 @@ impl std::fmt::Display for Complaint {
                     "it has format version {version}, written by a later program; this one reads {VERSION}"
                 )
             }
-            Self::Damaged(reason) => f.write_str(reason),
+            Self::Unsupported(reason) | Self::Damaged(reason) => f.write_str(reason),
         }
     }
 }

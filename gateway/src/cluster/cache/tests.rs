@@ -252,7 +252,7 @@ fn purge_leaves_no_file_with_what_was_superseded() {
     let (_dir, mut cache, log, mut source) = filled();
     drop(log);
     // Of a kind that may hold secrets: first put, then deleted.
-    let key = Key { kind: wire::Kind(99), id: Uuid::from_u128(1) };
+    let key = Key { kind: wire::Kind(199), id: Uuid::from_u128(1) };
     let mut log =
         cache.write(&[source.put(Mode::Snapshot, key, Some(b"SECRET"))], source.position()).unwrap();
     log.append(&[source.put(Mode::Delta, key, Some(b"SECOND"))]).unwrap();

@@ -129,7 +129,7 @@ async fn slow_line_is_alive_while_bytes_come_and_dead_after_them() {
     let mut stage = Stage::new();
     tokio::time::pause();
     // Of a kind that is only hashed.
-    let key = Key { kind: Kind(99), id: Uuid::from_u128(1) };
+    let key = Key { kind: Kind(199), id: Uuid::from_u128(1) };
     let update = Source::default().put(wire::Mode::Snapshot, key, Some(&noise(500_000)));
     let (dialled, mut accepted) = mpsc::unbounded_channel();
     let dial = async |_: &str, _| {

@@ -282,7 +282,7 @@ fn new_file_that_fails_is_followed_by_appends_until_it_succeeds() {
 #[test]
 fn superseded_secret_leaves_the_disk_without_a_further_change() {
     let mut disk = Disk::new();
-    let key = wire::Key { kind: wire::Kind(99), id: uuid::Uuid::from_u128(1) };
+    let key = wire::Key { kind: wire::Kind(199), id: uuid::Uuid::from_u128(1) };
     for (value, purge) in [(b"a", false), (b"b", true)] {
         let update = disk.source.put(Mode::Delta, key, Some(value));
         disk.hand_over(update, purge);
@@ -298,7 +298,7 @@ fn superseded_secret_leaves_the_disk_without_a_further_change() {
 #[test]
 fn superseded_secret_leaves_the_disk_after_a_start() {
     let mut disk = Disk::new();
-    let key = wire::Key { kind: wire::Kind(99), id: uuid::Uuid::from_u128(1) };
+    let key = wire::Key { kind: wire::Kind(199), id: uuid::Uuid::from_u128(1) };
     for value in [b"a", b"b"] {
         let update = disk.source.put(Mode::Delta, key, Some(value));
         disk.hand_over(update, false);

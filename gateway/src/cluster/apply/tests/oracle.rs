@@ -218,7 +218,7 @@ impl Stage {
             0 => (model::Service::key(Uuid::from_u128(id)), None),
             1..4 => service(id),
             4 | 5 => (model::Route::key(Uuid::from_u128(id)), None),
-            6 => (Key { kind: Kind(99), id: Uuid::from_u128(id) }, Some(vec![self.rng.random()])),
+            6 => (Key { kind: Kind(199), id: Uuid::from_u128(id) }, Some(vec![self.rng.random()])),
             _ => {
                 let named = self.rng.random_bool(0.5).then(|| self.rng.random_range(1..=IDS));
                 route(id, named, &format!("/{id}/{}", self.rng.random_range(0..3)))
