@@ -50,6 +50,8 @@ pub struct ClusterMetrics {
     pub config_revision: IntGauge,
     /// Data planes that are connected here.
     pub data_planes_connected: IntGauge,
+    /// Connected data planes that get no updates, because they lack something that they must understand.
+    pub data_planes_incompatible: IntGauge,
     /// Whether each data plane is connected.
     pub connected: IntGaugeVec,
     /// The revision that each data plane holds.
@@ -165,6 +167,10 @@ impl ClusterMetrics {
             config_revision: make.gauge("gibbon_config_revision", "Newest revision that is published")?,
             data_planes_connected: make
                 .gauge("gibbon_data_planes_connected", "Data planes connected here")?,
+            data_planes_incompatible: make.gauge(
+                "gibbon_data_planes_incompatible",
+                "Connected data planes that get no updates: they do not know a kind or field that is in use",
+            )?,
             connected: make.gauges(
                 "gibbon_data_plane_connected",
                 "Whether a data plane is connected here",

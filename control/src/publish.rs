@@ -14,7 +14,9 @@ mod entities;
 mod fleet_guard;
 mod last_head;
 mod pace;
+mod requirements;
 mod state;
+mod update;
 mod waiting;
 
 use std::path::PathBuf;
@@ -29,7 +31,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
-use wire::{EncodedUpdate, Key, Mode, Partial, Position, Root};
+use wire::{Key, Mode, Partial, Position, Root};
 
 use self::catch_up::load_after;
 use self::encoder::Encoder;
@@ -37,7 +39,9 @@ pub use self::fleet_guard::HeldBack;
 use self::fleet_guard::{FleetGuard, Size};
 use self::last_head::{LastHead, LastHeadFile};
 use self::pace::Pace;
+pub use self::requirements::{Known, Lacking};
 use self::state::PublishedState;
+pub use self::update::PublishedUpdate;
 use self::waiting::Waiting;
 use crate::metrics::ClusterMetrics;
 use crate::store::{Commit, Store, StoreError};
@@ -207,7 +211,7 @@ impl Publisher {
     /// Returns the update from the position of a data plane to the head: a delta where the log reaches back
     /// to it, a snapshot otherwise. `None` when no update is needed or known. While the database cannot be
     /// read, the head is that of the state in memory.
-    pub async fn update_from(&self, held: Option<Position>) -> Option<Arc<EncodedUpdate>> {
+    pub async fn update_from(&self, held: Option<Position>) -> Option<Arc<PublishedUpdate>> {
         let shared = &self.shared;
         loop {
             let head = shared.sendable_head(held).await?;
@@ -234,7 +238,7 @@ impl Publisher {
         &self,
         partial: Partial,
         held: Option<Position>,
-    ) -> Option<(Arc<EncodedUpdate>, u64)> {
+    ) -> Option<(Arc<PublishedUpdate>, u64)> {
         let shared = &self.shared;
         let head = shared.sendable_head(held).await?;
         let begun = shared.encoder.begun(&partial).filter(|update| {
@@ -256,12 +260,12 @@ impl Publisher {
     }
 
     /// Keeps an update for a while whose connection has ended before the data plane has answered it.
-    pub fn cut_off(&self, update: Arc<EncodedUpdate>) {
+    pub fn cut_off(&self, update: Arc<PublishedUpdate>) {
         self.shared.encoder.cut_off(update);
     }
 
     /// Returns the buckets of the head that differ from a data plane's; `None` when the head has moved on.
-    pub async fn repair(&self, held: Position, theirs: &[Root]) -> Option<Arc<EncodedUpdate>> {
+    pub async fn repair(&self, held: Position, theirs: &[Root]) -> Option<Arc<PublishedUpdate>> {
         self.shared.encoder.repair(&self.shared.state, held, theirs).await
     }
 }
@@ -452,14 +456,14 @@ impl PublisherState {
 }
 
 /// Whether a data plane that holds this can apply the update.
-fn starts_from(update: &EncodedUpdate, held: Option<Position>) -> bool {
+fn starts_from(update: &PublishedUpdate, held: Option<Position>) -> bool {
     let header = &update.header;
     header.mode == Mode::Snapshot
         || held.is_some_and(|held| (held.epoch, held.revision) == (header.epoch, header.from))
 }
 
 /// Hashes the received part on a blocking thread: it may be long.
-async fn continues(update: &Arc<EncodedUpdate>, partial: Partial) -> bool {
+async fn continues(update: &Arc<PublishedUpdate>, partial: Partial) -> bool {
     if !partial.is_of(&update.header) {
         return false;
     }

@@ -10,13 +10,13 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
-use wire::{CloseCode, EncodedUpdate, Frame, Position};
+use wire::{CloseCode, Frame, Position};
 
 use super::admission::AdmissionPermit;
 use super::registry::{Membership, Registry};
 use super::session::{Action, Identity, Input, Report, Session, Timing, UpdateRequest};
 use crate::metrics::ClusterMetrics;
-use crate::publish::Publisher;
+use crate::publish::{Known, PublishedUpdate, Publisher};
 
 /// The maximum delay until the session's next tick: a clock cannot add [`Duration::MAX`].
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -89,11 +89,13 @@ struct Connection {
     context: Context,
     session: Session,
     membership: Option<Membership>,
+    /// What the data plane knows, from its hello.
+    known: Arc<Known>,
     /// The update that the session has requested. The session continues meanwhile: reading the log may take
     /// long, and neither side may be silent for that time.
     fetching: Option<BoxFuture<'static, Input>>,
     /// The update that the data plane has not answered.
-    sending: Option<Arc<EncodedUpdate>>,
+    sending: Option<Arc<PublishedUpdate>>,
     head: watch::Receiver<Position>,
     opened: Instant,
     /// When the data plane was probed, because another process uses its id.
@@ -114,6 +116,7 @@ impl Connection {
             context,
             session,
             membership: None,
+            known: Arc::default(),
             fetching: None,
             sending: None,
             head,
@@ -192,6 +195,7 @@ impl Connection {
         if let Input::Frame(Frame::Hello(hello)) = &input {
             let named = self.permit.check_name(hello.node_id);
             named.map_err(|reason| Disconnect::ByUs(CloseCode::Forbidden, reason))?;
+            self.known = Arc::new(Known::from(hello));
             self.session.remember_refusal(self.context.registry.refused(hello));
         }
         self.session.heard(self.link.last_heard().saturating_duration_since(self.opened));
@@ -223,6 +227,10 @@ impl Connection {
             Action::Report(Report::Joined(hello)) => {
                 let joined = self.context.registry.join(&hello, &self.peer);
                 let joined = joined.map_err(|reason| Disconnect::ByUs(CloseCode::InUse, reason))?;
+                // One that holds the head already gets no update that would show it.
+                if let Some(lacking) = self.context.publisher.lacking(&self.known) {
+                    joined.report(&Report::Withheld(lacking));
+                }
                 self.membership = Some(joined);
                 hello.held.into_iter().for_each(|held| self.context.publisher.data_plane_holds(held));
             }
@@ -239,7 +247,8 @@ impl Connection {
             }
             Action::Close(code, reason) => return Err(Disconnect::ByUs(code, reason)),
             Action::Fetch(need) => {
-                self.fetching = Some(Box::pin(fetch(self.context.publisher.clone(), need)));
+                let (publisher, known) = (self.context.publisher.clone(), Arc::clone(&self.known));
+                self.fetching = Some(Box::pin(fetch(publisher, known, need)));
             }
         }
         Ok(())
@@ -260,21 +269,33 @@ impl Connection {
     }
 }
 
-async fn fetch(publisher: Publisher, need: UpdateRequest) -> Input {
-    let update = match need {
-        UpdateRequest::From(held) => publisher.update_from(Some(held)).await,
-        UpdateRequest::Rest(partial, held) => match publisher.rest_of(partial, held).await {
-            Some((update, from)) => return Input::Update(update, from),
-            None => None,
+/// Fetches an update, unless the data plane lacks something that it must understand. The head may move
+/// meanwhile, so the update counts as well.
+async fn fetch(publisher: Publisher, known: Arc<Known>, need: UpdateRequest) -> Input {
+    if let Some(lacking) = publisher.lacking(&known) {
+        return Input::Withheld(lacking);
+    }
+    match fetch_any(&publisher, need).await {
+        Some((update, from)) => match update.lacking(&known) {
+            Some(lacking) => Input::Withheld(lacking),
+            None => Input::Update(update, from),
         },
-        UpdateRequest::Snapshot => publisher.update_from(None).await,
+        None => Input::Level(*publisher.head().borrow()),
+    }
+}
+
+/// Returns an update, and the byte of its payload from which to send it.
+async fn fetch_any(publisher: &Publisher, need: UpdateRequest) -> Option<(Arc<PublishedUpdate>, u64)> {
+    let whole = |update| (update, 0);
+    match need {
+        UpdateRequest::From(held) => publisher.update_from(Some(held)).await.map(whole),
+        UpdateRequest::Rest(partial, held) => publisher.rest_of(partial, held).await,
+        UpdateRequest::Snapshot => publisher.update_from(None).await.map(whole),
         UpdateRequest::Repair(held, buckets) => match publisher.repair(held, &buckets).await {
-            Some(repair) => Some(repair),
-            None => publisher.update_from(Some(held)).await,
+            Some(repair) => Some(whole(repair)),
+            None => publisher.update_from(Some(held)).await.map(whole),
         },
-    };
-    let whole = |update| Input::Update(update, 0);
-    update.map_or_else(|| Input::Level(*publisher.head().borrow()), whole)
+    }
 }
 
 /// Waits for the future in progress; for ever, if there is none.

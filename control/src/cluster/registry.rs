@@ -24,9 +24,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
-use wire::{Hello, Position};
+use wire::{Hello, NackReason, Position};
 
-use self::known::{CONFLICT, Node};
+use self::known::{CONFLICT, INCOMPATIBLE, Node, Refusal};
 pub(super) use self::membership::Membership;
 use self::rival::Rival;
 use self::row::row;
@@ -125,6 +125,7 @@ impl Registry {
         let refused = before.as_ref().and_then(|before| before.refused_still(hello));
         let mut row = row(self.shared.control_plane, hello, peer);
         row.state = match refused {
+            Some(Refusal { reason: NackReason::Unsupported, .. }) => INCOMPATIBLE.into(),
             Some(_) => "rejected".into(),
             None => self.state_of(hello.held.unwrap_or_default()).into(),
         };
@@ -161,7 +162,7 @@ impl Registry {
             return;
         }
         let mut row = row(self.shared.control_plane, hello, peer);
-        (row.connected, row.state) = (false, "incompatible".into());
+        (row.connected, row.state) = (false, INCOMPATIBLE.into());
         let before = nodes.by_id.remove(&hello.node_id);
         let known = before.as_ref().is_some_and(|before| before.row.state == row.state);
         let mut node = Node::new(row, before, None);
@@ -311,8 +312,12 @@ impl Registry {
         for node in nodes.by_id.values() {
             self.shared.metrics.observe_node(&node.row, head);
         }
-        let connected = nodes.by_id.values().filter(|node| node.row.connected).count();
-        self.shared.metrics.data_planes_connected.set(i64::try_from(connected).unwrap_or(i64::MAX));
+        let count = |counts: fn(&&Node) -> bool| {
+            i64::try_from(nodes.by_id.values().filter(counts).count()).unwrap_or(i64::MAX)
+        };
+        let metrics = &self.shared.metrics;
+        metrics.data_planes_connected.set(count(|node| node.row.connected));
+        metrics.data_planes_incompatible.set(count(|node| node.is_incompatible()));
     }
 
     fn edit(&self, node_id: Uuid, edit: impl FnOnce(&mut Node)) {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use wire::{
-    Ack, CloseCode, EncodedUpdate, Frame, Hello, Nack, NackReason, Partial, Position, Root, VERSIONS, Welcome,
-};
+use wire::{Ack, CloseCode, Frame, Hello, Nack, NackReason, Partial, Position, Root, VERSIONS, Welcome};
+
+use crate::publish::{Lacking, PublishedUpdate};
 
 /// Timeouts and intervals of a session.
 #[derive(Clone, Copy, Debug)]
@@ -40,10 +40,13 @@ pub(super) enum Input {
     /// The head has moved.
     Head(Position),
     /// The update that [`Action::Fetch`] requested, and the byte of its payload from which to send it.
-    Update(Arc<EncodedUpdate>, u64),
+    Update(Arc<PublishedUpdate>, u64),
     /// The answer to [`Action::Fetch`] without an update: the head is here, and no update to it is needed or
     /// known.
     Level(Position),
+    /// The answer to [`Action::Fetch`] when no update may be sent: the data plane lacks something that it must
+    /// understand.
+    Withheld(Lacking),
     /// Time has passed.
     Tick,
 }
@@ -66,7 +69,7 @@ pub(super) enum Action {
 /// An update to send; compared by its content.
 #[derive(Clone, Debug)]
 pub(super) struct Sent {
-    pub(super) update: Arc<EncodedUpdate>,
+    pub(super) update: Arc<PublishedUpdate>,
     /// The first byte of the payload that the data plane has not received.
     pub(super) from: u64,
 }
@@ -114,6 +117,8 @@ pub(super) enum Report {
     Acked(Ack),
     /// The data plane has rejected an update.
     Nacked(Nack),
+    /// Updates are withheld from the data plane.
+    Withheld(Lacking),
     /// The data plane holds another root than this control plane at the same revision.
     Drifted(Position),
 }
@@ -130,6 +135,8 @@ pub(super) struct Session {
     partial: Option<Partial>,
     /// The head of a rejected update: the session sends nothing until the head has moved past it.
     refused: Option<Position>,
+    /// The head that was withheld: the session requests nothing until the head has moved.
+    withheld: Option<Position>,
     opened: Duration,
     heard: Duration,
     next_heartbeat: Duration,
@@ -162,6 +169,7 @@ impl Session {
             held: None,
             partial: None,
             refused: None,
+            withheld: None,
             opened: now,
             heard: now,
             next_heartbeat: now,
@@ -223,6 +231,7 @@ impl Session {
                     self.advance(now, actions);
                 }
             }
+            Input::Withheld(lacking) => self.withhold(lacking, now, actions),
             Input::Tick => {}
         }
         self.watch(now, actions);
@@ -300,13 +309,13 @@ impl Session {
 
     fn heartbeat(&mut self, held: Position, now: Duration, actions: &mut Vec<Action>) {
         actions.push(Action::Report(Report::Heard(held)));
-        if self.state == SessionState::Idle && self.is_drifted(held) {
+        if self.state == SessionState::Idle && self.is_drifted(held) && !self.is_withheld() {
             self.held = Some(held);
             self.locate_drift(held, now, actions);
         }
     }
 
-    fn update(&mut self, update: Arc<EncodedUpdate>, from: u64, actions: &mut Vec<Action>) {
+    fn update(&mut self, update: Arc<PublishedUpdate>, from: u64, actions: &mut Vec<Action>) {
         let to = update.header.position();
         // The head may have moved during the fetch; this update and [`Input::Head`] may come in either order.
         if to.epoch == self.head.epoch && to.revision > self.head.revision {
@@ -316,12 +325,29 @@ impl Session {
         actions.push(Action::SendUpdate(Sent { update, from }));
     }
 
+    /// Sends nothing of this head. The next one is looked at again: what the data plane lacks may be deleted.
+    fn withhold(&mut self, lacking: Lacking, now: Duration, actions: &mut Vec<Action>) {
+        let to = lacking.to;
+        // As for an update, the head may have moved meanwhile, in either order.
+        if to.epoch == self.head.epoch && to.revision > self.head.revision {
+            self.head = to;
+        }
+        self.state = SessionState::Idle;
+        self.withheld = Some(to);
+        actions.push(Action::Report(Report::Withheld(lacking)));
+        self.advance(now, actions);
+    }
+
+    fn is_withheld(&self) -> bool {
+        self.withheld == Some(self.head)
+    }
+
     /// Requests or sends the missing update, if none is in progress.
     fn advance(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let refused = self.refused.is_some_and(|refused| {
             refused.epoch == self.head.epoch && refused.revision >= self.head.revision
         });
-        if self.state != SessionState::Idle || refused {
+        if self.state != SessionState::Idle || refused || self.is_withheld() {
             return;
         }
         match self.held {

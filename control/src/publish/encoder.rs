@@ -10,6 +10,7 @@ use tracing::error;
 use wire::{EncodedUpdate, Mode, Partial, Position, Root, Update};
 
 use super::state::{PublishedState, UpdateParts};
+use super::update::PublishedUpdate;
 use crate::metrics::ClusterMetrics;
 
 /// Encoded deltas that are kept: data planes that are slightly behind request the same few.
@@ -24,15 +25,15 @@ pub(super) struct Encoder {
     metrics: ClusterMetrics,
     deltas: Mutex<Vec<(DeltaRequest, Encoding)>>,
     /// The newest snapshot; only one, since a snapshot may be large.
-    snapshot: Mutex<Option<Arc<EncodedUpdate>>>,
+    snapshot: Mutex<Option<Arc<PublishedUpdate>>>,
     /// The newest large update whose connection has ended before its answer, and when that was.
-    cut_off: Mutex<Option<(Instant, Arc<EncodedUpdate>)>>,
+    cut_off: Mutex<Option<(Instant, Arc<PublishedUpdate>)>>,
     /// Held while something large is encoded, which takes a core for a while, and memory.
     large: tokio::sync::Mutex<()>,
 }
 
 /// An update that may still be in the encoder; a second request for it waits for the first.
-type Encoding = Arc<OnceCell<Arc<EncodedUpdate>>>;
+type Encoding = Arc<OnceCell<Arc<PublishedUpdate>>>;
 
 /// Identifies a delta.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +54,7 @@ impl Encoder {
         &self,
         state: &Mutex<PublishedState>,
         held: Option<Position>,
-    ) -> Arc<EncodedUpdate> {
+    ) -> Arc<PublishedUpdate> {
         let wanted = {
             let state = state.lock();
             let to = state.position();
@@ -74,7 +75,7 @@ impl Encoder {
         state: &Mutex<PublishedState>,
         held: Position,
         theirs: &[Root],
-    ) -> Option<Arc<EncodedUpdate>> {
+    ) -> Option<Arc<PublishedUpdate>> {
         let _alone = self.large.lock().await;
         let material = state.lock().repair(held.revision, theirs)?;
         Some(self.encode(material).await)
@@ -82,14 +83,14 @@ impl Encoder {
 
     /// Keeps an update that was cut off, if it is more than a frame. There is one for all data planes: those
     /// of one control plane that are behind receive the same snapshot.
-    pub(super) fn cut_off(&self, update: Arc<EncodedUpdate>) {
+    pub(super) fn cut_off(&self, update: Arc<PublishedUpdate>) {
         if update.frames.len() > 1 && update.header.mode != Mode::Repair {
             *self.cut_off.lock() = Some((Instant::now(), update));
         }
     }
 
     /// Returns the encoded update that a data plane has received a part of, going by its header.
-    pub(super) fn begun(&self, partial: &Partial) -> Option<Arc<EncodedUpdate>> {
+    pub(super) fn begun(&self, partial: &Partial) -> Option<Arc<PublishedUpdate>> {
         let cut_off = self.cut_off.lock().as_ref().map(|(_, update)| Arc::clone(update));
         let snapshot = self.snapshot.lock().clone();
         let deltas: Vec<_> =
@@ -112,7 +113,7 @@ impl Encoder {
         }
     }
 
-    async fn delta(&self, state: &Mutex<PublishedState>, wanted: DeltaRequest) -> Arc<EncodedUpdate> {
+    async fn delta(&self, state: &Mutex<PublishedState>, wanted: DeltaRequest) -> Arc<PublishedUpdate> {
         let encoding = self.encoding(wanted);
         let encoded = encoding.get_or_init(|| async {
             let material = {
@@ -139,7 +140,7 @@ impl Encoder {
     }
 
     /// Returns a snapshot of the head, which may move while other updates are encoded.
-    async fn snapshot(&self, state: &Mutex<PublishedState>) -> Arc<EncodedUpdate> {
+    async fn snapshot(&self, state: &Mutex<PublishedState>) -> Arc<PublishedUpdate> {
         let asked = state.lock().position();
         let _alone = self.large.lock().await;
         let kept = self.snapshot.lock().clone();
@@ -157,11 +158,12 @@ impl Encoder {
 
     /// Encodes on a blocking thread: compressing a large snapshot takes a core for a while, and sockets must
     /// not wait for it.
-    async fn encode(&self, material: UpdateParts) -> Arc<EncodedUpdate> {
+    async fn encode(&self, material: UpdateParts) -> Arc<PublishedUpdate> {
         self.metrics.updates_encoded.with_label_values(&[material.mode.as_str()]).inc();
         let encode = move || {
             let payload = material.payload();
-            EncodedUpdate::new(&Update::new(material.mode, material.from, material.to, payload))
+            let update = Update::new(material.mode, material.from, material.to, payload);
+            PublishedUpdate::new(EncodedUpdate::new(&update), material.requirements)
         };
         match tokio::task::spawn_blocking(encode).await {
             Ok(update) => Arc::new(update),
@@ -181,6 +183,7 @@ fn serves(kept: Position, asked: Position, now: Position) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::requirements::Known;
     use super::super::state::fixture::{change, head};
     use super::*;
 
@@ -222,5 +225,19 @@ mod tests {
         }
         let encoded = metrics.updates_encoded.with_label_values(&["snapshot"]).get();
         assert!(encoded < 50, "{encoded} snapshots for 200 who asked");
+    }
+
+    #[tokio::test]
+    async fn update_has_the_requirements_of_the_head_that_it_leads_to() {
+        let metrics = crate::metrics::Metrics::new(&prometheus::Registry::new()).unwrap().cluster;
+        let (encoder, known) = (Encoder::new(metrics), Known::default());
+        let state = Mutex::new(PublishedState::new(head(0), Vec::new()));
+        state.lock().advance(head(1), vec![change(1, 1, Some(b"{}"))]);
+        let snapshot = encoder.update(&state, None).await;
+        state.lock().advance(head(2), vec![change(2, 1, None)]);
+        assert_eq!(state.lock().lacking(&known), None);
+        assert_eq!(snapshot.lacking(&known).map(|lacking| lacking.to.revision), Some(1));
+        // It holds the route's deletion alone.
+        assert_eq!(encoder.update(&state, Some(at(1))).await.lacking(&known), None);
     }
 }

@@ -1,6 +1,7 @@
 //! The configuration in memory: canonical bytes by key, their digest, and the recent changes.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -11,6 +12,7 @@ use wire::{BucketSet, Digest, EntityHash, Key, Mode, Position, Record, Root};
 use super::chain::follow;
 use super::entities::Entities;
 use super::fleet_guard::Size;
+use super::requirements::{Known, Lacking, Requirements};
 use crate::store::{Head, LoggedChange};
 
 /// Changes kept in memory; older ones are read from the log.
@@ -26,6 +28,8 @@ pub(super) struct PublishedState {
     root: Root,
     entities: Entities,
     digest: Digest,
+    /// Shared with the updates to this revision.
+    requirements: Arc<Requirements>,
     /// The newest changes, oldest first.
     changes: VecDeque<LoggedChange>,
     /// Every change after this one is in `changes`.
@@ -40,6 +44,7 @@ pub(super) struct UpdateParts {
     pub(super) mode: Mode,
     pub(super) from: u64,
     pub(super) to: Position,
+    pub(super) requirements: Arc<Requirements>,
     content: Content,
 }
 
@@ -75,11 +80,14 @@ impl PublishedState {
     pub(super) fn new(head: Head, entities: Vec<(Key, Bytes)>) -> Self {
         let mut digest = Digest::new();
         let entities: Entities = entities.into_iter().collect();
+        let mut requirements = Requirements::default();
         for (key, bytes) in entities.iter() {
+            requirements.change(*key, None, Some(bytes));
             digest.set(*key, Some(EntityHash::of(*key, bytes)));
         }
         let root = digest.root();
-        Self { head, root, entities, digest, changes: VecDeque::new(), since: head, recalled: None }
+        let (changes, requirements) = (VecDeque::new(), Arc::new(requirements));
+        Self { head, root, entities, digest, requirements, changes, since: head, recalled: None }
     }
 
     pub(super) const fn head(&self) -> Head {
@@ -99,6 +107,11 @@ impl PublishedState {
         Position { epoch: self.head.epoch, revision: self.head.revision, root: self.root }
     }
 
+    /// Returns what a data plane that knows `known` lacks of the configuration.
+    pub(super) fn lacking(&self, known: &Known) -> Option<Lacking> {
+        self.requirements.lacking(known, self.position())
+    }
+
     /// Whether this revision is known to be in the history of the state.
     pub(super) fn has(&self, revision: u64, commit_token: Uuid) -> bool {
         if revision == self.head.revision {
@@ -113,12 +126,15 @@ impl PublishedState {
     /// Applies the changes up to `head`, in their order. After each superseded change, the change that
     /// superseded it must come.
     pub(super) fn advance(&mut self, head: Head, changes: Vec<LoggedChange>) {
+        let requirements = Arc::make_mut(&mut self.requirements);
         for change in changes {
             if change.superseded {
                 self.changes.push_back(change);
                 continue;
             }
             self.digest.set(change.key, change.value.as_ref().map(|bytes| EntityHash::of(change.key, bytes)));
+            let before = self.entities.get(&change.key).map(|bytes| &bytes[..]);
+            requirements.change(change.key, before, change.value.as_deref());
             match &change.value {
                 Some(bytes) => self.entities.insert(change.key, bytes.clone()),
                 None => self.entities.remove(&change.key),
@@ -173,12 +189,17 @@ impl PublishedState {
         let keys = buckets.iter().flat_map(|bucket| self.digest.bucket_keys(bucket));
         let entities = keys.map(|key| (key, self.entities.get(&key).cloned())).collect();
         let content = Content::Buckets(buckets, entities);
-        Some(UpdateParts { mode: Mode::Repair, from: revision, to: self.position(), content })
+        Some(self.parts(Mode::Repair, revision, content))
     }
 
     fn snapshot(&self) -> UpdateParts {
         let content = Content::All(self.entities.clone());
-        UpdateParts { mode: Mode::Snapshot, from: 0, to: self.position(), content }
+        self.parts(Mode::Snapshot, 0, content)
+    }
+
+    fn parts(&self, mode: Mode, from: u64, content: Content) -> UpdateParts {
+        let requirements = Arc::clone(&self.requirements);
+        UpdateParts { mode, from, to: self.position(), requirements, content }
     }
 
     /// Builds a delta. Of several changes of one entity the last counts; a change with blanked bytes gets the
@@ -190,7 +211,7 @@ impl PublishedState {
             false => (change.key, change.value.clone()),
         });
         let content = Content::Changed(changed.collect());
-        UpdateParts { mode: Mode::Delta, from, to: self.position(), content }
+        self.parts(Mode::Delta, from, content)
     }
 
     /// Evicts the oldest changes, whole revisions only, so that the rest has no gap. It keeps a minimum: one
@@ -348,6 +369,8 @@ mod tests {
             prop_assert_eq!(state.remembers(0), recalled == 0);
             state.restore(0, recalled as u64, &mut log[..recalled].to_vec());
             prop_assert_eq!(state.position(), replay.position());
+            let loaded = state.entities.iter().map(|(key, bytes)| (*key, bytes.clone())).collect();
+            prop_assert_eq!(&state.requirements, &PublishedState::new(state.head(), loaded).requirements);
             let mut wanted = BTreeMap::new();
             apply(&mut wanted, &state.snapshot());
             for (revision, mut entities) in held.into_iter().enumerate() {

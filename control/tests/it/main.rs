@@ -14,6 +14,7 @@ mod program;
 mod publish;
 mod pushed;
 mod several;
+mod skew;
 mod store;
 mod story;
 mod tls;

@@ -83,7 +83,7 @@ impl Stage {
             node_id: Uuid::from_u128(3),
             hostname: "edge".into(),
             version: "0.1.0".into(),
-            kinds: Vec::new(),
+            kinds: model::KINDS.iter().map(|kind| kind.kind().0).collect(),
             fields: Vec::new(),
             labels: Default::default(),
             held: Some(*self.context.publisher.head().borrow()),

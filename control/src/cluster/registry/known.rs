@@ -18,6 +18,9 @@ use crate::metrics::rejections;
 /// The state of a node id that two processes use.
 pub(super) const CONFLICT: &str = "conflict";
 
+/// The state of a data plane that cannot read the protocol, or the configuration, of this control plane.
+pub(super) const INCOMPATIBLE: &str = "incompatible";
+
 /// The record of a data plane.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -46,8 +49,11 @@ impl Node {
     pub(super) fn new(row: data_plane::Model, before: Option<Self>, refused: Option<Refusal>) -> Self {
         let row = match before {
             Some(Self { row: before, .. }) => {
-                // An incompatible program that is admitted has been replaced by another.
-                let last_error = before.last_error.filter(|error| error["reason"] != rejections::VERSIONS);
+                // An incompatible program that is admitted has been replaced by another, and what one lacks is
+                // looked at with each connection.
+                let is_over =
+                    |error: &Value| error["reason"] == rejections::VERSIONS || !error["kinds"].is_null();
+                let last_error = before.last_error.filter(|error| !is_over(error));
                 let created_at = before.created_at;
                 data_plane::Model { last_error, created_at, ..row }
             }
@@ -78,6 +84,11 @@ impl Node {
             row.last_error = Some(error);
         }
         row
+    }
+
+    /// Whether it is connected and gets no updates, because it lacks something that it must understand.
+    pub(super) fn is_incompatible(&self) -> bool {
+        self.row.connected && self.row.state == INCOMPATIBLE
     }
 
     fn conflict(&self) -> Option<Value> {

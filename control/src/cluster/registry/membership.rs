@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use node::text::one_line;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
-use wire::{Ack, Nack, Position};
+use wire::{Ack, Nack, NackReason, Position};
 
-use super::known::Refusal;
+use super::known::{INCOMPATIBLE, Refusal};
 use super::row::{hold, stored};
 use super::{Registry, seconds_now};
 use crate::cluster::session::Report;
+use crate::publish::Lacking;
 
 /// Held by a session while its data plane is connected; dropping it marks the data plane as disconnected.
 #[derive(Debug)]
@@ -43,6 +44,7 @@ impl Membership {
             Report::Heard(held) => self.heard(*held),
             Report::Acked(ack) => self.acked(ack),
             Report::Nacked(nack) => self.nacked(nack),
+            Report::Withheld(lacking) => self.withheld(lacking),
             Report::Drifted(held) => {
                 self.registry.shared.metrics.drifts.inc();
                 warn!(
@@ -87,7 +89,10 @@ impl Membership {
             let to = Position { epoch: nack.epoch, revision: nack.revision, ..Position::default() };
             node.refused = Some(Refusal { to, reason: nack.reason });
             node.row.last_seen = seconds_now();
-            node.row.state = "rejected".into();
+            node.row.state = match nack.reason {
+                NackReason::Unsupported => INCOMPATIBLE.into(),
+                _ => "rejected".into(),
+            };
             node.row.last_error = Some(json!({
                 "epoch": nack.epoch,
                 "revision": nack.revision,
@@ -98,6 +103,31 @@ impl Membership {
                 "field": nack.field.as_deref().map(stored),
                 "at": seconds_now(),
             }));
+        });
+    }
+
+    /// Updates are withheld. The log says so once per connection, and again when something else is lacking;
+    /// every write reports it.
+    fn withheld(&self, lacking: &Lacking) {
+        let message = lacking.message();
+        let error = json!({
+            "epoch": lacking.to.epoch,
+            "revision": lacking.to.revision,
+            "reason": NackReason::Unsupported.as_str(),
+            "message": message,
+            "kinds": lacking.kind_names(),
+            "fields": lacking.field_names(),
+            "at": seconds_now(),
+        });
+        self.registry.edit(self.node_id, |node| {
+            let lacks = |error: &Value| (error["kinds"].clone(), error["fields"].clone());
+            let known = node.row.last_error.as_ref().map(lacks);
+            if node.row.state != INCOMPATIBLE || known != Some(lacks(&error)) {
+                let (node_id, version) = (self.node_id, &node.row.version);
+                warn!(%node_id, version, "a data plane is incompatible and gets no updates: it {message}");
+            }
+            node.row.state = INCOMPATIBLE.into();
+            node.row.last_error = Some(error);
         });
     }
 }

@@ -1,6 +1,7 @@
 //! The record of a data plane, from one connection to the next.
 
 mod hours;
+mod versions;
 
 use node::identity::Identity;
 use wire::{Nack, NackReason, Root, VERSIONS};

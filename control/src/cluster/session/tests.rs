@@ -1,9 +1,11 @@
 //! A session against a model of a data plane, with random seeds.
 
+mod withheld;
+
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use uuid::Uuid;
-use wire::{Mode, Update, Versions};
+use wire::{EncodedUpdate, Mode, Update, Versions};
 
 use super::*;
 
@@ -55,8 +57,9 @@ fn ack(held: Position) -> Frame {
     Frame::Ack(Ack { held, decode_us: 1, apply_us: 2 })
 }
 
-fn update(mode: Mode, from: u64, to: Position) -> Arc<EncodedUpdate> {
-    Arc::new(EncodedUpdate::new(&Update::new(mode, from, to, bytes::Bytes::new())))
+fn update(mode: Mode, from: u64, to: Position) -> Arc<PublishedUpdate> {
+    let update = Update::new(mode, from, to, bytes::Bytes::new());
+    Arc::new(EncodedUpdate::new(&update).into())
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -114,8 +117,11 @@ impl World {
         }
     }
 
-    fn publisher_answers(&mut self) {
+    fn publisher_answers(&mut self, may_withhold: bool) {
         let Some(need) = self.fetch.take() else { return };
+        if may_withhold && self.rng.random_bool(0.1) {
+            return self.step(Input::Withheld(withheld::lacking(self.head)));
+        }
         let made = match need {
             UpdateRequest::From(held) if self.rng.random_bool(0.8) => {
                 update(Mode::Delta, held.revision, self.head)
@@ -155,7 +161,7 @@ impl World {
     fn anything(&mut self) {
         match self.rng.random_range(0..5) {
             0 => self.head_moves(),
-            1 => self.publisher_answers(),
+            1 => self.publisher_answers(true),
             2 => self.data_plane_answers(true),
             3 => self.step(Input::Frame(Frame::Heartbeat(self.held.unwrap_or_default()))),
             _ => {
@@ -173,7 +179,7 @@ fn whatever_happens_the_data_plane_ends_at_the_head() {
         (0..200).for_each(|_| world.anything());
         world.head_moves();
         for _ in 0..4 {
-            world.publisher_answers();
+            world.publisher_answers(false);
             world.data_plane_answers(false);
         }
         assert_eq!(world.held, Some(world.head), "seed {seed}");

@@ -23,7 +23,7 @@ async fn grow(stage: &Stage, first: u128) {
 }
 
 /// The part of an update that its first two frames are.
-fn begun(update: &EncodedUpdate) -> Partial {
+fn begun(update: &PublishedUpdate) -> Partial {
     assert!(update.frames.len() > 3);
     let Frame::Update(header, first) = Frame::decode(&update.frames[0]).unwrap() else { panic!() };
     let mut assembly = Assembly::begin(header, first).unwrap();
@@ -92,7 +92,8 @@ async fn update_that_was_cut_off_is_not_kept_for_ever() {
     let to = Position { revision: 1, ..Position::default() };
     let payload: Vec<u8> =
         std::iter::repeat_with(Uuid::new_v4).take(9000).flat_map(Uuid::into_bytes).collect();
-    let update = Arc::new(EncodedUpdate::new(&wire::Update::new(Mode::Snapshot, 0, to, payload.into())));
+    let update = wire::EncodedUpdate::new(&wire::Update::new(Mode::Snapshot, 0, to, payload.into()));
+    let update = Arc::new(PublishedUpdate::from(update));
     let partial = begun(&update);
     encoder.cut_off(update);
     encoder.tidy(to);
