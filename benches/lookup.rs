@@ -6,7 +6,8 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use gateway::route::{Builder, Change, Request, Table};
+use gateway::route::Request;
+use gateway::table::{Builder, Change, Table};
 use http::{HeaderMap, Method};
 use model::{Route, Service};
 use uuid::Uuid;
@@ -56,7 +57,7 @@ fn changes(criterion: &mut Criterion) {
                 bencher.iter_batched(
                     || {
                         number = (number + 7919) % size;
-                        vec![Change::PutRoute(route(shape, number))]
+                        vec![Change::put(route(shape, number))]
                     },
                     // The previous table stays alive until then, as it does behind requests.
                     |change| std::mem::replace(&mut live, builder.apply(change).unwrap()),
@@ -92,8 +93,8 @@ fn table(shape: Shape, size: u128) -> (Builder, Table) {
 
 fn configuration(shape: Shape, size: u128) -> Vec<Change> {
     let service = Service { id: Uuid::from_u128(1), host: "10.0.0.1".into(), ..Service::default() };
-    let routes = (0..size).map(|number| Change::PutRoute(route(shape, number)));
-    std::iter::once(Change::PutService(service)).chain(routes).collect()
+    let routes = (0..size).map(|number| Change::put(route(shape, number)));
+    std::iter::once(Change::put(service)).chain(routes).collect()
 }
 
 fn route(shape: Shape, number: u128) -> Route {

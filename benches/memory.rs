@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "a figure is what this bench is run for")]
 
-use gateway::route::{Builder, Change};
+use gateway::table::{Builder, Change};
 use model::{Route, Service};
 use uuid::Uuid;
 
@@ -16,10 +16,10 @@ fn main() {
     let before = resident();
     let mut builder = Builder::new();
     let service = Service { id: Uuid::from_u128(1), host: "10.0.0.1".into(), ..Service::default() };
-    builder.apply(vec![Change::PutService(service)]).unwrap();
+    builder.apply(vec![Change::put(service)]).unwrap();
     // In small portions, so that the list of changes does not count.
     for number in 0..ROUTES {
-        builder.apply(vec![Change::PutRoute(route(number))]).unwrap();
+        builder.apply(vec![Change::put(route(number))]).unwrap();
     }
     let bytes = resident() - before;
     println!("{} bytes a route, of {ROUTES} routes", bytes / ROUTES);

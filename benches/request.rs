@@ -17,7 +17,7 @@ use gateway::config::Config;
 use gateway::draining::Draining;
 use gateway::listener::Bound;
 use gateway::metrics::Metrics;
-use gateway::route::{Builder, Change};
+use gateway::table::{Builder, Change};
 use model::{Route, Service};
 use pingora::apps::ServerApp;
 use pingora::proxy::{ProxyHttp, Session, http_proxy};
@@ -166,7 +166,7 @@ fn configuration(origin: SocketAddr, routes: u128) -> Vec<Change> {
         paths: Some(vec![if number == 0 { "/bench".into() } else { format!("/bench-{number}") }]),
         ..Route::default()
     };
-    std::iter::once(Change::PutService(service)).chain((0..routes).map(route).map(Change::PutRoute)).collect()
+    std::iter::once(Change::put(service)).chain((0..routes).map(route).map(Change::put)).collect()
 }
 
 fn bound() -> Bound {

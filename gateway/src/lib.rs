@@ -1,7 +1,8 @@
 //! The data plane of Gibbon.
 //!
 //! [`app`] puts it together. A request goes through [`listener`], [`proxy`], [`route`], [`request`] and
-//! [`upstream`]; the configuration comes in by [`cluster`] and is read from [`live`].
+//! [`upstream`]. The configuration comes in by [`cluster`], is compiled into a [`table`] of [sections](section),
+//! and is read from [`live`].
 
 pub mod app;
 pub mod certified_keys;
@@ -30,7 +31,9 @@ pub mod request;
 pub mod request_id;
 pub mod respond;
 pub mod route;
+pub mod section;
 pub mod status;
+pub mod table;
 pub mod upgrade;
 pub mod upstream;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
 
-use crate::route::Table;
+use crate::table::Table;
 
 /// Interval of the janitor's checks whether a table is still held. Requests hold a table for a lookup only.
 const JANITOR_INTERVAL: Duration = Duration::from_millis(5);
@@ -106,14 +106,14 @@ fn free_when_unheld(arrivals: &Receiver<Retired>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::{Builder, Change};
+    use crate::table::{Builder, Change};
 
     #[test]
     fn a_held_table_outlives_its_replacement_and_is_freed_after_it() {
         let live = Live::new();
         assert!(live.load().is_none());
         let route = model::Route { paths: Some(vec!["/".into()]), ..model::Route::default() };
-        live.publish(Builder::new().apply(vec![Change::PutRoute(route)]).unwrap());
+        live.publish(Builder::new().apply(vec![Change::put(route)]).unwrap());
         let held = live.load();
         let watch = Arc::downgrade(held.as_ref().unwrap());
         live.publish(Table::default());
@@ -137,7 +137,7 @@ mod tests {
     fn the_deepest_table_is_built_and_freed_within_the_stack() {
         let route = |length: usize| {
             let (id, path) = (uuid::Uuid::from_u128(length as u128), "/".to_owned() + &"a".repeat(length));
-            Change::PutRoute(model::Route { id, paths: Some(vec![path]), ..model::Route::default() })
+            Change::put(model::Route { id, paths: Some(vec![path]), ..model::Route::default() })
         };
         let build_and_free = move || {
             let mut builder = Builder::new();

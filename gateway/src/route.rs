@@ -1,56 +1,66 @@
-//! Finds the route of a request. Owns the table and its order; knows nothing of sockets, of Pingora, or of
+//! Finds the route of a request. Owns the routes and their order; knows nothing of sockets, of Pingora, or of
 //! the source of the configuration.
 //!
-//! A [`Table`] never changes. A [`Builder`] makes the next table from the one before and shares the unchanged
-//! parts. The work is therefore in proportion to the change.
-//!
-//! A table maps hosts to tries of path prefixes (see `map` and `trie`), in whose nodes the routes are sorted
-//! by [priority](self#priority). A search walks one path of the trie for each host pattern that the request's
-//! host matches. It skips every subtree whose best route is worse than the match found so far.
+//! [`Routes`] map hosts to tries of path prefixes (see `trie`), in whose nodes the routes are sorted by
+//! [priority](self#priority). A search walks one path of the trie for each host pattern that the request's
+//! host matches. It skips every subtree whose best route is worse than the match found so far. Versions share
+//! the unchanged parts: the work of a change is in proportion to the change.
 //!
 //! # Priority
 //!
 //! Priorities are those of Kong's `traditional_compatible` router: see [`model::Priority`]. Of routes with
 //! equal priority the oldest wins, then the one with the smallest id.
 
-mod builder;
 mod bytes;
-mod certificates;
 mod entry;
 mod host;
-mod map;
 mod method;
-mod refusal;
-mod service;
-mod service_arena;
 mod trie;
 
 use std::sync::Arc;
 
 use http::{HeaderMap, Method};
+use smallvec::SmallVec;
+use uuid::Uuid;
 
-pub use builder::{Builder, Change};
-pub use certificates::Certificates;
 pub use entry::Entry;
-pub use refusal::Refusal;
-pub use service::{Host, Service};
 
-use map::Map;
-use service_arena::ServiceArena;
+use crate::section::{ById, Changes, KeyOf, Map, Refusal, Service, Store};
 use trie::{Candidate, Node};
 
-/// Every route, service and certificate of one configuration. Cheap to clone.
+/// Every route of one configuration. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Table {
+pub struct Routes {
+    by_id: Map<Entry, ById>,
     /// By the key of the host pattern.
-    hosts: Map<Arc<Node>>,
+    hosts: Map<HostRoutes, ByHost>,
     /// Routes for any host.
     any_host: Arc<Node>,
-    services: ServiceArena,
-    certificates: Certificates,
     /// How many host patterns of routes have a wildcard; with none, a lookup skips wildcards.
     wildcards: usize,
-    routes: usize,
+}
+
+/// The routes of one host pattern. With its counts and a key of 32 bytes it takes 64: one cache line.
+#[derive(Clone, Debug)]
+struct HostRoutes {
+    key: SmallVec<[u8; 32]>,
+    root: Arc<Node>,
+}
+
+/// Keys a map by the keys of host patterns.
+#[derive(Clone, Copy, Debug)]
+struct ByHost;
+
+impl KeyOf<HostRoutes> for ByHost {
+    type Key = [u8];
+
+    fn key(value: &HostRoutes) -> &[u8] {
+        &value.key
+    }
+
+    fn same(a: &[u8], b: &[u8]) -> bool {
+        bytes::same(a, b)
+    }
 }
 
 /// The parts of a request that decide on its route, in canonical form.
@@ -81,60 +91,41 @@ pub struct Match {
     pub matched: usize,
 }
 
-impl Table {
-    /// The matching route with the highest priority. Allocates nothing.
-    pub fn lookup(&self, request: &Request<'_>) -> Option<Match> {
-        let mut search = Search { table: self, request, method: method::bit(request.method), best: None };
-        if let Some(root) = self.hosts.get(request.host) {
+impl Routes {
+    /// The matching route with the highest priority, and its service of `services`. Allocates nothing.
+    pub fn lookup(&self, request: &Request<'_>, services: &Map<Service, ById>) -> Option<Match> {
+        let mut search = Search { services, request, method: method::bit(request.method), best: None };
+        if let Some(root) = self.root(request.host) {
             search.walk(root);
         }
         if self.wildcards > 0 {
             host::wildcard_keys(request.host)
-                .filter_map(|key| self.hosts.get(key))
+                .filter_map(|key| self.root(key))
                 .for_each(|root| search.walk(root));
         }
         search.walk(&self.any_host);
-        search.best.map(|found| self.matched(found, request))
-    }
-
-    /// Whether an upstream may read the request's path as one that leads to another route than `found`, the
-    /// route of the request.
-    pub fn has_another_reading(&self, request: &Request<'_>, found: &Match) -> bool {
-        let leads_elsewhere = |path: &String| {
-            let other = self.lookup(&Request { path, ..*request });
-            other.is_none_or(|other| other.route.id != found.route.id)
-        };
-        model::other_readings(request.path).iter().any(leads_elsewhere)
-    }
-
-    /// The certificates for TLS handshakes with clients and with upstreams.
-    pub const fn certificates(&self) -> &Certificates {
-        &self.certificates
+        search.best.map(|found| found.into_match(request))
     }
 
     /// The number of routes.
     pub fn len(&self) -> usize {
-        self.routes
+        self.by_id.len()
     }
 
     /// Whether there is no route.
     pub fn is_empty(&self) -> bool {
-        self.routes == 0
+        self.by_id.is_empty()
     }
 
-    fn matched(&self, found: Matched<'_>, request: &Request<'_>) -> Match {
-        let (candidate, entry) = (found.candidate, &found.candidate.entry);
-        let matched = match () {
-            () if candidate.is_regex => entry.matched_by_regex(candidate.path, request.path),
-            // As if the first slash had matched.
-            () if found.depth == 0 => request.path.len().min(1),
-            () => found.depth,
-        };
-        Match { route: entry.clone(), service: self.service(entry).cloned(), matched }
+    fn root(&self, key: &str) -> Option<&Node> {
+        self.hosts.get(key.as_bytes()).map(|host| &*host.root)
     }
 
-    fn service(&self, route: &Entry) -> Option<&Arc<Service>> {
-        route.service.and_then(|(_, slot)| self.services.get(slot))
+    /// The root of a host pattern, to be edited; made when there is none.
+    fn edit_root(&mut self, key: &str) -> &mut Arc<Node> {
+        let key = key.as_bytes();
+        let make = || HostRoutes { key: key.into(), root: Arc::default() };
+        &mut self.hosts.edit(key, make).root
     }
 
     fn insert(&mut self, route: &Arc<Entry>) {
@@ -150,35 +141,48 @@ impl Table {
                 Node::insert(&mut self.any_host, place.prefix, candidate(0));
             }
             for host in &route.hosts {
-                let root = self.hosts.entry(&host.key);
-                Node::insert(root, place.prefix, candidate(host.port));
+                Node::insert(self.edit_root(&host.key), place.prefix, candidate(host.port));
             }
         }
         self.wildcards += route.hosts.iter().filter(|host| host.is_wildcard()).count();
-        self.routes += 1;
+        self.by_id.insert(route.clone());
     }
 
-    fn remove(&mut self, route: &Entry) {
+    fn remove(&mut self, id: &Uuid) {
+        let Some(route) = self.by_id.remove(id) else { return };
         for place in route.places() {
             if route.hosts.is_empty() {
                 Node::remove(&mut self.any_host, place.prefix, route.id);
             }
             for host in &route.hosts {
-                let root = self.hosts.entry(&host.key);
+                let root = self.edit_root(&host.key);
                 Node::remove(root, place.prefix, route.id);
                 if root.is_empty() {
-                    self.hosts.remove(&host.key);
+                    self.hosts.remove(host.key.as_bytes());
                 }
             }
         }
         self.wildcards -= route.hosts.iter().filter(|host| host.is_wildcard()).count();
-        self.routes -= 1;
+    }
+}
+
+impl Store<Entry> for Routes {
+    fn get(&self, id: &Uuid) -> Option<&Arc<Entry>> {
+        self.by_id.get(id)
+    }
+
+    fn apply(&mut self, changes: &Changes<Entry>) -> Result<(), Refusal> {
+        for (id, change) in changes {
+            self.remove(id);
+            change.iter().for_each(|route| self.insert(route));
+        }
+        Ok(())
     }
 }
 
 /// One lookup, and its best match so far.
 struct Search<'t, 'r> {
-    table: &'t Table,
+    services: &'t Map<Service, ById>,
     request: &'r Request<'r>,
     method: u16,
     best: Option<Matched<'t>>,
@@ -188,8 +192,23 @@ struct Search<'t, 'r> {
 #[derive(Clone, Copy)]
 struct Matched<'t> {
     candidate: &'t Candidate,
+    /// The service of its route.
+    service: Option<&'t Arc<Service>>,
     /// How many bytes of the path led to it.
     depth: usize,
+}
+
+impl Matched<'_> {
+    fn into_match(self, request: &Request<'_>) -> Match {
+        let (candidate, entry) = (self.candidate, &self.candidate.entry);
+        let matched = match () {
+            () if candidate.is_regex => entry.matched_by_regex(candidate.path, request.path),
+            // As if the first slash had matched.
+            () if self.depth == 0 => request.path.len().min(1),
+            () => self.depth,
+        };
+        Match { route: entry.clone(), service: self.service.cloned(), matched }
+    }
 }
 
 impl<'t> Search<'t, '_> {
@@ -215,8 +234,12 @@ impl<'t> Search<'t, '_> {
             if self.best.is_some_and(|best| !candidate.outranks(best.candidate)) {
                 return;
             }
-            if self.accepts(candidate) {
-                self.best = Some(Matched { candidate, depth });
+            if !self.accepts(candidate) {
+                continue;
+            }
+            let service = candidate.entry.service_id().and_then(|id| self.services.get(&id));
+            if service.is_none_or(|service| service.enabled) {
+                self.best = Some(Matched { candidate, service, depth });
                 return;
             }
         }
@@ -228,6 +251,5 @@ impl<'t> Search<'t, '_> {
             && (candidate.port == 0 || candidate.port == self.request.port)
             && (!candidate.is_regex || entry.regex_matches(candidate.path, self.request.path))
             && entry.accepts(self.request)
-            && self.table.service(entry).is_none_or(|service| service.enabled)
     }
 }

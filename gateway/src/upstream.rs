@@ -2,10 +2,12 @@
 //! and connects to it, or reuses a connection. Then it sends the request and reads the answer.
 
 mod answer;
+mod authority;
 mod deadline;
 mod dial;
 mod exchange;
 mod failure;
+mod host;
 mod http1;
 mod http2;
 mod io;
@@ -22,8 +24,10 @@ mod unverified;
 mod verifier;
 
 pub use answer::{AnswerLimits, RequestKind, Response};
+pub use authority::{Authority, Unusable};
 pub use exchange::Upstream;
 pub use failure::{Direction, UpstreamFailure};
+pub use host::Host;
 pub use http1::Http1;
 pub use http2::Http2;
 pub use policy::{DENIED, Policy, Rules};
@@ -32,4 +36,4 @@ pub use protocol::Protocol;
 pub use resolver::{Addresses, Found, Limits, LookUp, LookUpError, NameServers, Resolver};
 pub use terms::{InvalidName, Terms};
 pub use timeouts::Timeouts;
-pub use tls::{Unusable, UpstreamTls};
+pub use tls::UpstreamTls;

@@ -15,6 +15,7 @@ pub use service::Service;
 pub use sni::Sni;
 
 use crate::entity::{Described, Of};
+use crate::record;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $number:literal: $entity:ident;)*) => {
@@ -35,6 +36,18 @@ macro_rules! kinds {
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum AnyEntity {
             $($(#[$doc])* $entity($entity),)*
+        }
+
+        impl AnyEntity {
+            /// Its key.
+            pub fn key(&self) -> wire::Key {
+                match self { $(Self::$entity(entity) => $entity::key(entity.id),)* }
+            }
+
+            /// Visits the entities that it names, with the index of the field among those of its kind.
+            pub fn each_reference(&self, visit: &mut dyn FnMut(usize, wire::Key)) {
+                match self { $(Self::$entity(entity) => record::each_reference(entity, visit),)* }
+            }
         }
 
         $(impl $entity {

@@ -117,6 +117,17 @@ pub(crate) fn references<R: Record>(record: &R) -> Vec<Reference> {
     all
 }
 
+/// Visits the entities that a record names, with the index of the field, in the order of its fields.
+pub(crate) fn each_reference<R: Record>(record: &R, visit: &mut dyn FnMut(usize, wire::Key)) {
+    let mut index = 0;
+    record.each(&mut |field, value| {
+        if let Some(Target { kind, .. }) = field.target() {
+            value.ids().into_iter().for_each(|id| visit(index, wire::Key { kind, id }));
+        }
+        index += 1;
+    });
+}
+
 /// Reads the fields of a body. Reading a field removes it; fields that remain at the end are unknown. A field
 /// that is `null` counts as not given.
 #[derive(Debug)]

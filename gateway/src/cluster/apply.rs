@@ -9,22 +9,13 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 use wire::{
-    Ack, Digest, EntityHash, Key, Kind, Mode, Nack, NackReason, Position, Root, Update, UpdateError,
-    UpdateHeader,
+    Ack, Digest, EntityHash, Key, Mode, Nack, NackReason, Position, Root, Update, UpdateError, UpdateHeader,
 };
 
 use self::changes::Changes;
 use crate::live::Live;
-use crate::route::{Builder, Refusal, Table};
-
-/// Kinds of entities that this program understands. Of others that it may ignore it keeps the hashes alone.
-pub(super) const KINDS: [Kind; 5] = [
-    model::kind::SERVICE,
-    model::kind::ROUTE,
-    model::kind::CERTIFICATE,
-    model::kind::SNI,
-    model::kind::CA_CERTIFICATE,
-];
+use crate::section::Refusal;
+use crate::table::{Builder, Table};
 
 /// The data plane's configuration, and the code that changes it.
 #[derive(Debug)]
@@ -222,20 +213,6 @@ impl Refused {
         Self { reason, message: message.into(), entity: None }
     }
 
-    /// An entity of a kind, or with a field, that must be understood and that this program does not know.
-    fn unsupported(key: Key, field: Option<String>) -> Self {
-        let message = match &field {
-            Some(field) => {
-                format!("this program does not know its field \"{field}\", which must be understood")
-            }
-            None => format!(
-                "this program does not know {}, which must be understood",
-                model::collection(key.kind)
-            ),
-        };
-        Self { reason: NackReason::Unsupported, message, entity: Some((key, field)) }
-    }
-
     fn root_mismatch(announced: Root, ours: Root) -> Self {
         let message = format!("the update announces the root {announced} and leads to {ours}");
         Self::new(NackReason::RootMismatch, message)
@@ -263,11 +240,8 @@ impl From<UpdateError> for Refused {
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        Self {
-            reason: NackReason::Invalid,
-            message: refusal.message,
-            entity: Some((refusal.key, refusal.field)),
-        }
+        let reason = if refusal.unsupported { NackReason::Unsupported } else { NackReason::Invalid };
+        Self { reason, message: refusal.message, entity: Some((refusal.key, refusal.field)) }
     }
 }
 

@@ -14,7 +14,6 @@ use tracing::{info, warn};
 use wire::{Assembly, CloseCode, Frame, FrameError, Hello, NackReason, VERSIONS};
 
 use super::Agent;
-use super::apply::KINDS;
 use super::applying::{Applied, Applying};
 use super::backoff::Backoff;
 use super::session::{Action, Input, Session, Timing};
@@ -289,7 +288,7 @@ impl Agent {
             node_id: self.node_id,
             hostname: self.settings.hostname.clone(),
             version: self.settings.version.clone(),
-            kinds: KINDS.iter().map(|kind| kind.0).collect(),
+            kinds: model::KINDS.iter().map(|kind| kind.kind().0).collect(),
             fields: model::must_understand_fields(),
             labels: self.settings.labels.clone(),
             held: self.held(),

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use super::{Failure, Forwarder};
 use crate::context::{Context, Incoming};
 use crate::error::RequestFailure;
-use crate::route::{Host, Service};
-use crate::upstream::{Addresses, Timeouts, Upstream};
+use crate::section::Service;
+use crate::upstream::{Addresses, Host, Timeouts, Upstream};
 
 /// Connects to the address of the next attempt, and counts the attempt.
 pub(super) async fn connect(

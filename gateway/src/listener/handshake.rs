@@ -100,7 +100,7 @@ impl ResolvesServerCert for CertificateResolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
         let table = self.0.load();
-        let keys = table.as_ref()?.certificates().by_name(name.trim_end_matches('.'))?;
+        let keys = table.as_ref()?.certificate(name.trim_end_matches('.'))?;
         let key = keys.choose(hello.signature_schemes())?;
         tickets::note_certificate(key.end_entity_cert().ok()?);
         Some(key)

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::Canonical;
 use crate::client::Request;
-use crate::route::{Entry, Service};
+use crate::route::Entry;
+use crate::section::Service;
 
 /// Where a request is sent.
 #[derive(Clone, Debug)]

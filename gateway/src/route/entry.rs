@@ -1,15 +1,16 @@
 //! A route as the table holds it: compiled patterns, parsed flags, little memory.
 
 use http::{HeaderName, HeaderValue, Method};
-use model::{HeaderPattern, PathHandling, Priority};
+use model::{HeaderPattern, PathHandling, Priority, kind};
 use regex::Regex;
 use uuid::Uuid;
 
 use super::host::HostPattern;
-use super::{Refusal, Request, method};
+use super::{Request, method};
+use crate::section::{References, Refusal, Section};
 
 /// A route, compiled.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     /// Identity.
     pub id: Uuid,
@@ -29,8 +30,6 @@ pub struct Entry {
     pub redirect_status: u16,
     /// Whether the route is for gRPC, and for nothing else.
     pub grpc: bool,
-    /// The service: its id, and its slot in the table.
-    pub(super) service: Option<(Uuid, u32)>,
     /// Whether the route is for HTTP at all; if not, it never matches.
     for_http: bool,
     pub(super) methods: u16,
@@ -40,9 +39,10 @@ pub struct Entry {
     regex_priority: i32,
     /// Fields that few routes have; boxed, so that the others do not pay for them.
     extras: Option<Box<Extras>>,
+    references: References,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Path {
     Prefix(Box<str>),
     Regex { regex: Regex, literal: Box<str> },
@@ -51,7 +51,7 @@ enum Path {
 /// A required header, and the values of which it must have one.
 type HeaderRule = (HeaderName, Box<[HeaderPattern]>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Extras {
     /// Methods without a bit of their own.
     methods: Box<[Box<str>]>,
@@ -67,9 +67,12 @@ pub(super) struct TrieKey<'e> {
     pub(super) is_regex: bool,
 }
 
-impl Entry {
-    /// Compiles `route`. The slot of its service is set when it is put into the table.
-    pub(super) fn compile(route: &model::Route) -> Result<Self, Refusal> {
+impl Section for Entry {
+    type Entity = model::Route;
+
+    const NOUN: &'static str = "route";
+
+    fn compile(route: &model::Route, references: References) -> Result<Self, Refusal> {
         let methods = some(route.methods.as_ref());
         let hosts = some(route.hosts.as_ref()).map(host_patterns);
         let paths = some(route.paths.as_ref()).map(|paths| compile_paths(route, paths)).transpose()?;
@@ -90,7 +93,6 @@ impl Entry {
             tls_only: route.is_tls_only(),
             redirect_status: route.https_redirect_status_code,
             grpc: route.is_grpc(),
-            service: route.service.map(|id| (id, u32::MAX)),
             for_http: route.protocols.iter().any(|protocol| protocol.is_http()),
             methods: methods.map_or(method::ANY, method_bits),
             base: Priority::of(route),
@@ -98,12 +100,23 @@ impl Entry {
             paths: paths.unwrap_or_default(),
             regex_priority: route.regex_priority,
             extras: extras.is_needed().then(|| Box::new(extras)),
+            references,
         })
     }
 
+    fn id(&self) -> &Uuid {
+        &self.id
+    }
+
+    fn references(&self) -> &References {
+        &self.references
+    }
+}
+
+impl Entry {
     /// The id of the route's service.
     pub fn service_id(&self) -> Option<Uuid> {
-        self.service.map(|(id, _)| id)
+        self.references.to(kind::SERVICE).next()
     }
 
     /// The positions of the route in the tries of its hosts.
@@ -217,12 +230,16 @@ fn other_methods(names: &[String]) -> Box<[Box<str>]> {
     names.iter().filter(is_other).map(|name| name.as_str().into()).collect()
 }
 
+fn refuse(route: &model::Route, field: &str, message: impl ToString) -> Refusal {
+    Refusal::new(model::Route::key(route.id), Some(field), message)
+}
+
 fn compile_paths(route: &model::Route, paths: &[String]) -> Result<Box<[Path]>, Refusal> {
     let compile = |path: &String| match path.strip_prefix('~') {
         None => Ok(Path::Prefix(path.as_str().into())),
         Some(pattern) => match model::compile_path(pattern) {
             Ok(path) => Ok(Path::Regex { regex: path.regex, literal: path.literal.into() }),
-            Err(error) => Err(Refusal::route(route, "paths", error)),
+            Err(error) => Err(refuse(route, "paths", error)),
         },
     };
     paths.iter().map(compile).collect()
@@ -230,7 +247,7 @@ fn compile_paths(route: &model::Route, paths: &[String]) -> Result<Box<[Path]>, 
 
 fn compile_headers(route: &model::Route) -> Result<Box<[HeaderRule]>, Refusal> {
     let compile = |(name, values): (&String, &Vec<String>)| {
-        let refuse = |error: String| Refusal::route(route, "headers", format!("{name}: {error}"));
+        let refuse = |error: String| refuse(route, "headers", format!("{name}: {error}"));
         let patterns = values.iter().map(|value| HeaderPattern::parse(value)).collect::<Result<_, _>>();
         let patterns = patterns.map_err(|error| refuse(error.to_string()))?;
         let name = name.parse().map_err(|_| refuse("not a header name".to_owned()))?;

@@ -8,9 +8,9 @@ use std::sync::{Arc, LazyLock};
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
+use super::host::Host;
 use super::protocol::Protocol;
 use super::tls::UpstreamTls;
-use crate::route::Host;
 
 /// What two connections must share to be exchangeable, except for the address. Made when a service is built,
 /// so that a connection costs no parsing.
@@ -108,6 +108,13 @@ impl TlsTerms {
     }
 }
 
+/// Terms of equal content are the same.
+impl PartialEq for Terms {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
 /// Without the configuration, which has the key of the client's certificate.
 impl fmt::Debug for Terms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -143,7 +150,7 @@ mod tests {
     fn equal_content_is_one_identity_and_any_difference_is_another() {
         node::install_tls_provider();
         let [verified, unverified] = [true, false].map(UpstreamTls::common);
-        let deep = UpstreamTls::new(None, &[], Some(3)).unwrap();
+        let deep = UpstreamTls::new(None, &[], Some(3));
         let tls =
             |protocol, host: &Host, trust: &UpstreamTls| Terms::tls(protocol, host, trust).unwrap().id();
         let (h1, h2) = (Protocol::Http1, Protocol::Http2);
@@ -161,7 +168,7 @@ mod tests {
         for (index, one) in all.iter().enumerate() {
             assert!(!all[..index].contains(one), "{index}");
         }
-        let same = UpstreamTls::new(None, &[], None).unwrap();
+        let same = UpstreamTls::new(None, &[], None);
         assert_eq!(tls(h1, &named("a.test"), &same), all[2]);
     }
 

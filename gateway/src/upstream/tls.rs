@@ -4,19 +4,17 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use model::CaCertificate;
 use pingora::tls::load_platform_certs_incl_env_into_store;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, SignatureScheme};
 use tokio_rustls::TlsConnector;
 use tracing::error;
-use wire::Key;
 
+use super::authority::Authority;
 use super::protocol::Protocol;
 use super::unverified::Unverified;
 use super::verifier::UpstreamVerifier;
@@ -27,18 +25,6 @@ pub struct UpstreamTls {
     http1: TlsConnector,
     http2: TlsConnector,
     digest: blake3::Hash,
-}
-
-/// Why TLS with these certificates is not possible.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: {message}")]
-pub struct Unusable {
-    /// The certificate with the problem.
-    pub key: Key,
-    /// The field with the problem.
-    pub field: &'static str,
-    /// The problem.
-    pub message: String,
 }
 
 /// The authorities of the system, read when they are first needed.
@@ -76,15 +62,8 @@ enum Trust {
 impl UpstreamTls {
     /// Shows `identity`, and trusts `authorities` alone (the system's, if there are none). At most `depth`
     /// certificates may stand between theirs and the upstream's.
-    ///
-    /// # Errors
-    /// The first authority that cannot be used.
-    pub fn new(
-        identity: Option<&Arc<CertifiedKeys>>,
-        authorities: &[&CaCertificate],
-        depth: Option<u8>,
-    ) -> Result<Self, Unusable> {
-        Ok(Self::build(identity, &Trust::new(authorities, depth)?, SESSIONS))
+    pub fn new(identity: Option<&Arc<CertifiedKeys>>, authorities: &[&Authority], depth: Option<u8>) -> Self {
+        Self::build(identity, &Trust::new(authorities, depth), SESSIONS)
     }
 
     /// Shows `identity`, and accepts any certificate.
@@ -124,18 +103,16 @@ impl UpstreamTls {
 }
 
 impl Trust {
-    fn new(authorities: &[&CaCertificate], depth: Option<u8>) -> Result<Self, Unusable> {
+    fn new(authorities: &[&Authority], depth: Option<u8>) -> Self {
         if authorities.is_empty() {
-            return Ok(Self::System { depth });
+            return Self::System { depth };
         }
         let (mut roots, mut named) = (RootCertStore::empty(), Vec::new());
         for authority in authorities {
-            for root in parse_roots(authority)? {
-                roots.add(root.clone()).map_err(|error| unusable(authority, error))?;
-                named.push(root);
-            }
+            roots.extend(authority.anchors().iter().cloned());
+            named.extend_from_slice(authority.certificates());
         }
-        Ok(Self::Named { authorities: named, roots, depth })
+        Self::Named { authorities: named, roots, depth }
     }
 
     fn verifier(&self, provider: &CryptoProvider) -> Option<Arc<dyn ServerCertVerifier>> {
@@ -192,17 +169,6 @@ impl ResolvesClientCert for CertifiedKeys {
     }
 }
 
-fn parse_roots(authority: &CaCertificate) -> Result<Vec<CertificateDer<'static>>, Unusable> {
-    let roots = CertificateDer::pem_slice_iter(authority.cert.as_bytes()).collect::<Result<Vec<_>, _>>();
-    let roots = roots.map_err(|error| unusable(authority, error))?;
-    if roots.is_empty() { Err(unusable(authority, "none in PEM")) } else { Ok(roots) }
-}
-
-fn unusable(authority: &CaCertificate, why: impl fmt::Display) -> Unusable {
-    let message = format!("invalid certificate: {why}");
-    Unusable { key: model::CaCertificate::key(authority.id), field: "cert", message }
-}
-
 /// Hashes a part with its length, so that the end of one part is not the beginning of the next.
 fn part(hash: &mut blake3::Hasher, bytes: &[u8]) {
     hash.update(&bytes.len().to_le_bytes()).update(bytes);
@@ -218,7 +184,7 @@ impl fmt::Debug for UpstreamTls {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::Certificate;
+    use model::{CaCertificate, Certificate};
     use testkit::certs;
 
     fn read(path: &std::path::Path) -> String {
@@ -232,8 +198,8 @@ mod tests {
         )
     }
 
-    fn authority(pair: &certs::Pair) -> CaCertificate {
-        CaCertificate { cert: read(&pair.cert), ..CaCertificate::default() }
+    fn authority(pair: &certs::Pair) -> Authority {
+        Authority::parse(&CaCertificate { cert: read(&pair.cert), ..CaCertificate::default() }).unwrap()
     }
 
     #[test]
@@ -242,8 +208,8 @@ mod tests {
         let [pair_a, pair_b] = ["a", "b"].map(|name| certs::valid(folder.path(), name));
         let [a, b] = [&pair_a, &pair_b].map(keys);
         let [ca_a, ca_b] = [&pair_a, &pair_b].map(authority);
-        let digest = |identity, authorities: &[&CaCertificate], depth| {
-            UpstreamTls::new(identity, authorities, depth).unwrap().digest
+        let digest = |identity, authorities: &[&Authority], depth| {
+            UpstreamTls::new(identity, authorities, depth).digest
         };
         let all = [
             digest(None, &[], None),
@@ -265,14 +231,5 @@ mod tests {
         }
         assert_eq!(digest(Some(&a), &[&ca_a], None), all[9]);
         assert_eq!(UpstreamTls::common(true).digest, all[0]);
-    }
-
-    #[test]
-    fn what_is_no_certificate_is_refused() {
-        for garbage in ["", "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"] {
-            let bad = CaCertificate { cert: garbage.into(), ..CaCertificate::default() };
-            let unusable = UpstreamTls::new(None, &[&bad], None).unwrap_err();
-            assert_eq!((unusable.key, unusable.field), (model::CaCertificate::key(bad.id), "cert"));
-        }
     }
 }

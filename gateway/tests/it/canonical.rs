@@ -4,7 +4,7 @@ mod readings;
 mod spellings;
 mod targets;
 
-use gateway::route::Change;
+use gateway::table::Change;
 use model::Route;
 use testkit::http::Request;
 use testkit::origin::Origin;
@@ -34,10 +34,10 @@ async fn no_spelling_of_a_path_reaches_another_route() {
         ..route
     };
     gateway.apply(vec![
-        Change::PutService(service(1, &kept)),
-        Change::PutService(service(2, &open)),
-        Change::PutRoute(to(1, route(1, "/admin"))),
-        Change::PutRoute(to(2, route(2, "/"))),
+        Change::put(service(1, &kept)),
+        Change::put(service(2, &open)),
+        Change::put(to(1, route(1, "/admin"))),
+        Change::put(to(2, route(2, "/"))),
     ]);
     for spelling in SPELLINGS {
         gateway.get(&format!("{spelling}?q=%2e%2e//")).await.expect(200);
@@ -56,10 +56,10 @@ async fn no_spelling_of_a_host_reaches_another_route() {
     let hosts = Some(vec!["admin.example".to_owned()]);
     let to = |id: u128, route: Route| Route { service: Some(uuid::Uuid::from_u128(id)), ..route };
     gateway.apply(vec![
-        Change::PutService(service(1, &kept)),
-        Change::PutService(service(2, &open)),
-        Change::PutRoute(to(1, Route { hosts, preserve_host: true, ..route(1, "/") })),
-        Change::PutRoute(to(2, route(2, "/"))),
+        Change::put(service(1, &kept)),
+        Change::put(service(2, &open)),
+        Change::put(to(1, Route { hosts, preserve_host: true, ..route(1, "/") })),
+        Change::put(to(2, route(2, "/"))),
     ]);
     for (spelling, forwarded) in [
         ("admin.example", "admin.example"),

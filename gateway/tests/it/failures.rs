@@ -4,7 +4,7 @@ mod answers;
 
 use std::time::Duration;
 
-use gateway::route::Change;
+use gateway::table::Change;
 use model::Service;
 use testkit::http::{Connection, Request, Response};
 use testkit::origin::{Answer, Origin};
@@ -37,7 +37,7 @@ async fn there_is_nothing_to_go_by() {
     assert_ours(&response, 404, "no Route matched with those values");
     assert_eq!(response.json()["message"], "no Route matched with those values");
 
-    gateway.apply(vec![Change::PutRoute(route(1, "/"))]);
+    gateway.apply(vec![Change::put(route(1, "/"))]);
     assert_ours(&gateway.get("/").await, 503, "no Service found with those values");
     // These failures leave the connection open.
     gateway.wait_metric("gibbon_connections_total{result=\"accepted\"}", 1.0).await;
@@ -50,7 +50,7 @@ async fn a_disabled_service_takes_its_routes_away() {
     let (gateway, origin) = (Gateway::start(), Origin::start());
     gateway.serve(Service { enabled: false, ..service(1, &origin) }, route(1, "/"));
     gateway.get("/").await.expect(404);
-    gateway.apply(vec![Change::PutService(service(1, &origin))]);
+    gateway.apply(vec![Change::put(service(1, &origin))]);
     gateway.get("/").await.expect(200);
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gateway::route::Change;
+use gateway::table::Change;
 use model::{PathHandling, Protocol, Route, Service};
 use testkit::http::Request;
 use testkit::origin::{Answer, Origin};
@@ -15,8 +15,7 @@ async fn host_path_method_and_header_choose_the_route() {
     let origins: Vec<Origin> = (0..5).map(|_| Origin::start()).collect();
     let to = |id: usize, route: Route| Route { service: Some(uuid::Uuid::from_u128(id as u128)), ..route };
     let one = |value: &str| Some(vec![value.to_owned()]);
-    let mut changes: Vec<Change> =
-        (0..5).map(|id| Change::PutService(service(id as u128, &origins[id]))).collect();
+    let mut changes: Vec<Change> = (0..5).map(|id| Change::put(service(id as u128, &origins[id]))).collect();
     changes.extend(
         [
             to(0, route(0, "/")),
@@ -33,7 +32,7 @@ async fn host_path_method_and_header_choose_the_route() {
                 },
             ),
         ]
-        .map(Change::PutRoute),
+        .map(Change::put),
     );
     gateway.apply(changes);
 

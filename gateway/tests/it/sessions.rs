@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use gateway::route::Change;
+use gateway::table::Change;
 use nix::sys::signal::Signal;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -91,7 +91,7 @@ async fn a_session_ends_with_its_certificate() {
         gateway.apply(vec![put(1, &new)]);
         assert_eq!(visit().await.unwrap(), HandshakeKind::Full, "{version:?}: the new one is shown");
         assert_eq!(visit().await.unwrap(), HandshakeKind::Resumed);
-        gateway.apply(vec![Change::RemoveSni(Uuid::from_u128(0x501))]);
+        gateway.apply(vec![Change::remove(model::Sni::key(Uuid::from_u128(0x501)))]);
         visit().await.expect_err("no certificate, no session");
     }
 }

@@ -10,7 +10,7 @@ use gateway::config::Config;
 use gateway::draining::Draining;
 use gateway::listener::Bound;
 use gateway::metrics::Metrics;
-use gateway::route::{Builder, Change};
+use gateway::table::{Builder, Change};
 use model::{Route, Service};
 use pingora::apps::http_app::ServeHttp;
 use pingora::listeners::tls::TlsSettings;
@@ -85,7 +85,7 @@ impl Gateway {
     /// Publishes one service and one route.
     pub(crate) fn serve(&self, service: Service, route: Route) {
         let route = Route { service: Some(service.id), ..route };
-        self.apply(vec![Change::PutService(service), Change::PutRoute(route)]);
+        self.apply(vec![Change::put(service), Change::put(route)]);
     }
 
     pub(crate) async fn get(&self, target: &str) -> Response {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use gateway::route::Change;
+use gateway::table::Change;
 use model::Route;
 use testkit::http::{Client, Connection};
 use testkit::origin::{Answer, Origin};
@@ -34,9 +34,12 @@ async fn no_request_is_lost_while_tables_are_swapped() {
     for round in 0..300 {
         let other = Route { service: Some(uuid::Uuid::from_u128(1)), ..route(2, "/other") };
         let stays = Route { created_at: round, service: other.service, ..route(1, "/stays") };
-        gateway.apply(vec![Change::PutRoute(other), Change::PutRoute(stays)]);
+        gateway.apply(vec![Change::put(other), Change::put(stays)]);
         gateway.get("/other").await.expect(200);
-        gateway.apply(vec![Change::RemoveRoute(route(2, "").id), Change::PutService(service(1, &origin))]);
+        gateway.apply(vec![
+            Change::remove(model::Route::key(route(2, "").id)),
+            Change::put(service(1, &origin)),
+        ]);
         gateway.get("/other").await.expect(404);
     }
     done.store(true, Ordering::Relaxed);

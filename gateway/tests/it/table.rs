@@ -5,9 +5,10 @@ use model::Entity;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gateway::route::{Builder, Change, Request, Table};
+use gateway::route::Request;
+use gateway::table::{Builder, Change, Table};
 use http::{HeaderMap, Method};
-use model::{MatchRequest, Matcher, Protocol, Route, Service};
+use model::{AnyEntity, MatchRequest, Matcher, Protocol, Route, Service};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -58,15 +59,16 @@ impl Model {
     /// The state after `changes`; `None` when a route would name a missing service.
     fn after(&self, changes: &[Change]) -> Option<Self> {
         let mut next = self.clone();
-        for change in changes.iter().cloned() {
-            match change {
-                Change::PutService(service) => drop(next.services.insert(service.id, service)),
-                Change::PutRoute(route) => {
-                    next.routes.insert(route.id, Arc::new(Matcher::new(route).unwrap()));
+        for change in changes {
+            let id = change.key().id;
+            match change.entity() {
+                Some(AnyEntity::Service(service)) => drop(next.services.insert(id, service.clone())),
+                Some(AnyEntity::Route(route)) => {
+                    next.routes.insert(id, Arc::new(Matcher::new(route.clone()).unwrap()));
                 }
-                Change::RemoveService(id) => drop(next.services.remove(&id)),
-                Change::RemoveRoute(id) => drop(next.routes.remove(&id)),
-                other => unreachable!("{other:?} is not made here"),
+                Some(other) => unreachable!("{other:?} is not made here"),
+                None if change.key().kind == model::kind::SERVICE => drop(next.services.remove(&id)),
+                None => drop(next.routes.remove(&id)),
             }
         }
         let mut named = next.routes.values().filter_map(|matcher| matcher.route().service);
@@ -92,10 +94,9 @@ fn the_table_answers_as_a_linear_search_does() {
             compare(&now, seed, random);
             compare(&before, seed, random);
         }
-        let all = now.1.services.values().cloned().map(Change::PutService);
-        let all = all
-            .chain(now.1.routes.values().map(|matcher| Change::PutRoute(matcher.route().clone())))
-            .collect();
+        let all = now.1.services.values().cloned().map(Change::put);
+        let all =
+            all.chain(now.1.routes.values().map(|matcher| Change::put(matcher.route().clone()))).collect();
         let fresh = Builder::new().apply(all).unwrap();
         assert_eq!(fresh.len(), now.0.len(), "seed {seed}");
         compare(&(fresh, now.1), seed, random);
@@ -113,13 +114,12 @@ fn a_refused_apply_changes_nothing() {
         ..Route::default()
     };
     let mut builder = Builder::new();
-    builder.apply(vec![Change::PutService(service.clone()), Change::PutRoute(route(1, 1))]).unwrap();
+    builder.apply(vec![Change::put(service.clone()), Change::put(route(1, 1))]).unwrap();
 
-    let refusal =
-        builder.apply(vec![Change::PutRoute(route(2, 1)), Change::PutRoute(route(3, 9))]).unwrap_err();
+    let refusal = builder.apply(vec![Change::put(route(2, 1)), Change::put(route(3, 9))]).unwrap_err();
     assert_eq!(refusal.key, model::Route::key(Uuid::from_u128(3)));
     assert_eq!(refusal.field.as_deref(), Some("service"));
-    let refusal = builder.apply(vec![Change::RemoveService(service.id)]).unwrap_err();
+    let refusal = builder.apply(vec![Change::remove(model::Service::key(service.id))]).unwrap_err();
     assert_eq!(refusal.key, model::Service::key(service.id));
 
     let table = builder.apply(vec![]).unwrap();
@@ -153,10 +153,10 @@ fn compare((table, model): &(Table, Model), seed: u64, random: &mut StdRng) {
 fn changes(model: &Model, random: &mut StdRng) -> Vec<Change> {
     (0..random.random_range(1..8))
         .map(|_| match random.random_range(0..20) {
-            0..3 => Change::PutService(random_service(random)),
-            3 => Change::RemoveService(random_id(random, 6)),
-            4..8 => Change::RemoveRoute(random_id(random, 30)),
-            _ => Change::PutRoute(random_route(model, random)),
+            0..3 => Change::put(random_service(random)),
+            3 => Change::remove(model::Service::key(random_id(random, 6))),
+            4..8 => Change::remove(model::Route::key(random_id(random, 30))),
+            _ => Change::put(random_route(model, random)),
         })
         .collect()
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway::route::Change;
+use gateway::table::Change;
 use model::{Certificate, Protocol, Route, Sni};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -42,12 +42,12 @@ pub(crate) fn put(id: u128, pair: &Pair) -> Change {
     let read = |path: &PathBuf| fs::read_to_string(path).unwrap();
     let certificate =
         Certificate { cert: read(&pair.cert), key: read(&pair.key).into(), ..Certificate::default() };
-    Change::PutCertificate(Certificate { id: Uuid::from_u128(id), ..certificate })
+    Change::put(Certificate { id: Uuid::from_u128(id), ..certificate })
 }
 
 pub(crate) fn name(id: u128, name: &str, certificate: u128) -> Change {
     let certificate = Uuid::from_u128(certificate);
-    Change::PutSni(Sni { id: Uuid::from_u128(0x500 + id), name: name.into(), certificate })
+    Change::put(Sni { id: Uuid::from_u128(0x500 + id), name: name.into(), certificate })
 }
 
 async fn ask(gateway: &Gateway, name: &str, pair: &Pair, more: &[&str]) -> Result<String, String> {
@@ -85,7 +85,7 @@ async fn a_certificate_that_comes_is_shown_by_the_next_handshake() {
     gateway.apply(vec![put(1, &new)]);
     ask(&gateway, "a.example", &new, &[]).await.unwrap();
     ask(&gateway, "a.example", &old, &[]).await.unwrap_err();
-    gateway.apply(vec![Change::RemoveSni(Uuid::from_u128(0x501))]);
+    gateway.apply(vec![Change::remove(model::Sni::key(Uuid::from_u128(0x501)))]);
     ask(&gateway, "a.example", &new, &[]).await.unwrap_err();
 }
 
@@ -106,7 +106,7 @@ async fn a_request_knows_of_its_tls() {
 
     let for_b =
         Route { snis: Some(vec!["b.example".into()]), protocols: vec![Protocol::Https], ..route(2, "/") };
-    gateway.apply(vec![Change::PutRoute(for_b)]);
+    gateway.apply(vec![Change::put(for_b)]);
     ask(&gateway, "a.example", &pair, &["--fail"]).await.unwrap();
     let refused = ask(&gateway, "b.example", &pair, &["--fail"]).await.unwrap_err();
     assert!(refused.contains("503"), "the route for b has no service: {refused}");

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use gateway::route::{Builder, Change};
+use gateway::table::{Builder, Change};
 use model::{CaCertificate, Certificate, Protocol, Service};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -45,10 +45,10 @@ impl Authorities {
         vec![put_authority(GOOD, &self.good), put_authority(OTHER, &self.other)]
     }
 
-    fn client(&self, name: &str, of: &Authority) -> Change {
+    fn client(&self, name: &str, of: &Authority) -> Certificate {
         let pair = of.issue(name, &[], &[Usage::ClientAuth]);
         let (cert, key) = (read(&pair.cert), read(&pair.key));
-        Change::PutCertificate(Certificate { id: OURS, cert, key: key.into(), ..Certificate::default() })
+        Certificate { id: OURS, cert, key: key.into(), ..Certificate::default() }
     }
 }
 
@@ -92,7 +92,7 @@ async fn a_server_whose_certificate_is_the_named_authority_is_believed() {
         let other = (pair.cert != own.cert).then(|| TlsUpstream::start(pair));
         let authority = Uuid::from_u128(0xb0 + id);
         let cert = read(&verified_by.cert);
-        gateway.apply(vec![Change::PutCaCertificate(CaCertificate { id: authority, cert })]);
+        gateway.apply(vec![Change::put(CaCertificate { id: authority, cert })]);
         let upstream = other.as_ref().unwrap_or(&upstream);
         let service = Service { tls_verify_depth: depth, ..verified(id, upstream, &[authority]) };
         let path = format!("/{id}");
@@ -139,7 +139,7 @@ async fn a_certificate_is_shown_to_an_upstream_that_asks_for_one() {
     let (gateway, authorities) = (Gateway::start(), Authorities::new());
     let upstream = TlsUpstream::of_clients(&authorities.server, &authorities.good);
     gateway.apply(authorities.put());
-    gateway.apply(vec![authorities.client("client", &authorities.good)]);
+    gateway.apply(vec![Change::put(authorities.client("client", &authorities.good))]);
     let shown = Service { client_certificate: Some(OURS), ..verified(1, &upstream, &[GOOD]) };
     gateway.serve(shown, route(1, "/shown"));
     gateway.serve(verified(2, &upstream, &[GOOD]), route(2, "/bare"));
@@ -147,7 +147,7 @@ async fn a_certificate_is_shown_to_an_upstream_that_asks_for_one() {
         gateway.get("/shown").await.expect(200);
         gateway.get("/bare").await.expect(502);
     }
-    gateway.apply(vec![authorities.client("stranger", &authorities.other)]);
+    gateway.apply(vec![Change::put(authorities.client("stranger", &authorities.other))]);
     gateway.get("/shown").await.expect(502);
 }
 
@@ -214,25 +214,21 @@ fn what_cannot_be_used_is_refused_with_the_entity_and_the_field() {
     let authorities = Authorities::new();
     let mut builder = Builder::new();
     builder.apply(authorities.put()).unwrap();
-    let Change::PutCertificate(certificate) = authorities.client("client", &authorities.good) else {
-        panic!("a certificate")
-    };
     let stranger = read(&authorities.server.key);
-    let bad = Certificate { key: stranger.into(), ..certificate };
+    let bad = Certificate { key: stranger.into(), ..authorities.client("client", &authorities.good) };
     let service = Service {
         client_certificate: Some(OURS),
         protocol: Protocol::Https,
         host: "a".into(),
         ..Service::default()
     };
-    let changes = vec![Change::PutCertificate(bad), Change::PutService(service)];
+    let changes = vec![Change::put(bad), Change::put(service)];
     let refusal = builder.apply(changes).unwrap_err();
     assert_eq!((refusal.key, refusal.field.as_deref()), (model::Certificate::key(OURS), Some("cert")));
     assert!(!refusal.message.contains("PRIVATE"), "{refusal}");
 
     let cert = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n".to_owned();
-    let refusal =
-        builder.apply(vec![Change::PutCaCertificate(CaCertificate { id: GOOD, cert })]).unwrap_err();
+    let refusal = builder.apply(vec![Change::put(CaCertificate { id: GOOD, cert })]).unwrap_err();
     assert_eq!((refusal.key, refusal.field.as_deref()), (model::CaCertificate::key(GOOD), Some("cert")));
 }
 
@@ -285,7 +281,7 @@ fn verified_at(id: u128, address: SocketAddr, authorities: &[Uuid]) -> Service {
 }
 
 fn put_authority(id: Uuid, authority: &Authority) -> Change {
-    Change::PutCaCertificate(CaCertificate { id, cert: read(&authority.cert) })
+    Change::put(CaCertificate { id, cert: read(&authority.cert) })
 }
 
 fn read(file: &Path) -> String {

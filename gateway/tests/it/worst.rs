@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use gateway::route::{Builder, Change, Match, Request, Table};
+use gateway::route::{Match, Request};
+use gateway::table::{Builder, Change, Table};
 use http::{HeaderMap, HeaderValue, Method};
 use model::Route;
 use tokio::time::Instant;
@@ -13,7 +14,7 @@ const BOUND: Duration = Duration::from_secs(2);
 
 fn table(routes: impl IntoIterator<Item = Route>) -> Table {
     let numbered = routes.into_iter().zip(1..).map(|(route, id)| Route { id: Uuid::from_u128(id), ..route });
-    Builder::default().apply(numbered.map(Change::PutRoute).collect()).unwrap()
+    Builder::default().apply(numbered.map(Change::put).collect()).unwrap()
 }
 
 fn path(path: String) -> Route {

@@ -21,7 +21,6 @@ const KNOWN: &[Exception] = &[
     ),
     ("gateway::cluster::lock", "gateway::cluster::cache", "has the error of the copy on disk"),
     ("wire::update", "wire::record", "reads records; the error of a record could stand beside its reader"),
-    ("gateway::route", "gateway::upstream", "the terms of TLS could be a module of their own"),
     ("wire::update", "wire::frame", "an update could return messages instead of frames"),
 ];
 

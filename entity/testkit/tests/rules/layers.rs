@@ -24,6 +24,8 @@ const PURE: Layer = Layer {
     rule: "matching, the holder of the table, the session and the apply path know no proxy",
     part: Part::Only(&[
         "gateway/src/route",
+        "gateway/src/section",
+        "gateway/src/table",
         "gateway/src/live",
         "gateway/src/cluster/session",
         "gateway/src/cluster/apply",
@@ -67,6 +69,8 @@ const CONFIGURATION_WITHOUT_LOCKS: Layer = Layer {
         "gateway/src/request",
         "gateway/src/respond",
         "gateway/src/route",
+        "gateway/src/section",
+        "gateway/src/table",
     ]),
     never: &["Mutex", "RwLock"],
 };

@@ -2,10 +2,10 @@
 //! handed on before the next one, so that neither the payload nor the records are in memory as a whole.
 
 use tokio::time::Instant;
-use wire::{Digest, EntityHash, Key, NackReason, Record, RecordReader, Root, Update};
+use wire::{Digest, EntityHash, Key, RecordReader, Root, Update};
 
 use super::{Refused, Undo};
-use crate::route::Change;
+use crate::table::Change;
 
 /// The changes of one update. The digest follows them. The last item is an error when the digest does not
 /// match the root that the update announces.
@@ -39,14 +39,14 @@ impl<'a> Changes<'a> {
     fn advance(&mut self) -> Result<Option<Change>, Refused> {
         for key in self.removed.by_ref() {
             set(self.digest, &mut self.undo, key, None);
-            if let Some(change) = change(&Record { key, value: None })? {
+            if let Some(change) = Change::read(key, None)? {
                 return Ok(Some(change));
             }
         }
         while let Some(record) = self.records.next_record()? {
             let hash = record.value.map(|bytes| EntityHash::of(record.key, bytes));
             set(self.digest, &mut self.undo, record.key, hash);
-            if let Some(change) = change(&record)? {
+            if let Some(change) = Change::read(record.key, record.value)? {
                 return Ok(Some(change));
             }
         }
@@ -77,42 +77,4 @@ fn set(digest: &mut Digest, undo: &mut Option<&mut Undo>, key: Key, hash: Option
     if let Some(undo) = undo {
         undo.push((key, before));
     }
-}
-
-/// `None` for a record of an unknown kind that may be ignored. An update holds no second record of a key, so
-/// one of another unknown kind that is put would stay.
-fn change(record: &Record<'_>) -> Result<Option<Change>, Refused> {
-    let key = record.key;
-    Ok(Some(match (key.kind, record.value) {
-        (model::kind::SERVICE, Some(bytes)) => {
-            Change::PutService(model::Service { id: key.id, ..entity(key, bytes)? })
-        }
-        (model::kind::SERVICE, None) => Change::RemoveService(key.id),
-        (model::kind::ROUTE, Some(bytes)) => {
-            Change::PutRoute(model::Route { id: key.id, ..entity(key, bytes)? })
-        }
-        (model::kind::ROUTE, None) => Change::RemoveRoute(key.id),
-        (model::kind::CERTIFICATE, Some(bytes)) => {
-            Change::PutCertificate(model::Certificate { id: key.id, ..entity(key, bytes)? })
-        }
-        (model::kind::CERTIFICATE, None) => Change::RemoveCertificate(key.id),
-        (model::kind::SNI, Some(bytes)) => Change::PutSni(model::Sni { id: key.id, ..entity(key, bytes)? }),
-        (model::kind::SNI, None) => Change::RemoveSni(key.id),
-        (model::kind::CA_CERTIFICATE, Some(bytes)) => {
-            Change::PutCaCertificate(model::CaCertificate { id: key.id, ..entity(key, bytes)? })
-        }
-        (model::kind::CA_CERTIFICATE, None) => Change::RemoveCaCertificate(key.id),
-        (kind, Some(_)) if model::must_understand(kind) => return Err(Refused::unsupported(key, None)),
-        _ => return Ok(None),
-    }))
-}
-
-fn entity<T: serde::de::DeserializeOwned>(key: Key, bytes: &[u8]) -> Result<T, Refused> {
-    serde_json::from_slice(bytes).map_err(|error: serde_json::Error| {
-        let message = format!("its bytes cannot be read: {error}");
-        match model::Unreadable::from(error) {
-            model::Unreadable::Unsupported(field) => Refused::unsupported(key, Some(field)),
-            _ => Refused { reason: NackReason::Invalid, message, entity: Some((key, None)) },
-        }
-    })
 }

@@ -2,7 +2,7 @@ mod oracle;
 
 use http::{HeaderMap, Method};
 use uuid::Uuid;
-use wire::{BucketSet, Record, bucket_of};
+use wire::{BucketSet, Kind, Record, bucket_of};
 
 use super::*;
 use crate::route::Request;

@@ -18,10 +18,10 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::message::Framing;
-use crate::route::Host;
 use crate::upstream::answer::RequestKind;
 use crate::upstream::testing::{LIMITS, Server, TIMEOUTS, body, flush, ok, response};
 use crate::upstream::tls::UpstreamTls;
+use crate::upstream::{self, Host};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -228,7 +228,7 @@ impl Trusts {
 
 fn trust(certificate: &Path) -> UpstreamTls {
     let cert = std::fs::read_to_string(certificate).unwrap();
-    UpstreamTls::new(None, &[&CaCertificate { cert, ..CaCertificate::default() }], None).unwrap()
+    UpstreamTls::new(None, &[&authority(cert)], None)
 }
 
 fn terms(protocol: Protocol, trust: &UpstreamTls) -> Arc<Terms> {
@@ -341,9 +341,9 @@ async fn chain_is_no_longer_than_the_terms_say() {
     let pair = root.below("between").issue_server("server", &["localhost"]);
     let server = TlsServer::start(&pair, &[], OK).await;
     let cert = std::fs::read_to_string(&root.cert).unwrap();
-    let authority = CaCertificate { cert, ..CaCertificate::default() };
+    let authority = authority(cert);
     for (depth, is_ok) in [(None, true), (Some(0), false), (Some(1), true)] {
-        let trust = UpstreamTls::new(None, &[&authority], depth).unwrap();
+        let trust = UpstreamTls::new(None, &[&authority], depth);
         let ended = exchange(&pool(), &terms(Protocol::Http1, &trust), server.address).await;
         assert_eq!(ended.is_ok(), is_ok, "{depth:?}: {ended:?}");
     }
@@ -509,4 +509,8 @@ impl Pool {
     fn shared_connections(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().shared.count()).sum()
     }
+}
+
+fn authority(cert: String) -> upstream::Authority {
+    upstream::Authority::parse(&CaCertificate { cert, ..CaCertificate::default() }).unwrap()
 }

@@ -1,6 +1,6 @@
 //! Paths in which an upstream may read another path: by decoding slashes, or by cutting off parameters.
 
-use gateway::route::Change;
+use gateway::table::Change;
 use model::Route;
 use testkit::origin::Origin;
 use uuid::Uuid;
@@ -72,10 +72,10 @@ impl Stage {
     async fn send(&self, protected: &str, target: &str) -> (u16, usize, usize) {
         let to = |id: u128, path| Route { service: Some(Uuid::from_u128(id)), ..route(id, path) };
         self.gateway.apply(vec![
-            Change::PutService(service(1, &self.protected)),
-            Change::PutService(service(2, &self.open)),
-            Change::PutRoute(to(1, protected)),
-            Change::PutRoute(to(2, "/")),
+            Change::put(service(1, &self.protected)),
+            Change::put(service(2, &self.open)),
+            Change::put(to(1, protected)),
+            Change::put(to(2, "/")),
         ]);
         let before = (self.protected.count(), self.open.count());
         let request = format!("GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");

@@ -2,7 +2,7 @@
 //! target that means the protected path arrives at its origin in one form. Any other arrives at the open
 //! origin in a form that no reader of the bytes confuses with the protected path.
 
-use gateway::route::Change;
+use gateway::table::Change;
 use model::Route;
 use testkit::origin::Origin;
 use uuid::Uuid;
@@ -190,10 +190,10 @@ impl Stage {
         let to =
             |id: u128, route: Route| Route { service: Some(Uuid::from_u128(id)), strip_path: false, ..route };
         stage.gateway.apply(vec![
-            Change::PutService(service(1, &stage.protected)),
-            Change::PutService(service(2, &stage.open)),
-            Change::PutRoute(to(1, Route { hosts, ..route(1, "/admin") })),
-            Change::PutRoute(to(2, route(2, "/"))),
+            Change::put(service(1, &stage.protected)),
+            Change::put(service(2, &stage.open)),
+            Change::put(to(1, Route { hosts, ..route(1, "/admin") })),
+            Change::put(to(2, route(2, "/"))),
         ]);
         stage
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gateway::route::Change;
+use gateway::table::Change;
 use model::{Protocol, Route, Service};
 use testkit::http::{Request, Response};
 use testkit::origin::{Answer, Origin};
@@ -73,7 +73,7 @@ async fn every_failure_in_every_form() {
     failing(&gateway, 4, "/plain", Service { protocol: Protocol::Https, ..own("/") });
     failing(&gateway, 5, "/slow", Service { read_timeout: SHORT / 10, ..own("/slow") });
     let secure = Route { protocols: vec![Protocol::Https], ..route(6, "/secure") };
-    gateway.apply(vec![Change::PutRoute(secure), Change::PutRoute(route(7, "/alone"))]);
+    gateway.apply(vec![Change::put(secure), Change::put(route(7, "/alone"))]);
 
     for (method, target, status, reason, message, form) in ANSWERS {
         for (fields, asked) in CLIENTS {
@@ -123,7 +123,7 @@ async fn plaintext_for_an_https_route_is_sent_to_https() {
 fn failing(gateway: &Gateway, id: u128, path: &str, service: Service) {
     let service = Service { id: Uuid::from_u128(id), retries: 0, ..service };
     let route = Route { service: Some(service.id), ..route(id, path) };
-    gateway.apply(vec![Change::PutService(service), Change::PutRoute(route)]);
+    gateway.apply(vec![Change::put(service), Change::put(route)]);
 }
 
 fn request(method: &str, target: &str, fields: &[(&str, &str)]) -> Request {

@@ -5,7 +5,7 @@ use testkit::origin::Origin;
 
 use super::raw::{Peer, soon};
 use crate::support::{Gateway, route, service};
-use gateway::route::Change;
+use gateway::table::Change;
 use model::Route;
 
 const REQUESTS: usize = 60;
@@ -17,7 +17,7 @@ fn two() -> (Gateway, [Origin; 2]) {
     for (id, origin) in (1_u128..).zip(&origins) {
         let service = service(id, origin);
         let route = Route { service: Some(service.id), ..route(id, &format!("/{id}")) };
-        gateway.apply(vec![Change::PutService(service), Change::PutRoute(route)]);
+        gateway.apply(vec![Change::put(service), Change::put(route)]);
     }
     (gateway, origins)
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use gateway::route::Change;
+use gateway::table::Change;
 use model::{CaCertificate, Certificate, Protocol, Route, Service};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -110,8 +110,7 @@ impl Authorities {
     }
 
     fn put(&self) -> Vec<Change> {
-        let authority =
-            |id, of: &Authority| Change::PutCaCertificate(CaCertificate { id, cert: read(&of.cert) });
+        let authority = |id, of: &Authority| Change::put(CaCertificate { id, cert: read(&of.cert) });
         vec![authority(GOOD, &self.good), authority(OTHER, &self.other)]
     }
 
@@ -119,7 +118,7 @@ impl Authorities {
     fn client(&self, id: Uuid, name: &str) -> (Change, CertificateDer<'static>) {
         let pair = self.good.issue(name, &[], &[Usage::ClientAuth]);
         let (cert, key) = (read(&pair.cert), read(&pair.key));
-        let put = Change::PutCertificate(Certificate { id, cert, key: key.into(), ..Certificate::default() });
+        let put = Change::put(Certificate { id, cert, key: key.into(), ..Certificate::default() });
         (put, CertificateDer::from_pem_file(&pair.cert).unwrap())
     }
 }
@@ -241,7 +240,7 @@ async fn configuration_leaves_connections_open() {
     put(&gateway, Service { path: Some("/below".into()), ..service(1, &plain) });
     asked().await;
     assert_eq!(plain.last().target, "/below");
-    gateway.apply(vec![Change::PutRoute(Route { service: Some(secure.id), ..route(9, "/9") })]);
+    gateway.apply(vec![Change::put(Route { service: Some(secure.id), ..route(9, "/9") })]);
     assert_eq!(connection(&gateway, 9).await, 0);
     gateway.apply(authorities.put());
     asked().await;
@@ -277,8 +276,10 @@ async fn configuration_leaves_requests_in_flight_alone() {
     client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 8\r\n\r\nhalf").await;
     let (mut peer, _) = upstream.accept_request().await;
     assert_eq!(peer.exact(4).await, "half");
-    gateway
-        .apply(vec![Change::RemoveRoute(Uuid::from_u128(0x101)), Change::RemoveService(Uuid::from_u128(1))]);
+    gateway.apply(vec![
+        Change::remove(model::Route::key(Uuid::from_u128(0x101))),
+        Change::remove(model::Service::key(Uuid::from_u128(1))),
+    ]);
     client.send("half").await;
     assert_eq!(peer.exact(4).await, "half");
     peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;

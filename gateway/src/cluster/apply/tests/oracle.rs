@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use uuid::Uuid;
-use wire::{BUCKETS, BucketSet, Record, bucket_of};
+use wire::{BUCKETS, BucketSet, Kind, Record, bucket_of};
 
 use super::super::*;
 use super::{matches, service};

@@ -1,0 +1,128 @@
+//! What an entity of each kind is compiled into, once, when it is applied. A section holds the compiled
+//! entities of one kind in persistent maps: a copy of it is a snapshot, a lookup takes no lock, and a change
+//! copies one path.
+//!
+//! A kind without needs of its own is one type here that implements [`Section`], and one line in
+//! `table/sections.rs`. Of Pingora, and of the source of the configuration, nothing here knows.
+
+mod ca_certificate;
+mod certificate;
+mod map;
+mod named;
+mod references;
+mod refusal;
+mod service;
+mod sni;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use model::Entity;
+use uuid::Uuid;
+use wire::{Key, Kind};
+
+use crate::certified_keys::CertifiedKeys;
+use crate::upstream::Authority;
+
+pub use map::{KeyOf, Map};
+pub use named::{ByName, Name, Names};
+pub use references::{Named, References, Referrers};
+pub use refusal::Refusal;
+pub use service::Service;
+pub use sni::{Sni, find};
+
+/// What an entity of one kind is compiled into.
+pub trait Section: Clone + Send + Sync + 'static {
+    /// The entity as it is declared.
+    type Entity: Entity;
+
+    /// What messages call an entity of the kind.
+    const NOUN: &'static str;
+
+    /// The kinds of which it holds compiled parts. When one changes that it names, it is linked again.
+    const HOLDS: &'static [Kind] = &[];
+
+    /// Compiles an entity that keeps the rules of its kind, as far as it does not depend on others.
+    ///
+    /// # Errors
+    /// When the data plane cannot use it.
+    fn compile(entity: &Self::Entity, references: References) -> Result<Self, Refusal>;
+
+    /// The id of the entity.
+    fn id(&self) -> &Uuid;
+
+    /// The entities that it names: those that [`Section::compile`] was given.
+    fn references(&self) -> &References {
+        &References::NONE
+    }
+
+    /// What messages call this entity, after the noun.
+    fn label(&self) -> String {
+        self.id().to_string()
+    }
+
+    /// Takes parts of the entities that it names, all of which exist, for several entities at once.
+    ///
+    /// # Errors
+    /// When the parts do not fit an entity.
+    fn link(_batch: &mut [&mut Arc<Self>], _parts: &Parts<'_>) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// The key of the entity.
+    fn key(&self) -> Key {
+        Key { kind: Self::Entity::KIND, id: *self.id() }
+    }
+}
+
+/// The sections of which other entities hold parts.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// The certificates.
+    pub certificates: &'a Map<CertifiedKeys, ById>,
+    /// The CA certificates.
+    pub authorities: &'a Map<Authority, ById>,
+}
+
+/// Compiled entities by id; `None` is removed.
+pub type Changes<T> = HashMap<Uuid, Option<Arc<T>>>;
+
+/// The compiled entities of one kind, in the form in which requests look them up. A copy is cheap.
+pub trait Store<T>: Clone + Default {
+    /// The entity `id`.
+    fn get(&self, id: &Uuid) -> Option<&Arc<T>>;
+
+    /// Applies `changes`.
+    ///
+    /// # Errors
+    /// When the entities cannot be looked up beside each other. The store is of no use then.
+    fn apply(&mut self, changes: &Changes<T>) -> Result<(), Refusal>;
+}
+
+/// Keys a map by the ids of entities.
+#[derive(Clone, Copy, Debug)]
+pub struct ById;
+
+impl<T: Section> KeyOf<T> for ById {
+    type Key = Uuid;
+
+    fn key(value: &T) -> &Uuid {
+        value.id()
+    }
+}
+
+impl<T: Section> Store<T> for Map<T, ById> {
+    fn get(&self, id: &Uuid) -> Option<&Arc<T>> {
+        Map::get(self, id)
+    }
+
+    fn apply(&mut self, changes: &Changes<T>) -> Result<(), Refusal> {
+        for (id, change) in changes {
+            match change {
+                Some(put) => self.insert(put.clone()),
+                None => self.remove(id),
+            };
+        }
+        Ok(())
+    }
+}

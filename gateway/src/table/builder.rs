@@ -1,0 +1,130 @@
+//! The updater's side of a table: applies changes, all of them or none.
+
+use model::Entity;
+use wire::Key;
+
+use super::Table;
+use super::change::Change;
+use super::sections::{Plan, Sections, Step, noun};
+use crate::section::{Changes, Named, References, Referrers, Refusal, Section, Store};
+
+/// Builds tables. It holds the newest one, and the index that lookups do not need.
+#[derive(Debug, Default)]
+pub struct Builder {
+    pub(super) table: Table,
+    pub(super) referrers: Referrers<Key>,
+}
+
+impl Builder {
+    /// A builder whose table is empty.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Applies `changes` and returns the resulting table. The changes count as one: only their result
+    /// matters, not their order, except that the last of several on one entity wins.
+    ///
+    /// # Errors
+    /// The first problem; nothing has changed then.
+    pub fn apply(&mut self, changes: Vec<Change>) -> Result<Table, Refusal> {
+        self.apply_each(changes.into_iter().map(Ok))
+    }
+
+    /// Does the same as [`Builder::apply`] for changes that are made one by one, and may fail to be made. The
+    /// input of a change takes several times the memory of its result.
+    ///
+    /// # Errors
+    /// The first problem; nothing has changed then.
+    pub fn apply_each<E: From<Refusal>>(
+        &mut self,
+        changes: impl Iterator<Item = Result<Change, E>>,
+    ) -> Result<Table, E> {
+        let mut plan = Plan::default();
+        for change in changes {
+            match change? {
+                Change { entity: Some(entity), .. } => plan.put(entity)?,
+                Change { key, entity: None } => plan.remove(key),
+            }
+        }
+        let held = &self.table.sections;
+        plan.each(held, &mut NothingMissing { plan: &plan, held })?;
+        plan.each(held, &mut NothingLeft { plan: &plan, held, referrers: &self.referrers })?;
+        plan.follow(held, &self.referrers);
+        let mut next = self.table.clone();
+        plan.apply(&mut next.sections)?;
+        let mut edges = Edges::default();
+        plan.each(held, &mut edges)?;
+        // Before the index grows: the plan of a large snapshot is large.
+        drop(plan);
+        edges.removed.into_iter().for_each(|(named, by)| self.referrers.remove(named, by));
+        self.referrers.extend(edges.added);
+        self.table = next;
+        Ok(self.table.clone())
+    }
+}
+
+/// Checks that entities which are put name nothing that will not exist.
+struct NothingMissing<'a> {
+    plan: &'a Plan,
+    held: &'a Sections,
+}
+
+impl Step for NothingMissing<'_> {
+    fn take<T: Section>(&mut self, _: &impl Store<T>, changes: &Changes<T>) -> Result<(), Refusal> {
+        for put in changes.values().flatten() {
+            let will_exist = |key| self.plan.keeps(key).unwrap_or_else(|| self.held.holds(key));
+            if let Some(named) = put.references().iter().find(|named| !will_exist(named.to)) {
+                let (by, to) = (put.key(), named.to);
+                let message = format!("names the {} {}, which does not exist", noun(to.kind), to.id);
+                return Err(Refusal::new(by, named.field(by.kind), message));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks that no unchanged entity names one that is removed.
+struct NothingLeft<'a> {
+    plan: &'a Plan,
+    held: &'a Sections,
+    referrers: &'a Referrers<Key>,
+}
+
+impl Step for NothingLeft<'_> {
+    fn take<T: Section>(&mut self, held: &impl Store<T>, changes: &Changes<T>) -> Result<(), Refusal> {
+        let removed = changes.iter().filter(|(_, put)| put.is_none());
+        for removed in removed.filter_map(|(id, _)| held.get(id)) {
+            let key = removed.key();
+            if let Some(by) = self.referrers.of(&key).find(|by| self.plan.keeps(*by).is_none()) {
+                let message =
+                    format!("is removed while the {} {} still names it", noun(by.kind), self.held.label(by));
+                return Err(Refusal::new(key, None, message));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The changes of the index.
+#[derive(Default)]
+struct Edges {
+    removed: Vec<(Key, Key)>,
+    added: Vec<(Key, Key)>,
+}
+
+impl Step for Edges {
+    fn take<T: Section>(&mut self, held: &impl Store<T>, changes: &Changes<T>) -> Result<(), Refusal> {
+        for (id, put) in changes {
+            let before = held.get(id).map(|before| before.references());
+            let after = put.as_ref().map(|after| after.references());
+            if before == after {
+                continue;
+            }
+            let by = Key { kind: T::Entity::KIND, id: *id };
+            let edge = |named: &Named| (named.to, by);
+            self.removed.extend(before.into_iter().flat_map(References::iter).map(edge));
+            self.added.extend(after.into_iter().flat_map(References::iter).map(edge));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,144 @@
+//! The list of the sections: what each kind of entity is compiled into, and where the result is kept. Here
+//! alone the gateway distinguishes the kinds.
+
+use std::sync::Arc;
+
+use model::{AnyEntity, Entity};
+use wire::{Key, Kind};
+
+use crate::certified_keys::CertifiedKeys;
+use crate::route::{Entry, Routes};
+use crate::section::{
+    ById, Changes, Map, Names, Parts, References, Referrers, Refusal, Section, Service, Sni, Store,
+};
+use crate::upstream::Authority;
+
+/// Does something with each section and the changes of its kind.
+pub(super) trait Step {
+    fn take<T: Section>(&mut self, held: &impl Store<T>, changes: &Changes<T>) -> Result<(), Refusal>;
+}
+
+macro_rules! sections {
+    ($($field:ident: $store:ty, of $compiled:ty, from $entity:ident;)*) => {
+        /// The compiled entities of every kind. A copy is cheap.
+        #[derive(Clone, Debug, Default)]
+        pub(super) struct Sections {
+            $(pub(super) $field: $store,)*
+        }
+
+        /// Changes by entity, each valid by itself; `None` is removed. Of several changes to one entity, this
+        /// has the last.
+        #[derive(Default)]
+        pub(super) struct Plan {
+            $($field: Changes<$compiled>,)*
+        }
+
+        impl Sections {
+            pub(super) fn holds(&self, key: Key) -> bool {
+                $(if key.kind == model::$entity::KIND {
+                    return Store::get(&self.$field, &key.id).is_some();
+                })*
+                false
+            }
+
+            /// What a message calls the entity.
+            pub(super) fn label(&self, key: Key) -> String {
+                $(if let (model::$entity::KIND, Some(held)) = (key.kind, Store::get(&self.$field, &key.id)) {
+                    return held.label();
+                })*
+                key.id.to_string()
+            }
+        }
+
+        impl Plan {
+            /// Compiles an entity, to be put in place of the one with its key.
+            pub(super) fn put(&mut self, entity: AnyEntity) -> Result<(), Refusal> {
+                let references = References::of(&entity);
+                match entity {
+                    $(AnyEntity::$entity(entity) => {
+                        let compiled = <$compiled>::compile(&entity, references)?;
+                        debug_assert_eq!(compiled.references(), &References::of(&entity.into()));
+                        self.$field.insert(*compiled.id(), Some(Arc::new(compiled)));
+                    })*
+                }
+                Ok(())
+            }
+
+            pub(super) fn remove(&mut self, key: Key) {
+                $(if key.kind == model::$entity::KIND {
+                    self.$field.insert(key.id, None);
+                })*
+            }
+
+            /// Whether the entity will exist; `None` when it does not change.
+            pub(super) fn keeps(&self, key: Key) -> Option<bool> {
+                $(if key.kind == model::$entity::KIND {
+                    return self.$field.get(&key.id).map(Option::is_some);
+                })*
+                None
+            }
+
+            /// Adds the unchanged entities that hold parts of changed ones, so that they are linked again.
+            pub(super) fn follow(&mut self, held: &Sections, referrers: &Referrers<Key>) {
+                $(for kind in <$compiled as Section>::HOLDS {
+                    let by = model::$entity::KIND;
+                    for named in self.puts(*kind) {
+                        for Key { id, .. } in referrers.of_kind(&named, by) {
+                            if let Some(unchanged) = Store::get(&held.$field, &id) {
+                                self.$field.entry(id).or_insert_with(|| Some(unchanged.clone()));
+                            }
+                        }
+                    }
+                })*
+            }
+
+            /// The entities of a kind that are put.
+            fn puts(&self, kind: Kind) -> Vec<Key> {
+                $(if kind == model::$entity::KIND {
+                    let puts = self.$field.iter().filter(|(_, put)| put.is_some());
+                    return puts.map(|(id, _)| Key { kind, id: *id }).collect();
+                })*
+                Vec::new()
+            }
+
+            /// Lets `step` take each kind.
+            pub(super) fn each(&self, held: &Sections, step: &mut impl Step) -> Result<(), Refusal> {
+                $(step.take(&held.$field, &self.$field)?;)*
+                Ok(())
+            }
+
+            /// Links the changed entities, and applies all changes to `next`.
+            pub(super) fn apply(&mut self, next: &mut Sections) -> Result<(), Refusal> {
+                $(
+                    let mut batch: Vec<_> = self.$field.values_mut().flatten().collect();
+                    <$compiled>::link(&mut batch, &next.parts())?;
+                    Store::apply(&mut next.$field, &self.$field)?;
+                )*
+                Ok(())
+            }
+        }
+
+        /// What messages call an entity of the kind.
+        pub(super) fn noun(kind: Kind) -> &'static str {
+            match kind {
+                $(model::$entity::KIND => <$compiled as Section>::NOUN,)*
+                _ => "entity",
+            }
+        }
+    };
+}
+
+// A kind that holds parts of others comes after them.
+sections! {
+    certificates: Map<CertifiedKeys, ById>, of CertifiedKeys, from Certificate;
+    authorities: Map<Authority, ById>, of Authority, from CaCertificate;
+    snis: Names<Sni>, of Sni, from Sni;
+    services: Map<Service, ById>, of Service, from Service;
+    routes: Routes, of Entry, from Route;
+}
+
+impl Sections {
+    fn parts(&self) -> Parts<'_> {
+        Parts { certificates: &self.certificates, authorities: &self.authorities }
+    }
+}

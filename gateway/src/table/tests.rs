@@ -1,0 +1,204 @@
+mod properties;
+
+use std::sync::LazyLock;
+
+use model::{CaCertificate, Certificate, Sni};
+use uuid::Uuid;
+use wire::Key;
+
+use super::*;
+use crate::section::Refusal;
+
+/// A pair as PEM, the certificate first.
+static PAIR: LazyLock<[String; 2]> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = testkit::certs::valid(folder.path(), "pair");
+    [pair.cert, pair.key].map(|file| std::fs::read_to_string(file).unwrap())
+});
+
+const fn id(id: u128) -> Uuid {
+    Uuid::from_u128(id)
+}
+
+fn certificate(of: u128) -> Change {
+    Change::put(Certificate {
+        id: id(of),
+        cert: PAIR[0].clone(),
+        key: PAIR[1].as_str().into(),
+        ..Certificate::default()
+    })
+}
+
+fn sni(of: u128, name: &str, certificate: u128) -> Change {
+    Change::put(Sni { id: id(of), name: name.into(), certificate: id(certificate) })
+}
+
+fn authority(of: u128) -> Change {
+    Change::put(CaCertificate { id: id(of), cert: PAIR[0].clone() })
+}
+
+fn service(certificate: Option<u128>, authority: Option<u128>) -> Change {
+    Change::put(model::Service {
+        id: id(1),
+        host: "a".into(),
+        protocol: model::Protocol::Https,
+        client_certificate: certificate.map(id),
+        ca_certificates: authority.map(|of| vec![id(of)]),
+        ..model::Service::default()
+    })
+}
+
+/// A builder that holds the certificates 1 to 3, two names of them, and an authority.
+fn builder() -> (Builder, Table) {
+    let mut builder = Builder::new();
+    let changes = vec![
+        sni(11, "a.example.com", 1),
+        sni(12, "*.example.com", 2),
+        sni(13, "a.*", 3),
+        certificate(1),
+        certificate(2),
+        certificate(3),
+        authority(21),
+    ];
+    let table = builder.apply(changes).unwrap();
+    (builder, table)
+}
+
+fn shown(table: &Table, name: &str) -> Option<u128> {
+    table.certificate(name).map(|certificate| certificate.id.as_u128())
+}
+
+/// Asserts that the changes are rejected and change nothing; returns the entity and field of the problem.
+fn refused(changes: Vec<Change>) -> (Key, Option<String>) {
+    let (mut builder, _) = builder();
+    let refusal = builder.apply(changes).unwrap_err();
+    let after = builder.apply(vec![]).unwrap();
+    assert_eq!(shown(&after, "a.example.com"), Some(1));
+    assert_eq!(shown(&after, "new.org"), None);
+    (refusal.key, refusal.field)
+}
+
+fn named(key: Key, field: &str) -> (Key, Option<String>) {
+    (key, Some(field.to_owned()))
+}
+
+#[test]
+fn a_name_leads_to_its_certificate_and_wildcards_stand_for_one_label() {
+    let (_, table) = builder();
+    for (name, certificate) in [
+        ("a.example.com", Some(1)),
+        ("a.example.com.", Some(1)),
+        ("b.example.com", Some(2)),
+        ("a.com", Some(3)),
+        ("c.b.example.com", None),
+        ("a.b.com", None),
+        ("example.com", None),
+        ("a", None),
+        ("", None),
+        (".", None),
+    ] {
+        assert_eq!(shown(&table, name), certificate, "{name:?}");
+    }
+    assert!(table.sections.holds(CaCertificate::key(id(21))));
+    assert!(table.sections.holds(Certificate::key(id(3))));
+    assert!(!table.sections.holds(Certificate::key(id(21))));
+}
+
+#[test]
+fn a_table_keeps_what_it_had() {
+    let (mut builder, before) = builder();
+    let after = builder.apply(vec![sni(11, "new.org", 1), Change::remove(Sni::key(id(12)))]).unwrap();
+    assert_eq!((shown(&before, "a.example.com"), shown(&before, "new.org")), (Some(1), None));
+    assert_eq!((shown(&after, "a.example.com"), shown(&after, "new.org")), (None, Some(1)));
+    let gone = vec![Change::remove(Certificate::key(id(1))), Change::remove(Sni::key(id(11)))];
+    assert!(!builder.apply(gone).unwrap().sections.holds(Certificate::key(id(1))));
+}
+
+#[test]
+fn names_and_certificates_must_fit_together() {
+    assert_eq!(refused(vec![sni(14, "new.org", 9)]), named(Sni::key(id(14)), "certificate"));
+    assert_eq!(refused(vec![sni(14, "A.example.com.", 1)]).0.kind, model::kind::SNI);
+    assert_eq!(refused(vec![Change::remove(Certificate::key(id(1)))]), (Certificate::key(id(1)), None));
+    let both = vec![Change::remove(Certificate::key(id(1))), sni(11, "new.org", 1)];
+    assert_eq!(refused(both), named(Sni::key(id(11)), "certificate"));
+}
+
+#[test]
+fn each_for_itself_must_be_right() {
+    let read = |key, bytes: &[u8]| Change::read(key, Some(bytes)).unwrap_err();
+    let refusal = read(
+        Sni::key(id(14)),
+        br#"{"name": "10.0.0.1", "certificate": "00000000-0000-0000-0000-000000000001"}"#,
+    );
+    assert_eq!((refusal.key, refusal.field.as_deref()), (Sni::key(id(14)), Some("name")));
+    for key in [Certificate::key(id(4)), CaCertificate::key(id(4))] {
+        let refusal = read(key, b"{}");
+        assert_eq!((refusal.key, refusal.field.as_deref()), (key, Some("cert")));
+        let refusal = read(key, b"{]");
+        assert_eq!((refusal.key, refusal.field), (key, None));
+    }
+    let garbage = || "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n".to_owned();
+    let certificate = Certificate { id: id(4), cert: garbage(), ..Certificate::default() };
+    assert_eq!(refused(vec![Change::put(certificate)]), named(Certificate::key(id(4)), "cert"));
+    let authority = CaCertificate { id: id(4), cert: garbage() };
+    assert_eq!(refused(vec![Change::put(authority)]), named(CaCertificate::key(id(4)), "cert"));
+}
+
+#[test]
+fn kind_of_a_later_version_is_no_change() {
+    let key = Key { kind: wire::Kind(99), id: id(1) };
+    assert!(Change::read(key, Some(b"?")).unwrap().is_none());
+    assert!(Change::read(key, None).unwrap().is_none());
+}
+
+#[test]
+fn refusals_say_which_entity_is_named_by_which_one() {
+    let (mut builder, _) = builder();
+    let message = |result: Result<Table, Refusal>| result.unwrap_err().message;
+    assert_eq!(
+        message(builder.apply(vec![sni(14, "new.org", 9)])),
+        format!("names the certificate {}, which does not exist", id(9))
+    );
+    assert_eq!(
+        message(builder.apply(vec![service(None, Some(9))])),
+        format!("names the CA certificate {}, which does not exist", id(9))
+    );
+    assert_eq!(
+        message(builder.apply(vec![Change::remove(Certificate::key(id(2)))])),
+        "is removed while the server name *.example.com still names it"
+    );
+    assert_eq!(
+        message(builder.apply(vec![sni(14, "A.example.com", 1)])),
+        "another one has the name a.example.com, too"
+    );
+    builder.apply(vec![service(None, Some(21))]).unwrap();
+    assert_eq!(
+        message(builder.apply(vec![Change::remove(CaCertificate::key(id(21)))])),
+        format!("is removed while the service {} still names it", id(1))
+    );
+}
+
+#[test]
+fn names_may_be_swapped_in_one_update() {
+    let (mut builder, _) = builder();
+    let table = builder.apply(vec![sni(11, "*.example.com", 1), sni(12, "a.example.com", 2)]).unwrap();
+    assert_eq!((shown(&table, "a.example.com"), shown(&table, "b.example.com")), (Some(2), Some(1)));
+}
+
+#[test]
+fn what_a_service_names_must_be_there_and_stay() {
+    let key = model::Service::key(id(1));
+    assert_eq!(refused(vec![service(Some(9), None)]), named(key, "client_certificate"));
+    assert_eq!(refused(vec![service(None, Some(9))]), named(key, "ca_certificates"));
+    let gone = vec![service(Some(4), None), Change::remove(Certificate::key(id(4)))];
+    assert_eq!(refused(gone), named(key, "client_certificate"));
+
+    let (mut builder, _) = builder();
+    builder.apply(vec![certificate(4), service(Some(4), Some(21))]).unwrap();
+    let refusal = builder.apply(vec![Change::remove(Certificate::key(id(4)))]).unwrap_err();
+    assert_eq!((refusal.key, refusal.field), (Certificate::key(id(4)), None));
+    let refusal = builder.apply(vec![Change::remove(CaCertificate::key(id(21)))]).unwrap_err();
+    assert_eq!((refusal.key, refusal.field), (CaCertificate::key(id(21)), None));
+    let all = [Change::remove(Certificate::key(id(4))), Change::remove(CaCertificate::key(id(21)))];
+    builder.apply(all.into_iter().chain([service(None, None)]).collect()).unwrap();
+}
