@@ -8,8 +8,9 @@
 //!
 //! # Priority
 //!
-//! Priorities are those of Kong's `traditional_compatible` router: see [`model::Priority`]. Of routes with
-//! equal priority the oldest wins, then the one with the smallest id.
+//! Priorities are those of Kong's `traditional_compatible` router, in one of two orders: see
+//! [`model::Priority`]. Of routes with equal priority the oldest wins, then the one with the smallest id. The
+//! routes are sorted by the order of their configuration; when that changes, all are sorted again.
 
 mod bytes;
 mod entry;
@@ -20,18 +21,20 @@ mod trie;
 use std::sync::Arc;
 
 use http::{HeaderMap, Method};
+use model::RouterOrder;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
 pub use entry::Entry;
 
-use crate::section::{ById, Changes, KeyOf, Map, Refusal, Service, Store};
+use crate::section::{ById, Changes, KeyOf, Map, Refusal, Service, Settings, Store};
 use trie::{Candidate, Node};
 
 /// Every route of one configuration. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
     by_id: Map<Entry, ById>,
+    order: RouterOrder,
     /// By the key of the host pattern.
     hosts: Map<HostRoutes, ByHost>,
     /// Routes for any host.
@@ -129,7 +132,7 @@ impl Routes {
     }
 
     fn insert(&mut self, route: &Arc<Entry>) {
-        for place in route.places() {
+        for place in route.places(self.order) {
             let candidate = |port| Candidate {
                 priority: place.priority,
                 entry: route.clone(),
@@ -150,7 +153,7 @@ impl Routes {
 
     fn remove(&mut self, id: &Uuid) {
         let Some(route) = self.by_id.remove(id) else { return };
-        for place in route.places() {
+        for place in route.places(self.order) {
             if route.hosts.is_empty() {
                 Node::remove(&mut self.any_host, place.prefix, route.id);
             }
@@ -171,7 +174,13 @@ impl Store<Entry> for Routes {
         self.by_id.get(id)
     }
 
-    fn apply(&mut self, changes: &Changes<Entry>) -> Result<(), Refusal> {
+    /// Sorts all routes again when the order changes.
+    fn apply(&mut self, changes: &Changes<Entry>, settings: Settings) -> Result<(), Refusal> {
+        if self.order != settings.order {
+            let before = std::mem::take(self);
+            self.order = settings.order;
+            before.by_id.each(|route| self.insert(route));
+        }
         for (id, change) in changes {
             self.remove(id);
             change.iter().for_each(|route| self.insert(route));

@@ -11,13 +11,14 @@ mod map;
 mod named;
 mod references;
 mod refusal;
+mod router;
 mod service;
 mod sni;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use model::Entity;
+use model::{Entity, RouterOrder};
 use uuid::Uuid;
 use wire::{Key, Kind};
 
@@ -28,6 +29,7 @@ pub use map::{KeyOf, Map};
 pub use named::{ByName, Name, Names};
 pub use references::{Named, References, Referrers};
 pub use refusal::Refusal;
+pub use router::{Router, Routers};
 pub use service::Service;
 pub use sni::{Sni, find};
 
@@ -84,6 +86,13 @@ pub struct Parts<'a> {
     pub authorities: &'a Map<Authority, ById>,
 }
 
+/// The settings of the whole cluster by which sections arrange their entities.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The order in which the routes that match a request are preferred.
+    pub order: RouterOrder,
+}
+
 /// Compiled entities by id; `None` is removed.
 pub type Changes<T> = HashMap<Uuid, Option<Arc<T>>>;
 
@@ -92,11 +101,11 @@ pub trait Store<T>: Clone + Default {
     /// The entity `id`.
     fn get(&self, id: &Uuid) -> Option<&Arc<T>>;
 
-    /// Applies `changes`.
+    /// Applies `changes`, and arranges the entities by `settings`.
     ///
     /// # Errors
-    /// When the entities cannot be looked up beside each other. The store is of no use then.
-    fn apply(&mut self, changes: &Changes<T>) -> Result<(), Refusal>;
+    /// When the entities cannot exist beside each other. The store is of no use then.
+    fn apply(&mut self, changes: &Changes<T>, settings: Settings) -> Result<(), Refusal>;
 }
 
 /// Keys a map by the ids of entities.
@@ -116,7 +125,7 @@ impl<T: Section> Store<T> for Map<T, ById> {
         Map::get(self, id)
     }
 
-    fn apply(&mut self, changes: &Changes<T>) -> Result<(), Refusal> {
+    fn apply(&mut self, changes: &Changes<T>, _: Settings) -> Result<(), Refusal> {
         for (id, change) in changes {
             match change {
                 Some(put) => self.insert(put.clone()),

@@ -3,6 +3,7 @@
 mod ca_certificate;
 mod certificate;
 pub(crate) mod route;
+mod router;
 mod service;
 mod sni;
 
@@ -11,6 +12,7 @@ use wire::Kind;
 pub use ca_certificate::CaCertificate;
 pub use certificate::Certificate;
 pub use route::{Endpoint, PathHandling, Route};
+pub use router::Router;
 pub use service::Service;
 pub use sni::Sni;
 
@@ -76,6 +78,8 @@ kinds! {
     SNI = 4: Sni;
     /// CA certificates.
     CA_CERTIFICATE = 5: CaCertificate;
+    /// The settings of the router; at most one.
+    ROUTER = 6: Router;
 }
 
 /// The description of a kind; `None` for one that this version does not know.

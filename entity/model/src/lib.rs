@@ -28,6 +28,7 @@ pub mod nested;
 mod private_key;
 mod protocol;
 mod record;
+mod router_order;
 mod routing;
 mod rules;
 mod schema;
@@ -39,13 +40,14 @@ pub use computed::Computed;
 pub use entity::{Content, Described, Entity, Input, Unreadable};
 pub use field::{Field, FieldType, FieldValue, HIDDEN, Level};
 pub use kinds::{
-    AnyEntity, CaCertificate, Certificate, Endpoint, KINDS, PathHandling, Route, Service, Sni, collection,
-    described, kind, may_hold_secrets, must_understand, of_collection,
+    AnyEntity, CaCertificate, Certificate, Endpoint, KINDS, PathHandling, Route, Router, Service, Sni,
+    collection, described, kind, may_hold_secrets, must_understand, of_collection,
 };
 pub use marks::{marked_fields, must_understand_fields};
 pub use private_key::PrivateKey;
 pub use protocol::Protocol;
 pub use record::{Check, Reader, Record, Reference};
+pub use router_order::RouterOrder;
 pub use routing::{
     Columns, Criterion, HeaderPattern, MAX_HOST, MatchRequest, Matched, Matcher, PathRegex, PatternError,
     Priority, canonical_path, compile_path, decide, encode_uri, is_target, normalize_host, normalize_path,

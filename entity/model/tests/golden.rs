@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use model::{
-    AnyEntity, CaCertificate, Certificate, Entity, KINDS, PathHandling, Protocol, Route, Service, Sni, kind,
+    AnyEntity, CaCertificate, Certificate, Entity, KINDS, PathHandling, Protocol, Route, Router, RouterOrder,
+    Service, Sni, kind,
 };
 use uuid::Uuid;
 use wire::{EntityHash, Kind};
@@ -73,6 +74,10 @@ fn ca_certificate() -> CaCertificate {
     CaCertificate { cert: certificate().cert, ..CaCertificate::default() }
 }
 
+fn router() -> Router {
+    Router { order: RouterOrder::Kong3, ..Router::default() }
+}
+
 /// An entity with a value in every field that can have one. A new kind needs a line.
 fn sample(kind: Kind) -> AnyEntity {
     match kind {
@@ -81,6 +86,7 @@ fn sample(kind: Kind) -> AnyEntity {
         kind::CERTIFICATE => certificate().into(),
         kind::SNI => sni().into(),
         kind::CA_CERTIFICATE => ca_certificate().into(),
+        kind::ROUTER => router().into(),
         kind => panic!("no sample of {kind}"),
     }
 }
@@ -117,6 +123,7 @@ fn entities_have_their_pinned_bytes() {
             AnyEntity::Certificate(entity) => check_entity("certificate", &entity),
             AnyEntity::Sni(entity) => check_entity("sni", &entity),
             AnyEntity::CaCertificate(entity) => check_entity("ca_certificate", &entity),
+            AnyEntity::Router(entity) => check_entity("router", &entity),
         }
     }
     let hash = format!("{:?}", EntityHash::of(Route::key(ID), &route().canonical()));

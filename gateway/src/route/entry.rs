@@ -1,7 +1,7 @@
 //! A route as the table holds it: compiled patterns, parsed flags, little memory.
 
 use http::{HeaderName, HeaderValue, Method};
-use model::{HeaderPattern, PathHandling, Priority, kind};
+use model::{HeaderPattern, PathHandling, Priority, RouterOrder, kind};
 use regex::Regex;
 use uuid::Uuid;
 
@@ -119,20 +119,21 @@ impl Entry {
         self.references.to(kind::SERVICE).next()
     }
 
-    /// The positions of the route in the tries of its hosts.
-    pub(super) fn places(&self) -> impl Iterator<Item = TrieKey<'_>> {
+    /// The positions of the route in the tries of its hosts, where routes are preferred in `order`.
+    pub(super) fn places(&self, order: RouterOrder) -> impl Iterator<Item = TrieKey<'_>> {
         let everywhere = self.paths.is_empty().then(|| TrieKey {
             prefix: b"",
-            priority: self.base.under_prefix(0),
+            priority: self.base.under_prefix(0).priority(order),
             path: u32::MAX,
             is_regex: false,
         });
-        let paths = self.paths.iter().zip(0..).map(|(path, index)| TrieKey {
+        let paths = self.paths.iter().zip(0..).map(move |(path, index)| TrieKey {
             prefix: path.literal().as_bytes(),
             priority: match path {
                 Path::Prefix(prefix) => self.base.under_prefix(prefix.len()),
                 Path::Regex { .. } => self.base.under_regex(self.regex_priority),
-            },
+            }
+            .priority(order),
             path: index,
             is_regex: matches!(path, Path::Regex { .. }),
         });

@@ -92,6 +92,11 @@ impl<T, K: KeyOf<T>> Map<T, K> {
         Some(removed)
     }
 
+    /// Visits every value, in no particular order.
+    pub fn each(&self, mut visit: impl FnMut(&Arc<T>)) {
+        self.root.each(&mut visit);
+    }
+
     /// The number of values.
     pub fn len(&self) -> usize {
         self.len
@@ -121,6 +126,15 @@ impl<T> Branch<T> {
         self.taken |= 1 << digit;
         self.slots.reserve_exact(1);
         self.slots.insert(at, slot);
+    }
+
+    fn each(&self, visit: &mut impl FnMut(&Arc<T>)) {
+        for slot in &self.slots {
+            match slot {
+                Slot::Branch(next) => next.each(visit),
+                Slot::Leaf(leaf) => visit(leaf),
+            }
+        }
     }
 
     fn insert<K: KeyOf<T>>(&mut self, value: Arc<T>, hash: u64, level: u32) -> Option<Arc<T>> {
@@ -276,6 +290,9 @@ mod tests {
             assert_eq!(map.get(&name), model.get(&name));
             assert_eq!(map.len(), model.len());
         }
+        let mut all = HashMap::new();
+        map.each(|value| drop(all.insert(value.name.clone(), value.clone())));
+        assert_eq!(all, model);
         for name in (0..700).map(|n| format!("h{n}.example")) {
             assert_eq!(map.get(&name), model.get(&name));
             map.remove(&name);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{ById, Changes, KeyOf, Map, Refusal, Section, Store};
+use super::{ById, Changes, KeyOf, Map, Refusal, Section, Settings, Store};
 
 /// A compiled entity that requests find by a name.
 pub trait Name: Section {
@@ -47,7 +47,7 @@ impl<T: Name> Store<T> for Names<T> {
     }
 
     /// Frees the names of all that change before it gives them out again: two entities may swap theirs.
-    fn apply(&mut self, changes: &Changes<T>) -> Result<(), Refusal> {
+    fn apply(&mut self, changes: &Changes<T>, _: Settings) -> Result<(), Refusal> {
         for id in changes.keys() {
             if let Some(before) = self.by_id.remove(id) {
                 self.by_name.remove(before.name());

@@ -9,7 +9,8 @@ use wire::{Key, Kind};
 use crate::certified_keys::CertifiedKeys;
 use crate::route::{Entry, Routes};
 use crate::section::{
-    ById, Changes, Map, Names, Parts, References, Referrers, Refusal, Section, Service, Sni, Store,
+    ById, Changes, Map, Names, Parts, References, Referrers, Refusal, Router, Routers, Section, Service,
+    Settings, Sni, Store,
 };
 use crate::upstream::Authority;
 
@@ -112,7 +113,8 @@ macro_rules! sections {
                 $(
                     let mut batch: Vec<_> = self.$field.values_mut().flatten().collect();
                     <$compiled>::link(&mut batch, &next.parts())?;
-                    Store::apply(&mut next.$field, &self.$field)?;
+                    let settings = next.settings();
+                    Store::apply(&mut next.$field, &self.$field, settings)?;
                 )*
                 Ok(())
             }
@@ -128,8 +130,9 @@ macro_rules! sections {
     };
 }
 
-// A kind that holds parts of others comes after them.
+// A kind that holds parts of others, or depends on settings, comes after them.
 sections! {
+    routers: Routers, of Router, from Router;
     certificates: Map<CertifiedKeys, ById>, of CertifiedKeys, from Certificate;
     authorities: Map<Authority, ById>, of Authority, from CaCertificate;
     snis: Names<Sni>, of Sni, from Sni;
@@ -138,6 +141,10 @@ sections! {
 }
 
 impl Sections {
+    fn settings(&self) -> Settings {
+        Settings { order: self.routers.order() }
+    }
+
     fn parts(&self) -> Parts<'_> {
         Parts { certificates: &self.certificates, authorities: &self.authorities }
     }

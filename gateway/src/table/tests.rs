@@ -2,7 +2,8 @@ mod properties;
 
 use std::sync::LazyLock;
 
-use model::{CaCertificate, Certificate, Sni};
+use http::{HeaderMap, Method};
+use model::{CaCertificate, Certificate, Route, Router, RouterOrder, Sni};
 use uuid::Uuid;
 use wire::Key;
 
@@ -201,4 +202,30 @@ fn what_a_service_names_must_be_there_and_stay() {
     assert_eq!((refusal.key, refusal.field), (CaCertificate::key(id(21)), None));
     let all = [Change::remove(Certificate::key(id(4))), Change::remove(CaCertificate::key(id(21)))];
     builder.apply(all.into_iter().chain([service(None, None)]).collect()).unwrap();
+}
+
+/// The order of the router decides between a route with one plain host and one with two other attributes.
+#[test]
+fn other_order_sorts_the_routes_again_and_its_removal_restores_them() {
+    let route = |of, route| Change::put(Route { id: id(of), ..route });
+    let host = Route { hosts: Some(vec!["a.test".into()]), ..Route::default() };
+    let two = Route { methods: Some(vec!["GET".into()]), paths: Some(vec!["/x".into()]), ..Route::default() };
+    let taken = |table: &Table| {
+        let (method, headers) = (Method::GET, HeaderMap::new());
+        let request =
+            Request { method: &method, host: "a.test", port: 80, path: "/x", headers: &headers, sni: None };
+        table.lookup(&request).map(|found| found.route.id.as_u128())
+    };
+    let router = |of, order| Change::put(Router { id: id(of), order });
+
+    let mut builder = Builder::new();
+    let strict = builder.apply(vec![route(1, host), route(2, two.clone())]).unwrap();
+    let kong3 = builder.apply(vec![router(9, RouterOrder::Kong3)]).unwrap();
+    assert_eq!((taken(&strict), taken(&kong3)), (Some(2), Some(1)));
+    assert_eq!(kong3.len(), 2);
+    let refusal = builder.apply(vec![router(8, RouterOrder::Strict)]).unwrap_err();
+    assert_eq!(refusal.key, Router::key(id(8)));
+    assert_eq!(taken(&builder.apply(vec![route(2, two)]).unwrap()), Some(1));
+    let restored = builder.apply(vec![Change::remove(Router::key(id(9)))]).unwrap();
+    assert_eq!((taken(&restored), taken(&kong3)), (Some(2), Some(1)));
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use gateway::route::Request;
 use gateway::table::{Builder, Change, Table};
 use http::{HeaderMap, Method};
-use model::{AnyEntity, MatchRequest, Matcher, Protocol, Route, Service};
+use model::{AnyEntity, MatchRequest, Matcher, Protocol, Route, Router, RouterOrder, Service, Word};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -18,6 +18,7 @@ const SEEDS: u64 = 200;
 const APPLIES: usize = 12;
 const REQUESTS: usize = 60;
 
+const ROUTER: Uuid = Uuid::from_u128(1);
 const HOSTS: [&str; 14] = [
     "a.com",
     "b.a.com",
@@ -43,6 +44,7 @@ const METHODS: [&str; 5] = ["GET", "POST", "DELETE", "PURGE", "LOCK"];
 struct Model {
     services: BTreeMap<Uuid, Service>,
     routes: BTreeMap<Uuid, Arc<Matcher>>,
+    order: RouterOrder,
 }
 
 /// The route, and how much of the path it matched.
@@ -64,12 +66,21 @@ impl Model {
             match change.entity() {
                 Some(AnyEntity::Service(service)) => drop(next.services.insert(id, service.clone())),
                 Some(AnyEntity::Route(route)) => {
-                    next.routes.insert(id, Arc::new(Matcher::new(route.clone()).unwrap()));
+                    let matcher = Matcher::new(route.clone()).unwrap().with_order(next.order);
+                    next.routes.insert(id, Arc::new(matcher));
                 }
+                Some(AnyEntity::Router(router)) => next.order = router.order,
                 Some(other) => unreachable!("{other:?} is not made here"),
-                None if change.key().kind == model::kind::SERVICE => drop(next.services.remove(&id)),
-                None => drop(next.routes.remove(&id)),
+                None => match change.key().kind {
+                    model::kind::SERVICE => drop(next.services.remove(&id)),
+                    model::kind::ROUTE => drop(next.routes.remove(&id)),
+                    _ => next.order = RouterOrder::default(),
+                },
             }
+        }
+        if next.order != self.order {
+            let made = |route: &Route| Matcher::new(route.clone()).unwrap().with_order(next.order);
+            next.routes.values_mut().for_each(|matcher| *matcher = Arc::new(made(matcher.route())));
         }
         let mut named = next.routes.values().filter_map(|matcher| matcher.route().service);
         let good = named.all(|id| next.services.contains_key(&id));
@@ -154,11 +165,17 @@ fn changes(model: &Model, random: &mut StdRng) -> Vec<Change> {
     (0..random.random_range(1..8))
         .map(|_| match random.random_range(0..20) {
             0..3 => Change::put(random_service(random)),
+            3 if random.random_bool(0.3) => Change::remove(Router::key(ROUTER)),
+            3 if random.random_bool(0.7) => router(*RouterOrder::ALL.choose(random).unwrap()),
             3 => Change::remove(model::Service::key(random_id(random, 6))),
             4..8 => Change::remove(model::Route::key(random_id(random, 30))),
             _ => Change::put(random_route(model, random)),
         })
         .collect()
+}
+
+fn router(order: RouterOrder) -> Change {
+    Change::put(Router { id: ROUTER, order })
 }
 
 fn random_id(random: &mut StdRng, of: u128) -> Uuid {

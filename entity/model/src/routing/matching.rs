@@ -10,7 +10,9 @@ use regex::Regex;
 use uuid::Uuid;
 
 use crate::check::host::split_port;
-use crate::{Columns, HeaderPattern, PatternError, Priority, Route, compile_path, normalize_pattern};
+use crate::{
+    Columns, HeaderPattern, PatternError, Priority, Route, RouterOrder, compile_path, normalize_pattern,
+};
 
 /// The parts of a request that decide on its route, in canonical form.
 #[derive(Clone, Copy, Debug)]
@@ -51,18 +53,20 @@ pub enum Criterion {
 /// How a route matches. The route with the greatest value handles the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Matched {
-    /// The priority, as [`Priority`] computes it.
+    /// The priority, in the order in which routes are preferred.
     pub priority: u64,
     /// Among routes of equal priority: the oldest, then the smallest id, then the first path.
     order: Reverse<(i64, Uuid, usize)>,
     /// How many bytes of the path matched; 1 when the route has no paths.
     pub matched: usize,
+    columns: Columns,
 }
 
 /// A route, compiled for matching.
 #[derive(Debug)]
 pub struct Matcher {
     route: Route,
+    order: RouterOrder,
     paths: Vec<PathPattern>,
     headers: Vec<(String, Vec<HeaderPattern>)>,
 }
@@ -100,7 +104,7 @@ impl Matched {
 
     /// The columns of the priority.
     pub fn columns(self) -> Columns {
-        Columns::of(self.priority)
+        self.columns
     }
 }
 
@@ -120,7 +124,13 @@ impl Matcher {
             Ok((name.clone(), patterns.collect::<Result<_, PatternError>>()?))
         };
         let headers = route.headers.iter().flatten().map(header).collect::<Result<_, PatternError>>()?;
-        Ok(Self { route, paths, headers })
+        Ok(Self { route, order: RouterOrder::default(), paths, headers })
+    }
+
+    /// The same route, which competes in `order`. Routes that are compared must have the same one.
+    #[must_use]
+    pub fn with_order(self, order: RouterOrder) -> Self {
+        Self { order, ..self }
     }
 
     /// The route.
@@ -156,9 +166,9 @@ impl Matcher {
     /// Each path competes with a priority of its own.
     fn best_path(&self, path: &str) -> Option<Matched> {
         let base = Priority::of(&self.route);
-        let hit = |index, priority, matched| {
+        let hit = |index, columns: Columns, matched| {
             let order = Reverse((self.route.created_at, self.route.id, index));
-            Matched { priority, order, matched }
+            Matched { priority: columns.priority(self.order), order, matched, columns }
         };
         if self.paths.is_empty() {
             return Some(hit(0, base.under_prefix(0), path.len().min(1)));

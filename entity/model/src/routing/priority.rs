@@ -1,5 +1,7 @@
-//! The priority of a route under one of its paths: one integer, the highest first. The order is that of
-//! Kong's `traditional_compatible` router, which does not try the longest prefix first.
+//! The priority of a route under one of its paths: one integer, the highest first. Kong's router does not try
+//! the longest prefix first. Two orders of the same columns exist.
+//!
+//! [`RouterOrder::Strict`] is that of Kong's documents:
 //!
 //! | bits | content |
 //! |---|---|
@@ -9,15 +11,33 @@
 //! | 51 | this path is a regular expression |
 //! | 50-19 | `regex_priority`, for a regular expression |
 //! | 18-0 | length of the path, for a prefix |
+//!
+//! [`RouterOrder::Kong3`] is that of the program. Kong shifts the columns that are no flags as signed numbers
+//! of 32 bits, and extends the results to 64 bits with their sign:
+//!
+//! | bits | content |
+//! |---|---|
+//! | 60 | the flag for hosts |
+//! | 51 | the flag for a regular expression |
+//! | 31-29 | kinds of attributes; with four, bit 31 and all above it are set |
+//! | 27-20 | headers |
+//! | 31-19 | `regex_priority` without its upper bits, over the two columns before; negative when bit 31 is set |
+//! | 18-0 | length of the path |
+//!
+//! Routes with four kinds of attributes come first. Then decide, in this order: hosts without a wildcard, a
+//! regular expression, one to three kinds of attributes, headers and `regex_priority` together, the length.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::Route;
+use crate::{Route, RouterOrder};
 
-/// The parts of a priority: the columns of the table, the most significant first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// The greatest length of a prefix that counts.
+const LONGEST: u32 = (1 << 19) - 1;
+
+/// The parts of a priority, in the order of Kong's documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Columns {
     /// How many kinds of attributes the route has.
     pub attributes: u8,
@@ -34,26 +54,44 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// Splits `priority` into its columns.
-    pub fn of(priority: u64) -> Self {
-        let bits = |from: u32, count: u32| (priority >> from) & ((1 << count) - 1);
-        let regex = bits(51, 1) == 1;
-        let byte = |value| u8::try_from(value).unwrap_or(u8::MAX);
-        let number = |value| u32::try_from(value).unwrap_or(u32::MAX);
-        Self {
-            attributes: byte(bits(61, 3)),
-            exact_hosts: bits(60, 1) == 1,
-            headers: byte(bits(52, 8)),
-            regex,
-            regex_priority: regex.then(|| (number(bits(19, 32)) ^ (1 << 31)).cast_signed()),
-            prefix_length: (!regex).then(|| number(bits(0, 19))),
+    /// The priority, in one of the orders.
+    pub fn priority(self, order: RouterOrder) -> u64 {
+        match order {
+            RouterOrder::Strict => self.strict(),
+            RouterOrder::Kong3 => self.kong3(),
         }
+    }
+
+    fn strict(self) -> u64 {
+        // Flips the sign bit: signed numbers then sort correctly as unsigned ones.
+        let regex_priority = |priority: i32| u64::from(priority.cast_unsigned() ^ (1 << 31));
+        u64::from(self.attributes) << 61
+            | u64::from(self.exact_hosts) << 60
+            | u64::from(self.headers) << 52
+            | u64::from(self.regex) << 51
+            | self.regex_priority.map_or(0, regex_priority) << 19
+            | u64::from(self.prefix_length.unwrap_or(0))
+    }
+
+    fn kong3(self) -> u64 {
+        // The distances of 61 and 52 bits count modulo 32.
+        let shifted = |value: i32, by: u32| i64::from(value.wrapping_shl(by)).cast_unsigned();
+        u64::from(self.exact_hosts) << 60
+            | u64::from(self.regex) << 51
+            | shifted(self.attributes.into(), 61)
+            | shifted(self.headers.into(), 52)
+            | shifted(self.regex_priority.unwrap_or(0), 19)
+            | u64::from(self.prefix_length.unwrap_or(0))
     }
 }
 
 /// The part of the priority that all paths of a route share.
 #[derive(Clone, Copy, Debug)]
-pub struct Priority(u64);
+pub struct Priority {
+    attributes: u8,
+    exact_hosts: bool,
+    headers: u8,
+}
 
 impl Priority {
     /// The shared part of `route`; an empty list counts as no list.
@@ -67,21 +105,27 @@ impl Priority {
             is_some(route.snis.as_ref()),
             is_some(route.paths.as_ref()),
         ];
-        let kinds = kinds.into_iter().filter(|kind| *kind).count() as u64;
-        let plain_hosts = !hosts.is_empty() && !hosts.iter().any(|host| host.contains('*'));
-        Self(kinds << 61 | u64::from(plain_hosts) << 60 | (headers.min(255) as u64) << 52)
+        Self {
+            attributes: kinds.into_iter().map(u8::from).sum(),
+            exact_hosts: !hosts.is_empty() && !hosts.iter().any(|host| host.contains('*')),
+            headers: u8::try_from(headers).unwrap_or(u8::MAX),
+        }
     }
 
-    /// The priority under a prefix of `len` bytes; 0 for a route without paths.
-    pub fn under_prefix(self, len: usize) -> u64 {
-        self.0 | len.min((1 << 19) - 1) as u64
+    /// The columns under a prefix of `len` bytes; 0 for a route without paths.
+    pub fn under_prefix(self, len: usize) -> Columns {
+        let length = u32::try_from(len).unwrap_or(LONGEST).min(LONGEST);
+        Columns { prefix_length: Some(length), ..self.columns(false) }
     }
 
-    /// The priority under a regular expression.
-    pub fn under_regex(self, regex_priority: i32) -> u64 {
-        // Flips the sign bit: signed numbers then sort correctly as unsigned ones.
-        let order = regex_priority.cast_unsigned() ^ (1 << 31);
-        self.0 | 1 << 51 | u64::from(order) << 19
+    /// The columns under a regular expression.
+    pub fn under_regex(self, regex_priority: i32) -> Columns {
+        Columns { regex_priority: Some(regex_priority), ..self.columns(true) }
+    }
+
+    fn columns(self, regex: bool) -> Columns {
+        let Self { attributes, exact_hosts, headers } = self;
+        Columns { attributes, exact_hosts, headers, regex, regex_priority: None, prefix_length: None }
     }
 }
 
@@ -90,65 +134,4 @@ fn is_some(list: Option<&Vec<String>>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    type Made = (bool, u8, usize, bool, Option<usize>, i32);
-
-    /// Methods; hosts (0: none, 1: plain, 2: with a wildcard); headers; whether the path is a regular
-    /// expression; the length of the path; `regex_priority`.
-    fn made() -> impl Strategy<Value = Made> {
-        let path = proptest::option::of(1_usize..40);
-        (any::<bool>(), 0_u8..3, 0_usize..4, any::<bool>(), path, any::<i32>())
-    }
-
-    fn route((methods, hosts, headers, _, path, regex_priority): Made) -> Route {
-        let one = |text: &str| Some(vec![text.to_owned()]);
-        let named = |n: usize| (format!("x-{n}"), vec!["v".to_owned()]);
-        Route {
-            methods: methods.then(|| vec!["GET".into()]),
-            hosts: [None, one("a.b"), one("*.b")][usize::from(hosts)].clone(),
-            headers: (headers > 0).then(|| (0..headers).map(named).collect()),
-            paths: path.and_then(|_| one("/")),
-            regex_priority,
-            ..Route::default()
-        }
-    }
-
-    fn priority(made: Made) -> u64 {
-        let base = Priority::of(&route(made));
-        match made {
-            (.., true, Some(_), regex_priority) => base.under_regex(regex_priority),
-            (.., path, _) => base.under_prefix(path.unwrap_or(0)),
-        }
-    }
-
-    /// The columns of the table, the weightiest first.
-    fn columns((methods, hosts, headers, regex, path, regex_priority): Made) -> impl Ord {
-        let kinds = [methods, hosts > 0, headers > 0, path.is_some()];
-        let kinds = kinds.into_iter().filter(|kind| *kind).count();
-        let regex = regex && path.is_some();
-        let within = if regex { i64::from(regex_priority) } else { path.unwrap_or(0) as i64 };
-        (kinds, hosts == 1, headers, regex, within)
-    }
-
-    proptest! {
-        #[test]
-        fn the_number_orders_as_the_columns_do(one in made(), other in made()) {
-            prop_assert_eq!(priority(one).cmp(&priority(other)), columns(one).cmp(&columns(other)));
-        }
-
-        #[test]
-        fn the_number_is_taken_apart(made in made()) {
-            let (_, hosts, headers, regex, path, regex_priority) = made;
-            let columns = Columns::of(priority(made));
-            prop_assert_eq!((columns.exact_hosts, usize::from(columns.headers)), (hosts == 1, headers));
-            let regex = regex && path.is_some();
-            let length = path.map_or(0, |length| u32::try_from(length).unwrap());
-            prop_assert_eq!(columns.regex_priority, regex.then_some(regex_priority));
-            prop_assert_eq!(columns.prefix_length, (!regex).then_some(length));
-        }
-    }
-}
+mod tests;

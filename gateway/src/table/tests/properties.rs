@@ -3,8 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use http::{HeaderMap, Method};
-use model::{AnyEntity, Entity, KINDS, Route, kind};
+use model::{AnyEntity, Entity, KINDS, Word, kind};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -159,6 +158,7 @@ fn entity(key: Key, random: &mut StdRng) -> (AnyEntity, Vec<u8>) {
             with_bytes(Sni { id, name, certificate: any(random) })
         }
         kind::CA_CERTIFICATE => with_bytes(CaCertificate { id, cert }),
+        kind::ROUTER => with_bytes(Router { id, order: *RouterOrder::ALL.choose(random).unwrap() }),
         kind => panic!("no generator of {kind}"),
     }
 }
@@ -198,12 +198,13 @@ fn references(entity: &AnyEntity, bytes: &[u8]) -> Vec<(Key, Key)> {
     content.references.into_iter().map(|reference| (key, reference.to)).collect()
 }
 
-/// Whether all named entities exist, and no two server names are the same.
+/// Whether all named entities exist, no two server names are the same, and the router has one setting.
 fn is_sound(model: &Model) -> bool {
     let mut edges = model.values().flat_map(|(entity, bytes)| references(entity, bytes));
     let names: Vec<_> = server_names(model).map(|sni| &sni.name).collect();
     let unique: BTreeSet<_> = names.iter().collect();
-    edges.all(|(_, to)| model.contains_key(&to)) && unique.len() == names.len()
+    let routers = model.keys().filter(|key| key.kind == kind::ROUTER).count();
+    edges.all(|(_, to)| model.contains_key(&to)) && unique.len() == names.len() && routers <= 1
 }
 
 fn server_names(model: &Model) -> impl Iterator<Item = &Sni> {
@@ -228,6 +229,11 @@ fn check(table: &Table, model: &Model, at: &str) {
         });
         assert_eq!(found, wanted, "{at}: route {id}");
     }
+    let order = model.values().find_map(|(entity, _)| match entity {
+        AnyEntity::Router(router) => Some(router.order),
+        _ => None,
+    });
+    assert_eq!(table.sections.routers.order(), order.unwrap_or_default(), "{at}");
     for asked in ASKED {
         let wanted = wanted_certificate(model, asked);
         assert_eq!(table.certificate(asked).map(|keys| keys.id), wanted, "{at}: {asked:?}");
