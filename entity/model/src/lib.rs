@@ -19,12 +19,17 @@ pub mod bounds;
 mod check;
 mod common;
 mod computed;
+mod described;
+mod disagreement;
 mod entity;
 mod field;
+pub mod kind;
 mod kinds;
 mod marks;
+mod matching;
 mod members;
 pub mod nested;
+mod priority;
 mod private_key;
 mod protocol;
 mod record;
@@ -37,21 +42,24 @@ mod violations;
 
 pub use common::{Common, GivenCommon};
 pub use computed::Computed;
-pub use entity::{Content, Described, Entity, Input, Unreadable};
+pub use described::{Described, KINDS, described, may_hold_secrets, of_collection};
+pub use disagreement::{Disagreement, SampleRequest, disagreements};
+pub use entity::{Content, Entity, Input, Unreadable};
 pub use field::{Field, FieldType, FieldValue, HIDDEN, Level};
-pub use kinds::{
-    AnyEntity, CaCertificate, Certificate, Endpoint, KINDS, PathHandling, Route, Router, Service, Sni,
-    collection, described, kind, may_hold_secrets, must_understand, of_collection,
-};
+pub use kind::{collection, must_understand};
+pub use kinds::route::Endpoint;
+pub use kinds::{AnyEntity, CaCertificate, Certificate, Route, Router, Service, Sni};
 pub use marks::{marked_fields, must_understand_fields};
+pub use matching::{Criterion, MatchRequest, Matched, Matcher, decide};
+pub use priority::{Columns, Priority};
 pub use private_key::PrivateKey;
 pub use protocol::Protocol;
 pub use record::{Check, Reader, Record, Reference};
 pub use router_order::RouterOrder;
 pub use routing::{
-    Columns, Criterion, HeaderPattern, MAX_HOST, MatchRequest, Matched, Matcher, PathRegex, PatternError,
-    Priority, canonical_path, compile_path, decide, encode_uri, is_target, normalize_host, normalize_path,
-    normalize_pattern, other_readings, split_authority, upstream_path,
+    HeaderPattern, MAX_HOST, PathHandling, PathRegex, PatternError, canonical_path, compile_path, encode_uri,
+    is_target, normalize_host, normalize_path, normalize_pattern, other_readings, split_authority,
+    upstream_path,
 };
 pub use rules::{OnDelete, Rules, Target, TextCheck};
 pub use types::{Canonical, Word};

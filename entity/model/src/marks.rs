@@ -3,9 +3,9 @@
 use serde_json::Value;
 use wire::Kind;
 
-use crate::entity::Described;
+use crate::described::{Described, KINDS, described};
 use crate::field::Field;
-use crate::kinds::{KINDS, collection, described};
+use crate::kind::collection;
 use crate::members::MARK;
 
 /// The fields of all kinds that must be understood and that this version knows, such as `services.order`.

@@ -3,25 +3,36 @@
 use serde_json::{Map, Value, json};
 
 use crate::common;
-use crate::entity::Entity;
 use crate::field::Field;
 
-/// The schema of a kind: its fields in their order, its rules between fields, and its shorthands if it has
-/// any.
-pub(crate) fn of<E: Entity>() -> Value {
-    let common = common::schema();
-    let declared = E::fields().iter().filter(|field| common.iter().all(|(name, _)| *name != field.name));
-    let mut fields: Vec<Value> = common.iter().map(|(name, schema)| one(name, schema.clone())).collect();
-    fields.extend(declared.map(|field| one(field.name, attributes(field))));
-    fields.extend(E::computed().iter().map(|computed| one(computed.field.name, attributes(&computed.field))));
-    fields.extend(E::companions().iter().map(|field| one(field.name, transient(field))));
-    let mut schema = json!({ "entity_checks": E::entity_checks(), "fields": fields });
-    let shorthands: Vec<Value> =
-        E::shorthands().into_iter().map(|(name, attributes)| one(name, attributes)).collect();
-    if !shorthands.is_empty() {
-        schema["shorthand_fields"] = shorthands.into();
+/// What the schema of a kind shows.
+pub(crate) struct Schema {
+    /// The declared fields, in their order.
+    pub(crate) fields: &'static [Field],
+    /// The fields that follow from the content.
+    pub(crate) computed: Vec<Field>,
+    /// The fields that stand for entities of other kinds.
+    pub(crate) companions: Vec<Field>,
+    /// The rules between fields.
+    pub(crate) checks: Vec<Value>,
+    /// The shorthand fields.
+    pub(crate) shorthands: Vec<(&'static str, Map<String, Value>)>,
+}
+
+impl Schema {
+    pub(crate) fn show(self) -> Value {
+        let common = common::schema();
+        let declared = self.fields.iter().filter(|field| common.iter().all(|(name, _)| *name != field.name));
+        let mut fields: Vec<Value> = common.iter().map(|(name, schema)| one(name, schema.clone())).collect();
+        fields.extend(declared.chain(&self.computed).map(|field| one(field.name, attributes(field))));
+        fields.extend(self.companions.iter().map(|field| one(field.name, transient(field))));
+        let mut schema = json!({ "entity_checks": self.checks, "fields": fields });
+        if !self.shorthands.is_empty() {
+            let shorthands = self.shorthands.into_iter().map(|(name, attributes)| one(name, attributes));
+            schema["shorthand_fields"] = shorthands.collect();
+        }
+        schema
     }
-    schema
 }
 
 /// The fields of a record.

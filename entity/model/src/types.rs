@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::bounds;
 use crate::field::{FieldType, FieldValue, HIDDEN, Level};
+use crate::kind;
 use crate::private_key::PrivateKey;
 use crate::rules::{OnDelete, Rules};
 use crate::violations::FieldErrors;
@@ -226,8 +227,7 @@ impl FieldType for Uuid {
     }
 
     fn describe(rules: &Rules) -> Map<String, Value> {
-        let collection =
-            rules.target.and_then(|target| crate::described(target.kind)).map(|kind| kind.collection());
+        let collection = rules.target.and_then(|target| kind::known_collection(target.kind));
         match collection {
             Some(collection) if !rules.element => {
                 let mut schema = typed("foreign");

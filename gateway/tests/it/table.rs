@@ -175,7 +175,7 @@ fn changes(model: &Model, random: &mut StdRng) -> Vec<Change> {
 }
 
 fn router(order: RouterOrder) -> Change {
-    Change::put(Router { id: ROUTER, order })
+    Change::put(Router { id: ROUTER, order, ..Router::default() })
 }
 
 fn random_id(random: &mut StdRng, of: u128) -> Uuid {

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use crate::routing::split_port;
+
 /// Checks the host of a service: a name or an address, no port.
 pub(crate) fn host(host: &str) -> Result<(), String> {
     if is_host(host) {
@@ -94,13 +96,6 @@ fn is_label(label: &str) -> bool {
     let bytes = label.as_bytes();
     let inside = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     label.len() <= 63 && ends(bytes.first()) && ends(bytes.last()) && bytes.iter().all(inside)
-}
-
-/// Splits at the last colon, unless that is inside an IPv6 address.
-pub(crate) fn split_port(text: &str) -> Option<(&str, &str)> {
-    let (host, port) = text.rsplit_once(':')?;
-    let bracketed = host.starts_with('[') && host.ends_with(']');
-    (bracketed || !host.contains(':')).then_some((host, port))
 }
 
 fn is_port(text: &str) -> bool {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use wire::Kind;
 
-use super::kind;
+use crate::kind;
 use crate::check::pem;
 use crate::computed::Computed;
 use crate::entity::Entity;
@@ -43,7 +43,6 @@ impl Check for CaCertificate {
 
 impl Entity for CaCertificate {
     const KIND: Kind = kind::CA_CERTIFICATE;
-    const COLLECTION: &'static str = "ca_certificates";
 
     fn set_id(&mut self, id: Uuid) {
         self.id = id;

@@ -56,7 +56,6 @@ impl Check for Certificate {
 
 impl Entity for Certificate {
     const KIND: Kind = kind::CERTIFICATE;
-    const COLLECTION: &'static str = "certificates";
 
     fn set_id(&mut self, id: Uuid) {
         self.id = id;

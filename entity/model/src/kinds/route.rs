@@ -6,18 +6,17 @@ mod rules;
 use std::collections::BTreeMap;
 
 use model_derive::Record;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use wire::Kind;
 
-use super::kind;
+use crate::kind;
 use crate::bounds;
 use crate::check::{host, path, text};
 use crate::entity::Entity;
 use crate::protocol::Protocol;
 use crate::record::Check;
-use crate::types::Word;
+use crate::routing::PathHandling;
 use crate::violations::Violations;
 
 /// A route. Its canonical bytes follow the rules of [`crate::Service`].
@@ -118,7 +117,6 @@ impl Check for Route {
 
 impl Entity for Route {
     const KIND: Kind = kind::ROUTE;
-    const COLLECTION: &'static str = "routes";
     const ENDPOINT_KEY: Option<&'static str> = Some("name");
 
     fn set_id(&mut self, id: Uuid) {
@@ -164,27 +162,5 @@ impl Check for Endpoint {
 
     fn entity_checks() -> Vec<Value> {
         vec![json!({ "at_least_one_of": ["ip", "port"] })]
-    }
-}
-
-/// How service path, route path and request path form the upstream path.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PathHandling {
-    /// Joined with exactly one slash between the parts.
-    #[default]
-    V0,
-    /// Concatenated as they are.
-    V1,
-}
-
-impl Word for PathHandling {
-    const ALL: &'static [Self] = &[Self::V0, Self::V1];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::V0 => "v0",
-            Self::V1 => "v1",
-        }
     }
 }

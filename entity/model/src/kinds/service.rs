@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use wire::Kind;
 
-use super::kind;
+use crate::kind;
 use crate::bounds;
 use crate::check::{host, path, text};
 use crate::entity::Entity;
@@ -117,7 +117,6 @@ impl Check for Service {
 
 impl Entity for Service {
     const KIND: Kind = kind::SERVICE;
-    const COLLECTION: &'static str = "services";
     const ENDPOINT_KEY: Option<&'static str> = Some("name");
 
     fn set_id(&mut self, id: Uuid) {

@@ -4,7 +4,7 @@ use model_derive::Record;
 use uuid::Uuid;
 use wire::Kind;
 
-use super::kind;
+use crate::kind;
 use crate::check::host;
 use crate::entity::Entity;
 use crate::record::Check;
@@ -46,7 +46,6 @@ impl Check for Sni {}
 
 impl Entity for Sni {
     const KIND: Kind = kind::SNI;
-    const COLLECTION: &'static str = "snis";
     const ENDPOINT_KEY: Option<&'static str> = Some("name");
 
     fn set_id(&mut self, id: Uuid) {

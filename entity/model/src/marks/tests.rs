@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::entity::Unreadable;
-use crate::kinds::kind;
+use crate::kind;
 use crate::record::{Check, Record};
 
 /// A record as the later version knows it.

@@ -65,6 +65,13 @@ pub fn normalize_pattern(pattern: &str) -> String {
     }
 }
 
+/// Splits at the last colon, unless that is inside an IPv6 address.
+pub(crate) fn split_port(text: &str) -> Option<(&str, &str)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let bracketed = host.starts_with('[') && host.ends_with(']');
+    (bracketed || !host.contains(':')).then_some((host, port))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

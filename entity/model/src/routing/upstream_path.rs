@@ -1,6 +1,30 @@
 //! Joins the service's path and the request's path into the upstream path.
 
-use crate::PathHandling;
+use serde::{Deserialize, Serialize};
+
+use crate::types::Word;
+
+/// How service path, route path and request path form the upstream path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PathHandling {
+    /// Joined with exactly one slash between the parts.
+    #[default]
+    V0,
+    /// Concatenated as they are.
+    V1,
+}
+
+impl Word for PathHandling {
+    const ALL: &'static [Self] = &[Self::V0, Self::V1];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::V0 => "v0",
+            Self::V1 => "v1",
+        }
+    }
+}
 
 /// The path that goes upstream. `base` is the service's path, `/` if it has none. `matched` is the number of
 /// bytes of `path` that the route matched; `strip` removes them.

@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use regex::Regex;
 use uuid::Uuid;
 
-use crate::check::host::split_port;
+use crate::routing::split_port;
 use crate::{
     Columns, HeaderPattern, PatternError, Priority, Route, RouterOrder, compile_path, normalize_pattern,
 };

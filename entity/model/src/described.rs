@@ -1,0 +1,218 @@
+//! The kinds, each described whatever its type: what the planes do with an entity by its declaration.
+
+use std::fmt::Debug;
+use std::marker::PhantomData;
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+use wire::Kind;
+
+use crate::common::Common;
+use crate::computed::Computed;
+use crate::entity::{Content, Entity, Input, Unreadable};
+use crate::field::Field;
+use crate::kind::{self, with_every_kind};
+use crate::kinds::AnyEntity;
+use crate::record::{self, Reader};
+use crate::schema::Schema;
+use crate::violations::Violations;
+
+/// A kind of entity, whatever its type.
+pub trait Described: Debug + Send + Sync {
+    /// The kind.
+    fn kind(&self) -> Kind;
+
+    /// The name of the collection, in paths and messages.
+    fn collection(&self) -> &'static str;
+
+    /// The field by which a path may name an entity, beside its id.
+    fn endpoint_key(&self) -> Option<&'static str>;
+
+    /// The fields, without those that all kinds have.
+    fn fields(&self) -> &'static [Field];
+
+    /// The fields of bodies and views that stand for entities of other kinds, which are written with one of
+    /// this kind.
+    fn companions(&self) -> Vec<Field>;
+
+    /// The schema, in the form that Kong's clients read.
+    fn schema(&self) -> Value;
+
+    /// Whether an entity may hold a secret, such as a private key.
+    fn may_hold_secrets(&self) -> bool {
+        self.fields().iter().any(Field::is_secret)
+    }
+
+    /// Replaces shorthand fields of a body by those that they stand for.
+    fn expand(&self, fields: &mut Map<String, Value>, violations: &mut Violations);
+
+    /// Reads an entity from the fields of a body and checks it, as all writes are.
+    ///
+    /// # Errors
+    /// All violations, those given included.
+    fn read(&self, input: Input, common: &Common, violations: Violations) -> Result<Content, Violations>;
+
+    /// The content of canonical bytes.
+    ///
+    /// # Errors
+    /// When they are not those of an entity of the kind.
+    fn content(&self, bytes: &[u8]) -> Result<Content, serde_json::Error>;
+
+    /// Shows canonical bytes as the Admin API does, without the fields that all kinds have.
+    ///
+    /// # Errors
+    /// When they are not those of an entity of the kind.
+    fn show(&self, bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error>;
+
+    /// Restores the secrets of `held`, in canonical bytes, that a client sends back in the form in which it
+    /// was shown them.
+    fn reveal(&self, held: &[u8], fields: &mut Map<String, Value>);
+
+    /// Canonical bytes with [`crate::HIDDEN`] in place of each secret.
+    ///
+    /// # Errors
+    /// When they are not JSON of an object.
+    fn without_secrets(&self, bytes: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+        let mut all: Map<String, Value> = serde_json::from_slice(bytes)?;
+        for field in self.fields().iter().filter(|field| field.is_secret()) {
+            if let Some(value) = all.get_mut(field.name) {
+                *value = crate::HIDDEN.into();
+            }
+        }
+        serde_json::to_vec(&all)
+    }
+
+    /// Reads canonical bytes as a data plane does.
+    ///
+    /// # Errors
+    /// When they cannot be read, or break a rule.
+    fn parse(&self, id: Uuid, bytes: &[u8]) -> Result<AnyEntity, Unreadable>;
+}
+
+macro_rules! descriptions {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $collection:literal: $module:ident::$entity:ident;)*) => {
+        /// Every kind, in the order of the numbers.
+        pub static KINDS: &[&dyn Described] = &[$(&Of::<crate::kinds::$entity>::NEW),*];
+    };
+}
+
+with_every_kind!(descriptions);
+
+/// The description of a kind; `None` for one that this version does not know.
+pub fn described(kind: Kind) -> Option<&'static dyn Described> {
+    KINDS.iter().copied().find(|described| described.kind() == kind)
+}
+
+/// The description of the kind with this collection.
+pub fn of_collection(name: &str) -> Option<&'static dyn Described> {
+    KINDS.iter().copied().find(|described| described.collection() == name)
+}
+
+/// Whether entities of the kind may hold a secret, such as a private key. True for a kind that this version
+/// does not know.
+pub fn may_hold_secrets(kind: Kind) -> bool {
+    described(kind).is_none_or(Described::may_hold_secrets)
+}
+
+/// The description of the kind of `E`.
+pub(crate) struct Of<E>(PhantomData<fn() -> E>);
+
+impl<E> Of<E> {
+    pub(crate) const NEW: Self = Self(PhantomData);
+}
+
+impl<E: Entity> Debug for Of<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(kind::known_collection(E::KIND).unwrap_or_default())
+    }
+}
+
+impl<E: Entity + Into<AnyEntity>> Described for Of<E> {
+    fn kind(&self) -> Kind {
+        E::KIND
+    }
+
+    fn collection(&self) -> &'static str {
+        kind::known_collection(E::KIND).unwrap_or_default()
+    }
+
+    fn endpoint_key(&self) -> Option<&'static str> {
+        E::ENDPOINT_KEY
+    }
+
+    fn fields(&self) -> &'static [Field] {
+        E::fields()
+    }
+
+    fn companions(&self) -> Vec<Field> {
+        E::companions()
+    }
+
+    fn schema(&self) -> Value {
+        let schema = Schema {
+            fields: E::fields(),
+            computed: E::computed().into_iter().map(|computed| computed.field).collect(),
+            companions: E::companions(),
+            checks: E::entity_checks(),
+            shorthands: E::shorthands(),
+        };
+        schema.show()
+    }
+
+    fn expand(&self, fields: &mut Map<String, Value>, violations: &mut Violations) {
+        E::expand(fields, violations);
+    }
+
+    fn read(
+        &self,
+        mut input: Input,
+        common: &Common,
+        mut violations: Violations,
+    ) -> Result<Content, Violations> {
+        for computed in E::computed() {
+            computed.field.take::<String>(&mut input.fields, input.form, &mut violations);
+        }
+        let mut reader = Reader::new(input.fields, input.form, violations);
+        let mut entity = E::read(&mut reader);
+        entity.set_id(common.id);
+        entity.set_created_at(common.created_at);
+        let mut violations = reader.finish();
+        violations.merge(record::check_written(&entity));
+        violations.into_result()?;
+        Ok(content(&entity, entity.canonical()))
+    }
+
+    fn content(&self, bytes: &[u8]) -> Result<Content, serde_json::Error> {
+        Ok(content(&serde_json::from_slice::<E>(bytes)?, bytes.to_vec()))
+    }
+
+    fn show(&self, bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
+        let entity = serde_json::from_slice::<E>(bytes)?;
+        let mut view = record::show(&entity);
+        let computed = E::computed().into_iter();
+        view.extend(computed.map(|Computed { field, value }| (field.name.to_owned(), value(&entity).into())));
+        Ok(view)
+    }
+
+    fn reveal(&self, held: &[u8], fields: &mut Map<String, Value>) {
+        if self.may_hold_secrets()
+            && let Ok(held) = serde_json::from_slice::<E>(held)
+        {
+            record::reveal(&held, fields);
+        }
+    }
+
+    fn parse(&self, id: Uuid, bytes: &[u8]) -> Result<AnyEntity, Unreadable> {
+        let mut entity: E = serde_json::from_slice(bytes).map_err(Unreadable::from)?;
+        entity.set_id(id);
+        entity.validate().map_err(Unreadable::Invalid)?;
+        Ok(entity.into())
+    }
+}
+
+fn content<E: Entity>(entity: &E, bytes: Vec<u8>) -> Content {
+    let computed = E::computed().into_iter().filter(|computed| computed.field.is_unique());
+    let computed = computed.filter_map(|Computed { field, value }| Some((field.name, value(entity)?)));
+    let unique = record::unique(entity).into_iter().chain(computed).collect();
+    Content { bytes, unique, references: record::references(entity) }
+}

@@ -1,0 +1,128 @@
+//! Routes on whose order the two [orders](RouterOrder) disagree, each pair with a request that shows it. For
+//! those who move from Kong 3.4 to 3.9: the same routes may lead elsewhere.
+
+mod sample;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use crate::matching::{MatchRequest, Matcher, decide};
+use crate::priority::Priority;
+use crate::{Route, RouterOrder};
+
+/// Pairs of routes for which a request is sought, at most.
+const PAIRS: usize = 10_000;
+/// Disagreements that are returned, at most.
+const FOUND: usize = 100;
+
+/// A request that the two orders lead to different routes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disagreement {
+    /// The route that [`RouterOrder::Strict`] prefers.
+    pub strict: Uuid,
+    /// The route that [`RouterOrder::Kong3`] prefers.
+    pub kong3: Uuid,
+    /// The request.
+    pub request: SampleRequest,
+}
+
+/// A request that two routes match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SampleRequest {
+    /// The method.
+    pub method: String,
+    /// The host, without a port.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The path.
+    pub path: String,
+    /// Names and values of headers.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Routes with one pair of priorities, by index, each with the index of its path.
+type Classes = BTreeMap<(u64, u64), Vec<(usize, usize)>>;
+
+/// Returns requests on which the two orders disagree, at most one for each pair of routes. They are not all:
+/// the search is bounded, and does not know every request that a regular expression matches.
+pub fn disagreements(routes: &[Route]) -> Vec<Disagreement> {
+    let matchers: Vec<Matcher> = routes.iter().filter_map(|route| Matcher::new(route.clone()).ok()).collect();
+    let strict: Vec<Matcher> = matchers;
+    let kong3: Vec<Matcher> = strict
+        .iter()
+        .filter_map(|matcher| Matcher::new(matcher.route().clone()).ok())
+        .map(|matcher| matcher.with_order(RouterOrder::Kong3))
+        .collect();
+    let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+    for (a, b) in inverted_pairs(&strict).take(PAIRS) {
+        let Some(request) = sample::common(strict[a.0].route(), a.1, strict[b.0].route(), b.1) else {
+            continue;
+        };
+        let Some((one, other)) = winners(&strict, &kong3, &request) else { continue };
+        if one != other && seen.insert((one, other)) {
+            found.push(Disagreement { strict: one, kong3: other, request });
+        }
+        if found.len() == FOUND {
+            break;
+        }
+    }
+    found
+}
+
+/// The pairs of routes, each with one of its paths, that the two orders put in opposite order.
+fn inverted_pairs(matchers: &[Matcher]) -> impl Iterator<Item = ((usize, usize), (usize, usize))> {
+    let mut classes = Classes::new();
+    for (index, matcher) in matchers.iter().enumerate() {
+        for (path, columns) in columns(matcher.route()) {
+            let key = (columns.priority(RouterOrder::Strict), columns.priority(RouterOrder::Kong3));
+            classes.entry(key).or_default().push((index, path));
+        }
+    }
+    let classes: Vec<_> = classes.into_iter().collect();
+    let count = classes.len();
+    let pairs = (0..count).flat_map(move |a| (a + 1..count).map(move |b| (a, b)));
+    // The first of a pair has the lower strict priority.
+    pairs.flat_map(move |(a, b)| {
+        let (low, high) = (&classes[a], &classes[b]);
+        let inverted = low.0.0 < high.0.0 && low.0.1 > high.0.1;
+        let members = if inverted { (low.1.clone(), high.1.clone()) } else { Default::default() };
+        let (low, high) = members;
+        low.into_iter().flat_map(move |one| high.clone().into_iter().map(move |other| (one, other)))
+    })
+}
+
+/// The columns of a route under each of its paths.
+fn columns(route: &Route) -> Vec<(usize, crate::Columns)> {
+    let base = Priority::of(route);
+    let of = |(index, path): (usize, &String)| {
+        let columns = match path.starts_with('~') {
+            true => base.under_regex(route.regex_priority),
+            false => base.under_prefix(path.len()),
+        };
+        (index, columns)
+    };
+    match route.paths.as_deref().unwrap_or_default() {
+        [] => vec![(0, base.under_prefix(0))],
+        paths => paths.iter().enumerate().map(of).collect(),
+    }
+}
+
+/// The routes that a request takes in each order.
+fn winners(strict: &[Matcher], kong3: &[Matcher], request: &SampleRequest) -> Option<(Uuid, Uuid)> {
+    let headers: Vec<(&str, &str)> =
+        request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let asked = MatchRequest {
+        method: &request.method,
+        host: &request.host,
+        port: request.port,
+        path: &request.path,
+        headers: &headers,
+        sni: None,
+    };
+    let winner = |all: &[Matcher]| {
+        decide(all.iter().map(|matcher| (matcher, true)), &asked).map(|(matcher, _)| matcher.route().id)
+    };
+    Some((winner(strict)?, winner(kong3)?))
+}

@@ -1,0 +1,54 @@
+//! The list of kinds: the number, the collection and the struct of each. The file of a kind is below
+//! [`crate::kinds`].
+
+use wire::Kind;
+
+/// Calls a macro with every kind, in the order of the numbers.
+macro_rules! with_every_kind {
+    ($then:ident) => {
+        $then! {
+            /// Services.
+            SERVICE = 1, "services": service::Service;
+            /// Routes.
+            ROUTE = 2, "routes": route::Route;
+            /// Certificates.
+            CERTIFICATE = 3, "certificates": certificate::Certificate;
+            /// Server names.
+            SNI = 4, "snis": sni::Sni;
+            /// CA certificates.
+            CA_CERTIFICATE = 5, "ca_certificates": ca_certificate::CaCertificate;
+            /// The settings of the router; at most one.
+            ROUTER = 6, "routers": router::Router;
+        }
+    };
+}
+pub(crate) use with_every_kind;
+
+macro_rules! numbers {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $collection:literal: $module:ident::$entity:ident;)*) => {
+        $($(#[$doc])*
+        pub const $name: Kind = Kind($number);)*
+
+        /// The name of a kind's collection; `None` for a kind that this version does not know.
+        pub fn known_collection(kind: Kind) -> Option<&'static str> {
+            match kind {
+                $($name => Some($collection),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+with_every_kind!(numbers);
+
+/// The name of a kind's collection, as an operator knows it.
+pub fn collection(kind: Kind) -> String {
+    known_collection(kind).map_or_else(|| format!("kind {}", kind.0), str::to_owned)
+}
+
+/// Whether a data plane that does not know the kind must not serve a configuration with it: its number is
+/// below 128. A number is a byte on the wire, in the database and on disk: it never changes and is never
+/// reused.
+pub const fn must_understand(kind: Kind) -> bool {
+    kind.must_be_understood()
+}
