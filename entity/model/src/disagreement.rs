@@ -126,3 +126,6 @@ fn winners(strict: &[Matcher], kong3: &[Matcher], request: &SampleRequest) -> Op
     };
     Some((winner(strict)?, winner(kong3)?))
 }
+
+#[cfg(test)]
+mod tests;
