@@ -203,7 +203,7 @@ impl FieldValue for Uuid {
     }
 
     fn ids(&self) -> Vec<Uuid> {
-        if self.is_nil() { Vec::new() } else { vec![*self] }
+        vec![*self]
     }
 }
 

@@ -164,6 +164,9 @@ mod tests {
         assert_eq!(fields, ["ca_certificates", "ca_certificates", "client_certificate"]);
         let sni = model::Sni { certificate: id(3), ..model::Sni::default() };
         assert_eq!(References::of(&sni.into()).iter().count(), 1);
+        // No id is special, not even the one of zeros.
+        let route = model::Route { service: Some(Uuid::nil()), ..model::Route::default() };
+        assert_eq!(References::of(&route.into()).to(model::kind::SERVICE).collect::<Vec<_>>(), [Uuid::nil()]);
         assert_eq!(References::of(&model::CaCertificate::default().into()), References::NONE);
         assert_eq!(size_of::<References>(), 24);
     }

@@ -78,7 +78,7 @@ impl Model {
                 },
             }
         }
-        if next.order != self.order {
+        if changes.iter().any(|change| change.key().kind == model::kind::ROUTER) {
             let made = |route: &Route| Matcher::new(route.clone()).unwrap().with_order(next.order);
             next.routes.values_mut().for_each(|matcher| *matcher = Arc::new(made(matcher.route())));
         }
@@ -106,8 +106,8 @@ fn the_table_answers_as_a_linear_search_does() {
             compare(&before, seed, random);
         }
         let all = now.1.services.values().cloned().map(Change::put);
-        let all =
-            all.chain(now.1.routes.values().map(|matcher| Change::put(matcher.route().clone()))).collect();
+        let all = all.chain(now.1.routes.values().map(|matcher| Change::put(matcher.route().clone())));
+        let all = all.chain([router(now.1.order)]).collect();
         let fresh = Builder::new().apply(all).unwrap();
         assert_eq!(fresh.len(), now.0.len(), "seed {seed}");
         compare(&(fresh, now.1), seed, random);
