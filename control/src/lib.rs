@@ -4,6 +4,7 @@ pub mod admin;
 pub mod app;
 pub mod cluster;
 pub mod config;
+pub mod declarative;
 pub mod error;
 pub mod kinds;
 pub mod metrics;

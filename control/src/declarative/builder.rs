@@ -1,0 +1,252 @@
+//! Turns the entities of a document into the difference to the current configuration.
+
+mod reading;
+
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use model::{Described, Violations};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+use wire::{Key, Kind};
+
+use super::budget::{Budget, Spent};
+use super::current::Current;
+use super::difference::{Difference, Planned};
+use super::errors::Errors;
+use super::format::ReadOptions;
+use super::given::{Element, Given, pack, unpack};
+use super::header::{self, Header};
+use super::older_paths;
+use super::place::Place;
+use super::references::{self, Unknown};
+
+/// Bytes that the record of a declared entity takes.
+const DECLARED: usize = 120;
+/// Bytes that an entity takes beside its texts while it waits.
+const WAITING: usize = 150;
+
+/// The state of a document that is being read.
+#[derive(Debug)]
+pub(super) struct Builder<'a> {
+    pub(super) errors: Errors,
+    options: &'a ReadOptions,
+    header: Header,
+    current: &'a mut Current,
+    budget: &'a mut Budget,
+    /// The entities of the document.
+    declared: HashSet<Key>,
+    names: HashMap<(Kind, String), Uuid>,
+    /// Values of further unique fields.
+    unique: HashSet<(Kind, &'static str, String)>,
+    waiting: Vec<Waiting>,
+    unchecked: Vec<Unchecked>,
+    difference: Difference,
+}
+
+/// An entity that names others which are not declared yet.
+#[derive(Debug)]
+struct Waiting {
+    kind: &'static dyn Described,
+    place: Place,
+    id: Option<Uuid>,
+    parent: Option<(&'static str, Key)>,
+    /// The fields as they were given.
+    fields: Box<[u8]>,
+    /// What is already known to be wrong.
+    violations: Violations,
+}
+
+/// A reference to an entity that was not declared when it was read.
+#[derive(Debug)]
+struct Unchecked {
+    from: Key,
+    place: Place,
+    field: &'static str,
+    to: Key,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(
+        options: &'a ReadOptions,
+        header: Header,
+        current: &'a mut Current,
+        budget: &'a mut Budget,
+    ) -> Self {
+        let mut errors = Errors::default();
+        header.errors().for_each(|(key, message)| errors.top(key, message));
+        Self {
+            errors,
+            options,
+            header,
+            current,
+            budget,
+            declared: HashSet::new(),
+            names: HashMap::new(),
+            unique: HashSet::new(),
+            waiting: Vec::new(),
+            unchecked: Vec::new(),
+            difference: Difference::default(),
+        }
+    }
+
+    pub(super) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    pub(super) fn budget(&mut self) -> &mut Budget {
+        self.budget
+    }
+
+    /// Takes an entity and those that are nested in it.
+    pub(super) fn entity(&mut self, given: Given) -> Result<(), Spent> {
+        let Given { kind, place, parent, element } = given;
+        let Element { fields, children, wrong } = element;
+        let mut violations = Violations::default();
+        for (name, message) in wrong {
+            match name.as_str() {
+                "@entity" => violations.entity(message),
+                name => violations.field(name, message),
+            }
+        }
+        let id = self.declare(kind, &fields, !children.is_empty(), &mut violations)?;
+        let packed = pack(&fields);
+        let waiting = Waiting { kind, place: place.clone(), id, parent, fields: packed, violations };
+        self.complete_or_wait(waiting, fields)?;
+        if let (Some(id), false) = (id, children.is_empty()) {
+            let (place, key) = (Arc::new(place), Key { kind: kind.kind(), id });
+            for child in children {
+                let bytes = child.size();
+                self.entity(child.given(&place, key))?;
+                self.budget.give_back(bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Determines the id of an entity, and notes that the document has it. The id is open for an entity that
+    /// its content identifies, unless others are nested in it.
+    fn declare(
+        &mut self,
+        kind: &'static dyn Described,
+        fields: &Map<String, Value>,
+        has_children: bool,
+        violations: &mut Violations,
+    ) -> Result<Option<Uuid>, Spent> {
+        let given = fields.get("id").and_then(Value::as_str).and_then(references::parse_id);
+        let name = kind.endpoint_key().and_then(|field| Some((field, fields.get(field)?.as_str()?)));
+        let name = name.map(|(field, text)| (field, references::canonical(kind, text)));
+        let known = name.as_ref().and_then(|(_, name)| self.current.named(kind.kind(), name));
+        let id = given.or(known).or_else(|| name.is_some().then(Uuid::new_v4));
+        let id = id.or_else(|| has_children.then(|| self.recognised(kind, fields)));
+        if let (Some(id), Some((field, name))) = (id, name) {
+            self.budget.take(DECLARED + name.len())?;
+            if self.names.insert((kind.kind(), name.clone()), id).is_some() {
+                violations.field(field, already(kind, field, &name));
+            }
+        }
+        if let Some(id) = id {
+            self.declare_id(kind, id, violations)?;
+        }
+        Ok(id)
+    }
+
+    fn declare_id(
+        &mut self,
+        kind: &'static dyn Described,
+        id: Uuid,
+        violations: &mut Violations,
+    ) -> Result<(), Spent> {
+        self.budget.take(DECLARED)?;
+        let key = Key { kind: kind.kind(), id };
+        self.current.declare(key);
+        if !self.declared.insert(key) && violations.is_empty() {
+            violations.field("id", already(kind, "id", &id.to_string()));
+        }
+        Ok(())
+    }
+
+    /// Completes an entity, or keeps it until all entities are declared.
+    fn complete_or_wait(&mut self, waiting: Waiting, mut fields: Map<String, Value>) -> Result<(), Spent> {
+        self.prepare(&waiting, &mut fields);
+        let unknown = self.resolve(waiting.kind, &mut fields, false);
+        match unknown.is_empty() {
+            true => self.complete(waiting, fields),
+            false => {
+                self.budget.take(waiting.fields.len() + WAITING)?;
+                self.waiting.push(waiting);
+                Ok(())
+            }
+        }
+    }
+
+    /// Removes what is for people, and adds the reference to the outer entity.
+    fn prepare(&self, waiting: &Waiting, fields: &mut Map<String, Value>) {
+        header::IGNORED.iter().for_each(|name| drop(fields.shift_remove(*name)));
+        if let Some((field, key)) = waiting.parent
+            && fields.get(field).is_none_or(Value::is_null)
+        {
+            fields.insert(field.to_owned(), serde_json::json!({ "id": key.id }));
+        }
+        if self.header.has_older_paths() && waiting.kind.kind() == model::kind::ROUTE {
+            older_paths::convert(fields);
+        }
+    }
+
+    /// Replaces names by ids: those of the document and, at the end, those of entities that stay.
+    fn resolve(&self, kind: &dyn Described, fields: &mut Map<String, Value>, at_end: bool) -> Vec<Unknown> {
+        let outside = |kind: Kind, name: &str| {
+            let id = self.current.named(kind, name).filter(|_| at_end)?;
+            self.current.is_outside(Key { kind, id }).then_some(id)
+        };
+        references::resolve(kind, fields, |kind, name| {
+            self.names.get(&(kind, name.to_owned())).copied().or_else(|| outside(kind, name))
+        })
+    }
+
+    /// The difference, or all errors.
+    pub(super) fn finish(mut self) -> Result<Result<Difference, Errors>, Spent> {
+        for mut waiting in std::mem::take(&mut self.waiting) {
+            let mut fields = unpack(&waiting.fields);
+            self.prepare(&waiting, &mut fields);
+            for Unknown { field, message } in self.resolve(waiting.kind, &mut fields, true) {
+                fields.shift_remove(field);
+                waiting.violations.field(field, message);
+            }
+            self.complete(waiting, fields)?;
+        }
+        self.check_references();
+        if !self.errors.is_empty() {
+            return Ok(Err(self.errors));
+        }
+        let deletes = self.current.undeclared().map(|(key, held)| (key, held.clone()));
+        self.difference.deletes = deletes.collect();
+        self.difference.deletes.sort_unstable_by_key(|(key, _)| Reverse(*key));
+        self.difference.puts.sort_by_key(|put: &Planned| put.kind);
+        Ok(Ok(self.difference))
+    }
+
+    /// Checks that each entity that was named before it was declared is there.
+    fn check_references(&mut self) {
+        for Unchecked { from, place, field, to } in std::mem::take(&mut self.unchecked) {
+            if self.declared.contains(&to) || self.current.is_outside(to) {
+                continue;
+            }
+            let Some(kind) = model::described(from.kind) else { continue };
+            let Unknown { field, message } =
+                references::unknown(field, &to.id.to_string(), &model::collection(to.kind));
+            let mut violations = Violations::default();
+            violations.field(field, message);
+            let packed = format!("{{\"id\":\"{}\"}}", from.id);
+            self.errors.entity(kind, &place, packed.as_bytes(), violations);
+        }
+    }
+}
+
+/// The message for a second entity with a unique value.
+fn already(kind: &dyn Described, field: &str, value: &str) -> String {
+    let shown: String = value.chars().take(200).collect();
+    let collection = kind.collection();
+    format!("uniqueness violation: '{collection}' entity with {field} set to '{shown}' already declared")
+}

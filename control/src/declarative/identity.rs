@@ -1,0 +1,46 @@
+//! How entities without a name and an id are recognised: by their content.
+//!
+//! A document says nothing about the identity of, say, a certificate without an id. It stands for a current
+//! entity of the same content, apart from the time of its creation. If the document hides the secrets
+//! (`***`), the content without secrets decides.
+
+use model::{Described, HIDDEN};
+use serde_json::{Map, Value};
+use wire::Kind;
+
+/// A digest of the content of an entity.
+pub(super) type Digest = (Kind, [u8; 32]);
+
+/// The field that differs although the content is the same.
+const CREATED_AT: &str = "created_at";
+
+/// Digests canonical bytes without secrets. Entities that differ in a secret alone are rare enough that any
+/// of them may stand for another: the difference is then a change of the secret.
+pub(super) fn of_bytes(kind: &dyn Described, body: &[u8]) -> Option<Digest> {
+    let fields = serde_json::from_slice(body).ok()?;
+    Some(of_fields(kind, fields))
+}
+
+/// Whether a document hides a secret of an entity.
+pub(super) fn has_hidden(kind: &dyn Described, fields: &Map<String, Value>) -> bool {
+    let hidden = |name: &str| fields.get(name).and_then(Value::as_str) == Some(HIDDEN);
+    kind.fields().iter().any(|field| field.is_secret() && hidden(field.name))
+}
+
+/// Digests the fields of a body, with references resolved, as they would be in canonical bytes.
+pub(super) fn of_fields(kind: &dyn Described, mut fields: Map<String, Value>) -> Digest {
+    fields.remove(CREATED_AT);
+    let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
+    for field in kind.fields().iter().filter(|field| !field.is_secret()) {
+        if let Some(value) = fields.get(field.name).filter(|value| !value.is_null()) {
+            digest.update(field.name.as_bytes());
+            digest.update(&[0]);
+            digest.update(value.to_string().as_bytes());
+            digest.update(&[0]);
+        }
+    }
+    let digest = digest.finish();
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest.as_ref());
+    (kind.kind(), bytes)
+}

@@ -1,0 +1,132 @@
+use super::*;
+
+fn errors(document: &Value) -> Errors {
+    match read_json(document) {
+        Err(ReadError::Invalid(errors)) => *errors,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn all_errors_are_found_at_once() {
+    let errors = errors(&json!({
+        "_format_version": "3.0",
+        "unknown": 1,
+        "services": [
+            { "name": "good", "host": "a" },
+            {
+                "name": "bad", "host": "a:1", "retries": -1, "tags": ["t"], "plugins": [],
+                "routes": [{ "name": "r", "paths": ["x"] }, 5],
+            },
+        ],
+        "routes": [{ "name": "f", "paths": ["/f"], "service": "missing", "protocols": ["tcp"] }],
+        "certificates": [{ "cert": CERT, "key": "a secret" }],
+        "snis": "x",
+    }));
+    let nested = errors.nested();
+    assert_eq!(nested["unknown"], "unknown field");
+    assert_eq!(nested["snis"], "expected an array");
+    assert_eq!(nested["services"][0], Value::Null);
+    assert_eq!(nested["services"][1]["host"], "must not have a port");
+    assert_eq!(nested["services"][1]["plugins"], "unknown field");
+    assert!(nested["services"][1]["routes"][0]["paths"][0].is_string(), "{nested}");
+    assert_eq!(nested["services"][1]["routes"][1]["@entity"], json!(["expected a record"]));
+    let told = "invalid reference 'service: missing' (no such entry in 'services')";
+    assert_eq!(nested["routes"][0]["service"], told);
+
+    let flattened = errors.flattened();
+    let of = |kind: &str, name: Value| {
+        let found =
+            flattened.iter().find(|error| error["entity_type"] == kind && error["entity_name"] == name);
+        found.unwrap_or_else(|| panic!("{kind} {name} in {flattened:?}")).clone()
+    };
+    let service = of("service", json!("bad"));
+    assert_eq!(service["entity_tags"], json!(["t"]));
+    assert_eq!(service["entity"]["host"], "a:1");
+    assert_eq!(service["errors"].as_array().unwrap().len(), 3);
+    assert_eq!(
+        service["errors"][0],
+        json!({ "type": "field", "field": "host", "message": "must not have a port" })
+    );
+    assert_eq!(of("route", json!("r"))["errors"][0]["field"], "paths.1");
+    let certificate = of("certificate", Value::Null);
+    assert_eq!(certificate["entity"]["key"], "***");
+    let all = format!("{nested} {flattened:?} {}", errors.message());
+    assert!(!all.contains("a secret"), "{all}");
+    assert!(errors.message().starts_with("declarative config is invalid: "), "{}", errors.message());
+}
+
+#[test]
+fn headers_are_checked() {
+    for (document, key, reason) in [
+        (json!({}), "_format_version", "required field missing"),
+        (json!({ "_format_version": "4.2" }), "_format_version", "it is '4.2'"),
+        (json!({ "_format_version": [] }), "_format_version", "expected a string"),
+        (json!({ "_format_version": "3.0", "_transform": false }), "_transform", "must be true"),
+        (
+            json!({ "_format_version": "3.0", "_info": { "defaults": {} } }),
+            "_info",
+            "defaults are not supported",
+        ),
+        (json!({ "_format_version": "3.0", "services": [], "_info": {} }), "_info", "must stand before"),
+    ] {
+        let nested = errors(&document).nested();
+        assert!(nested[key].as_str().is_some_and(|text| text.contains(reason)), "{document}: {nested}");
+    }
+}
+
+#[test]
+fn entities_are_declared_once() {
+    let service = json!({ "id": id(1), "name": "a", "host": "a" });
+    let nested = errors(&json!({
+        "_format_version": "3.0",
+        "services": [service, { "name": "a", "host": "b" }, { "id": id(1), "host": "c" }],
+    }))
+    .nested();
+    let told = "uniqueness violation: 'services' entity with name set to 'a' already declared";
+    assert_eq!(nested["services"][1]["name"], told);
+    assert!(nested["services"][2]["id"].as_str().unwrap().contains("already declared"), "{nested}");
+}
+
+#[test]
+fn references_by_id_need_their_entity() {
+    let nested = errors(&json!({
+        "_format_version": "3.0",
+        "routes": [{ "name": "r", "paths": ["/r"], "service": { "id": id(9) } }],
+    }))
+    .nested();
+    let told = format!("invalid reference 'service: {}' (no such entry in 'services')", id(9));
+    assert_eq!(nested["routes"][0]["service"], told);
+}
+
+#[test]
+fn the_number_of_errors_is_bounded() {
+    let services: Vec<Value> = (0..5000).map(|number| json!({ "name": format!("s{number}") })).collect();
+    let errors = errors(&json!({ "_format_version": "3.0", "services": services }));
+    assert_eq!(errors.flattened().len(), 1000);
+    assert_eq!(errors.unnamed(), 4000);
+    assert!(errors.message().ends_with("and more, in 5000 entities"), "{}", errors.message());
+}
+
+#[test]
+fn a_single_error_far_from_the_beginning_is_short() {
+    let mut services: Vec<Value> =
+        (0..5000).map(|number| json!({ "id": id(number + 1), "host": "a" })).collect();
+    services[4000]["host"] = json!("a:1");
+    let nested = errors(&json!({ "_format_version": "3.0", "services": services })).nested();
+    assert_eq!(nested["services"], json!({ "4001": { "host": "must not have a port" } }));
+}
+
+#[test]
+fn what_cannot_be_parsed_is_not_repeated() {
+    for (text, format) in [
+        ("{\"_format_version\": \"3.0\", \"services\": [secret]}", Format::Json),
+        ("_format_version: \"3.0\"\nservices: [\"secret", Format::Yaml),
+        ("_format_version: \"3.0\"\nservices: *secret", Format::Yaml),
+        ("[\"secret\"]", Format::Json),
+        ("secret", Format::Yaml),
+    ] {
+        let told = read_over(text, format, &[], &[]).unwrap_err().to_string();
+        assert!(told.contains("line") && !told.contains("secret"), "{told}");
+    }
+}
