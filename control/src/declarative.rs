@@ -36,7 +36,9 @@ pub use current::{Current, Held, Selection};
 pub use difference::{Difference, Operation, Planned, Summary};
 pub use dump::{Dump, DumpOptions};
 pub use errors::Errors;
+pub(crate) use format::parse_with;
 pub use format::{Format, ReadEntity, ReadError, ReadOptions, read, select_tags};
+pub(crate) use value::MARK;
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,11 @@
 //! The control plane of Gibbon.
 
 pub mod admin;
+pub mod admin_client;
 pub mod app;
 pub mod cluster;
 pub mod config;
+pub mod config_command;
 pub mod declarative;
 pub mod error;
 pub mod kinds;

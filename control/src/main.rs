@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use control::config::Config;
-use control::{app, pki, token};
+use control::{app, config_command, pki, token};
 use node::exit::{ExitError, print};
 use node::logging;
 
@@ -31,6 +31,9 @@ enum Command {
     /// What the control planes do with their data planes
     #[command(subcommand)]
     Cluster(Cluster),
+    /// The configuration as one document: check, compare, apply and write it, through the Admin API
+    #[command(subcommand)]
+    Config(config_command::Command),
     /// Certificates for the cluster
     #[command(subcommand)]
     Pki(pki::Command),
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
                 "confirmed epoch {epoch}: control planes send it to their data planes within seconds"
             ))
         }
+        Command::Config(command) => config_command::run(command),
         Command::Pki(command) => print(&pki::run(command)?),
         Command::Token(command) => token::run(command),
     })

@@ -131,6 +131,7 @@ impl EntityErrors {
         add("entity_name", text(&self.entity, "name").map(Value::from));
         add("entity_id", text(&self.entity, "id").filter(|id| Uuid::try_parse(id).is_ok()).map(Value::from));
         add("entity_tags", tags(&self.entity));
+        add("entity_path", Some(self.place.to_string().into()));
         add("entity", Some(Value::Object(self.entity.clone())));
         add("errors", Some(errors.into()));
         Value::Object(shown)

@@ -71,7 +71,7 @@ pub fn read(
 ) -> Result<Difference, ReadError> {
     let header = read_header(text, format)?;
     let mut builder = Builder::new(options, header, current, budget);
-    let read = run(text, format, DocumentSeed(&mut builder));
+    let read = parse_with(text, format, DocumentSeed(&mut builder));
     if let Some(most) = builder.budget().exceeded() {
         return Err(ReadError::TooLarge(most));
     }
@@ -93,14 +93,17 @@ pub fn select_tags(text: &[u8], format: Format) -> Result<Vec<String>, ReadError
 
 fn read_header(text: &[u8], format: Format) -> Result<Header, ReadError> {
     let mut header = Header::default();
-    match run(text, format, HeaderSeed(&mut header)) {
+    match parse_with(text, format, HeaderSeed(&mut header)) {
         Err(message) if !message.contains(COMPLETE) => Err(ReadError::Unreadable(message)),
         _ => Ok(header),
     }
 }
 
-/// Runs a seed over a text. No message repeats any of the text: it may be a secret.
-fn run<S>(text: &[u8], format: Format, seed: S) -> Result<(), String>
+/// Runs a seed over a text. No message repeats any of the text, which may be a secret.
+///
+/// # Errors
+/// The message.
+pub(crate) fn parse_with<S>(text: &[u8], format: Format, seed: S) -> Result<(), String>
 where
     S: for<'de> DeserializeSeed<'de, Value = ()>,
 {

@@ -12,8 +12,8 @@ const FIELDS: usize = 1000;
 /// Bytes of a field's name.
 const NAME: usize = 1024;
 
-/// The prefix that distinguishes bounds from a parser's own messages.
-pub(super) const MARK: &str = "bound: ";
+/// The prefix of messages that may be shown. Those of a parser may repeat a secret.
+pub(crate) const MARK: &str = "bound: ";
 
 /// What one entity may still hold.
 #[derive(Debug)]

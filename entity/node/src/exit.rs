@@ -14,10 +14,15 @@ use crate::logging;
 /// The most time to write the last lines of the log.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why a program ended, as a number for scripts and service managers (those of BSD's `sysexits.h`).
+/// Why a program ended, as a number for scripts and service managers (from 64 on, those of BSD's
+/// `sysexits.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Code {
+    /// A document that a command was given has errors.
+    Invalid = 1,
+    /// What a command compared differs.
+    Different = 2,
     /// Bad arguments or configuration: a restart does not help.
     Config = 64,
     /// A database, a port or a certificate that the program needs is not available.
