@@ -1,0 +1,184 @@
+//! `POST /config` and `GET /config`: the whole configuration as one document, in Kong's declarative form. A
+//! document is applied at one revision, or not at all.
+//!
+//! One document is read at a time: it may take much memory. The memory has a budget ([`ConfigLimits`]), and
+//! the work is done off the runtime's workers, which serve data planes as well.
+
+mod answer;
+mod dump;
+mod options;
+mod upload;
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::routing::get;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
+
+pub(super) use self::options::is_dry_run;
+use self::options::UploadOptions;
+use self::upload::Document;
+use super::{Api, Context, SharedAdmin};
+use crate::declarative::{
+    Budget, Current, Difference, Format, Held, Planned, ReadError, ReadOptions, Selection, read, select_tags,
+};
+use crate::error::ApiError;
+use crate::kinds;
+use crate::store::{self, Change, Draft, Head, StoreError};
+
+/// Attempts to apply a document: each but the last meets entities that others have changed meanwhile.
+const ATTEMPTS: usize = 5;
+
+/// The bounds of a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfigLimits {
+    /// Bytes of a document.
+    pub max_body: usize,
+    /// Bytes of memory for a document, the configuration that it is compared with, and the changes.
+    pub max_memory: usize,
+}
+
+/// Admits documents and dumps.
+#[derive(Debug)]
+pub(super) struct ConfigTurns {
+    /// One document at a time.
+    documents: Arc<Semaphore>,
+    /// One dump at a time.
+    dumps: Arc<Semaphore>,
+}
+
+impl Default for ConfigTurns {
+    fn default() -> Self {
+        Self { documents: Arc::new(Semaphore::new(1)), dumps: Arc::new(Semaphore::new(1)) }
+    }
+}
+
+pub(super) fn routes(api: &mut Api) {
+    api.route("/config", get(dump::show).post(apply));
+}
+
+async fn apply(
+    State(admin): State<SharedAdmin>,
+    context: Context,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let options = UploadOptions::parse(request.uri().query().unwrap_or_default())?;
+    let turn = Arc::clone(&admin.config.documents).try_acquire_owned().map_err(|_| ApiError::ConfigBusy)?;
+    let limits = admin.state.config;
+    let document = upload::read(request, limits.max_body).await?;
+    let work = Arc::new(Work { document, options, limits, _turn: turn });
+    for _ in 1..ATTEMPTS {
+        match attempt(&admin, &context, &work).await {
+            Err(ApiError::Store(StoreError::Changed)) => {}
+            done => return done,
+        }
+    }
+    attempt(&admin, &context, &work).await
+}
+
+/// A document that is being applied. The next one waits for the end of all work on it, also when the client
+/// disconnects.
+struct Work {
+    document: Document,
+    options: UploadOptions,
+    limits: ConfigLimits,
+    _turn: OwnedSemaphorePermit,
+}
+
+async fn attempt(admin: &SharedAdmin, context: &Context, work: &Arc<Work>) -> Result<Response, ApiError> {
+    let (head, entities) = admin.state.store.every().await?;
+    let shared = Arc::clone(work);
+    let compared = spawn_blocking(move || shared.compare(entities)).await;
+    let difference = compared.map_err(|_| ApiError::Panicked)??;
+    if work.options.dry_run {
+        return beside(move || Ok(answer::dry_run(&difference, head))).await;
+    }
+    if difference.is_empty() {
+        return Ok(answer::unchanged(&difference, head, work.options.check_hash));
+    }
+    let counts = answer::Counts::of(&difference);
+    let changes = beside(move || Ok(changes(difference))).await?;
+    let revision = admin.state.store.write(&context.author, changes).await?;
+    Ok(answer::applied(&counts, revision))
+}
+
+/// Runs work off the runtime's workers.
+async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    spawn_blocking(work).await.unwrap_or(Err(ApiError::Panicked))
+}
+
+impl Work {
+    fn compare(&self, entities: Vec<store::Document>) -> Result<Difference, ApiError> {
+        let Document { text, format } = &self.document;
+        self.compared(text, *format, entities).map_err(|error| self.refusal(error))
+    }
+
+    fn compared(
+        &self,
+        text: &[u8],
+        format: Format,
+        entities: Vec<store::Document>,
+    ) -> Result<Difference, ReadError> {
+        let too_large = |_| ReadError::TooLarge(self.limits.max_memory);
+        let mut budget = Budget::new(self.limits.max_memory);
+        budget.take(text.len()).map_err(too_large)?;
+        let mut current = Current::new(self.selection(text, format)?);
+        for entity in entities {
+            let (key, held) = held(entity);
+            current.add(key, held, &mut budget).map_err(too_large)?;
+        }
+        let options = ReadOptions { now: store::now(), read: kinds::read };
+        read(text, format, &options, &mut current, &mut budget)
+    }
+
+    /// The tags of the query and those of the document.
+    fn selection(&self, text: &[u8], format: Format) -> Result<Selection, ReadError> {
+        let mut tags = self.options.select_tags.clone();
+        tags.extend(select_tags(text, format)?);
+        tags.sort();
+        tags.dedup();
+        Ok(Selection { tags })
+    }
+
+    fn refusal(&self, error: ReadError) -> ApiError {
+        match error {
+            ReadError::Unreadable(reason) => ApiError::UnreadableConfig(reason),
+            ReadError::Invalid(errors) => {
+                ApiError::InvalidConfig { errors, flatten: self.options.flatten_errors }
+            }
+            ReadError::TooLarge(most) => ApiError::ConfigTooLarge(most),
+        }
+    }
+}
+
+/// An entity of the database, for a comparison or a dump.
+fn held(document: store::Document) -> (wire::Key, Held) {
+    let store::Document { key, body, tags, created_at, updated_at } = document;
+    (key, Held { body, tags, created_at, updated_at })
+}
+
+fn changes(difference: Difference) -> Vec<Change> {
+    let deletes = difference.deletes.into_iter().map(|(key, _)| Change::Delete(key));
+    difference.puts.into_iter().map(put).chain(deletes).collect()
+}
+
+fn put(planned: Planned) -> Change {
+    let key = planned.key();
+    let Planned { kind, common, content, before } = planned;
+    let after = Draft::new(kind, common, content);
+    match before {
+        None => Change::Insert(after),
+        Some(Held { body, tags, created_at, updated_at }) => {
+            Change::Replace { before: store::Document { key, body, tags, created_at, updated_at }, after }
+        }
+    }
+}
+
+/// The revision of a head, for the header of an answer.
+fn revision(head: Head) -> String {
+    head.revision.to_string()
+}
