@@ -17,8 +17,8 @@ use axum::routing::get;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
-pub(super) use self::options::is_dry_run;
 use self::options::UploadOptions;
+pub(super) use self::options::is_dry_run;
 use self::upload::Document;
 use super::{Api, Context, SharedAdmin};
 use crate::declarative::{

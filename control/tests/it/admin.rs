@@ -6,6 +6,7 @@ mod bodies;
 mod bounds;
 mod certificates;
 mod concurrent;
+mod config;
 mod crud;
 mod history;
 mod info;

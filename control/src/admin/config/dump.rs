@@ -50,7 +50,8 @@ pub(super) async fn show(State(admin): State<SharedAdmin>, request: Request) -> 
         Format::Json => "application/json; charset=utf-8",
         Format::Yaml => "application/yaml",
     };
-    let headers = [(header::CONTENT_TYPE.as_str(), content_type.to_owned()), (REVISION, super::revision(head))];
+    let headers =
+        [(header::CONTENT_TYPE.as_str(), content_type.to_owned()), (REVISION, super::revision(head))];
     Ok((headers, body).into_response())
 }
 

@@ -55,7 +55,9 @@ async fn of_form(request: Request) -> Result<Document, ApiError> {
             let text = Bytes::from(text);
             Ok(Document { format: Format::of_text(&text), text })
         }
-        _ => Err(ApiError::BadForm(Some("the field 'config' must be a declarative configuration".to_owned()))),
+        _ => {
+            Err(ApiError::BadForm(Some("the field 'config' must be a declarative configuration".to_owned())))
+        }
     }
 }
 
