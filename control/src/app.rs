@@ -208,6 +208,7 @@ impl App {
             },
             questions: Arc::new(Semaphore::new(1)),
             bodies: admin::BodyMemory::new(self.config.admin.max_body_memory),
+            config: self.config.admin.config,
             configuration: self.config.shown.clone(),
             metrics: self.metrics.admin.clone(),
         })

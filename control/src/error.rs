@@ -5,17 +5,19 @@
 //! once.
 
 mod access;
+mod declarative;
 
 use std::borrow::Cow;
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use model::{FieldErrors, Violations};
 use serde_json::{Map, Value, json};
 use tracing::{error, warn};
 
 pub use self::access::AccessError;
+use crate::declarative::Errors;
 use crate::store::StoreError;
 
 /// The reason why a request failed. A failed request has changed nothing, except where the outcome in the
@@ -92,6 +94,26 @@ pub enum ApiError {
     Store(StoreError),
     /// Other questions about routes have not been answered in time.
     QuestionsBusy,
+    /// A declarative configuration is not in its format, or exceeds a bound; with the reason.
+    UnreadableConfig(String),
+    /// A declarative configuration has errors.
+    InvalidConfig {
+        /// The errors.
+        errors: Box<Errors>,
+        /// Whether they are shown as a list of entities.
+        flatten: bool,
+    },
+    /// A declarative configuration needs more than this many bytes of memory.
+    ConfigTooLarge(usize),
+    /// The configuration of an earlier revision cannot be made again: secrets of these entities are not kept.
+    NotKept {
+        /// The first entities, each with the reason.
+        entities: Vec<String>,
+        /// How many others there are.
+        more: usize,
+    },
+    /// Another declarative configuration is being read or written.
+    ConfigBusy,
     /// A fault of this program.
     Panicked,
 }
@@ -116,8 +138,13 @@ impl From<StoreError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        let is_busy = matches!(self, Self::ConfigBusy);
         let (status, body) = self.answer();
-        (status, body).into_response()
+        let mut response = (status, body).into_response();
+        if is_busy {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
     }
 }
 
@@ -174,6 +201,13 @@ impl ApiError {
                 StatusCode::SERVICE_UNAVAILABLE,
                 message("Other requests for /routes/match are still being answered; try again later"),
             ),
+            Self::UnreadableConfig(reason) => (BAD, declarative::unreadable(&reason)),
+            Self::InvalidConfig { errors, flatten } => (BAD, declarative::invalid(&errors, flatten)),
+            Self::ConfigTooLarge(most) => (StatusCode::PAYLOAD_TOO_LARGE, declarative::too_large(most)),
+            Self::NotKept { entities, more } => {
+                (StatusCode::CONFLICT, declarative::not_kept(&entities, more))
+            }
+            Self::ConfigBusy => (StatusCode::TOO_MANY_REQUESTS, declarative::busy()),
             Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, message(UNEXPECTED)),
         }
     }

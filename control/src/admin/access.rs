@@ -17,6 +17,7 @@ pub(super) use self::audit::Entity;
 use self::audit::Write;
 pub(crate) use self::credential::Credentials;
 pub(crate) use self::origin::Origin;
+use super::config;
 use super::host::{self, Host};
 use crate::error::AccessError;
 use crate::metrics::AdminMetrics;
@@ -146,13 +147,15 @@ fn preflight(headers: &HeaderMap) -> Response {
     response
 }
 
-/// Whether a request may change something. `/routes/match` and `/schemas/…/validate` only ask, though they may
-/// have a body.
+/// Whether a request may change something. `/routes/match`, `/schemas/…/validate` and a dry run of `/config`
+/// only ask, though they may have a body.
 fn is_write(parts: &Parts) -> bool {
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(&parts.method);
     let path = parts.uri.path();
     let validates = path.starts_with("/schemas/") && path.ends_with("/validate");
-    let asks = parts.method == Method::POST && (path == "/routes/match" || validates);
+    let is_dry_run = ["/config", "/config/rollback"].contains(&path)
+        && config::is_dry_run(parts.uri.query().unwrap_or_default());
+    let asks = parts.method == Method::POST && (path == "/routes/match" || validates || is_dry_run);
     !reads && !asks
 }
 

@@ -1,5 +1,6 @@
 //! `POST /config` and `GET /config`: the whole configuration as one document, in Kong's declarative form. A
-//! document is applied at one revision, or not at all.
+//! document is applied at one revision, or not at all. `POST /config/rollback` makes it that of an earlier
+//! revision again.
 //!
 //! One document is read at a time: it may take much memory. The memory has a budget ([`ConfigLimits`]), and
 //! the work is done off the runtime's workers, which serve data planes as well.
@@ -7,13 +8,14 @@
 mod answer;
 mod dump;
 mod options;
+mod rollback;
 mod upload;
 
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
@@ -57,6 +59,7 @@ impl Default for ConfigTurns {
 
 pub(super) fn routes(api: &mut Api) {
     api.route("/config", get(dump::show).post(apply));
+    api.route("/config/rollback", post(rollback::roll_back));
 }
 
 async fn apply(

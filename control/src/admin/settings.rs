@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use node::http::Limits;
 
-use super::{Host, Origin, TlsFiles};
+use super::{ConfigLimits, Host, Origin, TlsFiles};
 
 /// The addresses, access rules and bounds of the Admin API.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct AdminSettings {
     pub(crate) hosts: Vec<Host>,
     /// The most bytes of all bodies together that are being read or handled.
     pub max_body_memory: usize,
+    /// The bounds of `/config`.
+    pub config: ConfigLimits,
     /// The bounds of all its listeners together.
     pub limits: Limits,
 }

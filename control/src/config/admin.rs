@@ -10,7 +10,7 @@ use node::status::{check_count, check_timeout};
 use serde::{Deserialize, Serialize};
 
 use super::RawConfig;
-use crate::admin::{AdminSettings, Host, MAX_BODY_BYTES, Origin, TlsFiles};
+use crate::admin::{AdminSettings, ConfigLimits, Host, MAX_BODY_BYTES, Origin, TlsFiles};
 
 /// The section as it is written.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,6 +44,11 @@ pub struct RawAdmin {
     pub max_in_flight: usize,
     /// The maximum size of all bodies together, in bytes.
     pub max_body_memory: usize,
+    /// The maximum size of a document for `/config`, in bytes.
+    pub max_config_body: usize,
+    /// The maximum memory of a document for `/config`, with the configuration that it is compared with, in
+    /// bytes.
+    pub max_config_memory: usize,
     /// The maximum size of a request line and its header fields, in bytes.
     pub max_header_bytes: usize,
     /// Timeout of a whole request header.
@@ -78,6 +83,7 @@ pub(super) fn parse(loaded: &Loaded<RawConfig>) -> Result<AdminSettings, ConfigE
         origins: parse_all(loaded, "admin.allowed_origins", &raw.allowed_origins, Origin::parse, ORIGIN)?,
         hosts: parse_all(loaded, "admin.allowed_hosts", &raw.allowed_hosts, Host::parse, HOST)?,
         max_body_memory: parse_body_memory(loaded)?,
+        config: parse_config_limits(loaded)?,
         limits: parse_limits(loaded)?,
     })
 }
@@ -166,6 +172,21 @@ fn parse_body_memory(loaded: &Loaded<RawConfig>) -> Result<usize, ConfigError> {
     }
 }
 
+fn parse_config_limits(loaded: &Loaded<RawConfig>) -> Result<ConfigLimits, ConfigError> {
+    const LEAST: usize = 1 << 20;
+    const MOST: usize = 1 << 40;
+    let RawAdmin { max_config_body: max_body, max_config_memory: max_memory, .. } = loaded.raw.admin;
+    if !(LEAST..=MOST).contains(&max_body) {
+        let reason = format!("must be from {LEAST} to {MOST} bytes");
+        return Err(loaded.violation("admin.max_config_body", max_body, reason));
+    }
+    if !(max_body..=MOST).contains(&max_memory) {
+        let reason = format!("must be from {max_body}, the value of admin.max_config_body, to {MOST} bytes");
+        return Err(loaded.violation("admin.max_config_memory", max_memory, reason));
+    }
+    Ok(ConfigLimits { max_body, max_memory })
+}
+
 fn parse_limits(loaded: &Loaded<RawConfig>) -> Result<Limits, ConfigError> {
     let raw = &loaded.raw.admin;
     for (key, value, least) in [
@@ -217,6 +238,8 @@ impl Default for RawAdmin {
             max_connections_per_address: 256,
             max_in_flight: 128,
             max_body_memory: 64 * 1024 * 1024,
+            max_config_body: 1 << 30,
+            max_config_memory: 4 << 30,
             max_header_bytes: 32 * 1024,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),

@@ -2,7 +2,6 @@
 
 mod reading;
 
-use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use wire::{Key, Kind};
 
 use super::budget::{Budget, Spent};
 use super::current::Current;
-use super::difference::{Difference, Planned};
+use super::difference::Difference;
 use super::errors::Errors;
 use super::format::ReadOptions;
 use super::given::{Element, Given, pack, unpack};
@@ -222,9 +221,7 @@ impl<'a> Builder<'a> {
         }
         let deletes = self.current.undeclared().map(|(key, held)| (key, held.clone()));
         self.difference.deletes = deletes.collect();
-        self.difference.deletes.sort_unstable_by_key(|(key, _)| Reverse(*key));
-        self.difference.puts.sort_by_key(|put: &Planned| put.kind);
-        Ok(Ok(self.difference))
+        Ok(Ok(self.difference.ordered()))
     }
 
     /// Checks that each entity that was named before it was declared is there.

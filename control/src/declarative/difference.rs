@@ -1,5 +1,6 @@
 //! What makes the current configuration equal to a document.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::{Common, Content};
@@ -101,6 +102,14 @@ impl Difference {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
         self.puts.is_empty() && self.deletes.is_empty()
+    }
+
+    /// Puts the changes into an order in which each reference is valid.
+    #[must_use]
+    pub fn ordered(mut self) -> Self {
+        self.puts.sort_by_key(|put| put.kind);
+        self.deletes.sort_unstable_by_key(|(key, _)| Reverse(*key));
+        self
     }
 
     /// The changes, without values.

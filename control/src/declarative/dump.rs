@@ -111,7 +111,7 @@ impl Dump {
         if field.is_secret() {
             return HIDDEN.into();
         }
-        let (Some(target), false) = (field.target(), field.is_list()) else { return value };
+        let Some(target) = field.foreign() else { return value };
         let id = value.as_str().and_then(|id| Uuid::try_parse(id).ok());
         let name = id.and_then(|id| self.names.get(&Key { kind: target.kind, id }));
         let key = model::described(target.kind).and_then(Described::endpoint_key);

@@ -18,8 +18,8 @@ pub(super) struct Nested {
 static NESTED: LazyLock<Vec<(Kind, Nested)>> = LazyLock::new(|| {
     let mut all = Vec::new();
     for kind in KINDS.iter().copied() {
-        for field in kind.fields().iter().filter(|field| !field.is_list()) {
-            all.extend(field.target().map(|target| (target.kind, Nested { kind, field: field.name })));
+        for field in kind.fields() {
+            all.extend(field.foreign().map(|target| (target.kind, Nested { kind, field: field.name })));
         }
     }
     all

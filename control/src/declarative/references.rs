@@ -44,7 +44,7 @@ fn resolve_field(
         None => Err(unknown(field.name, name, target.collection())),
     };
     match value {
-        Value::Array(list) if field.is_list() => {
+        Value::Array(list) if field.foreign().is_none() => {
             let results: Vec<_> = list
                 .iter_mut()
                 .filter_map(|element| {

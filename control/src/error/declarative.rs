@@ -37,6 +37,13 @@ pub(super) fn too_large(most: usize) -> Json<Value> {
     Json(json!({ "message": text }))
 }
 
+/// The answer to a rollback that would need secrets which are not kept.
+pub(super) fn not_kept(entities: &[String], more: usize) -> Json<Value> {
+    let more = if more == 0 { String::new() } else { format!("; and {more} more") };
+    let text = format!("{}{more}. Nothing was changed", entities.join("; "));
+    Json(json!({ "message": text }))
+}
+
 /// The answer while another document is being read or written.
 pub(super) fn busy() -> Json<Value> {
     Json(json!({ "message": "Currently loading another configuration; try again later" }))

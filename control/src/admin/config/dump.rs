@@ -30,9 +30,15 @@ pub(super) async fn show(State(admin): State<SharedAdmin>, request: Request) -> 
     let turn = Arc::clone(&admin.config.dumps).acquire_owned();
     let turn = tokio::time::timeout(TURN_TIMEOUT, turn).await.map_err(|_| ApiError::ConfigBusy)?;
     let turn = turn.map_err(|_| ApiError::Panicked)?;
-    let (head, entities) = admin.state.store.every().await?;
+    let ShowOptions { format, with_ids, select_tags, revision } = options;
+    let (revision, entities) = match revision {
+        None => {
+            let (head, entities) = admin.state.store.every().await?;
+            (head.revision, entities)
+        }
+        Some(revision) => (revision, admin.state.store.past(revision).await?.then),
+    };
     let (parts, mut written) = mpsc::channel(PARTS);
-    let ShowOptions { format, with_ids, select_tags } = options;
     spawn_blocking(move || {
         let dump = Dump::new(DumpOptions { with_ids, select_tags }, entities.into_iter().map(held));
         let mut out = BufWriter::with_capacity(PART, Parts(parts.clone()));
@@ -51,7 +57,7 @@ pub(super) async fn show(State(admin): State<SharedAdmin>, request: Request) -> 
         Format::Yaml => "application/yaml",
     };
     let headers =
-        [(header::CONTENT_TYPE.as_str(), content_type.to_owned()), (REVISION, super::revision(head))];
+        [(header::CONTENT_TYPE.as_str(), content_type.to_owned()), (REVISION, revision.to_string())];
     Ok((headers, body).into_response())
 }
 

@@ -26,6 +26,23 @@ pub(super) struct ShowOptions {
     pub(super) format: Format,
     pub(super) with_ids: bool,
     pub(super) select_tags: Vec<String>,
+    /// The revision; `None`: the current one.
+    pub(super) revision: Option<u64>,
+}
+
+/// The options of `POST /config/rollback`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RollbackOptions {
+    /// The revision whose configuration is made again.
+    pub(super) to: u64,
+    pub(super) dry_run: bool,
+}
+
+impl RollbackOptions {
+    pub(super) fn parse(query: &str) -> Result<Self, ApiError> {
+        let to = number(query, "to")?.ok_or_else(|| invalid("to", "expected a revision"))?;
+        Ok(Self { to, dry_run: flag(query, "dry_run")? })
+    }
 }
 
 impl UploadOptions {
@@ -46,11 +63,12 @@ impl ShowOptions {
             Some("yaml") => Format::Yaml,
             Some(_) => return Err(invalid("format", "expected one of: json, yaml")),
         };
-        Ok(Self { format, with_ids: flag(query, "ids")?, select_tags: tags(query)? })
+        let revision = number(query, "revision")?;
+        Ok(Self { format, with_ids: flag(query, "ids")?, select_tags: tags(query)?, revision })
     }
 }
 
-/// Whether a `POST /config` with this query changes nothing.
+/// Whether a `POST` to `/config` or `/config/rollback` with this query changes nothing.
 pub(in crate::admin) fn is_dry_run(query: &str) -> bool {
     flag(query, "dry_run").unwrap_or(false)
 }
@@ -66,6 +84,13 @@ fn flag(query: &str, name: &'static str) -> Result<bool, ApiError> {
         None | Some("false" | "0") => Ok(false),
         Some(_) => Err(invalid(name, "expected true or false")),
     }
+}
+
+fn number(query: &str, name: &'static str) -> Result<Option<u64>, ApiError> {
+    let Some(text) = option(query, name) else { return Ok(None) };
+    // The database's numbers have a sign.
+    let number = text.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok());
+    number.map(Some).ok_or_else(|| invalid(name, "expected a revision"))
 }
 
 /// Tags, separated by commas.
@@ -100,5 +125,9 @@ mod tests {
         }
         assert_eq!(ShowOptions::parse("format=yaml&ids=true").unwrap().format, Format::Yaml);
         assert!(ShowOptions::parse("format=xml").is_err());
+        assert_eq!(RollbackOptions::parse("to=7").unwrap(), RollbackOptions { to: 7, dry_run: false });
+        for query in ["", "to=", "to=-1", "to=x", "to=18446744073709551615"] {
+            assert!(RollbackOptions::parse(query).is_err(), "{query}");
+        }
     }
 }

@@ -5,8 +5,9 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 use wire::Key;
 
-use super::{Builder, DECLARED, Planned, Unchecked, Waiting, already};
+use super::{Builder, DECLARED, Unchecked, Waiting, already};
 use crate::declarative::budget::Spent;
+use crate::declarative::difference::Planned;
 use crate::declarative::given::unpack;
 use crate::declarative::identity;
 use crate::declarative::place::Place;

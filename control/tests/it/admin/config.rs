@@ -20,6 +20,7 @@ on_both_databases!(
     names_are_exchanged,
     forms_and_yaml_are_read,
     what_others_need_is_not_deleted,
+    an_earlier_configuration_is_made_again,
 );
 
 impl Admin {
@@ -245,4 +246,31 @@ async fn what_others_need_is_not_deleted(admin: &Admin) {
     assert!(refused.contains("an existing 'routes' entity references this 'services' entity"), "{refused}");
     assert_eq!(admin.count("services").await, 1);
     assert_eq!(admin.apply("", &nothing).await.expect(201).json()["deleted"], 2);
+}
+
+async fn an_earlier_configuration_is_made_again(admin: &Admin) {
+    admin.apply("", &document()).await.expect(201);
+    let first = admin.get("/config?ids=true").await.expect(200).text();
+    admin.patch("/services/orders", &json!({ "host": "changed" })).await.expect(200);
+    admin.delete("/routes/bare").await.expect(204);
+    admin.post("/services", &json!({ "name": "later", "host": "a" })).await.expect(201);
+    assert_eq!(admin.get("/config?ids=true&revision=1").await.expect(200).text(), first);
+
+    let shown = admin.post("/config/rollback?to=1&dry_run=true", &json!({})).await.expect(200).json();
+    let counts =
+        |body: &Value| ["created", "updated", "deleted", "unchanged"].map(|key| body[key].as_u64().unwrap());
+    assert_eq!(counts(&shown), [1, 1, 1, 6]);
+    assert_eq!(admin.head().await, 4);
+    let done = admin.post("/config/rollback?to=1", &json!({})).await.expect(201);
+    assert_eq!((revision(&done), counts(&done.json())), (5, [1, 1, 1, 6]));
+    assert_eq!(admin.get("/config?ids=true").await.expect(200).text(), first);
+    admin.post("/config/rollback?to=1", &json!({})).await.expect(200);
+
+    // The key of a deleted certificate is not kept.
+    admin.delete("/certificates/a.example").await.expect(204);
+    let refused = admin.post("/config/rollback?to=1", &json!({})).await.expect(409).text();
+    assert!(refused.contains("the value of key is not kept"), "{refused}");
+    admin.post("/config/rollback?to=99", &json!({})).await.expect(404);
+    admin.post("/config/rollback", &json!({})).await.expect(400);
+    admin.get("/config?revision=x").await.expect(400);
 }

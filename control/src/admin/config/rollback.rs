@@ -1,0 +1,105 @@
+//! `POST /config/rollback?to=N`: makes the configuration that of an earlier revision again, at one new
+//! revision.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use model::{Common, HIDDEN, Map};
+use wire::Key;
+
+use super::answer::{self, Counts};
+use super::options::RollbackOptions;
+use super::{ATTEMPTS, beside, changes};
+use crate::admin::{Context, SharedAdmin};
+use crate::declarative::{Difference, Held, Planned};
+use crate::error::ApiError;
+use crate::store::{self, Document, Past, StoreError};
+
+/// The most entities that a message names.
+const NAMED: usize = 20;
+
+pub(super) async fn roll_back(
+    State(admin): State<SharedAdmin>,
+    context: Context,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let options = RollbackOptions::parse(request.uri().query().unwrap_or_default())?;
+    let _turn = Arc::clone(&admin.config.documents).try_acquire_owned().map_err(|_| ApiError::ConfigBusy)?;
+    for _ in 1..ATTEMPTS {
+        match attempt(&admin, &context, options).await {
+            Err(ApiError::Store(StoreError::Changed)) => {}
+            done => return done,
+        }
+    }
+    attempt(&admin, &context, options).await
+}
+
+async fn attempt(
+    admin: &SharedAdmin,
+    context: &Context,
+    options: RollbackOptions,
+) -> Result<Response, ApiError> {
+    let past = admin.state.store.past(options.to).await?;
+    let head = past.head;
+    let difference = beside(move || difference(past)).await?;
+    if options.dry_run {
+        return beside(move || Ok(answer::dry_run(&difference, head))).await;
+    }
+    if difference.is_empty() {
+        return Ok(answer::unchanged(&difference, head, false));
+    }
+    let counts = Counts::of(&difference);
+    let changes = beside(move || Ok(changes(difference))).await?;
+    let revision = admin.state.store.write(&context.author, changes).await?;
+    Ok(answer::applied(&counts, revision))
+}
+
+/// What makes the configuration of now that of then.
+fn difference(past: Past) -> Result<Difference, ApiError> {
+    let mut now: HashMap<Key, Held> = past.now.into_iter().map(super::held).collect();
+    let (mut difference, mut lost) = (Difference::default(), Vec::new());
+    for then in past.then {
+        let before = now.remove(&then.key);
+        if before.as_ref().is_some_and(|before| is_as_then(before, &then)) {
+            difference.unchanged += 1;
+            continue;
+        }
+        match planned(&then, before) {
+            Ok(planned) => difference.puts.push(planned),
+            Err(reason) => {
+                lost.push(format!("{}/{}: {reason}", model::collection(then.key.kind), then.key.id))
+            }
+        }
+    }
+    if !lost.is_empty() {
+        let more = lost.len().saturating_sub(NAMED);
+        lost.truncate(NAMED);
+        return Err(ApiError::NotKept { entities: lost, more });
+    }
+    difference.deletes = now.into_iter().collect();
+    Ok(difference.ordered())
+}
+
+fn is_as_then(now: &Held, then: &Document) -> bool {
+    (&now.body, &now.tags, now.created_at) == (&then.body, &then.tags, then.created_at)
+}
+
+/// The change of an entity. A secret that is not kept is that of now.
+fn planned(then: &Document, before: Option<Held>) -> Result<Planned, String> {
+    let kind = model::described(then.key.kind).ok_or("this version does not know the kind")?;
+    let mut fields: Map = serde_json::from_slice(&then.body).map_err(|error| error.to_string())?;
+    if let Some(before) = &before {
+        kind.reveal(&before.body, &mut fields);
+    }
+    let hidden = |name: &str| fields.get(name).and_then(model::Value::as_str) == Some(HIDDEN);
+    if let Some(field) = kind.fields().iter().find(|field| field.is_secret() && hidden(field.name)) {
+        return Err(format!("the value of {} is not kept", field.name));
+    }
+    let bytes = serde_json::to_vec(&fields).map_err(|error| error.to_string())?;
+    let content = kind.content(&bytes).map_err(|error| error.to_string())?;
+    let (id, created_at, tags) = (then.key.id, then.created_at, then.tags.clone());
+    let common = Common { id, created_at, updated_at: store::now(), tags };
+    Ok(Planned { kind: then.key.kind, common, content, before })
+}
