@@ -11,6 +11,7 @@ mod body;
 mod body_memory;
 mod certificate;
 mod clustering;
+mod config;
 mod entities;
 mod form;
 mod history;
@@ -54,6 +55,8 @@ pub(crate) use self::access::Origin;
 use self::applied::Elsewhere;
 pub(crate) use self::body::MAX_BODY_BYTES;
 pub use self::body_memory::BodyMemory;
+pub use self::config::ConfigLimits;
+use self::config::ConfigTurns;
 pub(crate) use self::host::Host;
 pub use self::listener::{Listeners, bind};
 pub use self::settings::AdminSettings;
@@ -79,8 +82,10 @@ pub struct AppState {
     pub node: NodeInfo,
     /// Admits one `/routes/match` request at a time, since each reads the whole configuration.
     pub questions: Arc<Semaphore>,
-    /// The memory of all bodies together.
+    /// The memory of all bodies together, without those of `/config`.
     pub bodies: BodyMemory,
+    /// The bounds of `/config`.
+    pub config: ConfigLimits,
     /// The effective configuration, secrets masked.
     pub configuration: Value,
     /// Metrics of the Admin API.
@@ -106,6 +111,7 @@ pub fn router(state: AppState) -> Router {
         nested::routes(&mut api, kind);
     }
     schemas::routes(&mut api);
+    config::routes(&mut api);
     history::routes(&mut api);
     route_match::routes(&mut api);
     tags::routes(&mut api);
@@ -117,6 +123,7 @@ pub fn router(state: AppState) -> Router {
         state,
         paths: api.paths,
         edits: Semaphore::new(EDITS),
+        config: ConfigTurns::default(),
         elsewhere: Elsewhere::default(),
         in_flight: AtomicI64::default(),
     });
@@ -144,6 +151,7 @@ struct Admin {
     /// Held from the reading of an entity to its replacement, which limits the edits of one entity that
     /// conflict.
     edits: Semaphore,
+    config: ConfigTurns,
     /// The data planes of other control planes.
     elsewhere: Elsewhere,
     /// Requests under way.

@@ -216,7 +216,7 @@ fn other_order_sorts_the_routes_again_and_its_removal_restores_them() {
             Request { method: &method, host: "a.test", port: 80, path: "/x", headers: &headers, sni: None };
         table.lookup(&request).map(|found| found.route.id.as_u128())
     };
-    let router = |of, order| Change::put(Router { id: id(of), order });
+    let router = |of, order| Change::put(Router { id: id(of), order, ..Router::default() });
 
     let mut builder = Builder::new();
     let strict = builder.apply(vec![route(1, host), route(2, two.clone())]).unwrap();

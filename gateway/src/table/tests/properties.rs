@@ -158,7 +158,9 @@ fn entity(key: Key, random: &mut StdRng) -> (AnyEntity, Vec<u8>) {
             with_bytes(Sni { id, name, certificate: any(random) })
         }
         kind::CA_CERTIFICATE => with_bytes(CaCertificate { id, cert }),
-        kind::ROUTER => with_bytes(Router { id, order: *RouterOrder::ALL.choose(random).unwrap() }),
+        kind::ROUTER => {
+            with_bytes(Router { id, order: *RouterOrder::ALL.choose(random).unwrap(), ..Router::default() })
+        }
         kind => panic!("no generator of {kind}"),
     }
 }
