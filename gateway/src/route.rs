@@ -189,6 +189,9 @@ impl Store<Entry> for Routes {
     }
 }
 
+/// Prefixes of a path that are passed before the first of them is looked at.
+const PASSED: usize = 4;
+
 /// One lookup, and its best match so far.
 struct Search<'t, 'r> {
     services: &'t Map<Service, ById>,
@@ -221,19 +224,27 @@ impl Matched<'_> {
 }
 
 impl<'t> Search<'t, '_> {
-    /// Searches the nodes whose prefixes the path begins with.
+    /// Searches the nodes whose prefixes the path begins with. The longest prefix comes first: most often its
+    /// route is the best, so that those of the others need not be fetched from memory.
     fn walk(&mut self, root: &'t Node) {
         let mut rest = self.request.path.as_bytes();
         let mut next = Some(root);
+        let mut passed = [(&[][..], 0); PASSED];
         while let Some(node) = next {
             if self.best.is_some_and(|best| best.candidate.priority > node.best) {
-                return;
+                break;
             }
-            let Some(behind) = node.strip(rest) else { return };
+            let Some(behind) = node.strip(rest) else { break };
             rest = behind;
-            self.consider(&node.candidates, self.request.path.len() - rest.len());
+            if !node.candidates.is_empty() {
+                passed.rotate_right(1);
+                let here = (&node.candidates[..], self.request.path.len() - rest.len());
+                let (candidates, depth) = std::mem::replace(&mut passed[0], here);
+                self.consider(candidates, depth);
+            }
             next = node.child(rest);
         }
+        passed.into_iter().for_each(|(candidates, depth)| self.consider(candidates, depth));
     }
 
     /// Takes the first of `candidates` that is better than the match so far and accepts the request. The

@@ -9,37 +9,39 @@ use super::host::HostPattern;
 use super::{Request, method};
 use crate::section::{References, Refusal, Section};
 
-/// A route, compiled.
+/// A route, compiled. Requests read the first fields; they lie in one line of the cache with the counts before
+/// them. In a large table hardly a route is in a cache, and each further line is a wait for memory.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct Entry {
-    /// Identity.
-    pub id: Uuid,
-    /// Unique name.
-    pub name: Option<Box<str>>,
-    /// Creation time, in seconds since 1970.
-    pub created_at: i64,
+    /// Fields that few routes have; boxed, so that the others do not pay for them.
+    extras: Option<Box<Extras>>,
+    references: References,
+    pub(super) methods: u16,
+    /// Status for plaintext requests if `tls_only`, except for gRPC.
+    pub redirect_status: u16,
+    /// Whether plaintext requests are answered instead of being proxied.
+    pub tls_only: bool,
+    /// Whether the route is for gRPC, and for nothing else.
+    pub grpc: bool,
     /// Whether the matched part of the path is stripped.
     pub strip_path: bool,
     /// Whether the client's `Host` goes upstream.
     pub preserve_host: bool,
     /// How the upstream path is composed.
     pub path_handling: PathHandling,
-    /// Whether plaintext requests are answered instead of being proxied.
-    pub tls_only: bool,
-    /// Status for plaintext requests if `tls_only`, except for gRPC.
-    pub redirect_status: u16,
-    /// Whether the route is for gRPC, and for nothing else.
-    pub grpc: bool,
     /// Whether the route is for HTTP at all; if not, it never matches.
     for_http: bool,
-    pub(super) methods: u16,
-    pub(super) hosts: Box<[HostPattern]>,
     paths: Box<[Path]>,
+    /// Identity.
+    pub id: Uuid,
+    /// Creation time, in seconds since 1970.
+    pub created_at: i64,
+    /// Unique name.
+    pub name: Option<Box<str>>,
+    pub(super) hosts: Box<[HostPattern]>,
     base: Priority,
     regex_priority: i32,
-    /// Fields that few routes have; boxed, so that the others do not pay for them.
-    extras: Option<Box<Extras>>,
-    references: References,
 }
 
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 //! edit copies the shared nodes on one path. The shape depends on the present routes alone, not on the
 //! history of edits.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
@@ -47,11 +48,15 @@ impl Candidate {
     /// Whether this candidate wins a request that both match: by priority, then the older route, then the
     /// smaller id, then the path that is listed first.
     pub(super) fn outranks(&self, other: &Self) -> bool {
-        self.rank() > other.rank()
+        match self.priority.cmp(&other.priority) {
+            // Only now: the entries are further away.
+            Ordering::Equal => self.age() < other.age(),
+            order => order.is_gt(),
+        }
     }
 
-    fn rank(&self) -> (u64, impl Ord + use<>) {
-        (self.priority, std::cmp::Reverse((self.entry.created_at, self.entry.id, self.path)))
+    fn age(&self) -> impl Ord + use<> {
+        (self.entry.created_at, self.entry.id, self.path)
     }
 }
 

@@ -114,6 +114,38 @@ fn the_table_answers_as_a_linear_search_does() {
     }
 }
 
+/// Each path is the beginning of the next. The shortest takes one more method, which no other takes.
+#[test]
+fn longest_of_many_nested_prefixes_that_accepts_wins() {
+    const NESTED: usize = 20;
+    let route = |length: usize| {
+        let methods = if length.is_multiple_of(2) { &["GET"][..] } else { &["POST"] };
+        let more = (length == 1).then_some("DELETE");
+        Change::PutRoute(Route {
+            id: Uuid::from_u128(length as u128),
+            methods: Some(methods.iter().copied().chain(more).map(Into::into).collect()),
+            paths: Some(vec!["/a".repeat(length)]),
+            ..Route::default()
+        })
+    };
+    let table = Builder::new().apply((1..=NESTED).map(route).collect()).unwrap();
+    let (headers, host) = (HeaderMap::new(), "h");
+    for asked in 1..=NESTED + 5 {
+        let longest = asked.min(NESTED);
+        for (method, expected) in [
+            (Method::GET, longest - longest % 2),
+            (Method::POST, longest - (longest + 1) % 2),
+            (Method::DELETE, 1),
+            (Method::PUT, 0),
+        ] {
+            let path = &"/a".repeat(asked);
+            let request = Request { method: &method, host, port: 80, path, headers: &headers, sni: None };
+            let found = table.lookup(&request).map_or(0, |found| found.route.id.as_u128());
+            assert_eq!(found, expected as u128, "{method} {asked}");
+        }
+    }
+}
+
 /// A rejected change leaves the builder unchanged, so that the next change is applied to the same state.
 #[test]
 fn a_refused_apply_changes_nothing() {
