@@ -13,6 +13,7 @@ mod slot;
 mod timer;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -25,9 +26,20 @@ pub use self::limits::{ClientLimits, HeaderLimits};
 pub use self::pace::PaceTerms;
 pub use self::server::{ClientServer, ServerTerms};
 pub use self::session::Shell;
-pub use self::slot::{Arrival, Slot};
+pub use self::slot::Slot;
 use crate::error::RequestFailure;
 use crate::message::{Framing, TextFields};
+
+/// A request, and the way to its client. It is large, so that it is passed on in a box.
+#[derive(Debug)]
+pub struct Incoming {
+    /// The header.
+    pub request: Request,
+    /// The body, and the way for the answer.
+    pub client: Client,
+    /// The ends of the connection.
+    pub ends: Arc<Ends>,
+}
 
 /// The header of a request.
 #[derive(Debug)]

@@ -1,12 +1,11 @@
 //! The state of one request, carried from phase to phase. It holds the route and the service, never the
 //! table.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::client::{Client, Ends, Request};
+use crate::client::Incoming;
 use crate::error::RequestFailure;
 use crate::limit::Permit;
 use crate::metrics::Source;
@@ -24,7 +23,7 @@ pub struct Context {
     /// The permit under the cap on requests in flight.
     pub permit: Option<Permit>,
     /// The request and its client; `None` until the first phase.
-    pub incoming: Option<Incoming>,
+    pub incoming: Option<Box<Incoming>>,
     /// The canonical host and path.
     pub canonical: Canonical,
     /// The target; `None` until a route matches, and when the gateway answers by itself.
@@ -35,17 +34,6 @@ pub struct Context {
     pub answered: Option<(u16, Source)>,
     /// The upstream's side of the request.
     pub upstream: Upstream,
-}
-
-/// A request, and the way to its client.
-#[derive(Debug)]
-pub struct Incoming {
-    /// The header.
-    pub request: Request,
-    /// The body, and the way for the answer.
-    pub client: Client,
-    /// The ends of the connection.
-    pub ends: Arc<Ends>,
 }
 
 /// The upstream's side of a request.

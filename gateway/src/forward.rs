@@ -16,7 +16,8 @@ use tracing::debug;
 
 use self::exchange::{Attempt, Outcome};
 use self::replay::Replay;
-use crate::context::{Context, Incoming};
+use crate::client::Incoming;
+use crate::context::Context;
 use crate::draining::Draining;
 use crate::error::RequestFailure;
 use crate::metrics::HttpMetrics;

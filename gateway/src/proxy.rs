@@ -15,8 +15,8 @@ use pingora::{Error, ErrorType, Result};
 use tracing::{debug, error, warn};
 
 pub use self::settings::{AmbiguousPaths, Settings};
-use crate::client::{Client, Ends, Request, Slot};
-use crate::context::{Context, Incoming};
+use crate::client::{Client, Ends, Incoming, Request, Slot};
+use crate::context::Context;
 use crate::error::RequestFailure;
 use crate::forward::{Failure, Forwarder};
 use crate::grpc;
@@ -59,8 +59,7 @@ impl ProxyHttp for Proxy {
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Result<()> {
         context.permit = self.in_flight.acquire();
-        let arrival = Slot::take(session);
-        context.incoming = arrival.map(|(request, client, ends)| Incoming { request, client, ends });
+        context.incoming = Slot::take(session);
         Ok(())
     }
 

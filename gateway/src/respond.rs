@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::{Method, Version};
 use smallvec::SmallVec;
 
-use crate::client::{AnswerHead, begin_answer};
-use crate::context::{Context, Incoming};
+use crate::client::{AnswerHead, Incoming, begin_answer};
+use crate::context::Context;
 use crate::error::{Body, Format, RequestFailure};
 use crate::grpc;
 use crate::message::{Framing, digits};

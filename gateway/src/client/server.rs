@@ -14,6 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::protocols::http::ServerSession;
 use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
@@ -23,7 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use self::begin::Begin;
 use super::http1::{self, Http1, Next};
-use super::{Client, Ends, Request, Shell, Slot, http2};
+use super::{Client, Ends, Incoming, Request, Shell, Slot, http2};
 use crate::draining::Draining;
 use crate::error::TOO_MANY_CONNECTIONS;
 use crate::limit::Limit;
@@ -146,9 +147,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> ClientServer<A> {
                 Next::Refused(refusal) => return client.refuse(refusal).await,
                 Next::Ended => return client.end().await,
             };
-            let exchange =
-                exchange(&self.app, &slot, (request, Client::Http1(client), ends.clone()), shutdown);
-            match exchange.await {
+            let incoming = Incoming { request, client: Client::Http1(client), ends: ends.clone() };
+            let incoming = Box::new(incoming);
+            match exchange(&self.app, &slot, incoming, shutdown).await {
                 Some(Client::Http1(returned)) => client = returned,
                 _ => return,
             }
@@ -173,11 +174,12 @@ impl<A: HttpServerApp + Send + Sync + 'static> ClientServer<A> {
             watch.wait_for(|begun| *begun).await.ok();
         };
         let serve = move |request: Request, client: http2::Http2| {
-            let (app, ends, shutdown) = (self.app.clone(), ends.clone(), shutdown.clone());
+            let (app, shutdown) = (self.app.clone(), shutdown.clone());
+            let client = Client::Http2(Box::new(client));
+            let incoming = Box::new(Incoming { request, client, ends: ends.clone() });
             async move {
-                let arrival = (request, Client::Http2(Box::new(client)), ends);
-                if let Some(Client::Http2(client)) = exchange(&app, &Arc::default(), arrival, &shutdown).await
-                {
+                let returned = exchange(&app, &Arc::default(), incoming, &shutdown).await;
+                if let Some(Client::Http2(client)) = returned {
                     client.finish().await;
                 }
             }
@@ -207,12 +209,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for ClientServer<A> {
 async fn exchange<A: HttpServerApp + Send + Sync + 'static>(
     app: &Arc<A>,
     slot: &Arc<Slot>,
-    (request, client, ends): (Request, Client, Arc<Ends>),
+    incoming: Box<Incoming>,
     shutdown: &ShutdownWatch,
 ) -> Option<Client> {
-    let session = Shell::session(request.method.clone(), slot.clone()).ok()?;
-    slot.put(request, client, ends);
-    app.process_new_http(session, shutdown).await;
+    let shell = Shell::new(incoming.request.method.clone(), slot.clone()).ok()?;
+    slot.put(incoming);
+    // The session is as large as the largest of its kinds: each move of it would copy all of that.
+    app.process_new_http(ServerSession::new_custom(shell), shutdown).await;
     slot.take_back()
 }
 

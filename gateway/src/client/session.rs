@@ -10,9 +10,9 @@ use futures_util::Stream;
 use http::{HeaderMap, Method};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
+use pingora::protocols::http::HttpTask;
 use pingora::protocols::http::custom::CustomMessageWrite;
 use pingora::protocols::http::custom::server::Session;
-use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType, Result};
 
@@ -26,14 +26,14 @@ pub struct Shell {
 }
 
 impl Shell {
-    /// Creates the session of a request with `method` that waits in `slot`.
+    /// Creates the shell of a request with `method` that waits in `slot`.
     ///
     /// # Errors
     /// Never; Pingora's constructor for any target has an error.
-    pub fn session(method: Method, slot: Arc<Slot>) -> Result<ServerSession> {
+    pub fn new(method: Method, slot: Arc<Slot>) -> Result<Box<Self>> {
         let mut header = RequestHeader::build_no_case(method, b"/", Some(0))?;
         header.extensions_mut().insert(slot);
-        Ok(ServerSession::new_custom(Box::new(Self { header })))
+        Ok(Box::new(Self { header }))
     }
 }
 

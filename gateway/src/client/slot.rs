@@ -5,34 +5,31 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use pingora::proxy::Session;
 
-use super::{Client, Ends, Request};
+use super::{Client, Incoming};
 
 /// The place for one request at a time. The session that Pingora's phases see holds it.
 #[derive(Debug, Default)]
 pub struct Slot(Mutex<State>);
-
-/// A request with its client.
-pub type Arrival = (Request, Client, Arc<Ends>);
 
 #[derive(Debug, Default)]
 enum State {
     #[default]
     Empty,
     /// For the phases.
-    Arrived(Box<Arrival>),
+    Arrived(Box<Incoming>),
     /// For the connection.
     Returned(Client),
 }
 
 impl Slot {
     /// Leaves a request for the phases.
-    pub fn put(&self, request: Request, client: Client, ends: Arc<Ends>) {
-        *self.0.lock() = State::Arrived(Box::new((request, client, ends)));
+    pub fn put(&self, incoming: Box<Incoming>) {
+        *self.0.lock() = State::Arrived(incoming);
     }
 
     /// Takes the request of `session`; `None` when it was taken before.
-    pub fn take(session: &mut Session) -> Option<Arrival> {
-        Self::of(session)?.take_arrival()
+    pub fn take(session: &mut Session) -> Option<Box<Incoming>> {
+        Self::of(session)?.take_incoming()
     }
 
     /// Gives the client back to the connection of `session`, once its answer has been queued to its end. The
@@ -56,10 +53,10 @@ impl Slot {
         session.req_header().extensions.get::<Arc<Self>>().map(AsRef::as_ref)
     }
 
-    fn take_arrival(&self) -> Option<Arrival> {
+    fn take_incoming(&self) -> Option<Box<Incoming>> {
         let mut state = self.0.lock();
         match std::mem::take(&mut *state) {
-            State::Arrived(arrival) => Some(*arrival),
+            State::Arrived(incoming) => Some(incoming),
             other => {
                 *state = other;
                 None

@@ -9,7 +9,8 @@ use std::task::Poll;
 use tokio::time::Instant;
 
 use super::{Failure, Forwarder};
-use crate::context::{Context, Incoming};
+use crate::client::Incoming;
+use crate::context::Context;
 use crate::error::RequestFailure;
 use crate::section::Service;
 use crate::upstream::{Addresses, Host, Timeouts, Upstream};

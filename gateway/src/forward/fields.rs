@@ -1,7 +1,8 @@
 //! Which fields go on, and which are for one hop alone (RFC 9110, section 7.6.1).
 
 use super::nominated::Nominated;
-use crate::context::{Context, Incoming};
+use crate::client::Incoming;
+use crate::context::Context;
 use crate::message::{FieldSink, Fields};
 use crate::names::{self, Name};
 use crate::request::{Target, Trusted, forwarded};

@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::client::{Arrival, ClientLimits, HeaderLimits, PaceTerms};
+use crate::client::{ClientLimits, HeaderLimits, PaceTerms};
 use crate::listener::Handshake;
 use crate::live::Live;
 use crate::message::Framing;
@@ -30,7 +30,7 @@ struct Mirror;
 
 #[async_trait]
 impl ProxyHttp for Mirror {
-    type CTX = Option<Arrival>;
+    type CTX = Option<Box<Incoming>>;
 
     fn new_ctx(&self) -> Self::CTX {
         None
@@ -43,7 +43,8 @@ impl ProxyHttp for Mirror {
     }
 
     async fn request_filter(&self, _: &mut Session, context: &mut Self::CTX) -> Result<bool> {
-        let Some((request, client, ends)) = context else { return Ok(true) };
+        let Some(incoming) = context else { return Ok(true) };
+        let Incoming { request, client, ends } = &mut **incoming;
         assert!(ends.client.ip().is_loopback() && ends.server_name.is_none());
         let target = request.target.clone();
         match client {
@@ -69,10 +70,10 @@ impl ProxyHttp for Mirror {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&pingora::Error>, context: &mut Self::CTX) {
-        if let Some((request, client, _)) = context.take()
-            && request.target != "/gone"
+        if let Some(incoming) = context.take()
+            && incoming.request.target != "/gone"
         {
-            Slot::give_back(session, client);
+            Slot::give_back(session, incoming.client);
         }
     }
 }
