@@ -1,6 +1,6 @@
 //! The parts of a message that both sides of the gateway share: header fields, and how a body is delimited.
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -42,6 +42,11 @@ pub trait FieldSink {
     /// Writes a field of the gateway's own whose value is always the same.
     fn fixed(&mut self, name: &'static Name, value: &'static str) {
         self.known(name, value.as_bytes());
+    }
+
+    /// Writes a field of the gateway's own whose value no other message has.
+    fn unique(&mut self, name: &'static Name, value: &[u8]) {
+        self.known(name, value);
     }
 
     /// Writes a number as a field of the gateway's own.
@@ -111,15 +116,34 @@ pub fn unshared(part: Bytes) -> Bytes {
 }
 
 /// The digits of a number.
-pub fn digits(number: u64) -> SmallVec<[u8; 20]> {
-    let mut digits = SmallVec::new();
+#[derive(Clone, Copy, Debug)]
+pub struct Digits {
+    /// They stand at the end.
+    text: [u8; 20],
+    begin: u8,
+}
+
+/// The digits of `number`.
+pub fn digits(number: u64) -> Digits {
+    let mut digits = Digits { text: [b'0'; 20], begin: 20 };
     let mut rest = number;
-    while rest > 0 || digits.is_empty() {
-        digits.push(b'0' + (rest % 10) as u8);
+    for digit in digits.text.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
         rest /= 10;
+        digits.begin -= 1;
+        if rest == 0 {
+            break;
+        }
     }
-    digits.reverse();
     digits
+}
+
+impl Deref for Digits {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.text.get(usize::from(self.begin)..).unwrap_or_default()
+    }
 }
 
 /// Text of HTTP/1. Values were parsed from a header, or are the gateway's own.
@@ -179,11 +203,33 @@ impl FieldSink for MapSink {
     fn fixed(&mut self, name: &'static Name, value: &'static str) {
         self.fields.append(&name.lower, HeaderValue::from_static(value));
     }
+
+    /// Marks the value as one that is never indexed (RFC 7541, section 6.2.3). The encoder would keep it, and
+    /// compare the value of the next message with all that it keeps.
+    fn unique(&mut self, name: &'static Name, value: &[u8]) {
+        if let Some(mut value) = self.value(value) {
+            value.set_sensitive(true);
+            self.fields.append(&name.lower, value);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unique_values_are_not_indexed() {
+        let mut sink = MapSink::with_capacity(2);
+        sink.unique(&crate::names::REQUEST_ID, b"1");
+        sink.known(&crate::names::VIA, b"1");
+        let fields = sink.into_fields();
+        assert_eq!(
+            (&fields["x-kong-request-id"], &fields["via"]),
+            (&"1".parse().unwrap(), &"1".parse().unwrap())
+        );
+        assert!(fields["x-kong-request-id"].is_sensitive() && !fields["via"].is_sensitive());
+    }
 
     #[test]
     fn numbers_are_written_as_everywhere() {

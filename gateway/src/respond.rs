@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Version};
-use smallvec::SmallVec;
 
 use crate::client::{AnswerHead, Incoming, begin_answer};
 use crate::context::Context;
 use crate::error::{Body, Format, RequestFailure};
 use crate::grpc;
-use crate::message::{Framing, digits};
+use crate::message::{Digits, Framing, digits};
 use crate::metrics::Source;
 use crate::names::{self, Name};
 use crate::request::{self, Trusted};
@@ -49,7 +48,7 @@ pub(crate) fn respond(
     begin_answer(client, request, &head, |sink| {
         sink.fixed(&names::SERVER, names::SERVER_VALUE);
         sink.known(&names::RESPONSE_LATENCY, &milliseconds(context.started.elapsed()));
-        sink.known(&names::REQUEST_ID, context.request_id.as_bytes());
+        sink.unique(&names::REQUEST_ID, context.request_id.as_bytes());
         page.fields.iter().for_each(|(name, value)| sink.known(name, value.as_bytes()));
         if let Some(protocol) = page.upgrade {
             sink.known(&names::UPGRADE, protocol.as_bytes());
@@ -99,6 +98,6 @@ fn https_location(incoming: &Incoming, context: &Context, trusted: &Trusted) -> 
 }
 
 /// Whole milliseconds, like those in Kong's latency headers.
-pub(crate) fn milliseconds(duration: Duration) -> SmallVec<[u8; 20]> {
+pub(crate) fn milliseconds(duration: Duration) -> Digits {
     digits(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }

@@ -236,7 +236,7 @@ fn head_of(answer: &Response) -> AnswerHead {
 fn write_fields(sink: &mut dyn FieldSink, answer: &Response, context: &Context) -> bool {
     let has_date = fields::write_answer(sink, &answer.fields);
     sink.fixed(&names::VIA, names::VIA_VALUE);
-    sink.known(&names::REQUEST_ID, context.request_id.as_bytes());
+    sink.unique(&names::REQUEST_ID, context.request_id.as_bytes());
     sink.known(&names::PROXY_LATENCY, &milliseconds(context.before_upstream()));
     let waited = context.upstream.answered.unwrap_or_default();
     sink.known(&names::UPSTREAM_LATENCY, &milliseconds(waited));

@@ -90,7 +90,7 @@ pub(crate) fn write(
     {
         fields.sink.known(&names::FORWARDED_PREFIX, prefix.as_bytes());
     }
-    sink.known(&names::REQUEST_ID, id.as_bytes());
+    sink.unique(&names::REQUEST_ID, id.as_bytes());
 }
 
 /// The fields of a request, which may include some that the gateway sets.

@@ -35,7 +35,7 @@ fn compose(request: &Parts, failure: RequestFailure) -> (Response<()>, Option<By
     let mut fields = MapSink::with_capacity(8);
     fields.fixed(&names::SERVER, names::SERVER_VALUE);
     fields.known(&names::RESPONSE_LATENCY, b"0");
-    fields.known(&names::REQUEST_ID, id.as_bytes());
+    fields.unique(&names::REQUEST_ID, id.as_bytes());
     if grpc::has_media_type(&request.headers) {
         grpc::outcome(&answer).iter().for_each(|(name, value)| fields.known(name, value.as_bytes()));
         *header.headers_mut() = fields.into_fields();
