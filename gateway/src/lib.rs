@@ -34,6 +34,7 @@ pub mod route;
 pub mod section;
 pub mod status;
 pub mod table;
+mod turn;
 pub mod upgrade;
 pub mod upstream;
 

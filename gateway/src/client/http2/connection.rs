@@ -21,6 +21,7 @@ use crate::client::Request;
 use crate::client::timer::Timer;
 use crate::error::RequestFailure;
 use crate::metrics::{HttpMetrics, Source};
+use crate::turn::Turn;
 
 /// Malformed requests after which a connection ends.
 const MALFORMED_STREAMS: usize = 32;
@@ -54,6 +55,7 @@ struct Connection<'c, S> {
     has_served: bool,
     quiet: Option<Quiet>,
     timer: Timer,
+    turn: Turn,
     state: State,
 }
 
@@ -113,6 +115,7 @@ impl Connections {
             has_served: false,
             quiet: None,
             timer: Timer::default(),
+            turn: Turn::default(),
             state: State::Serving,
         };
         let mut draining = pin!(draining);
@@ -156,6 +159,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        // One write for the answers of all requests that are ready to go on.
+        if self.tasks.len() > 1 {
+            ready!(self.turn.poll_last(context));
+        }
         if self.state == State::Serving && draining.poll(context).is_ready() {
             self.h2.graceful_shutdown();
             self.state = State::Draining;

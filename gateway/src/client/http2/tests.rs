@@ -3,3 +3,4 @@
 mod connections;
 mod stage;
 mod streams;
+mod writes;

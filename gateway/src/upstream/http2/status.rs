@@ -60,6 +60,11 @@ impl Status {
             && self.streams.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
+    /// Whether several streams are open.
+    pub(super) fn has_many_streams(&self) -> bool {
+        self.streams.load(Ordering::Relaxed) > 1
+    }
+
     /// Counts a stream less.
     pub(super) fn remove_stream(&self) {
         let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -8,7 +8,7 @@ use h2::client::{self, SendRequest};
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, Response};
 use prometheus::Registry;
-use tokio::io::{DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -61,7 +61,22 @@ impl Stage {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        self.open_on(buffer, |stream| stream, serve)
+    }
+
+    /// Starts like [`Self::open`], on what `wrap` makes of the server's end.
+    pub(super) fn open_on<F, S>(
+        &mut self,
+        buffer: usize,
+        wrap: impl FnOnce(DuplexStream) -> S,
+        serve: impl FnMut(Request, Http2) -> F + Send + 'static,
+    ) -> DuplexStream
+    where
+        F: Future<Output = ()> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (client, server) = duplex(buffer);
+        let server = wrap(server);
         let missed = self.metrics.connections.header_timeout.clone();
         let connections = Connections::new(self.settings, self.metrics.http.clone(), missed);
         let (draining, prefix) = (self.draining.clone(), self.prefix.clone());
