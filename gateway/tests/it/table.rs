@@ -121,7 +121,7 @@ fn longest_of_many_nested_prefixes_that_accepts_wins() {
     let route = |length: usize| {
         let methods = if length.is_multiple_of(2) { &["GET"][..] } else { &["POST"] };
         let more = (length == 1).then_some("DELETE");
-        Change::PutRoute(Route {
+        Change::put(Route {
             id: Uuid::from_u128(length as u128),
             methods: Some(methods.iter().copied().chain(more).map(Into::into).collect()),
             paths: Some(vec!["/a".repeat(length)]),
