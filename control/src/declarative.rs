@@ -26,6 +26,7 @@ mod header;
 mod identity;
 mod nesting;
 mod older_paths;
+mod options;
 mod place;
 mod references;
 mod stream;
@@ -37,7 +38,8 @@ pub use difference::{Difference, Operation, Planned, Summary};
 pub use dump::{Dump, DumpOptions};
 pub use errors::Errors;
 pub(crate) use format::parse_with;
-pub use format::{Format, ReadEntity, ReadError, ReadOptions, read, select_tags};
+pub use format::{Format, ReadError, read, select_tags};
+pub use options::{ReadEntity, ReadOptions};
 pub(crate) use value::MARK;
 
 #[cfg(test)]

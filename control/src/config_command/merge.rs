@@ -6,7 +6,6 @@ use std::path::Path;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::source::format_of;
 use crate::declarative::{Format, MARK, parse_with};
 
 /// The parts of the document.
@@ -25,7 +24,7 @@ struct Merged {
 pub(super) fn merged(files: Vec<(&Path, Vec<u8>)>) -> Result<Vec<u8>, String> {
     let mut merged = Merged::default();
     for (path, text) in files {
-        let format = format_of(path).unwrap_or_else(|| Format::of_text(&text));
+        let format = Format::of_path(path).unwrap_or_else(|| Format::of_text(&text));
         parse_with(&text, format, FileSeed(&mut merged))
             .map_err(|message| format!("{}: {message}", path.display()))?;
     }

@@ -52,7 +52,8 @@ fn change(change: &Value) -> String {
 /// The failure of a request, with a line for each error of an entity.
 pub(super) fn failure(status: StatusCode, answer: &Value) -> ExitError {
     let message = answer["message"].as_str().unwrap_or_default();
-    if status != StatusCode::BAD_REQUEST && status != StatusCode::CONFLICT {
+    // Other failures are not about the document.
+    if ![400, 409].contains(&status.as_u16()) {
         return ExitError::unavailable(printable(&format!("the Admin API answered {status}: {message}")));
     }
     let mut lines = vec!["the configuration is invalid".to_owned()];

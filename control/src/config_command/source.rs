@@ -54,7 +54,7 @@ impl Source {
     }
 
     async fn file(path: &Path) -> Result<Self, ExitError> {
-        let format = match format_of(path) {
+        let format = match Format::of_path(path) {
             Some(format) => format,
             None => {
                 let text = read(path)?;
@@ -98,15 +98,6 @@ impl Source {
                 StreamBody::new(parts.inspect_ok(counted).map_ok(Frame::data)).boxed()
             }
         }
-    }
-}
-
-/// The format by the ending of a file's name.
-pub(super) fn format_of(path: &Path) -> Option<Format> {
-    match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-        "json" => Some(Format::Json),
-        "yaml" | "yml" => Some(Format::Yaml),
-        _ => None,
     }
 }
 

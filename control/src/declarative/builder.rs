@@ -14,10 +14,10 @@ use super::budget::{Budget, Spent};
 use super::current::Current;
 use super::difference::Difference;
 use super::errors::Errors;
-use super::format::ReadOptions;
 use super::given::{Element, Given, pack, unpack};
 use super::header::{self, Header};
 use super::older_paths;
+use super::options::ReadOptions;
 use super::place::Place;
 use super::references::{self, Unknown};
 

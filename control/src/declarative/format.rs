@@ -1,6 +1,7 @@
 //! The formats of a document: JSON and YAML.
 
-use model::{Common, Content, Described, Input, Violations};
+use std::path::Path;
+
 use serde::de::DeserializeSeed;
 use thiserror::Error;
 
@@ -10,6 +11,7 @@ use super::current::Current;
 use super::difference::Difference;
 use super::errors::Errors;
 use super::header::{COMPLETE, Header, HeaderSeed};
+use super::options::ReadOptions;
 use super::stream::DocumentSeed;
 use super::value::MARK;
 
@@ -21,18 +23,6 @@ pub enum Format {
     /// YAML 1.2, one document. Only `true` and `false` are booleans.
     Yaml,
 }
-
-/// How a document is read.
-#[derive(Clone, Debug)]
-pub struct ReadOptions {
-    /// The time of the reading, in seconds since 1970.
-    pub now: i64,
-    /// Reads one entity.
-    pub read: ReadEntity,
-}
-
-/// Reads one entity from its fields, references resolved, and checks it.
-pub type ReadEntity = fn(&'static dyn Described, Input, &Common, Violations) -> Result<Content, Violations>;
 
 /// Why a document was not read.
 #[derive(Debug, Error)]
@@ -49,6 +39,15 @@ pub enum ReadError {
 }
 
 impl Format {
+    /// The format by the ending of a file's name.
+    pub fn of_path(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "json" => Some(Self::Json),
+            "yaml" | "yml" => Some(Self::Yaml),
+            _ => None,
+        }
+    }
+
     /// The format of a text of which nothing else is known.
     pub fn of_text(text: &[u8]) -> Self {
         match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
