@@ -87,6 +87,12 @@ const ADMIN: Layer = Layer {
     never: &["sea_orm", "sea_query", "sqlx", "migration"],
 };
 
+const DECLARATIVE: Layer = Layer {
+    rule: "the declarative form knows neither HTTP nor the database, and opens nothing",
+    part: Part::Only(&["control/src/declarative"]),
+    never: &["axum", "http", "hyper", "admin", "sea_orm", "sqlx", "store", "fs", "File"],
+};
+
 const WIRE: Layer = Layer {
     rule: "the protocol and the model have no clock and open nothing",
     part: Part::Only(&["entity/wire/src", "entity/model/src"]),
