@@ -81,8 +81,10 @@ impl Current {
     pub fn add(&mut self, key: Key, held: Held, budget: &mut Budget) -> Result<(), Spent> {
         let tags: usize = held.tags.iter().flatten().map(|tag| tag.len() + 24).sum();
         budget.take(held.body.len() + tags + OVERHEAD)?;
-        let is_selected = self.selection.has(held.tags.as_deref());
-        if let Some(kind) = model::described(key.kind) {
+        let described = model::described(key.kind);
+        // A document of this version cannot have entities of a kind that this version does not know.
+        let is_selected = described.is_some() && self.selection.has(held.tags.as_deref());
+        if let Some(kind) = described {
             match name(kind, &held.body) {
                 Some(name) => drop(self.names.insert((key.kind, name), key.id)),
                 None if is_selected => self.add_content(kind, key.id, &held.body),

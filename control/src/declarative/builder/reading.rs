@@ -78,24 +78,30 @@ impl Builder<'_> {
             kind.reveal(&held.body, &mut fields);
         }
         check_hidden(kind, &mut fields, &mut violations);
+        self.add_tags(&mut fields);
         let given = GivenCommon::take(&mut fields, false, &mut violations);
         let created_at = given.created_at.or(held.map(|held| held.created_at)).unwrap_or(self.options.now);
-        let common = Common { id: key.id, created_at, updated_at, tags: self.with_tags(given.tags) };
+        let common = Common { id: key.id, created_at, updated_at, tags: given.tags };
         let input = Input { fields, form: false };
         let content = (self.options.read)(kind, input, &common, violations)?;
         Ok((common, content))
     }
 
-    /// Adds the tags that select entities to those of an entity.
-    fn with_tags(&self, tags: Option<Vec<String>>) -> Option<Vec<String>> {
+    /// Adds the tags that select entities to those of an entity, before these are checked.
+    fn add_tags(&self, fields: &mut Map<String, Value>) {
         let selected = &self.current.selection().tags;
         if selected.is_empty() {
-            return tags;
+            return;
         }
-        let mut tags = tags.unwrap_or_default();
-        let missing: Vec<String> = selected.iter().filter(|tag| !tags.contains(tag)).cloned().collect();
-        tags.extend(missing);
-        Some(tags)
+        let tags = fields.entry("tags").or_insert(Value::Null);
+        if tags.is_null() {
+            *tags = Value::Array(Vec::new());
+        }
+        if let Value::Array(tags) = tags {
+            let missing: Vec<Value> =
+                selected.iter().map(|tag| tag.as_str().into()).filter(|tag| !tags.contains(tag)).collect();
+            tags.extend(missing);
+        }
     }
 
     /// The id of an entity that its content identifies: that of a current one, or a new one.

@@ -230,3 +230,19 @@ fn what_was_valid_when_it_was_written_stays() {
     assert_eq!(later(&document("a")).unwrap().unchanged, 1);
     assert!(later(&document("b")).is_err());
 }
+
+#[test]
+fn selected_tags_are_checked_as_all_tags_are() {
+    let document =
+        json!({ "_format_version": "3.0", "services": [{ "name": "a", "host": "a" }] }).to_string();
+    let refused = read_over(&document, Format::Json, &[], &["a/b"]).unwrap_err().to_string();
+    assert!(refused.contains("invalid tag 'a/b'"), "{refused}");
+}
+
+#[test]
+fn entities_of_unknown_kinds_stay() {
+    let key = Key { kind: Kind(200), id: id(1) };
+    let held = Held { body: "{}".into(), tags: None, created_at: 0, updated_at: 0 };
+    let difference = read_over("{\"_format_version\":\"3.0\"}", Format::Json, &[(key, held)], &[]).unwrap();
+    assert!(difference.is_empty(), "{difference:?}");
+}
