@@ -27,6 +27,7 @@ mod identity;
 mod nesting;
 mod older_paths;
 mod options;
+mod order;
 mod place;
 mod references;
 mod stream;
@@ -40,6 +41,7 @@ pub use errors::Errors;
 pub(crate) use format::parse_with;
 pub use format::{Format, ReadError, read, select_tags};
 pub use options::{ReadEntity, ReadOptions};
+pub use order::{NamedDisagreement, Routes};
 pub(crate) use value::MARK;
 
 #[cfg(test)]

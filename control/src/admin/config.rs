@@ -24,7 +24,8 @@ pub(super) use self::options::is_dry_run;
 use self::upload::Document;
 use super::{Api, Context, SharedAdmin};
 use crate::declarative::{
-    Budget, Current, Difference, Format, Held, Planned, ReadError, ReadOptions, Selection, read, select_tags,
+    Budget, Current, Difference, Format, Held, Planned, ReadError, ReadOptions, Routes, Selection, read,
+    select_tags,
 };
 use crate::error::ApiError;
 use crate::kinds;
@@ -93,11 +94,10 @@ struct Work {
 async fn attempt(admin: &SharedAdmin, context: &Context, work: &Arc<Work>) -> Result<Response, ApiError> {
     let (head, entities) = admin.state.store.every().await?;
     let shared = Arc::clone(work);
-    let compared = spawn_blocking(move || shared.compare(entities)).await;
-    let difference = compared.map_err(|_| ApiError::Panicked)??;
     if work.options.dry_run {
-        return beside(move || Ok(answer::dry_run(&difference, head))).await;
+        return beside(move || shared.dry_run(entities, head)).await;
     }
+    let difference = beside(move || shared.compare(entities)).await?;
     if difference.is_empty() {
         return Ok(answer::unchanged(&difference, head, work.options.check_hash));
     }
@@ -115,6 +115,14 @@ async fn beside<T: Send + 'static>(
 }
 
 impl Work {
+    fn dry_run(&self, entities: Vec<store::Document>, head: Head) -> Result<Response, ApiError> {
+        let mut routes = Routes::default();
+        entities.iter().for_each(|entity| routes.add(entity.key, &entity.body));
+        let difference = self.compare(entities)?;
+        routes.change(&difference);
+        Ok(answer::dry_run(&difference, &routes.disagreements(), head))
+    }
+
     fn compare(&self, entities: Vec<store::Document>) -> Result<Difference, ApiError> {
         let Document { text, format } = &self.document;
         self.compared(text, *format, entities).map_err(|error| self.refusal(error))

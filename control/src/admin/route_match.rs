@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::routing::get;
-use model::{Criterion, MatchRequest, Matched, Matcher, Route, Service};
+use model::{Criterion, MatchRequest, Matched, Matcher, Route, Router, Service};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -141,12 +141,15 @@ fn nearest(
     most: usize,
 ) -> (Vec<Evaluated>, usize) {
     let (mut nearest, mut total): (Vec<Evaluated>, usize) = (Vec::new(), 0);
+    let router = entities(published, model::kind::ROUTER, |_, router: Router| router.order).next();
+    let order = router.unwrap_or_default();
     // Leaves out a route that does not compile, as every data plane has rejected it.
     for matcher in
         entities(published, model::kind::ROUTE, |id, route: Route| Matcher::new(Route { id, ..route }))
             .flatten()
     {
         total += 1;
+        let matcher = matcher.with_order(order);
         let served = service_of(matcher.route(), services).is_none_or(Service::is_served);
         readings.iter_mut().for_each(|reading| reading.consider(&matcher, request, served));
         let evaluated = Evaluated::new(matcher, served, request);

@@ -6,7 +6,9 @@ use serde_json::Value;
 
 /// The word for files without errors, with what they would change.
 pub(super) fn valid(answer: &Value) -> String {
-    format!("valid: {}", counts(answer))
+    let mut lines = disagreements(answer);
+    lines.push(format!("valid: {}", counts(answer)));
+    lines.join("\n")
 }
 
 /// One line for each change, and a summary.
@@ -17,8 +19,29 @@ pub(super) fn changes(answer: &Value) -> String {
     if left_out > 0 {
         lines.push(format!("and {left_out} more"));
     }
+    lines.extend(disagreements(answer));
     lines.push(counts(answer));
     lines.join("\n")
+}
+
+/// A line for each request that the two orders of routes lead to different routes.
+fn disagreements(answer: &Value) -> Vec<String> {
+    let list = answer["order_disagreements"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let route = |route: &Value| {
+        let name = route["name"].as_str().or(route["id"].as_str());
+        name.unwrap_or_default().to_owned()
+    };
+    let line = |found: &Value| {
+        let text = |name: &str| found["request"][name].as_str().unwrap_or_default();
+        let headers = found["request"]["headers"].as_object().into_iter().flatten();
+        let headers: String = headers
+            .map(|(name, value)| format!(", {name}: {}", value.as_str().unwrap_or_default()))
+            .collect();
+        let request = format!("{} {}{}{headers}", text("method"), text("host"), text("path"));
+        let (strict, kong3) = (route(&found["strict"]), route(&found["kong3"]));
+        printable(&format!("order of routes: {request}: strict takes {strict}, kong3 takes {kong3}"))
+    };
+    list.iter().map(line).collect()
 }
 
 /// What `sync` did.

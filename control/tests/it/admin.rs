@@ -15,6 +15,7 @@ mod lists;
 mod migrated;
 mod named;
 mod nested;
+mod order;
 mod outage;
 mod paths;
 mod route_match;

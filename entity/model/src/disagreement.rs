@@ -12,7 +12,9 @@ use crate::priority::Priority;
 use crate::{Route, RouterOrder};
 
 /// Pairs of routes for which a request is sought, at most.
-const PAIRS: usize = 10_000;
+const PAIRS: usize = 100_000;
+/// Evaluations of one route for one request, at most: some seconds.
+const EVALUATIONS: usize = 4_000_000;
 /// Disagreements that are returned, at most.
 const FOUND: usize = 100;
 
@@ -48,34 +50,30 @@ type Classes = BTreeMap<(u64, u64), Vec<(usize, usize)>>;
 /// Returns requests on which the two orders disagree, at most one for each pair of routes. They are not all:
 /// the search is bounded, and does not know every request that a regular expression matches.
 pub fn disagreements(routes: &[Route]) -> Vec<Disagreement> {
-    let matchers: Vec<Matcher> = routes.iter().filter_map(|route| Matcher::new(route.clone()).ok()).collect();
-    let strict: Vec<Matcher> = matchers;
-    let kong3: Vec<Matcher> = strict
-        .iter()
-        .filter_map(|matcher| Matcher::new(matcher.route().clone()).ok())
-        .map(|matcher| matcher.with_order(RouterOrder::Kong3))
-        .collect();
+    let mut pairs = inverted_pairs(routes).take(PAIRS).peekable();
+    // Most configurations have no such pair, and so need no matchers.
+    let matchers = if pairs.peek().is_some() { Matchers::new(routes) } else { return Vec::new() };
     let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
-    for (a, b) in inverted_pairs(&strict).take(PAIRS) {
-        let Some(request) = sample::common(strict[a.0].route(), a.1, strict[b.0].route(), b.1) else {
-            continue;
-        };
-        let Some((one, other)) = winners(&strict, &kong3, &request) else { continue };
-        if one != other && seen.insert((one, other)) {
-            found.push(Disagreement { strict: one, kong3: other, request });
-        }
-        if found.len() == FOUND {
+    let mut left = EVALUATIONS / routes.len().max(1);
+    for ((a, path_of_a), (b, path_of_b)) in pairs {
+        if found.len() == FOUND || left == 0 {
             break;
+        }
+        let Some(request) = sample::common(&routes[a], path_of_a, &routes[b], path_of_b) else { continue };
+        left -= 1;
+        let Some((strict, kong3)) = matchers.winners(&request) else { continue };
+        if strict != kong3 && seen.insert((strict, kong3)) {
+            found.push(Disagreement { strict, kong3, request });
         }
     }
     found
 }
 
 /// The pairs of routes, each with one of its paths, that the two orders put in opposite order.
-fn inverted_pairs(matchers: &[Matcher]) -> impl Iterator<Item = ((usize, usize), (usize, usize))> {
+fn inverted_pairs(routes: &[Route]) -> impl Iterator<Item = ((usize, usize), (usize, usize))> {
     let mut classes = Classes::new();
-    for (index, matcher) in matchers.iter().enumerate() {
-        for (path, columns) in columns(matcher.route()) {
+    for (index, route) in routes.iter().enumerate() {
+        for (path, columns) in columns(route) {
             let key = (columns.priority(RouterOrder::Strict), columns.priority(RouterOrder::Kong3));
             classes.entry(key).or_default().push((index, path));
         }
@@ -109,22 +107,38 @@ fn columns(route: &Route) -> Vec<(usize, crate::Columns)> {
     }
 }
 
-/// The routes that a request takes in each order.
-fn winners(strict: &[Matcher], kong3: &[Matcher], request: &SampleRequest) -> Option<(Uuid, Uuid)> {
-    let headers: Vec<(&str, &str)> =
-        request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let asked = MatchRequest {
-        method: &request.method,
-        host: &request.host,
-        port: request.port,
-        path: &request.path,
-        headers: &headers,
-        sni: None,
-    };
-    let winner = |all: &[Matcher]| {
-        decide(all.iter().map(|matcher| (matcher, true)), &asked).map(|(matcher, _)| matcher.route().id)
-    };
-    Some((winner(strict)?, winner(kong3)?))
+/// The routes, compiled for each of the orders.
+struct Matchers {
+    strict: Vec<Matcher>,
+    kong3: Vec<Matcher>,
+}
+
+impl Matchers {
+    fn new(routes: &[Route]) -> Self {
+        let compile = |order| {
+            let matchers = routes.iter().filter_map(|route| Matcher::new(route.clone()).ok());
+            matchers.map(|matcher| matcher.with_order(order)).collect()
+        };
+        Self { strict: compile(RouterOrder::Strict), kong3: compile(RouterOrder::Kong3) }
+    }
+
+    /// The routes that a request takes in each order.
+    fn winners(&self, request: &SampleRequest) -> Option<(Uuid, Uuid)> {
+        let headers: Vec<(&str, &str)> =
+            request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let asked = MatchRequest {
+            method: &request.method,
+            host: &request.host,
+            port: request.port,
+            path: &request.path,
+            headers: &headers,
+            sni: None,
+        };
+        let winner = |all: &[Matcher]| {
+            decide(all.iter().map(|matcher| (matcher, true)), &asked).map(|(matcher, _)| matcher.route().id)
+        };
+        Some((winner(&self.strict)?, winner(&self.kong3)?))
+    }
 }
 
 #[cfg(test)]

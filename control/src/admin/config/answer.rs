@@ -3,10 +3,12 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use model::SampleRequest;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use crate::admin::REVISION;
-use crate::declarative::{Difference, Operation, Summary};
+use crate::declarative::{Difference, NamedDisagreement, Operation, Summary};
 use crate::store::Head;
 
 /// The most changes that an answer lists.
@@ -58,13 +60,14 @@ pub(super) fn unchanged(difference: &Difference, head: Head, check_hash: bool) -
 }
 
 /// The answer that shows what a document would change.
-pub(super) fn dry_run(difference: &Difference, head: Head) -> Response {
+pub(super) fn dry_run(difference: &Difference, disagreements: &[NamedDisagreement], head: Head) -> Response {
     let mut body = Counts::of(difference).0;
     let changes: Vec<Value> = difference.summaries().take(LISTED).map(|change| show(&change)).collect();
     let total = difference.puts.len() + difference.deletes.len();
     body.insert("dry_run".to_owned(), json!(true));
     body.insert("changes_left_out".to_owned(), json!(total - changes.len()));
     body.insert("changes".to_owned(), changes.into());
+    body.insert("order_disagreements".to_owned(), disagreements.iter().map(show_disagreement).collect());
     body.insert("revision".to_owned(), json!(head.revision));
     (StatusCode::OK, Json(Value::Object(body))).into_response()
 }
@@ -72,6 +75,19 @@ pub(super) fn dry_run(difference: &Difference, head: Head) -> Response {
 fn answer(status: StatusCode, mut body: Map<String, Value>, revision: u64) -> Response {
     body.insert("revision".to_owned(), json!(revision));
     (status, [(REVISION, revision.to_string())], Json(Value::Object(body))).into_response()
+}
+
+/// A request that the two orders of routes lead to different routes.
+fn show_disagreement(found: &NamedDisagreement) -> Value {
+    let route = |(id, name): &(Uuid, Option<String>)| json!({ "id": id, "name": name });
+    let SampleRequest { method, host, port, path, headers } = &found.request;
+    let headers: Map<String, Value> =
+        headers.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+    json!({
+        "strict": route(&found.strict),
+        "kong3": route(&found.kong3),
+        "request": { "method": method, "host": host, "port": port, "path": path, "headers": headers },
+    })
 }
 
 fn show(change: &Summary) -> Value {

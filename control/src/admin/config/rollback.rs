@@ -45,7 +45,7 @@ async fn attempt(
     let head = past.head;
     let difference = beside(move || difference(past)).await?;
     if options.dry_run {
-        return beside(move || Ok(answer::dry_run(&difference, head))).await;
+        return beside(move || Ok(answer::dry_run(&difference, &[], head))).await;
     }
     if difference.is_empty() {
         return Ok(answer::unchanged(&difference, head, false));

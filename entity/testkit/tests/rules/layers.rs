@@ -163,6 +163,11 @@ fn the_store_knows_no_http_and_the_admin_api_no_sql() {
 }
 
 #[test]
+fn the_declarative_form_opens_nothing() {
+    DECLARATIVE.holds();
+}
+
+#[test]
 fn the_protocol_and_the_model_have_no_clock() {
     WIRE.holds();
 }
