@@ -33,9 +33,9 @@
 //!
 //! Files kept for inspection are removed after a day, or with the secrets if that comes first.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -47,11 +47,13 @@ use wire::{MAX_ENCODED, Mode, Position, Update};
 use super::io_error;
 use super::lock::FolderLock;
 
+mod files;
 mod format;
 mod log;
 mod merge;
 mod secrets;
 
+use self::files::{make_folder, remove_if_there, write_synced};
 use self::secrets::Secrets;
 
 pub(super) use self::format::{Complaint, Found, entries_len};
@@ -424,40 +426,6 @@ fn is_set_aside(name: &str) -> bool {
     ending.starts_with("damaged")
         || ending.starts_with("unsupported")
         || version().is_some_and(|first| first.is_ascii_digit())
-}
-
-fn make_folder(dir: &Path) -> Result<(), CacheError> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|source| io_error("make the folder", dir, source))
-}
-
-fn write_synced(path: &Path, write: impl FnOnce(&mut File) -> io::Result<u64>) -> Result<u64, CacheError> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| {
-            let len = write(&mut file)?;
-            file.sync_all()?;
-            Ok(len)
-        })
-        .map_err(|source| {
-            // The incomplete file would take the space that is missing.
-            fs::remove_file(path).ok();
-            io_error("write", path, source)
-        })
-}
-
-fn remove_if_there(path: &Path) -> Result<(), CacheError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", path, error)),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -19,9 +19,9 @@ async fn write_routes(admin: &Admin) {
 async fn the_order_is_a_setting_of_the_cluster(admin: &Admin) {
     write_routes(admin).await;
     let taken = async || {
-        let ask = "/routes/match?method=PUT&host=shop.test&path=/cart&headers[x-version]=2";
+        let ask = "/routes/match?method=PUT&host=shop.test&path=/cart&headers.x-version=2";
         let answer = admin.get(ask).await.expect(200).json();
-        answer["route"]["name"].as_str().unwrap_or_default().to_owned()
+        answer["match"]["route"]["name"].as_str().unwrap_or_default().to_owned()
     };
     assert_eq!(taken().await, "by-header");
     let set = admin.put("/routers/default", &json!({ "order": "kong3" })).await.expect(200);

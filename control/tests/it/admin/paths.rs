@@ -149,6 +149,7 @@ async fn every_listed_path_answers(admin: &Admin) {
         ("services", service),
         ("routes", json!({ "paths": ["/"], "service": { "id": ID } })),
         ("snis", json!({ "name": "a", "certificate": { "id": ID } })),
+        ("routers", json!({ "order": "kong3" })),
     ];
     assert_eq!(bodies.len(), model::KINDS.len());
     for (collection, body) in bodies {

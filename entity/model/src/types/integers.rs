@@ -1,0 +1,81 @@
+//! Whole numbers.
+
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, json};
+
+use super::{listed, typed};
+use crate::field::{FieldType, FieldValue, Level};
+use crate::rules::Rules;
+use crate::violations::FieldErrors;
+
+macro_rules! integers {
+    ($($integer:ty),*) => {
+        $(impl FieldValue for $integer {
+            fn check(&self, rules: &Rules, level: Level) -> Option<FieldErrors> {
+                let number = i64::from(*self);
+                if level == Level::Bounds {
+                    return None;
+                }
+                if !rules.one_of.is_empty() && !rules.one_of.contains(&number) {
+                    return Some(listed(rules.one_of.iter()).into());
+                }
+                rules.between.and_then(|range| outside(number, range)).map(FieldErrors::Whole)
+            }
+
+            fn show(&self, _rules: &Rules) -> Value {
+                (*self).into()
+            }
+        }
+
+        impl FieldType for $integer {
+            fn read(value: Value, rules: &Rules, form: bool) -> Result<Self, FieldErrors> {
+                let number = integer(&value, form).ok_or("expected an integer")?;
+                let range = rules.between.unwrap_or((i64::from(Self::MIN), i64::from(Self::MAX)));
+                match outside(number, range) {
+                    Some(message) => Err(message.into()),
+                    None => Self::try_from(number).map_err(|_| between(range).into()),
+                }
+            }
+
+            fn describe(rules: &Rules) -> Map<String, Value> {
+                let mut schema = typed("integer");
+                if let Some((least, greatest)) = rules.between {
+                    schema.insert("between".to_owned(), json!([least, greatest]));
+                }
+                if !rules.one_of.is_empty() {
+                    schema.insert("one_of".to_owned(), json!(rules.one_of));
+                }
+                schema
+            }
+
+            fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                self.serialize(serializer)
+            }
+        })*
+    };
+}
+
+integers!(u8, u16, u32, i32, i64);
+
+fn between((least, greatest): (i64, i64)) -> String {
+    format!("value should be between {least} and {greatest}")
+}
+
+fn outside(number: i64, (least, greatest): (i64, i64)) -> Option<String> {
+    (number < least || number > greatest).then(|| between((least, greatest)))
+}
+
+/// Reads a number without a fraction, or, in a form, digits.
+fn integer(value: &Value, form: bool) -> Option<i64> {
+    // Whole numbers up to here are exact as floating point.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let whole = |number: f64| number.fract() == 0.0 && number.abs() <= EXACT;
+    match value {
+        Value::String(text) if form => text.parse().ok(),
+        #[expect(clippy::cast_possible_truncation, reason = "it is a whole number within the exact range")]
+        Value::Number(number) => {
+            number.as_i64().or_else(|| number.as_f64().filter(|n| whole(*n)).map(|n| n as i64))
+        }
+        _ => None,
+    }
+}
