@@ -31,7 +31,6 @@ mod order;
 mod place;
 mod references;
 mod stream;
-mod value;
 
 pub use budget::{Budget, Spent};
 pub use current::{Current, Held, Selection};
@@ -42,7 +41,6 @@ pub(crate) use format::parse_with;
 pub use format::{Format, ReadError, read, select_tags};
 pub use options::{ReadEntity, ReadOptions};
 pub use order::{NamedDisagreement, Routes};
-pub(crate) use value::MARK;
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod admin_client;
 pub mod app;
+mod bounded;
 pub mod cluster;
 pub mod config;
 pub mod config_command;

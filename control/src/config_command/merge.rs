@@ -6,7 +6,8 @@ use std::path::Path;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use crate::declarative::{Format, MARK, parse_with};
+use crate::bounded::MARK;
+use crate::declarative::{Format, parse_with};
 
 /// The parts of the document.
 #[derive(Debug, Default)]

@@ -13,7 +13,7 @@ use super::errors::Errors;
 use super::header::{COMPLETE, Header, HeaderSeed};
 use super::options::ReadOptions;
 use super::stream::DocumentSeed;
-use super::value::MARK;
+use crate::bounded::MARK;
 
 /// The format of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

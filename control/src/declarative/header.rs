@@ -3,7 +3,7 @@
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::value::Bounds;
+use crate::bounded::Bounds;
 
 /// The keys that are about the document.
 pub(super) const FORMAT: &str = "_format_version";

@@ -10,7 +10,7 @@ use super::given::{Child, Element, Given};
 use super::header;
 use super::nesting::{self, Nested};
 use super::place::Place;
-use super::value::{Bounds, MARK};
+use crate::bounded::{Bounds, MARK};
 
 /// Levels of entities nested in one another.
 const LEVELS: usize = 4;

@@ -1,11 +1,12 @@
-//! Reads one value of a document within bounds.
+//! Reads a value of a body or of a document within bounds, so that its cost in memory is known before it is
+//! read.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Levels of lists and records in one entity.
+/// Levels of lists and records in one value: nothing in the API is deeper than four.
 const DEPTH: usize = 16;
-/// Values of one entity, on all levels.
+/// Values within one value, on all levels.
 const VALUES: usize = 100_000;
 /// Fields of one record.
 const FIELDS: usize = 1000;
@@ -15,38 +16,43 @@ const NAME: usize = 1024;
 /// The prefix of messages that may be shown. Those of a parser may repeat a secret.
 pub(crate) const MARK: &str = "bound: ";
 
-/// What one entity may still hold.
+/// What one value may still hold.
 #[derive(Debug)]
-pub(super) struct Bounds {
+pub(crate) struct Bounds {
     values: usize,
 }
 
 impl Bounds {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { values: VALUES }
     }
 
     /// Checks a field before its value is read.
-    pub(super) fn field<E: Error>(&self, name: &str, fields: usize) -> Result<(), E> {
+    pub(crate) fn field<E: Error>(&self, name: &str, fields: usize) -> Result<(), E> {
         if name.len() > NAME {
             let length = name.len();
             return Err(E::custom(format!("{MARK}at most {NAME} bytes of a field's name, one has {length}")));
         }
         if fields >= FIELDS {
-            return Err(E::custom(format!("{MARK}at most {FIELDS} fields of a record, one has more")));
+            return Err(E::custom(format!("{MARK}at most {FIELDS} fields of an object, one has more")));
         }
         Ok(())
     }
 
-    /// The seed of the value of a field of the entity.
-    pub(super) fn value(&mut self) -> BoundedValue<'_> {
+    /// The seed of the whole value.
+    pub(crate) fn whole(&mut self) -> BoundedValue<'_> {
+        BoundedValue { bounds: self, depth: 0 }
+    }
+
+    /// The seed of a field of a value that is read field by field.
+    pub(crate) fn value(&mut self) -> BoundedValue<'_> {
         BoundedValue { bounds: self, depth: 1 }
     }
 }
 
 /// Reads one value and the values in it.
 #[derive(Debug)]
-pub(super) struct BoundedValue<'a> {
+pub(crate) struct BoundedValue<'a> {
     bounds: &'a mut Bounds,
     depth: usize,
 }
@@ -54,10 +60,10 @@ pub(super) struct BoundedValue<'a> {
 impl BoundedValue<'_> {
     fn inner<E: Error>(&mut self) -> Result<BoundedValue<'_>, E> {
         if self.depth == DEPTH {
-            return Err(E::custom(format!("{MARK}at most {DEPTH} levels in an entity, one has more")));
+            return Err(E::custom(format!("{MARK}at most {DEPTH} levels, it has more")));
         }
         let left = self.bounds.values.checked_sub(1);
-        let more = || E::custom(format!("{MARK}at most {VALUES} values in an entity, one has more"));
+        let more = || E::custom(format!("{MARK}at most {VALUES} values, it has more"));
         self.bounds.values = left.ok_or_else(more)?;
         Ok(BoundedValue { bounds: self.bounds, depth: self.depth + 1 })
     }
