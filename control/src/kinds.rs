@@ -30,12 +30,20 @@ pub fn read(
         _ => {}
     }
     let content = kind.read(input, common, violations)?;
-    match kind.kind() {
-        model::kind::CERTIFICATE => certificate::check(&entity(&content))?,
-        model::kind::CA_CERTIFICATE => ca_certificate::check(&entity(&content), common.updated_at)?,
-        _ => {}
-    }
+    check(kind, &content, common.updated_at)?;
     Ok(content)
+}
+
+/// Checks what needs the content of a certificate, at `now` in seconds since 1970.
+///
+/// # Errors
+/// All violations.
+pub fn check(kind: &dyn Described, content: &Content, now: i64) -> Result<(), Violations> {
+    match kind.kind() {
+        model::kind::CERTIFICATE => certificate::check(&entity(content)),
+        model::kind::CA_CERTIFICATE => ca_certificate::check(&entity(content), now),
+        _ => Ok(()),
+    }
 }
 
 /// Shows an entity as the Admin API does, without the entities of other kinds that belong to it.

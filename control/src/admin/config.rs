@@ -18,6 +18,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
+use wire::Key;
 
 use self::options::UploadOptions;
 pub(super) use self::options::is_dry_run;
@@ -167,13 +168,13 @@ impl Work {
 }
 
 /// An entity of the database, for a comparison or a dump.
-fn held(document: store::Document) -> (wire::Key, Held) {
+fn held(document: store::Document) -> (Key, Held) {
     let store::Document { key, body, tags, created_at, updated_at } = document;
     (key, Held { body, tags, created_at, updated_at })
 }
 
 fn changes(difference: Difference) -> Vec<Change> {
-    let deletes = difference.deletes.into_iter().map(|(key, _)| Change::Delete(key));
+    let deletes = difference.deletes.into_iter().map(|(key, held)| Change::Remove(stored(key, held)));
     difference.puts.into_iter().map(put).chain(deletes).collect()
 }
 
@@ -183,10 +184,14 @@ fn put(planned: Planned) -> Change {
     let after = Draft::new(kind, common, content);
     match before {
         None => Change::Insert(after),
-        Some(Held { body, tags, created_at, updated_at }) => {
-            Change::Replace { before: store::Document { key, body, tags, created_at, updated_at }, after }
-        }
+        Some(held) => Change::Replace { before: stored(key, held), after },
     }
+}
+
+/// An entity as it was read from the database.
+fn stored(key: Key, held: Held) -> store::Document {
+    let Held { body, tags, created_at, updated_at } = held;
+    store::Document { key, body, tags, created_at, updated_at }
 }
 
 /// The revision of a head, for the header of an answer.

@@ -1,5 +1,6 @@
 //! What a document says about itself: its format, and which entities it is about.
 
+use model::bounds;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
@@ -84,6 +85,9 @@ fn info(value: &Value) -> Result<Vec<String>, String> {
     }
     match info.get("select_tags") {
         None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Array(tags)) if tags.len() > bounds::TAGS => {
+            Err(format!("select_tags: must have at most {} elements, it has {}", bounds::TAGS, tags.len()))
+        }
         Some(Value::Array(tags)) => tags
             .iter()
             .map(|tag| tag.as_str().map(str::to_owned))

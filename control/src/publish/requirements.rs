@@ -51,8 +51,12 @@ impl Requirements {
         if key.kind.must_be_understood() && before.is_some() != after.is_some() {
             count(&mut self.kinds, key.kind, after.is_some());
         }
+        // A data plane may ignore entities of other kinds, whatever their fields.
         let fields = |bytes: Option<&[u8]>| {
-            bytes.map(|bytes| model::marked_fields(key.kind, bytes)).unwrap_or_default()
+            bytes
+                .filter(|_| key.kind.must_be_understood())
+                .map(|bytes| model::marked_fields(key.kind, bytes))
+                .unwrap_or_default()
         };
         fields(before).into_iter().for_each(|field| count(&mut self.fields, field, false));
         fields(after).into_iter().for_each(|field| count(&mut self.fields, field, true));

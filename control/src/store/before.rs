@@ -9,7 +9,8 @@ use super::document::{Document, text};
 /// An entity before a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Before {
-    /// The canonical bytes, with [`model::HIDDEN`] in place of each secret.
+    /// The canonical bytes, with [`model::HIDDEN`] in place of each secret; of an entity in which this version
+    /// does not find the secrets, in place of all.
     body: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tags: Option<Vec<String>>,
@@ -20,9 +21,11 @@ pub(super) struct Before {
 impl Before {
     pub(super) fn of(document: &Document) -> Self {
         let Document { key, body, tags, created_at, updated_at } = document;
-        let shown = model::described(key.kind).filter(|kind| kind.may_hold_secrets());
-        let hidden = shown.and_then(|kind| kind.without_secrets(body).ok());
-        let body = text(hidden.as_deref().unwrap_or(body));
+        let hidden = || model::described(key.kind).and_then(|kind| kind.without_secrets(body).ok());
+        let body = match model::may_hold_secrets(key.kind) {
+            true => hidden().map_or_else(|| model::HIDDEN.to_owned(), |hidden| text(&hidden)),
+            false => text(body),
+        };
         Self { body, tags: tags.clone(), created_at: *created_at, updated_at: *updated_at }
     }
 

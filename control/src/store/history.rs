@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use entity::config_change::{Column, Entity};
-use sea_orm::sea_query::ExprTrait;
+use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, DerivePartialModel, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 use wire::Key;
@@ -79,6 +79,19 @@ struct HistoryRow {
     written_at: Option<i64>,
     author: Option<String>,
     source: Option<String>,
+    #[sea_orm(from_expr = "Expr::col(Column::Before).is_not_null()")]
+    existed: bool,
+}
+
+/// A change with what was before it.
+#[derive(Clone, Debug, DerivePartialModel)]
+#[sea_orm(entity = "entity::config_change::Entity")]
+struct BeforeRow {
+    revision: i64,
+    ordinal: i32,
+    kind: i16,
+    id: Uuid,
+    written_at: Option<i64>,
     before: Option<String>,
 }
 
@@ -157,10 +170,10 @@ impl Store {
 
 impl From<&HistoryRow> for RevisedEntity {
     fn from(row: &HistoryRow) -> Self {
-        let operation = match (row.op, &row.before) {
+        let operation = match (row.op, row.existed) {
             (2, _) => Operation::Delete,
-            (_, None) => Operation::Create,
-            (_, Some(_)) => Operation::Update,
+            (_, false) => Operation::Create,
+            (_, true) => Operation::Update,
         };
         Self { key: Key { kind: kind(row.kind), id: row.id }, operation }
     }
@@ -184,7 +197,7 @@ async fn undone(read: &Transaction, revision: u64, head: Head) -> Result<Option<
             .order_by_asc(Column::Revision)
             .order_by_asc(Column::Ordinal)
             .limit(ROWS as u64);
-        let rows = within(rows.into_partial_model::<HistoryRow>().all(read)).await?;
+        let rows = within(rows.into_partial_model::<BeforeRow>().all(read)).await?;
         for row in &rows {
             let number = row.revision.unsigned_abs();
             // Revisions have no gap: the first that is missing was trimmed from the log. Older versions did
@@ -195,8 +208,13 @@ async fn undone(read: &Transaction, revision: u64, head: Head) -> Result<Option<
             }
             expected = number;
             let key = Key { kind: kind(row.kind), id: row.id };
-            let before = || row.before.as_deref().and_then(|text| Before::read(key, text));
-            undone.entry(key).or_insert_with(before);
+            let before = match row.before.as_deref().map(|text| Before::read(key, text)) {
+                None => None,
+                Some(Some(before)) => Some(before),
+                // What was there is not known.
+                Some(None) => return Ok(None),
+            };
+            undone.entry(key).or_insert(before);
         }
         match rows.last() {
             Some(last) if rows.len() == ROWS => after = (last.revision, last.ordinal),

@@ -38,6 +38,8 @@ pub enum Change {
     },
     /// The end of an entity and of those that belong to it; nothing if there is none.
     Delete(Key),
+    /// The same for an entity that is as it was read.
+    Remove(Document),
 }
 
 /// Who makes a write, for the log.

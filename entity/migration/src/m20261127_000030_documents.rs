@@ -3,6 +3,8 @@
 
 mod old;
 
+use std::collections::HashSet;
+
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, QueryResult};
 use uuid::Uuid;
@@ -35,8 +37,9 @@ impl MigrationTrait for Migration {
         manager.create_table(tag()).await?;
         manager.create_index(index("document_tag_tag_idx", "document_tag", &["tag", "id", "kind"])).await?;
         // The order in which each entity comes after those that it names.
+        let mut moved = HashSet::new();
         for table in TABLES {
-            move_rows(manager, table).await?;
+            move_rows(manager, table, &mut moved).await?;
         }
         for table in ["tag", "sni", "route", "service", "certificate", "ca_certificate"] {
             manager.drop_table(Table::drop().table(Alias::new(table)).to_owned()).await?;
@@ -160,7 +163,11 @@ fn new_column_of_changes(
     Table::alter().table(Alias::new("config_change")).add_column(added).to_owned()
 }
 
-async fn move_rows(manager: &SchemaManager<'_>, table: &old::Table) -> Result<(), DbErr> {
+async fn move_rows(
+    manager: &SchemaManager<'_>,
+    table: &old::Table,
+    known: &mut HashSet<(i16, Uuid)>,
+) -> Result<(), DbErr> {
     let mut after: Option<Uuid> = None;
     loop {
         let mut select = Query::select();
@@ -175,7 +182,14 @@ async fn move_rows(manager: &SchemaManager<'_>, table: &old::Table) -> Result<()
         let rows = manager.get_connection().query_all(&select).await?;
         let Some(last) = rows.last() else { return Ok(()) };
         after = Some(last.try_get("", "id")?);
-        let moved = rows.iter().map(table.read).collect::<Result<Vec<_>, _>>()?;
+        let mut moved = rows.iter().map(table.read).collect::<Result<Vec<_>, _>>()?;
+        for row in &rows {
+            known.insert((table.kind, row.try_get("", "id")?));
+        }
+        // A list of CA certificates had no foreign key. Data planes name one that is not there.
+        moved
+            .iter_mut()
+            .for_each(|moved| moved.references.retain(|(_, kind, id)| known.contains(&(*kind, *id))));
         write(manager, table, &rows, &moved).await?;
     }
 }

@@ -11,6 +11,8 @@ use crate::matching::{MatchRequest, Matcher, decide};
 use crate::priority::Priority;
 use crate::{Route, RouterOrder};
 
+/// Pairs of classes that are compared, at most: less than a second.
+const CLASS_PAIRS: usize = 50_000_000;
 /// Pairs of routes for which a request is sought, at most.
 const PAIRS: usize = 100_000;
 /// Evaluations of one route for one request, at most: some seconds.
@@ -59,8 +61,8 @@ pub fn disagreements(routes: &[Route]) -> Vec<Disagreement> {
         if found.len() == FOUND || left == 0 {
             break;
         }
-        let Some(request) = sample::common(&routes[a], path_of_a, &routes[b], path_of_b) else { continue };
         left -= 1;
+        let Some(request) = sample::common(&routes[a], path_of_a, &routes[b], path_of_b) else { continue };
         let Some((strict, kong3)) = matchers.winners(&request) else { continue };
         if strict != kong3 && seen.insert((strict, kong3)) {
             found.push(Disagreement { strict, kong3, request });
@@ -80,7 +82,7 @@ fn inverted_pairs(routes: &[Route]) -> impl Iterator<Item = ((usize, usize), (us
     }
     let classes: Vec<_> = classes.into_iter().collect();
     let count = classes.len();
-    let pairs = (0..count).flat_map(move |a| (a + 1..count).map(move |b| (a, b)));
+    let pairs = (0..count).flat_map(move |a| (a + 1..count).map(move |b| (a, b))).take(CLASS_PAIRS);
     // The first of a pair has the lower strict priority.
     pairs.flat_map(move |(a, b)| {
         let (low, high) = (&classes[a], &classes[b]);

@@ -92,7 +92,8 @@ impl Visitor<'_> for Name {
             None => (false, member),
         };
         let mut indexes = (self.next..self.fields.len()).chain(0..self.next);
-        let is_it = |field: &Field| field.must_understand() == marked && field.name == name;
+        // A field may have been written before it was marked.
+        let is_it = |field: &Field| field.name == name && (field.must_understand() || !marked);
         match indexes.find(|index| is_it(&self.fields[*index])) {
             None if marked => {
                 let name: String = name.chars().take(LONGEST).collect();

@@ -278,6 +278,10 @@ impl<T: FieldType> FieldType for Vec<T> {
             one @ Value::String(_) if form => vec![one],
             _ => return Err("expected an array".into()),
         };
+        // Before each element has an error of its own.
+        if let Some(most) = rules.most {
+            bounds::at_most(list.len(), most, "elements")?;
+        }
         let of_elements = rules.of_elements();
         let (mut read, mut errors, mut seen) =
             (Self::with_capacity(list.len()), BTreeMap::new(), HashSet::new());

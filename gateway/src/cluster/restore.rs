@@ -1,12 +1,15 @@
 //! Restores the configuration from disk at the start, as far as it is good. Also reopens the folder after a
 //! pause.
 
+use std::collections::BTreeMap;
+
 use tracing::{error, info, warn};
-use wire::{Mode, Nack, NackReason, Position, Update};
+use wire::{Key, Mode, Nack, NackReason, Position, Record, Update};
 
 use super::cache::{Cache, Complaint, Found, Generation, merge_deltas};
 use super::store::{InitialState, Writer};
 use super::{Agent, Source};
+use crate::table::Change;
 
 impl Agent {
     /// Restores from the newest usable file, and hands the disk to the writer.
@@ -60,6 +63,8 @@ impl Agent {
     fn revive(&mut self, cache: &mut Cache, generation: Generation) -> Option<InitialState> {
         let found = cache.read(generation)?;
         let (live, refused) = self.apply_all(&found.updates);
+        // Another refusal may have come first, before the entity that must be understood.
+        let refused = refused.map(|complaint| not_understood(&found.updates).unwrap_or(complaint));
         let complaint = refused.or_else(|| found.complaint.clone());
         if let Some(complaint) = &complaint {
             self.set_aside(cache, generation, complaint);
@@ -88,8 +93,12 @@ impl Agent {
     /// How many of these were applied, and why the next one was not.
     fn apply_all(&mut self, updates: &[Update]) -> (usize, Option<Complaint>) {
         // After a crash, each revision is applied by itself to find the one that caused it.
-        if self.crash_guard.suspect().is_none() && self.apply_merged(updates) {
-            return (updates.len(), None);
+        if self.crash_guard.suspect().is_none() {
+            if self.apply_merged(updates) {
+                return (updates.len(), None);
+            }
+            // What is live may be later than the first of them.
+            self.applier.abandon();
         }
         for (live, update) in updates.iter().enumerate() {
             let refused = self.marked(update).map_or_else(|| self.apply_marked(update), Err);
@@ -138,6 +147,25 @@ impl Agent {
         );
         self.fail(format!("the program ended while it applied revision {}", suspect.revision()));
     }
+}
+
+/// The complaint about an entity in these updates that must be understood and that this program does not know.
+/// Of several records of one entity, the last counts.
+fn not_understood(updates: &[Update]) -> Option<Complaint> {
+    let mut unknown: BTreeMap<Key, String> = BTreeMap::new();
+    for update in updates {
+        if update.header.mode == Mode::Snapshot {
+            unknown.clear();
+        }
+        let mut records = update.records().ok()?;
+        while let Ok(Some(Record { key, value })) = records.next_record() {
+            match Change::read(key, value) {
+                Err(refusal) if refusal.unsupported => drop(unknown.insert(key, refusal.to_string())),
+                _ => drop(unknown.remove(&key)),
+            }
+        }
+    }
+    unknown.into_values().next().map(Complaint::Unsupported)
 }
 
 fn complaint_of(nack: &Nack) -> Complaint {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use model::{Common, HIDDEN, Map};
+use tokio::sync::OwnedSemaphorePermit;
 use wire::Key;
 
 use super::answer::{self, Counts};
@@ -15,6 +16,7 @@ use super::{ATTEMPTS, beside, changes};
 use crate::admin::{Context, SharedAdmin};
 use crate::declarative::{Difference, Held, Planned};
 use crate::error::ApiError;
+use crate::kinds;
 use crate::store::{self, Document, Past, StoreError};
 
 /// The most entities that a message names.
@@ -26,24 +28,32 @@ pub(super) async fn roll_back(
     request: Request,
 ) -> Result<Response, ApiError> {
     let options = RollbackOptions::parse(request.uri().query().unwrap_or_default())?;
-    let _turn = Arc::clone(&admin.config.documents).try_acquire_owned().map_err(|_| ApiError::ConfigBusy)?;
+    let turn = Arc::clone(&admin.config.documents).try_acquire_owned().map_err(|_| ApiError::ConfigBusy)?;
+    let turn = Arc::new(turn);
     for _ in 1..ATTEMPTS {
-        match attempt(&admin, &context, options).await {
+        match attempt(&admin, &context, options, &turn).await {
             Err(ApiError::Store(StoreError::Changed)) => {}
             done => return done,
         }
     }
-    attempt(&admin, &context, options).await
+    attempt(&admin, &context, options, &turn).await
 }
 
 async fn attempt(
     admin: &SharedAdmin,
     context: &Context,
     options: RollbackOptions,
+    turn: &Arc<OwnedSemaphorePermit>,
 ) -> Result<Response, ApiError> {
     let past = admin.state.store.past(options.to).await?;
     let head = past.head;
-    let difference = beside(move || difference(past)).await?;
+    // The next one waits for the end of the work, also when the client disconnects.
+    let turn = Arc::clone(turn);
+    let difference = beside(move || {
+        let _turn = turn;
+        difference(past)
+    })
+    .await?;
     if options.dry_run {
         return beside(move || Ok(answer::dry_run(&difference, &[], head))).await;
     }
@@ -99,6 +109,8 @@ fn planned(then: &Document, before: Option<Held>) -> Result<Planned, String> {
     }
     let bytes = serde_json::to_vec(&fields).map_err(|error| error.to_string())?;
     let content = kind.content(&bytes).map_err(|error| error.to_string())?;
+    // A secret of now may not fit what was then.
+    kinds::check(kind, &content, store::now()).map_err(|violations| violations.to_string())?;
     let (id, created_at, tags) = (then.key.id, then.created_at, then.tags.clone());
     let common = Common { id, created_at, updated_at: store::now(), tags };
     Ok(Planned { kind: then.key.kind, common, content, before })

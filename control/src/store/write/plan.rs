@@ -13,7 +13,8 @@ use super::{Change, Made, rows};
 /// The changes of a write.
 pub(super) struct Plan {
     puts: Vec<Put>,
-    deletes: Vec<Key>,
+    /// Keys, and what must be stored under them, if that is known.
+    deletes: Vec<(Key, Option<Document>)>,
 }
 
 /// An entity that is put.
@@ -51,7 +52,13 @@ impl Plan {
                 Change::Replace { before, after } => (after, Expected::This(before)),
                 Change::Delete(key) => {
                     if seen.insert(key) {
-                        deletes.push(key);
+                        deletes.push((key, None));
+                    }
+                    continue;
+                }
+                Change::Remove(before) => {
+                    if seen.insert(before.key) {
+                        deletes.push((before.key, Some(before)));
                     }
                     continue;
                 }
@@ -69,11 +76,21 @@ impl Plan {
         let steps = self.steps(transaction).await?;
         steps.check_unique()?;
         rows::take_away(transaction, &steps.updates, &steps.deletes).await?;
-        rows::insert(transaction, &steps.inserts).await?;
+        rows::insert(transaction, &steps.inserts).await.map_err(|error| self.made_meanwhile(error))?;
         rows::update(transaction, &steps.updates).await?;
         rows::add(transaction, &steps.inserts, &steps.updates).await?;
         rows::delete(transaction, &steps.deletes).await?;
         Ok(steps.made())
+    }
+
+    /// An entity that may replace another one has found none, and one was made meanwhile.
+    fn made_meanwhile(&self, error: StoreError) -> StoreError {
+        let StoreError::Id { key } = error else { return error };
+        let mut puts = self.puts.iter();
+        match puts.any(|put| put.after.document.key == key && matches!(put.expected, Expected::Anything)) {
+            true => StoreError::Changed,
+            false => StoreError::Id { key },
+        }
     }
 
     /// Names the rule of the database that a write has broken, from what the database holds.
@@ -88,16 +105,21 @@ impl Plan {
             Ok(Some(missing)) => missing,
             Err(failed) => failed,
             // It was deleted, or named, between two steps of this write.
-            Ok(None) => match rows::naming(store.database(), &self.deletes).await {
+            Ok(None) => match rows::naming(store.database(), &self.deleted_keys()).await {
                 Ok(found) => rows::still_named(&found, &[]).unwrap_or(StoreError::Changed),
                 Err(failed) => failed,
             },
         }
     }
 
+    fn deleted_keys(&self) -> Vec<Key> {
+        self.deletes.iter().map(|(key, _)| *key).collect()
+    }
+
     async fn steps(&self, transaction: &Transaction) -> Result<Steps<'_>, StoreError> {
         let stored = self.puts.iter().filter(|put| !matches!(put.expected, Expected::Nothing));
-        let stored = stored.map(|put| put.after.document.key).chain(self.deletes.iter().copied());
+        let deleted = self.deletes.iter().map(|(key, _)| *key);
+        let stored = stored.map(|put| put.after.document.key).chain(deleted);
         let stored = locked(stored, transaction).await?;
         let mut stored: HashMap<Key, Document> =
             stored.into_iter().map(|document| (document.key, document)).collect();
@@ -113,7 +135,14 @@ impl Plan {
                 (_, None) => inserts.push(after),
             }
         }
-        let deletes: Vec<Document> = self.deletes.iter().filter_map(|key| stored.remove(key)).collect();
+        let mut deletes = Vec::with_capacity(self.deletes.len());
+        for (key, expected) in &self.deletes {
+            let now = stored.remove(key);
+            if expected.is_some() && now != *expected {
+                return Err(StoreError::Changed);
+            }
+            deletes.extend(now);
+        }
         let deletes = with_dependants(transaction, deletes, &updates).await?;
         Ok(Steps { inserts, updates, deletes })
     }
@@ -145,6 +174,13 @@ async fn with_dependants(
         }
         let owned: HashSet<Key> = owned.into_iter().map(|named| named.by).collect();
         next = locked(owned.into_iter(), transaction).await?;
+        // Another control plane may have given one to another entity before it was locked.
+        let belongs = |document: &Document| {
+            document.content().references.iter().any(|reference| gone.contains(&reference.to))
+        };
+        if !next.iter().all(belongs) {
+            return Err(StoreError::Changed);
+        }
     }
     Ok(all)
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use testkit::certs;
 use testkit::http::{Request, Response};
 
+use super::certificates::pair;
 use super::{Admin, on_both_databases, revision};
 
 on_both_databases!(
@@ -266,7 +267,11 @@ async fn an_earlier_configuration_is_made_again(admin: &Admin) {
     assert_eq!(admin.get("/config?ids=true").await.expect(200).text(), first);
     admin.post("/config/rollback?to=1", &json!({})).await.expect(200);
 
-    // The key of a deleted certificate is not kept.
+    // The key of a certificate that was renewed is not kept, and the new one does not fit the old certificate.
+    admin.put("/certificates/a.example", &pair(&["a.example"])).await.expect(200);
+    let refused = admin.post("/config/rollback?to=1", &json!({})).await.expect(409).text();
+    assert!(refused.contains("certificate does not match key"), "{refused}");
+    // Nor is that of a deleted one.
     admin.delete("/certificates/a.example").await.expect(204);
     let refused = admin.post("/config/rollback?to=1", &json!({})).await.expect(409).text();
     assert!(refused.contains("the value of key is not kept"), "{refused}");
