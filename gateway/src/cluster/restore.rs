@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use tracing::{error, info, warn};
+use uuid::Uuid;
 use wire::{Key, Mode, Nack, NackReason, Position, Record, Update};
 
 use super::cache::{Cache, Complaint, Found, Generation, merge_deltas};
@@ -160,7 +161,10 @@ fn not_understood(updates: &[Update]) -> Option<Complaint> {
         let mut records = update.records().ok()?;
         while let Ok(Some(Record { key, value })) = records.next_record() {
             match Change::read(key, value) {
-                Err(refusal) if refusal.unsupported => drop(unknown.insert(key, refusal.to_string())),
+                Err(refusal) if refusal.unsupported => {
+                    let entity = Some((model::collection(key.kind), key.id));
+                    unknown.insert(key, refused(update.header.to, entity, &refusal.message));
+                }
                 _ => drop(unknown.remove(&key)),
             }
         }
@@ -169,16 +173,16 @@ fn not_understood(updates: &[Update]) -> Option<Complaint> {
 }
 
 fn complaint_of(nack: &Nack) -> Complaint {
-    let (revision, message) = (nack.revision, &nack.message);
-    let entity = match (&nack.collection, nack.id) {
-        (Some(collection), Some(id)) => format!(" because of {collection} {id}"),
-        _ => String::new(),
-    };
-    let reason = format!("revision {revision} is refused{entity}: {message}");
+    let reason = refused(nack.revision, nack.collection.clone().zip(nack.id), &nack.message);
     match nack.reason {
         NackReason::Unsupported => Complaint::Unsupported(reason),
         _ => Complaint::Damaged(reason),
     }
+}
+
+fn refused(revision: u64, entity: Option<(String, Uuid)>, message: &str) -> String {
+    let entity = entity.map(|(collection, id)| format!(" because of {collection} {id}")).unwrap_or_default();
+    format!("revision {revision} is refused{entity}: {message}")
 }
 
 fn go_on(cache: &Cache, found: &Found, held: Position) -> InitialState {

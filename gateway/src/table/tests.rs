@@ -146,10 +146,12 @@ fn each_for_itself_must_be_right() {
 }
 
 #[test]
-fn kind_of_a_later_version_is_no_change() {
-    let key = Key { kind: wire::Kind(99), id: id(1) };
-    assert!(Change::read(key, Some(b"?")).unwrap().is_none());
-    assert!(Change::read(key, None).unwrap().is_none());
+fn kind_of_a_later_version_is_no_change_unless_it_must_be_understood() {
+    let key = |kind: u8| Key { kind: wire::Kind(kind), id: id(1) };
+    assert!(Change::read(key(199), Some(b"?")).unwrap().is_none());
+    assert!(Change::read(key(199), None).unwrap().is_none());
+    assert!(Change::read(key(99), Some(b"?")).unwrap_err().unsupported);
+    assert!(Change::read(key(99), None).unwrap().is_none());
 }
 
 #[test]
