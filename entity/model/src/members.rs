@@ -92,8 +92,7 @@ impl Visitor<'_> for Name {
             None => (false, member),
         };
         let mut indexes = (self.next..self.fields.len()).chain(0..self.next);
-        // A field may have been written before it was marked.
-        let is_it = |field: &Field| field.name == name && (field.must_understand() || !marked);
+        let is_it = |field: &Field| field.must_understand() == marked && field.name == name;
         match indexes.find(|index| is_it(&self.fields[*index])) {
             None if marked => {
                 let name: String = name.chars().take(LONGEST).collect();
