@@ -4,7 +4,7 @@
 //! rules, its default, how it is read from a body, and its canonical form. An attribute says what the type
 //! of a field does not:
 //!
-//! ```ignore
+//! ```text
 //! /// Port of the upstream.
 //! #[field(default = 80, between(0, 65_535))]
 //! pub port: u16,
