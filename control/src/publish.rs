@@ -26,9 +26,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::sync::{broadcast, watch};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
@@ -39,24 +38,15 @@ use self::encoder::Encoder;
 pub use self::fleet_guard::HeldBack;
 use self::fleet_guard::{FleetGuard, Size};
 use self::last_head::{LastHead, LastHeadFile};
-use self::pace::Pace;
 pub use self::requirements::{Known, Lacking};
 use self::state::PublishedState;
 pub use self::update::PublishedUpdate;
-use self::waiting::Waiting;
 use crate::metrics::ClusterMetrics;
-use crate::store::{Commit, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// Interval for reading the head without a notification: another control plane may have written. A database
 /// that has failed is not read again sooner.
 const POLL: Duration = Duration::from_secs(1);
-/// Interval for trimming the log.
-const TRIM: Duration = Duration::from_secs(3600);
-/// Revisions that the log keeps: a data plane that is further behind gets a snapshot.
-const LOG: u64 = 100_000;
-
-/// The minimum time between two writes of the file with the last published head.
-const NOTED: Duration = Duration::from_secs(1);
 /// Time between two new epochs that begin because a data plane is ahead of the database. A data plane that
 /// lies costs at most one snapshot in this time.
 const AHEAD: Duration = Duration::from_secs(10);

@@ -1,6 +1,26 @@
 //! Follows the database: publishes commits, holds back what the guard says, and keeps the log short.
 
-use super::*;
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::time::{Instant, MissedTickBehavior};
+use tracing::warn;
+use uuid::Uuid;
+use wire::Position;
+
+use super::last_head::LastHead;
+use super::pace::Pace;
+use super::waiting::Waiting;
+use super::{POLL, PublisherState};
+use crate::store::Commit;
+
+/// Interval for trimming the log.
+const TRIM: Duration = Duration::from_secs(3600);
+/// Revisions that the log keeps: a data plane that is further behind gets a snapshot.
+const LOG: u64 = 100_000;
+/// The minimum time between two writes of the file with the last published head.
+const NOTED: Duration = Duration::from_secs(1);
 
 impl PublisherState {
     /// Publishes commits until its future is dropped.

@@ -48,7 +48,7 @@ pub use entity::{Content, Entity, Input, Unreadable};
 pub use field::{Field, FieldType, FieldValue, HIDDEN, Level};
 pub use kind::{collection, must_understand};
 pub use kinds::route::Endpoint;
-pub use kinds::{AnyEntity, CaCertificate, Certificate, Route, Router, Service, Sni};
+pub use kinds::*;
 pub use marks::{marked_fields, must_understand_fields};
 pub use matching::{Criterion, MatchRequest, Matched, Matcher, decide};
 pub use priority::{Columns, Priority};

@@ -1,6 +1,16 @@
 //! The default of every key.
 
-use super::*;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use node::identity::Mode;
+use node::logging;
+use node::status::RawStatus;
+
+use super::{MOST_FIELDS, RawCluster, RawConfig, RawProxy, RawUpstream};
+use crate::proxy::AmbiguousPaths;
+use crate::upstream;
 
 impl Default for RawConfig {
     fn default() -> Self {

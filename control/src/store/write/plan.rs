@@ -8,6 +8,7 @@ use super::super::document::{Document, Draft};
 use super::super::pool::Transaction;
 use super::super::select::locked;
 use super::super::{Store, StoreError};
+use super::rows::Update;
 use super::{Change, Made, rows};
 
 /// The changes of a write.
@@ -33,7 +34,7 @@ enum Expected {
 /// The changes once it is known what is stored.
 struct Steps<'a> {
     inserts: Vec<&'a Draft>,
-    updates: Vec<(Document, &'a Draft)>,
+    updates: Vec<Update<'a>>,
     deletes: Vec<Document>,
 }
 
@@ -99,9 +100,8 @@ impl Plan {
             return error;
         }
         let named = self.puts.iter().flat_map(|put| &put.after.references);
-        match rows::missing(store, named, |key| self.puts.iter().any(|put| put.after.document.key == key))
-            .await
-        {
+        let made: HashSet<Key> = self.puts.iter().map(|put| put.after.document.key).collect();
+        match rows::missing(store, named, |key| made.contains(&key)).await {
             Ok(Some(missing)) => missing,
             Err(failed) => failed,
             // It was deleted, or named, between two steps of this write.
@@ -131,7 +131,7 @@ impl Plan {
                     return Err(StoreError::Changed);
                 }
                 (_, Some(now)) if now.says_the_same(&after.document) => {}
-                (_, Some(now)) => updates.push((now, after)),
+                (_, Some(now)) => updates.push(Update::new(now, after)),
                 (_, None) => inserts.push(after),
             }
         }
@@ -155,10 +155,10 @@ impl Plan {
 async fn with_dependants(
     transaction: &Transaction,
     deleted: Vec<Document>,
-    updates: &[(Document, &Draft)],
+    updates: &[Update<'_>],
 ) -> Result<Vec<Document>, StoreError> {
     let (mut all, mut next) = (Vec::new(), deleted);
-    let updated: HashSet<Key> = updates.iter().map(|(before, _)| before.key).collect();
+    let updated: HashSet<Key> = updates.iter().map(|update| update.before.key).collect();
     while !next.is_empty() {
         let keys: Vec<Key> = next.iter().map(|document| document.key).collect();
         all.append(&mut next);
@@ -189,7 +189,7 @@ impl Steps<'_> {
     /// Checks that no two entities of the write have one unique value: the database would name neither.
     fn check_unique(&self) -> Result<(), StoreError> {
         let mut seen = HashSet::new();
-        let drafts = self.inserts.iter().copied().chain(self.updates.iter().map(|(_, after)| *after));
+        let drafts = self.inserts.iter().copied().chain(self.updates.iter().map(|update| update.after));
         for draft in drafts {
             for (field, value) in &draft.unique {
                 if !seen.insert((draft.document.key.kind, *field, value.as_str())) {
@@ -210,7 +210,7 @@ impl Steps<'_> {
             before,
         };
         let inserts = self.inserts.into_iter().map(|after| put(after, None));
-        let updates = self.updates.into_iter().map(|(before, after)| put(after, Some(before)));
+        let updates = self.updates.into_iter().map(|update| put(update.after, Some(update.before)));
         let deletes = self.deletes.into_iter();
         let deletes = deletes.map(|before| Made { key: before.key, value: None, before: Some(before) });
         deletes.chain(inserts).chain(updates).collect()

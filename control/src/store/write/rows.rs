@@ -14,6 +14,32 @@ use super::super::document::{Document, Draft, by_kind, kind, number};
 use super::super::pool::Transaction;
 use super::super::{ROWS, Store, StoreError, within};
 
+/// A new form of a document.
+pub(super) struct Update<'a> {
+    pub(super) before: Document,
+    /// The content before, which is read once.
+    old: Content,
+    pub(super) after: &'a Draft,
+}
+
+impl<'a> Update<'a> {
+    pub(super) fn new(before: Document, after: &'a Draft) -> Self {
+        Self { old: before.content(), before, after }
+    }
+
+    fn changes_values(&self) -> bool {
+        self.old.unique != self.after.unique
+    }
+
+    fn changes_references(&self) -> bool {
+        self.old.references != self.after.references
+    }
+
+    fn changes_tags(&self) -> bool {
+        self.before.tags != self.after.document.tags
+    }
+}
+
 /// A reference as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Named {
@@ -52,13 +78,10 @@ pub(super) async fn insert(transaction: &Transaction, drafts: &[&Draft]) -> Resu
 }
 
 /// Writes the new forms of documents, which are locked.
-pub(super) async fn update(
-    transaction: &Transaction,
-    updates: &[(Document, &Draft)],
-) -> Result<(), StoreError> {
+pub(super) async fn update(transaction: &Transaction, updates: &[Update<'_>]) -> Result<(), StoreError> {
     use document::Column::{Body, CreatedAt, Id, Kind, Tags, UpdatedAt};
     for some in updates.chunks(ROWS) {
-        let rows = some.iter().map(|(_, after)| after.document.row().reset_all());
+        let rows = some.iter().map(|update| update.after.document.row().reset_all());
         let mut replacing = OnConflict::columns([Kind, Id]);
         replacing.update_columns([Body, Tags, CreatedAt, UpdatedAt]);
         let update = document::Entity::insert_many(rows).on_conflict(replacing);
@@ -69,56 +92,61 @@ pub(super) async fn update(
 
 /// Deletes documents. The database deletes what follows from them.
 pub(super) async fn delete(transaction: &Transaction, gone: &[Document]) -> Result<(), StoreError> {
-    for (kind, ids) in by_kind(gone.iter().map(|document| document.key)) {
-        for some in ids.chunks(ROWS) {
-            let delete = document::Entity::delete_many()
-                .filter(document::Column::Kind.eq(number(kind)))
-                .filter(document::Column::Id.is_in(some.iter().copied()));
-            within(delete.exec(transaction)).await?;
-        }
-    }
-    Ok(())
+    use document::Column::{Id, Kind};
+    delete_rows::<document::Entity>(transaction, (Kind, Id), keys(gone)).await
 }
 
-/// Deletes the values, references and tags of updated documents that are no longer true, and all of deleted
-/// ones: another entity of the write may take a value over.
+/// Deletes the values, references and tags of updated documents that are no longer true, and the values and
+/// references of deleted ones: another entity of the write may take a value over.
 pub(super) async fn take_away(
     transaction: &Transaction,
-    updates: &[(Document, &Draft)],
+    updates: &[Update<'_>],
     deletes: &[Document],
 ) -> Result<(), StoreError> {
-    let changed = |is_changed: fn(&Content, &Document, &Draft) -> bool| {
-        let updated =
-            updates.iter().filter(move |(before, after)| is_changed(&before.content(), before, after));
-        updated.map(|(before, _)| before.key)
+    let changed = |is_changed: fn(&Update<'_>) -> bool| {
+        updates.iter().filter(move |update| is_changed(update)).map(|update| update.before.key)
     };
-    let gone = || deletes.iter().map(|document| document.key);
-    let values = changed(|old, _, after| !old.unique.is_empty() && old.unique != after.unique).chain(gone());
-    for (kind, ids) in by_kind(values) {
+    let values = changed(|update| !update.old.unique.is_empty() && update.changes_values());
+    let values = values.chain(keys(deletes));
+    delete_rows::<document_key::Entity>(
+        transaction,
+        (document_key::Column::Kind, document_key::Column::Id),
+        values,
+    )
+    .await?;
+    let named = changed(|update| !update.old.references.is_empty() && update.changes_references());
+    let named = named.chain(keys(deletes));
+    delete_rows::<document_reference::Entity>(
+        transaction,
+        (document_reference::Column::Kind, document_reference::Column::Id),
+        named,
+    )
+    .await?;
+    let tagged = changed(|update| update.before.tags.is_some() && update.changes_tags());
+    delete_rows::<document_tag::Entity>(
+        transaction,
+        (document_tag::Column::Kind, document_tag::Column::Id),
+        tagged,
+    )
+    .await
+}
+
+fn keys(documents: &[Document]) -> impl Iterator<Item = Key> {
+    documents.iter().map(|document| document.key)
+}
+
+/// Deletes the rows of these entities from a table.
+async fn delete_rows<E: EntityTrait>(
+    transaction: &Transaction,
+    (kind_column, id_column): (E::Column, E::Column),
+    keys: impl Iterator<Item = Key>,
+) -> Result<(), StoreError> {
+    for (kind, ids) in by_kind(keys) {
         for some in ids.chunks(ROWS) {
-            let delete = document_key::Entity::delete_many()
-                .filter(document_key::Column::Kind.eq(number(kind)))
-                .filter(document_key::Column::Id.is_in(some.iter().copied()));
-            within(delete.exec(transaction)).await?;
-        }
-    }
-    let named = changed(|old, _, after| !old.references.is_empty() && old.references != after.references)
-        .chain(gone());
-    for (kind, ids) in by_kind(named) {
-        for some in ids.chunks(ROWS) {
-            let delete = document_reference::Entity::delete_many()
-                .filter(document_reference::Column::Kind.eq(number(kind)))
-                .filter(document_reference::Column::Id.is_in(some.iter().copied()));
-            within(delete.exec(transaction)).await?;
-        }
-    }
-    let tagged = changed(|_, before, after| before.tags.is_some() && before.tags != after.document.tags);
-    for (kind, ids) in by_kind(tagged) {
-        for some in ids.chunks(ROWS) {
-            let delete = document_tag::Entity::delete_many()
-                .filter(document_tag::Column::Kind.eq(number(kind)))
-                .filter(document_tag::Column::Id.is_in(some.iter().copied()));
-            within(delete.exec(transaction)).await?;
+            let of_entities = E::delete_many()
+                .filter(kind_column.eq(number(kind)))
+                .filter(id_column.is_in(some.iter().copied()));
+            within(of_entities.exec(transaction)).await?;
         }
     }
     Ok(())
@@ -128,7 +156,7 @@ pub(super) async fn take_away(
 pub(super) async fn add(
     transaction: &Transaction,
     inserts: &[&Draft],
-    updates: &[(Document, &Draft)],
+    updates: &[Update<'_>],
 ) -> Result<(), StoreError> {
     let (mut values, mut references, mut tags) = (Vec::new(), Vec::new(), Vec::new());
     for draft in inserts {
@@ -136,16 +164,15 @@ pub(super) async fn add(
         references.extend(rows_of_references(draft));
         tags.extend(rows_of_tags(draft));
     }
-    for (before, after) in updates {
-        let old = before.content();
-        if old.unique != after.unique {
-            values.extend(rows_of_values(after));
+    for update in updates {
+        if update.changes_values() {
+            values.extend(rows_of_values(update.after));
         }
-        if old.references != after.references {
-            references.extend(rows_of_references(after));
+        if update.changes_references() {
+            references.extend(rows_of_references(update.after));
         }
-        if before.tags != after.document.tags {
-            tags.extend(rows_of_tags(after));
+        if update.changes_tags() {
+            tags.extend(rows_of_tags(update.after));
         }
     }
     for some in values.chunks(ROWS) {
