@@ -1,5 +1,7 @@
 //! Every metric of the data plane. No label holds client input, so that clients cannot create series.
 
+mod probes;
+
 use std::sync::OnceLock;
 
 use prometheus::{
@@ -9,6 +11,7 @@ use prometheus::{
 use node::http::Bound;
 use wire::{Mode, NackReason};
 
+pub use self::probes::{ProbeMetrics, ProbeResult};
 use crate::error::RequestFailure;
 
 /// Upper bounds of durations in seconds. A proxy on one machine answers in tens of microseconds; Kong's
@@ -30,6 +33,8 @@ pub struct Metrics {
     pub connections: ConnectionMetrics,
     /// Metrics of the sync.
     pub sync: SyncMetrics,
+    /// Metrics of active health checks.
+    pub probes: ProbeMetrics,
     /// Requests and connections that the status listener has refused or cut off.
     pub status_refused: IntCounterVec,
     /// Reloads of a changed token file, by result.
@@ -145,6 +150,7 @@ impl Metrics {
             http: HttpMetrics::new(registry)?,
             connections: ConnectionMetrics::new(registry)?,
             sync: SyncMetrics::new(registry)?,
+            probes: ProbeMetrics::new(registry)?,
             status_refused: status_refused(registry)?,
             token_reloads: token_reloads(registry)?,
         };

@@ -7,6 +7,7 @@ mod deadline;
 mod dial;
 mod exchange;
 mod failure;
+pub mod health;
 mod host;
 mod http1;
 mod http2;
