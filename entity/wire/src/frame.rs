@@ -1,7 +1,7 @@
 //! Frames: the content of one WebSocket message.
 //!
-//! The first byte is the type of the frame. [`Frame::Update`], [`Frame::More`] and [`Frame::Buckets`] are
-//! binary. The others are JSON, and a receiver ignores unknown fields in them.
+//! The first byte is the type of the frame. [`Frame::Update`], [`Frame::More`], [`Frame::Buckets`] and
+//! [`Frame::Health`] are binary. The others are JSON, and a receiver ignores unknown fields in them.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::digest::{BUCKETS, Root};
+use crate::health::HealthReport;
 use crate::update::{Partial, UpdateHeader};
 
 /// The most bytes of a frame. No frame delays a ping for longer than sending this many bytes takes.
@@ -30,6 +31,8 @@ const HEARTBEAT: u8 = 7;
 const BUCKETS_WANTED: u8 = 8;
 const BUCKET_HASHES: u8 = 9;
 const CONTINUED: u8 = 10;
+/// A control plane may ignore what it does not show.
+const HEALTH: u8 = IGNORABLE;
 
 /// One frame.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +58,8 @@ pub enum Frame {
     BucketsWanted(Position),
     /// Data plane: the bucket hashes of its configuration, at this revision.
     Buckets(u64, Vec<Root>),
+    /// Data plane: the health of its targets.
+    Health(HealthReport),
     /// A frame of a later version that may be ignored.
     Ignored(u8),
 }
@@ -298,6 +303,7 @@ impl Frame {
                 to.put_u64(*revision);
                 hashes.iter().for_each(|hash| to.put_slice(&hash.0));
             }),
+            Self::Health(report) => tagged(HEALTH, |to| report.encode(to)),
             Self::Ignored(kind) => tagged(*kind, |_| {}),
         }
     }
@@ -327,6 +333,9 @@ impl Frame {
             HEARTBEAT => parse("heartbeat", &body).map(Self::Heartbeat),
             BUCKETS_WANTED => parse("buckets wanted", &body).map(Self::BucketsWanted),
             BUCKET_HASHES => buckets(&body),
+            HEALTH => HealthReport::decode(&body)
+                .map(Self::Health)
+                .map_err(|reason| FrameError::Body { frame: "health", reason: reason.to_string() }),
             kind if kind >= IGNORABLE => Ok(Self::Ignored(kind)),
             kind => Err(FrameError::Unknown(kind)),
         }
@@ -345,6 +354,7 @@ impl Frame {
             Self::Heartbeat(_) => "heartbeat",
             Self::BucketsWanted(_) => "buckets wanted",
             Self::Buckets(..) => "buckets",
+            Self::Health(_) => "health",
             Self::Ignored(_) => "ignored",
         }
     }

@@ -35,6 +35,7 @@
 //!     | <---------- buckets wanted (head) -------- |
 //!     | -- buckets (revision, 256 hashes) -------> |
 //!     | <--- update (repair: differing buckets) -- |
+//!     | -- health (full report, changes) --------> |   no answer; an older control plane ignores it
 //! ```
 //!
 //! Both sides send heartbeats at all times. A data plane also sends them while it receives or applies an
@@ -60,6 +61,13 @@
 //! Within an epoch, no snapshot moves a data plane back. A data plane rejects a snapshot with a lower
 //! revision than its own as `out_of_order`. It accepts its own revision again: as a snapshot, when its disk
 //! has lost the copy, or as a repair. A control plane whose database went back begins a new epoch.
+//!
+//! # Health
+//!
+//! A data plane reports the health of its targets ([`HealthReport`]): all of them after the welcome and every
+//! few minutes, and changes as they happen. It limits how often and how much it sends, and sends nothing
+//! while earlier bytes wait. The control plane keeps the last report of each data plane in memory. A report
+//! that is lost with its connection is replaced by the full report of the next one.
 //!
 //! # Versions of the configuration
 //!
@@ -156,6 +164,7 @@
 
 mod digest;
 mod frame;
+mod health;
 mod key;
 mod record;
 mod update;
@@ -164,6 +173,10 @@ pub use digest::{BUCKETS, BucketSet, Digest, EntityHash, Root, RootParseError, b
 pub use frame::{
     Ack, CloseCode, Frame, FrameError, Hello, IGNORABLE, MAX_FRAME, Nack, NackReason, Position, VERSIONS,
     Versions, Welcome,
+};
+pub use health::{
+    AddressHealth, Health, HealthError, HealthReport, MAX_ADDRESSES, MAX_ERROR_TEXT, MAX_HEALTH_FRAME,
+    RecordType, ReportPart, TargetHealth,
 };
 pub use key::{Key, Kind};
 pub use record::{Record, RecordError, Records};

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 use wire::{
-    Ack, BucketSet, EncodedUpdate, Frame, Hello, Key, Kind, Mode, Nack, NackReason, Partial, Position,
-    Record, Root, Update, VERSIONS, Welcome,
+    Ack, AddressHealth, BucketSet, EncodedUpdate, Frame, Health, HealthReport, Hello, Key, Kind, Mode, Nack,
+    NackReason, Partial, Position, Record, RecordType, ReportPart, Root, TargetHealth, Update, VERSIONS,
+    Welcome,
 };
 
 const ID: Uuid = Uuid::from_u128(0x0f0e_0d0c_0b0a_4908_8706_0504_0302_0100);
@@ -83,8 +84,35 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ("nack_unsupported", Frame::Nack(unsupported)),
         ("heartbeat", Frame::Heartbeat(position())),
         ("buckets_wanted", Frame::BucketsWanted(position())),
+        ("health", health(ReportPart::Changes)),
+        ("health_full", health(ReportPart::Full { first: true, last: true })),
         ("buckets", Frame::Buckets(42, (0..=255).map(|n| Root([n; 32])).collect())),
     ]
+}
+
+fn health(part: ReportPart) -> Frame {
+    let refused = AddressHealth {
+        address: [10, 0, 0, 1].into(),
+        port: 8000,
+        weight: 100,
+        health: Health::Unhealthy,
+        since: 1_700_000_000_123,
+        last_error: Some("connection refused".into()),
+    };
+    let second = AddressHealth {
+        address: [0xfd00, 0, 0, 0, 0, 0, 0, 1].into(),
+        health: Health::Healthy,
+        last_error: None,
+        ..refused.clone()
+    };
+    let named = TargetHealth {
+        target: ID,
+        record_type: RecordType::Srv,
+        dns_error: Some("timeout".into()),
+        addresses: vec![refused, second],
+    };
+    let entries = vec![named, TargetHealth::plain(Uuid::from_u128(2))];
+    Frame::Health(HealthReport { part, revision: 42, targets: 1000, entries })
 }
 
 fn check(name: &str, bytes: &[u8]) {
