@@ -9,6 +9,7 @@ mod backoff;
 mod cache;
 mod client;
 mod crash_guard;
+mod health;
 mod lock;
 mod restore;
 mod session;
@@ -34,6 +35,7 @@ use self::applying::{Applied, Applying};
 use self::cache::Cache;
 pub use self::cache::CacheError;
 use self::crash_guard::CrashGuard;
+pub use self::health::HealthSource;
 pub use self::status::{Source, Status, StatusView};
 use self::store::Writer;
 pub use self::thread::AgentThread;
@@ -88,6 +90,8 @@ pub struct Agent {
     partial: Option<Assembly>,
     /// The last write of the mark failed, and that was logged.
     mark_failing: bool,
+    /// The health of the targets, if the control plane is to know it.
+    health: Option<Arc<dyn HealthSource>>,
     metrics: SyncMetrics,
     status: Arc<Status>,
 }
@@ -122,12 +126,18 @@ impl Agent {
             crash_guard,
             partial: None,
             mark_failing: false,
+            health: None,
             metrics,
             status,
         };
         agent.watch_marker(complaint.map_or(Ok(()), Err));
         agent.restore(cache);
         Ok(agent)
+    }
+
+    /// Reports the health of the targets to the control plane from the next connection on.
+    pub fn report_health(&mut self, source: Arc<dyn HealthSource>) {
+        self.health = Some(source);
     }
 
     /// Synchronizes until `stop`. Then closes the session, finishes the disk writes and releases the folder.

@@ -16,6 +16,7 @@ use wire::{Assembly, CloseCode, Frame, FrameError, Hello, NackReason, VERSIONS};
 use super::Agent;
 use super::applying::{Applied, Applying};
 use super::backoff::Backoff;
+use super::health::{self, HealthPacer};
 use super::session::{Action, Input, Session, Timing};
 
 /// Timeout from the upgrade until the welcome.
@@ -110,6 +111,10 @@ struct Connection<'a> {
     looks: Interval,
     /// The update that is being applied. The connection stays alive meanwhile.
     applying: Option<Applying>,
+    /// Paces the reports of health, from the welcome on.
+    pacer: Option<HealthPacer>,
+    /// The live revision.
+    revision: u64,
     opened: Instant,
     counted: (u64, u64),
 }
@@ -121,8 +126,18 @@ impl<'a> Connection<'a> {
         let session = Session::new(agent.held(), agent.partial.take(), timing, Duration::ZERO);
         let mut looks = tokio::time::interval(POLL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (opened, applying) = (Instant::now(), None);
-        let mut connection = Self { agent, address, link, session, looks, applying, opened, counted: (0, 0) };
+        let mut connection = Self {
+            agent,
+            address,
+            link,
+            session,
+            looks,
+            applying: None,
+            pacer: None,
+            revision: 0,
+            opened: Instant::now(),
+            counted: (0, 0),
+        };
         connection.link.queue(hello);
         connection
     }
@@ -162,12 +177,20 @@ impl<'a> Connection<'a> {
         let input = tokio::select! {
             event = self.link.next() => match event? {
                 Event::Message(message) => Input::Frame(self.decode(&message)?),
-                Event::Sent => return Ok(()),
+                Event::Sent => {
+                    self.report_health();
+                    return Ok(());
+                }
                 Event::Closed => return Err(self.closed()),
             },
             applied = under_way(&mut self.applying) => {
                 self.applying = None;
+                self.pacer.iter_mut().for_each(HealthPacer::changed);
                 Input::Applied(self.agent.applied(applied))
+            }
+            () = health::changed(self.agent.health.as_ref(), self.pacer.as_ref()) => {
+                self.pacer.iter_mut().for_each(HealthPacer::changed);
+                Input::Tick
             }
             _ = self.looks.tick() => {
                 self.agent.reload_identity();
@@ -182,6 +205,7 @@ impl<'a> Connection<'a> {
             () = stop.cancelled() => return Err(Disconnect::stopping()),
         };
         self.step(input)?;
+        self.report_health();
         self.count();
         Ok(())
     }
@@ -189,9 +213,26 @@ impl<'a> Connection<'a> {
     /// How long there is nothing to do, unless something happens.
     fn wait(&mut self) -> Duration {
         self.hear();
-        let due = self.session.deadline().saturating_sub(self.opened.elapsed()).min(LONGEST_WAIT);
         let stuck = self.link.stuck_since().map(|since| STUCK.saturating_sub(since.elapsed()));
+        let report = self.pacer.as_ref().filter(|_| stuck.is_none()).map(HealthPacer::deadline);
+        let deadline = report.map_or(self.session.deadline(), |at| at.min(self.session.deadline()));
+        let due = deadline.saturating_sub(self.opened.elapsed()).min(LONGEST_WAIT);
         stuck.map_or(due, |stuck| due.min(stuck))
+    }
+
+    /// Sends the next report of health, if one is due and no bytes wait.
+    fn report_health(&mut self) {
+        let (Some(pacer), Some(source)) = (&mut self.pacer, &self.agent.health) else { return };
+        if self.link.stuck_since().is_some() {
+            return;
+        }
+        // While an update is applied, the agent does not know what is live.
+        if self.applying.is_none() {
+            self.revision = self.agent.applier.held().map_or(0, |held| held.revision);
+        }
+        if let Some(report) = pacer.next(&**source, self.revision, self.opened.elapsed()) {
+            self.link.queue(Frame::Health(report).encode());
+        }
     }
 
     /// Reports to the session when the last byte came, of any message.
@@ -229,7 +270,11 @@ impl<'a> Connection<'a> {
                 self.step(Input::Hashed(revision, hashes))?;
             }
             Action::Head(head) => self.agent.head_is(head),
-            Action::Welcomed => self.agent.welcomed(self.address),
+            Action::Welcomed => {
+                self.agent.welcomed(self.address);
+                let begin = |_: &_| HealthPacer::new(self.opened.elapsed(), rand::random());
+                self.pacer = self.agent.health.as_ref().map(begin);
+            }
             Action::Close(code, reason) => return Err(Disconnect::ByUs(code, reason)),
         }
         Ok(())

@@ -1,6 +1,8 @@
 //! Runs the driver for days under a paused clock: it wakes for heartbeats and checks of its files, and no
 //! more often.
 
+mod health;
+
 use std::cell::Cell;
 use std::path::Path;
 use std::pin::pin;
