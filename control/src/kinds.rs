@@ -30,7 +30,7 @@ pub fn read(
         _ => {}
     }
     let content = kind.read(input, common, violations)?;
-    check(kind, &content, common.updated_at)?;
+    check(kind, &content, kind.times().seconds(common.updated_at))?;
     Ok(content)
 }
 
@@ -52,7 +52,7 @@ pub fn check(kind: &dyn Described, content: &Content, now: i64) -> Result<(), Vi
 /// When this version cannot read the stored bytes.
 pub fn show(kind: &dyn Described, document: &Document) -> Result<Map, serde_json::Error> {
     let mut view = kind.show(&document.body)?;
-    document.common().show(&mut view);
+    document.common().show(kind.times(), &mut view);
     Ok(view)
 }
 

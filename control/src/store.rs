@@ -182,8 +182,13 @@ impl Store {
 
 /// Returns the seconds since 1970.
 pub fn now() -> i64 {
+    model::Times::Seconds.of_milliseconds(now_in_milliseconds())
+}
+
+/// Returns the milliseconds since 1970.
+pub fn now_in_milliseconds() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl From<DbErr> for StoreError {

@@ -14,6 +14,7 @@ mod refusal;
 mod router;
 mod service;
 mod sni;
+mod upstream;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub use refusal::Refusal;
 pub use router::{Router, Routers};
 pub use service::Service;
 pub use sni::{Sni, find};
+pub use upstream::{Target, TargetHealth, TargetState, Upstream};
 
 /// What an entity of one kind is compiled into.
 pub trait Section: Clone + Send + Sync + 'static {

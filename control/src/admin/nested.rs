@@ -33,6 +33,9 @@ type Key = PathParam<String>;
 
 /// Adds the paths for every field of the kind that names one entity.
 pub(super) fn routes(api: &mut Api, child: &'static dyn Described) {
+    if !child.has_collection() {
+        return;
+    }
     let mut parents: Vec<Kind> = Vec::new();
     for field in child.fields() {
         let Some(parent) = field.foreign().and_then(|target| model::described(target.kind)) else { continue };

@@ -1,7 +1,7 @@
 //! Reads the entity that a body describes: looks up the entities that it gives by name, completes the fields
 //! that clients leave out, and collects all violations.
 
-use model::{Common, Described, Field, GivenCommon, Input, Map, Violations, bounds};
+use model::{Common, Described, Field, GivenCommon, Input, Map, Times, Violations, bounds};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -108,16 +108,20 @@ async fn beside(kind: &'static dyn Described, body: Body, target: Target) -> Res
 fn read_now(kind: &dyn Described, body: Body, target: &Target) -> Result<Reading, ApiError> {
     let Body { mut fields, form } = body;
     let mut violations = Violations::default();
+    kind.imply(&mut fields);
     if let Target::Changed(before) = target {
         let mut merged = kinds::show(kind, before).map_err(|error| unreadable(before, &error))?;
-        merged.extend(fields);
+        model::merge(kind.fields(), &mut merged, fields);
         fields = merged;
+    }
+    if let Target::Replaced(before) = target {
+        kind.keep(&before.body, &mut fields);
     }
     if let Target::Replaced(before) | Target::Changed(before) = target {
         kind.reveal(&before.body, &mut fields);
     }
     let names = certificate::names(kind, &mut fields, form, &mut violations);
-    let common = common(&mut fields, form, target, &mut violations);
+    let common = common(&mut fields, form, kind.times(), target, &mut violations);
     let content =
         kinds::read(kind, Input { fields, form }, &common, violations).map_err(ApiError::Invalid)?;
     Ok(Reading { draft: Draft::new(kind.kind(), common, content), names })
@@ -129,9 +133,15 @@ pub(super) fn unreadable(document: &Document, error: &serde_json::Error) -> ApiE
     ApiError::Unreadable { collection: model::collection(document.key.kind), reason }
 }
 
-fn common(fields: &mut Map, form: bool, target: &Target, violations: &mut Violations) -> Common {
-    let now = store::now();
-    let given = GivenCommon::take(fields, form, violations);
+fn common(
+    fields: &mut Map,
+    form: bool,
+    times: Times,
+    target: &Target,
+    violations: &mut Violations,
+) -> Common {
+    let now = times.of_milliseconds(store::now_in_milliseconds());
+    let given = GivenCommon::take(fields, form, times, violations);
     let (fixed, since) = match target {
         Target::New => (None, now),
         Target::NewWithId(id) => (Some(*id), now),

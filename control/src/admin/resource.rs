@@ -12,6 +12,9 @@ type Key = PathParam<String>;
 
 /// Adds the paths of the collection.
 pub(super) fn routes(api: &mut Api, kind: &'static dyn Described) {
+    if !kind.has_collection() {
+        return;
+    }
     let collection = kind.collection();
     let list = move |context: Context, listing: Listing| async move {
         Entities::new(kind, &context).page(&listing, None).await

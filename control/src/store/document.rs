@@ -18,7 +18,7 @@ pub struct Document {
     pub body: Bytes,
     /// A set of strings by which entities are selected.
     pub tags: Option<Vec<String>>,
-    /// When it was created, in seconds since 1970.
+    /// When it was created, in the unit of its kind ([`model::Times`]).
     pub created_at: i64,
     /// When it was last written.
     pub updated_at: i64,

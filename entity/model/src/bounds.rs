@@ -41,6 +41,14 @@ pub const ENDPOINTS: usize = 500;
 pub const REGEXES: usize = 100;
 /// CA certificates of one service.
 pub const CA_CERTIFICATES: usize = 100;
+/// Headers of one upstream's probes.
+pub const PROBE_HEADERS: usize = 50;
+/// Statuses of one list of a health check: every one that there may be.
+pub const STATUSES: usize = 900;
+/// Bytes of the name of a cookie, a query argument or a capture.
+pub const HASH_NAME: usize = 256;
+/// Bytes of a target: a name and a port.
+pub const TARGET: usize = 261;
 /// Bytes of a certificate's PEM text, comments included.
 pub const CERTIFICATE_PEM: usize = 128 << 10;
 /// Certificates of one chain.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 use wire::Kind;
 
-use crate::common::Common;
+use crate::common::{Common, Times};
 use crate::computed::Computed;
 use crate::entity::{Content, Entity, Input, Unreadable};
 use crate::field::Field;
@@ -43,6 +43,19 @@ pub trait Described: Debug + Send + Sync {
         self.fields().iter().any(Field::is_secret)
     }
 
+    /// Whether it has a collection of its own in the Admin API; see [`Entity::HAS_COLLECTION`].
+    fn has_collection(&self) -> bool;
+
+    /// Whether it is what an operator does at run time; see [`Entity::OPERATIONAL`].
+    fn is_operational(&self) -> bool;
+
+    /// The unit of the times that the control plane keeps.
+    fn times(&self) -> Times;
+
+    /// Adds the values that fields of a body imply for others. Call it with the fields that a client has
+    /// given, before they are merged with those of an entity.
+    fn imply(&self, fields: &mut Map<String, Value>);
+
     /// Replaces shorthand fields of a body by those that they stand for.
     fn expand(&self, fields: &mut Map<String, Value>, violations: &mut Violations);
 
@@ -67,6 +80,9 @@ pub trait Described: Debug + Send + Sync {
     /// Restores the secrets of `held`, in canonical bytes, that a client sends back in the form in which it
     /// was shown them.
     fn reveal(&self, held: &[u8], fields: &mut Map<String, Value>);
+
+    /// Completes a replacement of `held`, in canonical bytes, by the fields that a client leaves as they are.
+    fn keep(&self, held: &[u8], fields: &mut Map<String, Value>);
 
     /// Canonical bytes with [`crate::HIDDEN`] in place of each secret.
     ///
@@ -106,6 +122,12 @@ pub fn described(kind: Kind) -> Option<&'static dyn Described> {
 /// The description of the kind with this collection.
 pub fn of_collection(name: &str) -> Option<&'static dyn Described> {
     KINDS.iter().copied().find(|described| described.collection() == name)
+}
+
+/// Whether entities of the kind are what operators do at run time. False for a kind that this version does
+/// not know.
+pub fn is_operational(kind: Kind) -> bool {
+    described(kind).is_some_and(Described::is_operational)
 }
 
 /// Whether entities of the kind may hold a secret, such as a private key. True for a kind that this version
@@ -150,6 +172,7 @@ impl<E: Entity + Into<AnyEntity>> Described for Of<E> {
 
     fn schema(&self) -> Value {
         let schema = Schema {
+            times: E::TIMES,
             fields: E::fields(),
             computed: E::computed().into_iter().map(|computed| computed.field).collect(),
             companions: E::companions(),
@@ -157,6 +180,22 @@ impl<E: Entity + Into<AnyEntity>> Described for Of<E> {
             shorthands: E::shorthands(),
         };
         schema.show()
+    }
+
+    fn has_collection(&self) -> bool {
+        E::HAS_COLLECTION
+    }
+
+    fn is_operational(&self) -> bool {
+        E::OPERATIONAL
+    }
+
+    fn times(&self) -> Times {
+        E::TIMES
+    }
+
+    fn imply(&self, fields: &mut Map<String, Value>) {
+        E::imply(fields);
     }
 
     fn expand(&self, fields: &mut Map<String, Value>, violations: &mut Violations) {
@@ -176,6 +215,7 @@ impl<E: Entity + Into<AnyEntity>> Described for Of<E> {
         let mut entity = E::read(&mut reader);
         entity.set_id(common.id);
         entity.set_created_at(common.created_at);
+        entity.set_tags(common.tags.as_deref().unwrap_or_default());
         let mut violations = reader.finish();
         violations.merge(record::check_written(&entity));
         violations.into_result()?;
@@ -199,6 +239,14 @@ impl<E: Entity + Into<AnyEntity>> Described for Of<E> {
             && let Ok(held) = serde_json::from_slice::<E>(held)
         {
             record::reveal(&held, fields);
+        }
+    }
+
+    fn keep(&self, held: &[u8], fields: &mut Map<String, Value>) {
+        if self.fields().iter().any(|field| field.rules.kept)
+            && let Ok(held) = serde_json::from_slice::<E>(held)
+        {
+            record::keep(&held, fields);
         }
     }
 

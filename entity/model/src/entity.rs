@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 use wire::Kind;
 
+use crate::common::Times;
 use crate::computed::Computed;
 use crate::field::{Field, Level};
 use crate::members;
@@ -20,11 +21,27 @@ pub trait Entity: Record + Serialize + DeserializeOwned {
     /// The field by which a path may name an entity, beside its id.
     const ENDPOINT_KEY: Option<&'static str> = None;
 
+    /// Whether it has a collection of its own in the Admin API, beside those below other entities.
+    const HAS_COLLECTION: bool = true;
+
+    /// Whether it is what an operator does at run time, and no part of what a declarative configuration,
+    /// a dump or an earlier revision describes.
+    const OPERATIONAL: bool = false;
+
+    /// The unit of the times that the control plane keeps of it.
+    const TIMES: Times = Times::Seconds;
+
     /// Sets its identity, which is no part of the canonical bytes.
     fn set_id(&mut self, id: Uuid);
 
     /// Sets the time of its creation, if the data planes need it.
     fn set_created_at(&mut self, _created_at: i64) {}
+
+    /// Sets what the data planes need of its tags.
+    fn set_tags(&mut self, _tags: &[String]) {}
+
+    /// Adds the values that fields of a body imply for others, before the rest is completed.
+    fn imply(_fields: &mut Map<String, Value>) {}
 
     /// Replaces shorthand fields of a body by those that they stand for.
     fn expand(_fields: &mut Map<String, Value>, _violations: &mut Violations) {}

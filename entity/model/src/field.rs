@@ -6,7 +6,7 @@ use serde::Serializer;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::rules::{Rules, Target};
+use crate::rules::{Foreign, Rules};
 use crate::violations::FieldErrors;
 
 /// The text that the Admin API shows in place of a secret. Not null: decK treats a certificate without a key
@@ -35,6 +35,8 @@ pub struct Field {
     pub(crate) describe: fn(&Rules) -> Map<String, Value>,
     /// [`FieldType::marks`] of its type.
     pub(crate) marks: Marks,
+    /// [`FieldType::fields`] of its type.
+    pub(crate) nested: fn() -> &'static [Field],
 }
 
 impl Field {
@@ -55,23 +57,55 @@ impl Field {
             default,
             describe: T::describe,
             marks: T::marks,
+            nested: T::fields,
         }
     }
 
     /// The kind of the entities that it names.
-    pub const fn target(&self) -> Option<Target> {
+    pub const fn target(&self) -> Option<Foreign> {
         self.rules.target
     }
 
     /// The kind of the one entity that it names; `None` for a list of entities, too. Kong calls such a field
     /// foreign: entities can be listed below the one that they name.
-    pub const fn foreign(&self) -> Option<Target> {
+    pub const fn foreign(&self) -> Option<Foreign> {
         if self.many { None } else { self.rules.target }
     }
 
     /// The form in which a value of the field is stored, given that of a body or a path.
     pub fn canonical(&self, text: &str) -> String {
         self.rules.clean.map_or_else(|| text.to_owned(), |clean| clean(text))
+    }
+
+    /// The unique key of a value of the field, given that of a body or a path. `of` is the entity that the
+    /// field of [`Field::within`] names.
+    pub fn key(&self, text: &str, of: Option<Uuid>) -> String {
+        let text = self.canonical(text);
+        let text = self.rules.fold.map_or_else(|| text.clone(), |fold| fold(&text));
+        of.map_or_else(|| text.clone(), |of| format!("{of} {text}"))
+    }
+
+    /// The field with whose value this one's is unique.
+    pub const fn within(&self) -> Option<&'static str> {
+        self.rules.within
+    }
+
+    /// The id and the value of a unique key of this field; the id is that of the field of [`Field::within`].
+    pub fn split_key<'a>(&self, key: &'a str) -> (Option<&'a str>, &'a str) {
+        match self.rules.within.and_then(|_| key.split_once(' ')) {
+            Some((of, value)) => (Some(of), value),
+            None => (None, key),
+        }
+    }
+
+    /// The fields of the record that it holds; empty when it holds none.
+    pub fn nested(&self) -> &'static [Self] {
+        (self.nested)()
+    }
+
+    /// Whether bodies, views and schemas have it.
+    pub const fn is_shown(&self) -> bool {
+        !self.rules.internal
     }
 
     /// Whether no other entity of the kind may have its value.
@@ -131,6 +165,11 @@ pub trait FieldType: FieldValue + PartialEq + Sized {
     /// # Errors
     /// The message for the field.
     fn read(value: Value, rules: &Rules, form: bool) -> Result<Self, FieldErrors>;
+
+    /// The fields of a record; empty for every other type.
+    fn fields() -> &'static [Field] {
+        &[]
+    }
 
     /// The value of a field that could not be read. It must break no rule that the field's own error does not
     /// explain.

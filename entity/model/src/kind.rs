@@ -19,6 +19,14 @@ macro_rules! with_every_kind {
             CA_CERTIFICATE = 5, "ca_certificates": ca_certificate::CaCertificate;
             /// The settings of the router; at most one.
             ROUTER = 6, "routers": router::Router;
+            /// Upstreams.
+            UPSTREAM = 7, "upstreams": upstream::Upstream;
+            /// Targets of upstreams.
+            TARGET = 8, "targets": target::Target;
+            /// The states that operators have set for targets.
+            TARGET_STATE = 9, "target_states": target_state::TargetState;
+            /// The health that operators have set for targets.
+            TARGET_HEALTH = 10, "target_health": target_health::TargetHealth;
         }
     };
 }

@@ -40,29 +40,35 @@ mod schema;
 mod types;
 mod violations;
 
-pub use common::{Common, GivenCommon};
+pub use common::{Common, GivenCommon, Times};
 pub use computed::Computed;
-pub use described::{Described, KINDS, described, may_hold_secrets, of_collection};
+pub use described::{Described, KINDS, described, is_operational, may_hold_secrets, of_collection};
 pub use disagreement::{Disagreement, SampleRequest, disagreements};
 pub use entity::{Content, Entity, Input, Unreadable};
 pub use field::{Field, FieldType, FieldValue, HIDDEN, Level};
 pub use kind::{collection, must_understand};
 pub use kinds::route::Endpoint;
+pub use kinds::target::TargetAddress;
+pub use kinds::target_health::ForcedHealth;
+pub use kinds::target_state::AdminState;
+pub use kinds::upstream::healthchecks;
+pub use kinds::upstream::policy;
+pub use kinds::upstream::{Algorithm, HashInput};
 pub use kinds::*;
 pub use marks::{marked_fields, must_understand_fields};
 pub use matching::{Criterion, MatchRequest, Matched, Matcher, decide};
 pub use priority::{Columns, Priority};
 pub use private_key::PrivateKey;
 pub use protocol::Protocol;
-pub use record::{Check, Reader, Record, Reference};
+pub use record::{Check, Reader, Record, Reference, merge};
 pub use router_order::RouterOrder;
 pub use routing::{
     HeaderPattern, MAX_HOST, PathHandling, PathRegex, PatternError, canonical_path, compile_path, encode_uri,
     is_target, normalize_host, normalize_path, normalize_pattern, other_readings, split_authority,
     upstream_path,
 };
-pub use rules::{OnDelete, Rules, Target, TextCheck};
-pub use types::{Canonical, Word};
+pub use rules::{Foreign, OnDelete, Rules, TextCheck};
+pub use types::{Canonical, Number, Word};
 pub use violations::{FieldErrors, Violations};
 
 /// A map of JSON.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::field::{Field, FieldType, FieldValue, HIDDEN, Level};
-use crate::rules::{OnDelete, Target};
+use crate::rules::{Foreign, OnDelete};
 use crate::violations::{FieldErrors, Violations};
 
 /// The rules of a record that are about more than one of its fields.
@@ -87,27 +87,42 @@ pub(crate) fn check_written<R: Record>(record: &R) -> Violations {
 pub(crate) fn show<R: Record>(record: &R) -> Map<String, Value> {
     let mut view = Map::new();
     record.each(&mut |field, value| {
-        view.insert(field.name.to_owned(), value.show(&field.rules));
+        let shown = value.show(&field.rules);
+        if field.is_shown() && !(field.rules.quiet && shown == field.default) {
+            view.insert(field.name.to_owned(), shown);
+        }
     });
     view
 }
 
-/// The values of unique fields, by name.
+/// The keys of unique fields, by name.
 pub(crate) fn unique<R: Record>(record: &R) -> Vec<(&'static str, String)> {
     let mut keys = Vec::new();
     record.each(&mut |field, value| {
         if let Some(text) = value.text().filter(|_| field.is_unique()) {
-            keys.push((field.name, text.to_owned()));
+            let of = field.within().and_then(|other| named_by(record, other));
+            keys.push((field.name, field.key(text, of)));
         }
     });
     keys
+}
+
+/// The entity that a field of the record names.
+fn named_by<R: Record>(record: &R, name: &str) -> Option<Uuid> {
+    let mut found = None;
+    record.each(&mut |field, value| {
+        if field.name == name {
+            found = value.ids().first().copied();
+        }
+    });
+    found
 }
 
 /// The entities that a record names, each once for each field.
 pub(crate) fn references<R: Record>(record: &R) -> Vec<Reference> {
     let mut all = Vec::new();
     record.each(&mut |field, value| {
-        let Some(Target { kind, on_delete }) = field.target() else { return };
+        let Some(Foreign { kind, on_delete }) = field.target() else { return };
         let cascades = on_delete == OnDelete::Cascade;
         let of = |id: Uuid| Reference { field: field.name, to: wire::Key { kind, id }, cascades };
         all.extend(value.ids().into_iter().map(of));
@@ -121,7 +136,7 @@ pub(crate) fn references<R: Record>(record: &R) -> Vec<Reference> {
 pub(crate) fn each_reference<R: Record>(record: &R, visit: &mut dyn FnMut(usize, wire::Key)) {
     let mut index = 0;
     record.each(&mut |field, value| {
-        if let Some(Target { kind, .. }) = field.target() {
+        if let Some(Foreign { kind, .. }) = field.target() {
             value.ids().into_iter().for_each(|id| visit(index, wire::Key { kind, id }));
         }
         index += 1;
@@ -150,6 +165,9 @@ impl Reader {
 
     /// Reads a field; `default` is its value when it is not given.
     pub fn field<T: FieldType>(&mut self, field: &Field, default: T) -> T {
+        if !field.is_shown() {
+            return default;
+        }
         let Some(value) = self.take(field.name) else {
             if field.rules.required {
                 self.violations.field(field.name, "required field missing");
@@ -171,6 +189,29 @@ impl Reader {
             self.violations.field(name, "unknown field");
         }
         self.violations
+    }
+}
+
+/// Completes a replacement by the fields that it leaves as they are.
+pub(crate) fn keep<R: Record>(held: &R, fields: &mut Map<String, Value>) {
+    held.each(&mut |field, value| {
+        if field.rules.kept && !fields.contains_key(field.name) {
+            fields.insert(field.name.to_owned(), value.show(&field.rules));
+        }
+    });
+}
+
+/// Puts the fields that a body gives in place of those that an entity holds. Of a record, the fields that are
+/// not given stay.
+pub fn merge(fields: &[Field], held: &mut Map<String, Value>, given: Map<String, Value>) {
+    for (name, value) in given {
+        let nested = fields.iter().find(|field| field.name == name).map(Field::nested).unwrap_or_default();
+        match (held.get_mut(&name), value) {
+            (Some(Value::Object(held)), Value::Object(given)) if !nested.is_empty() => {
+                merge(nested, held, given);
+            }
+            (_, value) => drop(held.insert(name, value)),
+        }
     }
 }
 

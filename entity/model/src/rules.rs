@@ -18,7 +18,7 @@ pub enum OnDelete {
 
 /// The kind of entity that a field names by id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Target {
+pub struct Foreign {
     /// The kind.
     pub kind: Kind,
     /// What happens when the named entity is deleted.
@@ -39,7 +39,17 @@ pub struct Rules {
     pub(crate) secret: bool,
     pub(crate) required: bool,
     pub(crate) must_understand: bool,
-    pub(crate) target: Option<Target>,
+    /// Whether views show it only when it does not hold its default.
+    pub(crate) quiet: bool,
+    /// Whether it follows from other parts of an entity, so that bodies and views do not have it.
+    pub(crate) internal: bool,
+    /// Whether a replacement that does not give it leaves it as it is.
+    pub(crate) kept: bool,
+    /// The form in which unique values are compared.
+    pub(crate) fold: Option<fn(&str) -> String>,
+    /// The field with whose value this one's is unique.
+    pub(crate) within: Option<&'static str>,
+    pub(crate) target: Option<Foreign>,
     /// Whether these are the rules of a list's elements.
     pub(crate) element: bool,
 }
@@ -117,16 +127,46 @@ impl Rules {
         Self { must_understand: true, ..self }
     }
 
+    /// Views show it only when it does not hold its default: a client that does not know it sees no difference.
+    #[must_use]
+    pub fn quiet(self) -> Self {
+        Self { quiet: true, ..self }
+    }
+
+    /// A replacement of the entity that does not give it leaves it as it is; null resets it.
+    #[must_use]
+    pub fn kept(self) -> Self {
+        Self { kept: true, ..self }
+    }
+
+    /// It follows from other parts of the entity: only the canonical bytes have it.
+    #[must_use]
+    pub fn internal(self) -> Self {
+        Self { internal: true, ..self }
+    }
+
+    /// The form in which unique values are compared, when it is not the stored one.
+    #[must_use]
+    pub fn fold(self, fold: fn(&str) -> String) -> Self {
+        Self { fold: Some(fold), ..self }
+    }
+
+    /// No other entity of the kind has this value together with the same id in the field `other`.
+    #[must_use]
+    pub fn unique_within(self, other: &'static str) -> Self {
+        Self { unique: true, within: Some(other), ..self }
+    }
+
     /// Names an entity of `kind`, which cannot be deleted meanwhile.
     #[must_use]
     pub fn names(self, kind: Kind) -> Self {
-        Self { target: Some(Target { kind, on_delete: OnDelete::Restrict }), ..self }
+        Self { target: Some(Foreign { kind, on_delete: OnDelete::Restrict }), ..self }
     }
 
     /// Belongs to an entity of `kind`, and is deleted with it.
     #[must_use]
     pub fn belongs_to(self, kind: Kind) -> Self {
-        Self { target: Some(Target { kind, on_delete: OnDelete::Cascade }), ..self }
+        Self { target: Some(Foreign { kind, on_delete: OnDelete::Cascade }), ..self }
     }
 
     /// The rules of the elements of a list with these rules.

@@ -2,11 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::common;
+use crate::common::{self, Times};
 use crate::field::Field;
 
 /// What the schema of a kind shows.
 pub(crate) struct Schema {
+    /// The unit of its times.
+    pub(crate) times: Times,
     /// The declared fields, in their order.
     pub(crate) fields: &'static [Field],
     /// The fields that follow from the content.
@@ -21,8 +23,11 @@ pub(crate) struct Schema {
 
 impl Schema {
     pub(crate) fn show(self) -> Value {
-        let common = common::schema();
-        let declared = self.fields.iter().filter(|field| common.iter().all(|(name, _)| *name != field.name));
+        let common = common::schema(self.times);
+        let declared = self
+            .fields
+            .iter()
+            .filter(|field| field.is_shown() && common.iter().all(|(name, _)| *name != field.name));
         let mut fields: Vec<Value> = common.iter().map(|(name, schema)| one(name, schema.clone())).collect();
         fields.extend(declared.chain(&self.computed).map(|field| one(field.name, attributes(field))));
         fields.extend(self.companions.iter().map(|field| one(field.name, transient(field))));

@@ -1,6 +1,7 @@
 //! The types that fields may have: how each is read, checked, shown and written.
 
 mod integers;
+mod number;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -9,16 +10,21 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::bounds;
-use crate::field::{FieldType, FieldValue, HIDDEN, Level};
+use crate::field::{Field, FieldType, FieldValue, HIDDEN, Level};
 use crate::kind;
 use crate::private_key::PrivateKey;
 use crate::rules::{OnDelete, Rules};
 use crate::violations::FieldErrors;
 
+pub use number::Number;
+
 /// One of a few words.
 pub trait Word: Copy + PartialEq + Serialize + 'static {
     /// Every word, in the order in which messages list them.
     const ALL: &'static [Self];
+
+    /// The words that messages list: those that Kong has, too.
+    const LISTED: &'static [Self] = Self::ALL;
 
     /// The word in bodies, views and canonical bytes.
     fn as_str(self) -> &'static str;
@@ -226,6 +232,10 @@ impl<T: FieldType> FieldType for Option<T> {
 
     const MANY: bool = T::MANY;
 
+    fn fields() -> &'static [Field] {
+        T::fields()
+    }
+
     fn read(value: Value, rules: &Rules, form: bool) -> Result<Self, FieldErrors> {
         T::read(value, rules, form).map(Some)
     }
@@ -345,11 +355,13 @@ impl FieldType for BTreeMap<String, Vec<String>> {
                 one @ Value::String(_) if form => vec![one],
                 _ => return Err("expected an array".into()),
             };
-            let texts: Option<Vec<String>> =
-                list.iter().map(|text| text.as_str().map(str::to_owned)).collect();
-            match texts {
-                Some(texts) => drop(read.insert(name, texts)),
-                None => drop(errors.insert(name, "expected an array of strings".into())),
+            let wrong = list.iter().enumerate().filter(|(_, text)| !text.is_string());
+            match FieldErrors::of_elements(wrong.map(|(index, _)| (index, "expected a string".into()))) {
+                Some(error) => drop(errors.insert(name, error)),
+                None => {
+                    let texts = list.into_iter().filter_map(|text| text.as_str().map(str::to_owned));
+                    read.insert(name, texts.collect());
+                }
             }
         }
         if errors.is_empty() { Ok(read) } else { Err(FieldErrors::Nested(errors)) }
@@ -383,7 +395,7 @@ impl<T: Word> FieldType for T {
             Value::String(text) if text.is_empty() => Err("length must be at least 1".into()),
             Value::String(text) => {
                 let found = Self::ALL.iter().find(|word| word.as_str() == text);
-                found.copied().ok_or_else(|| listed(Self::ALL.iter().map(|word| word.as_str())).into())
+                found.copied().ok_or_else(|| listed(Self::LISTED.iter().map(|word| word.as_str())).into())
             }
             _ => Err("expected a string".into()),
         }

@@ -5,9 +5,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use model::healthchecks::{ActiveChecks, CheckType, Healthchecks, PassiveChecks, PassiveUnhealthy};
+use model::policy::{Outlier, Policy, SlowStart};
 use model::{
-    AnyEntity, CaCertificate, Certificate, Entity, KINDS, PathHandling, Protocol, Route, Router, RouterOrder,
-    Service, Sni, kind,
+    AdminState, Algorithm, AnyEntity, CaCertificate, Certificate, Entity, ForcedHealth, HashInput, KINDS,
+    Number, PathHandling, Protocol, Route, Router, RouterOrder, Service, Sni, Target, TargetHealth,
+    TargetState, Upstream, kind,
 };
 use uuid::Uuid;
 use wire::{EntityHash, Kind};
@@ -78,6 +81,84 @@ fn router() -> Router {
     Router { order: RouterOrder::Kong3, ..Router::default() }
 }
 
+fn upstream() -> Upstream {
+    let active = ActiveChecks {
+        r#type: CheckType::Https,
+        timeout: Number::new(0.5),
+        concurrency: 5,
+        http_path: "/health".into(),
+        https_sni: Some("a.example.com".into()),
+        https_verify_certificate: false,
+        headers: Some(BTreeMap::from([("x-probe".into(), vec!["1".into()])])),
+        ..ActiveChecks::default()
+    };
+    let unhealthy = PassiveUnhealthy { tcp_failures: 3, ..PassiveUnhealthy::default() };
+    Upstream {
+        name: "orders".into(),
+        algorithm: Algorithm::ConsistentHashing,
+        hash_on: HashInput::Header,
+        hash_fallback: HashInput::QueryArg,
+        hash_on_header: Some("x-user".into()),
+        hash_fallback_header: Some("x-session".into()),
+        hash_on_cookie: Some("session".into()),
+        hash_on_cookie_path: "/a".into(),
+        hash_on_query_arg: Some("user".into()),
+        hash_fallback_query_arg: Some("id".into()),
+        hash_on_uri_capture: Some("user".into()),
+        hash_fallback_uri_capture: Some("id".into()),
+        slots: 1000,
+        healthchecks: Healthchecks {
+            active,
+            passive: PassiveChecks { unhealthy, ..PassiveChecks::default() },
+            threshold: Number::new(33.3),
+        },
+        host_header: Some("orders.example.com".into()),
+        client_certificate: Some(ID),
+        use_srv_name: true,
+        sticky_sessions_cookie: Some("place".into()),
+        sticky_sessions_cookie_path: "/a".into(),
+        policy: policy(),
+        ..Upstream::default()
+    }
+}
+
+fn policy() -> Policy {
+    Policy {
+        recover_after: Number::new(1.5),
+        outlier: Some(Outlier::default()),
+        slow_start: SlowStart { duration: Number::whole(30), ..SlowStart::default() },
+        hash_balance_factor: 150,
+        ..Policy::default()
+    }
+}
+
+fn target() -> Target {
+    Target {
+        upstream: ID,
+        target: "orders.internal:8000".into(),
+        weight: 10,
+        failover: true,
+        zone: Some("eu-1".into()),
+        ..Target::default()
+    }
+}
+
+fn target_state() -> TargetState {
+    TargetState { target: ID, state: AdminState::Drain, until: Some(1_700_000_000), ..TargetState::default() }
+}
+
+fn target_health() -> TargetHealth {
+    TargetHealth {
+        target: ID,
+        address: Some("10.0.0.1:8000".into()),
+        data_plane: Some(ID),
+        health: ForcedHealth::Unhealthy,
+        set_at: Number::new(1_700_000_000.125),
+        until: Some(1_700_000_060),
+        ..TargetHealth::default()
+    }
+}
+
 /// An entity with a value in every field that can have one. A new kind needs a line.
 fn sample(kind: Kind) -> AnyEntity {
     match kind {
@@ -87,6 +168,10 @@ fn sample(kind: Kind) -> AnyEntity {
         kind::SNI => sni().into(),
         kind::CA_CERTIFICATE => ca_certificate().into(),
         kind::ROUTER => router().into(),
+        kind::UPSTREAM => upstream().into(),
+        kind::TARGET => target().into(),
+        kind::TARGET_STATE => target_state().into(),
+        kind::TARGET_HEALTH => target_health().into(),
         kind => panic!("no sample of {kind}"),
     }
 }
@@ -124,6 +209,10 @@ fn entities_have_their_pinned_bytes() {
             AnyEntity::Sni(entity) => check_entity("sni", &entity),
             AnyEntity::CaCertificate(entity) => check_entity("ca_certificate", &entity),
             AnyEntity::Router(entity) => check_entity("router", &entity),
+            AnyEntity::Upstream(entity) => check_entity("upstream", &entity),
+            AnyEntity::Target(entity) => check_entity("target", &entity),
+            AnyEntity::TargetState(entity) => check_entity("target_state", &entity),
+            AnyEntity::TargetHealth(entity) => check_entity("target_health", &entity),
         }
     }
     let hash = format!("{:?}", EntityHash::of(Route::key(ID), &route().canonical()));

@@ -10,7 +10,7 @@ use crate::certified_keys::CertifiedKeys;
 use crate::route::{Entry, Routes};
 use crate::section::{
     ById, Changes, Map, Names, Parts, References, Referrers, Refusal, Router, Routers, Section, Service,
-    Settings, Sni, Store,
+    Settings, Sni, Store, Target, TargetHealth, TargetState, Upstream,
 };
 use crate::upstream::Authority;
 
@@ -138,6 +138,10 @@ sections! {
     snis: Names<Sni>, of Sni, from Sni;
     services: Map<Service, ById>, of Service, from Service;
     routes: Routes, of Entry, from Route;
+    upstreams: Map<Upstream, ById>, of Upstream, from Upstream;
+    targets: Map<Target, ById>, of Target, from Target;
+    target_states: Map<TargetState, ById>, of TargetState, from TargetState;
+    target_health: Map<TargetHealth, ById>, of TargetHealth, from TargetHealth;
 }
 
 impl Sections {

@@ -79,7 +79,7 @@ impl Builder<'_> {
         }
         check_hidden(kind, &mut fields, &mut violations);
         self.add_tags(&mut fields);
-        let given = GivenCommon::take(&mut fields, false, &mut violations);
+        let given = GivenCommon::take(&mut fields, false, kind.times(), &mut violations);
         let created_at = given.created_at.or(held.map(|held| held.created_at)).unwrap_or(self.options.now);
         let common = Common { id: key.id, created_at, updated_at, tags: given.tags };
         let input = Input { fields, form: false };
@@ -118,7 +118,7 @@ impl Builder<'_> {
             return Some(identity::of_fields(kind, fields.clone()));
         }
         let (mut fields, mut violations) = (fields.clone(), Violations::default());
-        GivenCommon::take(&mut fields, false, &mut violations);
+        GivenCommon::take(&mut fields, false, kind.times(), &mut violations);
         let common = Common { id: Uuid::nil(), created_at: 0, updated_at: 0, tags: None };
         let content = (self.options.read)(kind, Input { fields, form: false }, &common, violations).ok()?;
         identity::of_bytes(kind, &content.bytes)

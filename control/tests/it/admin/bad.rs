@@ -128,7 +128,7 @@ fn routes() -> Vec<Case> {
         bad(json!({ "protocols": ["tcp"], "sources": [{ "port": 70_000 }] }), "/sources/0/port", "between 0"),
         bad(json!({ "protocols": ["tcp"], "sources": [{ "x": 1 }] }), "/sources/0/x", "unknown field"),
         bad(json!({ "protocols": ["tcp"], "sources": [1] }), "/sources/0", "expected a record"),
-        bad(json!({ "headers": { "x": [1] } }), "/headers/x", "expected an array of strings"),
+        bad(json!({ "headers": { "x": [1] } }), "/headers/x/0", "expected a string"),
         bad(json!({ "protocols": ["tcp"], "paths": ["/"] }), "/paths", "cannot set 'paths' when"),
         bad(
             json!({ "protocols": ["grpc"], "paths": ["/"], "strip_path": true }),

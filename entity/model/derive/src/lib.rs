@@ -18,6 +18,7 @@
 use proc_macro::TokenStream;
 use proc_macro2::TokenStream as Tokens;
 use quote::quote;
+use syn::ext::IdentExt;
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Data, DeriveInput, Error, Expr, Fields, Ident, Lit, Meta, Result, Token, Type};
 
@@ -119,7 +120,7 @@ fn description(attributes: &[Attribute]) -> String {
 
 fn implement_record(name: &Ident, kept: &[&Declared<'_>], skipped: &[&Declared<'_>]) -> Tokens {
     let infos = kept.iter().map(|field| {
-        let (text, ty, description) = (field.ident.to_string(), field.ty, &field.description);
+        let (text, ty, description) = (field.ident.unraw().to_string(), field.ty, &field.description);
         let (rules, default) = (&field.rules, field.default());
         quote! {
             ::model::Field::new::<#ty>(#text, #description, ::model::Rules::new()#rules, #default)
@@ -214,6 +215,10 @@ fn implement_field_type(name: &Ident) -> Tokens {
                 ::model::nested::describe::<Self>()
             }
 
+            fn fields() -> &'static [::model::Field] {
+                <Self as ::model::Record>::fields()
+            }
+
             fn marks(
                 value: ::core::option::Option<&::model::Value>,
                 path: &str,
@@ -235,7 +240,7 @@ fn implement_serialize(name: &Ident, kept: &[&Declared<'_>]) -> Tokens {
     let written = kept.iter().map(|field| {
         let (ident, ty, default) = (field.ident, field.ty, field.default());
         let mark = if field.must_understand { "!" } else { "" };
-        let text = format!("{mark}{ident}");
+        let text = format!("{mark}{}", ident.unraw());
         let has_default = field.default.is_some() || field.must_understand;
         quote! {
             if <#ty as ::model::FieldType>::is_written(&self.#ident, #has_default, || #default) {

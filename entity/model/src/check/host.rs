@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use crate::kinds::target::TargetAddress;
 use crate::routing::split_port;
 
 /// Checks the host of a service: a name or an address, no port.
@@ -56,6 +57,49 @@ pub(crate) fn sni(sni: &str) -> Result<(), String> {
         _ => return Err("only one wildcard must be specified".into()),
     };
     if is_name(plain) { Ok(()) } else { Err(format!("invalid value: {sni}")) }
+}
+
+/// Checks the server name of one server: no wildcard, no address.
+pub(crate) fn exact_sni(name: &str) -> Result<(), String> {
+    if name.contains('*') { Err(format!("invalid value: {name}")) } else { sni(name) }
+}
+
+/// Checks a name or an address with an optional port, as a Host header holds it.
+pub(crate) fn host_and_port(text: &str) -> Result<(), String> {
+    let (name, port) = match split_port(text) {
+        Some((name, port)) if !is_host(text) => (name, Some(port)),
+        _ => (text, None),
+    };
+    let valid = is_host(name) && port.is_none_or(is_port);
+    if valid { Ok(()) } else { Err(format!("invalid hostname: {text}")) }
+}
+
+/// Checks the name of an upstream: that of a host, neither an address nor with a port.
+pub(crate) fn upstream_name(name: &str) -> Result<(), String> {
+    let reason = match TargetAddress::parse(name) {
+        None => "must be a valid hostname",
+        Some(TargetAddress::Ip(..)) => "no ip addresses allowed",
+        Some(TargetAddress::Name(..)) if name.contains(':') => "no port allowed",
+        Some(TargetAddress::Name(..)) => return Ok(()),
+    };
+    Err(format!("Invalid name ('{name}'); {reason}"))
+}
+
+/// Checks the text of a target.
+pub(crate) fn target(target: &str) -> Result<(), String> {
+    match TargetAddress::parse(target) {
+        Some(_) => Ok(()),
+        None => Err(format!("Invalid target ('{target}'); not a valid hostname or ip address")),
+    }
+}
+
+/// Whether the text is a name as upstreams and targets have it, by Kong's rule: letters, digits, `-`, `.` and
+/// `_`; no label ends in `-`, and none but the last is empty.
+pub(crate) fn is_loose_name(text: &str) -> bool {
+    let relative = text.strip_suffix('.').unwrap_or(text);
+    let inside = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_label = |label: &str| !label.is_empty() && !label.ends_with('-') && label.bytes().all(inside);
+    relative.split('.').all(is_label)
 }
 
 /// Checks an address, or a network in CIDR notation.

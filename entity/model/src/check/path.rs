@@ -18,6 +18,25 @@ pub(crate) fn service_path(path: &str) -> Result<(), String> {
     characters(path)
 }
 
+/// Checks the path of a cookie.
+pub(crate) fn cookie_path(path: &str) -> Result<(), String> {
+    // It would end the attribute.
+    if path.contains(';') { Err(outside(path)) } else { service_path(path) }
+}
+
+/// Checks the path that a probe asks for, with an optional query.
+pub(crate) fn probe_path(path: &str) -> Result<(), String> {
+    length(path)?;
+    if !path.starts_with('/') {
+        return Err("should start with: /".into());
+    }
+    if path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') { Ok(()) } else { Err(outside(path)) }
+}
+
+fn outside(path: &str) -> String {
+    format!("invalid path: '{path}' (characters outside of the reserved list of RFC 3986 found)")
+}
+
 /// Checks one of a route's paths: a prefix, or a regular expression after a `~`.
 pub(crate) fn route_path(path: &str) -> Result<(), String> {
     length(path)?;
@@ -80,8 +99,7 @@ fn no_empty_segment(path: &str) -> Result<(), String> {
 fn characters(path: &str) -> Result<(), String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/%".contains(&byte);
     if !path.bytes().all(allowed) {
-        let what = "characters outside of the reserved list of RFC 3986 found";
-        return Err(format!("invalid path: '{path}' ({what})"));
+        return Err(outside(path));
     }
     for encoded in path.split('%').skip(1) {
         if hex_byte(encoded.as_bytes()).is_none() {

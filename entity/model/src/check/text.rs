@@ -44,6 +44,27 @@ pub(crate) fn header_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Checks the name of a header that probes send. Their Host header has a field of its own.
+pub(crate) fn probe_header_name(name: &str) -> Result<(), String> {
+    if name.is_empty() { Err(bad_header_name(name)) } else { written_header_name(name) }
+}
+
+/// Checks a value of a header that is sent: a line break in it would begin another header.
+pub(crate) fn field_value(value: &str) -> Result<(), String> {
+    if value.chars().any(char::is_control) { Err(format!("invalid value: {value:?}")) } else { Ok(()) }
+}
+
+/// Checks the name of a cookie (RFC 6265, section 4.1.1).
+pub(crate) fn cookie_name(name: &str) -> Result<(), String> {
+    let allowed = |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/?={}[]".contains(&byte);
+    if name.bytes().all(allowed) {
+        return Ok(());
+    }
+    Err("contains one or more invalid characters. ASCII control characters (0-31;127), space, tab and the \
+         characters ()<>@,;:\\\"/?={}[] are not allowed."
+        .to_owned())
+}
+
 /// Checks a header's name by the narrower rule for new writes; older versions accepted any token.
 pub(crate) fn written_header_name(name: &str) -> Result<(), String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');

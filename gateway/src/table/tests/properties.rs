@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{AnyEntity, Entity, KINDS, Word, kind};
+use model::{AdminState, AnyEntity, Entity, KINDS, Word, kind};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -160,6 +160,27 @@ fn entity(key: Key, random: &mut StdRng) -> (AnyEntity, Vec<u8>) {
         kind::CA_CERTIFICATE => with_bytes(CaCertificate { id, cert }),
         kind::ROUTER => {
             with_bytes(Router { id, order: *RouterOrder::ALL.choose(random).unwrap(), ..Router::default() })
+        }
+        kind::UPSTREAM => with_bytes(model::Upstream {
+            id,
+            name: format!("upstream-{}", id.as_u128()),
+            client_certificate: random.random_bool(0.3).then(|| any(random)),
+            ..model::Upstream::default()
+        }),
+        kind::TARGET => with_bytes(model::Target {
+            id,
+            upstream: any(random),
+            target: format!("target-{}.test:8000", id.as_u128()),
+            ..model::Target::default()
+        }),
+        kind::TARGET_STATE => with_bytes(model::TargetState {
+            id,
+            target: any(random),
+            state: *AdminState::ALL.choose(random).unwrap(),
+            ..model::TargetState::default()
+        }),
+        kind::TARGET_HEALTH => {
+            with_bytes(model::TargetHealth { id, target: any(random), ..model::TargetHealth::default() })
         }
         kind => panic!("no generator of {kind}"),
     }

@@ -77,7 +77,7 @@ fn tags_are_bounded() {
     let refused = |tags: Vec<String>| {
         let mut violations = Violations::default();
         let mut fields = Map::from_iter([("tags".to_owned(), tags.into())]);
-        GivenCommon::take(&mut fields, false, &mut violations);
+        GivenCommon::take(&mut fields, false, crate::Times::Seconds, &mut violations);
         violations.to_string()
     };
     assert_eq!(
