@@ -3,6 +3,7 @@
 
 mod answer;
 mod authority;
+pub mod balancer;
 mod deadline;
 mod dial;
 mod exchange;
