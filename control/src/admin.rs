@@ -2,7 +2,7 @@
 //! knows of its data planes.
 //!
 //! The paths of all kinds come from their declarations ([`resource`], [`nested`], [`schemas`]); a kind has a
-//! file of its own only for what a declaration does not say ([`certificate`]). The Admin API knows no SQL;
+//! file of its own only for what a declaration does not say ([`certificate`], [`targets`], [`policy`]). The Admin API knows no SQL;
 //! [`crate::error`] chooses the status of every failure.
 
 mod access;
@@ -23,6 +23,7 @@ mod listener;
 mod nested;
 mod page;
 mod paths;
+mod policy;
 mod reading;
 mod resource;
 mod route_match;
@@ -30,6 +31,7 @@ mod schemas;
 mod settings;
 mod socket;
 mod tags;
+mod targets;
 mod tls;
 mod unsupported;
 
@@ -110,6 +112,8 @@ pub fn router(state: AppState) -> Router {
         resource::routes(&mut api, kind);
         nested::routes(&mut api, kind);
     }
+    targets::routes(&mut api);
+    policy::routes(&mut api);
     schemas::routes(&mut api);
     config::routes(&mut api);
     history::routes(&mut api);

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use crate::admin::{self, AppState, NodeInfo, bind};
 use crate::cluster::{self, Admission, AdmissionReloader, Registry as DataPlanes};
 use crate::config::Config;
+use crate::expiry::Expiry;
 use crate::metrics::Metrics;
 use crate::publish::{self, Publisher};
 use crate::signals::Signals;
@@ -190,6 +191,9 @@ impl App {
         );
         tasks.spawn(named("cluster", listening));
         tasks.spawn(named("guard", self.watch.follow(stop.clone())));
+        let expiry =
+            Expiry::new(self.store.clone(), self.publisher.clone(), crate::store::now_in_milliseconds);
+        tasks.spawn(named("expiry", expiry.follow(stop.clone())));
         followers.spawn(named("publisher", self.publisher.follow(last.clone())));
         followers.spawn(named("registry", self.data_planes.follow(self.store, last.clone())));
         watch((tasks, &stop), (followers, &last), signals).await

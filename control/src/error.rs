@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use model::{FieldErrors, Violations};
 use serde_json::{Map, Value, json};
 use tracing::{error, warn};
+use wire::Kind;
 
 pub use self::access::AccessError;
 use crate::declarative::Errors;
@@ -92,6 +93,11 @@ pub enum ApiError {
     },
     /// The database failed or rejected the request.
     Store(StoreError),
+    /// The upstream has no health checks whose result could be set.
+    NoHealthChecks {
+        /// Its name.
+        upstream: String,
+    },
     /// Other questions about routes have not been answered in time.
     QuestionsBusy,
     /// A declarative configuration is not in its format, or exceeds a bound; with the reason.
@@ -197,6 +203,9 @@ impl ApiError {
                 (StatusCode::INTERNAL_SERVER_ERROR, message(UNEXPECTED))
             }
             Self::Store(error) => of_store(error),
+            Self::NoHealthChecks { upstream } => {
+                (BAD, message(&format!("no healthchecker found for {upstream}")))
+            }
             Self::QuestionsBusy => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 message("Other requests for /routes/match are still being answered; try again later"),
@@ -215,7 +224,7 @@ impl ApiError {
 
 fn of_store(failure: StoreError) -> (StatusCode, Json<Value>) {
     match failure {
-        StoreError::Unique { fields, .. } => (StatusCode::CONFLICT, taken(fields)),
+        StoreError::Unique { kind, fields } => (StatusCode::CONFLICT, taken(kind, fields)),
         StoreError::Id { key } => {
             let text = format!("primary key violation on key '{{id=\"{}\"}}'", key.id);
             let fields = json!({ "id": key.id });
@@ -300,10 +309,20 @@ fn field_errors(errors: &FieldErrors) -> Value {
     }
 }
 
-fn taken(key: Vec<(String, String)>) -> Json<Value> {
-    let pairs: Vec<String> = key.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+fn taken(kind: Kind, keys: Vec<(String, String)>) -> Json<Value> {
+    let declared = model::described(kind).map(model::Described::fields).unwrap_or_default();
+    let (mut pairs, mut fields) = (Vec::new(), Map::new());
+    for (name, key) in keys {
+        let field = declared.iter().find(|field| field.name == name);
+        let (of, value) = field.map_or((None, key.as_str()), |field| field.split_key(&key));
+        pairs.push(format!("{name}=\"{value}\""));
+        if let (Some(of), Some(other)) = (of, field.and_then(model::Field::within)) {
+            pairs.push(format!("{other}={{id=\"{of}\"}}"));
+            fields.insert(other.to_owned(), json!({ "id": of }));
+        }
+        fields.insert(name, json!(value));
+    }
     let text = format!("UNIQUE violation detected on '{{{}}}'", pairs.join(","));
-    let fields = key.into_iter().map(|(name, value)| (name, json!(value))).collect();
     coded(5, "unique constraint violation", &text, &Value::Object(fields))
 }
 

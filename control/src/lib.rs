@@ -9,6 +9,7 @@ pub mod config;
 pub mod config_command;
 pub mod declarative;
 pub mod error;
+pub mod expiry;
 pub mod kinds;
 pub mod metrics;
 pub mod pki;

@@ -31,7 +31,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
-use wire::{Key, Mode, Partial, Position, Root};
+use wire::{Key, Kind, Mode, Partial, Position, Root};
 
 use self::catch_up::load_after;
 use self::encoder::Encoder;
@@ -149,6 +149,12 @@ impl Publisher {
         };
         let entities = entities.iter().map(|(key, bytes)| (*key, bytes.clone())).collect();
         Published { revision, entities }
+    }
+
+    /// Returns the published entities of a kind, as canonical bytes.
+    pub fn of_kind(&self, kind: Kind) -> Vec<(Key, Bytes)> {
+        let entities = self.shared.state.lock().entities();
+        entities.of_kind(kind).map(|(key, bytes)| (*key, bytes.clone())).collect()
     }
 
     /// Waits until all commits that this process has made so far are published. Then [`Publisher::head`]

@@ -143,7 +143,7 @@ impl Work {
             let (key, held) = held(entity);
             current.add(key, held, &mut budget).map_err(too_large)?;
         }
-        let options = ReadOptions { now: store::now(), read: kinds::read };
+        let options = ReadOptions { now: store::now_in_milliseconds(), read: kinds::read };
         read(text, format, &options, &mut current, &mut budget)
     }
 

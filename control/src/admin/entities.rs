@@ -41,7 +41,7 @@ impl<'a> Entities<'a> {
         }
         let which = match (id_of(key), self.endpoint_key()) {
             (Some(id), _) => Selector::Id(id),
-            (None, Some(field)) => Selector::Unique { field: field.name, value: field.canonical(key) },
+            (None, Some(field)) => Selector::Unique { field: field.name, value: field.key(key, None) },
             (None, None) if certificate::has_names(self.kind) => {
                 return Ok(certificate::find(self.store(), key).await?);
             }
@@ -120,7 +120,12 @@ impl<'a> Entities<'a> {
     }
 
     /// Replaces an entity. One that stays as it is keeps the time of its last write.
-    async fn replace(&self, target: Target, before: Document, body: Body) -> Result<Response, ApiError> {
+    pub(super) async fn replace(
+        &self,
+        target: Target,
+        before: Document,
+        body: Body,
+    ) -> Result<Response, ApiError> {
         let Reading { draft: after, names } = self.read(body, target).await?;
         let same = before.says_the_same(&after.document);
         let written = if same { before.clone() } else { after.document.clone() };
@@ -172,7 +177,7 @@ impl<'a> Entities<'a> {
         views.into_iter().next().ok_or(ApiError::NotFound)
     }
 
-    async fn views(&self, documents: &[Document]) -> Result<Vec<Map>, ApiError> {
+    pub(super) async fn views(&self, documents: &[Document]) -> Result<Vec<Map>, ApiError> {
         let mut views = show_all(self.kind, documents).await?;
         if certificate::has_names(self.kind) {
             certificate::complete(self.store(), documents, &mut views).await?;
@@ -188,7 +193,7 @@ impl<'a> Entities<'a> {
 }
 
 /// Parses an id; everything else in a path is a name.
-fn id_of(key: &str) -> Option<Uuid> {
+pub(super) fn id_of(key: &str) -> Option<Uuid> {
     Uuid::try_parse(key).ok().filter(|_| key.len() == 36)
 }
 
@@ -209,7 +214,9 @@ fn show(kind: &dyn Described, document: &Document) -> Result<Map, ApiError> {
 /// Converts the error that the name of the path is in use: the entity was created after the look-up found
 /// none.
 fn made_meanwhile(error: ApiError, key: &str) -> ApiError {
-    let is_key = |value: &String| value == key || *value == model::Sni::canonical_name(key);
+    let lower = key.to_ascii_lowercase();
+    let is_key =
+        |value: &String| value == key || *value == lower || *value == model::Sni::canonical_name(key);
     match &error {
         ApiError::Store(StoreError::Unique { fields, .. })
             if fields.iter().any(|(_, value)| is_key(value)) =>

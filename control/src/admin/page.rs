@@ -25,8 +25,8 @@ const TAGS: usize = 50;
 pub(super) struct Listing {
     /// The most rows of a page.
     pub(super) size: u64,
-    /// The offset that the previous page returned, decoded.
-    offset: Option<Vec<u8>>,
+    /// The offset that the previous page returned.
+    offset: Option<String>,
     tags: Option<Tags>,
     path: String,
     /// The query without `offset`.
@@ -36,14 +36,14 @@ pub(super) struct Listing {
 impl Listing {
     /// Returns the page of a list in the order of ids.
     pub(super) fn page(&self) -> Result<Page, ApiError> {
-        let after = self.offset.as_deref().map(Uuid::from_slice).transpose();
+        let after = self.decoded()?.map(|offset| Uuid::from_slice(&offset)).transpose();
         let after = after.map_err(|_| self.invalid_offset())?;
         Ok(Page { size: self.size, after, tags: self.tags.clone(), of: None })
     }
 
     /// Returns the offset of a list in the order of tags, then ids, then kinds.
     pub(super) fn after_tag(&self) -> Result<Option<(String, Key)>, ApiError> {
-        let Some(offset) = &self.offset else { return Ok(None) };
+        let Some(offset) = self.decoded()? else { return Ok(None) };
         let after = offset.split_first().and_then(|(kind, rest)| {
             let (id, tag) = rest.split_at_checked(16)?;
             let tag = std::str::from_utf8(tag).ok().filter(|tag| !tag.contains('\0'))?;
@@ -54,25 +54,50 @@ impl Listing {
 
     /// Returns the offset of a list of revisions.
     pub(super) fn before_revision(&self) -> Result<Option<u64>, ApiError> {
-        let before = self.offset.as_deref().map(|offset| Ok(u64::from_be_bytes(offset.try_into()?)));
+        let before = self.decoded()?.map(|offset| Ok(u64::from_be_bytes(offset.as_slice().try_into()?)));
         before.transpose().map_err(|_: std::array::TryFromSliceError| self.invalid_offset())
     }
 
+    /// Returns the offset of a list whose offsets are indexes; 0 when none is given.
+    pub(super) fn index(&self) -> Result<usize, ApiError> {
+        let index = self.offset.as_deref().map(|offset| offset.parse().map_err(|_| self.invalid_offset()));
+        index.unwrap_or(Ok(0))
+    }
+
+    /// Returns the tags that an entity must have.
+    pub(super) fn tags(&self) -> Option<Tags> {
+        self.tags.clone()
+    }
+
+    fn decoded(&self) -> Result<Option<Vec<u8>>, ApiError> {
+        let offset = self.offset.as_deref();
+        offset.map(|text| URL_SAFE_NO_PAD.decode(text).map_err(|_| self.invalid_offset())).transpose()
+    }
+
     fn invalid_offset(&self) -> ApiError {
-        let offset = self.offset.as_deref().unwrap_or_default();
-        ApiError::InvalidOffset(URL_SAFE_NO_PAD.encode(offset))
+        ApiError::InvalidOffset(self.offset.clone().unwrap_or_default())
     }
 
     /// Builds the answer; `next` is the key that the next page begins after.
     pub(super) fn answer(&self, data: Vec<Value>, next: Option<&[u8]>) -> Json<Value> {
-        let Some(next) = next else {
-            return Json(json!({ "data": data, "next": null }));
+        Json(self.shown(data, next.map(|next| URL_SAFE_NO_PAD.encode(next))))
+    }
+
+    /// Builds the answer with the offset of the next page.
+    pub(super) fn shown(&self, data: Vec<Value>, next: Option<String>) -> Value {
+        let Some(offset) = next else {
+            return json!({ "data": data, "next": null });
         };
-        let offset = URL_SAFE_NO_PAD.encode(next);
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(&self.query).append_pair("offset", &offset);
         let next = format!("{}?{}", self.path, query.finish());
-        Json(json!({ "data": data, "offset": offset, "next": next }))
+        json!({ "data": data, "offset": offset, "next": next })
+    }
+
+    /// Leaves out the parameters of the request from `next`, which keeps the offset alone.
+    pub(super) fn without_parameters(mut self) -> Self {
+        self.query.clear();
+        self
     }
 
     fn parse(path: &str, query: &str) -> Result<Self, ApiError> {
@@ -83,8 +108,7 @@ impl Listing {
                 "size" => size = parse_size(&value)?,
                 "tags" => tags = Some(parse_tags(&value)?),
                 "offset" => {
-                    let decoded = URL_SAFE_NO_PAD.decode(&value);
-                    offset = Some(decoded.map_err(|_| ApiError::InvalidOffset(value))?);
+                    offset = Some(value);
                     continue;
                 }
                 _ => {}
@@ -160,7 +184,10 @@ mod tests {
         {
             assert!(Listing::parse("/", query).is_err(), "{query}");
         }
-        assert!(matches!(Listing::parse("/", "offset=%25"), Err(ApiError::InvalidOffset(_))));
+        let bad = Listing::parse("/", "offset=%25").unwrap();
+        assert!(matches!(bad.page(), Err(ApiError::InvalidOffset(offset)) if offset == "%"));
+        assert!(matches!(bad.index(), Err(ApiError::InvalidOffset(_))));
+        assert_eq!(Listing::parse("/", "offset=100").unwrap().index().unwrap(), 100);
         let tags = |count| format!("tags={}", vec!["a"; count].join(","));
         assert!(Listing::parse("/", &tags(50)).is_ok() && Listing::parse("/", &tags(51)).is_err());
         let short = Listing::parse("/", "offset=AAAA").unwrap();

@@ -76,7 +76,8 @@ fn named(kind: &'static dyn Described, fields: &Map) -> Vec<(&'static str, Named
         let given = fields.get(field.name)?.as_object().filter(|given| given.len() == 1)?;
         let (name, value) = given.iter().next()?;
         let kind = model::described(target.kind)?;
-        let by = kind.fields().iter().find(|by| by.is_unique() && by.name == name)?;
+        let by =
+            kind.fields().iter().find(|by| by.is_unique() && by.within().is_none() && by.name == name)?;
         Some((field.name, Named { kind, by, value: value.as_str()?.to_owned() }))
     });
     named.collect()
@@ -88,7 +89,7 @@ impl Named {
         if self.value.contains('\0') || self.value.len() > bounds::NAME {
             return Ok(None);
         }
-        let which = Selector::Unique { field: self.by.name, value: self.by.canonical(&self.value) };
+        let which = Selector::Unique { field: self.by.name, value: self.by.key(&self.value, None) };
         let found = store.get(self.kind.kind(), &which).await?;
         Ok(found.map(|document| document.key.id))
     }

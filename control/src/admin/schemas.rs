@@ -32,7 +32,8 @@ async fn validate(PathParam(name): Name, body: Body) -> Result<Json<Value>, ApiE
 }
 
 fn entity(name: &str) -> Result<&'static dyn Described, ApiError> {
-    model::of_collection(name).ok_or_else(|| no_schema("entity", name))
+    let found = model::of_collection(name).filter(|kind| !kind.is_operational());
+    found.ok_or_else(|| no_schema("entity", name))
 }
 
 fn no_schema(of: &'static str, name: &str) -> ApiError {

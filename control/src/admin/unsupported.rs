@@ -9,7 +9,7 @@ use super::Api;
 use super::page::Listing;
 use crate::error::ApiError;
 
-const COLLECTIONS: &[&str] = &["plugins", "upstreams", "consumers"];
+const COLLECTIONS: &[&str] = &["plugins", "consumers"];
 
 pub(super) fn routes(api: &mut Api) {
     for collection in COLLECTIONS.iter().filter(|collection| model::of_collection(collection).is_none()) {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use wire::{Key, Kind};
 
 use super::budget::{Budget, Spent};
-use super::identity;
+use super::{identity, references};
 
 /// Bytes that the record of one entity takes beside its texts.
 const OVERHEAD: usize = 250;
@@ -28,7 +28,7 @@ pub struct Held {
     pub body: Bytes,
     /// Its tags.
     pub tags: Option<Vec<String>>,
-    /// When it was created, in seconds since 1970.
+    /// When it was created, in the unit of its kind.
     pub created_at: i64,
     /// When it was last written.
     pub updated_at: i64,
@@ -74,18 +74,22 @@ impl Current {
         Self { selection, entities: HashMap::new(), names: HashMap::new(), contents: HashMap::new() }
     }
 
-    /// Adds an entity.
+    /// Adds an entity, if a document can be about it.
     ///
     /// # Errors
     /// When the budget has no memory for it.
     pub fn add(&mut self, key: Key, held: Held, budget: &mut Budget) -> Result<(), Spent> {
         let tags: usize = held.tags.iter().flatten().map(|tag| tag.len() + 24).sum();
         budget.take(held.body.len() + tags + OVERHEAD)?;
+        // What operators do at run time is no part of a document.
+        if model::is_operational(key.kind) {
+            return Ok(());
+        }
         let described = model::described(key.kind);
         // A document of this version cannot have entities of a kind that this version does not know.
         let is_selected = described.is_some() && self.selection.has(held.tags.as_deref());
         if let Some(kind) = described {
-            match name(kind, &held.body) {
+            match unique_name(kind, &held.body) {
                 Some(name) => drop(self.names.insert((key.kind, name), key.id)),
                 None if is_selected => self.add_content(kind, key.id, &held.body),
                 None => {}
@@ -152,6 +156,20 @@ pub(super) fn name(kind: &dyn Described, body: &[u8]) -> Option<String> {
     let field = kind.endpoint_key()?;
     let mut from = serde_json::Deserializer::from_slice(body);
     Name { field }.deserialize(&mut from).ok().flatten()
+}
+
+/// The name of an entity in the form in which it identifies one of its kind; `None` for one whose name
+/// identifies it only together with what it belongs to.
+fn unique_name(kind: &dyn Described, body: &[u8]) -> Option<String> {
+    naming_field(kind)?;
+    name(kind, body).map(|name| references::canonical(kind, &name))
+}
+
+/// The field whose value identifies an entity among those of its kind.
+pub(super) fn naming_field(kind: &dyn Described) -> Option<&'static str> {
+    let key = kind.endpoint_key()?;
+    let within = kind.fields().iter().any(|field| field.name == key && field.within().is_some());
+    (!within).then_some(key)
 }
 
 /// Reads one text field of a record, and skips the others.

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::io::Write;
 
-use model::{Described, HIDDEN, KINDS};
+use model::{Described, Field, HIDDEN, KINDS};
 use serde::ser::{Error, SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
@@ -56,7 +56,7 @@ impl Dump {
     pub fn new(options: DumpOptions, entities: impl Iterator<Item = (Key, Held)>) -> Self {
         let selection = current::Selection { tags: options.select_tags.clone() };
         let mut dump = Self { options, entities: HashMap::new(), names: HashMap::new() };
-        for (key, held) in entities {
+        for (key, held) in entities.filter(|(key, _)| !model::is_operational(key.kind)) {
             let name = model::described(key.kind).and_then(|kind| current::name(kind, &held.body));
             if let (Some(name), false) = (&name, dump.options.with_ids) {
                 dump.names.insert(key, name.clone());
@@ -92,7 +92,11 @@ impl Dump {
         if self.options.with_ids || entry.name.is_none() {
             fields.insert("id".to_owned(), json!(entry.id));
         }
-        for (name, value) in held.into_iter().filter(|(name, _)| name != "created_at") {
+        let shown = |name: &str| {
+            let field = kind.fields().iter().find(|field| field.name == name);
+            name != "created_at" && field.is_none_or(Field::is_shown)
+        };
+        for (name, value) in held.into_iter().filter(|(name, _)| shown(name)) {
             let value = self.value(kind, &name, value);
             fields.insert(name, value);
         }
@@ -100,7 +104,7 @@ impl Dump {
             fields.insert("tags".to_owned(), tags);
         }
         if self.options.with_ids {
-            fields.insert("created_at".to_owned(), json!(entry.held.created_at));
+            fields.insert("created_at".to_owned(), kind.times().show(entry.held.created_at));
         }
         Ok(fields)
     }

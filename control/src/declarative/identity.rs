@@ -1,10 +1,11 @@
 //! How entities without a name and an id are recognised: by their content.
 //!
 //! A document says nothing about the identity of, say, a certificate without an id. It stands for a current
-//! entity of the same content, apart from the time of its creation. If the document hides the secrets
+//! entity of the same content, apart from the time of its creation; a target stands for that of the same text
+//! and upstream. If the document hides the secrets
 //! (`***`), the content without secrets decides.
 
-use model::{Described, HIDDEN};
+use model::{Described, Field, HIDDEN};
 use serde_json::{Map, Value};
 use wire::Kind;
 
@@ -27,11 +28,21 @@ pub(super) fn has_hidden(kind: &dyn Described, fields: &Map<String, Value>) -> b
     kind.fields().iter().any(|field| field.is_secret() && hidden(field.name))
 }
 
+/// Whether the value of a field identifies an entity of the kind: those of a key of several fields, or else
+/// all but secrets.
+fn identifies(kind: &dyn Described, field: &Field) -> bool {
+    let mut keys = kind.fields().iter().filter_map(|key| Some((key.name, key.within()?)));
+    match keys.next() {
+        Some((key, within)) => [key, within].contains(&field.name),
+        None => !field.is_secret(),
+    }
+}
+
 /// Digests the fields of a body, with references resolved, as they would be in canonical bytes.
 pub(super) fn of_fields(kind: &dyn Described, mut fields: Map<String, Value>) -> Digest {
     fields.remove(CREATED_AT);
     let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
-    for field in kind.fields().iter().filter(|field| !field.is_secret()) {
+    for field in kind.fields().iter().filter(|field| identifies(kind, field)) {
         if let Some(value) = fields.get(field.name).filter(|value| !value.is_null()) {
             digest.update(field.name.as_bytes());
             digest.update(&[0]);

@@ -17,7 +17,7 @@ pub(super) struct Nested {
 /// By the kind of the outer entity.
 static NESTED: LazyLock<Vec<(Kind, Nested)>> = LazyLock::new(|| {
     let mut all = Vec::new();
-    for kind in KINDS.iter().copied() {
+    for kind in KINDS.iter().copied().filter(|kind| !kind.is_operational()) {
         for field in kind.fields() {
             all.extend(field.foreign().map(|target| (target.kind, Nested { kind, field: field.name })));
         }

@@ -5,7 +5,7 @@ use model::{Common, Content, Described, Input, Violations};
 /// How a document is read.
 #[derive(Clone, Debug)]
 pub struct ReadOptions {
-    /// The time of the reading, in seconds since 1970.
+    /// The time of the reading, in milliseconds since 1970.
     pub now: i64,
     /// Reads one entity.
     pub read: ReadEntity,

@@ -5,6 +5,8 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use wire::Kind;
 
+use super::current;
+
 /// A name that stands for no entity.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unknown {
@@ -68,7 +70,7 @@ fn resolve_field(
 
 /// The name in a reference, if it is one by name.
 fn named(value: &Value, target: &dyn Described) -> Option<String> {
-    let key = target.endpoint_key()?;
+    let key = current::naming_field(target)?;
     let name = match value {
         Value::String(text) if parse_id(text).is_none() => Some(text.as_str()),
         Value::Object(record) if record.len() == 1 => record.get(key).and_then(Value::as_str),
@@ -77,10 +79,10 @@ fn named(value: &Value, target: &dyn Described) -> Option<String> {
     Some(canonical(target, name))
 }
 
-/// The canonical form of a name of an entity.
+/// The form of a name in which it is compared.
 pub(super) fn canonical(kind: &dyn Described, name: &str) -> String {
     let field = kind.fields().iter().find(|field| Some(field.name) == kind.endpoint_key());
-    field.map_or_else(|| name.to_owned(), |field| field.canonical(name))
+    field.map_or_else(|| name.to_owned(), |field| field.key(name, None))
 }
 
 /// Parses an id in the form in which ids are shown.

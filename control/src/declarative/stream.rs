@@ -50,7 +50,7 @@ impl<'de> Visitor<'de> for DocumentSeed<'_, '_> {
                     key.len()
                 )));
             }
-            match model::of_collection(&key) {
+            match model::of_collection(&key).filter(|kind| !kind.is_operational()) {
                 Some(kind) if read.contains(&kind.collection()) => {
                     builder.errors.top(&key, "the document has it twice");
                     map.next_value::<IgnoredAny>()?;

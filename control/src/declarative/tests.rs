@@ -2,6 +2,7 @@ mod bounds;
 mod differences;
 mod dumps;
 mod errors;
+mod targets;
 
 use model::{Common, Content, Described, Input, Violations};
 use serde_json::{Value, json};
@@ -39,7 +40,7 @@ fn read_over(
     for (key, held) in entities {
         current.add(*key, held.clone(), &mut budget).unwrap();
     }
-    let options = ReadOptions { now: NOW, read: read_entity };
+    let options = ReadOptions { now: NOW * 1000, read: read_entity };
     read(text.as_bytes(), format, &options, &mut current, &mut budget)
 }
 

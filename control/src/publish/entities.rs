@@ -45,6 +45,10 @@ impl Entities {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Key, &Bytes)> {
         self.parts.values().flat_map(|part| part.iter())
     }
+
+    pub(super) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (&Key, &Bytes)> {
+        self.parts.range((kind, u8::MIN)..=(kind, u8::MAX)).flat_map(|(_, part)| part.iter())
+    }
 }
 
 impl FromIterator<(Key, Bytes)> for Entities {

@@ -21,6 +21,8 @@ mod paths;
 mod route_match;
 mod schemas;
 mod secrets;
+mod targets;
+mod upstreams;
 
 use serde_json::Value;
 use tempfile::TempDir;

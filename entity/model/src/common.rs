@@ -38,11 +38,10 @@ impl Times {
     }
 
     /// A time in the form of the Admin API.
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are exact for 285,000 years")]
     pub fn show(self, time: i64) -> Value {
         match self {
             Self::Seconds => time.into(),
-            Self::Milliseconds => Number::new(time as f64 / 1000.0).show(),
+            Self::Milliseconds => Number::of_milliseconds(time).show(),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use model::{Common, HIDDEN, Map};
+use model::{Common, HIDDEN, Map, Times};
 use tokio::sync::OwnedSemaphorePermit;
 use wire::Key;
 
@@ -68,9 +68,12 @@ async fn attempt(
 
 /// What makes the configuration of now that of then.
 fn difference(past: Past) -> Result<Difference, ApiError> {
-    let mut now: HashMap<Key, Held> = past.now.into_iter().map(super::held).collect();
+    // What operators do at run time stays as it is.
+    let described = |document: &Document| !model::is_operational(document.key.kind);
+    let now = past.now.into_iter().filter(described);
+    let mut now: HashMap<Key, Held> = now.map(super::held).collect();
     let (mut difference, mut lost) = (Difference::default(), Vec::new());
-    for then in past.then {
+    for then in past.then.into_iter().filter(described) {
         let before = now.remove(&then.key);
         if before.as_ref().is_some_and(|before| is_as_then(before, &then)) {
             difference.unchanged += 1;
@@ -110,8 +113,10 @@ fn planned(then: &Document, before: Option<Held>) -> Result<Planned, String> {
     let bytes = serde_json::to_vec(&fields).map_err(|error| error.to_string())?;
     let content = kind.content(&bytes).map_err(|error| error.to_string())?;
     // A secret of now may not fit what was then.
-    kinds::check(kind, &content, store::now()).map_err(|violations| violations.to_string())?;
+    let now = store::now_in_milliseconds();
+    let checked = kinds::check(kind, &content, Times::Milliseconds.seconds(now));
+    checked.map_err(|violations| violations.to_string())?;
     let (id, created_at, tags) = (then.key.id, then.created_at, then.tags.clone());
-    let common = Common { id, created_at, updated_at: store::now(), tags };
+    let common = Common { id, created_at, updated_at: kind.times().of_milliseconds(now), tags };
     Ok(Planned { kind: then.key.kind, common, content, before })
 }

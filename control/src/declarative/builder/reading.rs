@@ -7,6 +7,7 @@ use wire::Key;
 
 use super::{Builder, DECLARED, Unchecked, Waiting, already};
 use crate::declarative::budget::Spent;
+use crate::declarative::current::naming_field;
 use crate::declarative::difference::Planned;
 use crate::declarative::given::unpack;
 use crate::declarative::identity;
@@ -33,7 +34,7 @@ impl Builder<'_> {
             }
         };
         let key = Key { kind: waiting.kind.kind(), id };
-        let violations = match self.read(waiting.kind, key, fields, violations, self.options.now) {
+        let violations = match self.read(waiting.kind, key, fields, violations, self.now(waiting.kind)) {
             Ok((common, content)) => match self.note_unique(waiting.kind, &content)?.into_result() {
                 Ok(()) => return self.plan(key, &waiting.place, common, content),
                 Err(violations) => violations,
@@ -70,21 +71,28 @@ impl Builder<'_> {
         mut violations: Violations,
         updated_at: i64,
     ) -> Result<(Common, Content), Violations> {
+        kind.imply(&mut fields);
         let held = self.current.get(key);
         if self.current.is_outside(key) {
             violations.entity(OUTSIDE);
         }
         if let Some(held) = held {
+            kind.keep(&held.body, &mut fields);
             kind.reveal(&held.body, &mut fields);
         }
         check_hidden(kind, &mut fields, &mut violations);
         self.add_tags(&mut fields);
         let given = GivenCommon::take(&mut fields, false, kind.times(), &mut violations);
-        let created_at = given.created_at.or(held.map(|held| held.created_at)).unwrap_or(self.options.now);
+        let created_at = given.created_at.or(held.map(|held| held.created_at)).unwrap_or(self.now(kind));
         let common = Common { id: key.id, created_at, updated_at, tags: given.tags };
         let input = Input { fields, form: false };
         let content = (self.options.read)(kind, input, &common, violations)?;
         Ok((common, content))
+    }
+
+    /// The time of the reading, in the unit of the kind.
+    fn now(&self, kind: &dyn Described) -> i64 {
+        kind.times().of_milliseconds(self.options.now)
     }
 
     /// Adds the tags that select entities to those of an entity, before these are checked.
@@ -127,10 +135,12 @@ impl Builder<'_> {
     /// Notes the values of unique fields other than the name, which is noted when an entity is declared.
     fn note_unique(&mut self, kind: &'static dyn Described, content: &Content) -> Result<Violations, Spent> {
         let mut violations = Violations::default();
-        let further = content.unique.iter().filter(|(field, _)| Some(*field) != kind.endpoint_key());
+        let further = content.unique.iter().filter(|(field, _)| Some(*field) != naming_field(kind));
         for (field, value) in further {
             self.budget.take(DECLARED + value.len())?;
             if !self.unique.insert((kind.kind(), field, value.clone())) {
+                let declared = kind.fields().iter().find(|declared| declared.name == *field);
+                let (_, value) = declared.map_or((None, value.as_str()), |field| field.split_key(value));
                 violations.field(field, already(kind, field, value));
             }
         }

@@ -224,7 +224,7 @@ fn what_was_valid_when_it_was_written_stays() {
     let later = |text: &str| {
         let (mut current, mut budget) = (Current::new(Selection::default()), budget());
         current.add(entities[0].0, entities[0].1.clone(), &mut budget).unwrap();
-        let options = ReadOptions { now: NOW + 1, read: expires };
+        let options = ReadOptions { now: (NOW + 1) * 1000, read: expires };
         read(text.as_bytes(), Format::Json, &options, &mut current, &mut budget)
     };
     assert_eq!(later(&document("a")).unwrap().unchanged, 1);

@@ -4,6 +4,7 @@ mod commands;
 mod hostile;
 mod many;
 mod swapped;
+mod upstreams;
 
 use serde_json::{Value, json};
 use testkit::certs;

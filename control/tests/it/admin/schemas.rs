@@ -15,7 +15,7 @@ on_both_databases!(
 );
 
 async fn every_kind_has_a_schema(admin: &Admin) {
-    for kind in model::KINDS {
+    for kind in model::KINDS.iter().filter(|kind| !kind.is_operational()) {
         let schema = admin.get(&format!("/schemas/{}", kind.collection())).await.expect(200).json();
         assert_eq!(schema, kind.schema());
         let names: Vec<&String> = schema["fields"]
@@ -24,7 +24,7 @@ async fn every_kind_has_a_schema(admin: &Admin) {
             .iter()
             .flat_map(|field| field.as_object().unwrap().keys())
             .collect();
-        for field in kind.fields() {
+        for field in kind.fields().iter().filter(|field| field.is_shown()) {
             assert!(names.iter().any(|name| *name == field.name), "{kind:?}: {names:?}");
         }
     }

@@ -32,6 +32,12 @@ impl Number {
         Self(number as f64)
     }
 
+    /// The seconds of a number of milliseconds.
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are exact for 285,000 years")]
+    pub const fn of_milliseconds(milliseconds: i64) -> Self {
+        Self(milliseconds as f64 / 1000.0)
+    }
+
     /// Its value.
     pub const fn get(self) -> f64 {
         self.0

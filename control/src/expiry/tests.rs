@@ -1,0 +1,154 @@
+//! Looks at the database, each at a time that the test sets.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use model::{AdminState, Common, Entity, ForcedHealth, Target, Upstream};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::*;
+use crate::metrics::Metrics;
+use crate::publish::Settings;
+use crate::store::Draft;
+
+/// When the tests begin, in seconds since 1970.
+const BEGIN: i64 = 1_700_000_000;
+const TARGET: Uuid = Uuid::from_u128(2);
+
+struct Stage {
+    _folder: TempDir,
+    store: Store,
+    publisher: Publisher,
+    /// Seconds since the beginning.
+    now: Arc<AtomicI64>,
+    stop: CancellationToken,
+    following: JoinHandle<()>,
+}
+
+impl Stage {
+    /// A database with a target, and a publisher that follows it.
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/control.db?mode=rwc", folder.path().display());
+        let store = Store::open(&url).await.unwrap();
+        store.migrate(&url).await.unwrap();
+        let metrics = Metrics::new(&prometheus::Registry::new()).unwrap().cluster;
+        let publisher = Publisher::start(store.clone(), metrics, Settings::default()).await.unwrap();
+        let stop = CancellationToken::new();
+        let following = tokio::spawn(publisher.clone().follow(stop.clone()));
+        let stage = Self { _folder: folder, store, publisher, now: Arc::default(), stop, following };
+        let upstream = Upstream { name: "a".into(), ..Upstream::default() };
+        stage.put(Uuid::from_u128(1), &upstream).await;
+        let target = Target { upstream: Uuid::from_u128(1), target: "b:1".into(), ..Target::default() };
+        stage.put(TARGET, &target).await;
+        stage
+    }
+
+    fn expiry(&self) -> Expiry<impl Fn() -> i64 + use<>> {
+        let now = Arc::clone(&self.now);
+        let clock = move || (BEGIN + now.load(Ordering::SeqCst)) * 1000;
+        Expiry::new(self.store.clone(), self.publisher.clone(), clock)
+    }
+
+    async fn put<E: Entity>(&self, id: Uuid, entity: &E) {
+        let content = model::described(E::KIND).unwrap().content(&entity.canonical()).unwrap();
+        let common = Common { id, created_at: 1, updated_at: 1, tags: None };
+        let change = Change::Upsert(Draft::new(E::KIND, common, content));
+        self.store.write(&Author::default(), vec![change]).await.unwrap();
+        self.publisher.caught_up().await;
+    }
+
+    /// Looks at a time, and returns the seconds until the next look.
+    async fn look_at(&self, seconds: i64) -> u64 {
+        self.now.store(seconds, Ordering::SeqCst);
+        let wait = self.expiry().look().await.unwrap();
+        self.publisher.caught_up().await;
+        wait.as_secs()
+    }
+
+    async fn has(&self, key: Key) -> bool {
+        self.store.get(key.kind, &Selector::Id(key.id)).await.unwrap().is_some()
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.following.await.unwrap();
+    }
+}
+
+fn state(until: Option<i64>) -> TargetState {
+    let until = until.map(|seconds| BEGIN + seconds);
+    TargetState { target: TARGET, state: AdminState::Drain, until, ..TargetState::default() }
+}
+
+fn health(until: Option<i64>) -> TargetHealth {
+    let until = until.map(|seconds| BEGIN + seconds);
+    let set_at = Number::of_milliseconds(BEGIN * 1000);
+    let health = ForcedHealth::Unhealthy;
+    TargetHealth { target: TARGET, health, set_at, until, ..TargetHealth::default() }
+}
+
+#[tokio::test]
+async fn state_ends_at_its_time_and_not_before() {
+    let stage = Stage::new().await;
+    let key = TargetState::key(TARGET);
+    stage.put(TARGET, &state(Some(7200))).await;
+    assert_eq!(stage.look_at(0).await, 60);
+    assert_eq!(stage.look_at(7190).await, 10);
+    assert!(stage.has(key).await);
+    stage.look_at(7200).await;
+    assert!(!stage.has(key).await && stage.has(Target::key(TARGET)).await);
+    stage.put(TARGET, &state(None)).await;
+    stage.look_at(100_000_000).await;
+    assert!(stage.has(key).await);
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn state_that_is_set_again_meanwhile_stays() {
+    let stage = Stage::new().await;
+    let key = TargetState::key(TARGET);
+    stage.put(TARGET, &state(Some(200))).await;
+    // The publisher is behind: it holds the state that ended at 100.
+    stage.expiry().delete(&[key], (BEGIN + 100) * 1000).await.unwrap();
+    assert!(stage.has(key).await);
+    stage.expiry().delete(&[key], (BEGIN + 200) * 1000).await.unwrap();
+    assert!(!stage.has(key).await);
+    // Another control plane has deleted it.
+    stage.expiry().delete(&[key], (BEGIN + 200) * 1000).await.unwrap();
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn operations_on_health_end_by_their_pin_or_once_data_planes_have_them() {
+    let stage = Stage::new().await;
+    let (pinned, unpinned) = (Uuid::from_u128(3), Uuid::from_u128(4));
+    stage.put(pinned, &health(Some(3600))).await;
+    stage.put(unpinned, &health(None)).await;
+    stage.look_at(KEPT - 1).await;
+    assert!(stage.has(TargetHealth::key(unpinned)).await);
+    stage.look_at(KEPT).await;
+    assert!(!stage.has(TargetHealth::key(unpinned)).await);
+    stage.look_at(3599).await;
+    assert!(stage.has(TargetHealth::key(pinned)).await);
+    stage.look_at(3600).await;
+    assert!(!stage.has(TargetHealth::key(pinned)).await);
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn task_ends_states_and_itself() {
+    let stage = Stage::new().await;
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(stage.expiry().follow(stop.clone()));
+    stage.put(TARGET, &state(Some(0))).await;
+    testkit::wait::eventually(Duration::from_secs(30), || async {
+        if stage.has(TargetState::key(TARGET)).await { Err("it is there") } else { Ok(()) }
+    })
+    .await;
+    stop.cancel();
+    task.await.unwrap();
+    stage.end().await;
+}
