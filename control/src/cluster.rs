@@ -3,6 +3,7 @@
 
 pub(crate) mod admission;
 mod connection;
+mod health;
 mod places;
 mod registry;
 mod session;
@@ -21,6 +22,8 @@ use wire::CloseCode;
 
 pub use self::admission::{Admission, AdmissionError, AdmissionReloader};
 use self::connection::Context;
+pub(crate) use self::health::DropReason;
+pub use self::health::{Finding, FleetHealth, GRACE, Sighted, Sighting, TargetCounts, Wanted};
 use self::places::{Place, Places};
 pub use self::registry::{KEPT, Pending, Registry};
 use self::session::{Identity, Timing};

@@ -1,5 +1,6 @@
 //! Every metric of the control plane.
 
+mod health;
 pub(crate) mod rejections;
 
 use node::http::Bound;
@@ -11,6 +12,7 @@ use prometheus::{
 use uuid::Uuid;
 use wire::{Mode, NackReason, Position};
 
+pub use self::health::HealthMetrics;
 use crate::error::AccessError;
 
 /// Bounds in seconds, from a request to SQLite up to the time after which a person gives up.
@@ -88,6 +90,8 @@ pub struct ClusterMetrics {
     pub certificate_expiry: IntGauge,
     /// Changed certificate files that were read while the program ran, by whether they were valid.
     pub certificate_reloads: IntCounterVec,
+    /// The health of targets.
+    pub health: HealthMetrics,
 }
 
 /// Creates and registers metrics.
@@ -240,6 +244,7 @@ impl ClusterMetrics {
                 "Changed files of certificates that were read while the program ran",
                 "result",
             )?,
+            health: HealthMetrics::new(make)?,
         };
         // Series that exist before the first event make `rate` see that event.
         (LinkError::REASONS.iter().chain(&rejections::ALL))

@@ -237,6 +237,11 @@ impl Connection {
             Action::Report(Report::Incompatible(hello, reason)) => {
                 self.context.registry.incompatible(&hello, &self.peer, &reason);
             }
+            Action::Report(Report::Health(report)) => {
+                if let Some(membership) = &self.membership {
+                    membership.report_health(report);
+                }
+            }
             Action::Report(report) => {
                 if matches!(report, Report::Acked(_) | Report::Nacked(_)) {
                     self.sending = None;

@@ -30,6 +30,7 @@ use self::known::{CONFLICT, INCOMPATIBLE, Node, Refusal};
 pub(super) use self::membership::Membership;
 use self::rival::Rival;
 use self::row::row;
+use super::health::FleetHealth;
 use crate::metrics::{ClusterMetrics, rejections};
 use crate::store::{Store, StoreError};
 
@@ -53,6 +54,7 @@ struct RegistryState {
     /// How long a data plane of another control plane counts as present after the last change of its row.
     silence: Duration,
     metrics: ClusterMetrics,
+    health: FleetHealth,
     head: watch::Receiver<Position>,
     nodes: Mutex<Nodes>,
     /// Counts the changes of the positions that data planes hold.
@@ -95,6 +97,7 @@ impl Registry {
             control_plane,
             // A control plane writes a row within a second of each heartbeat.
             silence: 2 * heartbeat + FLUSH,
+            health: FleetHealth::new(metrics.health.clone()),
             metrics,
             head,
             nodes: Mutex::default(),
@@ -134,6 +137,7 @@ impl Registry {
         nodes.by_id.insert(hello.node_id, node);
         nodes.changed.insert(hello.node_id);
         drop(nodes);
+        self.shared.health.joined(hello.node_id);
         self.shared.came_or_went.notify_one();
         info!(node_id = %hello.node_id, hostname = one_line(&hello.hostname), "data plane connected");
         Ok(Membership { registry: self.clone(), node_id: hello.node_id, replaced, probe })
@@ -199,6 +203,11 @@ impl Registry {
             .collect()
     }
 
+    /// Returns the health of the targets of the data planes that are connected here.
+    pub fn health(&self) -> &FleetHealth {
+        &self.shared.health
+    }
+
     /// Changes whenever a data plane's row does.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes.subscribe()
@@ -244,6 +253,7 @@ impl Registry {
             self.shared.metrics.forget_node(node_id);
         }
         drop(nodes);
+        self.shared.health.forget(node_id);
         self.shared.moved.lock().remove(&node_id);
         self.shared.changes.send_modify(|count| *count += 1);
     }
@@ -307,6 +317,7 @@ impl Registry {
 
     /// Updates the metrics of each data plane.
     fn measure(&self) {
+        self.shared.health.measure();
         let head = *self.shared.head.borrow();
         let nodes = self.shared.nodes.lock();
         for node in nodes.by_id.values() {

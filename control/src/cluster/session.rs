@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use wire::{Ack, CloseCode, Frame, Hello, Nack, NackReason, Partial, Position, Root, VERSIONS, Welcome};
+use wire::{
+    Ack, CloseCode, Frame, HealthReport, Hello, Nack, NackReason, Partial, Position, Root, VERSIONS, Welcome,
+};
 
 use crate::publish::{Lacking, PublishedUpdate};
 
@@ -121,6 +123,8 @@ pub(super) enum Report {
     Withheld(Lacking),
     /// The data plane holds another root than this control plane at the same revision.
     Drifted(Position),
+    /// The data plane has reported the health of targets.
+    Health(HealthReport),
 }
 
 /// One data plane's session.
@@ -261,6 +265,7 @@ impl Session {
                     _ => self.advance(now, actions),
                 }
             }
+            (_, Frame::Health(report)) => actions.push(Action::Report(Report::Health(report))),
             (_, Frame::Ignored(_)) => {}
             (_, frame) => self.out_of_place(&frame, actions),
         }

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
-use wire::{Ack, Nack, NackReason, Position};
+use wire::{Ack, HealthReport, Nack, NackReason, Position};
 
 use super::known::{INCOMPATIBLE, Refusal};
 use super::row::{hold, stored};
@@ -40,7 +40,7 @@ impl Membership {
             return;
         }
         match report {
-            Report::Joined(_) | Report::Incompatible(..) => {}
+            Report::Joined(_) | Report::Incompatible(..) | Report::Health(_) => {}
             Report::Heard(held) => self.heard(*held),
             Report::Acked(ack) => self.acked(ack),
             Report::Nacked(nack) => self.nacked(nack),
@@ -52,6 +52,13 @@ impl Membership {
                     "a data plane holds something else than this control plane at the same revision; repairing"
                 );
             }
+        }
+    }
+
+    /// Records the health of targets.
+    pub(in crate::cluster) fn report_health(&self, report: HealthReport) {
+        if !self.replaced.is_cancelled() {
+            self.registry.shared.health.report(self.node_id, report, seconds_now());
         }
     }
 
@@ -141,6 +148,7 @@ impl Drop for Membership {
                 node.row.connected = false;
                 node.row.state = "disconnected".into();
             });
+            self.registry.shared.health.left(self.node_id);
             self.registry.shared.came_or_went.notify_one();
         }
     }

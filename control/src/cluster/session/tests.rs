@@ -392,3 +392,21 @@ fn part_of_the_hello_is_asked_for_once() {
     let actions = session.step(Input::Frame(ack(position(4))), Duration::ZERO);
     assert_eq!(fetched(actions), UpdateRequest::From(position(4)));
 }
+
+#[test]
+fn health_is_reported_in_every_state_after_the_hello() {
+    let report =
+        wire::HealthReport { part: wire::ReportPart::Changes, revision: 1, targets: 0, entries: Vec::new() };
+    let health = || Input::Frame(Frame::Health(report.clone()));
+    let mut early = session(1);
+    let actions = early.step(health(), Duration::ZERO);
+    assert!(matches!(&actions[..], [Action::Close(CloseCode::Protocol, _)]), "{actions:?}");
+    let mut session = session(1);
+    session.step(hello(None), Duration::ZERO);
+    assert_eq!(session.state, SessionState::Fetching);
+    for _ in 0..2 {
+        let expected = [Action::Report(Report::Health(report.clone()))];
+        assert_eq!(session.step(health(), Duration::ZERO), expected);
+        session.step(Input::Update(update(Mode::Snapshot, 0, position(1)), 0), Duration::ZERO);
+    }
+}
