@@ -4,10 +4,12 @@
 //! Equal probes of several upstreams are one. A plan without sockets and clock decides when each is due; one task
 //! runs them, on a thread of its own, so that probes never delay a request.
 
+mod changes;
 mod exchange;
 mod failure;
 mod grpc;
 mod http;
+mod line;
 mod plan;
 mod probe;
 mod prober;
@@ -20,3 +22,6 @@ pub use probe::{
 };
 pub use prober::{ProbeRunner, Prober};
 pub use thread::ProbeThread;
+
+#[cfg(test)]
+mod tests;

@@ -2,12 +2,12 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, TE};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderValue, Method, StatusCode, Version};
 
-use super::exchange::{Exchanged, Line, part};
 use super::http::{headers, host_of, uri};
+use super::line::{Exchanged, Line, part};
 use super::probe::{GrpcCheck, ProbeOutcome};
-use crate::names;
+use crate::names::{self, Name};
 use crate::upstream::{Response, Upstream, UpstreamFailure};
 
 /// The method that is called.
@@ -48,7 +48,12 @@ impl Exchanged for GrpcCheck {
         Ok(())
     }
 
-    async fn end(&self, mut upstream: Upstream, response: Response) -> Result<Self::Answer, UpstreamFailure> {
+    async fn end(
+        &self,
+        mut upstream: Upstream,
+        response: Response,
+        _: Line<'_>,
+    ) -> Result<Self::Answer, UpstreamFailure> {
         if response.status != StatusCode::OK {
             return Ok(Err(format!("no answer of gRPC: HTTP status {}", response.status.as_u16()).into()));
         }
@@ -60,18 +65,22 @@ impl Exchanged for GrpcCheck {
             answer.extend_from_slice(&part);
         }
         let trailers = upstream.take_trailers().unwrap_or_default();
-        // An answer without a message has its status in the header.
-        let header =
-            response.fields.iter().find(|(name, _)| *name == names::GRPC_STATUS.lower.as_str().as_bytes());
-        let status = trailers.get(&names::GRPC_STATUS.lower).map(HeaderValue::as_bytes);
-        let status = status.or(header.map(|(_, value)| value));
-        Ok(self.judge(status, &trailers, &answer))
+        let field = |name: &Name| {
+            // An answer without a message has its status in the header.
+            let mut header = response.fields.iter();
+            let in_header = header.find(|(other, _)| *other == name.lower.as_str().as_bytes());
+            let value = trailers.get(&name.lower).map(HeaderValue::as_bytes);
+            let value = value.or(in_header.map(|(_, value)| value))?;
+            std::str::from_utf8(value).ok()
+        };
+        Ok(self.judge(field(&names::GRPC_STATUS), field(&names::GRPC_MESSAGE), &answer))
     }
 }
 
 impl GrpcCheck {
-    fn judge(&self, status: Option<&[u8]>, trailers: &HeaderMap, answer: &[u8]) -> Result<(), Box<str>> {
-        let status = status.and_then(|status| std::str::from_utf8(status).ok()?.parse::<u32>().ok());
+    /// Whether an answer says that the service is serving.
+    fn judge(&self, status: Option<&str>, text: Option<&str>, answer: &[u8]) -> Result<(), Box<str>> {
+        let status = status.and_then(|status| status.parse::<u32>().ok());
         match status {
             Some(0) => match serving_status(answer) {
                 Some(1) => Ok(()),
@@ -84,7 +93,6 @@ impl GrpcCheck {
             Some(5) => Err(format!("the server does not know the service \"{}\"", self.service).into()),
             Some(12) => Err("the server does not implement grpc.health.v1.Health".into()),
             Some(other) => {
-                let text = trailers.get(&names::GRPC_MESSAGE.lower).and_then(|text| text.to_str().ok());
                 let text: String = text.unwrap_or_default().chars().take(128).collect();
                 Err(format!("the call failed with the gRPC status {other}: {text}").into())
             }

@@ -9,7 +9,7 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use tokio::time::timeout;
 
-use super::exchange::{Exchanged, Line, part};
+use super::line::{Exchanged, Line, part};
 use super::plan::Memory;
 use super::probe::{HttpCheck, ProbeOutcome};
 use crate::message::Framing;
@@ -81,14 +81,19 @@ impl Exchanged for Request<'_> {
     }
 
     /// The status is the result, whatever becomes of the body.
-    async fn end(&self, mut upstream: Upstream, response: Response) -> Result<u16, UpstreamFailure> {
+    async fn end(
+        &self,
+        mut upstream: Upstream,
+        response: Response,
+        line: Line<'_>,
+    ) -> Result<u16, UpstreamFailure> {
         let is_short = match response.framing {
-            Framing::Empty => true,
+            Framing::Empty | Framing::Chunked => true,
             Framing::Length(length) => length <= MOST_BODY,
-            Framing::Chunked => true,
             Framing::Close => matches!(upstream, Upstream::Http2(_)),
         };
-        let is_read = is_short && timeout(BODY_TIME, skip(&mut upstream)).await.is_ok_and(|is_read| is_read);
+        let is_useful = is_short && !line.is_last_use;
+        let is_read = is_useful && timeout(BODY_TIME, skip(&mut upstream)).await.is_ok_and(|is_read| is_read);
         if is_read {
             upstream.release();
         }

@@ -122,6 +122,16 @@ pub struct ProbeLimits {
 /// The shortest interval: that of Kong's own timer.
 const SHORTEST: Duration = Duration::from_millis(100);
 
+/// The timeout in place of zero: that of nginx, and so of Kong.
+const UNLIMITED: Duration = Duration::from_secs(60);
+
+impl Probe {
+    /// The time for all of it.
+    pub(super) fn limit(&self) -> Duration {
+        if self.timeout.is_zero() { UNLIMITED } else { self.timeout }
+    }
+}
+
 impl Schedule {
     /// The interval for a health.
     pub(super) fn interval(&self, healthy: bool) -> Option<Duration> {

@@ -1,14 +1,11 @@
 //! Keeps what upstreams want to be probed.
 
-use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::changes::Changes;
 use super::exchange::{Exchange, Execute};
 use super::plan::{Job, Plan, Wanted};
 use super::probe::{ProbeLimits, WantedProbe};
@@ -26,13 +23,6 @@ pub struct Prober {
 /// Runs the probes of a [`Prober`].
 #[derive(Debug)]
 pub struct ProbeRunner(Runner<Exchange>);
-
-/// The changes that the runner has not seen yet: the last one of each upstream.
-#[derive(Default)]
-pub(super) struct Changes {
-    pub(super) pending: Mutex<HashMap<Uuid, (usize, Vec<Wanted>)>>,
-    pub(super) notify: Notify,
-}
 
 impl Prober {
     /// Creates a prober without probes, and the task that will run them.
@@ -61,11 +51,7 @@ impl Prober {
             let allowed = self.policy.allows(upstream, name.as_deref(), probe.address);
             Wanted { job: Job { probe, allowed }, schedule, heard }
         });
-        let wanted = wanted.collect();
-        let replaced = self.changes.pending.lock().insert(upstream, (concurrency, wanted));
-        // Without the lock.
-        drop(replaced);
-        self.changes.notify.notify_one();
+        self.changes.put(upstream, concurrency, wanted.collect());
     }
 
     /// Ends the probes of an upstream. Results of those that run now are dropped.
@@ -78,11 +64,5 @@ impl ProbeRunner {
     /// Runs probes until `stop`.
     pub async fn run(self, stop: &CancellationToken) {
         self.0.run(stop).await;
-    }
-}
-
-impl fmt::Debug for Changes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Changes").field("pending", &self.pending.lock().len()).finish_non_exhaustive()
     }
 }

@@ -11,10 +11,10 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use super::changes::Changes;
 use super::exchange::Execute;
 use super::plan::{EntryId, Plan, Start};
 use super::probe::ProbeOutcome;
-use super::prober::Changes;
 use crate::metrics::{ProbeMetrics, ProbeResult};
 
 /// The task that runs probes.
@@ -46,7 +46,7 @@ impl<E: Execute> Runner<E> {
             }
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = self.changes.notify.notified() => {}
+                () = self.changes.changed() => {}
                 Some(finished) = tasks.join_next() => self.finish(finished.ok(), &mut tasks),
                 () = &mut timer, if next.is_some() => {}
             }
@@ -57,7 +57,7 @@ impl<E: Execute> Runner<E> {
     }
 
     fn take_changes(&mut self) {
-        let pending = std::mem::take(&mut *self.changes.pending.lock());
+        let pending = self.changes.take();
         if pending.is_empty() {
             return;
         }
