@@ -1,5 +1,6 @@
 //! Builds the data plane, wires its parts, starts and stops it. Only this module knows all of them.
 
+use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread;
@@ -20,6 +21,7 @@ use crate::client::{ClientLimits, ClientServer, HeaderLimits, PaceTerms, ServerT
 use crate::cluster::{self, Agent, AgentThread};
 use crate::config::Config;
 use crate::descriptors::Budget;
+use crate::dns::{self, NameServers, Names};
 use crate::drain::{Signals, Stop};
 use crate::draining::Draining;
 use crate::forward::Forwarder;
@@ -30,7 +32,7 @@ use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::status::{Status, StatusThread};
 use crate::upgrade::{Predecessor, Upgrade};
-use crate::upstream::{self, NameServers, Policy, Pool, PoolLimits, Resolver};
+use crate::upstream::{Policy, Pool, PoolLimits};
 
 /// Idle connections to each upstream that are kept. With fewer, requests would often open new ones.
 const POOL: usize = 1024;
@@ -50,6 +52,8 @@ pub struct ProxyParts {
     pub connections: Arc<Limit>,
     /// The keys of TLS sessions.
     pub tickets: Arc<Tickets>,
+    /// The names of upstreams, looked up on a thread of their own.
+    pub names: Arc<Names>,
     /// The most idle connections to upstreams.
     pub idle: usize,
 }
@@ -77,7 +81,7 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
     let shared = ProxyParts {
         tickets: tickets.clone(),
         idle: budget.idle,
-        ..ProxyParts::new(&config, metrics.clone())
+        ..ProxyParts::new(&config, metrics.clone()).map_err(ExitError::internal)?
     };
     let (sync, draining) = (Arc::new(cluster::Status::default()), Draining::new());
     let agent = Agent::open(config.cluster.clone(), shared.live.clone(), metrics.sync.clone(), sync.clone())
@@ -129,12 +133,16 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
 }
 
 impl ProxyParts {
-    /// Creates the state without a table.
-    pub fn new(config: &Config, metrics: Metrics) -> Self {
+    /// Creates the state without a table, and starts the look-ups of names.
+    ///
+    /// # Errors
+    /// When the system provides no thread for them.
+    pub fn new(config: &Config, metrics: Metrics) -> io::Result<Self> {
         let in_flight = Arc::new(Limit::new(config.max_in_flight, metrics.http.in_flight.clone()));
         let connections = Arc::new(Limit::new(config.max_connections, metrics.connections.active.clone()));
         let (live, tickets) = (Arc::new(Live::new()), Arc::default());
-        Self { live, metrics, in_flight, connections, tickets, idle: POOL }
+        let names = names(config, &metrics)?;
+        Ok(Self { live, metrics, in_flight, connections, tickets, names, idle: POOL })
     }
 }
 
@@ -150,7 +158,7 @@ pub fn proxy_service(
     let idle_of_upstream = POOL.min(shared.idle);
     let pool = Pool::new(PoolLimits { idle: shared.idle, idle_of_upstream }, config.proxy.answers);
     let forwarder = Forwarder {
-        resolver: Arc::new(resolver(config)),
+        names: shared.names.clone(),
         policy: Arc::new(Policy::new(config.upstream.clone())),
         pool: Arc::new(pool),
         metrics: shared.metrics.http.clone(),
@@ -222,11 +230,10 @@ fn server_terms(config: &Config, shared: &ProxyParts, bound: &Bound, draining: D
     }
 }
 
-/// Creates the resolver. At most half of all requests may wait for names, so that other routes keep working.
-fn resolver(config: &Config) -> Resolver {
-    let name_servers = NameServers::new(config.name_servers.clone(), config.resolve_timeout);
-    let waiting = config.max_in_flight.div_ceil(2);
-    Resolver::new(name_servers, upstream::Limits { timeout: config.resolve_timeout, waiting })
+/// Starts the look-ups. At most half of all requests may wait for names, so that other routes keep working.
+fn names(config: &Config, metrics: &Metrics) -> io::Result<Arc<Names>> {
+    let limits = dns::Limits { timeout: config.dns.timeout, waiting: config.max_in_flight.div_ceil(2) };
+    dns::start(NameServers::new(config.dns.clone()), limits, config.dns_terms, metrics.dns.clone())
 }
 
 /// Creates Pingora's own configuration. Its parts for daemons, upgrades and certificates are not used.

@@ -1,11 +1,11 @@
 //! The configuration of this node: `RawConfig` as an operator writes it, `Config` after the checks.
 
 mod defaults;
+mod dns;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZero;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,11 +17,14 @@ use node::status::{self, RawStatus};
 use serde::{Deserialize, Serialize};
 
 use crate::cluster;
+use crate::dns::{DnsTerms, Settings};
 use crate::listener::Http2Limits;
 use crate::proxy::{self, AmbiguousPaths};
 use crate::request::Trusted;
 use crate::upstream;
 use crate::upstream::AnswerLimits;
+
+pub use dns::RawDns;
 
 /// The most networks in one list.
 const MAX_NETWORKS: usize = 1000;
@@ -117,6 +120,8 @@ pub struct RawUpstream {
     /// Timeout of the look-up of a name.
     #[serde(with = "humantime_serde")]
     pub resolve_timeout: Duration,
+    /// How names are looked up.
+    pub dns: RawDns,
 }
 
 /// The section `cluster`.
@@ -169,18 +174,15 @@ pub struct Config {
     pub upstream: upstream::Rules,
     /// The control planes' side.
     pub cluster: cluster::Settings,
-    /// Name servers to use instead of the system's.
-    pub name_servers: Vec<SocketAddr>,
-    /// Timeout of the look-up of an upstream's name.
-    pub resolve_timeout: Duration,
+    /// How names of upstreams are looked up.
+    pub dns: Settings,
+    /// The terms under which addresses of services are used.
+    pub dns_terms: DnsTerms,
     /// The status listener.
     pub status: status::Settings,
     /// The log.
     pub log: logging::Settings,
 }
-
-/// Bounds of that timeout. Below, no name server would be fast enough; above, too many requests would wait.
-const RESOLVE_TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(30);
 
 impl Config {
     /// Loads and checks the configuration: the defaults, `file`, the environment.
@@ -199,6 +201,7 @@ impl Config {
         let raw = &loaded.raw;
         check_proxy(loaded)?;
         check_sizes(loaded)?;
+        let (dns, dns_terms) = dns::parse(loaded)?;
         Ok(Self {
             threads: threads(raw.threads),
             upgrade_timeout: raw.upgrade_timeout,
@@ -229,8 +232,8 @@ impl Config {
             },
             upstream: parse_upstream(loaded)?,
             cluster: parse_cluster(loaded)?,
-            name_servers: raw.upstream.name_servers.clone(),
-            resolve_timeout: parse_resolve_timeout(loaded)?,
+            dns,
+            dns_terms,
             status: raw.status.parse(loaded)?,
             log: logging::Settings::parse(loaded, &raw.log)?,
         })
@@ -282,15 +285,6 @@ fn check_sizes(loaded: &Loaded<RawConfig>) -> Result<(), ConfigError> {
         }
     }
     Ok(())
-}
-
-fn parse_resolve_timeout(loaded: &Loaded<RawConfig>) -> Result<Duration, ConfigError> {
-    let value = loaded.raw.upstream.resolve_timeout;
-    if RESOLVE_TIMEOUTS.contains(&value) {
-        return Ok(value);
-    }
-    let value = humantime_serde::re::humantime::format_duration(value);
-    Err(loaded.violation("upstream.resolve_timeout", value, "must be between 100ms and 30s"))
 }
 
 fn parse_trusted(loaded: &Loaded<RawConfig>) -> Result<Trusted, ConfigError> {

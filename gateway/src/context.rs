@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::client::Incoming;
+use crate::dns::Addresses;
 use crate::error::RequestFailure;
 use crate::limit::Permit;
 use crate::metrics::Source;
 use crate::request::{Canonical, Target};
 use crate::request_id::RequestId;
-use crate::upstream::Addresses;
 
 /// The state of one request.
 #[derive(Debug)]

@@ -18,11 +18,12 @@ use self::exchange::{Attempt, Outcome};
 use self::replay::Replay;
 use crate::client::Incoming;
 use crate::context::Context;
+use crate::dns::Names;
 use crate::draining::Draining;
 use crate::error::RequestFailure;
 use crate::metrics::HttpMetrics;
 use crate::request::Trusted;
-use crate::upstream::{Policy, Pool, Resolver, UpstreamFailure};
+use crate::upstream::{Policy, Pool, UpstreamFailure};
 
 /// Why a request was not forwarded to its end.
 #[derive(Debug)]
@@ -48,8 +49,8 @@ impl From<UpstreamFailure> for Failure {
 /// Forwards requests.
 #[derive(Debug)]
 pub struct Forwarder {
-    /// The resolver of upstream names.
-    pub resolver: Arc<Resolver>,
+    /// The names of upstreams.
+    pub names: Arc<Names>,
     /// The policy on upstream addresses.
     pub policy: Arc<Policy>,
     /// The connections to upstreams.

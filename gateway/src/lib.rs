@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod config;
 pub mod context;
 pub mod descriptors;
+pub mod dns;
 pub mod drain;
 pub mod draining;
 pub mod echo;

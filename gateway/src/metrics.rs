@@ -1,5 +1,6 @@
 //! Every metric of the data plane. No label holds client input, so that clients cannot create series.
 
+mod dns;
 mod probes;
 
 use std::sync::OnceLock;
@@ -13,6 +14,8 @@ use wire::{Mode, NackReason};
 
 pub use self::probes::{ProbeMetrics, ProbeResult};
 use crate::error::RequestFailure;
+
+pub use dns::DnsMetrics;
 
 /// Upper bounds of durations in seconds. A proxy on one machine answers in tens of microseconds; Kong's
 /// default timeout is 60 s.
@@ -33,6 +36,8 @@ pub struct Metrics {
     pub connections: ConnectionMetrics,
     /// Metrics of the sync.
     pub sync: SyncMetrics,
+    /// Metrics of name look-ups.
+    pub dns: DnsMetrics,
     /// Metrics of active health checks.
     pub probes: ProbeMetrics,
     /// Requests and connections that the status listener has refused or cut off.
@@ -150,6 +155,7 @@ impl Metrics {
             http: HttpMetrics::new(registry)?,
             connections: ConnectionMetrics::new(registry)?,
             sync: SyncMetrics::new(registry)?,
+            dns: DnsMetrics::new(registry)?,
             probes: ProbeMetrics::new(registry)?,
             status_refused: status_refused(registry)?,
             token_reloads: token_reloads(registry)?,

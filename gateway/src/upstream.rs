@@ -1,5 +1,5 @@
-//! The upstream's side of a request: resolves a service's host, chooses an address that the policy allows,
-//! and connects to it, or reuses a connection. Then it sends the request and reads the answer.
+//! The upstream's side of a request: chooses an address that the policy allows, and connects to it, or reuses
+//! a connection. Then it sends the request and reads the answer.
 
 mod answer;
 mod authority;
@@ -16,7 +16,6 @@ mod io;
 mod policy;
 mod pool;
 mod protocol;
-mod resolver;
 mod terms;
 #[cfg(test)]
 mod testing;
@@ -35,7 +34,6 @@ pub use http2::Http2;
 pub use policy::{DENIED, Policy, Rules};
 pub use pool::{Pool, PoolLimits};
 pub use protocol::Protocol;
-pub use resolver::{Addresses, Found, Limits, LookUp, LookUpError, NameServers, Resolver};
 pub use terms::{InvalidName, Terms};
 pub use timeouts::Timeouts;
 pub use tls::UpstreamTls;

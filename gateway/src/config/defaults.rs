@@ -8,7 +8,7 @@ use node::identity::Mode;
 use node::logging;
 use node::status::RawStatus;
 
-use super::{MOST_FIELDS, RawCluster, RawConfig, RawProxy, RawUpstream};
+use super::{MOST_FIELDS, RawCluster, RawConfig, RawDns, RawProxy, RawUpstream};
 use crate::proxy::AmbiguousPaths;
 use crate::upstream;
 
@@ -61,6 +61,7 @@ impl Default for RawUpstream {
             deny: upstream::DENIED.map(str::to_owned).into(),
             name_servers: Vec::new(),
             resolve_timeout: Duration::from_secs(2),
+            dns: RawDns::default(),
         }
     }
 }

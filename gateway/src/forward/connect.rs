@@ -11,9 +11,10 @@ use tokio::time::Instant;
 use super::{Failure, Forwarder};
 use crate::client::Incoming;
 use crate::context::Context;
+use crate::dns::Addresses;
 use crate::error::RequestFailure;
 use crate::section::Service;
-use crate::upstream::{Addresses, Host, Timeouts, Upstream};
+use crate::upstream::{Host, Timeouts, Upstream};
 
 /// Connects to the address of the next attempt, and counts the attempt.
 pub(super) async fn connect(
@@ -64,7 +65,7 @@ async fn resolve(forwarder: &Forwarder, service: &Service) -> Result<Addresses, 
     let (name, addresses) = match &service.host {
         Host::Address(address) => (None, Addresses::one(*address)),
         Host::Name(name) => {
-            let found = forwarder.resolver.resolve(name).await.ok_or(RequestFailure::NameResolution)?;
+            let found = forwarder.names.resolve(name).await.ok_or(RequestFailure::NameResolution)?;
             (Some(&**name), found)
         }
     };

@@ -33,11 +33,13 @@ const PURE: Layer = Layer {
     never: &["pingora", "pingora_core", "pingora_http", "pingora_proxy"],
 };
 
-/// Modules that start, stop, configure or watch the program, and those that receive from the cluster.
+/// Modules that start, stop, configure or watch the program, those that receive from the cluster, and the files
+/// that configure look-ups, which the thread of the look-ups reads.
 const BESIDE_REQUESTS: &[&str] = &[
     "gateway/src/app",
     "gateway/src/cluster",
     "gateway/src/config",
+    "gateway/src/dns/files",
     "gateway/src/drain",
     "gateway/src/echo",
     "gateway/src/health",
