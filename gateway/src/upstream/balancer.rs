@@ -9,6 +9,7 @@ mod availability;
 mod changes;
 mod choice;
 mod chosen;
+mod current;
 mod ejection;
 mod load;
 mod machine;
@@ -30,7 +31,6 @@ mod wheel;
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
@@ -47,11 +47,12 @@ pub use self::settings::{
     ZonePreference,
 };
 pub use self::shared::{EjectionCounts, RetryPermit};
-pub use self::slot::{SavedSlot, Slot, SlotReport};
+pub use self::slot::{SavedSlot, Slot, SlotReport, SlotState};
 pub use self::slots::Slots;
 pub use self::statuses::Statuses;
 
 use self::choice::Choice;
+use self::current::Current;
 use self::shared::UpstreamState;
 use self::timers::Due;
 use self::view::View;
@@ -62,7 +63,7 @@ pub struct Balancer {
     upstream: Arc<UpstreamState>,
     settings: Arc<Settings>,
     generation: u64,
-    view: ArcSwap<View>,
+    view: Current,
     /// Views are made one after the other.
     making: Mutex<()>,
     slots: Arc<Slots>,
@@ -87,7 +88,7 @@ impl Balancer {
         let earlier = self.view();
         let view =
             make(&self.upstream, self.generation, &self.settings, members, &self.slots, Some(&earlier));
-        self.view.store(Arc::new(view));
+        self.view.store(view);
         drop(making);
         self.upstream.places.notify_waiters();
         self.plan_refresh();
@@ -112,7 +113,7 @@ impl Balancer {
     /// When too many requests wait already, when the time is up, or when no target is available any more.
     pub async fn wait_for_place(&self, wish: &Wish<'_>) -> Result<Chosen, NoTarget> {
         let limits = &self.settings.limits;
-        let (regular, failover) = self.view.load().availability.sums();
+        let (regular, failover) = self.view().availability.sums();
         let targets = if regular.available > 0 { regular.available } else { failover.available };
         let place = self.upstream.queue(u64::from(limits.max_queue) * targets.max(1));
         let _place = place.ok_or(NoTarget::Full)?;
@@ -163,12 +164,15 @@ impl Balancer {
     }
 
     fn choose_now(&self, wish: &Wish<'_>) -> Result<Chosen, NoTarget> {
-        let view = self.view.load();
-        Choice::new(&view, &self.settings, &self.upstream, wish).run()
+        let (slot, trial) = self.view.with(|view| {
+            let mut choice = Choice::new(view, &self.settings, &self.upstream, wish);
+            choice.run().map(|slot| (slot, choice.is_trial()))
+        })?;
+        Ok(Chosen::new(slot, trial, &self.settings))
     }
 
     fn view(&self) -> Arc<View> {
-        self.view.load_full()
+        self.view.get()
     }
 
     fn create(
@@ -186,7 +190,7 @@ impl Balancer {
             upstream,
             settings,
             generation,
-            view: ArcSwap::from_pointee(view),
+            view: Current::new(view),
             making: Mutex::new(()),
             slots: slots.clone(),
         });
@@ -195,7 +199,7 @@ impl Balancer {
     }
 
     fn plan_refresh(self: &Arc<Self>) {
-        if let Some(at) = self.view.load().next_end(Instant::now()) {
+        if let Some(at) = self.view().next_end(Instant::now()) {
             self.upstream.process.timers.add(at, Due::Balancer(Arc::downgrade(self)));
         }
     }

@@ -13,7 +13,7 @@ use super::member::State;
 use super::random::{self, mix, rehash};
 use super::settings::{Algorithm, Settings};
 use super::shared::UpstreamState;
-use super::slot::Slot;
+use super::slot::SlotState;
 use super::view::{Tier, View};
 
 /// Members up to which the one with the fewest requests is looked for among all; above, it is the better of two.
@@ -70,6 +70,8 @@ pub(super) struct Choice<'c> {
     millis: u32,
     /// Whether an address was available, but at its limit.
     full: Cell<bool>,
+    /// Whether the choice decides on the return of an unhealthy address.
+    trial: Cell<bool>,
 }
 
 impl Tried {
@@ -83,7 +85,7 @@ impl Tried {
         self.0.is_empty()
     }
 
-    fn contains(&self, slot: &Slot) -> bool {
+    fn contains(&self, slot: &SlotState) -> bool {
         self.0.contains(&slot.id())
     }
 }
@@ -99,11 +101,26 @@ impl<'c> Choice<'c> {
         let timed = settings.algorithm == Algorithm::Latency || settings.slow_start.is_some();
         let millis = if timed { state.process.millis(wish.now) } else { 0 };
         let (mode, skip_tried) = (view.availability.mode(), !wish.tried.is_empty());
-        Self { view, settings, state, wish, mode, skip_tried, millis, full: Cell::new(false) }
+        Self {
+            view,
+            settings,
+            state,
+            wish,
+            mode,
+            skip_tried,
+            millis,
+            full: Cell::new(false),
+            trial: Cell::new(false),
+        }
+    }
+
+    /// Whether the choice was a trial.
+    pub(super) fn is_trial(&self) -> bool {
+        self.trial.get()
     }
 
     /// Chooses. A tried address is chosen again only if no other is left.
-    pub(super) fn run(&mut self) -> Result<Chosen, NoTarget> {
+    pub(super) fn run(&mut self) -> Result<Arc<SlotState>, NoTarget> {
         let tier = match self.mode {
             Mode::Local => &self.view.local,
             Mode::Regular | Mode::Panic | Mode::Unknown => &self.view.regular,
@@ -134,7 +151,7 @@ impl<'c> Choice<'c> {
         Err(if self.full.get() { NoTarget::Full } else { NoTarget::Unhealthy })
     }
 
-    fn sticky(&self) -> Option<Chosen> {
+    fn sticky(&self) -> Option<Arc<SlotState>> {
         let index = self.view.by_sticky_id(self.wish.sticky?)?;
         let (member, slot) = (&self.view.members[index], &self.view.slots[index]);
         let allowed = member.weight > 0
@@ -145,7 +162,7 @@ impl<'c> Choice<'c> {
         if allowed { self.take(index) } else { None }
     }
 
-    fn one_of(&self, tier: &Tier) -> Option<Chosen> {
+    fn one_of(&self, tier: &Tier) -> Option<Arc<SlotState>> {
         if tier.wheel.is_empty() {
             return None;
         }
@@ -171,19 +188,22 @@ impl<'c> Choice<'c> {
         chosen.or_else(|| self.any(tier))
     }
 
-    fn in_turn(&self, tier: &Tier) -> Option<Chosen> {
+    fn in_turn(&self, tier: &Tier) -> Option<Arc<SlotState>> {
         (0..ATTEMPTS).find_map(|_| {
             let index = tier.wheel.next();
             if self.accepts(index) && self.is_warm(index) { self.take(index) } else { None }
         })
     }
 
-    fn least_loaded(&self, tier: &Tier) -> Option<Chosen> {
-        // Equal ones are chosen in turn, by weight.
+    fn least_loaded(&self, tier: &Tier) -> Option<Arc<SlotState>> {
+        // Equal ones are chosen in turn, by weight. None is lighter than one without a request.
+        let next = tier.wheel.next();
+        if self.view.slots[next].in_flight() == 0 && self.accepts(next) && self.is_warm(next) {
+            return self.take(next);
+        }
         let lighter = |best: usize, index: usize| if self.is_lighter(index, best) { index } else { best };
         let best = if tier.members.len() <= SCANNED {
-            let start = tier.wheel.next();
-            let members = (start..tier.members.end).chain(tier.members.start..start);
+            let members = (next..tier.members.end).chain(tier.members.start..next);
             members.filter(|index| self.accepts(*index)).reduce(lighter)
         } else {
             let sample = || self.sample(|| tier.wheel.sample());
@@ -192,15 +212,29 @@ impl<'c> Choice<'c> {
         self.take(best?)
     }
 
-    fn fastest(&self, tier: &Tier) -> Option<Chosen> {
-        let (start, count) = (tier.members.start, tier.members.len());
-        let first = self.sample(|| start + random::below(count as u64) as usize)?;
-        let others = || start + (first - start + 1 + random::below(count as u64 - 1) as usize) % count;
-        let second = if count > 1 { self.sample(others) } else { None };
-        self.take(match second {
-            Some(second) if self.cost(second) < self.cost(first) => second,
-            _ => first,
-        })
+    fn fastest(&self, tier: &Tier) -> Option<Arc<SlotState>> {
+        let (start, count) = (tier.members.start, tier.members.len() as u64);
+        if count == 1 {
+            return self.take(start);
+        }
+        let pair = || {
+            let bits = random::bits();
+            let first = ((bits >> 32) * count) >> 32;
+            // Any but the first.
+            let second = first + 1 + (((bits & u64::from(u32::MAX)) * (count - 1)) >> 32);
+            let second = if second < count { second } else { second - count };
+            [start + first as usize, start + second as usize]
+        };
+        for [first, second] in (0..SAMPLES).map(|_| pair()) {
+            let index = match (self.accepts(first), self.accepts(second)) {
+                (true, true) if self.is_faster(second, first) => second,
+                (true, _) => first,
+                (false, true) => second,
+                (false, false) => continue,
+            };
+            return self.take(index);
+        }
+        None
     }
 
     /// The member of the highest rank for a key, of all that may serve it. It is the same on all data planes.
@@ -215,7 +249,7 @@ impl<'c> Choice<'c> {
     }
 
     /// Any member that may serve, at random by weight, after looking at all of them.
-    fn any(&self, tier: &Tier) -> Option<Chosen> {
+    fn any(&self, tier: &Tier) -> Option<Arc<SlotState>> {
         let (mut sum, mut found) = (0, None);
         for index in tier.members.clone().filter(|index| self.accepts(*index) && self.has_room(*index)) {
             let weight = u64::from(self.weight(index));
@@ -274,11 +308,12 @@ impl<'c> Choice<'c> {
         load(index) * weight(other) < load(other) * weight(index)
     }
 
-    /// The latency to expect of a member, for its weight.
-    fn cost(&self, index: usize) -> f32 {
-        let slot = &self.view.slots[index];
-        let weight = self.weight(index) as f32 * self.warmth(index);
-        slot.expected_latency(self.millis) * (slot.in_flight() + 1) as f32 / weight
+    /// Whether the latency to expect of `index`, for its weight, is lower than that of `other`.
+    fn is_faster(&self, index: usize, other: usize) -> bool {
+        let load = |slot: &SlotState| slot.expected_latency(self.millis) * (slot.in_flight() + 1) as f32;
+        let weight = |index: usize| self.weight(index) as f32 * self.warmth(index);
+        let slots = &self.view.slots;
+        load(&slots[index]) * weight(other) < load(&slots[other]) * weight(index)
     }
 
     /// Whether a member would stay below its share of the requests in flight.
@@ -293,18 +328,20 @@ impl<'c> Choice<'c> {
         u64::from(self.view.slots[index].in_flight()) < most
     }
 
-    fn take(&self, index: usize) -> Option<Chosen> {
+    /// Counts the request in flight. The state alone is passed on: moving all of a [`Chosen`] from function to
+    /// function costs more than the choice.
+    fn take(&self, index: usize) -> Option<Arc<SlotState>> {
         let slot = &self.view.slots[index];
-        if !slot.enter(&self.settings.limits) {
+        let Some(state) = slot.enter(&self.settings.limits) else {
             self.full.set(true);
             return None;
+        };
+        if slot.needs_trial() && self.mode != Mode::Panic {
+            if !slot.begin_trial(self.wish.now) {
+                return None;
+            }
+            self.trial.set(true);
         }
-        let trial = slot.needs_trial() && self.mode != Mode::Panic;
-        let counted = self.settings.counts_total();
-        if counted {
-            self.state.in_flight.fetch_add(1, Ordering::Relaxed);
-        }
-        let chosen = Chosen::new(Arc::clone(slot), counted);
-        if trial { chosen.into_trial(self.wish.now) } else { Some(chosen) }
+        Some(state)
     }
 }

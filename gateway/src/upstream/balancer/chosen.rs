@@ -1,37 +1,43 @@
 //! A chosen address, counted as in flight until it is dropped.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 
 use tokio::time::Instant;
 
 use super::member::Identity;
 use super::outcome::Outcome;
-use super::slot::Slot;
+use super::settings::Settings;
+use super::shared::UpstreamState;
+use super::slot::SlotState;
 
 /// A chosen address. It counts as a request in flight until it is dropped.
 #[derive(Debug)]
 pub struct Chosen {
-    slot: Arc<Slot>,
     /// Whether it decides on the return of an unhealthy address.
     trial: bool,
-    /// Whether the upstream counts it, too.
+    /// The request in flight. It is dropped before `_place`.
+    slot: Arc<SlotState>,
+    _place: Option<Place>,
+}
+
+/// What the upstream must know of a request in flight, under settings that need it.
+#[derive(Debug)]
+struct Place {
+    upstream: Arc<UpstreamState>,
     counted: bool,
 }
 
 impl Chosen {
-    pub(super) fn new(slot: Arc<Slot>, counted: bool) -> Self {
-        Self { slot, trial: false, counted }
+    pub(super) fn new(slot: Arc<SlotState>, trial: bool, settings: &Settings) -> Self {
+        let counted = settings.counts_total();
+        let place = (counted || settings.limits.max_requests > 0)
+            .then(|| Place::new(slot.upstream_state().clone(), counted));
+        Self { trial, slot, _place: place }
     }
 
-    /// Makes it the trial of its address; `None` if there is one already.
-    pub(super) fn into_trial(mut self, now: Instant) -> Option<Self> {
-        self.trial = self.slot.begin_trial(now);
-        self.trial.then_some(self)
-    }
-
-    /// The slot of the address.
-    pub fn slot(&self) -> &Arc<Slot> {
+    /// The state of the address.
+    pub fn slot(&self) -> &SlotState {
         &self.slot
     }
 
@@ -57,9 +63,25 @@ impl Drop for Chosen {
         if self.trial {
             self.report(&Outcome::Ignored, Instant::now());
         }
-        let upstream = self.slot.leave();
-        if self.counted {
-            upstream.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Place {
+    fn new(upstream: Arc<UpstreamState>, counted: bool) -> Self {
+        if counted {
+            upstream.in_flight.fetch_add(1, Ordering::Relaxed);
         }
+        Self { upstream, counted }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.counted {
+            self.upstream.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+        // A request that begins to wait either sees the place, or is seen here.
+        fence(Ordering::SeqCst);
+        self.upstream.free_place();
     }
 }

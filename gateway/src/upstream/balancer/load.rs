@@ -8,6 +8,8 @@ use std::time::Duration;
 const DECAY: u32 = 10_000;
 /// Steps of the table for each [`DECAY`].
 const STEPS: usize = 16;
+/// The time between two entries of the table, in milliseconds.
+const STEP: u32 = DECAY / STEPS as u32;
 /// Entries of the table; all decays after them are taken as complete.
 const ENTRIES: usize = 10 * STEPS;
 /// What is expected of an address before its first answer, if nothing is known of others: in microseconds.
@@ -69,10 +71,9 @@ fn micros(time: Duration) -> f32 {
 
 /// Returns exp(-passed / DECAY), with an error below 0.1 %.
 fn decay(passed: u32) -> f32 {
-    let place = passed as f32 * (STEPS as f32 / DECAY as f32);
-    let index = (place as usize).min(ENTRIES);
-    let rest = (place - index as f32).min(1.0);
-    DECAYS[index] + (DECAYS[index + 1] - DECAYS[index]) * rest
+    let passed = passed.min(STEP * ENTRIES as u32);
+    let (index, rest) = ((passed / STEP) as usize, passed % STEP);
+    DECAYS[index] + (DECAYS[index + 1] - DECAYS[index]) * (rest as f32 / STEP as f32)
 }
 
 const fn decays() -> [f32; ENTRIES + 2] {

@@ -84,14 +84,14 @@ impl UpstreamState {
 
     /// Whether requests wait for a place.
     pub(super) fn is_queued(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
+        self.waiting.load(Ordering::SeqCst) > 0
     }
 
     /// Takes a place in a queue of `most`.
     pub(super) fn queue(&self, most: u64) -> Option<Waiting<'_>> {
         // Made first: if it is one too many, dropping it undoes the addition.
         let place = Waiting(self);
-        (u64::from(self.waiting.fetch_add(1, Ordering::Relaxed)) < most).then_some(place)
+        (u64::from(self.waiting.fetch_add(1, Ordering::SeqCst)) < most).then_some(place)
     }
 
     /// Lets the next waiting request look for a place.
@@ -120,7 +120,8 @@ impl Process {
 
     /// Returns the milliseconds from the start to `now`. They wrap after 49 days; only differences count.
     pub(super) fn millis(&self, now: Instant) -> u32 {
-        now.saturating_duration_since(self.started).as_millis() as u32
+        let passed = now.saturating_duration_since(self.started);
+        (passed.as_secs() as u32).wrapping_mul(1_000).wrapping_add(passed.subsec_millis())
     }
 }
 

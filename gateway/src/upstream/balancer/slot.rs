@@ -7,6 +7,7 @@ mod outliers;
 mod recovery;
 mod saved;
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
@@ -38,13 +39,17 @@ const WARMING: u32 = 1 << 3;
 /// The address is healthy and not ejected.
 const SERVING: u32 = 1 << 4;
 
+/// A place for the state of one address of one target. Whatever holds the state for long holds its slot; only a
+/// request in flight holds the state itself. So the references to the state are the count of requests.
+#[derive(Debug)]
+pub struct Slot(Arc<SlotState>);
+
 /// The state of one address of one target.
 #[derive(Debug)]
 #[repr(align(128))]
-pub struct Slot {
+pub struct SlotState {
     /// What a choice must know beyond the availability: the flags above.
     flags: AtomicU32,
-    in_flight: AtomicU32,
     load: Load,
     /// Failures in a row, for the detection of outliers.
     streak: AtomicU32,
@@ -57,6 +62,7 @@ pub struct Slot {
     created: Instant,
     upstream: Arc<UpstreamState>,
     settings: ArcSwap<Settings>,
+    slot: Weak<Slot>,
     me: Weak<Self>,
     inner: Mutex<Inner>,
 }
@@ -121,26 +127,47 @@ impl Slot {
         if let Some(saved) = saved {
             inner.restore(saved, now);
         }
-        let slot = Arc::new_cyclic(|me| Self {
-            flags: AtomicU32::new(0),
-            in_flight: AtomicU32::new(0),
-            load: Load::new(),
-            streak: AtomicU32::new(0),
-            window: Window::new(upstream.process.millis(now)),
-            warm_since: AtomicU32::new(0),
-            id: upstream.process.next_id(),
-            number: identity.number(),
-            identity,
-            created: now,
-            upstream,
-            settings: ArcSwap::new(settings),
-            me: me.clone(),
-            inner: Mutex::new(inner),
-        });
+        let state = |slot: &Weak<Self>| {
+            Arc::new_cyclic(|me| SlotState {
+                flags: AtomicU32::new(0),
+                load: Load::new(),
+                streak: AtomicU32::new(0),
+                window: Window::new(upstream.process.millis(now)),
+                warm_since: AtomicU32::new(0),
+                id: upstream.process.next_id(),
+                number: identity.number(),
+                identity,
+                created: now,
+                upstream,
+                settings: ArcSwap::new(settings),
+                slot: slot.clone(),
+                me: me.clone(),
+                inner: Mutex::new(inner),
+            })
+        };
+        let slot = Arc::new_cyclic(|slot| Self(state(slot)));
         slot.begin(now);
         slot
     }
 
+    /// Counts a request in flight until the state is dropped, if the limit allows it.
+    pub(super) fn enter(&self, limits: &Limits) -> Option<Arc<SlotState>> {
+        let state = Arc::clone(&self.0);
+        // Two at a time may both be refused at the limit. Never is one too many let in.
+        let full = limits.max_requests > 0 && state.in_flight() > limits.max_requests;
+        if full { None } else { Some(state) }
+    }
+}
+
+impl Deref for Slot {
+    type Target = SlotState;
+
+    fn deref(&self) -> &SlotState {
+        &self.0
+    }
+}
+
+impl SlotState {
     /// Which address of which target it is.
     pub fn identity(&self) -> &Identity {
         &self.identity
@@ -158,7 +185,8 @@ impl Slot {
 
     /// Requests in flight.
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+        // The slot itself holds the state, too.
+        (self.me.strong_count() as u32).saturating_sub(1)
     }
 
     /// Whether its health lets it serve. Its schedule of probes depends on it. An ejection does not count.
@@ -252,20 +280,7 @@ impl Slot {
         share
     }
 
-    /// Counts a request in flight, if the limit allows it.
-    pub(super) fn enter(&self, limits: &Limits) -> bool {
-        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
-        if limits.max_requests > 0 && before >= limits.max_requests {
-            self.in_flight.fetch_sub(1, Ordering::Relaxed);
-            return false;
-        }
-        true
-    }
-
-    /// Counts a request in flight less. Returns the upstream's state.
-    pub(super) fn leave(&self) -> &UpstreamState {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.upstream.free_place();
+    pub(super) fn upstream_state(&self) -> &Arc<UpstreamState> {
         &self.upstream
     }
 

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::changes::Changes;
+use super::current;
 use super::member::Identity;
 use super::settings::Settings;
 use super::shared::{Process, UpstreamState};
@@ -164,11 +165,12 @@ impl Slots {
 
     /// Forgets what has been unused for [`KEPT`].
     fn sweep(&self, now: Instant) {
+        current::sweep();
         let is_over = |since: Instant| now.saturating_duration_since(since) >= KEPT;
         self.upstreams.lock().retain(|_, entry| {
             entry.slots.retain(|_, kept| {
                 // The registry's own reference is the only one.
-                let unused = Arc::strong_count(&kept.slot) == 1;
+                let unused = Arc::strong_count(&kept.slot) == 1 && kept.slot.in_flight() == 0;
                 kept.unused_since = unused.then(|| kept.unused_since.unwrap_or(now));
                 !kept.unused_since.is_some_and(is_over)
             });

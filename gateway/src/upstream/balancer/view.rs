@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::Instant;
 
@@ -16,10 +17,14 @@ use super::wheel::Wheel;
 /// The most members of an upstream. Those beyond are left out.
 const MOST_MEMBERS: usize = u16::MAX as usize;
 
+static VIEWS: AtomicU64 = AtomicU64::new(1);
+
 /// The members of an upstream, in the order: regular ones (the own zone's first), failover ones, those of
 /// weight 0.
 #[derive(Debug)]
 pub(super) struct View {
+    /// A number that no other view of the process has.
+    pub(super) number: u64,
     pub(super) slots: Box<[Arc<Slot>]>,
     pub(super) members: Box<[Member]>,
     pub(super) availability: Arc<Availability>,
@@ -65,6 +70,7 @@ impl View {
             slots.iter().enumerate().map(|(index, slot)| (slot.sticky_id(), index as u16)).collect();
         sticky.sort_unstable();
         Self {
+            number: VIEWS.fetch_add(1, Ordering::Relaxed),
             local: tier(ranges.local, |view| &view.local),
             regular: tier(ranges.regular, |view| &view.regular),
             failover: tier(ranges.failover, |view| &view.failover),

@@ -7,7 +7,7 @@ use super::random;
 /// The longest list. Weights without a common divisor are rounded to fit, to at least one entry each.
 const MOST_ENTRIES: u64 = 1 << 15;
 /// Counters, so that threads seldom share one.
-const COUNTERS: usize = 8;
+const COUNTERS: usize = 16;
 
 /// A list of turns. Each thread goes through it from a place of its own.
 #[derive(Debug)]
@@ -25,7 +25,8 @@ impl Wheel {
     /// Creates a list of `(index, weight)`; weights are above zero.
     pub(super) fn new(weights: &[(u16, u32)]) -> Self {
         let entries = spread(&entries_each(weights));
-        Self { entries, counters: std::array::from_fn(|_| Counter(AtomicU32::new(random::bits() as u32))) }
+        let phase = |_| Counter(AtomicU32::new(random::below(entries.len() as u64) as u32));
+        Self { counters: std::array::from_fn(phase), entries }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -35,8 +36,11 @@ impl Wheel {
     /// Returns the index whose turn it is. The list is not empty.
     pub(super) fn next(&self) -> usize {
         let counter = &self.counters[random::thread() % COUNTERS];
-        let turn = counter.0.fetch_add(1, Ordering::Relaxed) as usize;
-        usize::from(self.entries[turn % self.entries.len()])
+        // Threads that share a counter may take the same turn: that costs less than a locked addition.
+        let turn = counter.0.load(Ordering::Relaxed) as usize;
+        let turn = if turn < self.entries.len() { turn } else { 0 };
+        counter.0.store(turn as u32 + 1, Ordering::Relaxed);
+        usize::from(self.entries[turn])
     }
 
     /// Returns an index at random, by weight. The list is not empty.

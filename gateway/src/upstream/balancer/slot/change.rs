@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::recovery::Recovery;
-use super::{ATTENTIVE, Inner, SERVING, Slot, TRIAL, UNKNOWN};
+use super::{ATTENTIVE, Inner, SERVING, SlotState, TRIAL, UNKNOWN};
 use crate::upstream::balancer::availability::{Mode, Served};
 use crate::upstream::balancer::machine::Health;
 use crate::upstream::balancer::settings::Settings;
@@ -16,7 +16,7 @@ use crate::upstream::balancer::timers::Due;
 /// Lines for the log. They are written without the lock.
 pub(super) type Lines = Vec<String>;
 
-impl Slot {
+impl SlotState {
     /// Changes the state.
     pub(super) fn change<R>(
         &self,
@@ -32,7 +32,7 @@ impl Slot {
             if let Some(at) = deadline
                 && !deadlines.contains(&deadline)
             {
-                self.upstream.process.timers.add(at, Due::Slot(self.me.clone()));
+                self.upstream.process.timers.add(at, Due::Slot(self.slot.clone()));
             }
         }
         self.publish(&mut inner, settings, now, &mut lines);
@@ -47,7 +47,7 @@ impl Slot {
         self.change(&settings, now, |inner, _| {
             inner.serving = inner.health().is_serving() && !inner.is_ejected();
             for at in inner.deadlines().into_iter().flatten() {
-                self.upstream.process.timers.add(at, Due::Slot(self.me.clone()));
+                self.upstream.process.timers.add(at, Due::Slot(self.slot.clone()));
             }
         });
     }
@@ -61,7 +61,7 @@ impl Slot {
         if serving != inner.serving {
             inner.serving = serving;
             inner.since = std::time::SystemTime::now();
-            self.upstream.process.changes.add(self.id, self.me.clone());
+            self.upstream.process.changes.add(self.id, self.slot.clone());
             if serving && !inner.served.unknown && settings.slow_start.is_some() {
                 self.warm_up(now);
             }

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::change::Lines;
 use super::outliers::Reason;
 use super::recovery::Recovery;
-use super::{ATTENTIVE, Inner, Pin, Slot};
+use super::{ATTENTIVE, Inner, Pin, SlotState};
 use crate::upstream::balancer::machine::{Event, Health, Side, Step};
 use crate::upstream::balancer::member::Operation;
 use crate::upstream::balancer::outcome::{Outcome, ProbeOutcome};
@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 /// The longest text of an error, in bytes.
 const LONGEST_ERROR: usize = 128;
 
-impl Slot {
+impl SlotState {
     /// Counts what became of a request.
     pub(in crate::upstream::balancer) fn heard(&self, outcome: &Outcome<'_>, trial: bool, now: Instant) {
         let settings = self.settings.load();

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::Slot;
+use super::SlotState;
 use crate::upstream::balancer::outcome::Outcome;
 use crate::upstream::balancer::settings::Outlier;
 
@@ -47,7 +47,7 @@ impl Window {
     }
 }
 
-impl Slot {
+impl SlotState {
     /// Counts an outcome. Returns why the address should be ejected, if it should.
     pub(super) fn detect(&self, outcome: &Outcome<'_>, outlier: &Outlier, now: u32) -> Option<Reason> {
         let good = outcome.is_good(outlier)?;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Inner, Pin, Slot};
+use super::{Inner, Pin, SlotState};
 use crate::upstream::balancer::ejection::Ejections;
 use crate::upstream::balancer::machine::{Health, Machine};
 use crate::upstream::balancer::member::Identity;
@@ -60,7 +60,7 @@ impl SavedSlot {
     }
 }
 
-impl Slot {
+impl SlotState {
     /// Returns its state, if a new slot's would differ.
     pub(in crate::upstream::balancer) fn saved(&self, now: Instant) -> Option<SavedSlot> {
         let inner = self.inner.lock();
