@@ -34,6 +34,7 @@ mod tags;
 mod targets;
 mod tls;
 mod unsupported;
+mod upstream_health;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -114,6 +115,7 @@ pub fn router(state: AppState) -> Router {
     }
     targets::routes(&mut api);
     policy::routes(&mut api);
+    upstream_health::routes(&mut api);
     schemas::routes(&mut api);
     config::routes(&mut api);
     history::routes(&mut api);

@@ -15,7 +15,7 @@ use wire::Position;
 
 use super::page::Listing;
 use super::{Admin, Api, PathParam, SharedAdmin};
-use crate::cluster;
+use crate::cluster::{self, TargetCounts};
 use crate::error::ApiError;
 use crate::store;
 
@@ -72,7 +72,8 @@ async fn list(State(admin): State<SharedAdmin>, listing: Listing) -> Result<Json
     let shown: Vec<&Model> = left.by_ref().take(size).collect();
     let next = shown.last().filter(|_| left.peek().is_some()).map(|row| &row.id.as_bytes()[..]);
     let held_back = admin.state.publisher.held_back().is_some();
-    Ok(listing.answer(shown.iter().map(|row| view(row, head, held_back)).collect(), next))
+    let view = |row: &&Model| view(&admin, row, head, held_back);
+    Ok(listing.answer(shown.iter().map(view).collect(), next))
 }
 
 async fn show(
@@ -81,7 +82,7 @@ async fn show(
 ) -> Result<Json<Value>, ApiError> {
     let row = rows(&admin).await?.remove(&id).ok_or(ApiError::NotFound)?;
     let head = *admin.state.head.borrow();
-    Ok(Json(view(&row, head, admin.state.publisher.held_back().is_some())))
+    Ok(Json(view(&admin, &row, head, admin.state.publisher.held_back().is_some())))
 }
 
 /// Forgets a data plane. A connected one loses its connection, and appears again when it reconnects.
@@ -124,7 +125,7 @@ fn believed(admin: &Admin, row: Model) -> Model {
     row
 }
 
-fn view(row: &Model, head: Position, held_back: bool) -> Value {
+fn view(admin: &Admin, row: &Model, head: Position, held_back: bool) -> Value {
     let revision = i64::try_from(head.revision).unwrap_or(i64::MAX);
     // A revision of another epoch is nowhere on the way to the head.
     let applied = row.applied_revision.filter(|_| row.applied_epoch == Some(head.epoch));
@@ -149,5 +150,12 @@ fn view(row: &Model, head: Position, held_back: bool) -> Value {
         "lag": applied.map(|applied| (revision - applied).max(0)),
         "last_error": row.last_error,
         "control_plane": row.control_plane,
+        "targets": admin.state.registry.health().counts(row.id).map(targets),
     })
+}
+
+/// Shows the targets of a data plane in numbers.
+fn targets(counts: TargetCounts) -> Value {
+    let TargetCounts { targets, unhealthy, dns_error, reported_at } = counts;
+    json!({ "total": targets, "unhealthy": unhealthy, "dns_error": dns_error, "reported_at": reported_at })
 }

@@ -164,6 +164,6 @@ fn targets(context: &Context) -> Entities<'_> {
 }
 
 /// The declaration of a kind of this version.
-fn of(kind: wire::Kind) -> &'static dyn Described {
+pub(super) fn of(kind: wire::Kind) -> &'static dyn Described {
     model::described(kind).expect("the kind is in the list of kinds")
 }

@@ -19,3 +19,4 @@ mod store;
 mod story;
 mod tls;
 mod trust;
+mod upstream_health;
