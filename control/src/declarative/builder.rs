@@ -11,7 +11,7 @@ use uuid::Uuid;
 use wire::{Key, Kind};
 
 use super::budget::{Budget, Spent};
-use super::current::{self, Current};
+use super::current::Current;
 use super::difference::Difference;
 use super::errors::Errors;
 use super::given::{Element, Given, pack, unpack};
@@ -134,7 +134,8 @@ impl<'a> Builder<'a> {
         violations: &mut Violations,
     ) -> Result<Option<Uuid>, Spent> {
         let given = fields.get("id").and_then(Value::as_str).and_then(references::parse_id);
-        let name = current::naming_field(kind).and_then(|field| Some((field, fields.get(field)?.as_str()?)));
+        let name =
+            references::naming_field(kind).and_then(|field| Some((field, fields.get(field)?.as_str()?)));
         let name = name.map(|(field, text)| (field, references::canonical(kind, text)));
         let known = name.as_ref().and_then(|(_, name)| self.current.named(kind.kind(), name));
         let id = given.or(known).or_else(|| name.is_some().then(Uuid::new_v4));

@@ -161,15 +161,8 @@ pub(super) fn name(kind: &dyn Described, body: &[u8]) -> Option<String> {
 /// The name of an entity in the form in which it identifies one of its kind; `None` for one whose name
 /// identifies it only together with what it belongs to.
 fn unique_name(kind: &dyn Described, body: &[u8]) -> Option<String> {
-    naming_field(kind)?;
+    references::naming_field(kind)?;
     name(kind, body).map(|name| references::canonical(kind, &name))
-}
-
-/// The field whose value identifies an entity among those of its kind.
-pub(super) fn naming_field(kind: &dyn Described) -> Option<&'static str> {
-    let key = kind.endpoint_key()?;
-    let within = kind.fields().iter().any(|field| field.name == key && field.within().is_some());
-    (!within).then_some(key)
 }
 
 /// Reads one text field of a record, and skips the others.

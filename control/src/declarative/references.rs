@@ -5,8 +5,6 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use wire::Kind;
 
-use super::current;
-
 /// A name that stands for no entity.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unknown {
@@ -70,7 +68,7 @@ fn resolve_field(
 
 /// The name in a reference, if it is one by name.
 fn named(value: &Value, target: &dyn Described) -> Option<String> {
-    let key = current::naming_field(target)?;
+    let key = naming_field(target)?;
     let name = match value {
         Value::String(text) if parse_id(text).is_none() => Some(text.as_str()),
         Value::Object(record) if record.len() == 1 => record.get(key).and_then(Value::as_str),
@@ -83,6 +81,13 @@ fn named(value: &Value, target: &dyn Described) -> Option<String> {
 pub(super) fn canonical(kind: &dyn Described, name: &str) -> String {
     let field = kind.fields().iter().find(|field| Some(field.name) == kind.endpoint_key());
     field.map_or_else(|| name.to_owned(), |field| field.key(name, None))
+}
+
+/// The field whose value identifies an entity among those of its kind.
+pub(super) fn naming_field(kind: &dyn Described) -> Option<&'static str> {
+    let key = kind.endpoint_key()?;
+    let within = kind.fields().iter().any(|field| field.name == key && field.within().is_some());
+    (!within).then_some(key)
 }
 
 /// Parses an id in the form in which ids are shown.

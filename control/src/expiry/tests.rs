@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use model::{AdminState, Common, Entity, ForcedHealth, Target, Upstream};
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::*;
@@ -24,7 +24,7 @@ struct Stage {
     /// Seconds since the beginning.
     now: Arc<AtomicI64>,
     stop: CancellationToken,
-    following: JoinHandle<()>,
+    following: JoinSet<()>,
 }
 
 impl Stage {
@@ -37,7 +37,8 @@ impl Stage {
         let metrics = Metrics::new(&prometheus::Registry::new()).unwrap().cluster;
         let publisher = Publisher::start(store.clone(), metrics, Settings::default()).await.unwrap();
         let stop = CancellationToken::new();
-        let following = tokio::spawn(publisher.clone().follow(stop.clone()));
+        let mut following = JoinSet::new();
+        following.spawn(publisher.clone().follow(stop.clone()));
         let stage = Self { _folder: folder, store, publisher, now: Arc::default(), stop, following };
         let upstream = Upstream { name: "a".into(), ..Upstream::default() };
         stage.put(Uuid::from_u128(1), &upstream).await;
@@ -72,9 +73,9 @@ impl Stage {
         self.store.get(key.kind, &Selector::Id(key.id)).await.unwrap().is_some()
     }
 
-    async fn end(self) {
+    async fn end(mut self) {
         self.stop.cancel();
-        self.following.await.unwrap();
+        self.following.join_next().await.unwrap().unwrap();
     }
 }
 
@@ -142,13 +143,14 @@ async fn operations_on_health_end_by_their_pin_or_once_data_planes_have_them() {
 async fn task_ends_states_and_itself() {
     let stage = Stage::new().await;
     let stop = CancellationToken::new();
-    let task = tokio::spawn(stage.expiry().follow(stop.clone()));
+    let mut task = JoinSet::new();
+    task.spawn(stage.expiry().follow(stop.clone()));
     stage.put(TARGET, &state(Some(0))).await;
     testkit::wait::eventually(Duration::from_secs(30), || async {
         if stage.has(TargetState::key(TARGET)).await { Err("it is there") } else { Ok(()) }
     })
     .await;
     stop.cancel();
-    task.await.unwrap();
+    task.join_next().await.unwrap().unwrap();
     stage.end().await;
 }

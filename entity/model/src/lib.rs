@@ -37,6 +37,7 @@ mod router_order;
 mod routing;
 mod rules;
 mod schema;
+mod target_address;
 mod types;
 mod violations;
 
@@ -48,7 +49,6 @@ pub use entity::{Content, Entity, Input, Unreadable};
 pub use field::{Field, FieldType, FieldValue, HIDDEN, Level};
 pub use kind::{collection, must_understand};
 pub use kinds::route::Endpoint;
-pub use kinds::target::TargetAddress;
 pub use kinds::target_health::ForcedHealth;
 pub use kinds::target_state::AdminState;
 pub use kinds::upstream::healthchecks;
@@ -68,6 +68,7 @@ pub use routing::{
     upstream_path,
 };
 pub use rules::{Foreign, OnDelete, Rules, TextCheck};
+pub use target_address::TargetAddress;
 pub use types::{Canonical, Number, Word};
 pub use violations::{FieldErrors, Violations};
 

@@ -5,8 +5,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use model::healthchecks::{ActiveChecks, CheckType, Healthchecks, PassiveChecks, PassiveUnhealthy};
-use model::policy::{Outlier, Policy, SlowStart};
+use model::healthchecks::{
+    ActiveChecks, ActiveHealthy, ActiveUnhealthy, CheckType, Healthchecks, PassiveChecks, PassiveHealthy,
+    PassiveUnhealthy,
+};
+use model::policy::{
+    Cookie, CookieSameSite, CookieSecure, Dns, HttpVersion, Initial, Limits, OtherStatuses, Outlier, Policy,
+    Probe, ProbeMethod, Retry, RetryMethods, RetryOn, SlowStart, Zone,
+};
 use model::{
     AdminState, Algorithm, AnyEntity, CaCertificate, Certificate, Entity, ForcedHealth, HashInput, KINDS,
     Number, PathHandling, Protocol, Route, Router, RouterOrder, Service, Sni, Target, TargetHealth,
@@ -82,17 +88,6 @@ fn router() -> Router {
 }
 
 fn upstream() -> Upstream {
-    let active = ActiveChecks {
-        r#type: CheckType::Https,
-        timeout: Number::new(0.5),
-        concurrency: 5,
-        http_path: "/health".into(),
-        https_sni: Some("a.example.com".into()),
-        https_verify_certificate: false,
-        headers: Some(BTreeMap::from([("x-probe".into(), vec!["1".into()])])),
-        ..ActiveChecks::default()
-    };
-    let unhealthy = PassiveUnhealthy { tcp_failures: 3, ..PassiveUnhealthy::default() };
     Upstream {
         name: "orders".into(),
         algorithm: Algorithm::ConsistentHashing,
@@ -107,28 +102,108 @@ fn upstream() -> Upstream {
         hash_on_uri_capture: Some("user".into()),
         hash_fallback_uri_capture: Some("id".into()),
         slots: 1000,
-        healthchecks: Healthchecks {
-            active,
-            passive: PassiveChecks { unhealthy, ..PassiveChecks::default() },
-            threshold: Number::new(33.3),
-        },
+        healthchecks: Box::new(healthchecks()),
         host_header: Some("orders.example.com".into()),
         client_certificate: Some(ID),
         use_srv_name: true,
         sticky_sessions_cookie: Some("place".into()),
         sticky_sessions_cookie_path: "/a".into(),
-        policy: policy(),
+        policy: Box::new(policy()),
         ..Upstream::default()
     }
 }
 
+/// Every field differs from its default.
+fn healthchecks() -> Healthchecks {
+    Healthchecks {
+        active: ActiveChecks {
+            r#type: CheckType::Https,
+            timeout: Number::new(0.5),
+            concurrency: 5,
+            http_path: "/health".into(),
+            https_sni: Some("a.example.com".into()),
+            https_verify_certificate: false,
+            headers: Some(BTreeMap::from([("x-probe".into(), vec!["1".into()])])),
+            healthy: ActiveHealthy { interval: Number::whole(5), http_statuses: vec![204], successes: 2 },
+            unhealthy: ActiveUnhealthy {
+                interval: Number::new(0.25),
+                http_statuses: vec![500],
+                tcp_failures: 1,
+                timeouts: 2,
+                http_failures: 3,
+            },
+        },
+        passive: PassiveChecks {
+            r#type: CheckType::Tcp,
+            healthy: PassiveHealthy { http_statuses: vec![200], successes: 4 },
+            unhealthy: PassiveUnhealthy {
+                http_statuses: vec![503],
+                tcp_failures: 5,
+                timeouts: 6,
+                http_failures: 255,
+            },
+        },
+        threshold: Number::new(33.3),
+    }
+}
+
+/// Every field differs from its default, except those of an outlier, which is none by default.
 fn policy() -> Policy {
     Policy {
+        cookie: Cookie {
+            secure: CookieSecure::Always,
+            same_site: CookieSameSite::None,
+            max_age: Some(60),
+            domain: Some("example.com".into()),
+        },
         recover_after: Number::new(1.5),
-        outlier: Some(Outlier::default()),
-        slow_start: SlowStart { duration: Number::whole(30), ..SlowStart::default() },
+        other_statuses: OtherStatuses::Success,
+        probe: Probe {
+            port: Some(81),
+            host: Some("a.example.com".into()),
+            method: ProbeMethod::Head,
+            http_version: HttpVersion::Http2,
+            grpc_service: Some("a.b".into()),
+            jitter: 20,
+            initial: Initial::Unknown,
+        },
+        outlier: Some(outlier()),
+        slow_start: SlowStart { duration: Number::whole(30), min_percent: 20, aggression: Number::new(1.5) },
+        panic_threshold: Number::whole(50),
+        limits: Limits { max_requests: 100, max_queue: 10, queue_timeout: Number::new(0.5) },
+        retry: Retry {
+            on: vec![RetryOn::Reset],
+            statuses: vec![503],
+            methods: RetryMethods::All,
+            per_try_timeout: Number::whole(1),
+            total_timeout: Number::whole(2),
+            budget_percent: 20,
+            budget_min: 5,
+            other_target: false,
+        },
         hash_balance_factor: 150,
-        ..Policy::default()
+        zone: Zone { prefer: true, min_healthy_percent: 60 },
+        dns: Dns {
+            min_ttl: Number::whole(2),
+            max_ttl: Number::whole(60),
+            stale: Number::whole(10),
+            nx_grace: Number::whole(20),
+            families: vec![6, 4],
+        },
+    }
+}
+
+fn outlier() -> Outlier {
+    Outlier {
+        consecutive: 3,
+        statuses: vec![500],
+        success_rate: Number::new(99.5),
+        window: Number::whole(20),
+        min_requests: 10,
+        base: Number::whole(5),
+        max: Number::whole(50),
+        jitter: 0,
+        max_percent: 30,
     }
 }
 

@@ -7,11 +7,11 @@ use wire::Key;
 
 use super::{Builder, DECLARED, Unchecked, Waiting, already};
 use crate::declarative::budget::Spent;
-use crate::declarative::current::naming_field;
 use crate::declarative::difference::Planned;
 use crate::declarative::given::unpack;
 use crate::declarative::identity;
 use crate::declarative::place::Place;
+use crate::declarative::references::naming_field;
 
 /// Bytes that a planned change takes beside its texts.
 const PLANNED: usize = 450;

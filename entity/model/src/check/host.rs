@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::kinds::target::TargetAddress;
 use crate::routing::split_port;
+use crate::target_address::TargetAddress;
 
 /// Checks the host of a service: a name or an address, no port.
 pub(crate) fn host(host: &str) -> Result<(), String> {
@@ -91,15 +91,6 @@ pub(crate) fn target(target: &str) -> Result<(), String> {
         Some(_) => Ok(()),
         None => Err(format!("Invalid target ('{target}'); not a valid hostname or ip address")),
     }
-}
-
-/// Whether the text is a name as upstreams and targets have it, by Kong's rule: letters, digits, `-`, `.` and
-/// `_`; no label ends in `-`, and none but the last is empty.
-pub(crate) fn is_loose_name(text: &str) -> bool {
-    let relative = text.strip_suffix('.').unwrap_or(text);
-    let inside = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let is_label = |label: &str| !label.is_empty() && !label.ends_with('-') && label.bytes().all(inside);
-    relative.split('.').all(is_label)
 }
 
 /// Checks an address, or a network in CIDR notation.

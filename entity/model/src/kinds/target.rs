@@ -1,18 +1,16 @@
 //! A target: a host and a port to which the requests of an upstream go.
 
-mod address;
-
 use model_derive::Record;
 use uuid::Uuid;
 use wire::Kind;
 
-pub use self::address::TargetAddress;
 use crate::bounds;
 use crate::check::host;
 use crate::common::Times;
 use crate::entity::Entity;
 use crate::kind;
 use crate::record::Check;
+use crate::target_address::TargetAddress;
 
 /// How the tag begins that gives the zone of a target.
 const ZONE: &str = "zone:";
@@ -48,9 +46,6 @@ pub struct Target {
 }
 
 impl Target {
-    /// The port of a target that gives none.
-    pub const PORT: u16 = 8000;
-
     /// The stored form of a target. A text that is none stays as it is.
     pub fn canonical_target(text: &str) -> String {
         TargetAddress::parse(text).map_or_else(|| text.to_owned(), |address| address.to_string())
@@ -60,7 +55,7 @@ impl Target {
     pub fn host_and_port(&self) -> (&str, u16) {
         let (host, port) = self.target.rsplit_once(':').unwrap_or((&self.target, ""));
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        (host, port.parse().unwrap_or(Self::PORT))
+        (host, port.parse().unwrap_or(TargetAddress::DEFAULT_PORT))
     }
 }
 

@@ -1,5 +1,6 @@
 //! An upstream: the targets that requests to one name are balanced over, and by which rules.
 
+mod boxed;
 pub mod healthchecks;
 mod inputs;
 pub mod policy;
@@ -35,10 +36,10 @@ pub struct Upstream {
     /// How a target is chosen.
     #[field(default = Algorithm::RoundRobin)]
     pub algorithm: Algorithm,
-    /// What of a request is hashed.
+    /// The part of a request that is hashed.
     #[field(default = HashInput::None)]
     pub hash_on: HashInput,
-    /// What is hashed when a request lacks the first.
+    /// The part that is hashed when a request lacks the first.
     #[field(default = HashInput::None)]
     pub hash_fallback: HashInput,
     /// The header that is hashed.
@@ -69,8 +70,8 @@ pub struct Upstream {
     #[field(default = 10_000, between(10, 65_536))]
     pub slots: u32,
     /// How the health of targets is found.
-    #[field(default = Healthchecks::default())]
-    pub healthchecks: Healthchecks,
+    #[field(default = Box::default())]
+    pub healthchecks: Box<Healthchecks>,
     /// The Host header that targets get, with an optional port; null: the target's name.
     #[field(longest = bounds::HOST, is = host::host_and_port)]
     pub host_header: Option<String>,
@@ -88,8 +89,8 @@ pub struct Upstream {
     pub sticky_sessions_cookie_path: String,
     /// What Kong has no field for. Clients that do not know it replace an upstream without it, and so leave
     /// it as it is.
-    #[field(quiet, kept, default = Policy::default())]
-    pub policy: Policy,
+    #[field(quiet, kept, default = Box::default())]
+    pub policy: Box<Policy>,
 }
 
 impl Upstream {

@@ -152,7 +152,7 @@ pub struct PassiveChecks {
     pub unhealthy: PassiveUnhealthy,
 }
 
-/// What of the proxied requests makes an unhealthy target healthy.
+/// How proxied requests make an unhealthy target healthy.
 #[derive(Clone, Debug, PartialEq, Eq, Record)]
 pub struct PassiveHealthy {
     /// The statuses that are a success.
@@ -163,7 +163,7 @@ pub struct PassiveHealthy {
     pub successes: u8,
 }
 
-/// What of the proxied requests makes a healthy target unhealthy.
+/// How proxied requests make a healthy target unhealthy.
 #[derive(Clone, Debug, PartialEq, Eq, Record)]
 pub struct PassiveUnhealthy {
     /// The statuses that are a failure.

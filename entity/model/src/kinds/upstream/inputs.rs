@@ -1,4 +1,4 @@
-//! How a target is chosen, and what of a request is hashed.
+//! How a target is chosen, and which part of a request is hashed.
 
 use serde::{Deserialize, Serialize};
 
@@ -51,7 +51,7 @@ impl Word for Algorithm {
     }
 }
 
-/// What of a request is hashed.
+/// A part of a request that is hashed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HashInput {

@@ -115,7 +115,7 @@ fn replacement_keeps_the_policy_unless_it_gives_one() {
         read(Value::Object(fields)).unwrap().policy
     };
     assert_eq!(kept(json!({})), held.policy);
-    assert_eq!(kept(json!({ "policy": null })), Policy::default());
+    assert_eq!(*kept(json!({ "policy": null })), Policy::default());
     assert_eq!(kept(json!({ "policy": { "recover_after": 6 } })).recover_after, Number::whole(6));
 }
 

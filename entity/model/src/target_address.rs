@@ -3,9 +3,6 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::Target;
-use crate::check::host;
-
 /// The host and the port of a target.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TargetAddress {
@@ -16,6 +13,9 @@ pub enum TargetAddress {
 }
 
 impl TargetAddress {
+    /// The port of a text that gives none.
+    pub const DEFAULT_PORT: u16 = 8000;
+
     /// Parses a name, an IPv4 address, or an IPv6 address with or without brackets, each with an optional
     /// port; `None` for any other text. As in Kong, two colons make an IPv6 address, and a text of digits and
     /// dots is an IPv4 address.
@@ -25,12 +25,12 @@ impl TargetAddress {
         }
         let (host, port) = match text.split_once(':') {
             Some((host, port)) => (host, parse_port(port)?),
-            None => (text, Target::PORT),
+            None => (text, Self::DEFAULT_PORT),
         };
         if host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
             return ipv4(host).map(|address| Self::Ip(address.into(), port));
         }
-        host::is_loose_name(host).then(|| Self::Name(host.to_owned(), port))
+        is_name(host).then(|| Self::Name(host.to_owned(), port))
     }
 
     /// The port.
@@ -57,9 +57,9 @@ impl fmt::Display for TargetAddress {
 
 fn ipv6(text: &str) -> Option<TargetAddress> {
     let (address, port) = match text.strip_prefix('[') {
-        None => (text, Target::PORT),
+        None => (text, TargetAddress::DEFAULT_PORT),
         Some(rest) => match rest.split_once(']')? {
-            (address, "") => (address, Target::PORT),
+            (address, "") => (address, TargetAddress::DEFAULT_PORT),
             (address, port) => (address, parse_port(port.strip_prefix(':')?)?),
         },
     };
@@ -75,4 +75,13 @@ fn ipv4(text: &str) -> Option<Ipv4Addr> {
 
 fn parse_port(text: &str) -> Option<u16> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+/// Whether the text is a name as upstreams and targets have it, by Kong's rule: letters, digits, `-`, `.` and
+/// `_`; no label ends in `-`, and none but the last is empty.
+fn is_name(text: &str) -> bool {
+    let relative = text.strip_suffix('.').unwrap_or(text);
+    let inside = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_label = |label: &str| !label.is_empty() && !label.ends_with('-') && label.bytes().all(inside);
+    relative.split('.').all(is_label)
 }
