@@ -77,7 +77,7 @@ fn main() {
 /// the caches are as cold as the table's size makes them.
 fn measure(name: &str, all: Vec<Published>, change: impl Fn(usize) -> Published) -> Arc<Live> {
     let live = Arc::new(Live::new());
-    let mut applier = Applier::new(Arc::clone(&live));
+    let mut applier = Applier::new(Arc::clone(&live), Arc::default());
     let position = Position { epoch: Uuid::from_u128(7), ..Position::default() };
     let mut publisher = Publisher { digest: Digest::new(), position };
     applier.apply(&publisher.update(Mode::Snapshot, &all)).unwrap();

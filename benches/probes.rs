@@ -81,7 +81,7 @@ fn measure(name: &str, check: &Check, port: u16) {
     let limits = ProbeLimits { running: 4096, idle: 16_384 };
     let (prober, runner) = Prober::new(limits, Arc::<Policy>::default(), metrics.clone());
     let target = Arc::new(Target::default());
-    let thread = ProbeThread::start(runner, CancellationToken::new()).unwrap();
+    let thread = ProbeThread::start(runner, std::future::ready(()), CancellationToken::new()).unwrap();
     for upstream in 0..UPSTREAMS {
         let all = (0..TARGETS)
             .map(|last| wanted(check, Ipv4Addr::new(127, 1, upstream, last + 1), port, target.clone()));

@@ -147,7 +147,7 @@ fn start_floor(origin: SocketAddr) -> SocketAddr {
 
 fn start_gateway(origin: SocketAddr, routes: u128) -> SocketAddr {
     let config = Config::parse(&node::config::load_with(None, []).unwrap()).unwrap();
-    let shared = ProxyParts::new(&config, Metrics::new(&prometheus::Registry::new()).unwrap()).unwrap();
+    let (shared, _) = ProxyParts::new(&config, Metrics::new(&prometheus::Registry::new()).unwrap()).unwrap();
     shared.live.publish(Builder::new().apply(configuration(origin, routes)).unwrap());
     let bound = bound();
     let address = bound.addresses()[0];

@@ -31,11 +31,15 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::status::{Status, StatusThread};
+use crate::target_health::TargetReports;
 use crate::upgrade::{Predecessor, Upgrade};
-use crate::upstream::{Policy, Pool, PoolLimits};
+use crate::upstream::health::{ProbeLimits, ProbeRunner, ProbeThread, Prober};
+use crate::upstream::{Balancing, Policy, Pool, PoolLimits};
 
 /// Idle connections to each upstream that are kept. With fewer, requests would often open new ones.
 const POOL: usize = 1024;
+/// Probes at a time, and idle connections that are kept for them.
+const PROBES: usize = 1024;
 /// Time for the sync agent to close its session and finish its disk writes.
 const AGENT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -54,6 +58,10 @@ pub struct ProxyParts {
     pub tickets: Arc<Tickets>,
     /// The names of upstreams, looked up on a thread of their own.
     pub names: Arc<Names>,
+    /// The targets of upstreams.
+    pub balancing: Arc<Balancing>,
+    /// The policy on addresses of upstreams.
+    pub policy: Arc<Policy>,
     /// The most idle connections to upstreams.
     pub idle: usize,
 }
@@ -78,14 +86,15 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
     inherited.close_rest();
 
     let needs_table = predecessor.as_ref().is_some_and(Predecessor::wait_for_folder);
-    let shared = ProxyParts {
-        tickets: tickets.clone(),
-        idle: budget.idle,
-        ..ProxyParts::new(&config, metrics.clone()).map_err(ExitError::internal)?
-    };
+    let fault = CancellationToken::new();
+    let (parts, probes) = ProxyParts::new(&config, metrics.clone()).map_err(ExitError::internal)?;
+    let probes = parts.run_probes(probes, fault.clone()).map_err(ExitError::internal)?;
+    let shared = ProxyParts { tickets: tickets.clone(), idle: budget.idle, ..parts };
     let (sync, draining) = (Arc::new(cluster::Status::default()), Draining::new());
-    let agent = Agent::open(config.cluster.clone(), shared.live.clone(), metrics.sync.clone(), sync.clone())
+    let (live, balancing) = (shared.live.clone(), shared.balancing.clone());
+    let mut agent = Agent::open(config.cluster.clone(), live, balancing, metrics.sync.clone(), sync.clone())
         .map_err(ExitError::unavailable)?;
+    agent.report_health(Arc::new(TargetReports::new(shared.balancing.clone())));
     info!(version = crate::VERSION, proxy = ?bound.addresses(), status = ?status_bound.addresses(), "gateway starts");
 
     let conf = server_conf(config.threads);
@@ -98,7 +107,6 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.add_service(proxy_service(&config, &server.configuration, &shared, bound, draining.clone()));
 
-    let fault = CancellationToken::new();
     let agent = AgentThread::start(agent, fault.clone())
         .map_err(|error| ExitError::internal(format!("cannot start the sync agent: {error}")))?;
     let agent = Arc::new(agent);
@@ -125,6 +133,7 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
     server.run(RunArgs { shutdown_signal: Box::new(shutdown) });
 
     agent.stop(AGENT_TIMEOUT);
+    probes.stop(AGENT_TIMEOUT);
     if fault.is_cancelled() {
         Err(ExitError::internal("the sync agent ended by itself; its log says why"))
     } else {
@@ -137,12 +146,28 @@ impl ProxyParts {
     ///
     /// # Errors
     /// When the system provides no thread for them.
-    pub fn new(config: &Config, metrics: Metrics) -> io::Result<Self> {
+    pub fn new(config: &Config, metrics: Metrics) -> io::Result<(Self, ProbeRunner)> {
         let in_flight = Arc::new(Limit::new(config.max_in_flight, metrics.http.in_flight.clone()));
         let connections = Arc::new(Limit::new(config.max_connections, metrics.connections.active.clone()));
         let (live, tickets) = (Arc::new(Live::new()), Arc::default());
         let names = names(config, &metrics)?;
-        Ok(Self { live, metrics, in_flight, connections, tickets, names, idle: POOL })
+        let policy = Arc::new(Policy::new(config.upstream.clone()));
+        let limits = ProbeLimits { running: PROBES, idle: PROBES };
+        let (prober, runner) = Prober::new(limits, policy.clone(), metrics.probes.clone());
+        let zone = config.cluster.labels.get("zone").map(|zone| zone.as_str().into());
+        let balancing = Arc::new(Balancing::new(names.clone(), prober, policy.clone(), zone));
+        let idle = POOL;
+        let parts = Self { live, metrics, in_flight, connections, tickets, names, balancing, policy, idle };
+        Ok((parts, runner))
+    }
+
+    /// Runs the probes on a thread of their own, and what the balancers do by the clock.
+    ///
+    /// # Errors
+    /// When the system provides no thread.
+    pub fn run_probes(&self, runner: ProbeRunner, fault: CancellationToken) -> io::Result<ProbeThread> {
+        let slots = self.balancing.slots().clone();
+        ProbeThread::start(runner, async move { slots.keep_time().await }, fault)
     }
 }
 
@@ -159,7 +184,8 @@ pub fn proxy_service(
     let pool = Pool::new(PoolLimits { idle: shared.idle, idle_of_upstream }, config.proxy.answers);
     let forwarder = Forwarder {
         names: shared.names.clone(),
-        policy: Arc::new(Policy::new(config.upstream.clone())),
+        policy: shared.policy.clone(),
+        resolve_timeout: config.dns.timeout,
         pool: Arc::new(pool),
         metrics: shared.metrics.http.clone(),
         trusted: config.proxy.trusted.clone(),

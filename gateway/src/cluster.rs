@@ -41,6 +41,7 @@ use self::store::Writer;
 pub use self::thread::AgentThread;
 use crate::live::Live;
 use crate::metrics::SyncMetrics;
+use crate::upstream::Balancing;
 
 /// Settings of the sync agent.
 #[derive(Clone, Debug)]
@@ -106,6 +107,7 @@ impl Agent {
     pub fn open(
         settings: Settings,
         live: Arc<Live>,
+        balancing: Arc<Balancing>,
         metrics: SyncMetrics,
         status: Arc<Status>,
     ) -> Result<Self, OpenError> {
@@ -116,12 +118,13 @@ impl Agent {
         let node_id = node_id::keep(&settings.state_dir, reloader.certified_id())?;
         cache.keep_node_id(node_id);
         status.edit(|view| view.node_id = node_id);
+        balancing.set_node(node_id);
         let mut agent = Self {
             settings,
             node_id,
             instance: Uuid::from_u128(rand::random()),
             reloader,
-            applier: Applier::new(live),
+            applier: Applier::new(live, balancing),
             writer: Writer::idle(metrics.clone(), status.clone()),
             crash_guard,
             partial: None,
@@ -175,7 +178,7 @@ impl Agent {
             return Err(nack);
         }
         self.mark(update.header.position());
-        let idle = Applier::new(Arc::new(Live::new()));
+        let idle = Applier::new(Arc::default(), Arc::default());
         Ok(Applying::begin(std::mem::replace(&mut self.applier, idle), update))
     }
 

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use crate::client::Incoming;
 use crate::dns::Addresses;
 use crate::error::RequestFailure;
+use crate::forward::Balanced;
 use crate::limit::Permit;
 use crate::metrics::Source;
 use crate::request::{Canonical, Target};
@@ -39,8 +40,10 @@ pub struct Context {
 /// The upstream's side of a request.
 #[derive(Debug, Default)]
 pub struct Upstream {
-    /// The addresses to try; resolved for the first attempt.
+    /// The addresses to try; resolved for the first attempt. Of a service without an upstream.
     pub addresses: Option<Addresses>,
+    /// What a request to an upstream's targets keeps between its attempts.
+    pub balanced: Option<Balanced>,
     /// Attempts made.
     pub attempts: u16,
     /// When the first attempt began.
@@ -68,6 +71,14 @@ impl Context {
     /// Whether another attempt is allowed after those made.
     pub fn may_retry(&self) -> bool {
         self.target.as_ref().is_some_and(|target| self.upstream.attempts <= target.service.retries)
+    }
+
+    /// Lets the upstream's targets go, once an answer has begun: a long one must not keep those of an earlier
+    /// configuration.
+    pub fn release_group(&mut self) {
+        if let Some(target) = &mut self.target {
+            target.group = None;
+        }
     }
 
     /// Time from the header until an upstream was chosen; until now, if none was.

@@ -44,6 +44,10 @@ pub enum RequestFailure {
     Overloaded,
     /// The upstream's name has no address.
     NameResolution,
+    /// No target of the upstream is available.
+    NoTarget,
+    /// All targets of the upstream have as many requests as they may, and too many requests wait.
+    UpstreamFull,
     /// The configuration of this node forbids every address of the upstream.
     UpstreamDenied,
     /// No address of the upstream accepts a connection.
@@ -84,7 +88,7 @@ impl Answer {
 
 impl RequestFailure {
     /// Every failure. The metrics begin each counter at 0, so that its first increase is visible.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::BadRequest,
         Self::AmbiguousPath,
         Self::MethodNotAllowed,
@@ -100,6 +104,8 @@ impl RequestFailure {
         Self::NoService,
         Self::Overloaded,
         Self::NameResolution,
+        Self::NoTarget,
+        Self::UpstreamFull,
         Self::UpstreamDenied,
         Self::UpstreamConnect,
         Self::UpstreamTls,
@@ -137,6 +143,8 @@ impl RequestFailure {
             Self::NoService => (503, "no_service", "no Service found with those values", Json),
             Self::Overloaded => (503, "overloaded", "too many requests in flight", Json),
             Self::NameResolution => (503, "name_resolution", "name resolution failed", Json),
+            Self::NoTarget => (503, "no_target", NO_TARGET, Json),
+            Self::UpstreamFull => (503, "upstream_full", "all targets are at their limit of requests", Json),
             Self::UpstreamDenied => (502, "upstream_denied", "upstream address not allowed", Json),
             Self::UpstreamConnect => (502, "upstream_connect", INVALID_RESPONSE, Text),
             Self::UpstreamTls => (502, "upstream_tls", INVALID_RESPONSE, Text),
@@ -150,4 +158,6 @@ impl RequestFailure {
     }
 }
 
+/// Kong's words: its clients look for them.
+const NO_TARGET: &str = "failure to get a peer from the ring-balancer";
 const INVALID_RESPONSE: &str = "An invalid response was received from the upstream server";

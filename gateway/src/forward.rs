@@ -1,6 +1,7 @@
 //! Forwards one request: chooses an address, makes attempts, and passes messages both ways. Written from RFC
 //! 9110, 9112 and 9113.
 
+mod balanced;
 mod connect;
 mod exchange;
 mod fields;
@@ -11,9 +12,11 @@ mod replay;
 mod tunnel;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::debug;
 
+pub use self::balanced::Balanced;
 use self::exchange::{Attempt, Outcome};
 use self::replay::Replay;
 use crate::client::Incoming;
@@ -55,6 +58,8 @@ pub struct Forwarder {
     pub policy: Arc<Policy>,
     /// The connections to upstreams.
     pub pool: Arc<Pool>,
+    /// How long a request waits for the first look-up of a name.
+    pub resolve_timeout: Duration,
     /// Metrics of requests.
     pub metrics: HttpMetrics,
     /// Peers whose `X-Forwarded-` headers are taken.
@@ -85,12 +90,20 @@ impl Forwarder {
                         Outcome::Retry(failed) => failed,
                     }
                 }
-                // Nothing was sent, so nothing can have had an effect.
-                Err(failed) if failed.cause.is_some() && context.may_retry() => failed,
+                Err(failed) if may_connect_again(context, &failed) => failed,
                 Err(failed) => return Err(failed),
             };
             let (request_id, reason) = (context.request_id.as_str(), failed.reason.answer().reason);
             debug!(request_id, reason, "another attempt follows");
         }
+    }
+}
+
+/// Whether another attempt follows one that has not connected. Nothing was sent, so nothing can have had an effect.
+fn may_connect_again(context: &mut Context, failed: &Failure) -> bool {
+    let Some(cause) = &failed.cause else { return false };
+    match context.upstream.balanced {
+        Some(_) => balanced::may_retry(context, cause, true),
+        None => context.may_retry(),
     }
 }

@@ -35,6 +35,7 @@ pub mod route;
 pub mod section;
 pub mod status;
 pub mod table;
+pub mod target_health;
 mod turn;
 pub mod upgrade;
 pub mod upstream;

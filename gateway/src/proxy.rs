@@ -26,6 +26,7 @@ use crate::metrics::{HttpMetrics, Source};
 use crate::request::{self, Canonical, Target};
 use crate::respond::respond;
 use crate::route;
+use crate::upstream::Host;
 
 /// The most bytes of a body that are read before the gateway answers by itself.
 const MOST_DROPPED: usize = 64 * 1024;
@@ -171,7 +172,11 @@ impl Proxy {
         }
         self.check_protocol(request, ends, &found.route)?;
         let service = found.service.ok_or(RequestFailure::NoService)?;
-        context.target = Some(Target { route: found.route, service, matched: found.matched });
+        let group = match &service.host {
+            Host::Name(name) => table.group(name).cloned(),
+            Host::Address(_) => None,
+        };
+        context.target = Some(Target { route: found.route, service, group, matched: found.matched });
         Ok(())
     }
 

@@ -9,11 +9,13 @@ mod ca_certificate;
 mod certificate;
 mod map;
 mod named;
+mod owned;
 mod references;
 mod refusal;
 mod router;
 mod service;
 mod sni;
+mod target;
 mod upstream;
 
 use std::collections::HashMap;
@@ -28,12 +30,14 @@ use crate::upstream::Authority;
 
 pub use map::{KeyOf, Map};
 pub use named::{ByName, Name, Names};
+pub use owned::{ByOwner, Owned};
 pub use references::{Named, References, Referrers};
 pub use refusal::Refusal;
 pub use router::{Router, Routers};
 pub use service::Service;
 pub use sni::{Sni, find};
-pub use upstream::{Target, TargetHealth, TargetState, Upstream};
+pub use target::{Target, TargetHealth, TargetState};
+pub use upstream::Upstream;
 
 /// What an entity of one kind is compiled into.
 pub trait Section: Clone + Send + Sync + 'static {

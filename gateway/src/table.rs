@@ -4,23 +4,29 @@
 
 mod builder;
 mod change;
+mod groups;
 mod sections;
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use crate::certified_keys::CertifiedKeys;
 use crate::route::{Match, Request};
 use crate::section;
+use crate::upstream::Group;
 
 pub use builder::Builder;
 pub use change::Change;
 
+use groups::Groups;
 use sections::Sections;
 
 /// Every entity of one configuration, compiled. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     sections: Sections,
+    groups: Groups,
 }
 
 impl Table {
@@ -43,6 +49,16 @@ impl Table {
     pub fn certificate(&self, server_name: &str) -> Option<&Arc<CertifiedKeys>> {
         let id = section::find(&self.sections.snis, server_name)?.certificate()?;
         self.sections.certificates.get(&id)
+    }
+
+    /// The targets of the upstream with this name, in lower case.
+    pub fn group(&self, name: &str) -> Option<&Arc<Group>> {
+        self.groups.named(name)
+    }
+
+    /// The targets of an upstream.
+    pub fn group_of(&self, upstream: &Uuid) -> Option<&Arc<Group>> {
+        self.groups.get(upstream)
     }
 
     /// The number of routes.

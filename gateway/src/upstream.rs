@@ -4,14 +4,17 @@
 mod answer;
 mod authority;
 pub mod balancer;
+mod balancing;
 mod deadline;
 mod dial;
 mod exchange;
 mod failure;
+mod group;
 pub mod health;
 mod host;
 mod http1;
 mod http2;
+mod instant;
 mod io;
 mod policy;
 mod pool;
@@ -26,11 +29,17 @@ mod verifier;
 
 pub use answer::{AnswerLimits, RequestKind, Response};
 pub use authority::{Authority, Unusable};
+pub use balancing::Balancing;
 pub use exchange::Upstream;
 pub use failure::{Direction, UpstreamFailure};
+pub use group::{
+    Affinity, CookieTerms, Group, GroupTarget, GroupTerms, HashInput, Operation, Probing, Retry,
+    ServiceTerms, Speaks, TargetTerms,
+};
 pub use host::Host;
 pub use http1::Http1;
 pub use http2::Http2;
+pub use instant::instant_of;
 pub use policy::{DENIED, Policy, Rules};
 pub use pool::{Pool, PoolLimits};
 pub use protocol::Protocol;

@@ -8,6 +8,7 @@ mod changes;
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use uuid::Uuid;
 use wire::{
     Ack, Digest, EntityHash, Key, Mode, Nack, NackReason, Position, Root, Update, UpdateError, UpdateHeader,
 };
@@ -16,11 +17,13 @@ use self::changes::Changes;
 use crate::live::Live;
 use crate::section::Refusal;
 use crate::table::{Builder, Table};
+use crate::upstream::Balancing;
 
 /// The data plane's configuration, and the code that changes it.
 #[derive(Debug)]
 pub struct Applier {
     live: Arc<Live>,
+    balancing: Arc<Balancing>,
     state: AppliedState,
     held: Option<Position>,
     /// The last position that was applied. It stays when a panic has spoiled the configuration held.
@@ -29,7 +32,7 @@ pub struct Applier {
 }
 
 /// Everything that an update changes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct AppliedState {
     builder: Builder,
     digest: Digest,
@@ -43,9 +46,11 @@ struct Refused {
 }
 
 impl Applier {
-    /// Creates an applier that holds nothing and will publish to `live`.
-    pub fn new(live: Arc<Live>) -> Self {
-        Self { live, state: AppliedState::default(), held: None, reached: None, superseded_secrets: false }
+    /// Creates an applier that holds nothing and will publish to `live`, and the targets of upstreams to
+    /// `balancing`.
+    pub fn new(live: Arc<Live>, balancing: Arc<Balancing>) -> Self {
+        let state = AppliedState::new(&balancing);
+        Self { live, balancing, state, held: None, reached: None, superseded_secrets: false }
     }
 
     /// The position that is held and live.
@@ -85,7 +90,8 @@ impl Applier {
     /// understand to its end: an earlier part of it could lack the protection of a route.
     pub(super) fn abandon(&mut self) {
         self.live.withdraw();
-        let old = std::mem::take(&mut self.state);
+        let old = std::mem::replace(&mut self.state, AppliedState::new(&self.balancing));
+        old.builder.groups().into_iter().for_each(|upstream| self.balancing.end(upstream));
         self.live.discard(old);
         (self.held, self.reached, self.superseded_secrets) = (None, None, false);
     }
@@ -103,10 +109,10 @@ impl Applier {
 
     /// Builds the whole configuration beside the live one. A thread of its own frees the old one.
     fn replace(&mut self, update: &Update, decoded: &mut Instant) -> Result<(), Refused> {
-        let mut state = AppliedState::default();
+        let mut state = AppliedState::new(&self.balancing);
         let table = guarded(|| state.apply(update, None, decoded))?;
         let old = std::mem::replace(&mut self.state, state);
-        self.live.publish(table);
+        self.publish(table, old.builder.groups());
         self.superseded_secrets |= old.digest.has_beyond(&self.state.digest, model::may_hold_secrets);
         self.live.discard(old);
         Ok(())
@@ -116,7 +122,8 @@ impl Applier {
         let (state, mut undo) = (&mut self.state, Vec::new());
         match guarded(|| state.apply(update, Some(&mut undo), decoded)) {
             Ok(table) => {
-                self.live.publish(table);
+                self.publish(table, Vec::new());
+                let state = &self.state;
                 self.superseded_secrets |= undo.iter().any(|(key, before)| {
                     model::may_hold_secrets(key.kind) && before.is_some() && *before != state.digest.get(*key)
                 });
@@ -129,6 +136,20 @@ impl Applier {
                     self.held = None;
                 }
                 Err(refused)
+            }
+        }
+    }
+
+    /// Publishes the table, and then the groups that changed: those of the state, and `others`.
+    fn publish(&mut self, table: Table, others: Vec<Uuid>) {
+        let mut changed = self.state.builder.take_changed_groups();
+        changed.extend(others);
+        let changed: Vec<_> = changed.into_iter().map(|id| (id, table.group_of(&id).cloned())).collect();
+        self.live.publish(table);
+        for (upstream, group) in changed {
+            match group {
+                Some(group) => self.balancing.begin(&group),
+                None => self.balancing.end(upstream),
             }
         }
     }
@@ -181,6 +202,10 @@ impl Applier {
 type Undo = Vec<(Key, Option<EntityHash>)>;
 
 impl AppliedState {
+    fn new(balancing: &Arc<Balancing>) -> Self {
+        Self { builder: Builder::with(balancing.clone()), digest: Digest::default() }
+    }
+
     /// Applies an update, or nothing of it: after a failure the hashes in `undo`, if given, are restored.
     fn apply(
         &mut self,

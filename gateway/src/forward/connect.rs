@@ -8,13 +8,13 @@ use std::task::Poll;
 
 use tokio::time::Instant;
 
-use super::{Failure, Forwarder};
-use crate::client::Incoming;
+use super::{Failure, Forwarder, balanced};
+use crate::client::{Ends, Incoming, Request};
 use crate::context::Context;
 use crate::dns::Addresses;
 use crate::error::RequestFailure;
 use crate::section::Service;
-use crate::upstream::{Host, Timeouts, Upstream};
+use crate::upstream::{Host, Upstream};
 
 /// Connects to the address of the next attempt, and counts the attempt.
 pub(super) async fn connect(
@@ -22,10 +22,11 @@ pub(super) async fn connect(
     incoming: &mut Incoming,
     context: &mut Context,
 ) -> Result<Upstream, Failure> {
-    let mut connecting = pin!(dial(forwarder, context));
+    let Incoming { request, client, ends } = incoming;
+    let mut connecting = pin!(dial(forwarder, (request, ends), context));
     poll_fn(|task| match connecting.as_mut().poll(task) {
         Poll::Ready(connected) => Poll::Ready(connected),
-        Poll::Pending => match incoming.client.poll_gone(task) {
+        Poll::Pending => match client.poll_gone(task) {
             Poll::Ready(gone) => Poll::Ready(Err(RequestFailure::from(gone).into())),
             Poll::Pending => Poll::Pending,
         },
@@ -33,11 +34,27 @@ pub(super) async fn connect(
     .await
 }
 
-async fn dial(forwarder: &Forwarder, context: &mut Context) -> Result<Upstream, Failure> {
+async fn dial(
+    forwarder: &Forwarder,
+    asked: (&Request, &Ends),
+    context: &mut Context,
+) -> Result<Upstream, Failure> {
+    context.upstream.started.get_or_insert_with(Instant::now);
+    let group = context.target.as_ref().and_then(|target| target.group.clone());
+    let connected = match group {
+        Some(group) => balanced::connect(forwarder, asked, context, &group).await?,
+        None => resolve_and_connect(forwarder, context).await?,
+    };
+    let metrics = &forwarder.metrics;
+    if connected.was_reused() { &metrics.upstream_reused } else { &metrics.upstream_fresh }.inc();
+    Ok(connected)
+}
+
+/// Connects to an address of the service's own host.
+async fn resolve_and_connect(forwarder: &Forwarder, context: &mut Context) -> Result<Upstream, Failure> {
     let Context { target: Some(target), upstream, .. } = context else {
         return Err(RequestFailure::Internal.into());
     };
-    upstream.started.get_or_insert_with(Instant::now);
     let service = &*target.service;
     if upstream.addresses.is_none() {
         upstream.addresses = Some(resolve(forwarder, service).await?);
@@ -49,15 +66,7 @@ async fn dial(forwarder: &Forwarder, context: &mut Context) -> Result<Upstream, 
     let in_turn = (0..addresses.len()).map(|at| addresses.nth(usize::from(first) + at));
     let in_turn: smallvec::SmallVec<[SocketAddr; 4]> =
         in_turn.map(|address| SocketAddr::new(address, service.port)).collect();
-    let timeouts = Timeouts {
-        connect: service.connect_timeout,
-        read: service.read_timeout,
-        write: service.write_timeout,
-    };
-    let connected = forwarder.pool.connect(&service.terms, &in_turn, timeouts).await?;
-    let metrics = &forwarder.metrics;
-    if connected.was_reused() { &metrics.upstream_reused } else { &metrics.upstream_fresh }.inc();
-    Ok(connected)
+    Ok(forwarder.pool.connect(&service.terms, &in_turn, service.deadlines()).await?)
 }
 
 /// The addresses of a service that the policy allows.

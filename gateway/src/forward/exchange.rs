@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::pump::{Noted, Pump};
 use super::replay::Replay;
-use super::{Failure, Forwarder, fields, head, tunnel};
+use super::{Failure, Forwarder, balanced, fields, head, tunnel};
 use crate::client::{AnswerHead, Incoming, begin_answer, interim_answer, switch_protocols};
 use crate::context::Context;
 use crate::error::RequestFailure;
@@ -16,7 +16,7 @@ use crate::message::FieldSink;
 use crate::metrics::Source;
 use crate::names;
 use crate::respond::milliseconds;
-use crate::upstream::{Response, Upstream};
+use crate::upstream::{Response, Upstream, UpstreamFailure};
 
 /// How long the rest of a request goes on behind its answer.
 const REST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,16 +45,23 @@ impl Attempt<'_> {
         let mut upload = self.begin_upload();
         let answer = match poll_fn(|task| self.poll_answer(&mut upload, task)).await {
             Ok(answer) => answer,
-            Err(failed) if self.may_repeat(&failed) => return Ok(Outcome::Retry(failed)),
-            Err(failed) => return Err(failed),
+            Err(failed) => {
+                self.note_failure(&failed);
+                return if self.may_repeat(&failed) { Ok(Outcome::Retry(failed)) } else { Err(failed) };
+            }
         };
+        if let Some(unwanted) = self.unwanted(&answer) {
+            return Ok(Outcome::Retry(unwanted));
+        }
         self.note_answer(&answer);
         if answer.status == http::StatusCode::SWITCHING_PROTOCOLS {
             self.begin_tunnel(&answer)?;
+            self.context.release_group();
             tunnel::run(&mut self.incoming.client, &mut self.upstream).await;
             return Ok(Outcome::Complete);
         }
         self.begin_answer(&answer);
+        self.context.release_group();
         let mut download = Pump::new(self.takes_trailers());
         poll_fn(|task| self.poll_bodies(&mut upload, &mut download, task)).await?;
         if !upload.is_done() && self.upstream.wants_body() {
@@ -169,6 +176,24 @@ impl Attempt<'_> {
         }
     }
 
+    /// Tells the balancer of an attempt that failed before its answer.
+    fn note_failure(&mut self, failed: &Failure) {
+        if let (Some(balanced), Some(cause)) = (&mut self.context.upstream.balanced, &failed.cause) {
+            balanced.failed(cause);
+        }
+    }
+
+    /// The failure of an answer in whose place the upstream wants another attempt.
+    fn unwanted(&mut self, answer: &Response) -> Option<Failure> {
+        let status = answer.status.as_u16();
+        let is_idempotent = self.incoming.request.method.is_idempotent();
+        let balanced = self.context.upstream.balanced.as_mut()?;
+        balanced.answered(status);
+        let repeats =
+            self.replay.is_complete() && balanced::retries_status(self.context, status, is_idempotent);
+        repeats.then(|| UpstreamFailure::Status(status).into())
+    }
+
     fn note_answer(&mut self, answer: &Response) {
         let upstream = &mut self.context.upstream;
         upstream.answered = upstream.started.map(|started| started.elapsed());
@@ -180,14 +205,18 @@ impl Attempt<'_> {
 
     fn begin_answer(&mut self, answer: &Response) {
         let (context, incoming) = (&*self.context, &mut *self.incoming);
+        let is_tls = incoming.ends.server_name.is_some();
         begin_answer(&mut incoming.client, &incoming.request, &head_of(answer), |sink| {
-            write_fields(sink, answer, context)
+            write_fields(sink, answer, context, is_tls)
         });
     }
 
     fn begin_tunnel(&mut self, answer: &Response) -> Result<(), Failure> {
         let (context, incoming) = (&*self.context, &mut *self.incoming);
-        switch_protocols(&mut incoming.client, &head_of(answer), |sink| write_fields(sink, answer, context))?;
+        let is_tls = incoming.ends.server_name.is_some();
+        switch_protocols(&mut incoming.client, &head_of(answer), |sink| {
+            write_fields(sink, answer, context, is_tls)
+        })?;
         self.upstream.begin_tunnel();
         Ok(())
     }
@@ -205,20 +234,26 @@ impl Attempt<'_> {
 
     /// Whether any failure of this attempt allows another one with the body.
     fn may_ever_repeat(&self) -> bool {
+        let is_http2 = matches!(self.upstream, Upstream::Http2(_));
         let is_idempotent = self.incoming.request.method.is_idempotent();
         self.context.may_retry()
-            && (matches!(self.upstream, Upstream::Http2(_)) || is_idempotent && self.upstream.was_reused())
+            && match &self.context.target.as_ref().and_then(|target| target.group.as_ref()) {
+                Some(group) => is_idempotent || group.terms().retry.any_method || is_http2,
+                None => is_http2 || is_idempotent && self.upstream.was_reused(),
+            }
     }
 
     /// Whether another attempt can do no harm: only if the method is idempotent (RFC 9110, section 9.2.2) or
     /// the upstream did nothing. The body must still be at hand, and the connection may have been closed before
     /// the request came.
-    fn may_repeat(&self, failed: &Failure) -> bool {
+    fn may_repeat(&mut self, failed: &Failure) -> bool {
         let Some(cause) = &failed.cause else { return false };
-        let is_harmless = cause.is_harmless()
-            || self.incoming.request.method.is_idempotent()
-                && self.upstream.was_reused()
-                && cause.is_silent_end();
+        let is_idempotent = self.incoming.request.method.is_idempotent();
+        if self.context.upstream.balanced.is_some() {
+            return self.replay.is_complete() && balanced::may_retry(self.context, cause, is_idempotent);
+        }
+        let is_harmless =
+            cause.is_harmless() || is_idempotent && self.upstream.was_reused() && cause.is_silent_end();
         is_harmless && self.replay.is_complete() && self.context.may_retry()
     }
 }
@@ -233,8 +268,11 @@ fn head_of(answer: &Response) -> AnswerHead {
 }
 
 /// Writes the fields of an answer, and the gateway's own.
-fn write_fields(sink: &mut dyn FieldSink, answer: &Response, context: &Context) -> bool {
+fn write_fields(sink: &mut dyn FieldSink, answer: &Response, context: &Context, is_tls: bool) -> bool {
     let has_date = fields::write_answer(sink, &answer.fields);
+    if context.upstream.balanced.is_some() {
+        balanced::write_cookie(sink, context, is_tls);
+    }
     sink.fixed(&names::VIA, names::VIA_VALUE);
     sink.unique(&names::REQUEST_ID, context.request_id.as_bytes());
     sink.known(&names::PROXY_LATENCY, &milliseconds(context.before_upstream()));

@@ -27,7 +27,9 @@ pub(super) fn begin_request(
     let nominated = Nominated::of_request(&incoming.request.headers)?;
     let request = &incoming.request;
     let path = request::upstream_target(request, &context.canonical, target);
-    let host = request::upstream_host(request, &context.canonical, target);
+    let chosen = target.group.as_ref().zip(context.upstream.balanced.as_ref());
+    let chosen = chosen.and_then(|(group, balanced)| balanced.server_name(group));
+    let host = request::upstream_host(request, &context.canonical, target, chosen);
     let write = |sink: &mut dyn FieldSink| {
         fields::write_request(sink, incoming, context, target, &nominated, trusted);
     };

@@ -45,6 +45,13 @@ pub(crate) fn client_host<'r>(
     claimed.map_or(canonical.host(), |(host, _)| host)
 }
 
+/// The client's address: that of `X-Real-IP` of a trusted peer, else the peer's.
+pub(crate) fn client_address(request: &Request, ends: &Ends, trusted: &Trusted) -> IpAddr {
+    let peer = peer(ends);
+    let claimed = request.headers.get(&names::REAL_IP.lower).filter(|_| trusted.contains(peer));
+    claimed.and_then(|claimed| claimed.to_str().ok()?.parse().ok()).unwrap_or(peer)
+}
+
 fn peer(ends: &Ends) -> IpAddr {
     ends.client.ip().to_canonical()
 }

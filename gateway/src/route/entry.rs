@@ -157,6 +157,18 @@ impl Entry {
         self.regex(index).and_then(|regex| regex.find(path)).map_or(0, |found| found.end())
     }
 
+    /// What a regular expression of the route captures of `path`: by name, or by number. The first one that matches
+    /// counts.
+    pub(crate) fn capture<'p>(&self, path: &'p str, wanted: &str) -> Option<&'p str> {
+        let regexes = (0..).zip(&*self.paths).filter_map(|(index, _)| self.regex(index));
+        let captured = regexes.into_iter().find_map(|regex| regex.captures(path))?;
+        let found = match wanted.parse() {
+            Ok(number) => captured.get(number),
+            Err(_) => captured.name(wanted),
+        };
+        found.map(|found| found.as_str())
+    }
+
     fn regex(&self, index: u32) -> Option<&Regex> {
         match self.paths.get(index as usize) {
             Some(Path::Regex { regex, .. }) => Some(regex),

@@ -47,6 +47,8 @@ pub struct Service {
     pub tls_verify_depth: Option<u8>,
     /// What its connections must share with others to be exchangeable.
     pub terms: Arc<Terms>,
+    /// The certificates of its connections, if they use TLS: for connections to targets, by their names.
+    pub trust: Option<Arc<UpstreamTls>>,
     references: References,
 }
 
@@ -92,6 +94,7 @@ impl Section for Service {
             tls_verify_depth: service.tls_verify_depth,
             // Those with TLS need the certificates.
             terms: Terms::plain(protocol),
+            trust: None,
             references,
         })
     }
@@ -117,6 +120,7 @@ impl Section for Service {
                 }
             };
             let terms = Terms::tls(service.terms.protocol(), &service.host, &trust);
+            service.trust = Some(trust);
             service.terms =
                 Arc::new(terms.map_err(|error| Refusal::new(service.key(), Some("host"), error))?);
         }

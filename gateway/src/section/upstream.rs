@@ -1,46 +1,56 @@
-//! Upstreams, their targets, and what operators have set for targets.
+//! An upstream as the data plane uses it.
 
+mod terms;
+
+use std::sync::Arc;
+
+use model::kind;
 use uuid::Uuid;
+use wire::Kind;
 
-use super::{References, Refusal, Section};
+use super::{Parts, References, Refusal, Section};
+use crate::upstream::GroupTerms;
 
-macro_rules! kept {
-    ($($(#[$doc:meta])* $name:ident, $noun:literal;)*) => {
-        $($(#[$doc])*
-        #[derive(Clone, Debug)]
-        pub struct $name {
-            /// The entity as it is declared.
-            pub entity: model::$name,
-            references: References,
-        }
-
-        impl Section for $name {
-            type Entity = model::$name;
-
-            const NOUN: &'static str = $noun;
-
-            fn compile(entity: &model::$name, references: References) -> Result<Self, Refusal> {
-                Ok(Self { entity: entity.clone(), references })
-            }
-
-            fn id(&self) -> &Uuid {
-                &self.entity.id
-            }
-
-            fn references(&self) -> &References {
-                &self.references
-            }
-        })*
-    };
+/// An upstream.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// What a group takes of it.
+    pub terms: Arc<GroupTerms>,
+    references: References,
 }
 
-kept! {
-    /// An upstream.
-    Upstream, "upstream";
-    /// A target.
-    Target, "target";
-    /// The state that an operator has set for a target.
-    TargetState, "state of a target";
-    /// The health that an operator has set for a target.
-    TargetHealth, "health of a target";
+impl Section for Upstream {
+    type Entity = model::Upstream;
+
+    const NOUN: &'static str = "upstream";
+    /// It has the certificate that targets are shown.
+    const HOLDS: &'static [Kind] = &[kind::CERTIFICATE];
+
+    fn compile(upstream: &model::Upstream, references: References) -> Result<Self, Refusal> {
+        let terms = terms::of(upstream).map_err(|(field, problem)| {
+            Refusal::new(model::Upstream::key(upstream.id), Some(field), problem)
+        })?;
+        Ok(Self { terms: Arc::new(terms), references })
+    }
+
+    fn id(&self) -> &Uuid {
+        &self.terms.id
+    }
+
+    fn references(&self) -> &References {
+        &self.references
+    }
+
+    fn label(&self) -> String {
+        self.terms.name.to_string()
+    }
+
+    fn link(batch: &mut [&mut Arc<Self>], parts: &Parts<'_>) -> Result<(), Refusal> {
+        for upstream in batch.iter_mut().filter(|upstream| upstream.terms.certificate.is_some()) {
+            let upstream = Arc::make_mut(upstream);
+            let terms = Arc::make_mut(&mut upstream.terms);
+            terms.shown = terms.certificate.and_then(|id| parts.certificates.get(&id)).cloned();
+        }
+        Ok(())
+    }
 }

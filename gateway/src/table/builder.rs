@@ -1,24 +1,47 @@
 //! The updater's side of a table: applies changes, all of them or none.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use model::Entity;
+use uuid::Uuid;
 use wire::Key;
 
 use super::Table;
 use super::change::Change;
 use super::sections::{Plan, Sections, Step, noun};
 use crate::section::{Changes, Named, References, Referrers, Refusal, Section, Store};
+use crate::upstream::Balancing;
 
 /// Builds tables. It holds the newest one, and the index that lookups do not need.
 #[derive(Debug, Default)]
 pub struct Builder {
     pub(super) table: Table,
     pub(super) referrers: Referrers<Key>,
+    balancing: Arc<Balancing>,
+    /// The upstreams whose groups were made anew or removed since they were last asked for.
+    changed_groups: BTreeSet<Uuid>,
 }
 
 impl Builder {
     /// A builder whose table is empty.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A builder whose table is empty, and whose groups share `balancing`.
+    pub fn with(balancing: Arc<Balancing>) -> Self {
+        Self { balancing, ..Self::default() }
+    }
+
+    /// The upstreams whose groups were made anew or removed since the last call.
+    pub fn take_changed_groups(&mut self) -> BTreeSet<Uuid> {
+        std::mem::take(&mut self.changed_groups)
+    }
+
+    /// The upstreams of the newest table.
+    pub fn groups(&self) -> Vec<Uuid> {
+        self.table.groups.ids()
     }
 
     /// Applies `changes` and returns the resulting table. The changes count as one: only their result
@@ -54,10 +77,14 @@ impl Builder {
         plan.apply(&mut next.sections)?;
         let mut edges = Edges::default();
         plan.each(held, &mut edges)?;
+        let upstreams = plan.upstreams(held, &next.sections);
         // Before the index grows: the plan of a large snapshot is large.
         drop(plan);
         edges.removed.into_iter().for_each(|(named, by)| self.referrers.remove(named, by));
         self.referrers.extend(edges.added);
+        // Last: nothing fails from here on.
+        next.groups.rebuild(&upstreams, &next.sections, &self.balancing);
+        self.changed_groups.extend(upstreams);
         self.table = next;
         Ok(self.table.clone())
     }

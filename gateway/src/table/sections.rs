@@ -1,16 +1,18 @@
 //! The list of the sections: what each kind of entity is compiled into, and where the result is kept. Here
 //! alone the gateway distinguishes the kinds.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::{AnyEntity, Entity};
+use uuid::Uuid;
 use wire::{Key, Kind};
 
 use crate::certified_keys::CertifiedKeys;
 use crate::route::{Entry, Routes};
 use crate::section::{
-    ById, Changes, Map, Names, Parts, References, Referrers, Refusal, Router, Routers, Section, Service,
-    Settings, Sni, Store, Target, TargetHealth, TargetState, Upstream,
+    ById, ByOwner, Changes, Map, Names, Owned, Parts, References, Referrers, Refusal, Router, Routers,
+    Section, Service, Settings, Sni, Store, Target, TargetHealth, TargetState, Upstream,
 };
 use crate::upstream::Authority;
 
@@ -139,9 +141,27 @@ sections! {
     services: Map<Service, ById>, of Service, from Service;
     routes: Routes, of Entry, from Route;
     upstreams: Map<Upstream, ById>, of Upstream, from Upstream;
-    targets: Map<Target, ById>, of Target, from Target;
+    targets: ByOwner<Target>, of Target, from Target;
     target_states: Map<TargetState, ById>, of TargetState, from TargetState;
-    target_health: Map<TargetHealth, ById>, of TargetHealth, from TargetHealth;
+    target_health: ByOwner<TargetHealth>, of TargetHealth, from TargetHealth;
+}
+
+impl Plan {
+    /// The upstreams whose groups the changes concern, themselves or by their targets.
+    pub(super) fn upstreams(&self, held: &Sections, next: &Sections) -> BTreeSet<Uuid> {
+        let mut found: BTreeSet<_> = self.upstreams.keys().copied().collect();
+        let mut targets: BTreeSet<_> =
+            self.targets.keys().chain(self.target_states.keys()).copied().collect();
+        for sections in [held, next] {
+            let operations = self.target_health.keys().filter_map(|id| sections.target_health.get(id));
+            targets.extend(operations.map(|operation| operation.owner()));
+        }
+        for sections in [held, next] {
+            let targets = targets.iter().filter_map(|id| sections.targets.get(id));
+            found.extend(targets.map(|target| target.owner()));
+        }
+        found
+    }
 }
 
 impl Sections {

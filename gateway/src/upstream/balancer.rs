@@ -146,6 +146,11 @@ impl Balancer {
         self.upstream.ejections()
     }
 
+    /// Whether no address of any target is known.
+    pub fn is_empty(&self) -> bool {
+        self.view().members.is_empty()
+    }
+
     /// Its settings.
     pub fn settings(&self) -> &Settings {
         &self.settings

@@ -41,6 +41,9 @@ pub enum UpstreamFailure {
     /// An upstream of HTTP/2 says that it did not process the request (RFC 9113, section 8.7).
     #[error("the upstream did not process the request: {0}")]
     NotProcessed(Box<str>),
+    /// The answer has a status for which the upstream wants another attempt.
+    #[error("the answer has the status {0}, and another attempt is wanted")]
+    Status(u16),
     /// The body of the request is longer or shorter than its header says.
     #[error("the body of the request has another length than its header says")]
     WrongLength,
@@ -104,7 +107,9 @@ impl From<&UpstreamFailure> for RequestFailure {
             F::ConnectTimedOut | F::TimedOut(_) => Self::UpstreamTimeout,
             F::HeaderTooLarge => Self::UpstreamHeaderTooLarge,
             F::WrongLength => Self::BadRequest,
-            F::Invalid(_) | F::Closed { .. } | F::Broken(_) | F::NotProcessed(_) => Self::UpstreamInvalid,
+            F::Invalid(_) | F::Closed { .. } | F::Broken(_) | F::NotProcessed(_) | F::Status(_) => {
+                Self::UpstreamInvalid
+            }
         }
     }
 }

@@ -25,6 +25,9 @@ pub struct UpstreamTls {
     http1: TlsConnector,
     http2: TlsConnector,
     digest: blake3::Hash,
+    trust: Arc<Trust>,
+    /// Whether a certificate is shown.
+    shows: bool,
 }
 
 /// The authorities of the system, read when they are first needed.
@@ -37,12 +40,13 @@ static SYSTEM: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
 });
 
 /// The terms of services that name no certificate.
-static BY_SYSTEM: LazyLock<Arc<UpstreamTls>> =
-    LazyLock::new(|| Arc::new(UpstreamTls::build(None, &Trust::System { depth: None }, SESSIONS_OF_ALL)));
+static BY_SYSTEM: LazyLock<Arc<UpstreamTls>> = LazyLock::new(|| {
+    Arc::new(UpstreamTls::build(None, Trust::System { depth: None }.into(), SESSIONS_OF_ALL))
+});
 
 /// The same without verification.
 static BY_NONE: LazyLock<Arc<UpstreamTls>> =
-    LazyLock::new(|| Arc::new(UpstreamTls::build(None, &Trust::Any, SESSIONS_OF_ALL)));
+    LazyLock::new(|| Arc::new(UpstreamTls::build(None, Trust::Any.into(), SESSIONS_OF_ALL)));
 
 /// The TLS sessions that are kept under terms that many services share. rustls keeps up to 8 of a name.
 const SESSIONS_OF_ALL: usize = 4096;
@@ -63,12 +67,12 @@ impl UpstreamTls {
     /// Shows `identity`, and trusts `authorities` alone (the system's, if there are none). At most `depth`
     /// certificates may stand between theirs and the upstream's.
     pub fn new(identity: Option<&Arc<CertifiedKeys>>, authorities: &[&Authority], depth: Option<u8>) -> Self {
-        Self::build(identity, &Trust::new(authorities, depth), SESSIONS)
+        Self::build(identity, Trust::new(authorities, depth).into(), SESSIONS)
     }
 
     /// Shows `identity`, and accepts any certificate.
     pub fn unverified(identity: &Arc<CertifiedKeys>) -> Self {
-        Self::build(Some(identity), &Trust::Any, SESSIONS)
+        Self::build(Some(identity), Trust::Any.into(), SESSIONS)
     }
 
     /// The terms of services that name no certificate: the system's authorities verify the upstream's, or
@@ -77,15 +81,25 @@ impl UpstreamTls {
         if verify { BY_SYSTEM.clone() } else { BY_NONE.clone() }
     }
 
-    fn build(identity: Option<&Arc<CertifiedKeys>>, trust: &Trust, sessions: usize) -> Self {
-        let mut http1 = config(identity, trust);
+    /// The same terms, but `identity` is shown.
+    pub(super) fn showing(&self, identity: &Arc<CertifiedKeys>) -> Self {
+        Self::build(Some(identity), Arc::clone(&self.trust), SESSIONS)
+    }
+
+    /// Whether a certificate is shown.
+    pub(super) fn shows_certificate(&self) -> bool {
+        self.shows
+    }
+
+    fn build(identity: Option<&Arc<CertifiedKeys>>, trust: Arc<Trust>, sessions: usize) -> Self {
+        let mut http1 = config(identity, &trust);
         // Sessions are kept with the verifier that checked them.
         http1.resumption = Resumption::in_memory_sessions(sessions);
         let mut http2 = http1.clone();
         http1.alpn_protocols = vec![b"http/1.1".to_vec()];
         http2.alpn_protocols = vec![b"h2".to_vec()];
         let [http1, http2] = [http1, http2].map(|config| TlsConnector::from(Arc::new(config)));
-        Self { http1, http2, digest: digest(identity, trust) }
+        Self { http1, http2, digest: digest(identity, &trust), trust, shows: identity.is_some() }
     }
 
     /// Identifies the certificates and the depth: equal for the same ones, and for no others.

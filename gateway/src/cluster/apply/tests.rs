@@ -54,7 +54,7 @@ fn matches(live: &Live, path: &str) -> bool {
 /// An applier that holds a service and a route to `/old` at revision 1.
 fn applier() -> (Applier, Arc<Live>) {
     let live = Arc::new(Live::new());
-    let mut applier = Applier::new(Arc::clone(&live));
+    let mut applier = Applier::new(Arc::clone(&live), Arc::default());
     let records = [service(1), route(2, "/old")];
     applier.apply(&update(Mode::Snapshot, 0, 1, root(&records), payload(&records))).unwrap();
     assert!(matches(&live, "/old"));
@@ -127,7 +127,7 @@ fn snapshot_of_a_new_epoch_may_have_a_lower_revision() {
 #[test]
 fn superseded_secrets_are_noticed_in_every_mode() {
     let live = Arc::new(Live::new());
-    let mut applier = Applier::new(live);
+    let mut applier = Applier::new(live, Arc::default());
     // Of a kind unknown to this version, which may hold a secret.
     let secret =
         |id: u128, value: &[u8]| (Key { kind: Kind(199), id: Uuid::from_u128(id) }, Some(value.to_vec()));

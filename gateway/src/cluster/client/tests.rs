@@ -36,7 +36,8 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let live = Arc::new(Live::new());
         let metrics = Metrics::new(&prometheus::Registry::new()).unwrap().sync;
-        let agent = Agent::open(settings(folder.path()), live, metrics, Arc::default()).unwrap();
+        let agent =
+            Agent::open(settings(folder.path()), live, Arc::default(), metrics, Arc::default()).unwrap();
         Self { folder, agent, stop: CancellationToken::new() }
     }
 }

@@ -44,8 +44,14 @@ impl Stage {
     fn open(&self) -> (Agent, Arc<Live>) {
         let live = Arc::new(Live::new());
         let metrics = Metrics::new(&prometheus::Registry::new()).unwrap().sync;
-        let agent =
-            Agent::open(settings(self.folder.path()), Arc::clone(&live), metrics, Arc::default()).unwrap();
+        let agent = Agent::open(
+            settings(self.folder.path()),
+            Arc::clone(&live),
+            Arc::default(),
+            metrics,
+            Arc::default(),
+        )
+        .unwrap();
         (agent, live)
     }
 }

@@ -23,6 +23,11 @@ impl Changes {
         self.changed.notified().await;
     }
 
+    /// Notified when a slot changes.
+    pub fn notify(&self) -> &Notify {
+        &self.changed
+    }
+
     /// Takes the slots that changed. Slots that no longer exist are left out.
     pub fn take(&self) -> Vec<Arc<Slot>> {
         let slots = std::mem::take(&mut *self.slots.lock());

@@ -16,7 +16,7 @@ impl From<&UpstreamFailure> for ProbeOutcome {
                 Self::TcpFailure(text())
             }
             F::ConnectTimedOut | F::TimedOut(_) => Self::Timeout,
-            F::Invalid(_) | F::HeaderTooLarge | F::WrongLength => Self::HttpFailure(text()),
+            F::Invalid(_) | F::HeaderTooLarge | F::WrongLength | F::Status(_) => Self::HttpFailure(text()),
         }
     }
 }

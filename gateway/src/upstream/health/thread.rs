@@ -22,17 +22,22 @@ pub struct ProbeThread {
 }
 
 impl ProbeThread {
-    /// Starts to run probes. `fault` is cancelled if that ends by itself.
+    /// Starts to run probes, and `others` beside them. `fault` is cancelled if the probes end by themselves.
     ///
     /// # Errors
     /// When the operating system refuses.
-    pub fn start(runner: ProbeRunner, fault: CancellationToken) -> io::Result<Self> {
+    pub fn start(
+        runner: ProbeRunner,
+        others: impl Future<Output = ()> + Send + 'static,
+        fault: CancellationToken,
+    ) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let run = move || {
             // Cancelled when the thread ends, by a panic too.
             let ended = fault.drop_guard();
+            runtime.spawn(others);
             runtime.block_on(runner.run(&stopped));
             ended.disarm();
         };

@@ -78,7 +78,7 @@ fn whatever_comes_what_is_held_is_what_was_accepted() {
 impl Stage {
     fn new(seed: u64) -> Self {
         let live = Arc::new(Live::new());
-        let applier = Applier::new(Arc::clone(&live));
+        let applier = Applier::new(Arc::clone(&live), Arc::default());
         Self { rng: StdRng::seed_from_u64(seed), entities: Entities::new(), held: None, applier, live }
     }
 

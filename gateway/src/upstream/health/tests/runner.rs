@@ -177,7 +177,7 @@ async fn results_come_from_the_thread_until_it_stops() {
     let (metrics, policy) = (ProbeMetrics::new(&Registry::new()).unwrap(), Arc::<Policy>::default());
     let (prober, runner) = Prober::new(LIMITS, policy, metrics.clone());
     let (fault, origin) = (CancellationToken::new(), Origin::start());
-    let thread = ProbeThread::start(runner, fault.clone()).unwrap();
+    let thread = ProbeThread::start(runner, std::future::ready(()), fault.clone()).unwrap();
     let targets: [Arc<Target>; 3] = std::array::from_fn(|_| Arc::default());
     let schedule = Schedule { healthy: Some(SECOND / 10), unhealthy: Some(SECOND / 10), jitter: 10 };
     let probe = |target| WantedProbe { schedule, ..wanted(origin.address().port(), http::plain(), target) };

@@ -1,0 +1,184 @@
+//! A request to an upstream: which target an attempt goes to, and what its outcome says of the target.
+
+mod affinity;
+mod cookie;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub(super) use self::cookie::write as write_cookie;
+use super::{Failure, Forwarder};
+use crate::client::{Ends, Request};
+use crate::context::Context;
+use crate::error::RequestFailure;
+use crate::section::Service;
+use crate::upstream::balancer::{Chosen, NoTarget, Outcome, RetryPermit, Tried, Wish};
+use crate::upstream::{Group, ServiceTerms, Timeouts, Upstream, UpstreamFailure};
+
+/// What a request to an upstream keeps between its attempts.
+#[derive(Debug)]
+pub struct Balanced {
+    /// The hash of its key.
+    key: Option<u64>,
+    /// The id of the address that the client had before.
+    sticky: Option<u64>,
+    /// The cookie that the answer sets.
+    cookie: Option<Box<str>>,
+    tried: Tried,
+    /// The address of the present attempt, and when it was chosen.
+    chosen: Option<(Chosen, Instant)>,
+    /// A retry's share of the budget.
+    permit: Option<RetryPermit>,
+}
+
+impl Balanced {
+    /// Reads what the choice of a target depends on.
+    fn new(group: &Group, asked: (&Request, &Ends), context: &Context, forwarder: &Forwarder) -> Self {
+        let found = affinity::find(group.terms(), asked, context, &forwarder.trusted);
+        let affinity::Found { key, sticky, cookie } = found;
+        Self { key, sticky, cookie, tried: Tried::default(), chosen: None, permit: None }
+    }
+
+    /// The name of the target of the present attempt.
+    pub(crate) fn server_name<'b>(&'b self, group: &'b Group) -> Option<(&'b str, u16)> {
+        let (chosen, _) = self.chosen.as_ref()?;
+        Some((group.server_name(chosen), chosen.identity().address.port()))
+    }
+
+    /// Notes the header of an answer.
+    pub(super) fn answered(&mut self, status: u16) {
+        if let Some((chosen, since)) = &mut self.chosen {
+            let now = Instant::now();
+            chosen.report(&Outcome::Answered { status, took: now - *since }, now);
+        }
+        self.permit = None;
+    }
+
+    /// Notes that the attempt failed before an answer came.
+    pub(super) fn failed(&mut self, cause: &UpstreamFailure) {
+        if let Some((chosen, _)) = &mut self.chosen {
+            let reason = cause.to_string();
+            chosen.report(&outcome(cause, &reason), Instant::now());
+        }
+    }
+}
+
+/// What a failure says of an address.
+fn outcome<'r>(cause: &UpstreamFailure, reason: &'r str) -> Outcome<'r> {
+    match cause {
+        UpstreamFailure::ConnectTimedOut | UpstreamFailure::TimedOut(_) => Outcome::TimedOut,
+        // The client's fault.
+        UpstreamFailure::WrongLength => Outcome::Ignored,
+        _ => Outcome::ConnectFailed { reason },
+    }
+}
+
+/// Connects to the target of the next attempt.
+pub(super) async fn connect(
+    forwarder: &Forwarder,
+    asked: (&Request, &Ends),
+    context: &mut Context,
+    group: &Arc<Group>,
+) -> Result<Upstream, Failure> {
+    if context.upstream.balanced.is_none() {
+        let balanced = Balanced::new(group, asked, context, forwarder);
+        context.upstream.balanced = Some(balanced);
+    }
+    let Context { target: Some(target), upstream, .. } = context else {
+        return Err(RequestFailure::Internal.into());
+    };
+    let Some(balanced) = &mut upstream.balanced else { return Err(RequestFailure::Internal.into()) };
+    upstream.attempts = upstream.attempts.saturating_add(1);
+    choose(balanced, group, forwarder.resolve_timeout).await?;
+    let Some((chosen, _)) = &balanced.chosen else { return Err(RequestFailure::Internal.into()) };
+    let service = &*target.service;
+    let of_service = ServiceTerms { terms: &service.terms, trust: service.trust.as_ref() };
+    let terms = group
+        .connection_terms(&of_service, chosen)
+        .map_err(|error| UpstreamFailure::Tls(error.to_string().into()))?;
+    let address = [chosen.identity().address];
+    let deadlines = timeouts(service, group, upstream.started);
+    match forwarder.pool.connect(&terms, &address, deadlines).await {
+        Ok(connected) => Ok(connected),
+        Err(failed) => {
+            balanced.failed(&failed);
+            Err(failed.into())
+        }
+    }
+}
+
+/// Chooses the address of the next attempt, and forgets that of the last one.
+async fn choose(balanced: &mut Balanced, group: &Group, limit: Duration) -> Result<(), RequestFailure> {
+    let retry = &group.terms().retry;
+    if let Some((last, _)) = balanced.chosen.take() {
+        if retry.other_target {
+            balanced.tried.add(&last);
+        }
+    }
+    let now = Instant::now();
+    let wish = Wish { key: balanced.key, sticky: balanced.sticky, tried: &balanced.tried, now };
+    let chosen = match group.choose(&wish) {
+        Err(NoTarget::Full) => group.wait_for_place(&wish).await,
+        // Perhaps no name has been looked up yet.
+        Err(NoTarget::Empty) if group.first_answers(limit).await => group.choose(&wish),
+        chosen => chosen,
+    };
+    let chosen = chosen.map_err(|none| match none {
+        NoTarget::Full => RequestFailure::UpstreamFull,
+        NoTarget::Empty | NoTarget::Unhealthy | NoTarget::BelowThreshold => RequestFailure::NoTarget,
+    })?;
+    balanced.chosen = Some((chosen, now));
+    Ok(())
+}
+
+/// The deadlines of an attempt: the service's, and those of the upstream's retries if they are shorter.
+fn timeouts(service: &Service, group: &Group, begun: Option<Instant>) -> Timeouts {
+    let retry = &group.terms().retry;
+    let left = retry.total_timeout.zip(begun).map(|(total, begun)| total.saturating_sub(begun.elapsed()));
+    let shortest =
+        |own: Duration| [retry.per_try_timeout, left].into_iter().flatten().fold(own, Duration::min);
+    let own = service.deadlines();
+    Timeouts { connect: shortest(own.connect), read: shortest(own.read), write: shortest(own.write) }
+}
+
+/// Whether the upstream allows another attempt after this failure. `is_sent`: a target may have seen the
+/// request.
+pub(super) fn may_retry(context: &mut Context, cause: &UpstreamFailure, is_idempotent: bool) -> bool {
+    let Some(group) = context.target.as_ref().and_then(|target| target.group.clone()) else { return false };
+    let retry = &group.terms().retry;
+    let (listed, is_sent) = match cause {
+        UpstreamFailure::Connect(_) | UpstreamFailure::Tls(_) => (retry.on_connect, false),
+        UpstreamFailure::ConnectTimedOut => (retry.on_connect || retry.on_timeout, false),
+        UpstreamFailure::NotProcessed(_) => (true, false),
+        UpstreamFailure::TimedOut(_) => (retry.on_timeout, true),
+        UpstreamFailure::Closed { .. } | UpstreamFailure::Invalid(_) | UpstreamFailure::Broken(_) => {
+            (retry.on_reset, true)
+        }
+        UpstreamFailure::HeaderTooLarge | UpstreamFailure::WrongLength | UpstreamFailure::Status(_) => {
+            (false, true)
+        }
+    };
+    listed && (!is_sent || is_idempotent || retry.any_method) && begin_retry(context, &group)
+}
+
+/// Whether the upstream wants another attempt after this status.
+pub(super) fn retries_status(context: &mut Context, status: u16, is_idempotent: bool) -> bool {
+    let Some(group) = context.target.as_ref().and_then(|target| target.group.clone()) else { return false };
+    let retry = &group.terms().retry;
+    retry.statuses.contains(status) && (is_idempotent || retry.any_method) && begin_retry(context, &group)
+}
+
+/// Takes a place of the budget, while there is time.
+fn begin_retry(context: &mut Context, group: &Group) -> bool {
+    let begun = context.upstream.started;
+    let is_late = |total: Duration| begun.is_some_and(|begun| begun.elapsed() >= total);
+    if !context.may_retry() || group.terms().retry.total_timeout.is_some_and(is_late) {
+        return false;
+    }
+    let Some(balanced) = &mut context.upstream.balanced else { return false };
+    balanced.permit = None;
+    balanced.permit = group.begin_retry();
+    balanced.permit.is_some()
+}
