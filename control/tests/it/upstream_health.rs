@@ -8,20 +8,22 @@ use node::link::{self, Link};
 use serde_json::{Value, json};
 use testkit::plane::{DEADLINE, Database, Planes};
 use testkit::wait;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 use wire::{
     Ack, AddressHealth, Frame, Health, HealthReport, Hello, Position, RecordType, ReportPart, TargetHealth,
     VERSIONS,
 };
 
+/// More often than the control plane of a test requires.
+const HEARTBEAT: Duration = Duration::from_millis(300);
 const FULL: ReportPart = ReportPart::Full { first: true, last: true };
 
 /// A data plane that applies every update at once and reports what a test says.
 struct Reporter {
     node_id: Uuid,
     reports: tokio::sync::mpsc::UnboundedSender<HealthReport>,
-    serving: JoinHandle<()>,
+    serving: JoinSet<()>,
 }
 
 impl Reporter {
@@ -45,7 +47,8 @@ impl Reporter {
         };
         link.send(Frame::Hello(hello).encode()).await.unwrap();
         let (reports, mut sent) = tokio::sync::mpsc::unbounded_channel();
-        let serving = tokio::task::spawn(async move { serve(link, &mut sent).await });
+        let mut serving = JoinSet::new();
+        serving.spawn(async move { serve(link, &mut sent).await });
         Self { node_id, reports, serving }
     }
 
@@ -53,32 +56,39 @@ impl Reporter {
         self.reports.send(HealthReport { part, revision: 0, targets: 3, entries }).unwrap();
     }
 
-    async fn leave(self) {
-        self.serving.abort();
-        assert!(self.serving.await.is_err());
+    async fn leave(mut self) {
+        self.serving.shutdown().await;
     }
 }
 
-/// Acknowledges updates and sends reports, each with the revision that is held.
+/// Acknowledges updates and sends reports, each with the revision that is held. Like a real data plane, it also
+/// reports that it holds another revision.
 async fn serve(mut link: Link, reports: &mut tokio::sync::mpsc::UnboundedReceiver<HealthReport>) {
     let mut held = Position::default();
-    let mut ticks = tokio::time::interval(Duration::from_secs(5));
+    let mut ticks = tokio::time::interval(HEARTBEAT);
     loop {
-        let frame = tokio::select! {
-            _ = ticks.tick() => Frame::Heartbeat(held),
+        let report = tokio::select! {
+            _ = ticks.tick() => {
+                link.send(Frame::Heartbeat(held).encode()).await.unwrap();
+                continue;
+            }
             report = reports.recv() => match report {
-                Some(report) => Frame::Health(HealthReport { revision: held.revision, ..report }),
+                Some(report) => report,
                 None => return,
             },
             message = link.recv() => match Frame::decode(&message.unwrap().expect("it stays open")).unwrap() {
                 Frame::Update(header, _) => {
                     held = header.position();
-                    Frame::Ack(Ack { held, decode_us: 1, apply_us: 1 })
+                    let ack = Ack { held, decode_us: 1, apply_us: 1 };
+                    link.send(Frame::Ack(ack).encode()).await.unwrap();
+                    let (part, entries) = (ReportPart::Changes, Vec::new());
+                    HealthReport { part, revision: 0, targets: 3, entries }
                 }
                 _ => continue,
             },
         };
-        link.send(frame.encode()).await.unwrap();
+        let report = HealthReport { revision: held.revision, ..report };
+        link.send(Frame::Health(report).encode()).await.unwrap();
     }
 }
 

@@ -79,7 +79,7 @@ async fn traffic(installation: &Installation) {
 
 /// The names of the metrics that the programs register, whether or not they have a series yet.
 fn registered() -> BTreeSet<String> {
-    let sources = ["gateway/src/metrics.rs", "control/src/metrics.rs"];
+    let sources = ["gateway/src/metrics.rs", "control/src/metrics.rs", "control/src/metrics/health.rs"];
     let texts = sources.map(|path| fs::read_to_string(root().join(path)).unwrap());
     let strings = texts.iter().flat_map(|text| text.split('"').skip(1).step_by(2));
     strings.filter(|string| string.starts_with("gibbon_")).map(str::to_owned).collect()
