@@ -31,7 +31,6 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::status::{Status, StatusThread};
-use crate::target_health::TargetReports;
 use crate::upgrade::{Predecessor, Upgrade};
 use crate::upstream::health::{ProbeLimits, ProbeRunner, ProbeThread, Prober};
 use crate::upstream::{Balancing, Policy, Pool, PoolLimits};
@@ -94,7 +93,7 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
     let (live, balancing) = (shared.live.clone(), shared.balancing.clone());
     let mut agent = Agent::open(config.cluster.clone(), live, balancing, metrics.sync.clone(), sync.clone())
         .map_err(ExitError::unavailable)?;
-    agent.report_health(Arc::new(TargetReports::new(shared.balancing.clone())));
+    agent.report_health(Arc::new(cluster::TargetReports::new(shared.balancing.clone())));
     info!(version = crate::VERSION, proxy = ?bound.addresses(), status = ?status_bound.addresses(), "gateway starts");
 
     let conf = server_conf(config.threads);

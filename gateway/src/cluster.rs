@@ -15,6 +15,7 @@ mod restore;
 mod session;
 mod status;
 mod store;
+mod targets;
 mod thread;
 
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ use self::crash_guard::CrashGuard;
 pub use self::health::HealthSource;
 pub use self::status::{Source, Status, StatusView};
 use self::store::Writer;
+pub use self::targets::TargetReports;
 pub use self::thread::AgentThread;
 use crate::live::Live;
 use crate::metrics::SyncMetrics;

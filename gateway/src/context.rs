@@ -8,11 +8,11 @@ use tokio::time::Instant;
 use crate::client::Incoming;
 use crate::dns::Addresses;
 use crate::error::RequestFailure;
-use crate::forward::Balanced;
 use crate::limit::Permit;
 use crate::metrics::Source;
 use crate::request::{Canonical, Target};
 use crate::request_id::RequestId;
+use crate::upstream::Balanced;
 
 /// The state of one request.
 #[derive(Debug)]

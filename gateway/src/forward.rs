@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use tracing::debug;
 
-pub use self::balanced::Balanced;
 use self::exchange::{Attempt, Outcome};
 use self::replay::Replay;
 use crate::client::Incoming;

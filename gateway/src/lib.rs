@@ -35,7 +35,6 @@ pub mod route;
 pub mod section;
 pub mod status;
 pub mod table;
-pub mod target_health;
 mod turn;
 pub mod upgrade;
 pub mod upstream;

@@ -3,6 +3,7 @@
 
 mod answer;
 mod authority;
+mod balanced;
 pub mod balancer;
 mod balancing;
 mod deadline;
@@ -29,6 +30,7 @@ mod verifier;
 
 pub use answer::{AnswerLimits, RequestKind, Response};
 pub use authority::{Authority, Unusable};
+pub use balanced::Balanced;
 pub use balancing::Balancing;
 pub use exchange::Upstream;
 pub use failure::{Direction, UpstreamFailure};

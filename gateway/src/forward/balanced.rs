@@ -14,66 +14,8 @@ use crate::client::{Ends, Request};
 use crate::context::Context;
 use crate::error::RequestFailure;
 use crate::section::Service;
-use crate::upstream::balancer::{Chosen, NoTarget, Outcome, RetryPermit, Tried, Wish};
-use crate::upstream::{Group, ServiceTerms, Timeouts, Upstream, UpstreamFailure};
-
-/// What a request to an upstream keeps between its attempts.
-#[derive(Debug)]
-pub struct Balanced {
-    /// The hash of its key.
-    key: Option<u64>,
-    /// The id of the address that the client had before.
-    sticky: Option<u64>,
-    /// The cookie that the answer sets.
-    cookie: Option<Box<str>>,
-    tried: Tried,
-    /// The address of the present attempt, and when it was chosen.
-    chosen: Option<(Chosen, Instant)>,
-    /// A retry's share of the budget.
-    permit: Option<RetryPermit>,
-}
-
-impl Balanced {
-    /// Reads what the choice of a target depends on.
-    fn new(group: &Group, asked: (&Request, &Ends), context: &Context, forwarder: &Forwarder) -> Self {
-        let found = affinity::find(group.terms(), asked, context, &forwarder.trusted);
-        let affinity::Found { key, sticky, cookie } = found;
-        Self { key, sticky, cookie, tried: Tried::default(), chosen: None, permit: None }
-    }
-
-    /// The name of the target of the present attempt.
-    pub(crate) fn server_name<'b>(&'b self, group: &'b Group) -> Option<(&'b str, u16)> {
-        let (chosen, _) = self.chosen.as_ref()?;
-        Some((group.server_name(chosen), chosen.identity().address.port()))
-    }
-
-    /// Notes the header of an answer.
-    pub(super) fn answered(&mut self, status: u16) {
-        if let Some((chosen, since)) = &mut self.chosen {
-            let now = Instant::now();
-            chosen.report(&Outcome::Answered { status, took: now - *since }, now);
-        }
-        self.permit = None;
-    }
-
-    /// Notes that the attempt failed before an answer came.
-    pub(super) fn failed(&mut self, cause: &UpstreamFailure) {
-        if let Some((chosen, _)) = &mut self.chosen {
-            let reason = cause.to_string();
-            chosen.report(&outcome(cause, &reason), Instant::now());
-        }
-    }
-}
-
-/// What a failure says of an address.
-fn outcome<'r>(cause: &UpstreamFailure, reason: &'r str) -> Outcome<'r> {
-    match cause {
-        UpstreamFailure::ConnectTimedOut | UpstreamFailure::TimedOut(_) => Outcome::TimedOut,
-        // The client's fault.
-        UpstreamFailure::WrongLength => Outcome::Ignored,
-        _ => Outcome::ConnectFailed { reason },
-    }
-}
+use crate::upstream::balancer::{NoTarget, Wish};
+use crate::upstream::{Balanced, Group, ServiceTerms, Timeouts, Upstream, UpstreamFailure};
 
 /// Connects to the target of the next attempt.
 pub(super) async fn connect(
@@ -83,8 +25,8 @@ pub(super) async fn connect(
     group: &Arc<Group>,
 ) -> Result<Upstream, Failure> {
     if context.upstream.balanced.is_none() {
-        let balanced = Balanced::new(group, asked, context, forwarder);
-        context.upstream.balanced = Some(balanced);
+        let found = affinity::find(group.terms(), asked, context, &forwarder.trusted);
+        context.upstream.balanced = Some(found);
     }
     let Context { target: Some(target), upstream, .. } = context else {
         return Err(RequestFailure::Internal.into());

@@ -19,7 +19,7 @@ pub struct Builder {
     pub(super) table: Table,
     pub(super) referrers: Referrers<Key>,
     balancing: Arc<Balancing>,
-    /// The upstreams whose groups were made anew or removed since they were last asked for.
+    /// The upstreams whose groups were made again or removed since they were last asked for.
     changed_groups: BTreeSet<Uuid>,
 }
 
@@ -34,7 +34,7 @@ impl Builder {
         Self { balancing, ..Self::default() }
     }
 
-    /// The upstreams whose groups were made anew or removed since the last call.
+    /// The upstreams whose groups were made again or removed since the last call.
     pub fn take_changed_groups(&mut self) -> BTreeSet<Uuid> {
         std::mem::take(&mut self.changed_groups)
     }

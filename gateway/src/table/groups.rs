@@ -1,5 +1,5 @@
-//! The groups of one configuration: each upstream with its targets. A change makes the groups of the upstreams that
-//! it concerns anew, and no others.
+//! The groups of one configuration: each upstream with its targets. A change makes the groups of the upstreams
+//! that it concerns again, and no others.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ impl Groups {
         ids
     }
 
-    /// Makes the groups of these upstreams anew.
+    /// Makes the groups of these upstreams again.
     pub(super) fn rebuild(&mut self, upstreams: &BTreeSet<Uuid>, sections: &Sections, balancing: &Balancing) {
         let before: Vec<_> = upstreams.iter().map(|id| self.by_id.remove(id)).collect();
         for group in before.iter().flatten() {

@@ -1,4 +1,4 @@
-//! What of a request decides on its target: the hash of a key, or the address that a cookie names.
+//! The part of a request that decides on its target: the hash of a key, or the address that a cookie names.
 
 use std::borrow::Cow;
 use std::hash::BuildHasher;
@@ -13,21 +13,10 @@ use crate::client::{Ends, Request};
 use crate::context::Context;
 use crate::request::{Trusted, forwarded};
 use crate::upstream::balancer::Algorithm;
-use crate::upstream::{CookieTerms, GroupTerms, HashInput};
+use crate::upstream::{Balanced, CookieTerms, GroupTerms, HashInput};
 
 /// Arguments of a query that are looked at.
 const ARGUMENTS: usize = 100;
-
-/// What was found in a request.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    /// The hash of the key. Equal on every data plane.
-    pub(super) key: Option<u64>,
-    /// The id of the address that the client had before.
-    pub(super) sticky: Option<u64>,
-    /// The value of the cookie that the answer sets.
-    pub(super) cookie: Option<Box<str>>,
-}
 
 /// Finds what the choice of a target depends on.
 pub(super) fn find(
@@ -35,18 +24,20 @@ pub(super) fn find(
     (request, ends): (&Request, &Ends),
     context: &Context,
     trusted: &Trusted,
-) -> Found {
+) -> Balanced {
     match terms.balancing.algorithm {
         Algorithm::ConsistentHashing => {}
         Algorithm::StickySessions => {
             let sent = terms.cookie.as_ref().and_then(|terms| value(&request.headers, terms));
             let sticky = sent.and_then(|sent| cookie::read_address(sent, terms.id));
-            return Found { sticky, ..Found::default() };
+            return Balanced { sticky, ..Balanced::default() };
         }
-        Algorithm::RoundRobin | Algorithm::LeastConnections | Algorithm::Latency => return Found::default(),
+        Algorithm::RoundRobin | Algorithm::LeastConnections | Algorithm::Latency => {
+            return Balanced::default();
+        }
     }
     let source = Source { request, ends, context, trusted };
-    let mut found = Found::default();
+    let mut found = Balanced::default();
     for input in [&terms.affinity.on, &terms.affinity.fallback] {
         if let HashInput::Cookie = input {
             // A client without the cookie gets one, and with it a key.

@@ -2,11 +2,10 @@
 
 use uuid::Uuid;
 
-use super::Balanced;
 use crate::context::Context;
 use crate::message::FieldSink;
-use crate::upstream::CookieTerms;
 use crate::upstream::balancer::Algorithm;
+use crate::upstream::{Balanced, CookieTerms};
 
 /// Bytes of the seal of an address.
 const SEAL: usize = 8;
@@ -18,7 +17,7 @@ pub(in crate::forward) fn write(sink: &mut dyn FieldSink, context: &Context, is_
     let terms = group.terms();
     let Some(cookie) = &terms.cookie else { return };
     let value = match terms.balancing.algorithm {
-        Algorithm::StickySessions => balanced.new_address(terms.id),
+        Algorithm::StickySessions => new_address(balanced, terms.id),
         _ => balanced.cookie.as_deref().map(ToOwned::to_owned),
     };
     if let Some(value) = value {
@@ -26,13 +25,11 @@ pub(in crate::forward) fn write(sink: &mut dyn FieldSink, context: &Context, is_
     }
 }
 
-impl Balanced {
-    /// The address of the answer, unless the client named it.
-    fn new_address(&self, upstream: Uuid) -> Option<String> {
-        let (chosen, _) = self.chosen.as_ref()?;
-        let id = chosen.slot().sticky_id();
-        (self.sticky != Some(id)).then(|| written_address(id, upstream))
-    }
+/// The address of the answer, unless the client named it.
+fn new_address(balanced: &Balanced, upstream: Uuid) -> Option<String> {
+    let (chosen, _) = balanced.chosen.as_ref()?;
+    let id = chosen.slot().sticky_id();
+    (balanced.sticky != Some(id)).then(|| written_address(id, upstream))
 }
 
 fn text(terms: &CookieTerms, value: &str, is_tls: bool) -> String {

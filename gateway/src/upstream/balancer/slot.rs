@@ -96,7 +96,7 @@ struct Inner {
     last_error: Option<Arc<str>>,
     /// The views that the address is a member of, the newest last.
     views: SmallVec<[(Weak<Availability>, usize); 2]>,
-    /// As the views were told.
+    /// As the views have it.
     served: Served,
     /// As it is reported.
     serving: bool,

@@ -23,7 +23,7 @@ pub struct GroupTerms {
     pub name: Arc<str>,
     /// How a target is chosen, and what its health follows from.
     pub balancing: Settings,
-    /// What of a request is hashed.
+    /// The part of a request that is hashed.
     pub affinity: Affinity,
     /// The cookie that a response sets when the request lacks it.
     pub cookie: Option<CookieTerms>,
@@ -43,7 +43,7 @@ pub struct GroupTerms {
     pub shown: Option<Arc<CertifiedKeys>>,
 }
 
-/// What of a request is hashed.
+/// The part of a request that is hashed.
 #[derive(Clone, Debug, Default)]
 pub struct Affinity {
     /// First.

@@ -1,4 +1,4 @@
-//! What the control plane is told of the health of targets: the seam between the balancers and the connection.
+//! The health of targets, from the balancers to the connection.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 use wire::{AddressHealth, Health, RecordType, TargetHealth};
 
-use crate::cluster::HealthSource;
+use super::health::HealthSource;
 use crate::dns::Answer;
 use crate::upstream::balancer::{self, MemberReport};
 use crate::upstream::{Balancing, Group, Host, TargetTerms};
