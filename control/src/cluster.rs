@@ -22,7 +22,6 @@ use wire::CloseCode;
 
 pub use self::admission::{Admission, AdmissionError, AdmissionReloader};
 use self::connection::Context;
-pub(crate) use self::health::DropReason;
 pub use self::health::{Finding, FleetHealth, GRACE, Sighted, Sighting, TargetCounts, Wanted};
 use self::places::{Place, Places};
 pub use self::registry::{KEPT, Pending, Registry};

@@ -1,6 +1,6 @@
 //! Every metric of the control plane.
 
-mod health;
+pub(crate) mod health;
 pub(crate) mod rejections;
 
 use node::http::Bound;

@@ -17,7 +17,6 @@ use uuid::Uuid;
 use wire::{HealthReport, TargetHealth};
 
 pub use self::entries::Finding;
-pub(crate) use self::node::DropReason;
 use self::node::{Dropped, NodeHealth};
 use crate::metrics::HealthMetrics;
 
@@ -77,7 +76,10 @@ pub struct Wanted {
 impl FleetHealth {
     /// Creates the health of a fleet without data planes.
     pub fn new(metrics: HealthMetrics) -> Self {
-        Self { nodes: Arc::default(), metrics }
+        let fleet = Self { nodes: Arc::default(), metrics };
+        // Every series exists from the start.
+        fleet.measure();
+        fleet
     }
 
     /// Notes that a data plane has connected. Its last report counts until the next full one, for a while.
@@ -113,9 +115,8 @@ impl FleetHealth {
         drop(nodes);
         drop(replaced);
         if let Some(Dropped { entries, reason }) = dropped {
-            self.metrics.dropped.with_label_values(&[reason.as_str()]).inc_by(entries);
+            self.metrics.dropped.with_label_values(&[reason]).inc_by(entries);
             if begins {
-                let reason = reason.as_str();
                 warn!(%node_id, entries, reason, "a data plane reports more health than is kept of it");
             }
         }
@@ -164,14 +165,16 @@ impl FleetHealth {
         let removed: Vec<_> = gone.iter().filter_map(|id| nodes.remove(id)).collect();
         let mut findings = [0_i64; Finding::ALL.len()];
         for (id, node) in nodes.iter().filter(|(_, node)| node.is_reporting(now)) {
-            self.metrics.observe_node(*id, node.counts());
+            let TargetCounts { unhealthy, dns_error, .. } = node.counts();
+            self.metrics.observe_node(*id, i64::from(unhealthy) + i64::from(dns_error));
             let counts = node.by_finding();
             findings.iter_mut().zip(counts).for_each(|(sum, count)| *sum += i64::from(count));
         }
         drop(nodes);
         drop(removed);
         gone.into_iter().for_each(|id| self.metrics.forget_node(id));
-        self.metrics.observe(findings);
+        let findings = Finding::ALL.iter().zip(findings);
+        findings.for_each(|(finding, count)| self.metrics.observe(finding.as_str(), count));
     }
 }
 

@@ -4,7 +4,11 @@ use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Result};
 use uuid::Uuid;
 
 use super::{Maker, NODE};
-use crate::cluster::{DropReason, Finding, TargetCounts};
+
+/// States of targets that are dropped because there are too many in a short time.
+pub(crate) const RATE: &str = "rate";
+/// States of targets that are dropped because they need too much memory.
+pub(crate) const MEMORY: &str = "memory";
 
 /// Metrics of the targets of all data planes that are connected here.
 #[derive(Clone, Debug)]
@@ -21,7 +25,7 @@ pub struct HealthMetrics {
 
 impl HealthMetrics {
     pub(super) fn new(make: &Maker<'_>) -> Result<Self> {
-        let metrics = Self {
+        Ok(Self {
             targets: make.gauges(
                 "gibbon_cluster_targets",
                 "Targets by health, summed over the data planes that are connected here",
@@ -40,23 +44,18 @@ impl HealthMetrics {
                 "gibbon_cluster_health_dropped_total",
                 "States of targets that were dropped, since a data plane sent too many",
                 "reason",
-                DropReason::ALL.map(DropReason::as_str),
+                [RATE, MEMORY],
             )?,
-        };
-        metrics.observe([0; Finding::ALL.len()]);
-        Ok(metrics)
+        })
     }
 
-    /// Updates the targets of all data planes, in the order of [`Finding::ALL`].
-    pub fn observe(&self, by_finding: [i64; Finding::ALL.len()]) {
-        for (finding, count) in Finding::ALL.iter().zip(by_finding) {
-            self.targets.with_label_values(&[finding.as_str()]).set(count);
-        }
+    /// Updates the number of targets in a state of health, in all data planes.
+    pub fn observe(&self, health: &str, targets: i64) {
+        self.targets.with_label_values(&[health]).set(targets);
     }
 
-    /// Updates the series of one data plane.
-    pub fn observe_node(&self, node_id: Uuid, counts: TargetCounts) {
-        let unhealthy = i64::from(counts.unhealthy) + i64::from(counts.dns_error);
+    /// Updates the number of targets of a data plane that have no healthy address.
+    pub fn observe_node(&self, node_id: Uuid, unhealthy: i64) {
         self.unhealthy_targets.with_label_values(&[&node_id.to_string()]).set(unhealthy);
     }
 

@@ -7,6 +7,7 @@ use wire::{HealthReport, ReportPart, TargetHealth};
 
 use super::entries::{Entries, Finding};
 use super::{GRACE, Sighted, TargetCounts, Wanted};
+use crate::metrics::health::{MEMORY, RATE};
 
 /// How long a report counts without another full one: several intervals of a data plane.
 const MAX_AGE: Duration = Duration::from_secs(1800);
@@ -22,30 +23,8 @@ const MARGIN: i64 = 1000;
 pub(super) struct Dropped {
     /// How many.
     pub(super) entries: u64,
-    /// Why.
-    pub(super) reason: DropReason,
-}
-
-/// Why entries are dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DropReason {
-    /// There are too many in a short time.
-    Rate,
-    /// They need too much memory.
-    Memory,
-}
-
-impl DropReason {
-    /// Every reason.
-    pub(crate) const ALL: [Self; 2] = [Self::Rate, Self::Memory];
-
-    /// The reason as metrics spell it.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Rate => "rate",
-            Self::Memory => "memory",
-        }
-    }
+    /// Why, as metrics spell it.
+    pub(super) reason: &'static str,
 }
 
 /// The health that one data plane reports.
@@ -110,10 +89,10 @@ impl NodeHealth {
         let dropped = if self.admits(count, now) {
             let refused =
                 entries.into_iter().map(|entry| self.put(part, entry)).filter(|kept| !kept).count() as u64;
-            (refused > 0).then_some(Dropped { entries: refused, reason: DropReason::Memory })
+            (refused > 0).then_some(Dropped { entries: refused, reason: MEMORY })
         } else {
             self.known.iter_mut().chain(&mut self.incoming).for_each(Entries::cut);
-            Some(Dropped { entries: count, reason: DropReason::Rate })
+            Some(Dropped { entries: count, reason: RATE })
         };
         (dropped, self.complete(part, now))
     }
