@@ -29,13 +29,12 @@ mod timers;
 mod view;
 mod wheel;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-pub use self::changes::Changes;
 pub use self::choice::{NoTarget, Tried, Wish};
 pub use self::chosen::Chosen;
 pub use self::machine::Health;
@@ -54,7 +53,7 @@ pub use self::statuses::Statuses;
 use self::choice::Choice;
 use self::current::Current;
 use self::shared::UpstreamState;
-use self::timers::Due;
+use self::timers::Timed;
 use self::view::View;
 
 /// One generation of an upstream's balancer.
@@ -162,12 +161,6 @@ impl Balancer {
         view.members.iter().cloned().zip(view.slots.iter().cloned()).collect()
     }
 
-    /// Applies the states of members that have ended.
-    fn refresh(self: &Arc<Self>) {
-        let members = self.view().members.to_vec();
-        self.set_members(members);
-    }
-
     fn choose_now(&self, wish: &Wish<'_>) -> Result<Chosen, NoTarget> {
         let (slot, trial) = self.view.with(|view| {
             let mut choice = Choice::new(view, &self.settings, &self.upstream, wish);
@@ -205,8 +198,17 @@ impl Balancer {
 
     fn plan_refresh(self: &Arc<Self>) {
         if let Some(at) = self.view().next_end(Instant::now()) {
-            self.upstream.process.timers.add(at, Due::Balancer(Arc::downgrade(self)));
+            let balancer: Weak<Self> = Arc::downgrade(self);
+            self.upstream.process.timers.add(at, balancer);
         }
+    }
+}
+
+impl Timed for Balancer {
+    /// Applies the states of members that have ended.
+    fn expire(self: Arc<Self>, _: Instant) {
+        let members = self.view().members.to_vec();
+        self.set_members(members);
     }
 }
 

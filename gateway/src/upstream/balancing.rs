@@ -82,7 +82,7 @@ impl Balancing {
 
     /// Notified when there are such targets.
     pub fn targets_changed(&self) -> &Notify {
-        self.shared.slots.changes().notify()
+        self.shared.slots.notify()
     }
 
     /// The slots of all addresses.

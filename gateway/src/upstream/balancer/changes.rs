@@ -1,41 +1,35 @@
-//! Slots whose availability changed since the last report. A slot that changes often stands here once: the last
-//! state wins.
+//! Addresses whose availability changed since the last report. One that changes often stands here once: its state
+//! is read when it is reported.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
 
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use uuid::Uuid;
 
-use super::slot::Slot;
+use super::member::Identity;
 
-/// Changed slots, for one reader. It is bounded by the number of slots.
+/// Changed addresses by the ids of their slots, for one reader. They are bounded by the number of slots.
 #[derive(Debug, Default)]
-pub struct Changes {
-    slots: Mutex<HashMap<u64, Weak<Slot>, RandomState>>,
+pub(super) struct Changes {
+    slots: Mutex<HashMap<u64, (Uuid, Identity), RandomState>>,
     changed: Notify,
 }
 
 impl Changes {
-    /// Waits until a slot changes, or returns at once if one changed since the last wait.
-    pub async fn changed(&self) {
-        self.changed.notified().await;
-    }
-
-    /// Notified when a slot changes.
-    pub fn notify(&self) -> &Notify {
+    /// Notified when an address changes.
+    pub(super) fn notify(&self) -> &Notify {
         &self.changed
     }
 
-    /// Takes the slots that changed. Slots that no longer exist are left out.
-    pub fn take(&self) -> Vec<Arc<Slot>> {
-        let slots = std::mem::take(&mut *self.slots.lock());
-        slots.into_values().filter_map(|slot| slot.upgrade()).collect()
+    /// Takes the upstreams and identities of those that changed.
+    pub(super) fn take(&self) -> Vec<(Uuid, Identity)> {
+        std::mem::take(&mut *self.slots.lock()).into_values().collect()
     }
 
-    pub(super) fn add(&self, id: u64, slot: Weak<Slot>) {
-        self.slots.lock().insert(id, slot);
+    pub(super) fn add(&self, slot: u64, upstream: Uuid, identity: &Identity) {
+        self.slots.lock().entry(slot).or_insert_with(|| (upstream, identity.clone()));
         self.changed.notify_one();
     }
 }

@@ -27,6 +27,7 @@ use super::machine::{Health, Machine};
 use super::member::Identity;
 use super::settings::{Initial, Limits, Settings, SlowStart};
 use super::shared::UpstreamState;
+use super::timers::Timed;
 
 /// One request may try the address.
 const TRIAL: u32 = 1;
@@ -96,7 +97,7 @@ struct Inner {
     last_error: Option<Arc<str>>,
     /// The views that the address is a member of, the newest last.
     views: SmallVec<[(Weak<Availability>, usize); 2]>,
-    /// As the views have it.
+    /// What the views have.
     served: Served,
     /// As it is reported.
     serving: bool,
@@ -156,6 +157,12 @@ impl Slot {
         // Two at a time may both be refused at the limit. Never is one too many let in.
         let full = limits.max_requests > 0 && state.in_flight() > limits.max_requests;
         if full { None } else { Some(state) }
+    }
+}
+
+impl Timed for Slot {
+    fn expire(self: Arc<Self>, now: Instant) {
+        SlotState::expire(&self, now);
     }
 }
 

@@ -7,16 +7,15 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use super::changes::Changes;
 use super::current;
 use super::member::Identity;
 use super::settings::Settings;
 use super::shared::{Process, UpstreamState};
 use super::slot::{SavedSlot, Slot};
-use super::timers::Due;
 
 /// How long the state of an unused address is kept; Kong's value.
 const KEPT: Duration = Duration::from_secs(300);
@@ -60,9 +59,18 @@ impl Slots {
         })
     }
 
-    /// Slots whose availability changes. There is one reader.
-    pub fn changes(&self) -> &Changes {
-        &self.process.changes
+    /// Notified when the availability of an address changes.
+    pub fn notify(&self) -> &Notify {
+        self.process.changes.notify()
+    }
+
+    /// Takes the slots that changed since the last call. Each is there once, with its last state.
+    pub fn take_changes(&self) -> Vec<Arc<Slot>> {
+        let (changed, upstreams) = (self.process.changes.take(), self.upstreams.lock());
+        let slot = |(upstream, identity): &(Uuid, Identity)| {
+            Some(upstreams.get(upstream)?.slots.get(identity)?.slot.clone())
+        };
+        changed.iter().filter_map(slot).collect()
     }
 
     /// Ends ejections, pins and pauses at their time, and sweeps. Runs until it is dropped; one task of the
@@ -75,12 +83,7 @@ impl Slots {
                 () = sleep_until(sweep) => (),
             }
             let now = Instant::now();
-            for due in self.process.timers.take_due(now) {
-                match due {
-                    Due::Slot(slot) => drop(slot.upgrade().map(|slot| slot.expire(now))),
-                    Due::Balancer(balancer) => drop(balancer.upgrade().map(|balancer| balancer.refresh())),
-                }
-            }
+            self.process.timers.take_due(now).into_iter().for_each(|due| due.expire(now));
             if sweep <= now {
                 self.sweep(now);
                 sweep = now + SWEEP;

@@ -2,14 +2,11 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
-
-use super::Balancer;
-use super::slot::Slot;
 
 /// All deadlines of the process. An entry that is not needed any more stays until its time, and is then ignored.
 #[derive(Debug, Default)]
@@ -18,24 +15,21 @@ pub(super) struct Timers {
     earlier: Notify,
 }
 
-/// What is due.
-#[derive(Clone, Debug)]
-pub(super) enum Due {
-    /// An ejection, a pin or a pause may end.
-    Slot(Weak<Slot>),
-    /// The state of a member may end.
-    Balancer(Weak<Balancer>),
+/// Something with deadlines.
+pub(super) trait Timed: Send + Sync + std::fmt::Debug {
+    /// Ends what is over at `now`.
+    fn expire(self: Arc<Self>, now: Instant);
 }
 
 #[derive(Debug)]
 struct Entry {
     at: Instant,
-    due: Due,
+    due: Weak<dyn Timed>,
 }
 
 impl Timers {
     /// Adds a deadline.
-    pub(super) fn add(&self, at: Instant, due: Due) {
+    pub(super) fn add(&self, at: Instant, due: Weak<dyn Timed>) {
         let mut heap = self.heap.lock();
         let is_first = heap.peek().is_none_or(|first| at < first.0.at);
         heap.push(Reverse(Entry { at, due }));
@@ -45,11 +39,11 @@ impl Timers {
         }
     }
 
-    /// Takes out what is due at `now`.
-    pub(super) fn take_due(&self, now: Instant) -> Vec<Due> {
+    /// Takes out what is due at `now`, and still exists.
+    pub(super) fn take_due(&self, now: Instant) -> Vec<Arc<dyn Timed>> {
         let (mut heap, mut due) = (self.heap.lock(), Vec::new());
         while heap.peek().is_some_and(|first| first.0.at <= now) {
-            due.extend(heap.pop().map(|entry| entry.0.due));
+            due.extend(heap.pop().and_then(|entry| entry.0.due.upgrade()));
         }
         due
     }

@@ -42,13 +42,13 @@ impl Shared {
     /// Notes that the addresses of targets have changed.
     pub(super) fn moved(&self, upstream: Uuid, targets: impl Iterator<Item = Uuid>) {
         self.moved.lock().extend(targets.map(|target| (target, upstream)));
-        self.slots.changes().notify().notify_one();
+        self.slots.notify().notify_one();
     }
 
     /// Takes the targets whose addresses or health have changed, and their upstreams.
     pub(in crate::upstream) fn take_changed(&self) -> HashMap<Uuid, Uuid> {
         let mut changed = std::mem::take(&mut *self.moved.lock());
-        let slots = self.slots.changes().take();
+        let slots = self.slots.take_changes();
         changed.extend(slots.iter().map(|slot| (slot.identity().target, slot.upstream())));
         changed
     }

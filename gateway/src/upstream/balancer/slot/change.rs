@@ -11,7 +11,6 @@ use super::{ATTENTIVE, Inner, SERVING, SlotState, TRIAL, UNKNOWN};
 use crate::upstream::balancer::availability::{Mode, Served};
 use crate::upstream::balancer::machine::Health;
 use crate::upstream::balancer::settings::Settings;
-use crate::upstream::balancer::timers::Due;
 
 /// Lines for the log. They are written without the lock.
 pub(super) type Lines = Vec<String>;
@@ -32,27 +31,27 @@ impl SlotState {
             if let Some(at) = deadline
                 && !deadlines.contains(&deadline)
             {
-                self.upstream.process.timers.add(at, Due::Slot(self.slot.clone()));
+                self.upstream.process.timers.add(at, self.slot.clone());
             }
         }
-        self.publish(&mut inner, settings, now, &mut lines);
+        self.announce(&mut inner, settings, now, &mut lines);
         drop(inner);
         lines.iter().for_each(|line| warn!("{line}"));
         result
     }
 
-    /// Publishes the state for the first time.
+    /// Announces the state for the first time.
     pub(super) fn begin(&self, now: Instant) {
         let settings = self.settings.load();
         self.change(&settings, now, |inner, _| {
             inner.serving = inner.health().is_serving() && !inner.is_ejected();
             for at in inner.deadlines().into_iter().flatten() {
-                self.upstream.process.timers.add(at, Due::Slot(self.slot.clone()));
+                self.upstream.process.timers.add(at, self.slot.clone());
             }
         });
     }
 
-    fn publish(&self, inner: &mut Inner, settings: &Settings, now: Instant, lines: &mut Lines) {
+    fn announce(&self, inner: &mut Inner, settings: &Settings, now: Instant, lines: &mut Lines) {
         let (health, ejected) = (inner.health(), inner.is_ejected());
         let serving = health.is_serving() && !ejected;
         let trial = inner.pin.is_none() && !ejected && inner.recovery.is_open();
@@ -61,7 +60,7 @@ impl SlotState {
         if serving != inner.serving {
             inner.serving = serving;
             inner.since = std::time::SystemTime::now();
-            self.upstream.process.changes.add(self.id, self.slot.clone());
+            self.upstream.process.changes.add(self.id, self.upstream(), &self.identity);
             if serving && !inner.served.unknown && settings.slow_start.is_some() {
                 self.warm_up(now);
             }

@@ -1,5 +1,7 @@
 //! What happens to an address: requests, probes, an operator's word, and time.
 
+use std::sync::atomic::Ordering;
+
 use tokio::time::Instant;
 
 use super::change::Lines;
@@ -10,7 +12,6 @@ use crate::upstream::balancer::machine::{Event, Health, Side, Step};
 use crate::upstream::balancer::member::Operation;
 use crate::upstream::balancer::outcome::{Outcome, ProbeOutcome};
 use crate::upstream::balancer::settings::{Algorithm, Outlier, Settings};
-use std::sync::atomic::Ordering;
 
 /// The longest text of an error, in bytes.
 const LONGEST_ERROR: usize = 128;
@@ -31,8 +32,8 @@ impl SlotState {
             return;
         }
         self.change(&settings, now, |inner, lines| {
-            if trial {
-                self.end_trial(inner, outcome, event, &settings, now);
+            if trial && self.end_trial(inner, outcome, event, &settings, now) {
+                lines.push(format!("({}) {} returns: a request succeeded", settings.name, self.label()));
             }
             if let Some(event) = event {
                 let step = inner.machine.apply(Side::Passive, event, &settings.checks.passive);
@@ -129,6 +130,7 @@ impl SlotState {
         }
     }
 
+    /// Ends a trial. Returns whether the address returns.
     fn end_trial(
         &self,
         inner: &mut Inner,
@@ -136,16 +138,20 @@ impl SlotState {
         event: Option<Event>,
         settings: &Settings,
         now: Instant,
-    ) {
-        let Recovery::Running { failures } = inner.recovery else { return };
+    ) -> bool {
+        let Recovery::Running { failures } = inner.recovery else { return false };
         match (outcome, event) {
             (Outcome::Ignored, _) => inner.recovery.reopen(),
             (_, Some(Event::Failure(_))) => {
                 inner.recovery = Recovery::wait(settings.recover_after, failures.saturating_add(1), now);
                 inner.last_error = Some(shortened(outcome.error()));
             }
-            (_, Some(Event::Success) | None) => inner.machine.set(Health::Healthy),
+            (_, Some(Event::Success) | None) => {
+                inner.machine.set(Health::Healthy);
+                return true;
+            }
         }
+        false
     }
 
     #[expect(clippy::too_many_arguments, reason = "one place of use")]

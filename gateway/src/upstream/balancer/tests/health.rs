@@ -195,15 +195,15 @@ async fn only_those_that_join_others_start_slowly() {
 async fn changes_are_told_once_with_their_last_state() {
     let slots = Slots::new();
     let balancer = Balancer::new(UPSTREAM, checked(|_| ()), members(3), &slots);
-    assert!(slots.changes().take().is_empty());
+    assert!(slots.take_changes().is_empty());
     for health in [Health::Unhealthy, Health::Healthy, Health::Unhealthy] {
         slot(&balancer, 1).force(health, Instant::now());
     }
-    slots.changes().changed().await;
-    let changed = slots.changes().take();
+    slots.notify().notified().await;
+    let changed = slots.take_changes();
     assert_eq!(changed.len(), 1);
     assert_eq!(changed[0].report().health, Health::Unhealthy);
-    assert!(slots.changes().take().is_empty());
+    assert!(slots.take_changes().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
