@@ -153,8 +153,9 @@ impl ProxyParts {
         let policy = Arc::new(Policy::new(config.upstream.clone()));
         let limits = ProbeLimits { running: PROBES, idle: PROBES };
         let (prober, runner) = Prober::new(limits, policy.clone(), metrics.probes.clone());
+        let waiting = config.max_in_flight.div_ceil(4);
         let zone = config.cluster.labels.get("zone").map(|zone| zone.as_str().into());
-        let balancing = Arc::new(Balancing::new(names.clone(), prober, policy.clone(), zone));
+        let balancing = Arc::new(Balancing::new(names.clone(), prober, policy.clone(), zone, waiting));
         let idle = POOL;
         let parts = Self { live, metrics, in_flight, connections, tickets, names, balancing, policy, idle };
         Ok((parts, runner))

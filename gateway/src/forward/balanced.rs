@@ -3,7 +3,6 @@
 mod affinity;
 mod cookie;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,6 +12,7 @@ use super::{Failure, Forwarder};
 use crate::client::{Ends, Request};
 use crate::context::Context;
 use crate::error::RequestFailure;
+use crate::request::Target;
 use crate::section::Service;
 use crate::upstream::balancer::{NoTarget, Wish};
 use crate::upstream::{Balanced, Group, ServiceTerms, Timeouts, Upstream, UpstreamFailure};
@@ -22,20 +22,21 @@ pub(super) async fn connect(
     forwarder: &Forwarder,
     asked: (&Request, &Ends),
     context: &mut Context,
-    group: &Arc<Group>,
 ) -> Result<Upstream, Failure> {
-    if context.upstream.balanced.is_none() {
+    let group = context.target.as_ref().and_then(|target| target.group.as_deref());
+    if let (Some(group), None) = (group, &context.upstream.balanced) {
         let found = affinity::find(group.terms(), asked, context, &forwarder.trusted);
         context.upstream.balanced = Some(found);
     }
-    let Context { target: Some(target), upstream, .. } = context else {
+    let Context { target: Some(Target { service, group: Some(group), .. }), upstream, .. } = context else {
         return Err(RequestFailure::Internal.into());
     };
     let Some(balanced) = &mut upstream.balanced else { return Err(RequestFailure::Internal.into()) };
     upstream.attempts = upstream.attempts.saturating_add(1);
-    choose(balanced, group, forwarder.resolve_timeout).await?;
+    // The first attempt has just begun.
+    let now = upstream.started.filter(|_| upstream.attempts == 1).unwrap_or_else(Instant::now);
+    choose(balanced, group, forwarder.resolve_timeout, now).await?;
     let Some((chosen, _)) = &balanced.chosen else { return Err(RequestFailure::Internal.into()) };
-    let service = &*target.service;
     let of_service = ServiceTerms { terms: &service.terms, trust: service.trust.as_ref() };
     let terms = group
         .connection_terms(&of_service, chosen)
@@ -52,14 +53,18 @@ pub(super) async fn connect(
 }
 
 /// Chooses the address of the next attempt, and forgets that of the last one.
-async fn choose(balanced: &mut Balanced, group: &Group, limit: Duration) -> Result<(), RequestFailure> {
+async fn choose(
+    balanced: &mut Balanced,
+    group: &Group,
+    limit: Duration,
+    now: Instant,
+) -> Result<(), RequestFailure> {
     let retry = &group.terms().retry;
     if let Some((last, _)) = balanced.chosen.take() {
         if retry.other_target {
             balanced.tried.add(&last);
         }
     }
-    let now = Instant::now();
     let wish = Wish { key: balanced.key, sticky: balanced.sticky, tried: &balanced.tried, now };
     let chosen = match group.choose(&wish) {
         Err(NoTarget::Full) => group.wait_for_place(&wish).await,

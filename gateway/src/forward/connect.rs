@@ -40,10 +40,11 @@ async fn dial(
     context: &mut Context,
 ) -> Result<Upstream, Failure> {
     context.upstream.started.get_or_insert_with(Instant::now);
-    let group = context.target.as_ref().and_then(|target| target.group.clone());
-    let connected = match group {
-        Some(group) => balanced::connect(forwarder, asked, context, &group).await?,
-        None => resolve_and_connect(forwarder, context).await?,
+    let is_balanced = context.target.as_ref().is_some_and(|target| target.group.is_some());
+    let connected = if is_balanced {
+        balanced::connect(forwarder, asked, context).await?
+    } else {
+        resolve_and_connect(forwarder, context).await?
     };
     let metrics = &forwarder.metrics;
     if connected.was_reused() { &metrics.upstream_reused } else { &metrics.upstream_fresh }.inc();

@@ -24,9 +24,15 @@ pub struct Balancing {
 
 impl Balancing {
     /// Creates the parts that groups share.
-    /// `zone` is that of this data plane.
-    pub fn new(names: Arc<Names>, prober: Prober, policy: Arc<Policy>, zone: Option<Arc<str>>) -> Self {
-        let shared = Shared::new(Some(names), Some(prober), policy, zone);
+    /// `zone` is that of this data plane; at most `waiting` requests wait for the first answers to names.
+    pub fn new(
+        names: Arc<Names>,
+        prober: Prober,
+        policy: Arc<Policy>,
+        zone: Option<Arc<str>>,
+        waiting: usize,
+    ) -> Self {
+        let shared = Shared::new(Some(names), Some(prober), policy, zone, waiting);
         Self { shared: Arc::new(shared), live: Mutex::default() }
     }
 
@@ -94,7 +100,7 @@ impl Balancing {
 impl Default for Balancing {
     /// Without names, probes and a policy.
     fn default() -> Self {
-        let shared = Shared::new(None, None, Arc::default(), None);
+        let shared = Shared::new(None, None, Arc::default(), None, 0);
         Self { shared: Arc::new(shared), live: Mutex::default() }
     }
 }

@@ -116,9 +116,10 @@ impl Group {
         self.balancer.begin_retry()
     }
 
-    /// Waits for the first answers to names, if no target has an address yet; at most for `limit`. Returns whether
-    /// there is an address.
+    /// Waits for the first answers to names, if no target has an address yet; at most for `limit`, and not if
+    /// too many requests wait. Returns whether there is an address.
     pub async fn first_answers(&self, limit: Duration) -> bool {
+        let Ok(_place) = self.shared.waiting.try_acquire() else { return false };
         let names = self.targets.iter().filter_map(|named| named.watched.as_ref());
         let mut waits: FuturesUnordered<_> = names.map(|watched| watched.first(limit)).collect();
         // The first name that has an address is enough.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::dns::Names;
@@ -24,6 +25,8 @@ pub(in crate::upstream) struct Shared {
     node: OnceLock<Uuid>,
     /// The zone of this data plane.
     pub(in crate::upstream) zone: Option<Arc<str>>,
+    /// Permits for requests that wait for the first answers to names.
+    pub(super) waiting: Semaphore,
     /// Targets whose addresses have changed since they were last asked for, and their upstreams.
     moved: Mutex<HashMap<Uuid, Uuid>>,
 }
@@ -34,9 +37,11 @@ impl Shared {
         prober: Option<Prober>,
         policy: Arc<Policy>,
         zone: Option<Arc<str>>,
+        waiting: usize,
     ) -> Self {
         let (slots, node, moved) = (Slots::new(), OnceLock::new(), Mutex::default());
-        Self { slots, names, prober, policy, node, zone, moved }
+        let waiting = Semaphore::new(waiting.min(Semaphore::MAX_PERMITS));
+        Self { slots, names, prober, policy, node, zone, waiting, moved }
     }
 
     /// Notes that the addresses of targets have changed.
