@@ -45,7 +45,7 @@ use uuid::Uuid;
 use wire::{MAX_ENCODED, Mode, Position, Update};
 
 use super::io_error;
-use super::lock::FolderLock;
+use super::lock::{FolderLock, InUse};
 
 mod files;
 mod format;
@@ -99,8 +99,8 @@ pub enum CacheError {
         how: &'static str,
     },
     /// Another process uses the folder.
-    #[error("{0} is used by another process: each data plane needs a state_dir of its own")]
-    InUse(PathBuf),
+    #[error(transparent)]
+    InUse(#[from] InUse),
 }
 
 impl CacheError {

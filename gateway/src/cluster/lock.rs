@@ -2,11 +2,9 @@
 
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tracing::warn;
-
-use super::cache::CacheError;
 
 /// The lock of the process that may write to the folder.
 #[derive(Debug)]
@@ -15,19 +13,24 @@ pub(super) struct FolderLock {
     folder: Option<File>,
 }
 
+/// Another process uses the folder.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is used by another process: each data plane needs a state_dir of its own")]
+pub struct InUse(PathBuf);
+
 impl FolderLock {
     /// Locks `dir`.
     ///
     /// # Errors
     /// When another process holds the lock. A file system without locks is no error: the node works without.
-    pub(super) fn take(dir: &Path) -> Result<Self, CacheError> {
+    pub(super) fn take(dir: &Path) -> Result<Self, InUse> {
         let locked = File::open(dir).map_err(TryLockError::Error).and_then(|folder| {
             folder.try_lock()?;
             Ok(folder)
         });
         match locked {
             Ok(folder) => Ok(Self { folder: Some(folder) }),
-            Err(TryLockError::WouldBlock) => Err(CacheError::InUse(dir.to_owned())),
+            Err(TryLockError::WouldBlock) => Err(InUse(dir.to_owned())),
             Err(TryLockError::Error(error)) => {
                 warn!("cannot lock {}: {error}; see that no other process uses it", dir.display());
                 Ok(Self { folder: None })

@@ -14,7 +14,6 @@ type Exception = (&'static str, &'static str, &'static str);
 
 /// Exceptions. One whose circle has gone must be removed here.
 const KNOWN: &[Exception] = &[
-    ("gateway::cluster::lock", "gateway::cluster::cache", "has the error of the copy on disk"),
     ("wire::update", "wire::record", "reads records; the error of a record could stand beside its reader"),
     ("wire::update", "wire::frame", "an update could return messages instead of frames"),
 ];
