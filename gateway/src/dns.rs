@@ -17,6 +17,7 @@ mod look_up;
 mod memory;
 mod names;
 mod query;
+mod registry;
 mod resolve;
 mod search;
 mod servers;

@@ -8,6 +8,7 @@
 //! - [`plane`]: a whole installation: control plane, data planes, an origin;
 //! - [`http`]: a client that sends exactly the bytes of the test;
 //! - [`origin`]: a server that answers, stalls, truncates or resets as scripted, and records requests;
+//! - [`dns`]: a name server that changes its records, lies, fails, is slow or silent as scripted;
 //! - [`relay`]: a TCP relay that can be slow, stall, or cut its connections;
 //! - [`mod@unreachable`]: a UDP server that is silent, an address that neither accepts nor refuses;
 //! - [`network`]: two sides with a link between them that can be cut;
@@ -20,6 +21,7 @@
 mod background;
 pub mod certs;
 pub mod curl;
+pub mod dns;
 pub mod http;
 pub mod network;
 pub mod origin;

@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use super::LOOK_UPS;
 use super::look_up::{Found, LookUp, LookUpError};
-use super::names::Shared;
+use super::registry::Registry;
 use super::watched::{Flight, Watched};
 use crate::metrics::DnsMetrics;
 
@@ -27,7 +27,7 @@ const NEVER: Duration = Duration::from_secs(24 * 3600);
 /// The task of all look-ups. It must run on a runtime that lives as long as the names are used.
 #[derive(Debug)]
 pub struct Driver {
-    shared: Arc<Shared>,
+    registry: Arc<Registry>,
     flights: mpsc::UnboundedReceiver<Flight>,
     events: BinaryHeap<Reverse<Event>>,
     /// The number of events so far.
@@ -60,7 +60,7 @@ struct Event {
 
 impl Driver {
     pub(super) fn new(
-        shared: Arc<Shared>,
+        registry: Arc<Registry>,
         looks_up: Arc<dyn LookUp>,
         flights: mpsc::UnboundedReceiver<Flight>,
         timeout: Duration,
@@ -70,7 +70,7 @@ impl Driver {
         let places = || Arc::new(Semaphore::new(LOOK_UPS));
         let terms = FlightTerms { looks_up, timeout, metrics, requests: places(), watched: places() };
         let (events, tasks) = (BinaryHeap::new(), JoinSet::new());
-        Self { shared, flights, events, numbered: 0, tasks, terms, stop }
+        Self { registry, flights, events, numbered: 0, tasks, terms, stop }
     }
 
     /// Looks names up until [`Names`](super::Names) is dropped.
@@ -151,13 +151,13 @@ impl Driver {
             return self.look_up(flight);
         }
         if watched.is_forgettable(now) {
-            return self.shared.forget(watched, now);
+            return self.registry.forget(watched, now);
         }
         self.schedule(watched, now);
     }
 
     fn survey(&self, now: Instant) {
-        let conditions = self.shared.survey(now);
+        let conditions = self.registry.survey(now);
         let failing = conditions.iter().filter(|condition| condition.is_failing).count();
         let oldest = conditions.iter().filter_map(|condition| condition.age).max().unwrap_or_default();
         let metrics = &self.terms.metrics;

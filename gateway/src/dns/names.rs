@@ -1,11 +1,10 @@
 //! The names that the program uses, by request or by handle.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
 
-use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -16,29 +15,19 @@ use super::answer::{Answer, Endpoint};
 use super::driver::Driver;
 use super::look_up::LookUp;
 use super::query::{DnsTerms, Query, SrvUse};
-use super::watched::{Condition, Flight, Usage, Watched};
+use super::registry::Registry;
+use super::watched::{Usage, Watched};
 use crate::metrics::DnsMetrics;
-
-/// The most names of requests. They come from services, not from clients.
-const NAMES: usize = 65_536;
 
 /// The names of the program. Look-ups end when it is dropped.
 #[derive(Debug)]
 pub struct Names {
-    shared: Arc<Shared>,
+    registry: Arc<Registry>,
     /// For the names of requests.
     terms: DnsTerms,
     limits: Limits,
     waiting: Semaphore,
     _stop: DropGuard,
-}
-
-/// The part that the driver uses as well.
-#[derive(Debug)]
-pub(super) struct Shared {
-    by_name: RwLock<HashMap<Box<str>, Arc<Watched>>>,
-    by_query: Mutex<HashMap<Query, Weak<Watched>>>,
-    flights: mpsc::UnboundedSender<Flight>,
 }
 
 /// What a request can use.
@@ -65,12 +54,18 @@ impl Names {
         metrics: DnsMetrics,
     ) -> (Arc<Self>, Driver) {
         let (flights, receiver) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared { by_name: RwLock::default(), by_query: Mutex::default(), flights });
+        let registry = Arc::new(Registry::new(flights));
         let stop = CancellationToken::new();
-        let driver =
-            Driver::new(shared.clone(), Arc::new(looks_up), receiver, limits.timeout, metrics, stop.clone());
+        let driver = Driver::new(
+            registry.clone(),
+            Arc::new(looks_up),
+            receiver,
+            limits.timeout,
+            metrics,
+            stop.clone(),
+        );
         let waiting = Semaphore::new(limits.waiting.clamp(1, Semaphore::MAX_PERMITS));
-        let names = Self { shared, terms, limits, waiting, _stop: stop.drop_guard() };
+        let names = Self { registry, terms, limits, waiting, _stop: stop.drop_guard() };
         (Arc::new(names), driver)
     }
 
@@ -82,17 +77,9 @@ impl Names {
         if let Ok(address) = host.parse() {
             return Arc::new(Watched::literal(query, Endpoint::of(address), now));
         }
-        let watched = {
-            let mut by_query = self.shared.by_query.lock();
-            if let Some(watched) = by_query.get(&query).and_then(Weak::upgrade) {
-                return watched;
-            }
-            let watched = Arc::new(Watched::new(query.clone(), None, now));
-            by_query.insert(query, Arc::downgrade(&watched));
-            watched
-        };
-        if let Ok(flight) = watched.begin() {
-            self.shared.send(flight);
+        let (watched, is_new) = self.registry.watched(query, now);
+        if is_new && let Ok(flight) = watched.begin() {
+            self.registry.send(flight);
         }
         watched
     }
@@ -143,7 +130,7 @@ impl Names {
                     drop(flight);
                     return Begun::Before(ended);
                 }
-                self.shared.send(flight);
+                self.registry.send(flight);
                 Begun::Now(ended)
             }
             Err(running) => Begun::Before(running),
@@ -151,31 +138,18 @@ impl Names {
     }
 
     fn name(&self, name: &str, now: Instant) -> Option<Arc<Watched>> {
-        if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return self.lower_case_name(&name.to_ascii_lowercase(), now);
-        }
-        self.lower_case_name(name, now)
-    }
-
-    fn lower_case_name(&self, name: &str, now: Instant) -> Option<Arc<Watched>> {
-        if let Some(found) = self.shared.by_name.read().get(name) {
-            return Some(found.clone());
-        }
-        let mut by_name = self.shared.by_name.write();
-        if by_name.len() >= NAMES {
-            return None;
-        }
-        let new = || {
+        let is_lower = !name.bytes().any(|byte| byte.is_ascii_uppercase());
+        let name = if is_lower { Cow::Borrowed(name) } else { Cow::Owned(name.to_ascii_lowercase()) };
+        self.registry.name(&name, || {
             let usage = Usage::new(self.limits.waiting.div_ceil(4), now);
-            Arc::new(Watched::new(Query::new(name, self.terms, SrvUse::Never), Some(usage), now))
-        };
-        Some(by_name.entry(name.into()).or_insert_with(new).clone())
+            Watched::new(Query::new(&name, self.terms, SrvUse::Never), Some(usage), now)
+        })
     }
 
     /// The number of names of requests.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.shared.by_name.read().len()
+        self.registry.len()
     }
 }
 
@@ -209,31 +183,4 @@ fn take_turn(watched: &Watched, usage: &Usage) -> Option<Addresses> {
         return None;
     }
     Addresses::from(answer.addresses.clone(), usage.turn.fetch_add(1, Ordering::Relaxed))
-}
-
-impl Shared {
-    /// Hands a look-up to the driver. Without a driver it ends here, and what waits for it goes on.
-    fn send(&self, flight: Flight) {
-        self.flights.send(flight).ok();
-    }
-
-    /// Removes a name without requests and addresses.
-    pub(super) fn forget(&self, watched: &Watched, now: Instant) {
-        let mut by_name = self.by_name.write();
-        let host = &watched.query().host;
-        let is_same = by_name.get(host).is_some_and(|known| std::ptr::eq(&**known, watched));
-        if is_same && watched.is_forgettable(now) {
-            by_name.remove(host);
-        }
-    }
-
-    /// The condition of every name. Forgets queries that nothing watches.
-    pub(super) fn survey(&self, now: Instant) -> Vec<Condition> {
-        let mut by_query = self.by_query.lock();
-        by_query.retain(|_, watched| watched.strong_count() > 0);
-        let watched = by_query.values().filter_map(Weak::upgrade).collect::<Vec<_>>();
-        drop(by_query);
-        let of_requests = self.by_name.read().values().cloned().collect::<Vec<_>>();
-        watched.iter().chain(&of_requests).map(|watched| watched.condition(now)).collect()
-    }
 }

@@ -84,7 +84,8 @@ impl Sources {
             };
             match self.servers.ask(name, of_family).await {
                 Ok(records) => {
-                    let addresses = records.iter().filter_map(|record| record.data.ip_addr()).collect();
+                    let addresses = records.iter().filter(|record| record.record_type() == of_family);
+                    let addresses = addresses.filter_map(|record| record.data.ip_addr()).collect();
                     return Ok(Resolved { addresses, kind, ttl: ttl(&records) });
                 }
                 Err(LookUpError::Empty) => {}

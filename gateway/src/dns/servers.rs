@@ -53,7 +53,7 @@ impl Servers {
         })
     }
 
-    /// The records of one type of an absolute name, after its aliases. Never empty.
+    /// The records of one type of an absolute name, and its aliases. At least one has the type.
     ///
     /// The first name server that answers decides, also if it denies the name; one that fails is ignored while
     /// another may answer.
@@ -124,8 +124,8 @@ fn server(address: SocketAddr, terms: QueryTerms) -> Result<TokioResolver, NetEr
     options.cache_size = 0;
     options.use_hosts_file = ResolveHosts::Never;
     options.max_active_requests = QUERIES;
-    // With aliases preserved, hickory 0.26.3 follows the target of an `SRV` record behind one as another alias.
-    options.preserve_intermediates = false;
+    // Their TTLs count as well.
+    options.preserve_intermediates = true;
     builder.build()
 }
 

@@ -1,5 +1,7 @@
 //! Tests the configuration of look-ups.
 
+mod real;
+
 use super::*;
 use crate::dns::{DnsTerms, SrvUse};
 
