@@ -42,7 +42,9 @@ pub(super) async fn connect(
         .connection_terms(&of_service, chosen)
         .map_err(|error| UpstreamFailure::Tls(error.to_string().into()))?;
     let address = [chosen.identity().address];
-    let deadlines = timeouts(service, group, upstream.started);
+    let own = service.deadlines();
+    let connect = time_left(group, upstream.started).map_or(own.connect, |left| left.min(own.connect));
+    let deadlines = Timeouts { connect, ..own };
     match forwarder.pool.connect(&terms, &address, deadlines).await {
         Ok(connected) => Ok(connected),
         Err(failed) => {
@@ -80,14 +82,17 @@ async fn choose(
     Ok(())
 }
 
-/// The deadlines of an attempt: the service's, and those of the upstream's retries if they are shorter.
-fn timeouts(service: &Service, group: &Group, begun: Option<Instant>) -> Timeouts {
+/// The longest time that an attempt which begins now may take until the header of its answer, if the upstream limits
+/// it.
+pub(super) fn attempt_limit(context: &Context) -> Option<Duration> {
+    let group = context.target.as_ref()?.group.as_ref()?;
+    time_left(group, context.upstream.started)
+}
+
+fn time_left(group: &Group, begun: Option<Instant>) -> Option<Duration> {
     let retry = &group.terms().retry;
     let left = retry.total_timeout.zip(begun).map(|(total, begun)| total.saturating_sub(begun.elapsed()));
-    let shortest =
-        |own: Duration| [retry.per_try_timeout, left].into_iter().flatten().fold(own, Duration::min);
-    let own = service.deadlines();
-    Timeouts { connect: shortest(own.connect), read: shortest(own.read), write: shortest(own.write) }
+    [retry.per_try_timeout, left].into_iter().flatten().min()
 }
 
 /// Whether the upstream allows another attempt after this failure. `is_sent`: a target may have seen the

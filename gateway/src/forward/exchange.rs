@@ -1,10 +1,10 @@
 //! One attempt: a request to one connection, and its answer.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::task::{Context as Task, Poll};
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::pump::{Noted, Pump};
 use super::replay::Replay;
@@ -16,7 +16,7 @@ use crate::message::FieldSink;
 use crate::metrics::Source;
 use crate::names;
 use crate::respond::milliseconds;
-use crate::upstream::{Response, Upstream, UpstreamFailure};
+use crate::upstream::{Direction, Response, Upstream, UpstreamFailure};
 
 /// How long the rest of a request goes on behind its answer.
 const REST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,7 +43,7 @@ impl Attempt<'_> {
     pub(super) async fn run(mut self) -> Result<Outcome, Failure> {
         head::begin_request(&mut self.upstream, self.incoming, self.context, &self.forwarder.trusted)?;
         let mut upload = self.begin_upload();
-        let answer = match poll_fn(|task| self.poll_answer(&mut upload, task)).await {
+        let answer = match self.answer(&mut upload).await {
             Ok(answer) => answer,
             Err(failed) => {
                 self.note_failure(&failed);
@@ -93,11 +93,31 @@ impl Attempt<'_> {
         upload
     }
 
+    /// Sends the request until the header of its answer is there, or the time of the attempt is up.
+    async fn answer(&mut self, upload: &mut Pump) -> Result<Response, Failure> {
+        let Some(limit) = balanced::attempt_limit(self.context) else {
+            return poll_fn(|task| self.poll_answer(upload, task)).await;
+        };
+        let mut timer = Box::pin(sleep(limit));
+        let mut was_excused = false;
+        poll_fn(|task| {
+            if let Poll::Ready(answer) = self.poll_answer(upload, task) {
+                return Poll::Ready(answer);
+            }
+            let is_excused = self.awaits_client(upload);
+            if is_excused || was_excused {
+                timer.as_mut().reset(Instant::now() + limit);
+            }
+            was_excused = is_excused;
+            timer.as_mut().poll(task).map(|()| Err(UpstreamFailure::TimedOut(Direction::Read).into()))
+        })
+        .await
+    }
+
     /// Sends the request until the header of its answer is there. Interim answers go on at once.
     fn poll_answer(&mut self, upload: &mut Pump, task: &mut Task<'_>) -> Poll<Result<Response, Failure>> {
         self.poll_upload(upload, task)?;
-        if !upload.is_done() && !upload.is_flushing() && !self.is_conversation() {
-            // What is awaited is the client, which has a deadline of its own.
+        if self.awaits_client(upload) {
             self.upstream.excuse();
         }
         loop {
@@ -117,6 +137,11 @@ impl Attempt<'_> {
         }
         self.poll_gone(upload, task)?;
         Poll::Pending
+    }
+
+    /// Whether what is awaited is the client, which has a deadline of its own.
+    fn awaits_client(&self, upload: &Pump) -> bool {
+        !upload.is_done() && !upload.is_flushing() && !self.is_conversation()
     }
 
     /// Sends the rest of the request, and the answer to its end.
