@@ -1,7 +1,7 @@
 //! gRPC through the proxy with a real client and a real server, and the responses to other clients on its
 //! routes.
 
-mod echo;
+pub(crate) mod echo;
 
 use std::net::SocketAddr;
 use std::time::Duration;

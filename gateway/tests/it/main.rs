@@ -3,6 +3,7 @@
 //! as a process.
 
 mod abuse;
+mod balancing;
 mod canonical;
 mod control_plane;
 mod descriptors;

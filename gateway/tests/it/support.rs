@@ -11,6 +11,7 @@ use gateway::draining::Draining;
 use gateway::listener::Bound;
 use gateway::metrics::Metrics;
 use gateway::table::{Builder, Change};
+use gateway::upstream::health::ProbeThread;
 use model::{Route, Service};
 use pingora::apps::http_app::ServeHttp;
 use pingora::listeners::tls::TlsSettings;
@@ -27,6 +28,7 @@ use testkit::certs::{Authority, Pair};
 use testkit::http::{Client, Response};
 use testkit::origin::Origin;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
@@ -39,6 +41,7 @@ pub(crate) struct Gateway {
     pub(crate) draining: Draining,
     pub(crate) registry: Registry,
     builder: Mutex<Builder>,
+    probes: Option<ProbeThread>,
     _tasks: JoinSet<()>,
 }
 
@@ -57,7 +60,7 @@ impl Gateway {
         let config = Config::parse(&node::config::load_with(None, variables).unwrap()).unwrap();
 
         let registry = Registry::new();
-        let (shared, _) = ProxyParts::new(&config, Metrics::new(&registry).unwrap()).unwrap();
+        let (shared, runner) = ProxyParts::new(&config, Metrics::new(&registry).unwrap()).unwrap();
         node::install_tls_provider();
         // The ports of the configuration would be the same for every test.
         let config = Config { listen: vec![ANY_PORT], listen_tls: vec![ANY_PORT], ..config };
@@ -69,17 +72,29 @@ impl Gateway {
         let mut tasks = JoinSet::new();
         let pingoras_own = draining.watch();
         tasks.spawn(async move { service.start_service(None, pingoras_own, 1).await });
-        let builder = Mutex::default();
-        Self { client: Client::new(address), tls_address, shared, draining, registry, builder, _tasks: tasks }
+        let builder = Mutex::new(Builder::with(shared.balancing.clone()));
+        let probes = Some(shared.run_probes(runner, CancellationToken::new()).unwrap());
+        let client = Client::new(address);
+        Self { client, tls_address, shared, draining, registry, builder, probes, _tasks: tasks }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.client.address()
     }
 
-    /// Applies these changes and publishes the table.
+    /// Applies these changes, and publishes the table and the groups of upstreams that changed.
     pub(crate) fn apply(&self, changes: Vec<Change>) {
-        self.shared.live.publish(self.builder.lock().unwrap().apply(changes).unwrap());
+        let mut builder = self.builder.lock().unwrap();
+        let table = builder.apply(changes).unwrap();
+        let changed = builder.take_changed_groups().into_iter();
+        let changed: Vec<_> = changed.map(|id| (id, table.group_of(&id).cloned())).collect();
+        self.shared.live.publish(table);
+        for (upstream, group) in changed {
+            match group {
+                Some(group) => self.shared.balancing.begin(&group),
+                None => self.shared.balancing.end(upstream),
+            }
+        }
     }
 
     /// Publishes one service and one route.
@@ -106,6 +121,14 @@ impl Gateway {
         let text = prometheus::TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().unwrap())
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if let Some(probes) = self.probes.take() {
+            probes.stop(testkit::plane::DEADLINE);
+        }
     }
 }
 

@@ -27,19 +27,19 @@ use tonic::server::StreamingService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Response, Status, Streaming};
 
-pub(super) type Message = Vec<u8>;
-pub(super) type Client = tonic::client::Grpc<Channel>;
+pub(crate) type Message = Vec<u8>;
+pub(crate) type Client = tonic::client::Grpc<Channel>;
 type Messages = BoxStream<'static, Result<Message, Status>>;
 
 /// A server. Ends when it is dropped.
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     _tasks: JoinSet<()>,
 }
 
 impl Server {
     /// Starts a server without TLS, or with a certificate.
-    pub(super) async fn start(pair: Option<&Pair>) -> Self {
+    pub(crate) async fn start(pair: Option<&Pair>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let acceptor = pair.map(acceptor);
@@ -76,7 +76,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
 }
 
 /// Creates a client of the server at an address; over TLS with a server name, if it shows this certificate.
-pub(super) async fn client(to: SocketAddr, tls: Option<(&str, &Pair)>) -> Client {
+pub(crate) async fn client(to: SocketAddr, tls: Option<(&str, &Pair)>) -> Client {
     let scheme = if tls.is_some() { "https" } else { "http" };
     let mut endpoint = Endpoint::from_shared(format!("{scheme}://{to}")).unwrap();
     if let Some((name, pair)) = tls {
@@ -154,7 +154,7 @@ async fn answer(method: &str, mut asked: Streaming<Message>) -> Result<Messages,
 
 /// A codec that leaves messages unchanged.
 #[derive(Clone, Copy)]
-pub(super) struct Raw;
+pub(crate) struct Raw;
 
 impl Codec for Raw {
     type Encode = Message;
