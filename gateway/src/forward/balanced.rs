@@ -13,7 +13,6 @@ use crate::client::{Ends, Request};
 use crate::context::Context;
 use crate::error::RequestFailure;
 use crate::request::Target;
-use crate::section::Service;
 use crate::upstream::balancer::{NoTarget, Wish};
 use crate::upstream::{Balanced, Group, ServiceTerms, Timeouts, Upstream, UpstreamFailure};
 
@@ -69,9 +68,10 @@ async fn choose(
     }
     let wish = Wish { key: balanced.key, sticky: balanced.sticky, tried: &balanced.tried, now };
     let chosen = match group.choose(&wish) {
-        Err(NoTarget::Full) => group.wait_for_place(&wish).await,
+        // In boxes: these would be part of the future of every request.
+        Err(NoTarget::Full) => Box::pin(group.wait_for_place(&wish)).await,
         // Perhaps no name has been looked up yet.
-        Err(NoTarget::Empty) if group.first_answers(limit).await => group.choose(&wish),
+        Err(NoTarget::Empty) if Box::pin(group.first_answers(limit)).await => group.choose(&wish),
         chosen => chosen,
     };
     let chosen = chosen.map_err(|none| match none {
