@@ -9,6 +9,7 @@ mod availability;
 mod changes;
 mod choice;
 mod chosen;
+mod counts;
 mod current;
 mod ejection;
 mod load;
@@ -37,6 +38,7 @@ use uuid::Uuid;
 
 pub use self::choice::{NoTarget, Tried, Wish};
 pub use self::chosen::Chosen;
+pub use self::counts::{AttemptCounts, LatencyCounts};
 pub use self::machine::Health;
 pub use self::member::{Identity, Member, Operation, State};
 pub use self::outcome::{Outcome, ProbeOutcome};
@@ -143,6 +145,16 @@ impl Balancer {
     /// Ejections of the upstream's addresses since the data plane started.
     pub fn ejections(&self) -> EjectionCounts {
         self.upstream.ejections()
+    }
+
+    /// Retries of requests to the upstream since the data plane started.
+    pub fn retries(&self) -> u64 {
+        self.upstream.retries_begun.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Latencies of the upstream since the data plane started.
+    pub fn latencies(&self) -> LatencyCounts {
+        self.upstream.latencies.counts()
     }
 
     /// Whether no address of any target is known.

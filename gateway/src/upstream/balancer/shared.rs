@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::changes::Changes;
+use super::counts::Latencies;
 use super::timers::Timers;
 
 /// State of an upstream that outlives its generations.
@@ -18,6 +19,10 @@ pub(super) struct UpstreamState {
     pub(super) in_flight: AtomicU32,
     /// Retries that run now.
     pub(super) retries: AtomicU32,
+    /// Retries since the start.
+    pub(super) retries_begun: AtomicU64,
+    /// Latencies since the start.
+    pub(super) latencies: Latencies,
     /// Requests that wait for a place.
     waiting: AtomicU32,
     /// Notified whenever there may be a place.
@@ -61,6 +66,8 @@ impl UpstreamState {
             upstream,
             in_flight: AtomicU32::new(0),
             retries: AtomicU32::new(0),
+            retries_begun: AtomicU64::new(0),
+            latencies: Latencies::default(),
             waiting: AtomicU32::new(0),
             places: Notify::new(),
             ejections: [AtomicU64::new(0), AtomicU64::new(0)],
@@ -104,7 +111,9 @@ impl UpstreamState {
     /// Begins a retry, if fewer than `most` run.
     pub(super) fn begin_retry(self: &Arc<Self>, most: u32) -> Option<RetryPermit> {
         let permit = RetryPermit(self.clone());
-        (self.retries.fetch_add(1, Ordering::Relaxed) < most).then_some(permit)
+        let begins = self.retries.fetch_add(1, Ordering::Relaxed) < most;
+        self.retries_begun.fetch_add(u64::from(begins), Ordering::Relaxed);
+        begins.then_some(permit)
     }
 }
 

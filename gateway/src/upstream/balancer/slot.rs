@@ -21,6 +21,7 @@ use self::outliers::Window;
 use self::recovery::Recovery;
 pub use self::saved::SavedSlot;
 use super::availability::{Availability, Served};
+use super::counts::{AttemptCounts, Attempts};
 use super::ejection::Ejections;
 use super::load::Load;
 use super::machine::{Health, Machine};
@@ -52,6 +53,7 @@ pub struct SlotState {
     /// What a choice must know beyond the availability: the flags above.
     flags: AtomicU32,
     load: Load,
+    attempts: Attempts,
     /// Failures in a row, for the detection of outliers.
     streak: AtomicU32,
     window: Window,
@@ -79,6 +81,8 @@ pub struct SlotReport {
     pub pinned: bool,
     /// Requests in flight.
     pub in_flight: u32,
+    /// Attempts since the start.
+    pub attempts: AttemptCounts,
     /// When it last began or ceased to serve.
     pub since: SystemTime,
     /// The last failure that was counted.
@@ -132,6 +136,7 @@ impl Slot {
             Arc::new_cyclic(|me| SlotState {
                 flags: AtomicU32::new(0),
                 load: Load::new(),
+                attempts: Attempts::default(),
                 streak: AtomicU32::new(0),
                 window: Window::new(upstream.process.millis(now)),
                 warm_since: AtomicU32::new(0),
@@ -209,6 +214,7 @@ impl SlotState {
             ejected: inner.is_ejected(),
             pinned: inner.pin.is_some(),
             in_flight: self.in_flight(),
+            attempts: self.attempts.counts(),
             since: inner.since,
             last_error: inner.last_error.clone(),
         }

@@ -19,6 +19,10 @@ const LONGEST_ERROR: usize = 128;
 impl SlotState {
     /// Counts what became of a request.
     pub(in crate::upstream::balancer) fn heard(&self, outcome: &Outcome<'_>, trial: bool, now: Instant) {
+        self.attempts.count(outcome);
+        if let Outcome::Answered { took, .. } = outcome {
+            self.upstream.latencies.count(*took);
+        }
         let settings = self.settings.load();
         let (event, millis) = (outcome.event(&settings), self.upstream.process.millis(now));
         if settings.algorithm == Algorithm::Latency {
