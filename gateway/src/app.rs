@@ -34,6 +34,7 @@ use crate::status::{Status, StatusThread};
 use crate::upgrade::{Predecessor, Upgrade};
 use crate::upstream::health::{ProbeLimits, ProbeRunner, ProbeThread, Prober};
 use crate::upstream::{Balancing, Policy, Pool, PoolLimits};
+use crate::upstream_metrics::UpstreamCollector;
 
 /// Idle connections to each upstream that are kept. With fewer, requests would often open new ones.
 const POOL: usize = 1024;
@@ -89,6 +90,8 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
     let (parts, probes) = ProxyParts::new(&config, metrics.clone()).map_err(ExitError::internal)?;
     let probes = parts.run_probes(probes, fault.clone()).map_err(ExitError::internal)?;
     let shared = ProxyParts { tickets: tickets.clone(), idle: budget.idle, ..parts };
+    let collector = UpstreamCollector::new(shared.balancing.clone()).map_err(ExitError::internal)?;
+    registry.register(Box::new(collector)).map_err(ExitError::internal)?;
     let (sync, draining) = (Arc::new(cluster::Status::default()), Draining::new());
     let (live, balancing) = (shared.live.clone(), shared.balancing.clone());
     let mut agent = Agent::open(config.cluster.clone(), live, balancing, metrics.sync.clone(), sync.clone())

@@ -39,7 +39,7 @@ use self::crash_guard::CrashGuard;
 pub use self::health::HealthSource;
 pub use self::status::{Source, Status, StatusView};
 use self::store::Writer;
-pub use self::targets::TargetReports;
+pub use self::targets::{TargetReports, health_of_targets, state_of_address};
 pub use self::thread::AgentThread;
 use crate::live::Live;
 use crate::metrics::SyncMetrics;

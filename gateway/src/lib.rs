@@ -38,6 +38,7 @@ pub mod table;
 mod turn;
 pub mod upgrade;
 pub mod upstream;
+pub mod upstream_metrics;
 
 /// This program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -12,7 +12,7 @@ use wire::{AddressHealth, Health, RecordType, TargetHealth};
 use super::health::HealthSource;
 use crate::dns::Answer;
 use crate::upstream::balancer::{self, MemberReport};
-use crate::upstream::{Balancing, Group, Host, TargetTerms};
+use crate::upstream::{Balancing, Group, GroupTarget, Host, TargetTerms};
 
 /// How long a target that has failed is reported by itself after it is healthy again.
 const RECOVERED: Duration = Duration::from_secs(3600);
@@ -69,20 +69,55 @@ impl HealthSource for TargetReports {
     }
 }
 
+/// What is known of all targets of a group, in the order of the group.
+pub fn health_of_targets(group: &Group) -> Vec<TargetHealth> {
+    seen(group, |_| true).map(|(_, health)| health).collect()
+}
+
+/// The state of an address.
+pub fn state_of_address(member: &MemberReport, checks_on: bool) -> Health {
+    use balancer::Health as H;
+    match member.slot.health {
+        _ if member.slot.ejected => Health::Ejected,
+        H::MostlyUnhealthy | H::Unhealthy => Health::Unhealthy,
+        _ if !checks_on || member.weight == 0 => Health::Unchecked,
+        H::Unknown => Health::Unknown,
+        H::Healthy | H::MostlyHealthy => Health::Healthy,
+    }
+}
+
 /// The reports of the wanted targets of a group.
 fn reports(group: &Group, wanted: impl Fn(&Uuid) -> bool) -> Vec<TargetHealth> {
+    let short = |(target, health): (&GroupTarget, TargetHealth)| match is_plain(&target.terms, &health) {
+        true => TargetHealth::plain(health.target),
+        false => health,
+    };
+    seen(group, wanted).map(short).collect()
+}
+
+/// What is known of the wanted targets of a group.
+fn seen(group: &Group, wanted: impl Fn(&Uuid) -> bool) -> impl Iterator<Item = (&GroupTarget, TargetHealth)> {
     let mut addresses: HashMap<Uuid, Vec<AddressHealth>> = HashMap::new();
     let report = group.balancer().health();
     for member in report.members.iter().filter(|member| wanted(&member.identity.target)) {
         let of_target = addresses.entry(member.identity.target).or_default();
         of_target.push(address_health(member, report.checks_on));
     }
-    let targets = group.targets().filter(|(target, _)| wanted(&target.terms.id));
-    let reports = targets.map(|(target, answer)| {
+    let targets = group.targets().filter(move |(target, _)| wanted(&target.terms.id));
+    targets.map(move |(target, answer)| {
         let addresses = addresses.remove(&target.terms.id).unwrap_or_default();
-        target_health(&target.terms, answer.as_deref(), addresses)
-    });
-    reports.collect()
+        (target, target_health(&target.terms, answer.as_deref(), addresses))
+    })
+}
+
+/// Whether there is nothing to say of a target but that it serves.
+fn is_plain(target: &TargetTerms, health: &TargetHealth) -> bool {
+    let is_quiet = |address: &AddressHealth| match address.health {
+        Health::Unchecked => true,
+        Health::Healthy => address.last_error.is_none() || is_long_ago(address.since),
+        Health::Unhealthy | Health::Ejected | Health::Unknown => false,
+    };
+    matches!(target.host, Host::Address(_)) && matches!(&health.addresses[..], [one] if is_quiet(one))
 }
 
 fn target_health(
@@ -90,14 +125,6 @@ fn target_health(
     answer: Option<&Answer>,
     addresses: Vec<AddressHealth>,
 ) -> TargetHealth {
-    let is_quiet = |address: &AddressHealth| match address.health {
-        Health::Unchecked => true,
-        Health::Healthy => address.last_error.is_none() || is_long_ago(address.since),
-        Health::Unhealthy | Health::Ejected | Health::Unknown => false,
-    };
-    if matches!(target.host, Host::Address(_)) && matches!(&addresses[..], [one] if is_quiet(one)) {
-        return TargetHealth::plain(target.id);
-    }
     let of_address = addresses.first().map(|first| match first.address.is_ipv4() {
         true => RecordType::A,
         false => RecordType::Aaaa,
@@ -112,20 +139,12 @@ fn target_health(
 }
 
 fn address_health(member: &MemberReport, checks_on: bool) -> AddressHealth {
-    use balancer::Health as H;
     let slot = &member.slot;
-    let health = match slot.health {
-        _ if slot.ejected => Health::Ejected,
-        H::MostlyUnhealthy | H::Unhealthy => Health::Unhealthy,
-        _ if !checks_on || member.weight == 0 => Health::Unchecked,
-        H::Unknown => Health::Unknown,
-        H::Healthy | H::MostlyHealthy => Health::Healthy,
-    };
     AddressHealth {
         address: member.identity.address.ip(),
         port: member.identity.address.port(),
         weight: member.weight.try_into().unwrap_or(u16::MAX),
-        health,
+        health: state_of_address(member, checks_on),
         since: milliseconds(slot.since),
         last_error: slot.last_error.as_deref().map(ToOwned::to_owned),
     }

@@ -48,6 +48,7 @@ const BESIDE_REQUESTS: &[&str] = &[
     "gateway/src/notify",
     "gateway/src/status",
     "gateway/src/upgrade",
+    "gateway/src/upstream_metrics",
 ];
 
 const REQUEST_PATH: Layer = Layer {
