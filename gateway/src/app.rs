@@ -101,7 +101,8 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
 
     let conf = server_conf(config.threads);
     let (live, tokens) = (shared.live.clone(), StatusThread::open_tokens(&config.status)?);
-    let status = Status { registry, metrics, sync, live, draining: draining.clone() };
+    let balancing = shared.balancing.clone();
+    let status = Status { registry, metrics, sync, live, balancing, draining: draining.clone() };
     // Until the end: during a drain the status listener answers that the node is draining. A successor
     // answers for itself.
     let status_draining = Draining::new();

@@ -1,6 +1,7 @@
-//! The status listener: metrics, counters, the state of the sync, readiness.
+//! The status listener: metrics, counters, the state of the sync, readiness, the health of upstreams.
 
 mod thread;
+mod upstreams;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use crate::cluster;
 use crate::draining::Draining;
 use crate::live::Live;
 use crate::metrics::{Metrics, WRONG_TOKEN};
+use crate::upstream::Balancing;
 
 /// The data that the status listener shows.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub struct Status {
     pub sync: Arc<cluster::Status>,
     /// Whether there is a table.
     pub live: Arc<Live>,
+    /// The targets of upstreams.
+    pub balancing: Arc<Balancing>,
     /// Whether the program is stopping.
     pub draining: Draining,
 }
@@ -55,7 +59,7 @@ impl Handler for Front {
     async fn handle(&self, request: Request<RequestBody>, _: Arc<Peer>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
         let response = if path == READY || self.lets_in(request.headers()) {
-            self.status.answer(request.method(), path)
+            self.status.answer(request.method(), path, request.uri().query().unwrap_or_default())
         } else {
             self.status.metrics.status_refused.with_label_values(&[WRONG_TOKEN]).inc();
             unauthorized()
@@ -81,7 +85,7 @@ fn unauthorized() -> Response<Vec<u8>> {
 }
 
 impl Status {
-    fn answer(&self, method: &Method, path: &str) -> Response<Vec<u8>> {
+    fn answer(&self, method: &Method, path: &str, query: &str) -> Response<Vec<u8>> {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return json_response(StatusCode::METHOD_NOT_ALLOWED, &message("Method not allowed"));
         }
@@ -92,7 +96,10 @@ impl Status {
                 Some(reason) => json_response(StatusCode::SERVICE_UNAVAILABLE, &message(reason)),
                 None => json_response(StatusCode::OK, &message("ready")),
             },
-            _ => json_response(StatusCode::NOT_FOUND, &message("Not found")),
+            _ => match upstreams::answer(&self.balancing, self.sync.view().node_id, path, query) {
+                Some(found) => json_response(StatusCode::OK, &found),
+                None => json_response(StatusCode::NOT_FOUND, &message("Not found")),
+            },
         }
     }
 

@@ -34,5 +34,6 @@ mod tunnels;
 mod upgrade;
 mod upstream_policy;
 mod upstream_tls;
+mod upstreams;
 mod varnishtest;
 mod worst;

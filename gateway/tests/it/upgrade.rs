@@ -12,7 +12,7 @@ use testkit::wait;
 use tokio::time::Instant;
 
 use self::load::Load;
-pub(crate) use self::stage::Stage;
+pub(crate) use self::stage::{Stage, UPSTREAM};
 
 /// The number of successive upgrades.
 fn upgrades() -> u32 {

@@ -90,7 +90,7 @@ impl Identity {
 
 impl State {
     /// Returns the state at `now`.
-    pub(super) fn at(self, now: Instant) -> Self {
+    pub fn at(self, now: Instant) -> Self {
         match self.until() {
             Some(until) if until <= now => Self::Ready,
             _ => self,

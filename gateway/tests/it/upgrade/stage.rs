@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::{Certificate, Sni};
+use model::{Certificate, Sni, Target, Upstream};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -30,6 +30,11 @@ use wire::{Key, Mode};
 
 use crate::control_plane::{FakeControlPlane, route, service};
 
+/// An entity, in its published form.
+type Published = (Key, Option<Bytes>);
+
+/// The id of the upstream of `/balanced`.
+pub(crate) const UPSTREAM: Uuid = Uuid::from_u128(20);
 /// Interval of the changes that the control plane pushes.
 const PACE: Duration = Duration::from_millis(20);
 
@@ -44,6 +49,8 @@ pub(crate) struct Stage {
     heard: Arc<Heard>,
     _cluster: Port,
     pub(crate) origin: Origin,
+    /// The target of `/balanced` at which nothing listens.
+    pub(crate) dead: Port,
     /// The certificate for every server name.
     pub(crate) certificate: Pair,
     _control: JoinSet<()>,
@@ -57,10 +64,10 @@ struct Heard {
 }
 
 impl Stage {
-    /// Starts it, serving `/kept`, with these keys set.
+    /// Starts it, serving `/kept`, and `/balanced` from two targets, with these keys set.
     pub(crate) async fn start(keys: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (proxy, status, cluster) = (ports::reserve(), ports::reserve(), ports::reserve());
+        let [proxy, status, cluster, dead] = std::array::from_fn(|_| ports::reserve());
         let pair = certs::valid(folder.path(), "cluster");
         let (socket, program) = (folder.path().join("notify"), folder.path().join("gibbon-gateway"));
         let real = Program::gateway().path().to_owned();
@@ -82,7 +89,10 @@ impl Stage {
         let (origin, heard, mut tasks) = (Origin::start(), Arc::new(Heard::default()), JoinSet::new());
         let control = FakeControlPlane::listen(cluster.address(), &pair).await;
         let certificate = certs::server(folder.path(), "server", &["kept.test"]);
-        tasks.spawn(push(control, origin.address(), for_every_name(&certificate), heard.clone()));
+        let mut kept = vec![service(1, origin.address()), route(2, 1, "/kept")];
+        kept.extend(for_every_name(&certificate));
+        kept.extend(balanced([origin.address(), dead.address()]));
+        tasks.spawn(push(control, kept, heard.clone()));
         let first = command.env("REAL_PROGRAM", real).spawn();
         let main = first.pid();
         let mut stage = Self {
@@ -95,6 +105,7 @@ impl Stage {
             folder,
             _cluster: cluster,
             origin,
+            dead,
             certificate,
             _control: tasks,
         };
@@ -248,19 +259,30 @@ fn for_every_name(pair: &Pair) -> [(Key, Option<Bytes>); 2] {
     ]
 }
 
+/// An upstream whose targets are out after one connection that fails, in its published form.
+fn balanced(targets: [SocketAddr; 2]) -> Vec<Published> {
+    let mut upstream = Upstream { name: "balanced".into(), ..Upstream::default() };
+    upstream.healthchecks.passive.unhealthy.tcp_failures = 1;
+    let bytes = |entity: serde_json::Result<Vec<u8>>| Some(entity.unwrap().into());
+    let by_name = model::Service { host: upstream.name.clone(), ..model::Service::default() };
+    let mut all = vec![
+        (Upstream::key(UPSTREAM), bytes(serde_json::to_vec(&upstream))),
+        (model::Service::key(Uuid::from_u128(11)), bytes(serde_json::to_vec(&by_name))),
+        route(12, 11, "/balanced"),
+    ];
+    for (id, target) in (21..).zip(targets) {
+        let target = Target { upstream: UPSTREAM, target: target.to_string(), ..Target::default() };
+        all.push((Target::key(Uuid::from_u128(id)), bytes(serde_json::to_vec(&target))));
+    }
+    all
+}
+
 /// Welcomes each data plane that connects, and pushes changes to it until it leaves.
-async fn push(
-    mut control: FakeControlPlane,
-    origin: SocketAddr,
-    certificate: [(Key, Option<Bytes>); 2],
-    heard: Arc<Heard>,
-) {
+async fn push(mut control: FakeControlPlane, kept: Vec<Published>, heard: Arc<Heard>) {
     loop {
         let mut connected = control.welcome().await;
         heard.node_ids.lock().unwrap().insert(connected.hello.node_id);
-        let [certificate, name] = certificate.clone();
-        let all = [service(1, origin), route(2, 1, "/kept"), certificate, name];
-        let mut update = control.history.update(Mode::Snapshot, &all);
+        let mut update = control.history.update(Mode::Snapshot, &kept);
         while connected.try_update(&update).await.is_some() {
             heard.pushed.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(PACE).await;
