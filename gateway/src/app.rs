@@ -81,6 +81,7 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
     let status_bound =
         Bound::inherit_or_bind(&[config.status.listen], &mut inherited).map_err(ExitError::unavailable)?;
     let listeners = duplicates(&[&bound, &status_bound])?;
+    let gives_targets = inherited.gives_targets();
     let predecessor = inherited.predecessor().map(Predecessor::new);
     let tickets = Tickets::read(inherited.tickets());
     inherited.close_rest();
@@ -92,6 +93,9 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
     let shared = ProxyParts { tickets: tickets.clone(), idle: budget.idle, ..parts };
     let collector = UpstreamCollector::new(shared.balancing.clone()).map_err(ExitError::internal)?;
     registry.register(Box::new(collector)).map_err(ExitError::internal)?;
+    if let Some(predecessor) = predecessor.as_ref().filter(|_| gives_targets) {
+        shared.balancing.slots().import(predecessor.targets());
+    }
     let (sync, draining) = (Arc::new(cluster::Status::default()), Draining::new());
     let (live, balancing) = (shared.live.clone(), shared.balancing.clone());
     let mut agent = Agent::open(config.cluster.clone(), live, balancing, metrics.sync.clone(), sync.clone())
@@ -116,9 +120,9 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
     if needs_table {
         wait_for_table(&shared.live, &fault, config.upgrade_timeout);
     }
-    let live = shared.live.clone();
+    let (live, slots) = (shared.live.clone(), shared.balancing.slots().clone());
     let upgrade =
-        Upgrade::new(listeners, tickets, status_draining, agent.clone(), live, config.upgrade_timeout);
+        Upgrade::new(listeners, tickets, slots, status_draining, agent.clone(), live, config.upgrade_timeout);
     signals.started();
     let shutdown = Stop {
         signals: Mutex::new(Some(signals)),

@@ -8,8 +8,12 @@
 //! |---|---|---|
 //! | successor | `P` | prepared: the configuration is valid, the listeners are open; requests the folder |
 //! | predecessor | `F`, `E` | the folder is free: its sync agent and disk writer have ended; it serves with a table (`F`) or without one (`E`) |
+//! | successor | `T` | requests the state of targets: their health, ejections and pins |
+//! | predecessor | length (4 bytes), JSON | that state |
 //! | successor | `R` | ready: it has a table, and accepts connections |
 //! | predecessor | `Y` | yours: the service manager was notified, the predecessor accepts no more |
+//!
+//! A predecessor that answers `T` says so by `LISTEN_TARGETS`; a successor need not ask.
 //!
 //! Two processes never write to the folder at the same time, and at every moment a process accepts
 //! connections. Until `Y` the predecessor serves everything, with its table. If the successor ends, or does
@@ -17,6 +21,7 @@
 //! successor takes over everything.
 
 mod predecessor;
+mod saved;
 mod successor;
 
 use std::io;
@@ -37,10 +42,12 @@ use crate::draining::Draining;
 use crate::listener::Tickets;
 use crate::live::Live;
 use crate::notify;
+use crate::upstream::balancer::Slots;
 
 const PREPARED: u8 = b'P';
 const FREE: u8 = b'F';
 const FREE_AND_EMPTY: u8 = b'E';
+const TARGETS: u8 = b'T';
 const READY: u8 = b'R';
 const YOURS: u8 = b'Y';
 
@@ -49,6 +56,7 @@ const YOURS: u8 = b'Y';
 pub struct Upgrade {
     listeners: Mutex<Vec<TcpListener>>,
     tickets: Arc<Tickets>,
+    slots: Arc<Slots>,
     /// Ends the status listener of this process, so that it is not in the way of the successor's. Otherwise
     /// the listener stays until the end.
     status: Draining,
@@ -86,17 +94,18 @@ enum UpgradeError {
 }
 
 impl Upgrade {
-    /// Prepares to hand over these listeners and tickets; `status` ends the status listener of this process.
+    /// Prepares to hand over these listeners and tickets, and the state of targets in `slots`; `status` ends the status listener of this process.
     /// A successor has `ready_timeout` to become ready.
     pub fn new(
         listeners: Vec<TcpListener>,
         tickets: Arc<Tickets>,
+        slots: Arc<Slots>,
         status: Draining,
         agent: Arc<AgentThread>,
         live: Arc<Live>,
         ready_timeout: Duration,
     ) -> Self {
-        Self { listeners: Mutex::new(listeners), tickets, status, agent, live, ready_timeout }
+        Self { listeners: Mutex::new(listeners), tickets, slots, status, agent, live, ready_timeout }
     }
 
     /// Tries to hand over, until `interrupt`.
@@ -144,11 +153,22 @@ impl Upgrade {
             }
             let served = self.live.load().is_some();
             successor.tell(if served { FREE } else { FREE_AND_EMPTY }).await?;
-            successor.expect(READY).await
+            self.wait_until_ready(successor).await
         };
         timeout(self.ready_timeout, ready).await.unwrap_or(Err(UpgradeError::TooSlow(self.ready_timeout)))?;
         notify::main_is(successor.pid());
         successor.tell(YOURS).await
+    }
+
+    async fn wait_until_ready(&self, successor: &mut Successor) -> Result<(), UpgradeError> {
+        loop {
+            match successor.hear().await? {
+                READY => return Ok(()),
+                // The agent is paused, but requests go on: this is as late as it can be.
+                TARGETS => successor.give(&saved::write(self.slots.export())).await?,
+                _ => return Err(UpgradeError::Foreign),
+            }
+        }
     }
 
     /// Ends the successor and resumes the agent.

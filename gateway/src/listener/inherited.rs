@@ -18,6 +18,8 @@ use tracing::warn;
 pub const PREDECESSOR: &str = "LISTEN_PREDECESSOR";
 /// The variable that announces keys of session tickets.
 pub const TICKETS: &str = "LISTEN_TICKETS";
+/// The variable with the process id of a predecessor that gives the state of targets to its successor.
+pub const TARGETS: &str = "LISTEN_TARGETS";
 /// The variable with the number of descriptors.
 pub const COUNT: &str = "LISTEN_FDS";
 /// The variable with the process that receives systemd's descriptors.
@@ -71,6 +73,13 @@ impl Inherited {
     /// The socket to the predecessor, if there is one.
     pub fn predecessor(&mut self) -> Option<UnixStream> {
         self.predecessor.take()
+    }
+
+    /// Whether the predecessor gives the state of targets.
+    pub fn gives_targets(&self) -> bool {
+        // An older program between that one and this hands the variable on, but gives nothing.
+        let parent = std::os::unix::process::parent_id().to_string();
+        self.predecessor.is_some() && std::env::var(TARGETS).is_ok_and(|giver| giver == parent)
     }
 
     /// The socket with the keys of session tickets, if they were handed over.

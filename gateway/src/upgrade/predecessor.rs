@@ -6,7 +6,8 @@ use std::os::unix::net::UnixStream;
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use super::{FREE_AND_EMPTY, PREPARED, READY, YOURS};
+use super::{FREE_AND_EMPTY, PREPARED, READY, TARGETS, YOURS, saved};
+use crate::upstream::balancer::SavedSlot;
 
 /// The process that this one replaces.
 #[derive(Debug)]
@@ -27,6 +28,15 @@ impl Predecessor {
             Ok(answer) => answer != FREE_AND_EMPTY,
             Err(error) => gone(&error),
         }
+    }
+
+    /// Asks for the state of targets, after [`Predecessor::wait_for_folder`]. It is empty if the predecessor has
+    /// gone.
+    pub fn targets(&self) -> Vec<SavedSlot> {
+        ask_for_targets(&self.socket).map(|state| saved::read(&state)).unwrap_or_else(|error| {
+            gone(&error);
+            Vec::new()
+        })
     }
 
     /// Reports that this process is ready, and waits until the predecessor has stopped accepting.
@@ -51,6 +61,19 @@ fn ask(mut socket: &UnixStream, byte: u8) -> io::Result<u8> {
     socket.write_all(&[byte])?;
     socket.read_exact(&mut answer)?;
     Ok(answer[0])
+}
+
+fn ask_for_targets(mut socket: &UnixStream) -> io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    socket.write_all(&[TARGETS])?;
+    socket.read_exact(&mut length)?;
+    let length = u32::from_be_bytes(length);
+    if length as usize > saved::MOST_BYTES {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "too much state of targets"));
+    }
+    let mut state = Vec::new();
+    socket.take(length.into()).read_to_end(&mut state)?;
+    Ok(state)
 }
 
 fn gone(error: &io::Error) -> bool {

@@ -39,6 +39,7 @@ impl Successor {
             .env(inherited::COUNT, mappings.len().to_string())
             .env(inherited::PREDECESSOR, std::process::id().to_string())
             .env(inherited::TICKETS, "1")
+            .env(inherited::TARGETS, std::process::id().to_string())
             .env_remove(inherited::FOR)
             .fd_mappings(mappings)
             .map_err(|collision| failed(std::io::Error::other(collision)))?;
@@ -53,9 +54,13 @@ impl Successor {
 
     /// Waits for this byte.
     pub(super) async fn expect(&mut self, byte: u8) -> Result<(), UpgradeError> {
+        if self.hear().await? == byte { Ok(()) } else { Err(UpgradeError::Foreign) }
+    }
+
+    /// Waits for a byte.
+    pub(super) async fn hear(&mut self) -> Result<u8, UpgradeError> {
         match self.socket.read_u8().await {
-            Ok(read) if read == byte => Ok(()),
-            Ok(_) => Err(UpgradeError::Foreign),
+            Ok(byte) => Ok(byte),
             // Its end is closed: it has ended, or is a program that does not know this protocol.
             Err(_) => Err(UpgradeError::Ended(self.child.wait().await?)),
         }
@@ -63,6 +68,12 @@ impl Successor {
 
     pub(super) async fn tell(&mut self, byte: u8) -> Result<(), UpgradeError> {
         Ok(self.socket.write_u8(byte).await?)
+    }
+
+    /// Sends the state of targets, preceded by its length.
+    pub(super) async fn give(&mut self, state: &[u8]) -> Result<(), UpgradeError> {
+        self.socket.write_u32(state.len().try_into().unwrap_or(u32::MAX)).await?;
+        Ok(self.socket.write_all(state).await?)
     }
 
     /// Kills the successor, if it still runs, and waits until it is gone.

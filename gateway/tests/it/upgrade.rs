@@ -6,7 +6,8 @@ mod stage;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use testkit::http::Connection;
+use serde_json::Value;
+use testkit::http::{Client, Connection};
 use testkit::plane::DEADLINE;
 use testkit::wait;
 use tokio::time::Instant;
@@ -76,6 +77,40 @@ async fn an_upgrade_that_fails_leaves_everything_as_it_was() {
     stage.ready().await;
     assert_ne!(stage.main_pid(), pid);
     stage.stop().await;
+}
+
+/// A target that is out stays so: the new process does not try it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_of_targets_goes_to_the_next_process() {
+    let mut stage = Stage::start(&[("proxy.drain_timeout", "1s")]).await;
+    let proxy = Client::new(stage.proxy.address());
+    for _ in 0..4 {
+        proxy.get("/balanced").await.unwrap().expect(200);
+    }
+    let before = health_of_dead(&stage).await;
+    assert_eq!(before["health"], "UNHEALTHY", "{before}");
+    for _ in 0..2 {
+        let pid = stage.main_pid();
+        stage.signal(Signal::SIGUSR2);
+        stage.told("READY=1").await;
+        stage.ended(pid).await;
+        stage.ready().await;
+        assert_eq!(health_of_dead(&stage).await, before, "with its time and error");
+        let text = Client::new(stage.status_address()).get("/metrics").await.unwrap().expect(200).text();
+        for _ in 0..4 {
+            proxy.get("/balanced").await.unwrap().expect(200);
+        }
+        assert!(text.contains("gibbon_upstream_retries_total{upstream=\"balanced\"} 0"), "{text}");
+    }
+    stage.stop().await;
+}
+
+/// The health of the target at which nothing listens.
+async fn health_of_dead(stage: &Stage) -> Value {
+    let health = Client::new(stage.status_address()).get("/upstreams/balanced/health").await.unwrap();
+    let dead = stage.dead.to_string();
+    let data = health.expect(200).json()["data"].take();
+    data.as_array().unwrap().iter().find(|target| target["target"] == *dead).unwrap().clone()
 }
 
 /// An idle connection of a process that was replaced by another.
