@@ -55,12 +55,18 @@ fn names_and_comparisons_are_found_in_expressions() {
     assert_eq!(without_comparison("a > 0 unless on (c) b > 0"), "a");
 }
 
-/// Sends one request of each kind: served, without a route, without an upstream; and writes that are
-/// rejected.
+/// Sends one request of each kind: served, balanced over targets, without a route, without an upstream; and
+/// writes that are rejected.
 async fn traffic(installation: &Installation) {
     let admin = installation.admin_client();
-    for (name, port) in [("live", installation.origin.number()), ("dead", 1)] {
-        let service = json!({ "name": name, "host": "127.0.0.1", "port": port, "retries": 0 });
+    let origin = installation.origin.number();
+    assert_eq!(admin.post("/upstreams", &json!({ "name": "targets" })).await.unwrap().status, 201);
+    let target = json!({ "target": format!("127.0.0.1:{origin}") });
+    assert_eq!(admin.post("/upstreams/targets/targets", &target).await.unwrap().status, 201);
+    for (name, host, port) in
+        [("live", "127.0.0.1", origin), ("balanced", "targets", 80), ("dead", "127.0.0.1", 1)]
+    {
+        let service = json!({ "name": name, "host": host, "port": port, "retries": 0 });
         assert_eq!(admin.post("/services", &service).await.unwrap().status, 201);
         let route = json!({ "paths": [format!("/{name}")] });
         assert_eq!(admin.post(&format!("/services/{name}/routes"), &route).await.unwrap().status, 201);
@@ -68,7 +74,7 @@ async fn traffic(installation: &Installation) {
     assert_eq!(admin.post("/services", &json!({})).await.unwrap().status, 400);
 
     let proxy = installation.proxy_client();
-    for (path, status) in [("/live", 200), ("/dead", 502), ("/none", 404)] {
+    for (path, status) in [("/live", 200), ("/balanced", 200), ("/dead", 502), ("/none", 404)] {
         wait::eventually(DEADLINE, || async {
             let answer = proxy.get(path).await.map_err(|error| format!("{error:#}"))?.status;
             if answer == status { Ok(()) } else { Err(format!("{path}: {answer}")) }
@@ -79,7 +85,12 @@ async fn traffic(installation: &Installation) {
 
 /// The names of the metrics that the programs register, whether or not they have a series yet.
 fn registered() -> BTreeSet<String> {
-    let sources = ["gateway/src/metrics.rs", "control/src/metrics.rs", "control/src/metrics/health.rs"];
+    let sources = [
+        "gateway/src/metrics.rs",
+        "gateway/src/upstream_metrics.rs",
+        "control/src/metrics.rs",
+        "control/src/metrics/health.rs",
+    ];
     let texts = sources.map(|path| fs::read_to_string(root().join(path)).unwrap());
     let strings = texts.iter().flat_map(|text| text.split('"').skip(1).step_by(2));
     strings.filter(|string| string.starts_with("gibbon_")).map(str::to_owned).collect()
