@@ -54,8 +54,10 @@ deny: ## Banned crates, licences, sources
 unit: ## All tests of all packages, on debug builds of the two programs
 	GIBBON_TEST_BIN_DIR=$(abspath $(TARGET)/debug) cargo test --workspace --locked
 
-smoke: ## Steady load on the optimised programs while the configuration changes
+smoke: ## Steady load on the optimised programs while the configuration changes and targets fail
 	load-tests/run.sh load-tests/smoke.js
+	RUN_BESIDE=load-tests/targets.py load-tests/run.sh load-tests/upstreams.js \
+		--env ALGORITHMS=round-robin --env PHASES='three killed,changing' --env DURATION=6
 
 deployed: ## make run, the alerts and the dashboard, on the optimised programs
 	GIBBON_TEST_BIN_DIR=$(abspath $(TARGET)/release) cargo test --workspace --locked --test deployed

@@ -31,7 +31,7 @@ reserve() {
     return 1
 }
 
-for variable in RUN_{ADMIN,CLUSTER,CONTROL_STATUS,PROXY,GATEWAY_STATUS,ORIGIN}_PORT; do
+for variable in RUN_{ADMIN,CLUSTER,CONTROL_STATUS,PROXY,GATEWAY_STATUS,ORIGIN,TARGETS}_PORT; do
     reserve "$variable"
 done
 export RUN_BIN=${RUN_BIN:-$root/target/release}
@@ -40,7 +40,7 @@ export RUN_DATA
 export ADMIN=http://127.0.0.1:$RUN_ADMIN_PORT
 beside=
 trap '[[ -z $beside ]] || kill "$beside"; rm -rf "$RUN_DATA"' EXIT
-# A program that runs beside the scenario, such as load-tests/force-snapshots.py.
+# A program that runs beside the scenario, such as load-tests/targets.py.
 if [[ -n ${RUN_BESIDE-} ]]; then
     "$root/$RUN_BESIDE" &
     beside=$!
@@ -50,4 +50,5 @@ fi
     --env "ADMIN=$ADMIN" \
     --env "PROXY=http://127.0.0.1:$RUN_PROXY_PORT" \
     --env "ORIGIN_PORT=$RUN_ORIGIN_PORT" \
+    --env "TARGETS_PORT=$RUN_TARGETS_PORT" \
     "$scenario"
