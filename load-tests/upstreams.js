@@ -50,7 +50,9 @@ const FAULTS = {
 
 const ALGORITHMS = chosen(__ENV.ALGORITHMS, Object.keys(LEAST_SHARE));
 const PHASES = chosen(__ENV.PHASES, Object.keys(FAULTS));
-const RUNS = ALGORITHMS.flatMap((algorithm) => PHASES.map((phase) => ({ algorithm, phase, run: `${algorithm}/${phase}` })));
+const RUNS = ALGORITHMS.flatMap((algorithm) =>
+  PHASES.map((phase) => ({ algorithm, phase, run: `${algorithm}/${phase}` })),
+);
 
 const served = new Counter('served');
 const ejected = new Trend('ejected', true);
@@ -259,7 +261,8 @@ export function handleSummary({ metrics }) {
   });
   const names = ['algorithm', 'phase', 'requests', 'failed', 'median', 'p99', 'max', 'ejected', 'returned', 'shares'];
   const widths = names.map((name, n) => Math.max(...[names, ...rows].map((row) => String(row[n]).length)) + 2);
-  const line = (row) => row.map((cell, n) => (n < 2 ? `${cell}`.padEnd(widths[n]) : `${cell}`.padStart(widths[n]))).join('');
+  const aligned = (cell, n) => (n < 2 ? `${cell}`.padEnd(widths[n]) : `${cell}`.padStart(widths[n]));
+  const line = (row) => row.map(aligned).join('');
   const crossed = Object.entries(metrics).flatMap(([name, { thresholds: limits }]) =>
     Object.entries(limits || {})
       .filter(([, { ok }]) => !ok)
