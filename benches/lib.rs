@@ -1,10 +1,12 @@
-//! The parts that the benches share: a fleet of simulated data planes, installations of a given size, and the
-//! resource usage of a process. Each bench is a target of its own.
+//! The parts that the benches share: a fleet of simulated data planes, installations of a given size, a server in a
+//! process of its own, and the resource usage of a process. Each bench is a target of its own.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 
 #[path = "support/fleet.rs"]
 pub mod fleet;
+#[path = "support/responder.rs"]
+pub mod responder;
 #[path = "support/samples.rs"]
 pub mod samples;
 #[path = "support/stage.rs"]

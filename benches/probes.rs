@@ -4,14 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "a figure is what this bench is run for")]
 
-use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
+use benches::responder::{self, Responder};
 use benches::usage::cpu_us;
 use gateway::metrics::ProbeMetrics;
 use gateway::upstream::health::{
@@ -21,9 +20,6 @@ use gateway::upstream::{Policy, Protocol, Terms};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Version};
 use prometheus::Registry;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
-use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -35,8 +31,6 @@ const TARGETS: u8 = 100;
 const INTERVAL: Duration = Duration::from_secs(1);
 const WARM_UP: Duration = Duration::from_secs(3);
 const MEASURED: Duration = Duration::from_secs(10);
-/// Makes this program the server.
-const SERVE: &str = "GIBBON_BENCH_SERVE";
 
 /// A target that is always healthy, and counts bad results.
 #[derive(Default)]
@@ -59,10 +53,10 @@ impl Heard for Target {
 
 fn main() {
     node::descriptors::raise_limit();
-    if std::env::var_os(SERVE).is_some() {
-        return Builder::new_current_thread().enable_all().build().unwrap().block_on(serve());
+    if responder::is_this() {
+        return responder::run();
     }
-    let server = Server::start();
+    let server = Responder::start();
     let http = HttpCheck {
         terms: Terms::plain(Protocol::Http1),
         version: Version::HTTP_11,
@@ -72,7 +66,7 @@ fn main() {
         fields: Arc::new([]),
     };
     for (name, check) in [("http", Check::Http(http)), ("tcp", Check::Tcp)] {
-        measure(name, &check, server.port);
+        measure(name, &check, server.port());
     }
 }
 
@@ -128,51 +122,5 @@ fn wanted(check: &Check, address: Ipv4Addr, port: u16, heard: Arc<Target>) -> Wa
         schedule: Schedule { healthy: Some(INTERVAL), unhealthy: Some(INTERVAL), jitter: 10 },
         name: None,
         heard,
-    }
-}
-
-/// The process of the server. Ends with this one.
-struct Server {
-    port: u16,
-    child: Child,
-}
-
-impl Server {
-    fn start() -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        let mut child = command.env(SERVE, "1").stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { port: line.trim().parse().unwrap(), child }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-async fn serve() {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(SocketAddr::from(([0, 0, 0, 0], 0))).unwrap();
-    // All targets are this one listener.
-    let listener = socket.listen(16_384).unwrap();
-    println!("{}", listener.local_addr().unwrap().port());
-    std::io::stdout().flush().unwrap();
-    let mut connections = tokio::task::JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        connections.spawn(answer(stream));
-        while connections.try_join_next().is_some() {}
-    }
-}
-
-async fn answer(mut stream: TcpStream) {
-    let mut request = [0; 1024];
-    while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
-        if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.is_err() {
-            return;
-        }
     }
 }

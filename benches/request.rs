@@ -1,6 +1,6 @@
 //! Measures the cost of a request: processor time of the worker, for each request, compared with a bare
-//! Pingora proxy ("floor"). Load and origin run in this process, on threads of their own that are not
-//! counted. Rounds of the two take turns.
+//! Pingora proxy ("floor"), and through an upstream of ten targets, compared with a service that has one host.
+//! Load and origin run in this process, on threads of their own that are not counted. Rounds take turns.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "a table is what this bench is run for")]
@@ -18,7 +18,7 @@ use gateway::draining::Draining;
 use gateway::listener::Bound;
 use gateway::metrics::Metrics;
 use gateway::table::{Builder, Change};
-use model::{Route, Service};
+use model::{Route, Service, Target, Upstream};
 use pingora::apps::ServerApp;
 use pingora::proxy::{ProxyHttp, Session, http_proxy};
 use pingora::services::Service as _;
@@ -34,6 +34,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const CONNECTIONS: usize = 64;
 const ROUND: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 7;
+/// Targets of the upstream.
+const TARGETS: u8 = 10;
 /// The unit of `utime` and `stime` in `/proc`, on every Linux that runs this.
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -44,20 +46,24 @@ const HEADER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 128\r\nContent-Type: 
 fn main() {
     let origin = start_origin();
     let floor = start_floor(origin);
-    let gateways = [1, 10_000].map(|routes| (routes, start_gateway(origin, routes)));
+    let gateways = [
+        ("gateway-1", "1 route", start_gateway("gateway-1", routes(origin, 1))),
+        ("gateway-10000", "10,000 routes", start_gateway("gateway-10000", routes(origin, 10_000))),
+        ("gateway-targets", "1 route, 10 targets", start_gateway("gateway-targets", balanced(origin))),
+    ];
     let load = runtime("load");
     let mut costs = vec![Vec::new(); 1 + gateways.len()];
     for _ in 0..ROUNDS {
         costs[0].push(round(&load, "floor", floor));
-        for (at, (routes, address)) in gateways.iter().enumerate() {
-            costs[at + 1].push(round(&load, &gateway_name(*routes), *address));
+        for (at, (thread, _, address)) in gateways.iter().enumerate() {
+            costs[at + 1].push(round(&load, thread, *address));
         }
     }
-    let floor = median(&mut costs[0]);
-    println!("floor: {floor:.1} µs a request");
-    for (at, (routes, _)) in gateways.iter().enumerate() {
-        let cost = median(&mut costs[at + 1]);
-        println!("gateway, {routes} routes: {cost:.1} µs a request, {:.2} x floor", cost / floor);
+    let medians: Vec<_> = costs.iter_mut().map(|costs| median(costs)).collect();
+    println!("floor: {:.1} µs a request", medians[0]);
+    for ((_, what, _), cost) in gateways.iter().zip(&medians[1..]) {
+        let (floor, one) = (cost / medians[0], cost / medians[1]);
+        println!("gateway, {what}: {cost:.1} µs a request, {floor:.2} x floor, {one:.3} x 1 route");
     }
 }
 
@@ -145,21 +151,42 @@ fn start_floor(origin: SocketAddr) -> SocketAddr {
     address
 }
 
-fn start_gateway(origin: SocketAddr, routes: u128) -> SocketAddr {
+fn start_gateway(thread: &str, configuration: Vec<Change>) -> SocketAddr {
     let config = Config::parse(&node::config::load_with(None, []).unwrap()).unwrap();
     let (shared, _) = ProxyParts::new(&config, Metrics::new(&prometheus::Registry::new()).unwrap()).unwrap();
-    shared.live.publish(Builder::new().apply(configuration(origin, routes)).unwrap());
+    shared.live.publish(Builder::new().apply(configuration).unwrap());
     let bound = bound();
     let address = bound.addresses()[0];
     let conf = Arc::new(app::server_conf(1));
-    run(&gateway_name(routes), app::proxy_service(&config, &conf, &shared, bound, Draining::new()));
+    run(thread, app::proxy_service(&config, &conf, &shared, bound, Draining::new()));
     address
 }
 
-fn configuration(origin: SocketAddr, routes: u128) -> Vec<Change> {
+fn routes(origin: SocketAddr, routes: u128) -> Vec<Change> {
     let id = Uuid::from_u128(1);
     let (host, port) = (origin.ip().to_string(), origin.port());
-    let service = Service { id, host, port, ..Service::default() };
+    configuration(Service { id, host, port, ..Service::default() }, routes)
+}
+
+/// One route to an upstream, whose targets are addresses of the origin.
+fn balanced(origin: SocketAddr) -> Vec<Change> {
+    let service = Service { id: Uuid::from_u128(1), host: "upstream".into(), ..Service::default() };
+    let upstream = Upstream { id: Uuid::from_u128(2), name: "upstream".into(), ..Upstream::default() };
+    let target = |number: u8| Target {
+        id: Uuid::from_u128(0xC000 + u128::from(number)),
+        upstream: upstream.id,
+        target: format!("127.0.0.{number}:{}", origin.port()),
+        ..Target::default()
+    };
+    let targets: Vec<_> = (1..=TARGETS).map(|number| Change::put(target(number))).collect();
+    let mut changes = configuration(service, 1);
+    changes.push(Change::put(upstream));
+    changes.extend(targets);
+    changes
+}
+
+fn configuration(service: Service, routes: u128) -> Vec<Change> {
+    let id = service.id;
     let route = |number| Route {
         id: Uuid::from_u128(0xB000 + number),
         service: Some(id),
@@ -185,9 +212,11 @@ fn serve<F>(name: &str, server: impl FnOnce(std::net::TcpListener) -> F + Send +
 where
     F: Future<Output = ()>,
 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // On all addresses of loopback: each target has its own.
+    let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
     listener.set_nonblocking(true).unwrap();
-    let (address, runtime) = (listener.local_addr().unwrap(), runtime(name));
+    let address = SocketAddr::from(([127, 0, 0, 1], listener.local_addr().unwrap().port()));
+    let runtime = runtime(name);
     thread::spawn(move || {
         let _context = runtime.enter();
         runtime.block_on(server(listener));
@@ -197,10 +226,6 @@ where
 
 fn runtime(name: &str) -> Runtime {
     RuntimeBuilder::new_multi_thread().worker_threads(1).thread_name(name).enable_all().build().unwrap()
-}
-
-fn gateway_name(routes: u128) -> String {
-    format!("gateway-{routes}")
 }
 
 /// Processor time of the threads with this name.

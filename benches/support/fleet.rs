@@ -11,16 +11,19 @@ use node::link::{self, Link, LinkError};
 use rustls::ClientConfig;
 use testkit::certs::Pair;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use wire::{Ack, Assembly, Frame, Hello, Mode, Position, VERSIONS};
+use wire::{Ack, Assembly, Frame, HealthReport, Hello, Mode, Position, VERSIONS};
 
 /// The heartbeat interval, as by default.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 /// Bounds of the delay before a reconnect, like those of a data plane.
 const FIRST: Duration = Duration::from_millis(250);
 const MAX_DELAY: Duration = Duration::from_secs(5);
+/// Reports of health that wait for a data plane.
+const REPORTS: usize = 64;
 
 /// Data planes that run on threads of their own until this is dropped.
 #[derive(Debug)]
@@ -39,6 +42,7 @@ struct FleetState {
     connected: AtomicUsize,
     snapshots: AtomicUsize,
     failures: AtomicUsize,
+    reports: broadcast::Sender<HealthReport>,
 }
 
 impl Fleet {
@@ -54,6 +58,7 @@ impl Fleet {
             connected: AtomicUsize::default(),
             snapshots: AtomicUsize::default(),
             failures: AtomicUsize::default(),
+            reports: broadcast::channel(REPORTS).0,
         });
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let stop = CancellationToken::new();
@@ -91,6 +96,14 @@ impl Fleet {
     /// The number of connections that failed or were lost.
     pub fn failures(&self) -> usize {
         self.shared.failures.load(Ordering::Relaxed)
+    }
+
+    /// Lets each data plane send this report, with the revision that it holds.
+    ///
+    /// # Panics
+    /// No data plane is connected.
+    pub fn report(&self, report: HealthReport) {
+        self.shared.reports.send(report).unwrap();
     }
 
     /// Waits until all are connected and hold this revision. Returns the time that it took.
@@ -154,6 +167,7 @@ impl Connection<'_> {
     async fn serve(mut self) -> Result<(), LinkError> {
         self.link.send(Frame::Hello(self.hello()).encode()).await?;
         let mut assembly = None;
+        let mut reports = self.shared.reports.subscribe();
         // The first heartbeats are spread over time.
         let first = Instant::now() + HEARTBEAT.mul_f64(rand::random());
         let mut heartbeat = tokio::time::interval_at(first, HEARTBEAT);
@@ -162,6 +176,12 @@ impl Connection<'_> {
                 message = self.link.recv() => message?,
                 _ = heartbeat.tick() => {
                     self.link.send(Frame::Heartbeat(self.held.unwrap_or_default()).encode()).await?;
+                    continue;
+                }
+                report = reports.recv() => {
+                    let report = report.expect("a data plane that keeps up");
+                    let revision = self.held.unwrap_or_default().revision;
+                    self.link.send(Frame::Health(HealthReport { revision, ..report }).encode()).await?;
                     continue;
                 }
             };

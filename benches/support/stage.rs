@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use control::store::{Author, Change, Draft, Store};
-use model::{Common, Entity, Route, Service};
+use model::{Common, Entity, Route, Service, Target, Upstream};
 use serde_json::{Value, json};
 use testkit::certs;
 use testkit::origin::Origin;
@@ -98,6 +98,26 @@ impl Stage {
         self.wait_for_route(routes - 1).await;
     }
 
+    /// Puts upstreams with an equal number of targets each into the database in one transaction. All are like
+    /// `upstream`, but for their names. Target `t` of upstream `u` is 127.1.u.t+1, with this port.
+    ///
+    /// # Panics
+    /// When the database rejects them.
+    pub async fn preload_upstreams(&self, count: u8, targets: u8, port: u16, upstream: &Upstream) {
+        let store = Store::open(&self.database_url).await.unwrap();
+        let mut changes = Vec::new();
+        for number in 0..count {
+            let named = Upstream { name: format!("upstream-{number}"), ..upstream.clone() };
+            changes.push(insert(upstream_id(number), &named));
+            for last in 0..targets {
+                let target = format!("127.1.{number}.{}:{port}", last + 1);
+                let target = Target { upstream: upstream_id(number), target, ..Target::default() };
+                changes.push(insert(target_id(number, last), &target));
+            }
+        }
+        store.write(&Author::default(), changes).await.unwrap();
+    }
+
     /// Waits until the data plane routes by a preloaded route.
     ///
     /// # Panics
@@ -152,6 +172,15 @@ pub fn path(number: usize) -> String {
 /// The id of a preloaded route.
 pub fn route_id(number: usize) -> Uuid {
     Uuid::from_u128(0x1_0000_0000 + number as u128)
+}
+
+fn upstream_id(number: u8) -> Uuid {
+    Uuid::from_u128(0x2_0000_0000 + u128::from(number))
+}
+
+/// The id of a preloaded target.
+pub fn target_id(upstream: u8, number: u8) -> Uuid {
+    Uuid::from_u128(0x3_0000_0000 + u128::from(upstream) * 256 + u128::from(number))
 }
 
 fn service(port: u16) -> Service {
