@@ -76,7 +76,7 @@ function scenarios() {
       rate: RATE,
       startTime,
       duration: `${DURATION}s`,
-      preAllocatedVUs: 100,
+      preAllocatedVUs: 300,
       maxVUs: 1000,
       gracefulStop: '10s',
       env,
