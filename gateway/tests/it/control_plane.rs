@@ -98,7 +98,7 @@ impl Connected {
             match self.next().await.expect("an answer") {
                 Frame::Ack(ack) => return Ok(ack.held),
                 Frame::Nack(nack) => return Err(nack),
-                Frame::Heartbeat(_) => {}
+                Frame::Heartbeat(_) | Frame::Health(_) => {}
                 other => panic!("{other:?}"),
             }
         }
@@ -112,7 +112,7 @@ impl Connected {
         loop {
             match self.next_or_end().await? {
                 Frame::Ack(ack) => return Some(ack.held),
-                Frame::Heartbeat(_) => {}
+                Frame::Heartbeat(_) | Frame::Health(_) => {}
                 other => panic!("{other:?}"),
             }
         }
