@@ -61,10 +61,10 @@ async fn choose(
     now: Instant,
 ) -> Result<(), RequestFailure> {
     let retry = &group.terms().retry;
-    if let Some((last, _)) = balanced.chosen.take() {
-        if retry.other_target {
-            balanced.tried.add(&last);
-        }
+    if let Some((last, _)) = balanced.chosen.take()
+        && retry.other_target
+    {
+        balanced.tried.add(&last);
     }
     let wish = Wish { key: balanced.key, sticky: balanced.sticky, tried: &balanced.tried, now };
     let chosen = match group.choose(&wish) {

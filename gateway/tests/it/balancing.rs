@@ -60,7 +60,7 @@ impl Fleet {
     }
 
     fn serve(gateway: Gateway, origins: usize, upstream: Upstream, service: Service) -> Self {
-        let origins: Vec<_> = (0..origins).map(|number| origin(number)).collect();
+        let origins: Vec<_> = (0..origins).map(origin).collect();
         let mut changes = vec![Change::put(upstream)];
         changes.extend((0..).zip(&origins).map(|(id, origin)| Change::put(target(id, origin.address()))));
         gateway.apply(changes);
