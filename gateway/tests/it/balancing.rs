@@ -183,7 +183,7 @@ fn strict() -> Upstream {
 /// Another service, another route, an upstream and a target that have nothing to do with the first ones.
 fn unrelated(id: u128) -> Vec<Change> {
     let other = Upstream { id: Uuid::from_u128(0x900 + id), name: format!("other{id}.test"), ..upstream() };
-    let of_other = Target { upstream: other.id, ..named_target(0x100 + id, "127.0.0.1:1") };
+    let of_other = Target { upstream: other.id, ..named_target(0x100 + id, "127.0.0.1") };
     let service = Service { id: Uuid::from_u128(0xa00 + id), host: other.name.clone(), ..Service::default() };
     let route = Route { service: Some(service.id), ..route(0x100 + id, &format!("/other/{id}")) };
     vec![Change::put(other), Change::put(of_other), Change::put(service), Change::put(route)]
