@@ -225,8 +225,12 @@ async fn old_addresses_are_used_while_look_ups_fail_and_no_longer_than_an_hour()
         advance(2 * TTL).await;
         assert_eq!(ask(&resolver, "a").await.0, None);
         server.does(Does::Answer(2));
-        advance(TIMEOUT * 2).await;
-        assert_eq!(ask(&resolver, "a").await.0, Some(2));
+        // A look-up that the fault still holds ends first, and a failure is good for a second.
+        let recovers = Instant::now() + 2 * TIMEOUT + Duration::from_secs(2);
+        while ask(&resolver, "a").await.0 != Some(2) {
+            assert!(Instant::now() < recovers);
+            sleep(Duration::from_millis(100)).await;
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub(super) use self::cookie::write as write_cookie;
+pub(super) use self::cookie::{new as new_cookie, write as write_cookie};
 use super::{Failure, Forwarder};
 use crate::client::{Ends, Request};
 use crate::context::Context;

@@ -124,7 +124,7 @@ impl Attempt<'_> {
             match self.upstream.poll_response(task)? {
                 Poll::Ready(interim) if interim.is_interim() => {
                     let client = &mut self.incoming.client;
-                    let write = |sink: &mut dyn FieldSink| fields::write_answer(sink, &interim.fields);
+                    let write = |sink: &mut dyn FieldSink| fields::write_answer(sink, &interim.fields, None);
                     interim_answer(client, &self.incoming.request, &head_of(&interim), write);
                 }
                 Poll::Ready(answer) => return Poll::Ready(Ok(answer)),
@@ -204,7 +204,10 @@ impl Attempt<'_> {
     /// Tells the balancer of an attempt that failed before its answer.
     fn note_failure(&mut self, failed: &Failure) {
         if let (Some(balanced), Some(cause)) = (&mut self.context.upstream.balanced, &failed.cause) {
-            balanced.failed(cause);
+            // A connection that was idle may have been ended before the request came, as every one is at its time.
+            if !(self.upstream.was_reused() && cause.is_silent_end()) {
+                balanced.failed(cause);
+            }
         }
     }
 
@@ -294,9 +297,11 @@ fn head_of(answer: &Response) -> AnswerHead {
 
 /// Writes the fields of an answer, and the gateway's own.
 fn write_fields(sink: &mut dyn FieldSink, answer: &Response, context: &Context, is_tls: bool) -> bool {
-    let has_date = fields::write_answer(sink, &answer.fields);
-    if context.upstream.balanced.is_some() {
-        balanced::write_cookie(sink, context, is_tls);
+    let cookie = balanced::new_cookie(context);
+    let own = cookie.as_ref().map(|(terms, _)| &*terms.name);
+    let has_date = fields::write_answer(sink, &answer.fields, own);
+    if let Some((terms, value)) = &cookie {
+        balanced::write_cookie(sink, terms, value, is_tls);
     }
     sink.fixed(&names::VIA, names::VIA_VALUE);
     sink.unique(&names::REQUEST_ID, context.request_id.as_bytes());

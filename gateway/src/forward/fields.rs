@@ -30,8 +30,9 @@ pub(super) fn write_request(
     sink.fixed(&names::VIA, names::VIA_VALUE);
 }
 
-/// Writes the fields of an answer, without its framing. Returns whether it has a date.
-pub(super) fn write_answer(sink: &mut dyn FieldSink, fields: &Fields) -> bool {
+/// Writes the fields of an answer, without its framing and without the cookie that the gateway sets itself. Returns
+/// whether it has a date.
+pub(super) fn write_answer(sink: &mut dyn FieldSink, fields: &Fields, own_cookie: Option<&str>) -> bool {
     let connection = fields.iter().filter(|(name, _)| is(name, b"connection")).map(|(_, value)| value);
     let nominated = Nominated::of_answer(connection);
     let mut has_date = false;
@@ -40,12 +41,19 @@ pub(super) fn write_answer(sink: &mut dyn FieldSink, fields: &Fields) -> bool {
             && !is(name, b"content-length")
             && !is_timing(name)
             && !nominated.contains(name)
+            && own_cookie.is_none_or(|own| !sets_cookie(name, value, own))
         {
             has_date |= is(name, b"date");
             sink.received(name, value);
         }
     }
     has_date
+}
+
+/// Whether a field sets the cookie `wanted`.
+fn sets_cookie(name: &[u8], value: &[u8], wanted: &str) -> bool {
+    is(name, b"set-cookie")
+        && value.trim_ascii().strip_prefix(wanted.as_bytes()).is_some_and(|rest| rest.starts_with(b"="))
 }
 
 /// Whether a field is about one connection.
@@ -133,13 +141,16 @@ mod tests {
             ("content-length", "5"),
             ("x-kong-proxy-latency", "1"),
             ("x-kong-other", "1"),
-            ("set-cookie", "a"),
+            ("set-cookie", "a=1"),
         ] {
             came.append(name, value.parse().unwrap());
         }
         let mut sink = BytesMut::new();
-        assert!(!write_answer(&mut sink, &Fields::Map(came)));
-        assert_eq!(&sink[..], b"x-kong-other: 1\r\nset-cookie: a\r\n");
+        assert!(!write_answer(&mut sink, &Fields::Map(came.clone()), None));
+        assert_eq!(&sink[..], b"x-kong-other: 1\r\nset-cookie: a=1\r\n");
+        let mut sink = BytesMut::new();
+        write_answer(&mut sink, &Fields::Map(came), Some("a"));
+        assert_eq!(&sink[..], b"x-kong-other: 1\r\n");
     }
 
     #[test]

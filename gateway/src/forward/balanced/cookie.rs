@@ -1,5 +1,7 @@
 //! The cookies of hashing and of sticky sessions.
 
+use std::borrow::Cow;
+
 use uuid::Uuid;
 
 use crate::context::Context;
@@ -10,19 +12,20 @@ use crate::upstream::{Balanced, CookieTerms};
 /// Bytes of the seal of an address.
 const SEAL: usize = 8;
 
-/// Writes the cookie of the answer, if the request lacked it. `is_tls` is about the client's connection.
-pub(in crate::forward) fn write(sink: &mut dyn FieldSink, context: &Context, is_tls: bool) {
-    let group = context.target.as_ref().and_then(|target| target.group.as_ref());
-    let Some((group, balanced)) = group.zip(context.upstream.balanced.as_ref()) else { return };
-    let terms = group.terms();
-    let Some(cookie) = &terms.cookie else { return };
+/// The cookie that the answer sets, if the request lacked it.
+pub(in crate::forward) fn new(context: &Context) -> Option<(&CookieTerms, Cow<'_, str>)> {
+    let balanced = context.upstream.balanced.as_ref()?;
+    let terms = context.target.as_ref()?.group.as_ref()?.terms();
     let value = match terms.balancing.algorithm {
-        Algorithm::StickySessions => new_address(balanced, terms.id),
-        _ => balanced.cookie.as_deref().map(ToOwned::to_owned),
+        Algorithm::StickySessions => new_address(balanced, terms.id)?.into(),
+        _ => balanced.cookie.as_deref()?.into(),
     };
-    if let Some(value) = value {
-        sink.received(b"Set-Cookie", text(cookie, &value, is_tls).as_bytes());
-    }
+    Some((terms.cookie.as_ref()?, value))
+}
+
+/// Writes a cookie. `is_tls` is about the client's connection.
+pub(in crate::forward) fn write(sink: &mut dyn FieldSink, terms: &CookieTerms, value: &str, is_tls: bool) {
+    sink.received(b"Set-Cookie", text(terms, value, is_tls).as_bytes());
 }
 
 /// The address of the answer, unless the client named it.
