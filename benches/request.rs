@@ -153,7 +153,8 @@ fn start_floor(origin: SocketAddr) -> SocketAddr {
 
 fn start_gateway(thread: &str, configuration: Vec<Change>) -> SocketAddr {
     let config = Config::parse(&node::config::load_with(None, []).unwrap()).unwrap();
-    let (shared, _) = ProxyParts::new(&config, Metrics::new(&prometheus::Registry::new()).unwrap()).unwrap();
+    let (shared, _) =
+        ProxyParts::new(&config, Metrics::new(&prometheus::Registry::new()).unwrap(), 1024).unwrap();
     shared.live.publish(Builder::new().apply(configuration).unwrap());
     let bound = bound();
     let address = bound.addresses()[0];

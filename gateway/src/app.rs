@@ -38,8 +38,10 @@ use crate::upstream_metrics::UpstreamCollector;
 
 /// Idle connections to each upstream that are kept. With fewer, requests would often open new ones.
 const POOL: usize = 1024;
-/// Probes at a time, and idle connections that are kept for them.
+/// The most probes at a time.
 const PROBES: usize = 1024;
+/// The most idle connections that are kept for probes: with fewer than there are addresses, most probes connect.
+const PROBE_CONNECTIONS: usize = 16_384;
 /// Time for the sync agent to close its session and finish its disk writes.
 const AGENT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -88,7 +90,8 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
 
     let needs_table = predecessor.as_ref().is_some_and(Predecessor::wait_for_folder);
     let fault = CancellationToken::new();
-    let (parts, probes) = ProxyParts::new(&config, metrics.clone()).map_err(ExitError::internal)?;
+    let (parts, probes) =
+        ProxyParts::new(&config, metrics.clone(), budget.probes).map_err(ExitError::internal)?;
     let probes = parts.run_probes(probes, fault.clone()).map_err(ExitError::internal)?;
     let shared = ProxyParts { tickets: tickets.clone(), idle: budget.idle, ..parts };
     let collector = UpstreamCollector::new(shared.balancing.clone()).map_err(ExitError::internal)?;
@@ -149,17 +152,19 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
 }
 
 impl ProxyParts {
-    /// Creates the state without a table, and starts the look-ups of names.
+    /// Creates the state without a table, and starts the look-ups of names. Probes and their idle connections take
+    /// at most `probes` descriptors.
     ///
     /// # Errors
     /// When the system provides no thread for them.
-    pub fn new(config: &Config, metrics: Metrics) -> io::Result<(Self, ProbeRunner)> {
+    pub fn new(config: &Config, metrics: Metrics, probes: usize) -> io::Result<(Self, ProbeRunner)> {
         let in_flight = Arc::new(Limit::new(config.max_in_flight, metrics.http.in_flight.clone()));
         let connections = Arc::new(Limit::new(config.max_connections, metrics.connections.active.clone()));
         let (live, tickets) = (Arc::new(Live::new()), Arc::default());
         let names = names(config, &metrics)?;
         let policy = Arc::new(Policy::new(config.upstream.clone()));
-        let limits = ProbeLimits { running: PROBES, idle: PROBES };
+        let running = PROBES.min(probes.div_ceil(2));
+        let limits = ProbeLimits { running, idle: PROBE_CONNECTIONS.min(probes - running) };
         let (prober, runner) = Prober::new(limits, policy.clone(), metrics.probes.clone());
         let waiting = config.max_in_flight.div_ceil(4);
         let zone = config.cluster.labels.get("zone").map(|zone| zone.as_str().into());

@@ -19,14 +19,16 @@ pub struct Budget {
     pub in_flight: usize,
     /// Idle connections to upstreams.
     pub idle: usize,
+    /// Probes, and the idle connections that are kept for them.
+    pub probes: usize,
 }
 
 impl Budget {
     /// Divides `limit` descriptors.
     pub fn of(limit: usize) -> Self {
         let shared = limit - RESERVE.min(limit / 4);
-        let part = |eighths: usize| (shared / 8 * eighths).max(1);
-        Self { connections: part(4), in_flight: part(3), idle: part(1) }
+        let part = |sixteenths: usize| (shared / 16 * sixteenths).max(1);
+        Self { connections: part(8), in_flight: part(6), idle: part(1), probes: part(1) }
     }
 
     /// Raises the descriptor limit of this process and divides it.
@@ -56,10 +58,10 @@ mod tests {
     fn a_budget_leaves_a_reserve_whatever_the_limit() {
         for limit in [1, 64, 256, 1024, 65_536, 1 << 20] {
             let budget = Budget::of(limit);
-            let sum = budget.connections + budget.in_flight + budget.idle;
+            let sum = budget.connections + budget.in_flight + budget.idle + budget.probes;
             let reserve = RESERVE.min(limit / 4);
-            assert!(sum <= (limit - reserve).max(3), "{limit}: {budget:?}");
+            assert!(sum <= (limit - reserve).max(4), "{limit}: {budget:?}");
         }
-        assert_eq!(Budget::of(1024), Budget { connections: 384, in_flight: 288, idle: 96 });
+        assert_eq!(Budget::of(1024), Budget { connections: 384, in_flight: 288, idle: 48, probes: 48 });
     }
 }

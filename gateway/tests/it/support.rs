@@ -60,7 +60,7 @@ impl Gateway {
         let config = Config::parse(&node::config::load_with(None, variables).unwrap()).unwrap();
 
         let registry = Registry::new();
-        let (shared, runner) = ProxyParts::new(&config, Metrics::new(&registry).unwrap()).unwrap();
+        let (shared, runner) = ProxyParts::new(&config, Metrics::new(&registry).unwrap(), 1024).unwrap();
         node::install_tls_provider();
         // The ports of the configuration would be the same for every test.
         let config = Config { listen: vec![ANY_PORT], listen_tls: vec![ANY_PORT], ..config };
