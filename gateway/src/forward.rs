@@ -102,7 +102,7 @@ impl Forwarder {
 fn may_connect_again(context: &mut Context, failed: &Failure) -> bool {
     let Some(cause) = &failed.cause else { return false };
     match context.upstream.balanced {
-        Some(_) => balanced::may_retry(context, cause, true),
+        Some(_) => balanced::may_retry(context, cause, true, false),
         None => context.may_retry(),
     }
 }

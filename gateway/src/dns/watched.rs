@@ -109,6 +109,11 @@ impl Watched {
         self.answer.load_full()
     }
 
+    /// Whether the first look-up has ended.
+    pub fn is_looked_up(&self) -> bool {
+        self.looked.is_cancelled()
+    }
+
     /// Waits until the first look-up has ended, at most `limit`.
     pub async fn first(&self, limit: Duration) {
         if !self.looked.is_cancelled() {

@@ -37,17 +37,29 @@ pub(super) async fn connect(
     choose(balanced, group, forwarder.resolve_timeout, now).await?;
     let Some((chosen, _)) = &balanced.chosen else { return Err(RequestFailure::Internal.into()) };
     let of_service = ServiceTerms { terms: &service.terms, trust: service.trust.as_ref() };
-    let terms = group
-        .connection_terms(&of_service, chosen)
-        .map_err(|error| UpstreamFailure::Tls(error.to_string().into()))?;
     let address = [chosen.identity().address];
+    let terms = match group.connection_terms(&of_service, chosen) {
+        Ok(terms) => terms,
+        Err(error) => {
+            let failed = UpstreamFailure::Tls(error.to_string().into());
+            balanced.failed(&failed);
+            return Err(failed.into());
+        }
+    };
     let own = service.deadlines();
-    let connect = time_left(group, upstream.started).map_or(own.connect, |left| left.min(own.connect));
+    let left = time_left(group, upstream.started);
+    if left == Some(Duration::ZERO) {
+        // The request has waited for too long, which is not the target's fault.
+        return Err(RequestFailure::UpstreamTimeout.into());
+    }
+    let connect = left.map_or(own.connect, |left| left.min(own.connect));
     let deadlines = Timeouts { connect, ..own };
     match forwarder.pool.connect(&terms, &address, deadlines).await {
         Ok(connected) => Ok(connected),
         Err(failed) => {
-            balanced.failed(&failed);
+            if !is_late(group, upstream.started) {
+                balanced.failed(&failed);
+            }
             Err(failed.into())
         }
     }
@@ -67,18 +79,26 @@ async fn choose(
         balanced.tried.add(&last);
     }
     let wish = Wish { key: balanced.key, sticky: balanced.sticky, tried: &balanced.tried, now };
+    let mut begun = now;
     let chosen = match group.choose(&wish) {
         // In boxes: these would be part of the future of every request.
-        Err(NoTarget::Full) => Box::pin(group.wait_for_place(&wish)).await,
+        Err(NoTarget::Full) => {
+            let chosen = Box::pin(group.wait_for_place(&wish)).await;
+            begun = Instant::now();
+            chosen
+        }
         // Perhaps no name has been looked up yet.
-        Err(NoTarget::Empty) if Box::pin(group.first_answers(limit)).await => group.choose(&wish),
+        Err(NoTarget::Empty) if Box::pin(group.first_answers(limit)).await => {
+            begun = Instant::now();
+            group.choose(&Wish { now: begun, ..wish })
+        }
         chosen => chosen,
     };
     let chosen = chosen.map_err(|none| match none {
         NoTarget::Full => RequestFailure::UpstreamFull,
         NoTarget::Empty | NoTarget::Unhealthy | NoTarget::BelowThreshold => RequestFailure::NoTarget,
     })?;
-    balanced.chosen = Some((chosen, now));
+    balanced.chosen = Some((chosen, begun));
     Ok(())
 }
 
@@ -95,24 +115,30 @@ fn time_left(group: &Group, begun: Option<Instant>) -> Option<Duration> {
     [retry.per_try_timeout, left].into_iter().flatten().min()
 }
 
-/// Whether the upstream allows another attempt after this failure. `is_sent`: a target may have seen the
-/// request.
-pub(super) fn may_retry(context: &mut Context, cause: &UpstreamFailure, is_idempotent: bool) -> bool {
+/// Whether the upstream allows another attempt after this failure. `was_sent`: the request was sent to its end.
+pub(super) fn may_retry(
+    context: &mut Context,
+    cause: &UpstreamFailure,
+    is_idempotent: bool,
+    was_sent: bool,
+) -> bool {
     let Some(group) = context.target.as_ref().and_then(|target| target.group.clone()) else { return false };
     let retry = &group.terms().retry;
-    let (listed, is_sent) = match cause {
+    // Whether it is listed, and whether a target may have seen the request.
+    let (listed, is_seen) = match cause {
         UpstreamFailure::Connect(_) | UpstreamFailure::Tls(_) => (retry.on_connect, false),
         UpstreamFailure::ConnectTimedOut => (retry.on_connect || retry.on_timeout, false),
         UpstreamFailure::NotProcessed(_) => (true, false),
         UpstreamFailure::TimedOut(_) => (retry.on_timeout, true),
         UpstreamFailure::Closed { .. } | UpstreamFailure::Invalid(_) | UpstreamFailure::Broken(_) => {
-            (retry.on_reset, true)
+            let before_sent = retry.on_reset_before_sent && (!was_sent || is_idempotent);
+            (retry.on_reset || before_sent, true)
         }
         UpstreamFailure::HeaderTooLarge | UpstreamFailure::WrongLength | UpstreamFailure::Status(_) => {
             (false, true)
         }
     };
-    listed && (!is_sent || is_idempotent || retry.any_method) && begin_retry(context, &group)
+    listed && (!is_seen || is_idempotent || retry.any_method) && begin_retry(context, &group)
 }
 
 /// Whether the upstream wants another attempt after this status.
@@ -122,11 +148,15 @@ pub(super) fn retries_status(context: &mut Context, status: u16, is_idempotent: 
     retry.statuses.contains(status) && (is_idempotent || retry.any_method) && begin_retry(context, &group)
 }
 
+/// Whether the time of all attempts is up. What failed then says nothing of a target.
+pub(super) fn is_late(group: &Group, begun: Option<Instant>) -> bool {
+    let total = group.terms().retry.total_timeout;
+    total.zip(begun).is_some_and(|(total, begun)| begun.elapsed() >= total)
+}
+
 /// Takes a place of the budget, while there is time.
 fn begin_retry(context: &mut Context, group: &Group) -> bool {
-    let begun = context.upstream.started;
-    let is_late = |total: Duration| begun.is_some_and(|begun| begun.elapsed() >= total);
-    if !context.may_retry() || group.terms().retry.total_timeout.is_some_and(is_late) {
+    if !context.may_retry() || is_late(group, context.upstream.started) {
         return false;
     }
     let Some(balanced) = &mut context.upstream.balanced else { return false };

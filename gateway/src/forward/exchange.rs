@@ -47,7 +47,8 @@ impl Attempt<'_> {
             Ok(answer) => answer,
             Err(failed) => {
                 self.note_failure(&failed);
-                return if self.may_repeat(&failed) { Ok(Outcome::Retry(failed)) } else { Err(failed) };
+                let repeats = self.may_repeat(&failed, upload.is_done());
+                return if repeats { Ok(Outcome::Retry(failed)) } else { Err(failed) };
             }
         };
         if let Some(unwanted) = self.unwanted(&answer) {
@@ -203,11 +204,12 @@ impl Attempt<'_> {
 
     /// Tells the balancer of an attempt that failed before its answer.
     fn note_failure(&mut self, failed: &Failure) {
-        if let (Some(balanced), Some(cause)) = (&mut self.context.upstream.balanced, &failed.cause) {
-            // A connection that was idle may have been ended before the request came, as every one is at its time.
-            if !(self.upstream.was_reused() && cause.is_silent_end()) {
-                balanced.failed(cause);
-            }
+        let Context { target: Some(target), upstream, .. } = &mut *self.context else { return };
+        let Some((group, cause)) = target.group.as_deref().zip(failed.cause.as_ref()) else { return };
+        // A connection that was idle may have been ended before the request came, as every one is at its time.
+        let is_usual = self.upstream.was_reused() && cause.is_silent_end();
+        if !is_usual && !balanced::is_late(group, upstream.started) {
+            upstream.balanced.iter_mut().for_each(|balanced| balanced.failed(cause));
         }
     }
 
@@ -273,12 +275,13 @@ impl Attempt<'_> {
 
     /// Whether another attempt can do no harm: only if the method is idempotent (RFC 9110, section 9.2.2) or
     /// the upstream did nothing. The body must still be at hand, and the connection may have been closed before
-    /// the request came.
-    fn may_repeat(&mut self, failed: &Failure) -> bool {
+    /// the request came. `was_sent`: the request was sent to its end.
+    fn may_repeat(&mut self, failed: &Failure, was_sent: bool) -> bool {
         let Some(cause) = &failed.cause else { return false };
         let is_idempotent = self.incoming.request.method.is_idempotent();
         if self.context.upstream.balanced.is_some() {
-            return self.replay.is_complete() && balanced::may_retry(self.context, cause, is_idempotent);
+            return self.replay.is_complete()
+                && balanced::may_retry(self.context, cause, is_idempotent, was_sent);
         }
         let is_harmless =
             cause.is_harmless() || is_idempotent && self.upstream.was_reused() && cause.is_silent_end();

@@ -83,16 +83,29 @@ impl Balancer {
         Self::create(self.upstream.upstream, settings, members, &self.slots, Some(&earlier))
     }
 
-    /// Replaces the members, after a change of DNS. Without a change it does nothing.
-    pub fn set_members(self: &Arc<Self>, members: Vec<Member>) {
+    /// Replaces the members, after a change of DNS. They are read here, one caller after the other, so that an
+    /// older answer never replaces a newer one. Without a change it does nothing, and returns that.
+    pub fn set_members(self: &Arc<Self>, members: impl FnOnce() -> Vec<Member>) -> bool {
+        self.remake(|earlier| {
+            let members = view::in_order(members(), &self.settings);
+            let is_same = members.len() == earlier.members.len()
+                && members.iter().zip(&earlier.members).all(|(one, other)| one.is_same(other));
+            if is_same { None } else { Some(members) }
+        })
+    }
+
+    /// Makes the next view of these members, if there are any.
+    fn remake(self: &Arc<Self>, members: impl FnOnce(&View) -> Option<Vec<Member>>) -> bool {
         let making = self.making.lock();
         let earlier = self.view();
+        let Some(members) = members(&earlier) else { return false };
         let view =
             make(&self.upstream, self.generation, &self.settings, members, &self.slots, Some(&earlier));
         self.view.store(view);
         drop(making);
         self.upstream.places.notify_waiters();
         self.plan_refresh();
+        true
     }
 
     /// Chooses a target.
@@ -102,7 +115,8 @@ impl Balancer {
     /// [wait](Self::wait_for_place).
     pub fn choose(&self, wish: &Wish<'_>) -> Result<Chosen, NoTarget> {
         // Those that wait come first.
-        if self.settings.limits.max_requests > 0 && self.upstream.is_queued() {
+        let limits = &self.settings.limits;
+        if limits.max_requests > 0 && limits.max_queue > 0 && self.upstream.is_queued() {
             return Err(NoTarget::Full);
         }
         self.choose_now(wish)
@@ -219,8 +233,7 @@ impl Balancer {
 impl Timed for Balancer {
     /// Applies the states of members that have ended.
     fn expire(self: Arc<Self>, _: Instant) {
-        let members = self.view().members.to_vec();
-        self.set_members(members);
+        self.remake(|earlier| Some(earlier.members.to_vec()));
     }
 }
 

@@ -10,7 +10,6 @@ mod terms;
 mod tls;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -35,8 +34,8 @@ pub struct Group {
     balancer: Arc<Balancer>,
     shared: Arc<Shared>,
     tls: TlsCache,
-    /// Whether it is the upstream's, whose probes it sets.
-    live: AtomicBool,
+    /// Whether it is the upstream's, whose probes it sets. Held while they are set.
+    live: Mutex<bool>,
     /// Ends with the group.
     subscriptions: Mutex<Vec<Subscription>>,
 }
@@ -83,7 +82,7 @@ impl Group {
             balancer,
             shared: Arc::clone(shared),
             tls: TlsCache::default(),
-            live: AtomicBool::new(false),
+            live: Mutex::new(false),
             subscriptions: Mutex::default(),
         });
         group.subscribe();
@@ -119,9 +118,13 @@ impl Group {
     /// Waits for the first answers to names, if no target has an address yet; at most for `limit`, and not if
     /// too many requests wait. Returns whether there is an address.
     pub async fn first_answers(&self, limit: Duration) -> bool {
-        let Ok(_place) = self.shared.waiting.try_acquire() else { return false };
         let names = self.targets.iter().filter_map(|named| named.watched.as_ref());
-        let mut waits: FuturesUnordered<_> = names.map(|watched| watched.first(limit)).collect();
+        let unknown = names.filter(|watched| !watched.is_looked_up());
+        let mut waits: FuturesUnordered<_> = unknown.map(|watched| watched.first(limit)).collect();
+        if waits.is_empty() {
+            return !self.balancer.is_empty();
+        }
+        let Ok(_place) = self.shared.waiting.try_acquire() else { return false };
         // The first name that has an address is enough.
         while self.balancer.is_empty() && waits.next().await.is_some() {
             self.refresh();
@@ -172,23 +175,31 @@ impl Group {
 
     /// Takes the present answers to names.
     fn refresh(&self) {
-        self.balancer.set_members(members::of(&self.terms, &self.targets, &self.shared));
-        if self.live.load(Ordering::Acquire) {
+        let live = self.live.lock();
+        let changed = self.balancer.set_members(|| members::of(&self.terms, &self.targets, &self.shared));
+        if changed && *live {
             self.probe();
-            self.shared.moved(self.terms.id, self.named());
         }
+        drop(live);
+        // The text of a failed look-up is reported, too.
+        self.shared.moved(self.terms.id, self.named());
     }
 
     /// Makes the group live: its probes are the upstream's.
     pub(super) fn begin(&self) {
-        self.live.store(true, Ordering::Release);
+        let mut live = self.live.lock();
+        *live = true;
         self.probe();
-        self.shared.moved(self.terms.id, self.named());
+        drop(live);
+        let report = self.balancer.health();
+        let unavailable = report.members.iter().filter(|member| !member.available);
+        let unavailable = unavailable.map(|member| member.identity.target);
+        self.shared.moved(self.terms.id, self.named().chain(unavailable));
     }
 
     /// Ends that: the group sets no more probes.
     pub(super) fn retire(&self) {
-        self.live.store(false, Ordering::Release);
+        *self.live.lock() = false;
     }
 
     /// The targets that are names.
@@ -226,7 +237,7 @@ impl Group {
         *self.subscriptions.lock() = subscribed;
         if answered {
             // An answer may have come before its subscription.
-            self.balancer.set_members(members::of(&self.terms, &self.targets, &self.shared));
+            self.balancer.set_members(|| members::of(&self.terms, &self.targets, &self.shared));
         }
     }
 }

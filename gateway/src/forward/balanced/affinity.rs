@@ -28,8 +28,9 @@ pub(super) fn find(
     match terms.balancing.algorithm {
         Algorithm::ConsistentHashing => {}
         Algorithm::StickySessions => {
-            let sent = terms.cookie.as_ref().and_then(|terms| value(&request.headers, terms));
-            let sticky = sent.and_then(|sent| cookie::read_address(sent, terms.id));
+            // Of several cookies of the name, one may be of another upstream.
+            let sent = terms.cookie.iter().flat_map(|terms| values(&request.headers, terms));
+            let sticky = sent.into_iter().find_map(|sent| cookie::read_address(sent, terms.id));
             return Balanced { sticky, ..Balanced::default() };
         }
         Algorithm::RoundRobin | Algorithm::LeastConnections | Algorithm::Latency => {
@@ -41,7 +42,7 @@ pub(super) fn find(
     for input in [&terms.affinity.on, &terms.affinity.fallback] {
         if let HashInput::Cookie = input {
             // A client without the cookie gets one, and with it a key.
-            let sent = terms.cookie.as_ref().and_then(|terms| value(&request.headers, terms));
+            let sent = terms.cookie.as_ref().and_then(|terms| values(&request.headers, terms).next());
             let made = || found.cookie.insert(Uuid::new_v4().to_string().into()).as_bytes().to_vec();
             let key = sent.map_or_else(made, <[u8]>::to_vec);
             found.key = Some(hash(&key));
@@ -128,12 +129,12 @@ fn decoded(part: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// The value of a cookie of the request.
-fn value<'h>(headers: &'h HeaderMap, terms: &CookieTerms) -> Option<&'h [u8]> {
+/// The values of a cookie of the request.
+fn values<'h>(headers: &'h HeaderMap, terms: &'h CookieTerms) -> impl Iterator<Item = &'h [u8]> {
     let cookies = headers.get_all(COOKIE).iter().flat_map(|all| all.as_bytes().split(|byte| *byte == b';'));
     cookies
         .filter_map(|cookie| cookie.trim_ascii().strip_prefix(terms.name.as_bytes())?.strip_prefix(b"="))
-        .find(|value| !value.is_empty())
+        .filter(|value| !value.is_empty())
 }
 
 /// The same on every data plane.

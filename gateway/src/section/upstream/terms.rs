@@ -16,8 +16,9 @@ use crate::upstream::{Affinity, CookieTerms, GroupTerms, HashInput, Probing, Ret
 /// A field that the data plane cannot use, and why.
 type Unusable = (&'static str, &'static str);
 
-/// The name of the cookie of sticky sessions, unless the upstream gives one.
-const STICKY_COOKIE: &str = "gibbon-session";
+/// How the name of the cookie of sticky sessions begins, unless the upstream gives one. A part of the upstream's id
+/// follows: one client may have sessions with several upstreams.
+const STICKY_COOKIE: &str = "gibbon-session-";
 
 /// The terms of an upstream, which are still to be linked.
 pub(super) fn of(upstream: &model::Upstream) -> Result<GroupTerms, Unusable> {
@@ -37,7 +38,8 @@ pub(super) fn of(upstream: &model::Upstream) -> Result<GroupTerms, Unusable> {
         probing: probing(upstream)?,
         retry: Retry {
             on_connect: retry.on.contains(&RetryOn::Connect),
-            on_reset: retry.on.contains(&RetryOn::ResetBeforeSent) || retry.on.contains(&RetryOn::Reset),
+            on_reset: retry.on.contains(&RetryOn::Reset),
+            on_reset_before_sent: retry.on.contains(&RetryOn::ResetBeforeSent),
             on_timeout: retry.on.contains(&RetryOn::Timeout),
             statuses: retry.statuses.iter().copied().collect(),
             any_method: retry.methods == policy::RetryMethods::All,
@@ -156,12 +158,13 @@ fn input(input: model::HashInput, name: Option<&str>) -> Result<HashInput, Unusa
 fn cookie(upstream: &model::Upstream) -> Option<CookieTerms> {
     let policy = &upstream.policy.cookie;
     let is_hashed = [upstream.hash_on, upstream.hash_fallback].contains(&model::HashInput::Cookie);
+    let own_name = || format!("{STICKY_COOKIE}{:.8}", upstream.id.simple().to_string());
     let (name, path) = match upstream.algorithm {
         Algorithm::StickySessions => (
-            upstream.sticky_sessions_cookie.as_deref().unwrap_or(STICKY_COOKIE),
+            upstream.sticky_sessions_cookie.clone().unwrap_or_else(own_name),
             &upstream.sticky_sessions_cookie_path,
         ),
-        _ if is_hashed => (upstream.hash_on_cookie.as_deref()?, &upstream.hash_on_cookie_path),
+        _ if is_hashed => (upstream.hash_on_cookie.clone()?, &upstream.hash_on_cookie_path),
         _ => return None,
     };
     Some(CookieTerms {

@@ -73,6 +73,15 @@ pub struct Operation {
 }
 
 impl Member {
+    /// Whether it differs in nothing that a view or a slot would take from it.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let set_at = |member: &Self| member.operation.map(|operation| operation.set_at);
+        self.identity == other.identity
+            && (self.weight, self.failover, self.state, &self.zone)
+                == (other.weight, other.failover, other.state, &other.zone)
+            && set_at(self) == set_at(other)
+    }
+
     /// Whether the algorithms may choose it at `now`, if it is available.
     pub(super) fn is_eligible(&self, now: Instant) -> bool {
         self.weight > 0 && self.state.at(now) == State::Ready

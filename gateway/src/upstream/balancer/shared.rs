@@ -96,6 +96,9 @@ impl UpstreamState {
 
     /// Takes a place in a queue of `most`.
     pub(super) fn queue(&self, most: u64) -> Option<Waiting<'_>> {
+        if most == 0 {
+            return None;
+        }
         // Made first: if it is one too many, dropping it undoes the addition.
         let place = Waiting(self);
         (u64::from(self.waiting.fetch_add(1, Ordering::SeqCst)) < most).then_some(place)

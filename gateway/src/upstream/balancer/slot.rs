@@ -160,8 +160,15 @@ impl Slot {
     pub(super) fn enter(&self, limits: &Limits) -> Option<Arc<SlotState>> {
         let state = Arc::clone(&self.0);
         // Two at a time may both be refused at the limit. Never is one too many let in.
-        let full = limits.max_requests > 0 && state.in_flight() > limits.max_requests;
-        if full { None } else { Some(state) }
+        if limits.max_requests == 0 || state.in_flight() <= limits.max_requests {
+            return Some(state);
+        }
+        drop(state);
+        if self.0.in_flight() < limits.max_requests {
+            // Those that were refused together would all wait at a place that is free.
+            self.0.upstream.free_place();
+        }
+        None
     }
 }
 

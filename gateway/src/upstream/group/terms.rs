@@ -96,6 +96,8 @@ pub struct Retry {
     pub on_connect: bool,
     /// After a connection that broke before the answer.
     pub on_reset: bool,
+    /// The same, of a request that is idempotent or was not sent to its end.
+    pub on_reset_before_sent: bool,
     /// After a timeout before the answer.
     pub on_timeout: bool,
     /// After these statuses.

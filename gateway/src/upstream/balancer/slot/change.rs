@@ -60,12 +60,12 @@ impl SlotState {
         if serving != inner.serving {
             inner.serving = serving;
             inner.since = std::time::SystemTime::now();
-            self.upstream.process.changes.add(self.id, self.upstream(), &self.identity);
             if serving && !inner.served.unknown && settings.slow_start.is_some() {
                 self.warm_up(now);
             }
         }
         if served != inner.served {
+            self.upstream.process.changes.add(self.id, self.upstream(), &self.identity);
             inner.tell_views(served, settings, lines);
             if served.available {
                 self.upstream.places.notify_waiters();

@@ -17,7 +17,7 @@ fn state_survives_generations_and_dns() {
     drop(first);
     assert_eq!(spread(&second, 4, 30), [10, 0, 10, 10]);
     assert_eq!(second.health().members.iter().map(|member| member.slot.in_flight).sum::<u32>(), 3);
-    second.set_members(members(3));
+    second.set_members(|| members(3));
     assert_eq!(spread(&second, 3, 30), [15, 0, 15]);
     assert_eq!(slot(&second, 2).report().health, Health::MostlyHealthy);
     report(&second, 2, &REFUSED);
@@ -51,7 +51,7 @@ fn an_old_view_still_sees_health() {
 fn an_old_generation_does_not_bring_its_settings_back() {
     let first = balancer(checked(), members(2));
     let second = first.succeed(settings(|_| ()), members(2));
-    first.set_members(members(2));
+    first.set_members(|| members(2));
     (0..9).for_each(|_| report(&second, 0, &REFUSED));
     assert!(slot(&second, 0).is_healthy());
 }
@@ -62,14 +62,14 @@ async fn an_absent_address_is_kept_for_five_minutes() {
     let _time = keep_time(&slots);
     let balancer = Balancer::new(UPSTREAM, checked(), members(3), &slots);
     slot(&balancer, 2).force(Health::Unhealthy, Instant::now());
-    balancer.set_members(members(2));
+    balancer.set_members(|| members(2));
     pass(seconds(290)).await;
-    balancer.set_members(members(3));
+    balancer.set_members(|| members(3));
     assert!(!slot(&balancer, 2).is_healthy());
-    balancer.set_members(members(2));
+    balancer.set_members(|| members(2));
     pass(seconds(340)).await;
     assert_eq!(slots.len(), 2);
-    balancer.set_members(members(3));
+    balancer.set_members(|| members(3));
     assert!(slot(&balancer, 2).is_healthy());
     drop(balancer);
     pass(seconds(340)).await;
@@ -161,12 +161,12 @@ fn everything_at_once_leaves_the_counts_at_zero() {
             });
         }
         for n in 0..200_u16 {
-            balancer.set_members(members(5 + n % 20));
+            balancer.set_members(|| members(5 + n % 20));
             let other = balancer.succeed(settings(), members(5 + n % 16));
             slot(&other, n % 5).force(Health::Healthy, Instant::now());
         }
     });
-    balancer.set_members(members(25));
+    balancer.set_members(|| members(25));
     assert!(balancer.health().members.iter().all(|member| member.slot.in_flight == 0));
     assert_eq!(balancer.upstream.in_flight.load(std::sync::atomic::Ordering::Relaxed), 0);
     let served = balancer.view().availability.sums().0;
