@@ -28,7 +28,7 @@ impl Budget {
     pub fn of(limit: usize) -> Self {
         let shared = limit - RESERVE.min(limit / 4);
         let part = |sixteenths: usize| (shared / 16 * sixteenths).max(1);
-        Self { connections: part(8), in_flight: part(6), idle: part(1), probes: part(1) }
+        Self { connections: part(8), in_flight: part(5), idle: part(2), probes: part(1) }
     }
 
     /// Raises the descriptor limit of this process and divides it.
@@ -62,6 +62,6 @@ mod tests {
             let reserve = RESERVE.min(limit / 4);
             assert!(sum <= (limit - reserve).max(4), "{limit}: {budget:?}");
         }
-        assert_eq!(Budget::of(1024), Budget { connections: 384, in_flight: 288, idle: 48, probes: 48 });
+        assert_eq!(Budget::of(1024), Budget { connections: 384, in_flight: 240, idle: 96, probes: 48 });
     }
 }

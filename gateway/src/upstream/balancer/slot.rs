@@ -103,8 +103,10 @@ struct Inner {
     views: SmallVec<[(Weak<Availability>, usize); 2]>,
     /// What the views have.
     served: Served,
-    /// As it is reported.
+    /// Whether it serves, as `since` has it.
     serving: bool,
+    /// Whether its changes are reported: all but the first state.
+    announced: bool,
     /// The generation whose settings apply.
     generation: u64,
 }
@@ -323,6 +325,7 @@ impl Inner {
             views: SmallVec::new(),
             served: Served::default(),
             serving: true,
+            announced: false,
             generation: 0,
         }
     }

@@ -103,12 +103,23 @@ async fn silent_target_repeats_idempotent_requests_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn policy_may_allow_every_method() {
-    let fleet = Fleet::start(2, with(Retry { methods: RetryMethods::All, ..Retry::default() }));
+    let on = vec![RetryOn::Connect, RetryOn::Reset];
+    let fleet = Fleet::start(2, with(Retry { methods: RetryMethods::All, on, ..Retry::default() }));
     fleet.origins[0].answer(Answer::reset());
     for _ in 0..6 {
         assert_eq!(fleet.served(&post()).await, 1);
         assert_eq!(fleet.origins[1].last().body, b"a body");
     }
+}
+
+/// `reset_before_sent` is no reset of a request that a target may have acted on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn request_that_was_sent_is_not_repeated_before_sent() {
+    let on = vec![RetryOn::Connect, RetryOn::ResetBeforeSent];
+    let fleet = Fleet::start(2, with(Retry { methods: RetryMethods::All, on, ..Retry::default() }));
+    fleet.origins.iter().for_each(|origin| origin.answer(Answer::reset()));
+    fleet.send(&post()).await.expect(502);
+    assert_eq!(fleet.origins.iter().map(|origin| origin.count()).sum::<usize>(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

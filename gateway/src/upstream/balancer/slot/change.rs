@@ -49,6 +49,7 @@ impl SlotState {
                 self.upstream.process.timers.add(at, self.slot.clone());
             }
         });
+        self.inner.lock().announced = true;
     }
 
     fn announce(&self, inner: &mut Inner, settings: &Settings, now: Instant, lines: &mut Lines) {
@@ -65,7 +66,9 @@ impl SlotState {
             }
         }
         if served != inner.served {
-            self.upstream.process.changes.add(self.id, self.upstream(), &self.identity);
+            if inner.announced {
+                self.upstream.process.changes.add(self.id, self.upstream(), &self.identity);
+            }
             inner.tell_views(served, settings, lines);
             if served.available {
                 self.upstream.places.notify_waiters();
