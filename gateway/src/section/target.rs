@@ -97,7 +97,7 @@ impl Section for TargetHealth {
             address: health.address.as_deref().map(Into::into),
             data_plane: health.data_plane,
             healthy: health.health == ForcedHealth::Healthy,
-            set_at: health.set_at.seconds(),
+            set_at: health.set_at.milliseconds().try_into().unwrap_or_default(),
             until: health.until,
         };
         Ok(Self { operation, id: health.id, references })

@@ -5,7 +5,7 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, put};
-use model::{Common, ForcedHealth, Number, TargetHealth, Times, Upstream, kind};
+use model::{Common, Entity, ForcedHealth, Number, TargetHealth, Upstream, kind};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 use wire::Key;
@@ -59,8 +59,9 @@ async fn set(
     // An address that no data plane knows is no failure, as in Kong; a text that is none never could be one.
     let Some(address) = canonical(address) else { return Ok(StatusCode::NO_CONTENT.into_response()) };
     let store = &context.admin.state.store;
-    let operation = options.operation(found.target.key.id, address, health);
-    let mut changes = superseded(store, &operation).await?;
+    let earlier = operations(store, found.target.key.id).await?;
+    let operation = options.operation(found.target.key.id, address, health, time_after(&earlier));
+    let mut changes = superseded(earlier, &operation);
     changes.push(Change::Upsert(draft(operation)?));
     let revision = store.write(&context.author, changes).await?;
     Ok((StatusCode::NO_CONTENT, [(REVISION, revision.to_string())]).into_response())
@@ -111,39 +112,49 @@ impl Options {
         Ok(options)
     }
 
-    fn operation(&self, target: Uuid, address: Option<String>, health: ForcedHealth) -> TargetHealth {
-        let now = store::now_in_milliseconds();
+    fn operation(
+        &self,
+        target: Uuid,
+        address: Option<String>,
+        health: ForcedHealth,
+        set_at: i64,
+    ) -> TargetHealth {
         TargetHealth {
             id: TargetHealth::id_of(target, address.as_deref(), self.data_plane),
             target,
             address,
             data_plane: self.data_plane,
             health,
-            set_at: Number::of_milliseconds(now),
-            until: self.ttl.map(|ttl| Times::Milliseconds.seconds(now) + ttl),
+            set_at: Number::of_milliseconds(set_at),
+            until: self.ttl.map(|ttl| store::now() + ttl),
         }
     }
+}
+
+async fn operations(store: &Store, target: Uuid) -> Result<Vec<TargetHealth>, ApiError> {
+    let page = Page { size: OPERATIONS, after: None, tags: None, of: Some(("target", target)) };
+    store.list(kind::TARGET_HEALTH, &page).await?.documents.iter().map(parsed).collect()
+}
+
+/// The present time, or one after the earlier operations if the clock went back or stood: data planes take the
+/// latest, and would ignore this one.
+fn time_after(earlier: &[TargetHealth]) -> i64 {
+    let latest = earlier.iter().map(|other| other.set_at.milliseconds()).max();
+    store::now_in_milliseconds().max(latest.map_or(0, |latest| latest + 1))
 }
 
 /// The deletion of the operations that a later one leaves without effect: those on single addresses, and on
 /// single data planes, of what it sets as a whole.
-async fn superseded(store: &Store, by: &TargetHealth) -> Result<Vec<Change>, ApiError> {
-    let page = Page { size: OPERATIONS, after: None, tags: None, of: Some(("target", by.target)) };
-    let listed = store.list(kind::TARGET_HEALTH, &page).await?;
-    let mut changes = Vec::new();
-    for document in listed.documents.iter().filter(|document| document.key.id != by.id) {
-        let other: TargetHealth = parsed(document)?;
-        let covers = (by.address.is_none() || by.address == other.address)
-            && (by.data_plane.is_none() || by.data_plane == other.data_plane);
-        if covers {
-            changes.push(Change::Delete(document.key));
-        }
-    }
-    Ok(changes)
+fn superseded(earlier: Vec<TargetHealth>, by: &TargetHealth) -> Vec<Change> {
+    let covers = |other: &TargetHealth| {
+        other.id != by.id
+            && (by.address.is_none() || by.address == other.address)
+            && (by.data_plane.is_none() || by.data_plane == other.data_plane)
+    };
+    earlier.iter().filter(|other| covers(other)).map(|other| Change::Delete(TargetHealth::key(other.id))).collect()
 }
 
 fn draft(operation: TargetHealth) -> Result<Draft, ApiError> {
-    use model::Entity;
     let now = store::now();
     let Key { kind, id } = TargetHealth::key(operation.id);
     operation.validate_write().map_err(ApiError::Invalid)?;
@@ -153,4 +164,18 @@ fn draft(operation: TargetHealth) -> Result<Draft, ApiError> {
 
 fn parsed<E: DeserializeOwned>(document: &Document) -> Result<E, ApiError> {
     serde_json::from_slice(&document.body).map_err(|error| reading::unreadable(document, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_operation_is_later_whatever_the_clock_says() {
+        let at = |set_at| TargetHealth { set_at: Number::of_milliseconds(set_at), ..TargetHealth::default() };
+        let now = store::now_in_milliseconds();
+        assert!(time_after(&[]) >= now);
+        assert!(time_after(&[at(now - 5000)]) >= now);
+        assert_eq!(time_after(&[at(now + 3_600_000), at(now)]), now + 3_600_001);
+    }
 }

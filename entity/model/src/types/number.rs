@@ -53,6 +53,12 @@ impl Number {
         Duration::try_from_secs_f64(self.0).unwrap_or_default()
     }
 
+    /// That many seconds in milliseconds, to the nearest one: a time that was given in milliseconds comes back.
+    #[expect(clippy::cast_possible_truncation, reason = "it saturates, far outside of any time")]
+    pub fn milliseconds(self) -> i64 {
+        (self.0 * 1000.0).round() as i64
+    }
+
     /// Its form in views.
     pub(crate) fn show(self) -> Value {
         json!(self)
@@ -134,6 +140,13 @@ impl FieldType for Number {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn milliseconds_come_back() {
+        for time in 1_795_708_697_000..1_795_708_699_000 {
+            assert_eq!(Number::of_milliseconds(time).milliseconds(), time);
+        }
+    }
 
     #[test]
     fn whole_numbers_have_no_fraction() {

@@ -82,5 +82,5 @@ fn member(
 fn to_balancer(operation: &Operation) -> balancer::Operation {
     let health = if operation.healthy { Health::Healthy } else { Health::Unhealthy };
     let until = operation.until.map(instant_of).filter(|until| *until > Instant::now());
-    balancer::Operation { health, set_at: operation.set_at.as_millis() as u64, until }
+    balancer::Operation { health, set_at: operation.set_at, until }
 }

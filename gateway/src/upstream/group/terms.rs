@@ -205,8 +205,8 @@ pub struct Operation {
     pub data_plane: Option<Uuid>,
     /// Whether it says that the target is healthy.
     pub healthy: bool,
-    /// When it was set, since 1970.
-    pub set_at: Duration,
+    /// When it was set, in milliseconds since 1970.
+    pub set_at: u64,
     /// Until when no check changes the health, in seconds since 1970.
     pub until: Option<i64>,
 }
