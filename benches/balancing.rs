@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use gateway::upstream::balancer::{
-    Algorithm, Balancer, Health, Identity, Member, Outcome, Settings, Slots, State, Tried, Wish,
+    Algorithm, Balancer, Health, Identity, Member, Operation, Outcome, Settings, Slots, State, Tried, Wish,
 };
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -111,7 +111,8 @@ fn member(number: u16) -> Member {
 
 fn eject_each_tenth(balancer: &Balancer) {
     for (_, slot) in balancer.members().iter().skip(3).step_by(10) {
-        slot.force(Health::Unhealthy, Instant::now());
+        let operation = Operation { health: Health::Unhealthy, set_at: 1, until: None };
+        slot.operate(&operation, Instant::now());
     }
 }
 

@@ -91,13 +91,6 @@ impl Slots {
         }
     }
 
-    /// Returns the addresses of a target: for an operator's word on its health.
-    pub fn of_target(&self, upstream: Uuid, target: Uuid) -> Vec<Arc<Slot>> {
-        let upstreams = self.upstreams.lock();
-        let slots = upstreams.get(&upstream).into_iter().flat_map(|entry| entry.slots.values());
-        slots.filter(|kept| kept.slot.identity().target == target).map(|kept| kept.slot.clone()).collect()
-    }
-
     /// The state of all addresses that differs from a new one's, for another process.
     pub fn export(&self) -> Vec<SavedSlot> {
         let now = Instant::now();

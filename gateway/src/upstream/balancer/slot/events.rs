@@ -59,13 +59,15 @@ impl SlotState {
         });
     }
 
-    /// Sets the health by an operator's word. The next event may change it.
-    pub fn force(&self, health: Health, now: Instant) {
+    /// Sets the health, as an operator's word does. The next event may change it.
+    #[cfg(test)]
+    pub(in crate::upstream::balancer) fn force(&self, health: Health, now: Instant) {
         self.set_health(health, None, now);
     }
 
-    /// Sets the health by an operator's word until a deadline. What happens meanwhile counts afterwards.
-    pub fn pin(&self, health: Health, until: Instant, now: Instant) {
+    /// Sets the health until a deadline, as an operator's word does.
+    #[cfg(test)]
+    pub(in crate::upstream::balancer) fn pin(&self, health: Health, until: Instant, now: Instant) {
         self.set_health(health, Some(until), now);
     }
 
