@@ -7,6 +7,7 @@
 
 mod ca_certificate;
 mod certificate;
+mod consumer;
 mod map;
 mod named;
 mod owned;
@@ -28,6 +29,9 @@ use wire::{Key, Kind};
 use crate::certified_keys::CertifiedKeys;
 use crate::upstream::Authority;
 
+pub use consumer::{
+    Acl, BasicAuthCredential, Consumer, HashKey, HmacAuthCredential, JwtSecret, KeyAuthCredential,
+};
 pub use map::{KeyOf, Map};
 pub use named::{ByName, Name, Names};
 pub use owned::{ByOwner, Owned};

@@ -56,6 +56,11 @@ pub const CHAIN: usize = 10;
 /// Bytes of a private key's PEM text.
 pub const KEY_PEM: usize = 16 << 10;
 
+/// Bytes of an API key, a password or a secret of a credential.
+pub const SECRET: usize = 4096;
+/// Bytes of the hash of a password, with its parameters and its salt.
+pub const PASSWORD_HASH: usize = 512;
+
 /// Checks the length of a PEM text.
 ///
 /// # Errors

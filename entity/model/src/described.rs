@@ -9,7 +9,7 @@ use wire::Kind;
 
 use crate::common::{Common, Times};
 use crate::computed::Computed;
-use crate::entity::{Content, Entity, Input, Unreadable};
+use crate::entity::{Content, Credential, Entity, Input, Unreadable};
 use crate::field::Field;
 use crate::kind::{self, with_every_kind};
 use crate::kinds::AnyEntity;
@@ -24,6 +24,19 @@ pub trait Described: Debug + Send + Sync {
 
     /// The name of the collection, in paths and messages.
     fn collection(&self) -> &'static str;
+
+    /// What paths call an entity of the kind if it belongs to a consumer.
+    fn credential(&self) -> Option<Credential>;
+
+    /// The name of the collection in paths of the Admin API.
+    fn path(&self) -> &'static str {
+        self.credential().map_or_else(|| self.collection(), |credential| credential.collection)
+    }
+
+    /// The name of the collection in paths of the Admin API below the entity that its entities name.
+    fn nested_path(&self) -> &'static str {
+        self.credential().map_or_else(|| self.collection(), |credential| credential.nested)
+    }
 
     /// The field by which a path may name an entity, beside its id.
     fn endpoint_key(&self) -> Option<&'static str>;
@@ -158,6 +171,10 @@ impl<E: Entity + Into<AnyEntity>> Described for Of<E> {
         kind::known_collection(E::KIND).unwrap_or_default()
     }
 
+    fn credential(&self) -> Option<Credential> {
+        E::CREDENTIAL
+    }
+
     fn endpoint_key(&self) -> Option<&'static str> {
         E::ENDPOINT_KEY
     }
@@ -173,6 +190,7 @@ impl<E: Entity + Into<AnyEntity>> Described for Of<E> {
     fn schema(&self) -> Value {
         let schema = Schema {
             times: E::TIMES,
+            has_updated_at: E::CREDENTIAL.is_none(),
             fields: E::fields(),
             computed: E::computed().into_iter().map(|computed| computed.field).collect(),
             companions: E::companions(),
@@ -231,6 +249,7 @@ impl<E: Entity + Into<AnyEntity>> Described for Of<E> {
         let mut view = record::show(&entity);
         let computed = E::computed().into_iter();
         view.extend(computed.map(|Computed { field, value }| (field.name.to_owned(), value(&entity).into())));
+        entity.complete_view(&mut view);
         Ok(view)
     }
 

@@ -31,6 +31,9 @@ pub trait Entity: Record + Serialize + DeserializeOwned {
     /// The unit of the times that the control plane keeps of it.
     const TIMES: Times = Times::Seconds;
 
+    /// What an entity that belongs to a consumer is called in paths; `None` for every other.
+    const CREDENTIAL: Option<Credential> = None;
+
     /// Sets its identity, which is no part of the canonical bytes.
     fn set_id(&mut self, id: Uuid);
 
@@ -62,6 +65,9 @@ pub trait Entity: Record + Serialize + DeserializeOwned {
         Vec::new()
     }
 
+    /// Completes its view by what no field has.
+    fn complete_view(&self, _view: &mut Map<String, Value>) {}
+
     /// Checks the rules of every version, as both planes do.
     ///
     /// # Errors
@@ -82,6 +88,16 @@ pub trait Entity: Record + Serialize + DeserializeOwned {
     fn canonical(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("records have string keys and no failing serialiser")
     }
+}
+
+/// How paths name a kind whose entities belong to consumers: credentials, and groups. Such an entity has no
+/// time of its last write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// The collection of those of all consumers, as in `/key-auths`.
+    pub collection: &'static str,
+    /// The collection of those of one consumer, as in `/consumers/{consumer}/key-auth`.
+    pub nested: &'static str,
 }
 
 /// The content of an entity, and what the database keeps beside it.

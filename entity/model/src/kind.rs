@@ -27,6 +27,20 @@ macro_rules! with_every_kind {
             TARGET_STATE = 9, "target_states": target_state::TargetState;
             /// The health that operators have set for targets.
             TARGET_HEALTH = 10, "target_health": target_health::TargetHealth;
+            /// Consumers.
+            CONSUMER = 11, "consumers": consumer::Consumer;
+            /// API keys of consumers.
+            KEYAUTH_CREDENTIAL = 12, "keyauth_credentials": keyauth_credential::KeyAuthCredential;
+            /// User names and passwords of consumers.
+            BASICAUTH_CREDENTIAL = 13, "basicauth_credentials": basicauth_credential::BasicAuthCredential;
+            /// Keys by which the JSON web tokens of consumers are verified.
+            JWT_SECRET = 14, "jwt_secrets": jwt_secret::JwtSecret;
+            /// User names and secrets by which the signatures of consumers are verified.
+            HMACAUTH_CREDENTIAL = 15, "hmacauth_credentials": hmacauth_credential::HmacAuthCredential;
+            /// Groups of consumers.
+            ACL = 16, "acls": acl::Acl;
+            /// The key of the hashes of API keys; at most one.
+            HASH_KEY = 18, "hash_keys": hash_key::HashKey;
         }
     };
 }

@@ -1,16 +1,16 @@
-//! A private key as it is published.
+//! A private key, or another secret, as it is published.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-/// A private key in PEM. `Debug` does not show it, and its memory is wiped on drop. It has no `Serialize`:
+/// A private key in PEM, or another secret text. `Debug` does not show it, and its memory is wiped on drop. It has no `Serialize`:
 /// only the canonical bytes of an entity hold it.
 #[derive(Clone, Default, Deserialize)]
 #[serde(transparent)]
 pub struct PrivateKey(SecretString);
 
 impl PrivateKey {
-    /// The PEM text, for the code that parses or stores it.
+    /// The text, for the code that parses or stores it.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }

@@ -9,6 +9,8 @@ use crate::field::Field;
 pub(crate) struct Schema {
     /// The unit of its times.
     pub(crate) times: Times,
+    /// Whether the control plane keeps the time of the last write.
+    pub(crate) has_updated_at: bool,
     /// The declared fields, in their order.
     pub(crate) fields: &'static [Field],
     /// The fields that follow from the content.
@@ -23,7 +25,8 @@ pub(crate) struct Schema {
 
 impl Schema {
     pub(crate) fn show(self) -> Value {
-        let common = common::schema(self.times);
+        let mut common = common::schema(self.times);
+        common.retain(|(name, _)| self.has_updated_at || *name != "updated_at");
         let declared = self
             .fields
             .iter()

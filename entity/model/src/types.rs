@@ -93,7 +93,7 @@ impl FieldValue for PrivateKey {
         let checked = match level {
             Level::Rules if rules.required && self.is_empty() => Err("required field missing".to_owned()),
             Level::Rules => rules.is.map_or(Ok(()), |check| check(self.expose())),
-            Level::Bounds => Ok(()),
+            Level::Bounds => rules.longest.map_or(Ok(()), |longest| bounds::length(self.expose(), longest)),
         };
         checked.err().map(FieldErrors::Whole)
     }

@@ -14,7 +14,8 @@ use model::policy::{
     Probe, ProbeMethod, Retry, RetryMethods, RetryOn, SlowStart, Zone,
 };
 use model::{
-    AdminState, Algorithm, AnyEntity, CaCertificate, Certificate, Entity, ForcedHealth, HashInput, KINDS,
+    Acl, AdminState, Algorithm, AnyEntity, BasicAuthCredential, CaCertificate, Certificate, Consumer, Entity,
+    ForcedHealth, HashInput, HashKey, HmacAuthCredential, JwtAlgorithm, JwtSecret, KINDS, KeyAuthCredential,
     Number, PathHandling, Protocol, Route, Router, RouterOrder, Service, Sni, Target, TargetHealth,
     TargetState, Upstream, kind,
 };
@@ -234,6 +235,53 @@ fn target_health() -> TargetHealth {
     }
 }
 
+fn consumer() -> Consumer {
+    Consumer { username: Some("alice".into()), custom_id: Some("42".into()), ..Consumer::default() }
+}
+
+fn keyauth_credential() -> KeyAuthCredential {
+    KeyAuthCredential {
+        consumer: ID,
+        key: Some("secret".into()),
+        hash: Some("W9zBRr9gdU5qBCQmCJV1x1oAPwidJzmDnexYuWTsOEM".into()),
+        expires_at: Some(1_700_000_060),
+        ..KeyAuthCredential::default()
+    }
+}
+
+fn basicauth_credential() -> BasicAuthCredential {
+    BasicAuthCredential {
+        consumer: ID,
+        username: "alice".into(),
+        password: "{SHA1}00112233445566778899aabbccddeeff00112233".into(),
+        ..BasicAuthCredential::default()
+    }
+}
+
+fn jwt_secret() -> JwtSecret {
+    JwtSecret {
+        consumer: ID,
+        key: Some("issuer".into()),
+        secret: Some("secret".into()),
+        rsa_public_key: Some("-----BEGIN PUBLIC KEY-----\nMA==\n-----END PUBLIC KEY-----\n".into()),
+        algorithm: JwtAlgorithm::EdDsa,
+        ..JwtSecret::default()
+    }
+}
+
+fn hmacauth_credential() -> HmacAuthCredential {
+    HmacAuthCredential {
+        consumer: ID,
+        username: "alice".into(),
+        secret: Some("secret".into()),
+        ..HmacAuthCredential::default()
+    }
+}
+
+fn acl() -> Acl {
+    Acl { consumer: ID, group: "staff".into(), ..Acl::default() }
+}
+
 /// An entity with a value in every field that can have one. A new kind needs a line.
 fn sample(kind: Kind) -> AnyEntity {
     match kind {
@@ -247,6 +295,13 @@ fn sample(kind: Kind) -> AnyEntity {
         kind::TARGET => target().into(),
         kind::TARGET_STATE => target_state().into(),
         kind::TARGET_HEALTH => target_health().into(),
+        kind::CONSUMER => consumer().into(),
+        kind::KEYAUTH_CREDENTIAL => keyauth_credential().into(),
+        kind::BASICAUTH_CREDENTIAL => basicauth_credential().into(),
+        kind::JWT_SECRET => jwt_secret().into(),
+        kind::HMACAUTH_CREDENTIAL => hmacauth_credential().into(),
+        kind::ACL => acl().into(),
+        kind::HASH_KEY => HashKey { id: Uuid::nil(), ..HashKey::of_bytes(&[7; 32]) }.into(),
         kind => panic!("no sample of {kind}"),
     }
 }
@@ -288,6 +343,13 @@ fn entities_have_their_pinned_bytes() {
             AnyEntity::Target(entity) => check_entity("target", &entity),
             AnyEntity::TargetState(entity) => check_entity("target_state", &entity),
             AnyEntity::TargetHealth(entity) => check_entity("target_health", &entity),
+            AnyEntity::Consumer(entity) => check_entity("consumer", &entity),
+            AnyEntity::KeyAuthCredential(entity) => check_entity("keyauth_credential", &entity),
+            AnyEntity::BasicAuthCredential(entity) => check_entity("basicauth_credential", &entity),
+            AnyEntity::JwtSecret(entity) => check_entity("jwt_secret", &entity),
+            AnyEntity::HmacAuthCredential(entity) => check_entity("hmacauth_credential", &entity),
+            AnyEntity::Acl(entity) => check_entity("acl", &entity),
+            AnyEntity::HashKey(entity) => check_entity("hash_key", &entity),
         }
     }
     let hash = format!("{:?}", EntityHash::of(Route::key(ID), &route().canonical()));

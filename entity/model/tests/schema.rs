@@ -54,9 +54,12 @@ fn every_kind_has_the_shape() {
         for field in kind.fields().iter().filter(|field| field.is_shown()) {
             attributes(*kind, field.name);
         }
-        for (name, auto) in [("id", true), ("created_at", true), ("updated_at", true), ("tags", false)] {
+        for (name, auto) in [("id", true), ("created_at", true), ("tags", false)] {
             assert_eq!(attributes(*kind, name)["auto"] == json!(true), auto, "{kind:?}.{name}");
         }
+        let has_updated_at =
+            schema["fields"].as_array().unwrap().iter().any(|field| named(field).0 == "updated_at");
+        assert_eq!(has_updated_at, kind.credential().is_none(), "{kind:?}");
     }
 }
 

@@ -11,8 +11,9 @@ use wire::{Key, Kind};
 use crate::certified_keys::CertifiedKeys;
 use crate::route::{Entry, Routes};
 use crate::section::{
-    ById, ByOwner, Changes, Map, Names, Owned, Parts, References, Referrers, Refusal, Router, Routers,
-    Section, Service, Settings, Sni, Store, Target, TargetHealth, TargetState, Upstream,
+    Acl, BasicAuthCredential, ById, ByOwner, Changes, Consumer, HashKey, HmacAuthCredential, JwtSecret,
+    KeyAuthCredential, Map, Names, Owned, Parts, References, Referrers, Refusal, Router, Routers, Section,
+    Service, Settings, Sni, Store, Target, TargetHealth, TargetState, Upstream,
 };
 use crate::upstream::Authority;
 
@@ -144,6 +145,13 @@ sections! {
     targets: ByOwner<Target>, of Target, from Target;
     target_states: Map<TargetState, ById>, of TargetState, from TargetState;
     target_health: ByOwner<TargetHealth>, of TargetHealth, from TargetHealth;
+    consumers: Map<Consumer, ById>, of Consumer, from Consumer;
+    keyauth_credentials: Map<KeyAuthCredential, ById>, of KeyAuthCredential, from KeyAuthCredential;
+    basicauth_credentials: Map<BasicAuthCredential, ById>, of BasicAuthCredential, from BasicAuthCredential;
+    jwt_secrets: Map<JwtSecret, ById>, of JwtSecret, from JwtSecret;
+    hmacauth_credentials: Map<HmacAuthCredential, ById>, of HmacAuthCredential, from HmacAuthCredential;
+    acls: Map<Acl, ById>, of Acl, from Acl;
+    hash_keys: Map<HashKey, ById>, of HashKey, from HashKey;
 }
 
 impl Plan {

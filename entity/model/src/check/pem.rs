@@ -12,3 +12,8 @@ pub(crate) fn key(pem: &str) -> Result<(), String> {
     let marked = pem.contains("-----BEGIN ") && pem.contains("PRIVATE KEY-----");
     if marked { Ok(()) } else { Err("invalid key: no private key in PEM".to_owned()) }
 }
+
+/// Checks that a text holds no private key: a public key is shown to every reader.
+pub(crate) fn no_private_key(pem: &str) -> Result<(), String> {
+    if pem.contains("PRIVATE KEY-----") { Err("invalid key: it is a private key".to_owned()) } else { Ok(()) }
+}

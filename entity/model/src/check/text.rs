@@ -54,6 +54,13 @@ pub(crate) fn field_value(value: &str) -> Result<(), String> {
     if value.chars().any(char::is_control) { Err(format!("invalid value: {value:?}")) } else { Ok(()) }
 }
 
+/// Checks a text that identifies a consumer or one of its credentials. Upstreams get some of these in header
+/// fields. The message does not repeat the text: it may be a secret.
+pub(crate) fn identifier(text: &str) -> Result<(), String> {
+    let has_control = text.chars().any(char::is_control);
+    if has_control { Err("must not contain control characters".to_owned()) } else { Ok(()) }
+}
+
 /// Checks the name of a cookie (RFC 6265, section 4.1.1).
 pub(crate) fn cookie_name(name: &str) -> Result<(), String> {
     let allowed = |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/?={}[]".contains(&byte);

@@ -182,6 +182,31 @@ fn entity(key: Key, random: &mut StdRng) -> (AnyEntity, Vec<u8>) {
         kind::TARGET_HEALTH => {
             with_bytes(model::TargetHealth { id, target: any(random), ..model::TargetHealth::default() })
         }
+        kind::CONSUMER => {
+            with_bytes(model::Consumer { id, username: Some(path(id)), ..model::Consumer::default() })
+        }
+        kind::KEYAUTH_CREDENTIAL => with_bytes(model::KeyAuthCredential {
+            id,
+            consumer: any(random),
+            ..model::KeyAuthCredential::default()
+        }),
+        kind::BASICAUTH_CREDENTIAL => with_bytes(model::BasicAuthCredential {
+            id,
+            consumer: any(random),
+            username: path(id),
+            password: format!("{{SHA1}}{}", "0".repeat(40)).into(),
+        }),
+        kind::JWT_SECRET => {
+            with_bytes(model::JwtSecret { id, consumer: any(random), ..model::JwtSecret::default() })
+        }
+        kind::HMACAUTH_CREDENTIAL => with_bytes(model::HmacAuthCredential {
+            id,
+            consumer: any(random),
+            username: path(id),
+            ..model::HmacAuthCredential::default()
+        }),
+        kind::ACL => with_bytes(model::Acl { id, consumer: any(random), group: path(id) }),
+        kind::HASH_KEY => with_bytes(model::HashKey { id, ..model::HashKey::of_bytes(&[1; 32]) }),
         kind => panic!("no generator of {kind}"),
     }
 }

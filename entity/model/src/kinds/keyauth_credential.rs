@@ -1,0 +1,69 @@
+//! An API key of a consumer.
+
+use model_derive::Record;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+use wire::Kind;
+
+use crate::bounds;
+use crate::check::text;
+use crate::entity::{Credential, Entity};
+use crate::field::HIDDEN;
+use crate::kind;
+use crate::key_hasher;
+use crate::private_key::PrivateKey;
+use crate::record::Check;
+
+/// An API key. Its canonical bytes follow the rules of a [`crate::Service`]. The planes compare hashes alone.
+#[derive(Clone, Debug, PartialEq, Eq, Record)]
+pub struct KeyAuthCredential {
+    /// Identity; taken from the record's key.
+    #[field(skip)]
+    pub id: Uuid,
+    /// The consumer whom the key identifies.
+    #[field(required, belongs_to(kind::CONSUMER))]
+    pub consumer: Uuid,
+    /// The key. Only where the operator wants keys to be shown, it is kept beside its hash.
+    #[field(secret, longest = bounds::SECRET, is = text::identifier)]
+    pub key: Option<PrivateKey>,
+    /// The hash of the key; see [`crate::KeyHasher`]. A credential without one identifies nobody.
+    #[field(internal, unique, is = key_hasher::check)]
+    pub hash: Option<String>,
+    /// When the key expires, in seconds since 1970; null: never.
+    #[field(internal, between(0, i64::MAX))]
+    pub expires_at: Option<i64>,
+}
+
+impl KeyAuthCredential {
+    /// The most seconds until a key expires.
+    pub const MAX_TTL: i64 = 100_000_000;
+
+    /// The hash of the key.
+    pub fn hash_bytes(&self) -> Option<[u8; 32]> {
+        self.hash.as_deref().and_then(key_hasher::decode)
+    }
+
+    /// Whether the key has expired at a time, in seconds since 1970.
+    pub fn has_expired_at(&self, now: i64) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
+}
+
+impl Check for KeyAuthCredential {}
+
+impl Entity for KeyAuthCredential {
+    const KIND: Kind = kind::KEYAUTH_CREDENTIAL;
+    const ENDPOINT_KEY: Option<&'static str> = Some("key");
+    const CREDENTIAL: Option<Credential> = Some(Credential { collection: "key-auths", nested: "key-auth" });
+
+    fn set_id(&mut self, id: Uuid) {
+        self.id = id;
+    }
+
+    /// A key that is not kept is hidden as one that is.
+    fn complete_view(&self, view: &mut Map<String, Value>) {
+        if self.hash.is_some() {
+            view.insert("key".to_owned(), HIDDEN.into());
+        }
+    }
+}
