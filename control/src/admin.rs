@@ -23,6 +23,8 @@ mod listener;
 mod nested;
 mod page;
 mod paths;
+mod plugin_protocols;
+mod plugins;
 mod policy;
 mod reading;
 mod resource;
@@ -116,6 +118,7 @@ pub fn router(state: AppState) -> Router {
     targets::routes(&mut api);
     policy::routes(&mut api);
     upstream_health::routes(&mut api);
+    plugins::routes(&mut api);
     schemas::routes(&mut api);
     config::routes(&mut api);
     history::routes(&mut api);
@@ -139,6 +142,9 @@ pub fn router(state: AppState) -> Router {
         .fallback_service(router.with_state(Arc::clone(&admin)))
         .layer(from_fn_with_state(admin, layer::around))
 }
+
+/// The version of Kong's API: tools written for Kong choose by it what they send.
+const KONG: &str = "3.9.1";
 
 /// The header with the revision of a write.
 const REVISION: &str = "gibbon-revision";

@@ -6,6 +6,7 @@
 
 mod access;
 mod declarative;
+mod lua;
 
 use std::borrow::Cow;
 
@@ -66,17 +67,8 @@ pub enum ApiError {
         /// The reason.
         message: Cow<'static, str>,
     },
-    /// The body names an entity that does not exist.
-    Unresolved {
-        /// The field that names it.
-        field: &'static str,
-        /// The collection that lacks it.
-        collection: &'static str,
-        /// The field by whose value the body names it.
-        by: &'static str,
-        /// The value.
-        value: String,
-    },
+    /// The body names entities that do not exist.
+    Unresolved(Vec<Unresolved>),
     /// There is no schema of this name.
     NoSchema {
         /// What the schema would describe, such as an entity.
@@ -122,6 +114,19 @@ pub enum ApiError {
     ConfigBusy,
     /// A fault of this program.
     Panicked,
+}
+
+/// An entity that a body names, not by its id, and that does not exist.
+#[derive(Debug)]
+pub struct Unresolved {
+    /// The field that names it.
+    pub field: &'static str,
+    /// The collection that lacks it.
+    pub collection: &'static str,
+    /// The field by whose value the body names it.
+    pub by: &'static str,
+    /// The value.
+    pub value: String,
 }
 
 /// Builds the answer of the status listener while the program is not ready.
@@ -192,9 +197,7 @@ impl ApiError {
                 (BAD, bare(7, "invalid offset", &text))
             }
             Self::InvalidOption { name, message } => (BAD, invalid_option(name, &message)),
-            Self::Unresolved { field, collection, by, value } => {
-                (BAD, foreign_key(field, collection, by, &value))
-            }
+            Self::Unresolved(missing) => (BAD, unresolved(&missing)),
             Self::NoSchema { of, name } => {
                 (StatusCode::NOT_FOUND, message(&format!("No {of} named '{name}'")))
             }
@@ -232,7 +235,7 @@ fn of_store(failure: StoreError) -> (StatusCode, Json<Value>) {
         }
         StoreError::ForeignKey { field, to } => {
             let (collection, id) = (model::collection(to.kind), to.id.to_string());
-            (StatusCode::BAD_REQUEST, foreign_key(field, &collection, "id", &id))
+            (StatusCode::BAD_REQUEST, foreign_key(field, &collection, &id))
         }
         StoreError::Referenced { to, by } => {
             let (to, by) = (model::collection(to), model::collection(by));
@@ -292,7 +295,7 @@ fn schema_violation(violations: &Violations) -> Json<Value> {
         fields.insert("@entity".into(), json!(violations.entity));
     }
     fields.extend(violations.fields.iter().map(|(name, errors)| (name.clone(), field_errors(errors))));
-    coded(2, "schema violation", &violations.to_string(), &Value::Object(fields))
+    coded(2, "schema violation", &lua::message(violations), &Value::Object(fields))
 }
 
 /// Formats errors as a message, or by field; for a list as an array with null for each valid element.
@@ -313,6 +316,12 @@ fn taken(kind: Kind, keys: Vec<(String, String)>) -> Json<Value> {
     let declared = model::described(kind).map(model::Described::fields).unwrap_or_default();
     let (mut pairs, mut fields) = (Vec::new(), Map::new());
     for (name, key) in keys {
+        if name == model::TOGETHER {
+            let together = model::described(kind).map(|kind| kind.split_together(&key)).unwrap_or_default();
+            pairs.extend(together.iter().map(|(name, value)| format!("{name}={}", key_value(value))));
+            fields.extend(together.into_iter().map(|(name, value)| (name.to_owned(), value)));
+            continue;
+        }
         let field = declared.iter().find(|field| field.name == name);
         let (of, value) = field.map_or((None, key.as_str()), |field| field.split_key(&key));
         pairs.push(format!("{name}=\"{value}\""));
@@ -326,11 +335,35 @@ fn taken(kind: Kind, keys: Vec<(String, String)>) -> Json<Value> {
     coded(5, "unique constraint violation", &text, &Value::Object(fields))
 }
 
-fn foreign_key(field: &str, collection: &str, by: &str, value: &str) -> Json<Value> {
-    let text = format!(
-        "the foreign key '{{{by}=\"{value}\"}}' does not reference an existing '{collection}' entity."
-    );
-    coded(4, "foreign key violation", &text, &json!({ field: { by: value } }))
+/// Formats a value of a unique key as Kong does: `null`, `"text"` or `{id="…"}`.
+fn key_value(value: &Value) -> String {
+    match value.get("id") {
+        Some(id) => format!("{{id={id}}}"),
+        None => value.to_string(),
+    }
+}
+
+fn foreign_key(field: &str, collection: &str, id: &str) -> Json<Value> {
+    let text =
+        format!("the foreign key '{{id=\"{id}\"}}' does not reference an existing '{collection}' entity.");
+    coded(4, "foreign key violation", &text, &json!({ field: { "id": id } }))
+}
+
+fn unresolved(missing: &[Unresolved]) -> Json<Value> {
+    let (mut texts, mut fields) = (Vec::new(), Map::new());
+    for Unresolved { field, collection, by, value } in missing {
+        let reason = format!(
+            "the foreign key cannot be resolved with '{{{by}=\"{value}\"}}' for an existing '{collection}' \
+             entity"
+        );
+        texts.push(format!("{field}.{by}: {reason}"));
+        fields.insert((*field).to_owned(), json!({ *by: reason }));
+    }
+    let text = match &texts[..] {
+        [one] => format!("foreign key unresolved ({one})"),
+        several => format!("{} foreign keys unresolved ({})", several.len(), several.join("; ")),
+    };
+    coded(13, "foreign keys unresolved", &text, &Value::Object(fields))
 }
 
 fn invalid_option(name: &str, what: &str) -> Json<Value> {

@@ -11,6 +11,7 @@ mod consumer;
 mod map;
 mod named;
 mod owned;
+mod plugin;
 mod references;
 mod refusal;
 mod router;
@@ -35,6 +36,7 @@ pub use consumer::{
 pub use map::{KeyOf, Map};
 pub use named::{ByName, Name, Names};
 pub use owned::{ByOwner, Owned};
+pub use plugin::Plugin;
 pub use references::{Named, References, Referrers};
 pub use refusal::Refusal;
 pub use router::{Router, Routers};

@@ -8,10 +8,7 @@ use axum::routing::get;
 use prometheus::core::Collector;
 use serde_json::{Value, json};
 
-use super::{Api, SharedAdmin};
-
-/// The version of Kong's API: tools written for Kong choose by it what they send.
-const KONG: &str = "3.9.1";
+use super::{Api, KONG, SharedAdmin, plugins};
 
 pub(super) fn routes(api: &mut Api) {
     api.route("/", get(node));
@@ -19,8 +16,10 @@ pub(super) fn routes(api: &mut Api) {
     api.route("/endpoints", get(endpoints));
 }
 
+/// Shows the control plane. While the database does not answer, it shows no plugin of the configuration.
 async fn node(State(admin): State<SharedAdmin>) -> Json<Value> {
     let node = &admin.state.node;
+    let in_cluster = plugins::in_cluster(&admin.state.store).await.unwrap_or_default();
     Json(json!({
         "version": KONG,
         "edition": "community",
@@ -28,7 +27,7 @@ async fn node(State(admin): State<SharedAdmin>) -> Json<Value> {
         "tagline": "Welcome to Gibbon",
         "hostname": node.hostname,
         "node_id": node.id,
-        "plugins": { "available_on_server": {}, "enabled_in_cluster": [] },
+        "plugins": { "available_on_server": plugins::available(), "enabled_in_cluster": in_cluster },
         "configuration": admin.state.configuration,
     }))
 }

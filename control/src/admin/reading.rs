@@ -6,8 +6,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::body::Body;
-use super::certificate;
-use crate::error::ApiError;
+use super::{certificate, plugin_protocols};
+use crate::error::{ApiError, Unresolved};
 use crate::kinds;
 use crate::store::{self, Document, Draft, Selector, Store};
 
@@ -22,6 +22,16 @@ pub(super) enum Target {
     Replaced(Document),
     /// This entity, with the fields of the body in place of its own.
     Changed(Document),
+}
+
+impl Target {
+    /// The entity that exists.
+    const fn held(&self) -> Option<&Document> {
+        match self {
+            Self::New | Self::NewWithId(_) => None,
+            Self::Replaced(before) | Self::Changed(before) => Some(before),
+        }
+    }
 }
 
 /// An entity as a body describes it.
@@ -40,11 +50,21 @@ pub(super) async fn read(
     mut body: Body,
     target: Target,
 ) -> Result<Reading, ApiError> {
+    let mut unresolved = Vec::new();
     for (field, named) in named(kind, &body.fields) {
-        let id = named.look_up(store).await?.ok_or_else(|| named.unresolved(field))?;
-        body.fields.insert(field.to_owned(), json!({ "id": id }));
+        match named.look_up(store).await? {
+            Some(id) => drop(body.fields.insert(field.to_owned(), json!({ "id": id }))),
+            None => unresolved.push(named.unresolved(field)),
+        }
     }
-    beside(kind, body, target).await
+    if !unresolved.is_empty() {
+        return Err(ApiError::Unresolved(unresolved));
+    }
+    let reading = beside(kind, body, target).await?;
+    if kind.kind() == model::kind::PLUGIN {
+        plugin_protocols::check(store, &reading.draft).await?;
+    }
+    Ok(reading)
 }
 
 /// Checks a body by the schema alone: it finds no entity, and an entity that the body gives by name need not
@@ -94,9 +114,9 @@ impl Named {
         Ok(found.map(|document| document.key.id))
     }
 
-    fn unresolved(&self, field: &'static str) -> ApiError {
+    fn unresolved(&self, field: &'static str) -> Unresolved {
         let (collection, by) = (self.kind.collection(), self.by.name);
-        ApiError::Unresolved { field, collection, by, value: beginning(&self.value) }
+        Unresolved { field, collection, by, value: beginning(&self.value) }
     }
 }
 
@@ -107,19 +127,20 @@ async fn beside(kind: &'static dyn Described, body: Body, target: Target) -> Res
 }
 
 fn read_now(kind: &dyn Described, body: Body, target: &Target) -> Result<Reading, ApiError> {
-    let Body { mut fields, form } = body;
-    let mut violations = Violations::default();
-    kind.imply(&mut fields);
+    let Body { fields, form } = body;
+    let (mut input, mut violations) = (Input { fields, form }, Violations::default());
+    kind.imply(target.held().map(|held| &held.body[..]), &mut input, &mut violations);
+    let Input { mut fields, .. } = input;
     if let Target::Changed(before) = target {
         let mut merged = kinds::show(kind, before).map_err(|error| unreadable(before, &error))?;
-        model::merge(kind.fields(), &mut merged, fields);
+        kind.merge(&mut merged, fields);
         fields = merged;
     }
     if let Target::Replaced(before) = target {
         kind.keep(&before.body, &mut fields);
     }
-    if let Target::Replaced(before) | Target::Changed(before) = target {
-        kind.reveal(&before.body, &mut fields);
+    if let Some(held) = target.held() {
+        kind.reveal(&held.body, &mut fields);
     }
     let names = certificate::names(kind, &mut fields, form, &mut violations);
     let common = common(&mut fields, form, kind.times(), target, &mut violations);

@@ -13,8 +13,7 @@ use crate::error::ApiError;
 pub(super) fn routes(api: &mut Api) {
     api.route("/schemas/{entity}", get(show));
     api.route("/schemas/{entity}/validate", post(validate));
-    // This version has neither.
-    api.route("/schemas/plugins/{name}", get(async |PathParam(name): Name| no_schema("plugin", &name)));
+    // This version has none.
     api.route("/schemas/vaults/{name}", get(async |PathParam(name): Name| no_schema("vault", &name)));
 }
 
@@ -31,11 +30,16 @@ async fn validate(PathParam(name): Name, body: Body) -> Result<Json<Value>, ApiE
     Ok(Json(json!({ "message": "schema validation successful" })))
 }
 
+/// Checks the body of a plugin. The paths of the schemas of plugins hide the one of [`validate`].
+pub(super) async fn validate_plugin(body: Body) -> Result<Json<Value>, ApiError> {
+    validate(PathParam("plugins".to_owned()), body).await
+}
+
 fn entity(name: &str) -> Result<&'static dyn Described, ApiError> {
     let found = model::of_collection(name).filter(|kind| !kind.is_operational());
     found.ok_or_else(|| no_schema("entity", name))
 }
 
-fn no_schema(of: &'static str, name: &str) -> ApiError {
+pub(super) fn no_schema(of: &'static str, name: &str) -> ApiError {
     ApiError::NoSchema { of, name: reading::beginning(name) }
 }

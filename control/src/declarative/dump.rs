@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::io::Write;
 
-use model::{Described, Field, HIDDEN, KINDS};
+use model::{Described, Field, KINDS};
 use serde::ser::{Error, SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
@@ -87,7 +87,8 @@ impl Dump {
 
     /// The fields of an entity as they are written.
     fn fields(&self, kind: &dyn Described, entry: &Entry) -> Result<Map<String, Value>, serde_json::Error> {
-        let held: Map<String, Value> = serde_json::from_slice(&entry.held.body)?;
+        let mut held = kind.members(&entry.held.body)?;
+        kind.hide(&mut held);
         let mut fields = Map::new();
         if self.options.with_ids || entry.name.is_none() {
             fields.insert("id".to_owned(), json!(entry.id));
@@ -109,12 +110,9 @@ impl Dump {
         Ok(fields)
     }
 
-    /// A field as it is written: secrets are hidden, references are records.
+    /// A field as it is written: references are records.
     fn value(&self, kind: &dyn Described, name: &str, value: Value) -> Value {
         let Some(field) = kind.fields().iter().find(|field| field.name == name) else { return value };
-        if field.is_secret() {
-            return HIDDEN.into();
-        }
         let Some(target) = field.foreign() else { return value };
         let id = value.as_str().and_then(|id| Uuid::try_parse(id).ok());
         let name = id.and_then(|id| self.names.get(&Key { kind: target.kind, id }));

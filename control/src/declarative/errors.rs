@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Described, FieldErrors, HIDDEN, Violations};
+use model::{Described, FieldErrors, Violations};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -163,9 +163,7 @@ fn identity(given: Map<String, Value>) -> Map<String, Value> {
 }
 
 fn without_secrets(kind: &dyn Described, mut given: Map<String, Value>) -> Map<String, Value> {
-    for field in kind.fields().iter().filter(|field| field.is_secret()) {
-        given.get_mut(field.name).into_iter().for_each(|value| *value = HIDDEN.into());
-    }
+    kind.hide(&mut given);
     given
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A document says nothing about the identity of, say, a certificate without an id. It stands for a current
 //! entity of the same content, apart from the time of its creation; a target stands for that of the same text
-//! and upstream. If the document hides the secrets
-//! (`***`), the content without secrets decides.
+//! and upstream, a plugin for that of the same name, route, service and consumer. If the document hides the
+//! secrets (`***`), the content without secrets decides.
 
 use model::{Described, Field, HIDDEN};
 use serde_json::{Map, Value};
@@ -24,16 +24,23 @@ pub(super) fn of_bytes(kind: &dyn Described, body: &[u8]) -> Option<Digest> {
 
 /// Whether a document hides a secret of an entity.
 pub(super) fn has_hidden(kind: &dyn Described, fields: &Map<String, Value>) -> bool {
-    let hidden = |name: &str| fields.get(name).and_then(Value::as_str) == Some(HIDDEN);
-    kind.fields().iter().any(|field| field.is_secret() && hidden(field.name))
+    if !kind.may_hold_secrets() {
+        return false;
+    }
+    let mut found = false;
+    let visit = &mut |_: &str, value: &mut Value| found |= value.as_str() == Some(HIDDEN);
+    kind.each_secret(&mut fields.clone(), visit);
+    found
 }
 
 /// Whether the value of a field identifies an entity of the kind: those of a key of several fields, or else
 /// all but secrets.
 fn identifies(kind: &dyn Described, field: &Field) -> bool {
+    let together = kind.unique_together();
     let mut keys = kind.fields().iter().filter_map(|key| Some((key.name, key.within()?)));
     match keys.next() {
         Some((key, within)) => [key, within].contains(&field.name),
+        None if !together.is_empty() => together.contains(&field.name),
         None => !field.is_secret(),
     }
 }
@@ -44,6 +51,8 @@ pub(super) fn of_fields(kind: &dyn Described, mut fields: Map<String, Value>) ->
     let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
     for field in kind.fields().iter().filter(|field| identifies(kind, field)) {
         if let Some(value) = fields.get(field.name).filter(|value| !value.is_null()) {
+            // A body gives a reference as a record, which canonical bytes do not.
+            let value = value.get("id").filter(|_| field.foreign().is_some()).unwrap_or(value);
             digest.update(field.name.as_bytes());
             digest.update(&[0]);
             digest.update(value.to_string().as_bytes());

@@ -2,6 +2,7 @@ mod bounds;
 mod differences;
 mod dumps;
 mod errors;
+mod plugins;
 mod targets;
 
 use model::{Common, Content, Described, Input, Violations};

@@ -49,6 +49,12 @@ pub const STATUSES: usize = 900;
 pub const HASH_NAME: usize = 256;
 /// Bytes of a target: a name and a port.
 pub const TARGET: usize = 261;
+/// Elements of one list of a plugin's configuration, or entries of one map.
+pub const PLUGIN_LIST: usize = 1000;
+/// Bytes of one text of a plugin's configuration.
+pub const PLUGIN_TEXT: usize = 4096;
+/// Bytes of a body that a plugin's configuration holds.
+pub const PLUGIN_BODY: usize = 1 << 20;
 /// Bytes of a certificate's PEM text, comments included.
 pub const CERTIFICATE_PEM: usize = 128 << 10;
 /// Certificates of one chain.

@@ -3,4 +3,6 @@
 pub(crate) mod host;
 pub(crate) mod path;
 pub(crate) mod pem;
+pub(crate) mod regex;
 pub(crate) mod text;
+pub(crate) mod url;

@@ -1,9 +1,10 @@
 //! The kinds, each described whatever its type: what the planes do with an entity by its declaration.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use wire::Kind;
 
@@ -15,7 +16,12 @@ use crate::kind::{self, with_every_kind};
 use crate::kinds::AnyEntity;
 use crate::record::{self, Reader};
 use crate::schema::Schema;
+use crate::secrets;
 use crate::violations::Violations;
+
+/// The name of the unique value that fields have [together](Entity::UNIQUE_TOGETHER), beside those of unique
+/// fields.
+pub const TOGETHER: &str = "together";
 
 /// A kind of entity, whatever its type.
 pub trait Described: Debug + Send + Sync {
@@ -48,13 +54,30 @@ pub trait Described: Debug + Send + Sync {
     /// this kind.
     fn companions(&self) -> Vec<Field>;
 
+    /// The fields of a unique value of several fields together, as bodies give them.
+    fn split_together(&self, value: &str) -> Vec<(&'static str, Value)> {
+        let is_foreign =
+            |name| self.fields().iter().any(|field| field.name == name && field.foreign().is_some());
+        let show = |(name, value): (&'static str, &str)| match value {
+            "-" => (name, Value::Null),
+            id if is_foreign(name) => (name, json!({ "id": id })),
+            text => (name, text.into()),
+        };
+        self.unique_together().iter().copied().zip(value.split(' ')).map(show).collect()
+    }
+
     /// The schema, in the form that Kong's clients read.
     fn schema(&self) -> Value;
 
     /// Whether an entity may hold a secret, such as a private key.
-    fn may_hold_secrets(&self) -> bool {
-        self.fields().iter().any(Field::is_secret)
-    }
+    fn may_hold_secrets(&self) -> bool;
+
+    /// Visits the secrets within the fields of a body or the members of canonical bytes, each with the path of
+    /// its field, such as `config.redis.password`.
+    fn each_secret(&self, members: &mut Map<String, Value>, visit: &mut dyn FnMut(&str, &mut Value));
+
+    /// The fields whose values no other entity of the kind has together.
+    fn unique_together(&self) -> &'static [&'static str];
 
     /// Whether it has a collection of its own in the Admin API; see [`Entity::HAS_COLLECTION`].
     fn has_collection(&self) -> bool;
@@ -66,8 +89,13 @@ pub trait Described: Debug + Send + Sync {
     fn times(&self) -> Times;
 
     /// Adds the values that fields of a body imply for others. Call it with the fields that a client has
-    /// given, before they are merged with those of an entity.
-    fn imply(&self, fields: &mut Map<String, Value>);
+    /// given, before they are merged with those of an entity. `held` are the canonical bytes of the entity that
+    /// the body changes or replaces.
+    fn imply(&self, held: Option<&[u8]>, input: &mut Input, violations: &mut Violations);
+
+    /// Puts the fields that a body gives in place of those of an entity, as the Admin API shows it. Of a
+    /// record, the fields that are not given stay.
+    fn merge(&self, shown: &mut Map<String, Value>, given: Map<String, Value>);
 
     /// Replaces shorthand fields of a body by those that they stand for.
     fn expand(&self, fields: &mut Map<String, Value>, violations: &mut Violations);
@@ -90,9 +118,33 @@ pub trait Described: Debug + Send + Sync {
     /// When they are not those of an entity of the kind.
     fn show(&self, bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error>;
 
+    /// The fields that canonical bytes hold, in the form in which a document gives them; secrets in clear.
+    ///
+    /// # Errors
+    /// When they are not JSON of an object.
+    fn members(&self, bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error>;
+
     /// Restores the secrets of `held`, in canonical bytes, that a client sends back in the form in which it
     /// was shown them.
-    fn reveal(&self, held: &[u8], fields: &mut Map<String, Value>);
+    fn reveal(&self, held: &[u8], fields: &mut Map<String, Value>) {
+        let Some(mut held) = self.may_hold_secrets().then(|| self.members(held).ok()).flatten() else {
+            return;
+        };
+        let mut clear = BTreeMap::new();
+        self.each_secret(&mut held, &mut |path, value| drop(clear.insert(path.to_owned(), value.take())));
+        self.each_secret(fields, &mut |path, value| {
+            if secrets::is_hidden(value)
+                && let Some(secret) = clear.get(path)
+            {
+                *value = secret.clone();
+            }
+        });
+    }
+
+    /// Puts [`crate::HIDDEN`] in place of each secret.
+    fn hide(&self, members: &mut Map<String, Value>) {
+        self.each_secret(members, &mut |_, value| *value = crate::HIDDEN.into());
+    }
 
     /// Completes a replacement of `held`, in canonical bytes, by the fields that a client leaves as they are.
     fn keep(&self, held: &[u8], fields: &mut Map<String, Value>);
@@ -103,11 +155,7 @@ pub trait Described: Debug + Send + Sync {
     /// When they are not JSON of an object.
     fn without_secrets(&self, bytes: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
         let mut all: Map<String, Value> = serde_json::from_slice(bytes)?;
-        for field in self.fields().iter().filter(|field| field.is_secret()) {
-            if let Some(value) = all.get_mut(field.name) {
-                *value = crate::HIDDEN.into();
-            }
-        }
+        self.hide(&mut all);
         serde_json::to_vec(&all)
     }
 
@@ -212,8 +260,33 @@ impl<E: Entity + Into<AnyEntity>> Described for Of<E> {
         E::TIMES
     }
 
-    fn imply(&self, fields: &mut Map<String, Value>) {
-        E::imply(fields);
+    fn may_hold_secrets(&self) -> bool {
+        E::may_hold_secrets()
+    }
+
+    fn each_secret(&self, members: &mut Map<String, Value>, visit: &mut dyn FnMut(&str, &mut Value)) {
+        if E::may_hold_secrets() {
+            E::each_secret(members, visit);
+        }
+    }
+
+    fn unique_together(&self) -> &'static [&'static str] {
+        E::UNIQUE_TOGETHER
+    }
+
+    fn imply(&self, held: Option<&[u8]>, input: &mut Input, violations: &mut Violations) {
+        let held = held.and_then(|held| serde_json::from_slice::<E>(held).ok());
+        E::imply(held.as_ref(), input, violations);
+    }
+
+    fn merge(&self, shown: &mut Map<String, Value>, given: Map<String, Value>) {
+        E::merge(shown, given);
+    }
+
+    fn members(&self, bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
+        let mut members = serde_json::from_slice(bytes)?;
+        E::unpack(&mut members);
+        Ok(members)
     }
 
     fn expand(&self, fields: &mut Map<String, Value>, violations: &mut Violations) {
@@ -226,6 +299,7 @@ impl<E: Entity + Into<AnyEntity>> Described for Of<E> {
         common: &Common,
         mut violations: Violations,
     ) -> Result<Content, Violations> {
+        E::prepare(&mut input.fields, &mut violations)?;
         for computed in E::computed() {
             computed.field.take::<String>(&mut input.fields, input.form, &mut violations);
         }
@@ -253,14 +327,6 @@ impl<E: Entity + Into<AnyEntity>> Described for Of<E> {
         Ok(view)
     }
 
-    fn reveal(&self, held: &[u8], fields: &mut Map<String, Value>) {
-        if self.may_hold_secrets()
-            && let Ok(held) = serde_json::from_slice::<E>(held)
-        {
-            record::reveal(&held, fields);
-        }
-    }
-
     fn keep(&self, held: &[u8], fields: &mut Map<String, Value>) {
         if self.fields().iter().any(|field| field.rules.kept)
             && let Ok(held) = serde_json::from_slice::<E>(held)
@@ -280,6 +346,8 @@ impl<E: Entity + Into<AnyEntity>> Described for Of<E> {
 fn content<E: Entity>(entity: &E, bytes: Vec<u8>) -> Content {
     let computed = E::computed().into_iter().filter(|computed| computed.field.is_unique());
     let computed = computed.filter_map(|Computed { field, value }| Some((field.name, value(entity)?)));
-    let unique = record::unique(entity).into_iter().chain(computed).collect();
+    let together = (!E::UNIQUE_TOGETHER.is_empty()).then(|| record::together(entity, E::UNIQUE_TOGETHER));
+    let together = together.map(|values| (TOGETHER, values));
+    let unique = record::unique(entity).into_iter().chain(computed).chain(together).collect();
     Content { bytes, unique, references: record::references(entity) }
 }

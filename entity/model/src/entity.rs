@@ -11,6 +11,7 @@ use crate::computed::Computed;
 use crate::field::{Field, Level};
 use crate::members;
 use crate::record::{self, Record, Reference};
+use crate::secrets;
 use crate::violations::Violations;
 
 /// A record with an identity of its own.
@@ -28,6 +29,10 @@ pub trait Entity: Record + Serialize + DeserializeOwned {
     /// a dump or an earlier revision describes.
     const OPERATIONAL: bool = false;
 
+    /// The fields whose values no other entity of the kind has together, in the order of messages. Their values
+    /// are ids, or texts without a blank.
+    const UNIQUE_TOGETHER: &'static [&'static str] = &[];
+
     /// The unit of the times that the control plane keeps of it.
     const TIMES: Times = Times::Seconds;
 
@@ -43,8 +48,35 @@ pub trait Entity: Record + Serialize + DeserializeOwned {
     /// Sets what the data planes need of its tags.
     fn set_tags(&mut self, _tags: &[String]) {}
 
-    /// Adds the values that fields of a body imply for others, before the rest is completed.
-    fn imply(_fields: &mut Map<String, Value>) {}
+    /// Adds the values that fields of a body imply for others, before the rest is completed. `held` is the
+    /// entity that the body changes or replaces.
+    fn imply(_held: Option<&Self>, _input: &mut Input, _violations: &mut Violations) {}
+
+    /// Puts the fields that a body gives in place of those of an entity, as the Admin API shows it.
+    fn merge(shown: &mut Map<String, Value>, given: Map<String, Value>) {
+        record::merge(Self::fields(), shown, given);
+    }
+
+    /// Brings the fields of a complete body into the form in which the declaration reads them.
+    ///
+    /// # Errors
+    /// Violations with which no other rule can be checked.
+    fn prepare(_fields: &mut Map<String, Value>, _violations: &mut Violations) -> Result<(), Violations> {
+        Ok(())
+    }
+
+    /// Brings the members of canonical bytes into the form in which a document gives them.
+    fn unpack(_members: &mut Map<String, Value>) {}
+
+    /// Whether an entity may hold a secret, such as a private key.
+    fn may_hold_secrets() -> bool {
+        Self::fields().iter().any(Field::may_hold_secrets)
+    }
+
+    /// Visits the secrets within the fields of a body or the members of canonical bytes, each with its path.
+    fn each_secret(members: &mut Map<String, Value>, visit: &mut dyn FnMut(&str, &mut Value)) {
+        secrets::each(Self::fields(), members, "", visit);
+    }
 
     /// Replaces shorthand fields of a body by those that they stand for.
     fn expand(_fields: &mut Map<String, Value>, _violations: &mut Violations) {}

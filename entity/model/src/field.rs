@@ -16,6 +16,9 @@ pub const HIDDEN: &str = "***";
 /// Finds fields that must be understood; see [`FieldType::marks`].
 pub(crate) type Marks = fn(Option<&Value>, &str, &mut Vec<String>);
 
+/// Reads a value for its errors alone.
+type ReadErrors = fn(Value, &Rules, bool) -> Option<FieldErrors>;
+
 /// A field as it is declared.
 #[derive(Debug)]
 pub struct Field {
@@ -37,6 +40,8 @@ pub struct Field {
     pub(crate) marks: Marks,
     /// [`FieldType::fields`] of its type.
     pub(crate) nested: fn() -> &'static [Field],
+    /// The errors of [`FieldType::read`].
+    read_errors: ReadErrors,
 }
 
 impl Field {
@@ -58,6 +63,7 @@ impl Field {
             describe: T::describe,
             marks: T::marks,
             nested: T::fields,
+            read_errors: |value, rules, form| T::read(value, rules, form).err(),
         }
     }
 
@@ -101,6 +107,16 @@ impl Field {
     /// The fields of the record that it holds; empty when it holds none.
     pub fn nested(&self) -> &'static [Self] {
         (self.nested)()
+    }
+
+    /// The errors of a value of a body, by its type alone.
+    pub(crate) fn read_errors(&self, value: Value, form: bool) -> Option<FieldErrors> {
+        (self.read_errors)(value, &self.rules, form)
+    }
+
+    /// Whether its value, or a part of it, may be a secret.
+    pub(crate) fn may_hold_secrets(&self) -> bool {
+        self.is_secret() || self.nested().iter().any(Self::may_hold_secrets)
     }
 
     /// Whether bodies, views and schemas have it.
@@ -165,6 +181,14 @@ pub trait FieldType: FieldValue + PartialEq + Sized {
     /// # Errors
     /// The message for the field.
     fn read(value: Value, rules: &Rules, form: bool) -> Result<Self, FieldErrors>;
+
+    /// Reads as much of a value as can be read, and returns the messages for the rest.
+    fn read_part(value: Value, rules: &Rules, form: bool) -> (Option<Self>, Option<FieldErrors>) {
+        match Self::read(value, rules, form) {
+            Ok(read) => (Some(read), None),
+            Err(errors) => (None, Some(errors)),
+        }
+    }
 
     /// The fields of a record; empty for every other type.
     fn fields() -> &'static [Field] {

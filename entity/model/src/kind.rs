@@ -39,6 +39,8 @@ macro_rules! with_every_kind {
             HMACAUTH_CREDENTIAL = 15, "hmacauth_credentials": hmacauth_credential::HmacAuthCredential;
             /// Groups of consumers.
             ACL = 16, "acls": acl::Acl;
+            /// Plugins.
+            PLUGIN = 17, "plugins": plugin::Plugin;
             /// The key of the hashes of API keys; at most one.
             HASH_KEY = 18, "hash_keys": hash_key::HashKey;
         }

@@ -31,6 +31,8 @@ mod matching;
 mod members;
 pub mod nested;
 pub mod password;
+pub mod plugin;
+pub mod plugins;
 mod priority;
 mod private_key;
 mod protocol;
@@ -39,13 +41,14 @@ mod router_order;
 mod routing;
 mod rules;
 mod schema;
+mod secrets;
 mod target_address;
 mod types;
 mod violations;
 
 pub use common::{Common, GivenCommon, Times};
 pub use computed::Computed;
-pub use described::{Described, KINDS, described, is_operational, may_hold_secrets, of_collection};
+pub use described::{Described, KINDS, TOGETHER, described, is_operational, may_hold_secrets, of_collection};
 pub use disagreement::{Disagreement, SampleRequest, disagreements};
 pub use entity::{Content, Credential, Entity, Input, Unreadable};
 pub use field::{Field, FieldType, FieldValue, HIDDEN, Level};
@@ -61,19 +64,20 @@ pub use kinds::upstream::{Algorithm, HashInput};
 pub use kinds::*;
 pub use marks::{marked_fields, must_understand_fields};
 pub use matching::{Criterion, MatchRequest, Matched, Matcher, decide};
+pub use plugin::{PLUGINS, PluginConfig, PluginKind};
 pub use priority::{Columns, Priority};
 pub use private_key::PrivateKey;
-pub use protocol::Protocol;
-pub use record::{Check, Reader, Record, Reference, merge};
+pub use protocol::{PluginProtocol, Protocol};
+pub use record::{Check, Reader, Record, Reference};
 pub use router_order::RouterOrder;
 pub use routing::{
-    HeaderPattern, MAX_HOST, PathHandling, PathRegex, PatternError, canonical_path, compile_path, encode_uri,
-    is_target, normalize_host, normalize_path, normalize_pattern, other_readings, split_authority,
-    upstream_path,
+    HeaderPattern, MAX_HOST, PathHandling, PathRegex, PatternError, canonical_path, compile_path,
+    compile_text, encode_uri, is_target, normalize_host, normalize_path, normalize_pattern, other_readings,
+    split_authority, upstream_path,
 };
-pub use rules::{Foreign, OnDelete, Rules, TextCheck};
+pub use rules::{Foreign, NumberCheck, OnDelete, Rules, TextCheck};
 pub use target_address::TargetAddress;
-pub use types::{Canonical, Number, Word};
+pub use types::{Canonical, Number, Word, is_secret_name};
 pub use violations::{FieldErrors, Violations};
 
 /// A map of JSON.

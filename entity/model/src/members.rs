@@ -26,6 +26,12 @@ pub(crate) fn deserialize<'de, R: Record, D: Deserializer<'de>>(deserializer: D)
     deserializer.deserialize_map(Members(PhantomData))
 }
 
+/// The error that a field which must be understood is unknown.
+pub(crate) fn unknown<E: Error>(name: &str) -> E {
+    let name: String = name.chars().take(LONGEST).collect();
+    E::custom(format_args!("{UNSUPPORTED}{name}"))
+}
+
 /// The field that must be understood and is unknown, if that is the error.
 pub(crate) fn unsupported(error: &serde_json::Error) -> Option<String> {
     let message = error.to_string();
@@ -94,10 +100,7 @@ impl Visitor<'_> for Name {
         let mut indexes = (self.next..self.fields.len()).chain(0..self.next);
         let is_it = |field: &Field| field.must_understand() == marked && field.name == name;
         match indexes.find(|index| is_it(&self.fields[*index])) {
-            None if marked => {
-                let name: String = name.chars().take(LONGEST).collect();
-                Err(E::custom(format_args!("{UNSUPPORTED}{name}")))
-            }
+            None if marked => Err(unknown(name)),
             index => Ok(index),
         }
     }

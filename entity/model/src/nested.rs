@@ -25,6 +25,14 @@ pub fn show<R: Record>(record: &R) -> Value {
 /// # Errors
 /// All violations of what was read.
 pub fn read<R: Record>(value: Value, form: bool) -> Result<R, FieldErrors> {
+    match record::read_nested(value, form) {
+        (Some(read), None) => Ok(read),
+        (_, errors) => Err(errors.unwrap_or_else(|| "expected a record".into())),
+    }
+}
+
+/// Reads as much of a record as can be read; see `FieldType::read_part`.
+pub fn read_part<R: Record>(value: Value, form: bool) -> (Option<R>, Option<FieldErrors>) {
     record::read_nested(value, form)
 }
 

@@ -104,6 +104,28 @@ impl Word for Protocol {
     }
 }
 
+/// A protocol of a plugin. Messages about a list of them name the wrong element, as those about routes do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PluginProtocol(pub Protocol);
+
+impl Word for PluginProtocol {
+    const ALL: &'static [Self] = &[
+        Self(Protocol::Grpc),
+        Self(Protocol::Grpcs),
+        Self(Protocol::Http),
+        Self(Protocol::Https),
+        Self(Protocol::Tcp),
+        Self(Protocol::Tls),
+        Self(Protocol::TlsPassthrough),
+        Self(Protocol::Udp),
+    ];
+
+    fn as_str(self) -> &'static str {
+        self.0.as_str()
+    }
+}
+
 /// `'tcp', 'tls' or 'udp'`.
 pub(crate) fn quoted(protocols: &[Protocol]) -> String {
     let names: Vec<String> = protocols.iter().map(|protocol| format!("'{protocol}'")).collect();

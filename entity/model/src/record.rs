@@ -4,7 +4,7 @@ use serde::de::MapAccess;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::field::{Field, FieldType, FieldValue, HIDDEN, Level};
+use crate::field::{Field, FieldType, FieldValue, Level};
 use crate::rules::{Foreign, OnDelete};
 use crate::violations::{FieldErrors, Violations};
 
@@ -174,13 +174,9 @@ impl Reader {
             }
             return default;
         };
-        match T::read(value, &field.rules, self.form) {
-            Ok(read) => read,
-            Err(errors) => {
-                self.violations.at(field.name, errors);
-                T::unreadable(default)
-            }
-        }
+        let (read, errors) = T::read_part(value, &field.rules, self.form);
+        errors.into_iter().for_each(|errors| self.violations.at(field.name, errors));
+        read.unwrap_or_else(|| T::unreadable(default))
     }
 
     /// All violations, unknown fields included.
@@ -203,7 +199,7 @@ pub(crate) fn keep<R: Record>(held: &R, fields: &mut Map<String, Value>) {
 
 /// Puts the fields that a body gives in place of those that an entity holds. Of a record, the fields that are
 /// not given stay.
-pub fn merge(fields: &[Field], held: &mut Map<String, Value>, given: Map<String, Value>) {
+pub(crate) fn merge(fields: &[Field], held: &mut Map<String, Value>, given: Map<String, Value>) {
     for (name, value) in given {
         let nested = fields.iter().find(|field| field.name == name).map(Field::nested).unwrap_or_default();
         match (held.get_mut(&name), value) {
@@ -215,25 +211,24 @@ pub fn merge(fields: &[Field], held: &mut Map<String, Value>, given: Map<String,
     }
 }
 
-/// Reads a record within another one.
-pub(crate) fn read_nested<R: Record>(value: Value, form: bool) -> Result<R, FieldErrors> {
-    let Value::Object(fields) = value else { return Err("expected a record".into()) };
+/// Reads a record within another one: its fields, of which those that cannot be read hold their default, and
+/// the messages for these. Whatever is no record has no fields.
+pub(crate) fn read_nested<R: Record>(value: Value, form: bool) -> (Option<R>, Option<FieldErrors>) {
+    let Value::Object(fields) = value else { return (None, Some("expected a record".into())) };
     let mut reader = Reader::new(fields, form, Violations::default());
     let read = R::read(&mut reader);
-    match FieldErrors::of_record(reader.finish()) {
-        Some(errors) => Err(errors),
-        None => Ok(read),
-    }
+    (Some(read), FieldErrors::of_record(reader.finish()))
 }
 
-/// Restores the secrets that a client sends back in the form in which it was shown them.
-pub(crate) fn reveal<R: Record>(held: &R, fields: &mut Map<String, Value>) {
-    held.each(&mut |field, value| {
-        if field.is_secret()
-            && fields.get(field.name).and_then(Value::as_str) == Some(HIDDEN)
-            && let Some(text) = value.text()
-        {
-            fields.insert(field.name.to_owned(), text.into());
+/// The values of some fields together, as one text: of each its text, or the id that it names, or `-`.
+/// Neither an id nor the text of such a field holds a blank.
+pub(crate) fn together<R: Record>(record: &R, names: &[&str]) -> String {
+    let mut parts = vec!["-".to_owned(); names.len()];
+    record.each(&mut |field, value| {
+        if let Some(at) = names.iter().position(|name| *name == field.name) {
+            let id = || value.ids().first().map(Uuid::to_string);
+            parts[at] = value.text().map(str::to_owned).or_else(id).unwrap_or_else(|| "-".to_owned());
         }
     });
+    parts.join(" ")
 }

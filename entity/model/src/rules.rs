@@ -7,6 +7,9 @@ use wire::Kind;
 /// Checks a text, and says what is wrong with it.
 pub type TextCheck = fn(&str) -> Result<(), String>;
 
+/// Checks a number, and says what is wrong with it.
+pub type NumberCheck = fn(f64) -> Result<(), String>;
+
 /// What happens to an entity when the one that it names is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnDelete {
@@ -29,10 +32,15 @@ pub struct Foreign {
 #[derive(Clone, Copy, Default)]
 pub struct Rules {
     pub(crate) between: Option<(i64, i64)>,
+    pub(crate) greater_than: Option<i64>,
+    pub(crate) number: Option<NumberCheck>,
     pub(crate) one_of: &'static [i64],
     pub(crate) longest: Option<usize>,
     pub(crate) most: Option<usize>,
+    pub(crate) fewest: usize,
     pub(crate) is: Option<TextCheck>,
+    /// The check of the keys of a map.
+    pub(crate) key: Option<TextCheck>,
     pub(crate) clean: Option<fn(&str) -> String>,
     pub(crate) unique: bool,
     pub(crate) set: bool,
@@ -66,29 +74,53 @@ impl Rules {
         Self { between: Some((least, greatest)), ..self }
     }
 
+    /// A number greater than `limit`.
+    #[must_use]
+    pub fn gt(self, limit: i64) -> Self {
+        Self { greater_than: Some(limit), ..self }
+    }
+
+    /// The check of a number with a fraction.
+    #[must_use]
+    pub fn number(self, check: NumberCheck) -> Self {
+        Self { number: Some(check), ..self }
+    }
+
     /// One of these numbers.
     #[must_use]
     pub fn one_of(self, numbers: &'static [i64]) -> Self {
         Self { one_of: numbers, ..self }
     }
 
-    /// The most bytes of a text, or of each text of a list. Bounds what is written; what an older version
+    /// The most bytes of a text, of each text of a list, or of each key and text of a map. Bounds what is written; what an older version
     /// accepted stays valid.
     #[must_use]
     pub fn longest(self, bytes: usize) -> Self {
         Self { longest: Some(bytes), ..self }
     }
 
-    /// The most elements of a list. Bounds what is written, as [`Rules::longest`] does.
+    /// The most elements of a list or a map. Bounds what is written, as [`Rules::longest`] does.
     #[must_use]
     pub fn most(self, elements: usize) -> Self {
         Self { most: Some(elements), ..self }
     }
 
-    /// The check of a text, or of each text of a list.
+    /// The fewest elements of a list or a map.
+    #[must_use]
+    pub fn fewest(self, elements: usize) -> Self {
+        Self { fewest: elements, ..self }
+    }
+
+    /// The check of a text, of each text of a list, or of each value of a map.
     #[must_use]
     pub fn is(self, check: TextCheck) -> Self {
         Self { is: Some(check), ..self }
+    }
+
+    /// The check of each key of a map.
+    #[must_use]
+    pub fn key(self, check: TextCheck) -> Self {
+        Self { key: Some(check), ..self }
     }
 
     /// Brings a text that is written into its canonical form.
@@ -109,7 +141,8 @@ impl Rules {
         Self { set: true, ..self }
     }
 
-    /// The Admin API accepts the value and never returns it.
+    /// The Admin API accepts the value and never returns it. Of a map, that holds for the values whose names
+    /// [say so](crate::is_secret_name).
     #[must_use]
     pub fn secret(self) -> Self {
         Self { secret: true, ..self }
@@ -171,7 +204,7 @@ impl Rules {
 
     /// The rules of the elements of a list with these rules.
     pub(crate) fn of_elements(&self) -> Self {
-        Self { most: None, set: false, unique: false, required: false, element: true, ..*self }
+        Self { most: None, fewest: 0, set: false, unique: false, required: false, element: true, ..*self }
     }
 }
 

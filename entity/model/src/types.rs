@@ -1,7 +1,9 @@
 //! The types that fields may have: how each is read, checked, shown and written.
 
 mod integers;
+mod map;
 mod number;
+mod words;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -16,24 +18,10 @@ use crate::private_key::PrivateKey;
 use crate::rules::{OnDelete, Rules};
 use crate::violations::FieldErrors;
 
+pub use map::is_secret_name;
 pub use number::Number;
-
-/// One of a few words.
-pub trait Word: Copy + PartialEq + Serialize + 'static {
-    /// Every word, in the order in which messages list them.
-    const ALL: &'static [Self];
-
-    /// The words that messages list: those that Kong has, too.
-    const LISTED: &'static [Self] = Self::ALL;
-
-    /// The word in bodies, views and canonical bytes.
-    fn as_str(self) -> &'static str;
-
-    /// The error of a list with these wrong elements.
-    fn in_list(_list: &[Value], errors: BTreeMap<usize, FieldErrors>) -> FieldErrors {
-        FieldErrors::Elements(errors)
-    }
-}
+pub use words::Word;
+pub(crate) use words::words;
 
 /// A value in its canonical form.
 #[derive(Debug)]
@@ -240,6 +228,11 @@ impl<T: FieldType> FieldType for Option<T> {
         T::read(value, rules, form).map(Some)
     }
 
+    fn read_part(value: Value, rules: &Rules, form: bool) -> (Option<Self>, Option<FieldErrors>) {
+        let (read, errors) = T::read_part(value, rules, form);
+        (read.map(Some), errors)
+    }
+
     fn describe(rules: &Rules) -> Map<String, Value> {
         T::describe(rules)
     }
@@ -262,6 +255,9 @@ impl<T: FieldType> FieldValue for Vec<T> {
             && let Err(message) = bounds::at_most(self.len(), most, "elements")
         {
             return Some(message.into());
+        }
+        if level == Level::Rules && self.len() < rules.fewest {
+            return Some(too_few(rules));
         }
         let rules = rules.of_elements();
         let errors = self.iter().enumerate();
@@ -314,9 +310,7 @@ impl<T: FieldType> FieldType for Vec<T> {
     fn describe(rules: &Rules) -> Map<String, Value> {
         let mut schema = typed(if rules.set { "set" } else { "array" });
         schema.insert("elements".to_owned(), Value::Object(T::describe(&rules.of_elements())));
-        if let Some(most) = rules.most {
-            schema.insert("len_max".to_owned(), most.into());
-        }
+        add_lengths(&mut schema, rules);
         schema
     }
 
@@ -334,90 +328,22 @@ impl<T: FieldType> FieldType for Vec<T> {
     }
 }
 
-/// A map from names to lists of texts.
-impl FieldValue for BTreeMap<String, Vec<String>> {
-    fn check(&self, _rules: &Rules, _level: Level) -> Option<FieldErrors> {
-        None
-    }
-
-    fn show(&self, _rules: &Rules) -> Value {
-        json!(self)
-    }
-}
-
-impl FieldType for BTreeMap<String, Vec<String>> {
-    fn read(value: Value, _rules: &Rules, form: bool) -> Result<Self, FieldErrors> {
-        let Value::Object(map) = value else { return Err("expected a map".into()) };
-        let (mut read, mut errors) = (Self::new(), BTreeMap::new());
-        for (name, value) in map {
-            let list = match value {
-                Value::Array(list) => list,
-                one @ Value::String(_) if form => vec![one],
-                _ => return Err("expected an array".into()),
-            };
-            let wrong = list.iter().enumerate().filter(|(_, text)| !text.is_string());
-            match FieldErrors::of_elements(wrong.map(|(index, _)| (index, "expected a string".into()))) {
-                Some(error) => drop(errors.insert(name, error)),
-                None => {
-                    let texts = list.into_iter().filter_map(|text| text.as_str().map(str::to_owned));
-                    read.insert(name, texts.collect());
-                }
-            }
-        }
-        if errors.is_empty() { Ok(read) } else { Err(FieldErrors::Nested(errors)) }
-    }
-
-    fn describe(_rules: &Rules) -> Map<String, Value> {
-        let mut schema = typed("map");
-        schema.insert("keys".to_owned(), json!({ "type": "string" }));
-        schema.insert("values".to_owned(), json!({ "type": "array", "elements": { "type": "string" } }));
-        schema
-    }
-
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.serialize(serializer)
-    }
-}
-
-impl<T: Word> FieldValue for T {
-    fn check(&self, _rules: &Rules, _level: Level) -> Option<FieldErrors> {
-        None
-    }
-
-    fn show(&self, _rules: &Rules) -> Value {
-        self.as_str().into()
-    }
-}
-
-impl<T: Word> FieldType for T {
-    fn read(value: Value, _rules: &Rules, _form: bool) -> Result<Self, FieldErrors> {
-        match value {
-            Value::String(text) if text.is_empty() => Err("length must be at least 1".into()),
-            Value::String(text) => {
-                let found = Self::ALL.iter().find(|word| word.as_str() == text);
-                found.copied().ok_or_else(|| listed(Self::LISTED.iter().map(|word| word.as_str())).into())
-            }
-            _ => Err("expected a string".into()),
-        }
-    }
-
-    fn in_list(list: &[Value], errors: BTreeMap<usize, FieldErrors>) -> FieldErrors {
-        <T as Word>::in_list(list, errors)
-    }
-
-    fn describe(_rules: &Rules) -> Map<String, Value> {
-        let mut schema = typed("string");
-        schema.insert("one_of".to_owned(), Self::ALL.iter().map(|word| Value::from(word.as_str())).collect());
-        schema
-    }
-
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.serialize(serializer)
-    }
-}
-
 fn typed(name: &str) -> Map<String, Value> {
     Map::from_iter([("type".to_owned(), name.into())])
+}
+
+fn too_few(rules: &Rules) -> FieldErrors {
+    format!("length must be at least {}", rules.fewest).into()
+}
+
+/// Adds how many elements a list or a map may have.
+fn add_lengths(schema: &mut Map<String, Value>, rules: &Rules) {
+    if rules.fewest > 0 {
+        schema.insert("len_min".to_owned(), rules.fewest.into());
+    }
+    if let Some(most) = rules.most {
+        schema.insert("len_max".to_owned(), most.into());
+    }
 }
 
 fn listed<T: ToString>(words: impl Iterator<Item = T>) -> String {

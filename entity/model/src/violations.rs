@@ -1,12 +1,15 @@
 //! The violations of an entity: by field, with the reason, all at once.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// The rules that an entity breaks; empty when it breaks none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Violations {
     /// Rules between fields.
     pub entity: Vec<String>,
+    /// The rule that a record within another one breaks as a whole; see [`Violations::record`].
+    pub whole: Option<String>,
     /// Rules of one field, by the field's name.
     pub fields: BTreeMap<String, FieldErrors>,
 }
@@ -25,7 +28,7 @@ pub enum FieldErrors {
 impl Violations {
     /// Whether no rule is broken.
     pub fn is_empty(&self) -> bool {
-        self.entity.is_empty() && self.fields.is_empty()
+        self.entity.is_empty() && self.whole.is_none() && self.fields.is_empty()
     }
 
     /// `Ok` when no rule is broken.
@@ -41,6 +44,13 @@ impl Violations {
         self.entity.push(message.into());
     }
 
+    /// Adds a violation of a record within another one that is reported of the field that holds it, in place of
+    /// those of its fields. The first one stays. Of the configuration of a plugin, [`Violations::entity`] is
+    /// reported of the plugin.
+    pub fn record(&mut self, message: impl Into<String>) {
+        self.whole.get_or_insert_with(|| message.into());
+    }
+
     /// Adds a violation of a field; the first one of a field stays.
     pub fn field(&mut self, name: &str, message: impl Into<String>) {
         self.at(name, FieldErrors::Whole(message.into()));
@@ -48,7 +58,21 @@ impl Violations {
 
     /// Adds the violations of a field; those that it has stay.
     pub fn at(&mut self, name: &str, errors: FieldErrors) {
-        self.fields.entry(name.to_owned()).or_insert(errors);
+        match self.fields.entry(name.to_owned()) {
+            Entry::Vacant(free) => drop(free.insert(errors)),
+            Entry::Occupied(mut held) => held.get_mut().add(errors),
+        }
+    }
+
+    /// Adds a violation of a field within records, given by its path, such as `redis.host`.
+    pub fn at_path(&mut self, path: &str, message: impl Into<String>) {
+        let mut names = path.split('.').rev();
+        let last = names.next().unwrap_or_default().to_owned();
+        let within = |(name, errors), outer: &str| {
+            (outer.to_owned(), FieldErrors::Nested(BTreeMap::from([(name, errors)])))
+        };
+        let (name, errors) = names.fold((last, FieldErrors::Whole(message.into())), within);
+        self.at(&name, errors);
     }
 
     /// Adds a violation of one element of a list field, by its index from 0.
@@ -64,6 +88,7 @@ impl Violations {
     pub(crate) fn merge(&mut self, later: Self) {
         if self.is_empty() {
             self.entity = later.entity;
+            self.whole = later.whole;
         }
         later.fields.into_iter().for_each(|(name, errors)| self.at(&name, errors));
     }
@@ -87,9 +112,21 @@ impl FieldErrors {
         (!errors.is_empty()).then_some(Self::Elements(errors))
     }
 
+    /// Adds the violations of the parts that have none yet.
+    fn add(&mut self, later: Self) {
+        match (self, later) {
+            (Self::Nested(held), Self::Nested(later)) => add_all(held, later),
+            (Self::Elements(held), Self::Elements(later)) => add_all(held, later),
+            _ => {}
+        }
+    }
+
     /// The violations of a record within another one. Rules between its fields alone are about the record as
     /// a whole.
     pub(crate) fn of_record(violations: Violations) -> Option<Self> {
+        if let Some(whole) = violations.whole {
+            return Some(Self::Whole(whole));
+        }
         match (violations.entity.len(), violations.fields.len()) {
             (0, 0) => None,
             (_, 0) => Some(Self::Whole(violations.entity.join("; "))),
@@ -110,6 +147,15 @@ impl FieldErrors {
                     errors.collect(format!("{path}.{name}"), all);
                 }
             }
+        }
+    }
+}
+
+fn add_all<K: Ord>(held: &mut BTreeMap<K, FieldErrors>, later: BTreeMap<K, FieldErrors>) {
+    for (key, errors) in later {
+        match held.entry(key) {
+            Entry::Vacant(free) => drop(free.insert(errors)),
+            Entry::Occupied(mut held) => held.get_mut().add(errors),
         }
     }
 }

@@ -9,6 +9,7 @@ use model::healthchecks::{
     ActiveChecks, ActiveHealthy, ActiveUnhealthy, CheckType, Healthchecks, PassiveChecks, PassiveHealthy,
     PassiveUnhealthy,
 };
+use model::plugins::{Config, KeyAuth};
 use model::policy::{
     Cookie, CookieSameSite, CookieSecure, Dns, HttpVersion, Initial, Limits, OtherStatuses, Outlier, Policy,
     Probe, ProbeMethod, Retry, RetryMethods, RetryOn, SlowStart, Zone,
@@ -16,8 +17,8 @@ use model::policy::{
 use model::{
     Acl, AdminState, Algorithm, AnyEntity, BasicAuthCredential, CaCertificate, Certificate, Consumer, Entity,
     ForcedHealth, HashInput, HashKey, HmacAuthCredential, JwtAlgorithm, JwtSecret, KINDS, KeyAuthCredential,
-    Number, PathHandling, Protocol, Route, Router, RouterOrder, Service, Sni, Target, TargetHealth,
-    TargetState, Upstream, kind,
+    Number, PathHandling, Plugin, PluginProtocol, Protocol, Route, Router, RouterOrder, Service, Sni, Target,
+    TargetHealth, TargetState, Upstream, kind,
 };
 use uuid::Uuid;
 use wire::{EntityHash, Kind};
@@ -282,6 +283,20 @@ fn acl() -> Acl {
     Acl { consumer: ID, group: "staff".into(), ..Acl::default() }
 }
 
+fn plugin() -> Plugin {
+    Plugin {
+        name: "key-auth".into(),
+        instance_name: Some("keys".into()),
+        consumer: Some(ID),
+        route: Some(ID),
+        service: Some(ID),
+        protocols: vec![PluginProtocol(Protocol::Https)],
+        enabled: false,
+        config: Config::KeyAuth(Box::new(KeyAuth { key_in_body: true, ..KeyAuth::default() })),
+        ..Plugin::default()
+    }
+}
+
 /// An entity with a value in every field that can have one. A new kind needs a line.
 fn sample(kind: Kind) -> AnyEntity {
     match kind {
@@ -302,6 +317,7 @@ fn sample(kind: Kind) -> AnyEntity {
         kind::HMACAUTH_CREDENTIAL => hmacauth_credential().into(),
         kind::ACL => acl().into(),
         kind::HASH_KEY => HashKey { id: Uuid::nil(), ..HashKey::of_bytes(&[7; 32]) }.into(),
+        kind::PLUGIN => plugin().into(),
         kind => panic!("no sample of {kind}"),
     }
 }
@@ -350,6 +366,7 @@ fn entities_have_their_pinned_bytes() {
             AnyEntity::HmacAuthCredential(entity) => check_entity("hmacauth_credential", &entity),
             AnyEntity::Acl(entity) => check_entity("acl", &entity),
             AnyEntity::HashKey(entity) => check_entity("hash_key", &entity),
+            AnyEntity::Plugin(entity) => check_entity("plugin", &entity),
         }
     }
     let hash = format!("{:?}", EntityHash::of(Route::key(ID), &route().canonical()));

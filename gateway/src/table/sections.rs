@@ -12,8 +12,8 @@ use crate::certified_keys::CertifiedKeys;
 use crate::route::{Entry, Routes};
 use crate::section::{
     Acl, BasicAuthCredential, ById, ByOwner, Changes, Consumer, HashKey, HmacAuthCredential, JwtSecret,
-    KeyAuthCredential, Map, Names, Owned, Parts, References, Referrers, Refusal, Router, Routers, Section,
-    Service, Settings, Sni, Store, Target, TargetHealth, TargetState, Upstream,
+    KeyAuthCredential, Map, Names, Owned, Parts, Plugin, References, Referrers, Refusal, Router, Routers,
+    Section, Service, Settings, Sni, Store, Target, TargetHealth, TargetState, Upstream,
 };
 use crate::upstream::Authority;
 
@@ -152,6 +152,7 @@ sections! {
     hmacauth_credentials: Map<HmacAuthCredential, ById>, of HmacAuthCredential, from HmacAuthCredential;
     acls: Map<Acl, ById>, of Acl, from Acl;
     hash_keys: Map<HashKey, ById>, of HashKey, from HashKey;
+    plugins: Map<Plugin, ById>, of Plugin, from Plugin;
 }
 
 impl Plan {

@@ -106,9 +106,14 @@ fn planned(then: &Document, before: Option<Held>) -> Result<Planned, String> {
     if let Some(before) = &before {
         kind.reveal(&before.body, &mut fields);
     }
-    let hidden = |name: &str| fields.get(name).and_then(model::Value::as_str) == Some(HIDDEN);
-    if let Some(field) = kind.fields().iter().find(|field| field.is_secret() && hidden(field.name)) {
-        return Err(format!("the value of {} is not kept", field.name));
+    let mut hidden = None;
+    kind.each_secret(&mut fields, &mut |path, value| {
+        if value.as_str() == Some(HIDDEN) {
+            hidden.get_or_insert_with(|| path.to_owned());
+        }
+    });
+    if let Some(field) = hidden {
+        return Err(format!("the value of {field} is not kept"));
     }
     let bytes = serde_json::to_vec(&fields).map_err(|error| error.to_string())?;
     let content = kind.content(&bytes).map_err(|error| error.to_string())?;

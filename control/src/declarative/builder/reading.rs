@@ -67,12 +67,14 @@ impl Builder<'_> {
         &self,
         kind: &'static dyn Described,
         key: Key,
-        mut fields: Map<String, Value>,
+        fields: Map<String, Value>,
         mut violations: Violations,
         updated_at: i64,
     ) -> Result<(Common, Content), Violations> {
-        kind.imply(&mut fields);
         let held = self.current.get(key);
+        let mut input = Input { fields, form: false };
+        kind.imply(held.map(|held| &held.body[..]), &mut input, &mut violations);
+        let Input { mut fields, .. } = input;
         if self.current.is_outside(key) {
             violations.entity(OUTSIDE);
         }
@@ -167,12 +169,12 @@ impl Builder<'_> {
     }
 }
 
-/// Rejects a secret that a document hides and that is not stored.
+/// Rejects secrets that a document hides and that are not stored.
 fn check_hidden(kind: &dyn Described, fields: &mut Map<String, Value>, violations: &mut Violations) {
-    for field in kind.fields().iter().filter(|field| field.is_secret()) {
-        if fields.get(field.name).and_then(Value::as_str) == Some(HIDDEN) {
-            fields.shift_remove(field.name);
-            violations.field(field.name, format!("no value is stored that '{HIDDEN}' could stand for"));
+    kind.each_secret(fields, &mut |path, value| {
+        if value.as_str() == Some(HIDDEN) {
+            *value = Value::Null;
+            violations.at_path(path, format!("no value is stored that '{HIDDEN}' could stand for"));
         }
-    }
+    });
 }

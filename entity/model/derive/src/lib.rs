@@ -211,6 +211,14 @@ fn implement_field_type(name: &Ident) -> Tokens {
                 ::model::nested::read(value, form)
             }
 
+            fn read_part(
+                value: ::model::Value,
+                _: &::model::Rules,
+                form: bool,
+            ) -> (::core::option::Option<Self>, ::core::option::Option<::model::FieldErrors>) {
+                ::model::nested::read_part(value, form)
+            }
+
             fn describe(_: &::model::Rules) -> ::model::Map {
                 ::model::nested::describe::<Self>()
             }

@@ -49,6 +49,16 @@ pub(crate) fn probe_header_name(name: &str) -> Result<(), String> {
     if name.is_empty() { Err(bad_header_name(name)) } else { written_header_name(name) }
 }
 
+/// Checks an element of a list, or a value of a map: the types of these allow an empty text.
+pub(crate) fn not_empty(text: &str) -> Result<(), String> {
+    if text.is_empty() { Err("length must be at least 1".into()) } else { Ok(()) }
+}
+
+/// Checks the name of a header that a plugin reads or writes.
+pub(crate) fn field_name(name: &str) -> Result<(), String> {
+    not_empty(name).and_then(|()| written_header_name(name))
+}
+
 /// Checks a value of a header that is sent: a line break in it would begin another header.
 pub(crate) fn field_value(value: &str) -> Result<(), String> {
     if value.chars().any(char::is_control) { Err(format!("invalid value: {value:?}")) } else { Ok(()) }

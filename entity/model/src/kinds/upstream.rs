@@ -7,7 +7,7 @@ pub mod policy;
 mod rules;
 
 use model_derive::Record;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use uuid::Uuid;
 use wire::Kind;
 
@@ -16,7 +16,7 @@ pub use self::inputs::{Algorithm, HashInput};
 use self::policy::Policy;
 use crate::bounds;
 use crate::check::{host, path, text};
-use crate::entity::Entity;
+use crate::entity::{Entity, Input};
 use crate::kind;
 use crate::record::Check;
 use crate::violations::Violations;
@@ -146,7 +146,7 @@ impl Entity for Upstream {
 
     /// An algorithm that does not hash drops what was hashed; an input of the hash chooses the algorithm that
     /// hashes it.
-    fn imply(fields: &mut Map<String, Value>) {
+    fn imply(_held: Option<&Self>, Input { fields, .. }: &mut Input, _violations: &mut Violations) {
         let unhashed = [Algorithm::LeastConnections, Algorithm::Latency, Algorithm::StickySessions];
         let algorithm = fields.get("algorithm").and_then(Value::as_str);
         if algorithm.is_some_and(|given| unhashed.iter().any(|one| one.as_str() == given)) {

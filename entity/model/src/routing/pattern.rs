@@ -15,9 +15,9 @@ pub struct PatternError(#[from] regex::Error);
 
 /// The most bytes of a compiled expression: one route must not use the memory of thousands.
 const SIZE_LIMIT: usize = 1 << 20;
-/// Upper bound of the compiled expression of a path that is written now. What a match takes at worst is in proportion
-/// to this and to the length of the path.
-const WRITTEN_PATH_SIZE_LIMIT: usize = 1 << 17;
+/// Upper bound of the compiled expression of a path, or of another text, that is written now. What a match takes at
+/// worst is in proportion to this and to the length of the text.
+const WRITTEN_SIZE_LIMIT: usize = 1 << 17;
 /// Upper bound of all compiled expressions of one route.
 const TOGETHER: usize = 4 << 20;
 
@@ -49,6 +49,22 @@ pub fn compile_path(pattern: &str) -> Result<PathRegex, PatternError> {
     Ok(PathRegex { regex, literal: literal.unwrap_or_default().to_owned() })
 }
 
+/// Compiles a regular expression as it is written: for a part of a request that has no canonical form.
+///
+/// # Errors
+/// As [`compile_path`].
+pub fn compile_text(pattern: &str) -> Result<Regex, PatternError> {
+    compile(pattern, SIZE_LIMIT)
+}
+
+/// Checks an expression for [`compile_text`] that is written now: its limit is narrower.
+///
+/// # Errors
+/// As [`compile_path`].
+pub(crate) fn check_written_text(pattern: &str) -> Result<(), PatternError> {
+    compile(pattern, WRITTEN_SIZE_LIMIT).map(drop)
+}
+
 /// Checks the rules for a path's expression that is written now, which are narrower than those of [`compile_path`].
 ///
 /// # Errors
@@ -58,7 +74,7 @@ pub(crate) fn check_written_path(pattern: &str) -> Result<(), PatternError> {
     if spelling::has_empty_class(&written.hir) {
         return Err(syntax("a class of characters is empty, so that nothing can match"));
     }
-    compile(&written.canonical().text, WRITTEN_PATH_SIZE_LIMIT).map(drop)
+    compile(&written.canonical().text, WRITTEN_SIZE_LIMIT).map(drop)
 }
 
 /// The expression of a path, anchored at its start.

@@ -16,6 +16,9 @@ macro_rules! integers {
                 if level == Level::Bounds {
                     return None;
                 }
+                if let Some(limit) = rules.greater_than.filter(|limit| number <= *limit) {
+                    return Some(greater(limit).into());
+                }
                 if !rules.one_of.is_empty() && !rules.one_of.contains(&number) {
                     return Some(listed(rules.one_of.iter()).into());
                 }
@@ -30,6 +33,9 @@ macro_rules! integers {
         impl FieldType for $integer {
             fn read(value: Value, rules: &Rules, form: bool) -> Result<Self, FieldErrors> {
                 let number = integer(&value, form).ok_or("expected an integer")?;
+                if let Some(limit) = rules.greater_than.filter(|limit| number <= *limit) {
+                    return Err(greater(limit).into());
+                }
                 let range = rules.between.unwrap_or((i64::from(Self::MIN), i64::from(Self::MAX)));
                 match outside(number, range) {
                     Some(message) => Err(message.into()),
@@ -41,6 +47,9 @@ macro_rules! integers {
                 let mut schema = typed("integer");
                 if let Some((least, greatest)) = rules.between {
                     schema.insert("between".to_owned(), json!([least, greatest]));
+                }
+                if let Some(limit) = rules.greater_than {
+                    schema.insert("gt".to_owned(), limit.into());
                 }
                 if !rules.one_of.is_empty() {
                     schema.insert("one_of".to_owned(), json!(rules.one_of));
@@ -57,7 +66,13 @@ macro_rules! integers {
 
 integers!(u8, u16, u32, i32, i64);
 
-fn between((least, greatest): (i64, i64)) -> String {
+/// The message for a number that is not greater than `limit`.
+pub(super) fn greater(limit: i64) -> String {
+    format!("value must be greater than {limit}")
+}
+
+/// The message for a number that is not in a range.
+pub(super) fn between((least, greatest): (i64, i64)) -> String {
     format!("value should be between {least} and {greatest}")
 }
 

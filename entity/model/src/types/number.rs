@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
+use super::integers::{between, greater};
 use super::typed;
 use crate::field::{FieldType, FieldValue, Level};
 use crate::rules::Rules;
@@ -93,8 +94,7 @@ impl<'de> Deserialize<'de> for Number {
 
 impl FieldValue for Number {
     fn check(&self, rules: &Rules, level: Level) -> Option<FieldErrors> {
-        let (least, greatest) = rules.between.filter(|_| level == Level::Rules)?;
-        self.outside(least, greatest).map(FieldErrors::Whole)
+        self.broken(rules).filter(|_| level == Level::Rules).map(FieldErrors::Whole)
     }
 
     fn show(&self, _rules: &Rules) -> Value {
@@ -103,10 +103,18 @@ impl FieldValue for Number {
 }
 
 impl Number {
+    /// The first rule that it breaks.
     #[expect(clippy::cast_precision_loss, reason = "the bounds that are declared are exact")]
-    fn outside(self, least: i64, greatest: i64) -> Option<String> {
-        let inside = self.0 >= least as f64 && self.0 <= greatest as f64;
-        (!inside).then(|| format!("value should be between {least} and {greatest}"))
+    fn broken(self, rules: &Rules) -> Option<String> {
+        if let Some(limit) = rules.greater_than.filter(|limit| self.0 <= *limit as f64) {
+            return Some(greater(limit));
+        }
+        if let Some(range) = rules.between
+            && !(self.0 >= range.0 as f64 && self.0 <= range.1 as f64)
+        {
+            return Some(between(range));
+        }
+        rules.number.and_then(|check| check(self.0).err())
     }
 }
 
@@ -118,7 +126,7 @@ impl FieldType for Number {
             _ => None,
         };
         let number = number.filter(|number| number.is_finite()).map(Self).ok_or("expected a number")?;
-        match rules.between.and_then(|(least, greatest)| number.outside(least, greatest)) {
+        match number.broken(rules) {
             Some(message) => Err(message.into()),
             None => Ok(number),
         }
@@ -128,6 +136,9 @@ impl FieldType for Number {
         let mut schema = typed("number");
         if let Some((least, greatest)) = rules.between {
             schema.insert("between".to_owned(), json!([least, greatest]));
+        }
+        if let Some(limit) = rules.greater_than {
+            schema.insert("gt".to_owned(), limit.into());
         }
         schema
     }

@@ -27,6 +27,11 @@ macro_rules! boxed {
                 <$record>::read(value, rules, form).map(Self::new)
             }
 
+            fn read_part(value: Value, rules: &Rules, form: bool) -> (Option<Self>, Option<FieldErrors>) {
+                let (read, errors) = <$record>::read_part(value, rules, form);
+                (read.map(Self::new), errors)
+            }
+
             fn fields() -> &'static [Field] {
                 <$record as FieldType>::fields()
             }

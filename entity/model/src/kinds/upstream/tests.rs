@@ -4,19 +4,17 @@ use serde_json::json;
 
 use super::*;
 use crate::record::Record;
-use crate::{Common, Input, Number, described};
-
-
+use crate::{Common, Number, described};
 
 /// The upstream that a body describes, or all violations.
 fn read(mut body: Value) -> Result<Upstream, Violations> {
     let fields = body.as_object_mut().unwrap();
     fields.entry("name").or_insert_with(|| "a".into());
-    let mut fields = fields.clone();
-    Upstream::imply(&mut fields);
+    let mut input = Input { fields: fields.clone(), form: false };
+    Upstream::imply(None, &mut input, &mut Violations::default());
     let common = Common { id: Uuid::nil(), created_at: 0, updated_at: 0, tags: None };
     let kind = described(kind::UPSTREAM).unwrap();
-    let content = kind.read(Input { fields, form: false }, &common, Violations::default())?;
+    let content = kind.read(input, &common, Violations::default())?;
     Ok(serde_json::from_slice(&content.bytes).unwrap())
 }
 

@@ -1,28 +1,6 @@
 //! The words of a policy.
 
-use serde::{Deserialize, Serialize};
-
-use crate::types::Word;
-
-macro_rules! words {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$of_word:meta])* $variant:ident = $word:literal,)* })*) => {
-        $($(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        pub enum $name {
-            $($(#[$of_word])*
-            #[serde(rename = $word)]
-            $variant,)*
-        }
-
-        impl Word for $name {
-            const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word,)* }
-            }
-        })*
-    };
-}
+use crate::types::words;
 
 words! {
     /// Whether a cookie has the attribute `Secure`.

@@ -124,7 +124,7 @@ fn changes_merge_records_in_records() {
     let held = read(json!({ "healthchecks": { "threshold": 5, "active": { "timeout": 2 } } })).unwrap();
     let mut merged = crate::record::show(&held);
     let given = json!({ "healthchecks": { "active": { "healthy": { "interval": 3 } } }, "slots": 20 });
-    crate::merge(Upstream::fields(), &mut merged, given.as_object().unwrap().clone());
+    crate::record::merge(Upstream::fields(), &mut merged, given.as_object().unwrap().clone());
     let now = read(Value::Object(merged)).unwrap();
     assert_eq!((now.slots, now.healthchecks.threshold), (20, Number::whole(5)));
     let active = &now.healthchecks.active;

@@ -1,0 +1,62 @@
+//! URLs of services that plugins ask.
+
+use crate::routing::split_authority;
+
+/// Checks a URL with a scheme and a host.
+pub(crate) fn url(text: &str) -> Result<(), String> {
+    let (scheme, rest) = match text.find("//") {
+        Some(0) => ("", &text[2..]),
+        Some(at) => (text[..at].strip_suffix(':').unwrap_or_default(), &text[at + 2..]),
+        None => return Err("missing host in url".into()),
+    };
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    if host.is_empty() || host.starts_with(':') {
+        return Err("missing host in url".into());
+    }
+    if scheme.is_empty() {
+        return Err("missing scheme in url".into());
+    }
+    let has_blank = text.chars().any(|c| c.is_control() || c.is_whitespace());
+    let valid = !has_blank && is_scheme(scheme) && split_authority(host).is_some();
+    if valid { Ok(()) } else { Err("could not parse url".into()) }
+}
+
+/// Whether the text is the scheme of a URL (RFC 3986, section 3.1).
+fn is_scheme(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.bytes().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls() {
+        for good in [
+            "http://a",
+            "https://a.example:8443/b?c=d#e",
+            "http://user:word@a/",
+            "http://[::1]:80/",
+            "HTTP://10.0.0.1",
+        ] {
+            assert_eq!(url(good), Ok(()), "{good}");
+        }
+        for (bad, message) in [
+            ("a.example", "missing host in url"),
+            ("http:/a", "missing host in url"),
+            ("http://", "missing host in url"),
+            ("http://:80", "missing host in url"),
+            ("http://?a", "missing host in url"),
+            ("//a/b", "missing scheme in url"),
+            ("a//b", "missing scheme in url"),
+            ("1a://b", "could not parse url"),
+            ("http://a b", "could not parse url"),
+            ("http://a:b", "could not parse url"),
+            ("http://[::1", "could not parse url"),
+        ] {
+            assert_eq!(url(bad), Err(message.to_owned()), "{bad}");
+        }
+    }
+}
