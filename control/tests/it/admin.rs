@@ -18,6 +18,7 @@ mod nested;
 mod order;
 mod outage;
 mod paths;
+mod plugins;
 mod route_match;
 mod schemas;
 mod secrets;

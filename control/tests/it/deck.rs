@@ -160,6 +160,67 @@ fn upstreams_file(slots: u16) -> serde_json::Value {
 }
 
 #[tokio::test]
+async fn plugins_of_every_scope_on_sqlite() {
+    plugins(Database::Sqlite).await;
+}
+
+#[tokio::test]
+async fn plugins_of_every_scope_on_postgresql() {
+    plugins(Database::Postgres).await;
+}
+
+/// Plugins of a service, of a route and of everything: a file is synced, dumped and found unchanged.
+async fn plugins(database: Database) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut control = Control::new(database, &certs::valid(folder.path(), "cluster"));
+    control.node.start().await;
+    let admin = control.admin();
+    let deck = Deck { url: format!("http://{}", admin.address()), folder: folder.path(), headers: None };
+    let file = folder.path().join("plugins.yaml");
+    fs::write(&file, plugins_file().to_string()).unwrap();
+    let synced = deck.run(&["sync", "--state", file.to_str().unwrap()]).await;
+    assert!(synced.contains("Created: 6"), "{synced}");
+    let made = admin.get("/plugins").await.unwrap().expect(200).json();
+    assert_eq!(made["data"].as_array().map(Vec::len), Some(4), "{made}");
+
+    let dumped = folder.path().join("dumped.yaml");
+    let dump = dumped.to_str().unwrap();
+    deck.run(&["dump", "--output-file", dump]).await;
+    let diff = deck.run(&["diff", "--non-zero-exit-code", "--state", dump]).await;
+    assert!(diff.contains("Created: 0\n  Updated: 0\n  Deleted: 0"), "{diff}");
+    let text = fs::read_to_string(&dumped).unwrap();
+    fs::write(&dumped, text.replace("status_code: 418", "status_code: 410")).unwrap();
+    let sync = deck.run(&["sync", "--state", dump]).await;
+    assert!(sync.contains("Created: 0\n  Updated: 1\n  Deleted: 0"), "{sync}");
+    let routed = admin.get("/routes/orders/plugins").await.unwrap().expect(200).json();
+    assert_eq!(routed["data"][0]["config"]["status_code"], 410, "{routed}");
+    deck.run(&["reset", "--force"]).await;
+    let left = admin.get("/plugins").await.unwrap().expect(200).json();
+    assert_eq!(left["data"], serde_json::json!([]));
+    control.node.stop().await;
+}
+
+fn plugins_file() -> serde_json::Value {
+    serde_json::json!({
+        "_format_version": "1.1",
+        "services": [{
+            "name": "orders",
+            "host": "orders.internal",
+            "plugins": [{ "name": "key-auth", "config": { "key_names": ["x-key"] }, "tags": ["team-a"] }],
+            "routes": [{
+                "name": "orders",
+                "paths": ["/orders"],
+                "plugins": [{ "name": "request-termination", "config": { "status_code": 418 } }],
+            }],
+        }],
+        "plugins": [
+            { "name": "key-auth", "enabled": false },
+            { "name": "request-termination", "config": { "message": "closed" }, "protocols": ["https"] },
+        ],
+    })
+}
+
+#[tokio::test]
 async fn token_is_needed_and_enough() {
     let folder = tempfile::tempdir().unwrap();
     let mut control = Control::new(Database::Sqlite, &certs::valid(folder.path(), "cluster"));

@@ -12,7 +12,6 @@ async fn about_the_node(admin: &Admin) {
     let node = admin.get("/").await.expect(200).json();
     assert_eq!(node["version"], "3.9.1");
     assert_eq!(node["gibbon_version"], env!("CARGO_PKG_VERSION"));
-    assert_eq!(node["plugins"], json!({ "available_on_server": {}, "enabled_in_cluster": [] }));
     assert!(node["configuration"].is_object() && node["node_id"].as_str().is_some_and(|id| id.len() == 36));
     let status = admin.get("/status").await.expect(200).json();
     assert_eq!(status["database"], json!({ "reachable": true }));
@@ -47,7 +46,6 @@ async fn paths_and_methods_that_are_not_there(admin: &Admin) {
         ("DELETE", "/services"),
         ("PATCH", "/services"),
         ("POST", "/services/a"),
-        ("POST", "/plugins"),
         ("PUT", "/tags"),
         ("POST", "/clustering/status"),
     ] {

@@ -54,7 +54,13 @@ async fn methods_of_every_path(admin: &Admin) {
         ("/endpoints", READ),
         ("/tags", READ),
         ("/tags/a", READ),
-        ("/plugins", READ),
+        ("/plugins", COLLECTION),
+        ("/plugins/p", ENTITY),
+        ("/plugins/p/route", PARENT),
+        ("/plugins/enabled", READ),
+        ("/plugins/schema/p", READ),
+        ("/routes/r/plugins", COLLECTION),
+        ("/services/a/plugins/p", ENTITY),
         ("/consumers", READ),
         ("/clustering/status", READ),
         ("/clustering/config", READ),
@@ -92,6 +98,7 @@ async fn methods_of_every_path(admin: &Admin) {
         ("/schemas/services", READ),
         ("/schemas/services/validate", "OPTIONS, POST"),
         ("/schemas/plugins/a", READ),
+        ("/schemas/plugins/validate", "OPTIONS, POST"),
         ("/schemas/vaults/a", READ),
     ] {
         let send = async |method: &str| admin.client.send(&Request::new(method, target)).await.unwrap();
@@ -160,6 +167,7 @@ async fn every_listed_path_answers(admin: &Admin) {
         ("snis", json!({ "name": "a", "certificate": { "id": ID } })),
         ("routers", json!({ "order": "kong3" })),
         ("upstreams", json!({ "name": "a", "client_certificate": { "id": ID } })),
+        ("plugins", json!({ "name": "request-termination", "route": { "id": ID }, "service": { "id": ID } })),
     ];
     assert_eq!(bodies.len(), model::KINDS.iter().filter(|kind| kind.has_collection()).count());
     for (collection, body) in bodies {
