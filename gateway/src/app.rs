@@ -29,6 +29,7 @@ use crate::limit::Limit;
 use crate::listener::{Bound, Handshake, Inherited, Listening, Tickets, TlsListeners};
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::plugin::Shared;
 use crate::proxy::Proxy;
 use crate::status::{Status, StatusThread};
 use crate::upgrade::{Predecessor, Upgrade};
@@ -64,6 +65,8 @@ pub struct ProxyParts {
     pub balancing: Arc<Balancing>,
     /// The policy on addresses of upstreams.
     pub policy: Arc<Policy>,
+    /// What plugins share.
+    pub plugins: Arc<Shared>,
     /// The most idle connections to upstreams.
     pub idle: usize,
 }
@@ -170,7 +173,9 @@ impl ProxyParts {
         let zone = config.cluster.labels.get("zone").map(|zone| zone.as_str().into());
         let balancing = Arc::new(Balancing::new(names.clone(), prober, policy.clone(), zone, waiting));
         let idle = POOL;
-        let parts = Self { live, metrics, in_flight, connections, tickets, names, balancing, policy, idle };
+        let plugins = Arc::new(Shared::default());
+        let parts =
+            Self { live, metrics, in_flight, connections, tickets, names, balancing, policy, plugins, idle };
         Ok((parts, runner))
     }
 
@@ -203,6 +208,7 @@ pub fn proxy_service(
         metrics: shared.metrics.http.clone(),
         trusted: config.proxy.trusted.clone(),
         draining: draining.clone(),
+        shared: shared.plugins.clone(),
     };
     let proxy = Proxy {
         live: shared.live.clone(),

@@ -3,6 +3,7 @@
 //! All is polled by the one task that serves the request. What is queued is written by `poll_flush`.
 
 mod answer;
+mod early_body;
 pub mod http1;
 pub mod http2;
 mod limits;
@@ -17,9 +18,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 pub use self::answer::{AnswerHead, begin_answer, interim_answer, switch_protocols};
+pub use self::early_body::EarlyBody;
 pub use self::http1::Http1;
 pub use self::http2::Http2;
 pub use self::limits::{ClientLimits, HeaderLimits};
@@ -28,17 +30,26 @@ pub use self::server::{ClientServer, ServerTerms};
 pub use self::session::Shell;
 pub use self::slot::Slot;
 use crate::error::RequestFailure;
-use crate::message::{Framing, TextFields};
+use crate::message::{FieldName, Framing, TextFields};
 
 /// A request, and the way to its client. It is large, so that it is passed on in a box.
 #[derive(Debug)]
 pub struct Incoming {
     /// The header.
     pub request: Request,
+    /// What was read of the body already.
+    pub early: EarlyBody,
     /// The body, and the way for the answer.
     pub client: Client,
     /// The ends of the connection.
     pub ends: Arc<Ends>,
+}
+
+impl Incoming {
+    /// A request of which no more than the header has been read.
+    pub fn new(request: Request, client: Client, ends: Arc<Ends>) -> Self {
+        Self { request, early: EarlyBody::default(), client, ends }
+    }
 }
 
 /// The header of a request.
@@ -66,6 +77,31 @@ impl Request {
         let map = if self.text.is_some() { None } else { Some(&self.headers) };
         let map = map.into_iter().flatten().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
         self.text.iter().flat_map(TextFields::iter).chain(map)
+    }
+
+    /// Adds a field behind the others.
+    pub fn append_field(&mut self, name: impl Into<FieldName>, value: HeaderValue) {
+        let name = name.into();
+        if let Some(text) = &mut self.text {
+            text.append(name.clone(), value.clone());
+        }
+        self.headers.append(name.lower(), value);
+    }
+
+    /// Puts a field in place of all with its name.
+    pub fn set_field(&mut self, name: impl Into<FieldName>, value: HeaderValue) {
+        let name = name.into();
+        self.remove_field(name.lower());
+        self.append_field(name, value);
+    }
+
+    /// Removes all fields with this name.
+    pub fn remove_field(&mut self, name: &HeaderName) {
+        if self.headers.remove(name).is_some()
+            && let Some(text) = &mut self.text
+        {
+            text.remove(name);
+        }
     }
 
     /// A `GET` with this target and host, for tests.

@@ -10,6 +10,7 @@ use crate::dns::Addresses;
 use crate::error::RequestFailure;
 use crate::limit::Permit;
 use crate::metrics::Source;
+use crate::plugin::Running;
 use crate::request::{Canonical, Target};
 use crate::request_id::RequestId;
 use crate::upstream::Balanced;
@@ -29,6 +30,8 @@ pub struct Context {
     pub canonical: Canonical,
     /// The target; `None` until a route matches, and when the gateway answers by itself.
     pub target: Option<Target>,
+    /// The plugins; `None` when none runs.
+    pub plugins: Option<Box<Running>>,
     /// Why the request failed.
     pub failure: Option<RequestFailure>,
     /// The status sent, once the header of an answer has been queued, and who answered.
@@ -62,6 +65,7 @@ impl Context {
             incoming: None,
             canonical: Canonical::default(),
             target: None,
+            plugins: None,
             failure: None,
             answered: None,
             upstream: Upstream::default(),

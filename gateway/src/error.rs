@@ -22,6 +22,8 @@ pub enum RequestFailure {
     MethodNotAllowed,
     /// The client sent nothing for too long in the middle of a body.
     RequestTimeout,
+    /// The body has more bytes than a plugin allows.
+    BodyTooLarge,
     /// The request target is too long.
     UriTooLong,
     /// Too many header fields, or too large a header.
@@ -58,6 +60,8 @@ pub enum RequestFailure {
     UpstreamInvalid,
     /// The header of the upstream's response has too many fields or bytes.
     UpstreamHeaderTooLarge,
+    /// The body of the upstream's answer has more bytes than a plugin can change.
+    AnswerTooLarge,
     /// The upstream took too long to connect, to read or to answer.
     UpstreamTimeout,
     /// The client closed the connection; no response is sent.
@@ -88,11 +92,12 @@ impl Answer {
 
 impl RequestFailure {
     /// Every failure. The metrics begin each counter at 0, so that its first increase is visible.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::BadRequest,
         Self::AmbiguousPath,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
+        Self::BodyTooLarge,
         Self::UriTooLong,
         Self::HeaderTooLarge,
         Self::NoConfiguration,
@@ -111,6 +116,7 @@ impl RequestFailure {
         Self::UpstreamTls,
         Self::UpstreamInvalid,
         Self::UpstreamHeaderTooLarge,
+        Self::AnswerTooLarge,
         Self::UpstreamTimeout,
         Self::ClientClosed,
         Self::Internal,
@@ -118,7 +124,7 @@ impl RequestFailure {
 
     /// Whether the client's body, and with it the place of its next request, cannot be trusted.
     pub fn is_of_body(self) -> bool {
-        matches!(self, Self::BadRequest | Self::RequestTimeout)
+        matches!(self, Self::BadRequest | Self::RequestTimeout | Self::BodyTooLarge)
     }
 
     /// Status, reason and message.
@@ -129,6 +135,7 @@ impl RequestFailure {
             Self::AmbiguousPath => (400, "ambiguous_path", "Ambiguous path", Text),
             Self::MethodNotAllowed => (405, "method_not_allowed", "Method not allowed", Text),
             Self::RequestTimeout => (408, "request_timeout", "Request timeout", Text),
+            Self::BodyTooLarge => (413, "body_too_large", "Request size limit exceeded", Json),
             Self::UriTooLong => (414, "uri_too_long", "URI too long", Text),
             Self::HeaderTooLarge => (431, "header_too_large", "Request header or cookie too large", Text),
             // Kong answers 404 here. A node that has no routes yet must differ, for clients and health
@@ -150,6 +157,7 @@ impl RequestFailure {
             Self::UpstreamTls => (502, "upstream_tls", INVALID_RESPONSE, Text),
             Self::UpstreamInvalid => (502, "upstream_invalid", INVALID_RESPONSE, Text),
             Self::UpstreamHeaderTooLarge => (502, "upstream_header_too_large", INVALID_RESPONSE, Text),
+            Self::AnswerTooLarge => (502, "answer_too_large", "upstream answer too large to be changed", Json),
             Self::UpstreamTimeout => (504, "upstream_timeout", "The upstream server is timing out", Text),
             Self::ClientClosed => (499, "client_closed", "", Text),
             Self::Internal => (500, "internal", "An unexpected error occurred", Text),

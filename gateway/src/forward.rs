@@ -3,6 +3,7 @@
 
 mod balanced;
 mod connect;
+mod edited;
 mod exchange;
 mod fields;
 mod head;
@@ -24,6 +25,7 @@ use crate::dns::Names;
 use crate::draining::Draining;
 use crate::error::RequestFailure;
 use crate::metrics::HttpMetrics;
+use crate::plugin::Shared;
 use crate::request::Trusted;
 use crate::upstream::{Policy, Pool, UpstreamFailure};
 
@@ -65,6 +67,8 @@ pub struct Forwarder {
     pub trusted: Trusted,
     /// Whether the program is stopping.
     pub draining: Draining,
+    /// What plugins share.
+    pub shared: Arc<Shared>,
 }
 
 impl Forwarder {

@@ -4,8 +4,9 @@
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Version};
 
-use crate::error::{Answer, RequestFailure};
-use crate::names::{self, Name};
+use crate::error::RequestFailure;
+use crate::message::FieldName;
+use crate::names;
 
 const MEDIA_TYPE: &str = "application/grpc";
 
@@ -32,12 +33,26 @@ pub fn check(version: Version, fields: &HeaderMap, refused: bool) -> Result<(), 
 }
 
 /// The fields that tell a gRPC client of a failure. The HTTP status stays, for clients that look only at that.
-pub fn outcome(answer: &Answer) -> Vec<(&'static Name, String)> {
-    vec![
-        (&names::CONTENT_TYPE, MEDIA_TYPE.to_owned()),
-        (&names::GRPC_STATUS, code(answer.status).to_string()),
-        (&names::GRPC_MESSAGE, answer.message.to_owned()),
-    ]
+pub fn outcome(status: u16, message: &str) -> Vec<(FieldName, HeaderValue)> {
+    let message = HeaderValue::try_from(percent_encoded(message)).ok();
+    let message = message.map(|message| ((&names::GRPC_MESSAGE).into(), message));
+    let known = [
+        ((&names::CONTENT_TYPE).into(), HeaderValue::from_static(MEDIA_TYPE)),
+        ((&names::GRPC_STATUS).into(), HeaderValue::from(code(status))),
+    ];
+    known.into_iter().chain(message).collect()
+}
+
+/// A message in the form of gRPC: what is not printable ASCII, and the percent sign, is encoded.
+fn percent_encoded(message: &str) -> String {
+    let mut text = String::with_capacity(message.len());
+    for byte in message.bytes() {
+        match byte {
+            b'%' | 0..=31 | 127.. => text.push_str(&format!("%{byte:02X}")),
+            printable => text.push(printable.into()),
+        }
+    }
+    text
 }
 
 /// Whether the media type is gRPC, also with a suffix, such as `application/grpc+proto`.

@@ -1,11 +1,14 @@
 //! The parts of a message that both sides of the gateway share: header fields, and how a body is delimited.
 
+mod field_name;
+
 use std::ops::{Deref, Range};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
+pub use self::field_name::FieldName;
 use crate::names::Name;
 
 /// Header fields, in the form in which they came.
@@ -17,11 +20,12 @@ pub enum Fields {
     Map(HeaderMap),
 }
 
-/// Header fields of HTTP/1: places in the text of the header.
+/// Header fields of HTTP/1: places in the text of the header, and fields that were added to it.
 #[derive(Clone, Debug, Default)]
 pub struct TextFields {
     text: Bytes,
     places: SmallVec<[FieldPlace; 16]>,
+    added: Vec<(FieldName, HeaderValue)>,
 }
 
 /// The places of one field.
@@ -95,17 +99,34 @@ impl TextFields {
             FieldPlace { name, value }
         });
         let places = places.collect();
-        Self { text, places }
+        Self { text, places, added: Vec::new() }
     }
 
     /// The names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.places.iter().map(|place| (self.part(&place.name), self.part(&place.value)))
+        let added = self.added.iter().map(|(name, value)| (&name.written()[..], value.as_bytes()));
+        self.places.iter().map(|place| (self.part(&place.name), self.part(&place.value))).chain(added)
+    }
+
+    /// Adds a field behind the others.
+    pub fn append(&mut self, name: FieldName, value: HeaderValue) {
+        self.added.push((name, value));
+    }
+
+    /// Removes all fields with this name.
+    pub fn remove(&mut self, name: &HeaderName) {
+        let (text, lower) = (&self.text, name.as_str().as_bytes());
+        self.places.retain(|place| !part(text, &place.name).eq_ignore_ascii_case(lower));
+        self.added.retain(|(added, _)| added.lower() != name);
     }
 
     fn part(&self, place: &Range<u32>) -> &[u8] {
-        self.text.get(place.start as usize..place.end as usize).unwrap_or_default()
+        part(&self.text, place)
     }
+}
+
+fn part<'t>(text: &'t [u8], place: &Range<u32>) -> &'t [u8] {
+    text.get(place.start as usize..place.end as usize).unwrap_or_default()
 }
 
 /// A part of a body that may wait for long: a small one would keep the whole buffer in which it came.

@@ -66,3 +66,18 @@ pub static FORWARDED_PREFIX: Name = name("X-Forwarded-Prefix", "x-forwarded-pref
 pub static FORWARDED_PROTO: Name = name("X-Forwarded-Proto", "x-forwarded-proto");
 /// The client's address.
 pub static REAL_IP: Name = name("X-Real-IP", "x-real-ip");
+
+/// The id of the consumer.
+pub static CONSUMER_ID: Name = name("X-Consumer-ID", "x-consumer-id");
+/// The consumer's id in a system of the operator's.
+pub static CONSUMER_CUSTOM_ID: Name = name("X-Consumer-Custom-ID", "x-consumer-custom-id");
+/// The consumer's name.
+pub static CONSUMER_USERNAME: Name = name("X-Consumer-Username", "x-consumer-username");
+/// The groups of the consumer.
+pub static CONSUMER_GROUPS: Name = name("X-Consumer-Groups", "x-consumer-groups");
+/// The groups that an authentication gave the request.
+pub static AUTHENTICATED_GROUPS: Name = name("X-Authenticated-Groups", "x-authenticated-groups");
+/// The name of the credential.
+pub static CREDENTIAL_IDENTIFIER: Name = name("X-Credential-Identifier", "x-credential-identifier");
+/// That the consumer is the one for requests without a credential.
+pub static ANONYMOUS_CONSUMER: Name = name("X-Anonymous-Consumer", "x-anonymous-consumer");

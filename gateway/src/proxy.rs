@@ -1,5 +1,6 @@
 //! Implements Pingora's phases, each in a few lines that delegate.
 
+mod preflight;
 mod settings;
 
 use std::future::poll_fn;
@@ -23,8 +24,9 @@ use crate::grpc;
 use crate::limit::Limit;
 use crate::live::Live;
 use crate::metrics::{HttpMetrics, Source};
+use crate::plugin::{self, Reply, Running, Surroundings};
 use crate::request::{self, Canonical, Target};
-use crate::respond::respond;
+use crate::respond::{self, respond};
 use crate::route;
 use crate::upstream::Host;
 
@@ -106,33 +108,89 @@ impl ProxyHttp for Proxy {
 impl Proxy {
     /// Answers the request. Returns whether the whole answer has been written.
     async fn serve(&self, incoming: &mut Incoming, context: &mut Context) -> bool {
-        let checked = self.check_limits(&incoming.request, context);
-        if checked.is_err() {
-            incoming.client.close();
-        }
-        let found = checked.and_then(|()| self.find_target(&incoming.request, &incoming.ends, context));
-        let failed = match found {
-            Ok(()) => match self.forwarder.forward(incoming, context).await {
-                Ok(()) => return true,
-                Err(failed) => {
-                    log_failure(incoming, context, &failed);
-                    failed.reason
-                }
-            },
-            Err(failure) => failure,
+        let ended = match self.run(incoming, context).await {
+            Ok(()) => return true,
+            Err(ended) => ended,
         };
-        context.failure = Some(failed);
-        if failed == RequestFailure::ClientClosed || context.answered.is_some() {
+        let failed = ended.failure();
+        context.failure = failed;
+        if failed == Some(RequestFailure::ClientClosed) || context.answered.is_some() {
             return false;
         }
-        if failed.is_of_body() {
+        if failed.is_some_and(RequestFailure::is_of_body) {
             incoming.client.close();
         } else {
             // A body that is here already need not cost the connection.
             poll_fn(|task| drop_body(&mut incoming.client, task)).await;
         }
-        respond(incoming, context, failed, &self.forwarder.trusted);
+        let shared = (&self.forwarder.trusted, &self.forwarder.shared);
+        match ended {
+            Ended::Failed(failure) => {
+                self.begin_global_plugins(context);
+                respond(incoming, context, failure, shared);
+            }
+            Ended::Replied(reply) => respond::reply(incoming, context, *reply, shared),
+        }
         poll_fn(|task| incoming.client.poll_flush(task)).await.is_ok()
+    }
+
+    /// The way of a request: its route, its plugins, its upstream.
+    async fn run(&self, incoming: &mut Incoming, context: &mut Context) -> Result<(), Ended> {
+        if let Err(failure) = self.check_limits(&incoming.request, context) {
+            incoming.client.close();
+            return Err(failure.into());
+        }
+        let found = self.find_target(&incoming.request, &incoming.ends, context);
+        if found == Err(RequestFailure::NoRoute) && preflight::is_one(&incoming.request) {
+            self.answer_preflight(incoming, context)?;
+        }
+        found?;
+        if let Some(mut running) = context.plugins.take() {
+            let outcome = plugin::access(incoming, &self.surroundings(context), &mut running).await;
+            context.plugins = Some(running);
+            outcome?;
+        }
+        if context.target.is_none() {
+            return Err(RequestFailure::NoService.into());
+        }
+        self.forwarder.forward(incoming, context).await.map_err(|failed| {
+            log_failure(incoming, context, &failed);
+            failed.reason.into()
+        })
+    }
+
+    fn surroundings<'r>(&'r self, context: &'r Context) -> Surroundings<'r> {
+        Surroundings {
+            canonical: &context.canonical,
+            request_id: &context.request_id,
+            started: context.started,
+            trusted: &self.forwarder.trusted,
+            shared: &self.forwarder.shared,
+        }
+    }
+
+    /// Lets the plugins of the route that takes the method which a preflight asks for answer the preflight.
+    fn answer_preflight(&self, incoming: &mut Incoming, context: &mut Context) -> Result<(), Ended> {
+        let Some(method) = preflight::asked_method(&incoming.request) else { return Ok(()) };
+        let table = self.live.load();
+        let Some(table) = table.as_ref() else { return Ok(()) };
+        let asked = asked(&incoming.request, &incoming.ends, &context.canonical, &method);
+        let Some(found) = table.lookup(&asked) else { return Ok(()) };
+        let running = Running::new(table.plugins(), &found.route, found.service.as_ref());
+        let Some(mut running) = running else { return Ok(()) };
+        let outcome = plugin::preflight(incoming, &self.surroundings(context), &mut running);
+        if outcome.is_err() {
+            context.plugins = Some(running);
+        }
+        Ok(outcome?)
+    }
+
+    /// Lets the global plugins see the answer to a request that found no route.
+    fn begin_global_plugins(&self, context: &mut Context) {
+        if context.plugins.is_none() && context.target.is_none() {
+            let table = self.live.load();
+            context.plugins = table.as_ref().and_then(|table| Running::without_route(table.plugins()));
+        }
     }
 
     fn check_limits(&self, request: &Request, context: &Context) -> Result<(), RequestFailure> {
@@ -153,15 +211,7 @@ impl Proxy {
         context: &mut Context,
     ) -> Result<(), RequestFailure> {
         context.canonical = Canonical::new(request)?;
-        let canonical = &context.canonical;
-        let asked = route::Request {
-            method: &request.method,
-            host: canonical.host(),
-            port: canonical.port().unwrap_or(ends.server.port()),
-            path: canonical.path(request),
-            headers: &request.headers,
-            sni: ends.server_name.as_deref(),
-        };
+        let asked = asked(request, ends, &context.canonical, &request.method);
         let table = self.live.load();
         let table = table.as_ref().ok_or(RequestFailure::NoConfiguration)?;
         let found = table.lookup(&asked).ok_or(RequestFailure::NoRoute)?;
@@ -171,7 +221,9 @@ impl Proxy {
             return Err(RequestFailure::AmbiguousPath);
         }
         self.check_protocol(request, ends, &found.route)?;
-        let service = found.service.ok_or(RequestFailure::NoService)?;
+        context.plugins = Running::new(table.plugins(), &found.route, found.service.as_ref());
+        // Plugins may answer without a service.
+        let Some(service) = found.service else { return Ok(()) };
         let group = match &service.host {
             Host::Name(name) => table.group(name).cloned(),
             Host::Address(_) => None,
@@ -192,6 +244,52 @@ impl Proxy {
             true => Err(RequestFailure::HttpsRequired(route.redirect_status)),
             false => Ok(()),
         }
+    }
+}
+
+/// Why a request is not forwarded to its end.
+#[derive(Debug)]
+enum Ended {
+    Failed(RequestFailure),
+    /// A plugin answers it.
+    Replied(Box<Reply>),
+}
+
+impl Ended {
+    fn failure(&self) -> Option<RequestFailure> {
+        match self {
+            Self::Failed(failure) => Some(*failure),
+            Self::Replied(reply) => reply.failure,
+        }
+    }
+}
+
+impl From<RequestFailure> for Ended {
+    fn from(failure: RequestFailure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Box<Reply>> for Ended {
+    fn from(reply: Box<Reply>) -> Self {
+        Self::Replied(reply)
+    }
+}
+
+/// What the table is asked for.
+fn asked<'r>(
+    request: &'r Request,
+    ends: &'r Ends,
+    canonical: &'r Canonical,
+    method: &'r Method,
+) -> route::Request<'r> {
+    route::Request {
+        method,
+        host: canonical.host(),
+        port: canonical.port().unwrap_or(ends.server.port()),
+        path: canonical.path(request),
+        headers: &request.headers,
+        sni: ends.server_name.as_deref(),
     }
 }
 

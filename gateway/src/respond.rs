@@ -1,92 +1,179 @@
-//! The gateway's own answers.
+//! The gateway's own answers: to failures, and those of plugins.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Version};
+use http::{HeaderValue, Method, StatusCode, Version};
 
 use crate::client::{AnswerHead, Incoming, begin_answer};
 use crate::context::Context;
 use crate::error::{Body, Format, RequestFailure};
 use crate::grpc;
-use crate::message::{Digits, Framing, digits};
+use crate::message::{Digits, FieldName, FieldSink, Framing, digits};
 use crate::metrics::Source;
-use crate::names::{self, Name};
+use crate::names;
+use crate::plugin::{self, Answer, Phases, Reply, ReplyBody, Surroundings};
 use crate::request::{self, Trusted};
 
 /// Value of `Allow`: the common methods. The gateway proxies every method except CONNECT.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
 
 /// An answer without its common fields.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Page {
-    fields: Vec<(&'static Name, String)>,
+    status: u16,
+    fields: Vec<(FieldName, HeaderValue)>,
     /// The protocol that is offered.
     upgrade: Option<&'static str>,
     /// The body; `None`: there is none, and no length is stated.
     body: Option<Bytes>,
+    /// Whether it looks like the answer of an upstream.
+    is_proxied: bool,
 }
 
-/// Queues the answer to `failure` for the client.
+/// Queues the answer to `failure` for the client. Plugins see it.
 pub(crate) fn respond(
     incoming: &mut Incoming,
     context: &mut Context,
     failure: RequestFailure,
-    trusted: &Trusted,
+    shared: (&Trusted, &std::sync::Arc<plugin::Shared>),
 ) {
-    let answer = failure.answer();
-    let page = page(incoming, context, failure, trusted);
-    let Incoming { request, client, .. } = incoming;
-    let length = page.body.as_ref().map(|body| body.len() as u64);
-    let body = page.body.filter(|_| request.method != Method::HEAD);
+    let page = of_failure(incoming, context, failure, shared.0);
+    send(incoming, context, page, shared);
+}
+
+/// Queues the answer of a plugin for the client. Plugins see it.
+pub(crate) fn reply(
+    incoming: &mut Incoming,
+    context: &mut Context,
+    reply: Reply,
+    shared: (&Trusted, &std::sync::Arc<plugin::Shared>),
+) {
+    let page = of_reply(incoming, context, reply);
+    send(incoming, context, page, shared);
+}
+
+fn send(
+    incoming: &mut Incoming,
+    context: &mut Context,
+    page: Page,
+    (trusted, shared): (&Trusted, &std::sync::Arc<plugin::Shared>),
+) {
+    let is_head = incoming.request.method == Method::HEAD;
+    let status = StatusCode::from_u16(page.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut answer = Answer::new(status, false, page.body.is_some() && !is_head);
+    page.fields.iter().for_each(|(name, value)| answer.fields.received(name.written(), value.as_bytes()));
+    let mut body = page.body;
+    let Context { plugins, canonical, request_id, started, .. } = &mut *context;
+    if let Some(running) = plugins.as_deref_mut().filter(|running| running.has(Phases::ANSWER)) {
+        let around = Surroundings { canonical, request_id, started: *started, trusted, shared };
+        plugin::answer(incoming, &around, running, &mut answer);
+        if let (Some(limit), Some(whole)) = (answer.wanted_body(), &mut body)
+            && whole.len() <= limit
+            && let Ok(changed) = plugin::whole_body(incoming, &around, running, &mut answer, whole.to_vec())
+        {
+            *whole = changed.into();
+        }
+    }
+    let length = body.as_ref().map(|body| body.len() as u64);
+    let body = body.filter(|body| !is_head && !body.is_empty());
     let head = AnswerHead {
-        status: answer.code(),
+        status: answer.status,
         reason: Bytes::new(),
         framing: body.as_ref().map_or(Framing::Empty, |body| Framing::Length(body.len() as u64)),
         length,
     };
+    let Incoming { request, client, .. } = incoming;
+    let taken = milliseconds(context.started.elapsed());
     begin_answer(client, request, &head, |sink| {
-        sink.fixed(&names::SERVER, names::SERVER_VALUE);
-        sink.known(&names::RESPONSE_LATENCY, &milliseconds(context.started.elapsed()));
+        let has_date = answer.fields.has("date");
+        if page.is_proxied {
+            answer.fields.iter().for_each(|(name, value)| sink.received(name, value));
+            sink.fixed(&names::VIA, names::VIA_VALUE);
+            sink.unique(&names::REQUEST_ID, context.request_id.as_bytes());
+            sink.known(&names::PROXY_LATENCY, &taken);
+            return has_date;
+        }
+        if !answer.fields.has("server") {
+            sink.fixed(&names::SERVER, names::SERVER_VALUE);
+        }
+        sink.known(&names::RESPONSE_LATENCY, &taken);
         sink.unique(&names::REQUEST_ID, context.request_id.as_bytes());
-        page.fields.iter().for_each(|(name, value)| sink.known(name, value.as_bytes()));
+        answer.fields.iter().for_each(|(name, value)| sink.received(name, value));
         if let Some(protocol) = page.upgrade {
             sink.known(&names::UPGRADE, protocol.as_bytes());
             sink.received(b"Connection", b"Upgrade");
         }
-        false
+        has_date
     });
     if let Some(body) = body {
         client.queue(body);
     }
     client.queue_end(None);
-    context.answered = Some((answer.status, Source::Gateway));
+    context.answered = Some((answer.status.as_u16(), Source::Gateway));
 }
 
-fn page(incoming: &Incoming, context: &Context, failure: RequestFailure, trusted: &Trusted) -> Page {
+fn of_failure(incoming: &Incoming, context: &Context, failure: RequestFailure, trusted: &Trusted) -> Page {
     let (request, answer) = (&incoming.request, failure.answer());
+    let mut page =
+        Page { status: answer.status, fields: Vec::new(), upgrade: None, body: None, is_proxied: false };
     if grpc::is_request(request.version, &request.headers) {
-        return Page { fields: grpc::outcome(&answer), ..Page::default() };
+        page.fields = grpc::outcome(answer.status, answer.message);
+        return page;
     }
-    let mut page = Page::default();
     match failure {
         RequestFailure::HttpsRequired(426) => page.upgrade = Some("TLS/1.2, HTTP/1.1"),
         RequestFailure::Http2Required => page.upgrade = Some("HTTP/2"),
         RequestFailure::HttpsRequired(_) => {
-            page.fields.push((&names::LOCATION, https_location(incoming, context, trusted)));
+            let location = HeaderValue::try_from(https_location(incoming, context, trusted)).ok();
+            page.fields.extend(location.map(|location| ((&names::LOCATION).into(), location)));
             page.body = Some(Bytes::new());
             return page;
         }
-        RequestFailure::MethodNotAllowed => page.fields.push((&names::ALLOW, METHODS.to_owned())),
+        RequestFailure::MethodNotAllowed => {
+            page.fields.push(((&names::ALLOW).into(), HeaderValue::from_static(METHODS)));
+        }
         _ => {}
     }
     // No protocol can be changed on a connection of HTTP/2.
     page.upgrade = page.upgrade.filter(|_| request.version != Version::HTTP_2);
     let format = Format::negotiate(&request.headers, answer.format);
-    let body = Body::new(format, answer.message, context.request_id.as_str());
-    page.fields.push((&names::CONTENT_TYPE, body.content_type.to_owned()));
-    page.body = Some(body.text.into());
+    page.set_body(Body::new(format, answer.message, context.request_id.as_str()));
     page
+}
+
+fn of_reply(incoming: &Incoming, context: &Context, reply: Reply) -> Page {
+    let Reply { status, fields, body, is_proxied, .. } = reply;
+    let request = &incoming.request;
+    let mut page = Page { status, fields, upgrade: None, body: None, is_proxied };
+    let is_grpc = grpc::is_request(request.version, &request.headers);
+    match body {
+        ReplyBody::Message(text) | ReplyBody::Exit(text) if is_grpc => {
+            page.fields.extend(grpc::outcome(status, &text));
+        }
+        ReplyBody::Message(text) => {
+            // Kong looks at the type of the request's own body for its core's messages alone.
+            let format = Format::accepted(&request.headers, Format::Json);
+            page.set_body(Body::new(format, &text, context.request_id.as_str()));
+        }
+        ReplyBody::Exit(text) => page.set_body(Body::exit(&text)),
+        ReplyBody::Raw(content_type, bytes) => {
+            page.fields.extend(content_type.map(|value| ((&names::CONTENT_TYPE).into(), value)));
+            page.body = Some(bytes);
+        }
+        ReplyBody::Empty => page.body = Some(Bytes::new()),
+    }
+    if matches!(status, 204 | 304) || status < 200 {
+        page.body = None;
+    }
+    page
+}
+
+impl Page {
+    fn set_body(&mut self, body: Body) {
+        self.fields.push(((&names::CONTENT_TYPE).into(), HeaderValue::from_static(body.content_type)));
+        self.body = Some(body.text.into());
+    }
 }
 
 /// The same address over HTTPS, at the protocol's own port.

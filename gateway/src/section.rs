@@ -8,10 +8,10 @@
 mod ca_certificate;
 mod certificate;
 mod consumer;
+mod credential;
 mod map;
 mod named;
 mod owned;
-mod plugin;
 mod references;
 mod refusal;
 mod router;
@@ -30,13 +30,13 @@ use wire::{Key, Kind};
 use crate::certified_keys::CertifiedKeys;
 use crate::upstream::Authority;
 
-pub use consumer::{
-    Acl, BasicAuthCredential, Consumer, HashKey, HmacAuthCredential, JwtSecret, KeyAuthCredential,
+pub use consumer::Consumer;
+pub use credential::{
+    Acl, BasicAuthCredential, HashKey, HmacAuthCredential, JwtSecret, KeyAuthCredential,
 };
 pub use map::{KeyOf, Map};
 pub use named::{ByName, Name, Names};
 pub use owned::{ByOwner, Owned};
-pub use plugin::Plugin;
 pub use references::{Named, References, Referrers};
 pub use refusal::Refusal;
 pub use router::{Router, Routers};

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::certified_keys::CertifiedKeys;
+use crate::plugin::Plugins;
 use crate::route::{Match, Request};
 use crate::section;
 use crate::upstream::Group;
@@ -27,6 +28,7 @@ use sections::Sections;
 pub struct Table {
     sections: Sections,
     groups: Groups,
+    plugins: Arc<Plugins>,
 }
 
 impl Table {
@@ -59,6 +61,11 @@ impl Table {
     /// The targets of an upstream.
     pub fn group_of(&self, upstream: &Uuid) -> Option<&Arc<Group>> {
         self.groups.get(upstream)
+    }
+
+    /// The plugins, and the consumers.
+    pub fn plugins(&self) -> &Arc<Plugins> {
+        &self.plugins
     }
 
     /// The number of routes.

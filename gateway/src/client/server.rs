@@ -147,7 +147,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> ClientServer<A> {
                 Next::Refused(refusal) => return client.refuse(refusal).await,
                 Next::Ended => return client.end().await,
             };
-            let incoming = Incoming { request, client: Client::Http1(client), ends: ends.clone() };
+            let incoming = Incoming::new(request, Client::Http1(client), ends.clone());
             let incoming = Box::new(incoming);
             match exchange(&self.app, &slot, incoming, shutdown).await {
                 Some(Client::Http1(returned)) => client = returned,
@@ -176,7 +176,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> ClientServer<A> {
         let serve = move |request: Request, client: http2::Http2| {
             let (app, shutdown) = (self.app.clone(), shutdown.clone());
             let client = Client::Http2(Box::new(client));
-            let incoming = Box::new(Incoming { request, client, ends: ends.clone() });
+            let incoming = Box::new(Incoming::new(request, client, ends.clone()));
             async move {
                 let returned = exchange(&app, &Arc::default(), incoming, &shutdown).await;
                 if let Some(Client::Http2(client)) = returned {

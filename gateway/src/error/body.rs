@@ -26,25 +26,36 @@ pub struct Body {
 }
 
 impl Body {
-    /// Creates the body with `message`, a fixed text of the gateway that needs no escaping.
+    /// Creates `{"message":"…"}`.
+    pub fn exit(message: &str) -> Self {
+        let text = serde_json::json!({ "message": message }).to_string();
+        Self { content_type: "application/json; charset=utf-8", text }
+    }
+
+    /// Creates the body with `message`, a text of the gateway or of the configuration.
     pub fn new(format: Format, message: &str, request_id: &str) -> Self {
         let (content_type, text) = match format {
             Format::Json => (
                 "application/json; charset=utf-8",
-                format!("{{\"message\":\"{message}\",\"request_id\":\"{request_id}\"}}"),
+                format!(
+                    "{{\n  \"message\":{},\n  \"request_id\":\"{request_id}\"\n}}",
+                    serde_json::Value::from(message)
+                ),
             ),
             Format::Html => (
                 "text/html; charset=utf-8",
                 format!(
-                    "<!doctype html>\n<title>Error</title>\n<h1>Error</h1>\n<p>{message}</p>\n\
-                     <p>request_id: {request_id}</p>\n"
+                    "<!doctype html>\n<title>Error</title>\n<h1>Error</h1>\n<p>{}</p>\n\
+                     <p>request_id: {request_id}</p>\n",
+                    escaped(message)
                 ),
             ),
             Format::Xml => (
                 "application/xml; charset=utf-8",
                 format!(
-                    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error>\n  <message>{message}</message>\n  \
-                     <requestid>{request_id}</requestid>\n</error>\n"
+                    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error>\n  <message>{}</message>\n  \
+                     <requestid>{request_id}</requestid>\n</error>\n",
+                    escaped(message)
                 ),
             ),
             Format::Text => ("text/plain; charset=utf-8", format!("{message}\nrequest_id: {request_id}\n")),
@@ -54,11 +65,16 @@ impl Body {
 }
 
 impl Format {
+    /// Chooses the form that `Accept` prefers, else `default`.
+    pub fn accepted(headers: &HeaderMap, default: Self) -> Self {
+        let lists = headers.get_all(ACCEPT).iter().filter_map(|list| list.to_str().ok());
+        preferred(lists.flat_map(|list| list.split(','))).unwrap_or(default)
+    }
+
     /// Chooses the form: the one that `Accept` prefers, else that of the request's own body, else `default`.
     pub fn negotiate(headers: &HeaderMap, default: Self) -> Self {
         if headers.contains_key(ACCEPT) {
-            let lists = headers.get_all(ACCEPT).iter().filter_map(|list| list.to_str().ok());
-            return preferred(lists.flat_map(|list| list.split(','))).unwrap_or(default);
+            return Self::accepted(headers, default);
         }
         let own = headers.get(CONTENT_TYPE).and_then(|own| own.to_str().ok());
         own.and_then(|own| Self::of_media_type(essence(own))).unwrap_or(default)
@@ -76,6 +92,11 @@ impl Format {
             is("text/plain").then_some(Self::Text)
         }
     }
+}
+
+/// A text in a document of HTML or XML.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// The supported type with the greatest weight; the first of equals.

@@ -22,7 +22,7 @@ pub(super) async fn connect(
     incoming: &mut Incoming,
     context: &mut Context,
 ) -> Result<Upstream, Failure> {
-    let Incoming { request, client, ends } = incoming;
+    let Incoming { request, client, ends, .. } = incoming;
     let mut connecting = pin!(dial(forwarder, (request, ends), context));
     poll_fn(|task| match connecting.as_mut().poll(task) {
         Poll::Ready(connected) => Poll::Ready(connected),

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::pump::{Noted, Pump};
 use super::replay::Replay;
+use super::edited::Taps;
 use super::{Failure, Forwarder, balanced, fields, head, tunnel};
 use crate::client::{AnswerHead, Incoming, begin_answer, interim_answer, switch_protocols};
 use crate::context::Context;
@@ -15,6 +16,7 @@ use crate::error::RequestFailure;
 use crate::message::FieldSink;
 use crate::metrics::Source;
 use crate::names;
+use crate::plugin::Answer;
 use crate::respond::milliseconds;
 use crate::upstream::{Direction, Response, Upstream, UpstreamFailure};
 
@@ -54,17 +56,32 @@ impl Attempt<'_> {
         if let Some(unwanted) = self.unwanted(&answer) {
             return Ok(Outcome::Retry(unwanted));
         }
-        self.note_answer(&answer);
+        self.note_answer();
+        let mut edited = self.edit(&answer);
         if answer.status == http::StatusCode::SWITCHING_PROTOCOLS {
-            self.begin_tunnel(&answer)?;
+            self.begin_tunnel(&answer, edited.as_ref())?;
             self.context.release_group();
-            tunnel::run(&mut self.incoming.client, &mut self.upstream).await;
+            tunnel::run(self.incoming, &mut self.upstream).await;
             return Ok(Outcome::Complete);
         }
-        self.begin_answer(&answer);
-        self.context.release_group();
         let mut download = Pump::new(self.takes_trailers());
-        poll_fn(|task| self.poll_bodies(&mut upload, &mut download, task)).await?;
+        let mut taps = Taps::default();
+        match edited.as_mut().and_then(|edited| Some((edited.wanted_body()?, edited))) {
+            Some((limit, edited)) => {
+                let body = self.whole_body(&mut upload, limit).await?;
+                self.answer_whole(&answer, edited, body)?;
+                download.end();
+            }
+            None => {
+                taps = Taps::of(edited.as_mut());
+                self.begin_answer(&answer, edited.as_ref());
+            }
+        }
+        self.context.release_group();
+        let passed =
+            poll_fn(|task| self.poll_bodies(&mut upload, &mut download, &mut taps, task)).await;
+        taps.end(passed.is_ok());
+        passed?;
         if !upload.is_done() && self.upstream.wants_body() {
             // The answer is complete. What comes of the request still goes on for a while.
             let rest = poll_fn(|task| self.poll_rest(&mut upload, task));
@@ -150,6 +167,7 @@ impl Attempt<'_> {
         &mut self,
         upload: &mut Pump,
         download: &mut Pump,
+        taps: &mut Taps,
         task: &mut Task<'_>,
     ) -> Poll<Result<(), Failure>> {
         match self.poll_upload(upload, task) {
@@ -159,7 +177,7 @@ impl Attempt<'_> {
             }
             uploaded => uploaded?,
         }
-        let downloaded = download.poll(&mut self.upstream, &mut self.incoming.client, task, |_| {});
+        let downloaded = download.poll(&mut self.upstream, self.incoming, task, |noted| taps.note(&noted));
         if downloaded.is_pending() {
             self.poll_gone(upload, task)?;
         }
@@ -175,13 +193,13 @@ impl Attempt<'_> {
         if going { Poll::Pending } else { Poll::Ready(()) }
     }
 
-    fn poll_upload(&mut self, upload: &mut Pump, task: &mut Task<'_>) -> Result<(), Failure> {
+    pub(super) fn poll_upload(&mut self, upload: &mut Pump, task: &mut Task<'_>) -> Result<(), Failure> {
         if upload.is_done() {
             return Ok(());
         }
         let replay = &mut *self.replay;
         let uploaded =
-            upload.poll(&mut self.incoming.client, &mut self.upstream, task, |noted| match noted {
+            upload.poll(self.incoming, &mut self.upstream, task, |noted| match noted {
                 Noted::Part(part) => replay.keep(part),
                 Noted::End(trailers) => replay.end(trailers),
             });
@@ -192,7 +210,7 @@ impl Attempt<'_> {
     }
 
     /// Notices that the client is gone, where no read of its body would.
-    fn poll_gone(&mut self, upload: &Pump, task: &mut Task<'_>) -> Result<(), Failure> {
+    pub(super) fn poll_gone(&mut self, upload: &Pump, task: &mut Task<'_>) -> Result<(), Failure> {
         if !upload.is_done() && !upload.is_flushing() {
             return Ok(());
         }
@@ -224,28 +242,34 @@ impl Attempt<'_> {
         repeats.then(|| UpstreamFailure::Status(status).into())
     }
 
-    fn note_answer(&mut self, answer: &Response) {
+    fn note_answer(&mut self) {
         let upstream = &mut self.context.upstream;
         upstream.answered = upstream.started.map(|started| started.elapsed());
-        self.context.answered = Some((answer.status.as_u16(), Source::Upstream));
         if self.forwarder.draining.has_begun() {
             self.incoming.client.close();
         }
     }
 
-    fn begin_answer(&mut self, answer: &Response) {
+    fn begin_answer(&mut self, answer: &Response, edited: Option<&Answer>) {
+        let head = AnswerHead { status: edited.map_or(answer.status, |edited| edited.status), ..head_of(answer) };
+        self.begin(&head, answer, edited);
+    }
+
+    pub(super) fn begin(&mut self, head: &AnswerHead, answer: &Response, edited: Option<&Answer>) {
+        self.context.answered = Some((head.status.as_u16(), Source::Upstream));
         let (context, incoming) = (&*self.context, &mut *self.incoming);
         let is_tls = incoming.ends.server_name.is_some();
-        begin_answer(&mut incoming.client, &incoming.request, &head_of(answer), |sink| {
-            write_fields(sink, answer, context, is_tls)
+        begin_answer(&mut incoming.client, &incoming.request, head, |sink| {
+            write_fields(sink, answer, edited, context, is_tls)
         });
     }
 
-    fn begin_tunnel(&mut self, answer: &Response) -> Result<(), Failure> {
+    fn begin_tunnel(&mut self, answer: &Response, edited: Option<&Answer>) -> Result<(), Failure> {
+        self.context.answered = Some((answer.status.as_u16(), Source::Upstream));
         let (context, incoming) = (&*self.context, &mut *self.incoming);
         let is_tls = incoming.ends.server_name.is_some();
         switch_protocols(&mut incoming.client, &head_of(answer), |sink| {
-            write_fields(sink, answer, context, is_tls)
+            write_fields(sink, answer, edited, context, is_tls)
         })?;
         self.upstream.begin_tunnel();
         Ok(())
@@ -289,7 +313,7 @@ impl Attempt<'_> {
     }
 }
 
-fn head_of(answer: &Response) -> AnswerHead {
+pub(super) fn head_of(answer: &Response) -> AnswerHead {
     AnswerHead {
         status: answer.status,
         reason: answer.reason.clone(),
@@ -298,18 +322,41 @@ fn head_of(answer: &Response) -> AnswerHead {
     }
 }
 
-/// Writes the fields of an answer, and the gateway's own.
-fn write_fields(sink: &mut dyn FieldSink, answer: &Response, context: &Context, is_tls: bool) -> bool {
+/// Writes the fields of an answer, as plugins left them, and the gateway's own.
+fn write_fields(
+    sink: &mut dyn FieldSink,
+    answer: &Response,
+    edited: Option<&Answer>,
+    context: &Context,
+    is_tls: bool,
+) -> bool {
+    let has_date = match edited {
+        Some(edited) => {
+            edited.fields.iter().for_each(|(name, value)| sink.received(name, value));
+            edited.fields.has("date")
+        }
+        None => write_upstream_fields(sink, answer, context, is_tls),
+    };
+    sink.fixed(&names::VIA, names::VIA_VALUE);
+    sink.unique(&names::REQUEST_ID, context.request_id.as_bytes());
+    sink.known(&names::PROXY_LATENCY, &milliseconds(context.before_upstream()));
+    let waited = context.upstream.answered.unwrap_or_default();
+    sink.known(&names::UPSTREAM_LATENCY, &milliseconds(waited));
+    has_date
+}
+
+/// Writes the fields of an answer, and the cookie of the upstream's balancer.
+pub(super) fn write_upstream_fields(
+    sink: &mut dyn FieldSink,
+    answer: &Response,
+    context: &Context,
+    is_tls: bool,
+) -> bool {
     let cookie = balanced::new_cookie(context);
     let own = cookie.as_ref().map(|(terms, _)| &*terms.name);
     let has_date = fields::write_answer(sink, &answer.fields, own);
     if let Some((terms, value)) = &cookie {
         balanced::write_cookie(sink, terms, value, is_tls);
     }
-    sink.fixed(&names::VIA, names::VIA_VALUE);
-    sink.unique(&names::REQUEST_ID, context.request_id.as_bytes());
-    sink.known(&names::PROXY_LATENCY, &milliseconds(context.before_upstream()));
-    let waited = context.upstream.answered.unwrap_or_default();
-    sink.known(&names::UPSTREAM_LATENCY, &milliseconds(waited));
     has_date
 }

@@ -16,10 +16,13 @@ pub(super) fn write_request(
     nominated: &Nominated<'_>,
     trusted: &Trusted,
 ) {
+    // Where plugins run, they have been removed before.
+    let takes_claims = context.plugins.is_some() || forwarded::takes_claims(&incoming.ends, trusted);
     for (name, value) in incoming.request.fields() {
         if !is_hop_by_hop(name)
             && !is_replaced(name)
             && !forwarded::is_ours(name)
+            && (takes_claims || !forwarded::is_claim(name))
             && !nominated.contains(name)
         {
             sink.received(name, value);

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::error::RequestFailure;
 use crate::message::{FieldSink, Framing, MapSink};
 use crate::names;
-use crate::request::{self, Target, Trusted};
+use crate::request::{self, Changed, Target, Trusted};
 use crate::upstream::{RequestKind, Upstream};
 
 /// Writes the header of the request, and begins its body.
@@ -26,7 +26,12 @@ pub(super) fn begin_request(
     let target = context.target.as_ref().ok_or(RequestFailure::Internal)?;
     let nominated = Nominated::of_request(&incoming.request.headers)?;
     let request = &incoming.request;
-    let path = request::upstream_target(request, &context.canonical, target);
+    let plugins = context.plugins.as_deref();
+    let changed = plugins.map_or_else(Changed::default, |plugins| Changed {
+        path: plugins.path(),
+        query: plugins.query(),
+    });
+    let path = request::upstream_target(request, &context.canonical, target, changed);
     let chosen = target.group.as_ref().zip(context.upstream.balanced.as_ref());
     let chosen = chosen.and_then(|(group, balanced)| balanced.server_name(group));
     let host = request::upstream_host(request, &context.canonical, target, chosen);

@@ -7,7 +7,7 @@ use http::HeaderMap;
 
 use super::Failure;
 use super::fields::is_reserved_trailer;
-use crate::client::Client;
+use crate::client::Incoming;
 use crate::error::RequestFailure;
 use crate::upstream::Upstream;
 
@@ -137,25 +137,26 @@ fn allowed(trailers: HeaderMap) -> HeaderMap {
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-impl Side for Client {
+/// The body of a request comes from what was read early, and then from the client.
+impl Side for Incoming {
     fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Failure>> {
-        Self::poll_body(self, context).map_err(|failure| RequestFailure::from(failure).into())
+        self.early.poll_next(&mut self.client, context).map_err(Failure::from)
     }
 
     fn take_trailers(&mut self) -> Option<HeaderMap> {
-        Self::take_trailers(self)
+        self.early.take_trailers(&mut self.client)
     }
 
     fn queue(&mut self, part: Bytes) {
-        Self::queue(self, part);
+        self.client.queue(part);
     }
 
     fn queue_end(&mut self, trailers: Option<HeaderMap>) {
-        Self::queue_end(self, trailers);
+        self.client.queue_end(trailers);
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        Self::poll_flush(self, context).map_err(|failure| RequestFailure::from(failure).into())
+        self.client.poll_flush(context).map_err(|failure| RequestFailure::from(failure).into())
     }
 }
 

@@ -5,12 +5,12 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use super::pump::{Pump, Side};
-use crate::client::Client;
+use crate::client::Incoming;
 use crate::upstream::Upstream;
 
 /// Passes bytes until both directions have ended, or one of the two ends is gone or silent for too long. Then
 /// both are closed: there is no other way to say so.
-pub(super) async fn run(client: &mut Client, upstream: &mut Upstream) {
+pub(super) async fn run(client: &mut Incoming, upstream: &mut Upstream) {
     let (mut up, mut down) = (Pump::new(false), Pump::new(false));
     poll_fn(|context| {
         let broken =

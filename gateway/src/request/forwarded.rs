@@ -63,6 +63,34 @@ pub(crate) fn is_ours(name: &[u8]) -> bool {
         && OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours.written.as_bytes()))
 }
 
+/// Whether the field says who the consumer is, which a client has no business to say.
+pub(crate) fn is_claim(name: &[u8]) -> bool {
+    matches!(name, [b'x' | b'X', b'-', b'a' | b'A' | b'c' | b'C', ..])
+        && CLAIMS.iter().any(|claim| name.eq_ignore_ascii_case(claim.written.as_bytes()))
+}
+
+/// Removes what a client claims about the consumer. A trusted peer may be a gateway that has authenticated it.
+pub(crate) fn remove_claims(request: &mut Request, ends: &Ends, trusted: &Trusted) {
+    if !trusted.contains(peer(ends)) {
+        CLAIMS.iter().for_each(|claim| request.remove_field(&claim.lower));
+    }
+}
+
+/// Whether what the peer claims about the consumer is passed on.
+pub(crate) fn takes_claims(ends: &Ends, trusted: &Trusted) -> bool {
+    trusted.contains(peer(ends))
+}
+
+static CLAIMS: [&Name; 7] = [
+    &names::ANONYMOUS_CONSUMER,
+    &names::AUTHENTICATED_GROUPS,
+    &names::CONSUMER_CUSTOM_ID,
+    &names::CONSUMER_GROUPS,
+    &names::CONSUMER_ID,
+    &names::CONSUMER_USERNAME,
+    &names::CREDENTIAL_IDENTIFIER,
+];
+
 static OURS: [&Name; 8] = [
     &names::FORWARDED_FOR,
     &names::FORWARDED_HOST,

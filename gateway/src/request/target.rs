@@ -23,17 +23,29 @@ pub struct Target {
     pub matched: usize,
 }
 
-/// The canonical path, joined with the service's, and the query as received.
-pub(crate) fn upstream_target(request: &Request, canonical: &Canonical, target: &Target) -> Vec<u8> {
-    let mut joined = model::upstream_path(
-        target.route.path_handling,
-        target.route.strip_path,
-        &target.service.path,
-        canonical.path(request),
-        target.matched,
-    )
-    .into_bytes();
-    if let Some(query) = canonical.query(request) {
+/// What plugins changed of a target.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Changed<'c> {
+    /// The whole path for the upstream.
+    pub(crate) path: Option<&'c [u8]>,
+    /// The query; `Some(None)`: there is none any more.
+    pub(crate) query: Option<Option<&'c [u8]>>,
+}
+
+/// The canonical path, joined with the service's, and the query as received, unless they were changed.
+pub(crate) fn upstream_target(
+    request: &Request,
+    canonical: &Canonical,
+    target: &Target,
+    changed: Changed<'_>,
+) -> Vec<u8> {
+    let joined = || {
+        let (route, service) = (&target.route, &target.service);
+        let path = canonical.path(request);
+        model::upstream_path(route.path_handling, route.strip_path, &service.path, path, target.matched)
+    };
+    let mut joined = changed.path.map_or_else(|| joined().into_bytes(), <[u8]>::to_vec);
+    if let Some(query) = changed.query.unwrap_or_else(|| canonical.query(request)) {
         joined.reserve_exact(1 + query.len());
         joined.push(b'?');
         joined.extend_from_slice(query);

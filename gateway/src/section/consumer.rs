@@ -1,52 +1,44 @@
-//! Consumers, their credentials and groups, held as they are declared.
+//! A consumer as the data plane uses it.
 
 use uuid::Uuid;
 
-use super::{References, Refusal, Section};
+use super::{Name, Refusal, References, Section};
 
-macro_rules! declared {
-    ($($(#[$doc:meta])* $entity:ident, $noun:literal;)*) => {
-        $($(#[$doc])*
-        #[derive(Clone, Debug)]
-        pub struct $entity {
-            /// The entity as it is declared.
-            pub declared: model::$entity,
-            references: References,
-        }
-
-        impl Section for $entity {
-            type Entity = model::$entity;
-
-            const NOUN: &'static str = $noun;
-
-            fn compile(entity: &model::$entity, references: References) -> Result<Self, Refusal> {
-                Ok(Self { declared: entity.clone(), references })
-            }
-
-            fn id(&self) -> &Uuid {
-                &self.declared.id
-            }
-
-            fn references(&self) -> &References {
-                &self.references
-            }
-        })*
-    };
+/// Someone who sends requests.
+#[derive(Clone, Debug)]
+pub struct Consumer {
+    /// Identity.
+    pub id: Uuid,
+    /// Unique name.
+    pub username: Option<Box<str>>,
+    /// Unique id in a system of the operator's.
+    pub custom_id: Option<Box<str>>,
 }
 
-declared! {
-    /// A consumer.
-    Consumer, "consumer";
-    /// An API key.
-    KeyAuthCredential, "API key";
-    /// A user name and a password.
-    BasicAuthCredential, "password";
-    /// A key of tokens.
-    JwtSecret, "key of tokens";
-    /// A user name and a secret of signatures.
-    HmacAuthCredential, "secret of signatures";
-    /// A group of a consumer.
-    Acl, "group";
-    /// The key of the hashes of API keys.
-    HashKey, "key of hashes";
+impl Section for Consumer {
+    type Entity = model::Consumer;
+
+    const NOUN: &'static str = "consumer";
+
+    fn compile(consumer: &model::Consumer, _: References) -> Result<Self, Refusal> {
+        Ok(Self {
+            id: consumer.id,
+            username: consumer.username.as_deref().map(Into::into),
+            custom_id: consumer.custom_id.as_deref().map(Into::into),
+        })
+    }
+
+    fn id(&self) -> &Uuid {
+        &self.id
+    }
+}
+
+impl Name for Consumer {
+    type Key = str;
+
+    const FIELD: &'static str = "username";
+
+    fn name(&self) -> Option<&str> {
+        self.username.as_deref()
+    }
 }

@@ -1,5 +1,6 @@
-//! Entities that are looked up by a name, which only one of them can have.
+//! Entities that are looked up by a name, or another key, which only one of them can have.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -8,11 +9,14 @@ use super::{ById, Changes, KeyOf, Map, Refusal, Section, Settings, Store};
 
 /// A compiled entity that requests find by a name.
 pub trait Name: Section {
+    /// The form in which it is looked up.
+    type Key: ?Sized + Hash + PartialEq;
+
     /// The field with the name.
     const FIELD: &'static str;
 
-    /// The name in the form in which it is looked up.
-    fn name(&self) -> &str;
+    /// The name; `None`: it is found by its id alone.
+    fn name(&self) -> Option<&Self::Key>;
 }
 
 /// Compiled entities by id and by name. Both maps hold the same values.
@@ -26,17 +30,18 @@ pub struct Names<T> {
 #[derive(Clone, Copy, Debug)]
 pub struct ByName;
 
+/// A map by names has no entity without one.
 impl<T: Name> KeyOf<T> for ByName {
-    type Key = str;
+    type Key = T::Key;
 
-    fn key(value: &T) -> &str {
-        value.name()
+    fn key(value: &T) -> &T::Key {
+        value.name().expect("an entity without a name is not put in a map by names")
     }
 }
 
 impl<T: Name> Names<T> {
     /// The entity with this name.
-    pub fn by_name(&self, name: &str) -> Option<&Arc<T>> {
+    pub fn by_name(&self, name: &T::Key) -> Option<&Arc<T>> {
         self.by_name.get(name)
     }
 }
@@ -49,12 +54,14 @@ impl<T: Name> Store<T> for Names<T> {
     /// Frees the names of all that change before it gives them out again: two entities may swap theirs.
     fn apply(&mut self, changes: &Changes<T>, _: Settings) -> Result<(), Refusal> {
         for id in changes.keys() {
-            if let Some(before) = self.by_id.remove(id) {
-                self.by_name.remove(before.name());
+            if let Some(before) = self.by_id.remove(id)
+                && let Some(name) = before.name()
+            {
+                self.by_name.remove(name);
             }
         }
         for put in changes.values().flatten() {
-            if self.by_name.insert(put.clone()).is_some() {
+            if put.name().is_some() && self.by_name.insert(put.clone()).is_some() {
                 let message = format!("another one has the name {}, too", put.label());
                 return Err(Refusal::new(put.key(), Some(T::FIELD), message));
             }

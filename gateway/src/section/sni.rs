@@ -54,10 +54,12 @@ impl Section for Sni {
 }
 
 impl Name for Sni {
+    type Key = str;
+
     const FIELD: &'static str = "name";
 
-    fn name(&self) -> &str {
-        &self.name
+    fn name(&self) -> Option<&str> {
+        Some(&self.name)
     }
 }
 

@@ -10,6 +10,7 @@ use wire::Key;
 use super::Table;
 use super::change::Change;
 use super::sections::{Plan, Sections, Step, noun};
+use crate::plugin::InstanceChange;
 use crate::section::{Changes, Named, References, Referrers, Refusal, Section, Store};
 use crate::upstream::Balancing;
 
@@ -78,15 +79,38 @@ impl Builder {
         let mut edges = Edges::default();
         plan.each(held, &mut edges)?;
         let upstreams = plan.upstreams(held, &next.sections);
+        let (instances, routes) = (plan.instances(held), plan.routes());
+        let has_other_directory = plan.changes_directory();
         // Before the index grows: the plan of a large snapshot is large.
         drop(plan);
         edges.removed.into_iter().for_each(|(named, by)| self.referrers.remove(named, by));
         self.referrers.extend(edges.added);
         // Last: nothing fails from here on.
+        next.rebuild_plugins(&instances, routes, has_other_directory);
         next.groups.rebuild(&upstreams, &next.sections, &self.balancing);
         self.changed_groups.extend(upstreams);
         self.table = next;
         Ok(self.table.clone())
+    }
+}
+
+impl Table {
+    /// Makes the chains and the directory again that the changes concern.
+    fn rebuild_plugins(
+        &mut self,
+        instances: &[InstanceChange],
+        routes: Vec<Uuid>,
+        has_other_directory: bool,
+    ) {
+        let Self { sections, plugins, .. } = self;
+        if instances.is_empty() && !has_other_directory && !plugins.has_of_routes() {
+            return;
+        }
+        let plugins = Arc::make_mut(plugins);
+        plugins.apply(instances, routes.into_iter(), |route| sections.service_of(route));
+        if has_other_directory {
+            plugins.set_directory(sections.directory());
+        }
     }
 }
 

@@ -9,11 +9,12 @@ use uuid::Uuid;
 use wire::{Key, Kind};
 
 use crate::certified_keys::CertifiedKeys;
+use crate::plugin::{Directory, Instance, InstanceChange};
 use crate::route::{Entry, Routes};
 use crate::section::{
     Acl, BasicAuthCredential, ById, ByOwner, Changes, Consumer, HashKey, HmacAuthCredential, JwtSecret,
-    KeyAuthCredential, Map, Names, Owned, Parts, Plugin, References, Referrers, Refusal, Router, Routers,
-    Section, Service, Settings, Sni, Store, Target, TargetHealth, TargetState, Upstream,
+    KeyAuthCredential, Map, Names, Owned, Parts, References, Referrers, Refusal, Router, Routers, Section,
+    Service, Settings, Sni, Store, Target, TargetHealth, TargetState, Upstream,
 };
 use crate::upstream::Authority;
 
@@ -145,14 +146,14 @@ sections! {
     targets: ByOwner<Target>, of Target, from Target;
     target_states: Map<TargetState, ById>, of TargetState, from TargetState;
     target_health: ByOwner<TargetHealth>, of TargetHealth, from TargetHealth;
-    consumers: Map<Consumer, ById>, of Consumer, from Consumer;
-    keyauth_credentials: Map<KeyAuthCredential, ById>, of KeyAuthCredential, from KeyAuthCredential;
-    basicauth_credentials: Map<BasicAuthCredential, ById>, of BasicAuthCredential, from BasicAuthCredential;
-    jwt_secrets: Map<JwtSecret, ById>, of JwtSecret, from JwtSecret;
-    hmacauth_credentials: Map<HmacAuthCredential, ById>, of HmacAuthCredential, from HmacAuthCredential;
-    acls: Map<Acl, ById>, of Acl, from Acl;
+    consumers: Names<Consumer>, of Consumer, from Consumer;
+    key_auths: Names<KeyAuthCredential>, of KeyAuthCredential, from KeyAuthCredential;
+    basic_auths: Names<BasicAuthCredential>, of BasicAuthCredential, from BasicAuthCredential;
+    jwts: Names<JwtSecret>, of JwtSecret, from JwtSecret;
+    hmac_auths: Names<HmacAuthCredential>, of HmacAuthCredential, from HmacAuthCredential;
+    acls: ByOwner<Acl>, of Acl, from Acl;
+    plugins: Map<Instance, ById>, of Instance, from Plugin;
     hash_keys: Map<HashKey, ById>, of HashKey, from HashKey;
-    plugins: Map<Plugin, ById>, of Plugin, from Plugin;
 }
 
 impl Plan {
@@ -173,7 +174,50 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// The instances of plugins that change, before and after.
+    pub(super) fn instances(&self, held: &Sections) -> Vec<InstanceChange> {
+        self.plugins.iter().map(|(id, after)| (held.plugins.get(id).cloned(), after.clone())).collect()
+    }
+
+    /// Whether a consumer, or what one authenticates with, changes.
+    pub(super) fn changes_directory(&self) -> bool {
+        !(self.consumers.is_empty()
+            && self.key_auths.is_empty()
+            && self.basic_auths.is_empty()
+            && self.jwts.is_empty()
+            && self.hmac_auths.is_empty()
+            && self.acls.is_empty()
+            && self.hash_keys.is_empty())
+    }
+
+    /// The routes that change.
+    pub(super) fn routes(&self) -> Vec<Uuid> {
+        self.routes.keys().copied().collect()
+    }
+}
+
 impl Sections {
+    /// The consumers, and what they authenticate with.
+    pub(super) fn directory(&self) -> Directory {
+        let mut hasher = None;
+        self.hash_keys.each(|key| hasher = Some(key.hasher.clone()));
+        Directory {
+            consumers: self.consumers.clone(),
+            key_auths: self.key_auths.clone(),
+            basic_auths: self.basic_auths.clone(),
+            jwts: self.jwts.clone(),
+            hmac_auths: self.hmac_auths.clone(),
+            acls: self.acls.clone(),
+            hasher,
+        }
+    }
+
+    /// The service of a route.
+    pub(super) fn service_of(&self, route: &Uuid) -> Option<Uuid> {
+        Store::get(&self.routes, route)?.service_id()
+    }
+
     fn settings(&self) -> Settings {
         Settings { order: self.routers.order() }
     }

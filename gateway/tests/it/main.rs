@@ -18,6 +18,7 @@ mod limits;
 mod log_sink;
 mod memory;
 mod program;
+mod plugins;
 mod proxying;
 mod resolving;
 mod sessions;

@@ -44,7 +44,7 @@ impl ProxyHttp for Mirror {
 
     async fn request_filter(&self, _: &mut Session, context: &mut Self::CTX) -> Result<bool> {
         let Some(incoming) = context else { return Ok(true) };
-        let Incoming { request, client, ends } = &mut **incoming;
+        let Incoming { request, client, ends, .. } = &mut **incoming;
         assert!(ends.client.ip().is_loopback() && ends.server_name.is_none());
         let target = request.target.clone();
         match client {

@@ -67,19 +67,27 @@ struct Source<'s> {
 impl<'s> Source<'s> {
     fn key(&self, input: &HashInput) -> Option<Cow<'s, [u8]>> {
         let request = self.request;
-        match input {
+        let key = match input {
             HashInput::None | HashInput::Cookie => None,
+            HashInput::Consumer => {
+                let plugins = self.context.plugins.as_ref()?;
+                let consumer = plugins.consumer().map(|consumer| &consumer.id);
+                let id = consumer.or_else(|| plugins.credential().map(|credential| &credential.id))?;
+                Some(Cow::Borrowed(&id.as_bytes()[..]))
+            }
             HashInput::Address => {
                 let address = forwarded::client_address(request, self.ends, self.trusted);
                 Some(Cow::Owned(address.to_string().into_bytes()))
             }
             HashInput::Header(name) => {
-                let values: Vec<_> =
-                    request.headers.get_all(name).iter().map(|value| value.as_bytes()).collect();
-                match values[..] {
-                    [] => None,
-                    [one] => Some(Cow::Borrowed(one)),
-                    _ => Some(Cow::Owned(values.join(&b", "[..]))),
+                let mut values = request.headers.get_all(name).iter().map(|value| value.as_bytes());
+                let first = values.next()?;
+                match values.next() {
+                    None => Some(Cow::Borrowed(first)),
+                    Some(second) => {
+                        let all: Vec<_> = [first, second].into_iter().chain(values).collect();
+                        Some(Cow::Owned(all.join(&b", "[..])))
+                    }
                 }
             }
             HashInput::Path => Some(Cow::Borrowed(self.context.canonical.path(request).as_bytes())),
@@ -92,8 +100,8 @@ impl<'s> Source<'s> {
                 let captured = target.route.capture(path, name)?;
                 Some(Cow::Owned(captured.as_bytes().to_vec()))
             }
-        }
-        .filter(|key| !key.is_empty())
+        };
+        key.filter(|key| !key.is_empty())
     }
 }
 

@@ -140,8 +140,8 @@ fn settings(upstream: &model::Upstream, name: Arc<str>) -> Settings {
 fn input(input: model::HashInput, name: Option<&str>) -> Result<HashInput, Unusable> {
     let name = || name.ok_or(("hash_on", "has no name"));
     Ok(match input {
-        // There are no consumers yet: the fallback is hashed.
-        model::HashInput::None | model::HashInput::Consumer => HashInput::None,
+        model::HashInput::None => HashInput::None,
+        model::HashInput::Consumer => HashInput::Consumer,
         model::HashInput::Ip => HashInput::Address,
         model::HashInput::Path => HashInput::Path,
         model::HashInput::Cookie => HashInput::Cookie,

@@ -58,6 +58,8 @@ pub enum HashInput {
     /// Nothing.
     #[default]
     None,
+    /// The consumer; else the credential.
+    Consumer,
     /// The client's address.
     Address,
     /// All values of a header.

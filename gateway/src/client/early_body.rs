@@ -1,0 +1,93 @@
+//! What was read of a request's body before the request is forwarded, and the limit of the rest.
+
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+
+use super::Client;
+use crate::error::RequestFailure;
+
+/// The part of a body that was read early. It is passed on before the rest.
+#[derive(Debug, Default)]
+pub struct EarlyBody {
+    part: Bytes,
+    is_whole: bool,
+    trailers: Option<HeaderMap>,
+    /// How many more bytes may come, if that is limited.
+    left: Option<u64>,
+}
+
+impl EarlyBody {
+    /// Reads the whole body, of at most `limit` bytes, and keeps it.
+    ///
+    /// # Errors
+    /// [`RequestFailure::BodyTooLarge`] for more bytes, and the failures of the client.
+    pub fn poll_whole(
+        &mut self,
+        client: &mut Client,
+        limit: usize,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Bytes, RequestFailure>> {
+        while !self.is_whole {
+            match ready!(client.poll_body(context))? {
+                Some(part) if self.part.len() + part.len() > limit => {
+                    return Poll::Ready(Err(RequestFailure::BodyTooLarge));
+                }
+                Some(part) if self.part.is_empty() => self.part = part,
+                Some(part) => {
+                    // The same buffer as before, while nobody else holds a part of it.
+                    let mut joined = BytesMut::from(std::mem::take(&mut self.part));
+                    joined.extend_from_slice(&part);
+                    self.part = joined.freeze();
+                }
+                None => {
+                    self.is_whole = true;
+                    self.trailers = client.take_trailers();
+                }
+            }
+        }
+        if self.part.len() > limit {
+            return Poll::Ready(Err(RequestFailure::BodyTooLarge));
+        }
+        Poll::Ready(Ok(self.part.clone()))
+    }
+
+    /// Puts `body` in place of the whole body, which has been read.
+    pub fn replace(&mut self, body: Bytes) {
+        (self.part, self.is_whole, self.trailers) = (body, true, None);
+    }
+
+    /// Limits the body to so many bytes in all.
+    pub fn limit(&mut self, bytes: u64) {
+        let left = bytes.saturating_sub(self.part.len() as u64);
+        self.left = Some(self.left.map_or(left, |before| before.min(left)));
+    }
+
+    /// Reads the next part; `None` behind the end.
+    ///
+    /// # Errors
+    /// The failures of the client, and [`RequestFailure::BodyTooLarge`] for more bytes than allowed.
+    pub fn poll_next(
+        &mut self,
+        client: &mut Client,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, RequestFailure>> {
+        if !self.part.is_empty() {
+            return Poll::Ready(Ok(Some(std::mem::take(&mut self.part))));
+        }
+        if self.is_whole {
+            return Poll::Ready(Ok(None));
+        }
+        let part = ready!(client.poll_body(context))?;
+        if let (Some(part), Some(left)) = (&part, &mut self.left) {
+            *left = left.checked_sub(part.len() as u64).ok_or(RequestFailure::BodyTooLarge)?;
+        }
+        Poll::Ready(Ok(part))
+    }
+
+    /// The trailers, once the body has been read.
+    pub fn take_trailers(&mut self, client: &mut Client) -> Option<HeaderMap> {
+        if self.is_whole { self.trailers.take() } else { client.take_trailers() }
+    }
+}

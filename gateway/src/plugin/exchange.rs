@@ -1,0 +1,292 @@
+//! What a plugin sees of a request, and what it may change.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use tokio::time::Instant;
+
+use super::directory::{Credential, Directory};
+use super::reply::Reply;
+use super::running::Running;
+use super::shared::Shared;
+use crate::client::{Ends, Incoming};
+use crate::grpc;
+use crate::message::{FieldName, Framing};
+use crate::names;
+use crate::request::{self, Canonical, Trusted};
+use crate::request_id::RequestId;
+use crate::route::Entry;
+use crate::section::{Consumer, Service};
+
+/// What plugins see and do not change.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'r> {
+    /// The canonical host and path.
+    pub canonical: &'r Canonical,
+    /// The id of the request.
+    pub request_id: &'r RequestId,
+    /// When the header had been read.
+    pub started: Instant,
+    /// Peers whose fields about the client are trusted.
+    pub trusted: &'r Trusted,
+    /// What outlives configurations.
+    pub shared: &'r Arc<Shared>,
+}
+
+/// A request, as a plugin sees it. Edits are seen by later plugins, and go to the upstream.
+#[derive(Debug)]
+pub struct Exchange<'r> {
+    incoming: &'r mut Incoming,
+    around: &'r Surroundings<'r>,
+    running: &'r mut Running,
+}
+
+/// Who sent a request.
+#[derive(Debug)]
+pub struct Authenticated {
+    /// The consumer.
+    pub consumer: Option<Arc<Consumer>>,
+    /// The credential; none for the anonymous consumer.
+    pub credential: Option<Credential>,
+}
+
+impl<'r> Exchange<'r> {
+    /// The request with its plugins.
+    pub fn new(incoming: &'r mut Incoming, around: &'r Surroundings<'r>, running: &'r mut Running) -> Self {
+        Self { incoming, around, running }
+    }
+
+    /// The method.
+    pub fn method(&self) -> &Method {
+        &self.incoming.request.method
+    }
+
+    /// Changes the method.
+    pub fn set_method(&mut self, method: Method) {
+        self.incoming.request.method = method;
+    }
+
+    /// The version in which the request came.
+    pub fn version(&self) -> Version {
+        self.incoming.request.version
+    }
+
+    /// Whether a gRPC client sent it.
+    pub fn is_grpc(&self) -> bool {
+        grpc::is_request(self.version(), self.headers())
+    }
+
+    /// The fields. Cookies of HTTP/2 are joined.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.incoming.request.headers
+    }
+
+    /// Puts a field in place of all with its name.
+    pub fn set_header(&mut self, name: impl Into<FieldName>, value: HeaderValue) {
+        self.incoming.request.set_field(name, value);
+    }
+
+    /// Adds a field.
+    pub fn append_header(&mut self, name: impl Into<FieldName>, value: HeaderValue) {
+        self.incoming.request.append_field(name, value);
+    }
+
+    /// Removes all fields with this name.
+    pub fn remove_header(&mut self, name: &HeaderName) {
+        self.incoming.request.remove_field(name);
+    }
+
+    /// Path and query as the client sent them.
+    pub fn sent_target(&self) -> &[u8] {
+        self.around.canonical.sent_target(&self.incoming.request)
+    }
+
+    /// The path as the client sent it.
+    pub fn sent_path(&self) -> &[u8] {
+        self.around.canonical.sent_path(&self.incoming.request)
+    }
+
+    /// The canonical path, by which the route was found.
+    pub fn path(&self) -> &str {
+        self.around.canonical.path(&self.incoming.request)
+    }
+
+    /// The query, without the question mark; `None` without one.
+    pub fn query(&self) -> Option<&[u8]> {
+        match self.running.query() {
+            Some(query) => query,
+            None => self.around.canonical.query(&self.incoming.request),
+        }
+    }
+
+    /// Changes the query.
+    pub fn set_query(&mut self, query: Option<Vec<u8>>) {
+        self.running.query = Some(query);
+    }
+
+    /// Changes the whole path for the upstream. The service's path and the route's rules do not count then.
+    pub fn set_upstream_path(&mut self, path: Vec<u8>) {
+        self.running.path = Some(path);
+    }
+
+    /// What the route's regular expression captures of the path: by name, or by number.
+    pub fn uri_capture(&self, wanted: &str) -> Option<&str> {
+        self.running.route.as_ref()?.capture(self.path(), wanted)
+    }
+
+    /// The host that the client asked for, in lower case, without its port.
+    pub fn host(&self) -> &str {
+        self.around.canonical.host()
+    }
+
+    /// Whether the client uses HTTPS: to the gateway, or to a trusted peer that says so.
+    pub fn is_https(&self) -> bool {
+        request::is_https(&self.incoming.request, &self.incoming.ends, self.around.trusted)
+    }
+
+    /// The client's address: that of a trusted peer's header, else the peer's.
+    pub fn client_address(&self) -> IpAddr {
+        request::client_address(&self.incoming.request, &self.incoming.ends, self.around.trusted)
+    }
+
+    /// Both ends of the client's connection.
+    pub fn ends(&self) -> &Ends {
+        &self.incoming.ends
+    }
+
+    /// The id of the request.
+    pub fn request_id(&self) -> &RequestId {
+        self.around.request_id
+    }
+
+    /// When the header had been read.
+    pub fn started(&self) -> Instant {
+        self.around.started
+    }
+
+    /// How the body is delimited.
+    pub fn framing(&self) -> Framing {
+        self.incoming.request.framing
+    }
+
+    /// Reads the whole body, which is kept for the upstream.
+    ///
+    /// # Errors
+    /// The answer to a body of more than `limit` bytes, and to a client that fails.
+    pub fn body(
+        &mut self,
+        limit: usize,
+    ) -> Pin<Box<dyn Future<Output = Result<Bytes, Box<Reply>>> + Send + '_>> {
+        let Incoming { early, client, .. } = &mut *self.incoming;
+        Box::pin(async move {
+            let read = poll_fn(|task| early.poll_whole(client, limit, task)).await;
+            read.map_err(|failure| Box::new(Reply::failure(failure)))
+        })
+    }
+
+    /// Puts `body` in place of the whole body, after it was read.
+    pub fn set_body(&mut self, body: Bytes) {
+        self.incoming.request.framing = match body.len() {
+            0 => Framing::Empty,
+            length => Framing::Length(length as u64),
+        };
+        self.incoming.early.replace(body);
+    }
+
+    /// Limits the body to so many bytes while it is passed on. More are answered 413, or break off.
+    pub fn limit_body(&mut self, bytes: u64) {
+        self.incoming.early.limit(bytes);
+    }
+
+    /// The route.
+    pub fn route(&self) -> Option<&Arc<Entry>> {
+        self.running.route.as_ref()
+    }
+
+    /// The service.
+    pub fn service(&self) -> Option<&Arc<Service>> {
+        self.running.service.as_ref()
+    }
+
+    /// The consumers and credentials of the request's configuration, until it is forwarded.
+    pub fn directory(&self) -> &Directory {
+        self.running.plugins.as_ref().map_or_else(|| Directory::none(), |plugins| plugins.directory())
+    }
+
+    /// The consumer, once one is known.
+    pub fn consumer(&self) -> Option<&Arc<Consumer>> {
+        self.running.consumer.as_ref()
+    }
+
+    /// The credential; none for an anonymous consumer.
+    pub fn credential(&self) -> Option<&Credential> {
+        self.running.credential.as_ref()
+    }
+
+    /// Says who sent the request, and tells the upstream. What the client says of it is removed.
+    pub fn authenticate(&mut self, who: Authenticated) {
+        let consumer = who.consumer.as_deref();
+        let text = |text: &str| HeaderValue::from_bytes(text.as_bytes()).ok();
+        let id = consumer.map(|consumer| consumer.id.to_string());
+        let fields = [
+            (&names::CONSUMER_ID, id.as_deref().and_then(text)),
+            (&names::CONSUMER_CUSTOM_ID, consumer.and_then(|consumer| text(consumer.custom_id.as_deref()?))),
+            (&names::CONSUMER_USERNAME, consumer.and_then(|consumer| text(consumer.username.as_deref()?))),
+            // A plugin that decides by groups sets them afterwards.
+            (&names::CONSUMER_GROUPS, None),
+            (&names::AUTHENTICATED_GROUPS, None),
+            (
+                &names::CREDENTIAL_IDENTIFIER,
+                who.credential.as_ref().and_then(|credential| text(&credential.identifier)),
+            ),
+            (
+                &names::ANONYMOUS_CONSUMER,
+                who.credential.is_none().then(|| HeaderValue::from_static("true")),
+            ),
+        ];
+        for (name, value) in fields {
+            match value {
+                Some(value) => self.set_header(name, value),
+                None => self.remove_header(&name.lower),
+            }
+        }
+        (self.running.consumer, self.running.credential) = (who.consumer, who.credential);
+    }
+
+    /// Sets a field of whatever answer is sent, the upstream's or one of the gateway.
+    pub fn set_answer_header(&mut self, name: impl Into<FieldName>, value: HeaderValue) {
+        self.running.answer_fields.push((name.into(), value));
+    }
+
+    /// Keeps a value for a later phase of this request. One of a type.
+    pub fn keep<T: Any + Send + Sync>(&mut self, value: T) {
+        self.running.kept.retain(|kept| !kept.is::<T>());
+        self.running.kept.push(Box::new(value));
+    }
+
+    /// What was kept of this type.
+    pub fn kept<T: Any>(&self) -> Option<&T> {
+        self.running.kept()
+    }
+
+    /// What outlives configurations.
+    pub fn shared(&self) -> &'r Arc<Shared> {
+        self.around.shared
+    }
+
+    /// The fields as they were written, with their names in the case in which they came.
+    pub fn written_headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.incoming.request.fields()
+    }
+
+    /// The authority that the client sent, with its port.
+    pub fn sent_authority(&self) -> Option<Cow<'_, str>> {
+        self.incoming.request.authority.as_deref().map(String::from_utf8_lossy)
+    }
+}

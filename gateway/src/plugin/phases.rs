@@ -1,0 +1,102 @@
+//! Runs the phases of the plugins of one request.
+
+use std::sync::Arc;
+
+use super::answer::Answer;
+use super::exchange::{Exchange, Surroundings};
+use super::instance::Instance;
+use super::running::Running;
+use super::{Outcome, Phases, Step};
+use crate::client::Incoming;
+use crate::error::RequestFailure;
+use crate::request;
+
+/// The plugin that answers preflights.
+const CORS: &str = "cors";
+
+/// Lets each plugin look at the request, in their order, until one answers. The instances behind that one are
+/// still chosen: they see the answer.
+///
+/// # Errors
+/// The answer of a plugin.
+pub async fn access(incoming: &mut Incoming, around: &Surroundings<'_>, running: &mut Running) -> Outcome {
+    let chain = running.chain.clone();
+    let mut outcome = Ok(());
+    request::remove_claims(&mut incoming.request, &incoming.ends, around.trusted);
+    for slot in chain.slots() {
+        let Some(instance) = chosen(slot, running) else { continue };
+        running.chosen.push(instance.clone());
+        if outcome.is_ok() && instance.phases.has(Phases::ACCESS) {
+            outcome = run(&instance, &mut Exchange::new(incoming, around, running)).await;
+        }
+    }
+    // Of a long answer, nothing of an earlier configuration stays but what runs.
+    running.plugins = None;
+    outcome
+}
+
+/// Lets the plugin for preflights answer one to a route that does not take its method.
+///
+/// # Errors
+/// The answer.
+pub fn preflight(incoming: &mut Incoming, around: &Surroundings<'_>, running: &mut Running) -> Outcome {
+    let chain = running.chain.clone();
+    let Some(instance) = chain.slot(CORS).and_then(|slot| chosen(slot, running)) else { return Ok(()) };
+    running.chosen.push(instance.clone());
+    match instance.behaviour().access(&mut Exchange::new(incoming, around, running)) {
+        Step::Done(outcome) => outcome,
+        Step::Wait(_) => Ok(()),
+    }
+}
+
+async fn run(instance: &Instance, exchange: &mut Exchange<'_>) -> Outcome {
+    match instance.behaviour().access(exchange) {
+        Step::Done(outcome) => outcome,
+        Step::Wait(future) => future.await,
+    }
+}
+
+fn chosen(slot: &super::chain::Slot, running: &Running) -> Option<Arc<Instance>> {
+    let (route, service) = running.scope();
+    let consumer = running.consumer.as_ref().filter(|_| slot.is_of_consumers());
+    let own = consumer.zip(running.plugins.as_ref()).and_then(|(consumer, all)| all.of_consumer(&consumer.id));
+    slot.choose(own, route, service).cloned()
+}
+
+/// Lets the plugins look at the header of an answer, in their order.
+pub fn answer(
+    incoming: &mut Incoming,
+    around: &Surroundings<'_>,
+    running: &mut Running,
+    answer: &mut Answer,
+) {
+    for (name, value) in &running.answer_fields {
+        let name = std::str::from_utf8(name.written()).unwrap_or_default();
+        answer.fields.set(name, value.as_bytes());
+    }
+    let instances = std::mem::take(&mut running.chosen);
+    for instance in instances.iter().filter(|instance| instance.phases.has(Phases::ANSWER)) {
+        instance.behaviour().answer(&mut Exchange::new(incoming, around, running), answer);
+    }
+    running.chosen = instances;
+}
+
+/// Lets the plugins change the whole body of an answer, in their order.
+///
+/// # Errors
+/// The failure that is the answer in its place.
+pub fn whole_body(
+    incoming: &mut Incoming,
+    around: &Surroundings<'_>,
+    running: &mut Running,
+    answer: &mut Answer,
+    mut body: Vec<u8>,
+) -> Result<Vec<u8>, RequestFailure> {
+    let instances = std::mem::take(&mut running.chosen);
+    for instance in instances.iter().filter(|instance| instance.phases.has(Phases::ANSWER)) {
+        let mut exchange = Exchange::new(incoming, around, running);
+        body = instance.behaviour().body(&mut exchange, answer, body)?;
+    }
+    running.chosen = instances;
+    Ok(body)
+}

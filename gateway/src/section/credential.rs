@@ -1,0 +1,292 @@
+//! Credentials of consumers, in the forms in which requests look them up. There may be a million API keys: each
+//! holds no more than it must.
+
+use std::sync::Arc;
+
+use model::{JwtAlgorithm, KeyHasher, PrivateKey, kind};
+use uuid::Uuid;
+
+use super::{Name, Owned, References, Refusal, Section};
+
+/// The first half of the hash of an API key. 128 bits tell keys apart.
+pub type ShortHash = [u8; 16];
+
+/// An API key.
+#[derive(Clone, Debug)]
+pub struct KeyAuthCredential {
+    id: Uuid,
+    hash: ShortHash,
+    /// In seconds since 1970; 0: never. Of 100,000,000 seconds at most, from a time in this century.
+    expires_at: i64,
+    references: References,
+}
+
+/// A name and the hash of a password.
+#[derive(Clone, Debug)]
+pub struct BasicAuthCredential {
+    /// Identity.
+    pub id: Uuid,
+    /// The name.
+    pub username: Box<str>,
+    /// The hash of the password, in one of the two forms of `model`.
+    pub password: PrivateKey,
+    references: References,
+}
+
+/// A key that signs tokens.
+#[derive(Clone, Debug)]
+pub struct JwtSecret {
+    /// Identity.
+    pub id: Uuid,
+    /// What tokens name it by.
+    pub key: Box<str>,
+    /// The secret of HMAC.
+    pub secret: Option<PrivateKey>,
+    /// The public key, as PEM.
+    pub public_key: Option<Box<str>>,
+    /// The algorithm of its signatures.
+    pub algorithm: JwtAlgorithm,
+    references: References,
+}
+
+/// A name and a secret that sign requests.
+#[derive(Clone, Debug)]
+pub struct HmacAuthCredential {
+    /// Identity.
+    pub id: Uuid,
+    /// The name.
+    pub username: Box<str>,
+    /// The secret.
+    pub secret: PrivateKey,
+    references: References,
+}
+
+/// That a consumer belongs to a group.
+#[derive(Clone, Debug)]
+pub struct Acl {
+    id: Uuid,
+    /// The group.
+    pub group: Box<str>,
+    references: References,
+}
+
+/// The key of the hashes of API keys.
+#[derive(Clone, Debug)]
+pub struct HashKey {
+    id: Uuid,
+    /// Hashes API keys.
+    pub hasher: Arc<KeyHasher>,
+}
+
+impl KeyAuthCredential {
+    /// The hash by which a key is looked up.
+    pub fn hash_of(hasher: &KeyHasher, key: &[u8]) -> ShortHash {
+        short(&hasher.hash(key))
+    }
+
+    /// Whether it has expired at a time, in seconds since 1970.
+    pub fn has_expired_at(&self, now: i64) -> bool {
+        self.expires_at != 0 && self.expires_at <= now
+    }
+
+    /// The consumer.
+    pub fn consumer(&self) -> Uuid {
+        consumer_of(&self.references)
+    }
+}
+
+fn short(hash: &[u8; 32]) -> ShortHash {
+    let mut short = ShortHash::default();
+    short.copy_from_slice(&hash[..16]);
+    short
+}
+
+fn consumer_of(references: &References) -> Uuid {
+    references.to(kind::CONSUMER).next().unwrap_or_default()
+}
+
+impl Section for KeyAuthCredential {
+    type Entity = model::KeyAuthCredential;
+
+    const NOUN: &'static str = "API key";
+
+    /// One without a hash identifies nobody: its own id, which no request can hash to, stands in its place.
+    fn compile(credential: &model::KeyAuthCredential, references: References) -> Result<Self, Refusal> {
+        let hash = credential.hash_bytes().map_or(credential.id.into_bytes(), |hash| short(&hash));
+        let expires_at = credential.expires_at.unwrap_or_default();
+        Ok(Self { id: credential.id, hash, expires_at, references })
+    }
+
+    fn id(&self) -> &Uuid {
+        &self.id
+    }
+
+    fn references(&self) -> &References {
+        &self.references
+    }
+}
+
+impl Name for KeyAuthCredential {
+    type Key = ShortHash;
+
+    const FIELD: &'static str = "key";
+
+    fn name(&self) -> Option<&ShortHash> {
+        Some(&self.hash)
+    }
+}
+
+impl Section for BasicAuthCredential {
+    type Entity = model::BasicAuthCredential;
+
+    const NOUN: &'static str = "basic-auth credential";
+
+    fn compile(credential: &model::BasicAuthCredential, references: References) -> Result<Self, Refusal> {
+        let username = credential.username.as_str().into();
+        Ok(Self { id: credential.id, username, password: credential.password.clone(), references })
+    }
+
+    fn id(&self) -> &Uuid {
+        &self.id
+    }
+
+    fn references(&self) -> &References {
+        &self.references
+    }
+}
+
+impl Name for BasicAuthCredential {
+    type Key = str;
+
+    const FIELD: &'static str = "username";
+
+    fn name(&self) -> Option<&str> {
+        Some(&self.username)
+    }
+}
+
+impl BasicAuthCredential {
+    /// The consumer.
+    pub fn consumer(&self) -> Uuid {
+        consumer_of(&self.references)
+    }
+}
+
+impl Section for JwtSecret {
+    type Entity = model::JwtSecret;
+
+    const NOUN: &'static str = "JWT credential";
+
+    fn compile(credential: &model::JwtSecret, references: References) -> Result<Self, Refusal> {
+        Ok(Self {
+            id: credential.id,
+            key: credential.key.as_deref().unwrap_or_default().into(),
+            secret: credential.secret.clone(),
+            public_key: credential.rsa_public_key.as_deref().map(Into::into),
+            algorithm: credential.algorithm,
+            references,
+        })
+    }
+
+    fn id(&self) -> &Uuid {
+        &self.id
+    }
+
+    fn references(&self) -> &References {
+        &self.references
+    }
+}
+
+impl Name for JwtSecret {
+    type Key = str;
+
+    const FIELD: &'static str = "key";
+
+    fn name(&self) -> Option<&str> {
+        Some(&*self.key).filter(|key| !key.is_empty())
+    }
+}
+
+impl JwtSecret {
+    /// The consumer.
+    pub fn consumer(&self) -> Uuid {
+        consumer_of(&self.references)
+    }
+}
+
+impl Section for HmacAuthCredential {
+    type Entity = model::HmacAuthCredential;
+
+    const NOUN: &'static str = "HMAC credential";
+
+    fn compile(credential: &model::HmacAuthCredential, references: References) -> Result<Self, Refusal> {
+        let secret = credential.secret.clone().unwrap_or_default();
+        Ok(Self { id: credential.id, username: credential.username.as_str().into(), secret, references })
+    }
+
+    fn id(&self) -> &Uuid {
+        &self.id
+    }
+
+    fn references(&self) -> &References {
+        &self.references
+    }
+}
+
+impl Name for HmacAuthCredential {
+    type Key = str;
+
+    const FIELD: &'static str = "username";
+
+    fn name(&self) -> Option<&str> {
+        Some(&self.username)
+    }
+}
+
+impl HmacAuthCredential {
+    /// The consumer.
+    pub fn consumer(&self) -> Uuid {
+        consumer_of(&self.references)
+    }
+}
+
+impl Section for Acl {
+    type Entity = model::Acl;
+
+    const NOUN: &'static str = "group of a consumer";
+
+    fn compile(acl: &model::Acl, references: References) -> Result<Self, Refusal> {
+        Ok(Self { id: acl.id, group: acl.group.as_str().into(), references })
+    }
+
+    fn id(&self) -> &Uuid {
+        &self.id
+    }
+
+    fn references(&self) -> &References {
+        &self.references
+    }
+}
+
+impl Owned for Acl {
+    fn owner(&self) -> Uuid {
+        consumer_of(&self.references)
+    }
+}
+
+impl Section for HashKey {
+    type Entity = model::HashKey;
+
+    const NOUN: &'static str = "key of hashes";
+
+    fn compile(key: &model::HashKey, _: References) -> Result<Self, Refusal> {
+        let hasher = KeyHasher::new(key).ok_or_else(|| {
+            Refusal::new(model::HashKey::key(key.id), Some("key"), "is no key of 32 bytes")
+        })?;
+        Ok(Self { id: key.id, hasher: Arc::new(hasher) })
+    }
+
+    fn id(&self) -> &Uuid {
+        &self.id
+    }
+}
