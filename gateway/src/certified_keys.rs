@@ -16,6 +16,12 @@ pub struct CertifiedKeys {
     pairs: Vec<Arc<CertifiedKey>>,
 }
 
+/// Where handshakes look certificates up.
+pub trait Certificates: std::fmt::Debug + Send + Sync {
+    /// The certificate for a server name in lower case, with a key for one of the signature `schemes`.
+    fn find(&self, server_name: &str, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>>;
+}
+
 impl CertifiedKeys {
     /// Parses both pairs of `certificate`.
     ///

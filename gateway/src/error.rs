@@ -86,8 +86,13 @@ pub struct Answer {
 impl Answer {
     /// The status, for a header.
     pub fn code(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        status_of(self.status)
     }
+}
+
+/// A status for a header. A number that is none becomes 500.
+pub fn status_of(number: u16) -> StatusCode {
+    StatusCode::from_u16(number).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 impl RequestFailure {

@@ -10,6 +10,7 @@ mod head;
 mod nominated;
 mod pump;
 mod replay;
+mod taps;
 mod tunnel;
 
 use std::sync::Arc;

@@ -10,7 +10,10 @@ use std::thread;
 use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
+use rustls::SignatureScheme;
+use rustls::sign::CertifiedKey;
 
+use crate::certified_keys::Certificates;
 use crate::table::Table;
 
 /// Interval of the janitor's checks whether a table is still held. Requests hold a table for a lookup only.
@@ -74,6 +77,12 @@ impl Live {
     /// Frees a large value on the janitor's thread, so that neither a request nor the updater waits for it.
     pub fn discard(&self, large: impl Send + 'static) {
         self.retired.send(Retired::Other(Box::new(large))).ok();
+    }
+}
+
+impl Certificates for Live {
+    fn find(&self, server_name: &str, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.load().as_ref()?.certificate(server_name)?.choose(schemes)
     }
 }
 

@@ -10,15 +10,16 @@ mod chain;
 mod directory;
 mod exchange;
 mod instance;
-mod key_auth;
+pub mod key_auth;
 mod list;
 mod phase;
 mod phases;
 mod reply;
-mod request_termination;
+pub mod request_termination;
 mod running;
 mod shared;
 mod table;
+mod terms;
 
 use std::borrow::Cow;
 use std::fmt::Debug;
@@ -28,13 +29,14 @@ pub use self::answer::{Answer, AnswerFields, Tap};
 pub use self::chain::{Chain, OfConsumer};
 pub use self::directory::{Credential, Directory};
 pub use self::exchange::{Authenticated, Exchange, Surroundings};
-pub use self::instance::{Instance, InstanceTerms, Scope};
+pub use self::instance::Instance;
 pub use self::phase::Phases;
 pub use self::phases::{access, answer, preflight, whole_body};
 pub use self::reply::{Reply, ReplyBody};
 pub use self::running::Running;
 pub use self::shared::Shared;
 pub use self::table::{InstanceChange, Plugins};
+pub use self::terms::{InstanceTerms, Scope};
 use crate::error::RequestFailure;
 
 /// What a plugin does with requests. One value is one instance of the configuration, compiled.

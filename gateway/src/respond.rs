@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::{HeaderValue, Method, Version};
 
 use crate::client::{AnswerHead, Incoming, begin_answer};
 use crate::context::Context;
-use crate::error::{Body, Format, RequestFailure};
+use crate::error::{Body, Format, RequestFailure, status_of};
 use crate::grpc;
 use crate::message::{Digits, FieldName, FieldSink, Framing, digits};
 use crate::metrics::Source;
@@ -60,7 +60,7 @@ fn send(
     (trusted, shared): (&Trusted, &std::sync::Arc<plugin::Shared>),
 ) {
     let is_head = incoming.request.method == Method::HEAD;
-    let status = StatusCode::from_u16(page.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = status_of(page.status);
     let mut answer = Answer::new(status, false, page.body.is_some() && !is_head);
     page.fields.iter().for_each(|(name, value)| answer.fields.received(name.written(), value.as_bytes()));
     let mut body = page.body;

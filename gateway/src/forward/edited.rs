@@ -5,40 +5,16 @@ use std::task::{Context as Task, Poll};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use smallvec::SmallVec;
 
 use super::Failure;
 use super::exchange::{Attempt, head_of, write_upstream_fields};
-use super::pump::{Noted, Pump, Side};
+use super::pump::{Pump, Side};
 use crate::client::AnswerHead;
 use crate::context::Context;
 use crate::error::RequestFailure;
 use crate::message::Framing;
-use crate::plugin::{self, Answer, Phases, Surroundings, Tap};
+use crate::plugin::{self, Answer, Phases, Surroundings};
 use crate::upstream::Response;
-
-/// Those that look at a body on its way.
-#[derive(Debug, Default)]
-pub(super) struct Taps(SmallVec<[Box<dyn Tap>; 1]>);
-
-impl Taps {
-    /// Those that plugins have put there.
-    pub(super) fn of(edited: Option<&mut Answer>) -> Self {
-        Self(edited.map(Answer::take_taps).unwrap_or_default())
-    }
-
-    /// Shows them what passes.
-    pub(super) fn note(&mut self, noted: &Noted<'_>) {
-        if let Noted::Part(part) = noted {
-            self.0.iter_mut().for_each(|tap| tap.part(part));
-        }
-    }
-
-    /// Shows them the end.
-    pub(super) fn end(self, is_complete: bool) {
-        self.0.into_iter().for_each(|tap| tap.end(is_complete));
-    }
-}
 
 impl Attempt<'_> {
     /// Lets the plugins look at the header of the answer; `None` when no plugin does.

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::pump::{Noted, Pump};
 use super::replay::Replay;
-use super::edited::Taps;
+use super::taps::Taps;
 use super::{Failure, Forwarder, balanced, fields, head, tunnel};
 use crate::client::{AnswerHead, Incoming, begin_answer, interim_answer, switch_protocols};
 use crate::context::Context;

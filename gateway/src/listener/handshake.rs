@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::tickets::{self, Tickets};
-use crate::live::Live;
+use crate::certified_keys::Certificates;
 
 /// The server's side of handshakes.
 pub struct Handshake {
@@ -34,20 +34,20 @@ pub struct Handshake {
 pub struct ServerName(Box<str>);
 
 impl Handshake {
-    /// Creates handshakes with the certificates of `live`, each with the timeout `handshake_timeout`.
+    /// Creates handshakes with these certificates, each with the timeout `handshake_timeout`.
     /// `tickets` resume sessions; `failed` counts failed handshakes.
     ///
     /// # Panics
     /// When rustls' provider has not been installed, as `main` does first.
     pub fn new(
-        live: Arc<Live>,
+        certificates: Arc<dyn Certificates>,
         handshake_timeout: Duration,
         tickets: Arc<Tickets>,
         failed: IntCounter,
     ) -> Self {
         let settings = TlsSettings::with_callbacks(Box::new(NoteName));
         let mut settings = settings.expect("of files alone it could be said that they cannot be read");
-        settings.set_cert_resolver(Arc::new(CertificateResolver(live)));
+        settings.set_cert_resolver(Arc::new(CertificateResolver(certificates)));
         settings.set_alpn(ALPN::H2H1);
         let mut acceptor = settings.build();
         let mut config = ServerConfig::clone(acceptor.acceptor.config());
@@ -93,15 +93,13 @@ impl TlsAccept for NoteName {
 }
 
 #[derive(Debug)]
-struct CertificateResolver(Arc<Live>);
+struct CertificateResolver(Arc<dyn Certificates>);
 
 impl ResolvesServerCert for CertificateResolver {
     /// A client that sends no server name gets the certificate for every name.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
-        let table = self.0.load();
-        let keys = table.as_ref()?.certificate(name.trim_end_matches('.'))?;
-        let key = keys.choose(hello.signature_schemes())?;
+        let key = self.0.find(name.trim_end_matches('.'), hello.signature_schemes())?;
         tickets::note_certificate(key.end_entity_cert().ok()?);
         Some(key)
     }

@@ -6,32 +6,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::list::{Made, make};
+use super::terms::{InstanceTerms, Scope};
 use super::{Behaviour, Phases};
 use crate::section::{References, Refusal, Section};
-
-/// Which requests an instance is for. A part that is `None` is for all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Scope {
-    /// The route.
-    pub route: Option<Uuid>,
-    /// The service.
-    pub service: Option<Uuid>,
-    /// The consumer.
-    pub consumer: Option<Uuid>,
-}
-
-/// What an instance knows of itself.
-#[derive(Clone, Debug)]
-pub struct InstanceTerms {
-    /// The id of the plugin entity.
-    pub id: Uuid,
-    /// The plugin's name.
-    pub name: &'static str,
-    /// The name that an operator gave it.
-    pub instance_name: Option<Box<str>>,
-    /// Which requests it is for.
-    pub scope: Scope,
-}
 
 /// A plugin of the configuration, compiled.
 #[derive(Clone)]
@@ -50,7 +27,7 @@ pub struct Instance {
 
 impl Instance {
     /// What it does.
-    pub(crate) fn behaviour(&self) -> &dyn Behaviour {
+    pub(super) fn behaviour(&self) -> &dyn Behaviour {
         &*self.behaviour
     }
 
