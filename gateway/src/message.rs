@@ -13,6 +13,7 @@ use crate::names::Name;
 
 /// Header fields, in the form in which they came.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are text, and a message has one")]
 pub enum Fields {
     /// Text of HTTP/1, with the names as they were written.
     Text(TextFields),

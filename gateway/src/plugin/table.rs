@@ -128,8 +128,8 @@ impl Plugins {
         }
         dirty.routes.extend(routes.filter(|route| self.by_route.get(route).is_some()));
         if dirty.global {
-            self.by_service.each(|scoped| drop(dirty.services.insert(scoped.id)));
-            self.by_route.each(|scoped| drop(dirty.routes.insert(scoped.id)));
+            self.by_service.each(|scoped| dirty.services.extend([scoped.id]));
+            self.by_route.each(|scoped| dirty.routes.extend([scoped.id]));
             self.of_everything = Arc::new(Chain::new([&self.global].map(Own::parts), None, None));
         } else if !dirty.services.is_empty() {
             let concerned = |route: &Uuid| service_of(route).is_some_and(|id| dirty.services.contains(&id));
@@ -208,8 +208,8 @@ impl Dirty {
     fn add(&mut self, instance: &Instance) {
         let scope = instance.terms.scope;
         match (scope.route, scope.service) {
-            (Some(route), _) => drop(self.routes.insert(route)),
-            (None, Some(service)) => drop(self.services.insert(service)),
+            (Some(route), _) => self.routes.extend([route]),
+            (None, Some(service)) => self.services.extend([service]),
             (None, None) => self.global = true,
         }
     }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{Name, Owned, References, Refusal, Section};
 
 /// The first half of the hash of an API key. 128 bits tell keys apart.
-pub type ShortHash = [u8; 16];
+pub(crate) type ShortHash = [u8; 16];
 
 /// An API key.
 #[derive(Clone, Debug)]
