@@ -2,7 +2,8 @@
 //! knows of its data planes.
 //!
 //! The paths of all kinds come from their declarations ([`resource`], [`nested`], [`schemas`]); a kind has a
-//! file of its own only for what a declaration does not say ([`certificate`], [`targets`], [`policy`]). The Admin API knows no SQL;
+//! file of its own only for what a declaration does not say ([`certificate`], [`credential`],
+//! [`consumer`], [`targets`], [`policy`]). The Admin API knows no SQL;
 //! [`crate::error`] chooses the status of every failure.
 
 mod access;
@@ -12,6 +13,8 @@ mod body_memory;
 mod certificate;
 mod clustering;
 mod config;
+mod consumer;
+mod credential;
 mod entities;
 mod form;
 mod history;
@@ -91,6 +94,8 @@ pub struct AppState {
     pub bodies: BodyMemory,
     /// The bounds of `/config`.
     pub config: ConfigLimits,
+    /// Whether answers show the secrets of credentials, which are stored with this in mind.
+    pub show_secrets: bool,
     /// The effective configuration, secrets masked.
     pub configuration: Value,
     /// Metrics of the Admin API.
@@ -132,6 +137,7 @@ pub fn router(state: AppState) -> Router {
         state,
         paths: api.paths,
         edits: Semaphore::new(EDITS),
+        passwords: Semaphore::new(credential::PASSWORDS),
         config: ConfigTurns::default(),
         elsewhere: Elsewhere::default(),
         in_flight: AtomicI64::default(),
@@ -163,6 +169,8 @@ struct Admin {
     /// Held from the reading of an entity to its replacement, which limits the edits of one entity that
     /// conflict.
     edits: Semaphore,
+    /// Held while a password is hashed.
+    passwords: Semaphore,
     config: ConfigTurns,
     /// The data planes of other control planes.
     elsewhere: Elsewhere,

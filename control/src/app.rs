@@ -213,6 +213,7 @@ impl App {
             questions: Arc::new(Semaphore::new(1)),
             bodies: admin::BodyMemory::new(self.config.admin.max_body_memory),
             config: self.config.admin.config,
+            show_secrets: self.config.admin.show_secrets,
             configuration: self.config.shown.clone(),
             metrics: self.metrics.admin.clone(),
         })

@@ -16,6 +16,7 @@
 
 mod budget;
 mod builder;
+mod credential;
 mod current;
 mod difference;
 mod dump;
@@ -39,7 +40,7 @@ pub use dump::{Dump, DumpOptions};
 pub use errors::Errors;
 pub(crate) use format::parse_with;
 pub use format::{Format, ReadError, read, select_tags};
-pub use options::{ReadEntity, ReadOptions};
+pub use options::{HashSecret, ReadEntity, ReadOptions};
 pub use order::{NamedDisagreement, Routes};
 
 #[cfg(test)]

@@ -90,6 +90,10 @@ pub enum ApiError {
         /// Its name.
         upstream: String,
     },
+    /// `custom_id`, by which a consumer is asked for, is empty.
+    EmptyCustomId,
+    /// Other passwords have not been hashed in time.
+    PasswordsBusy,
     /// Other questions about routes have not been answered in time.
     QuestionsBusy,
     /// A declarative configuration is not in its format, or exceeds a bound; with the reason.
@@ -209,6 +213,11 @@ impl ApiError {
             Self::NoHealthChecks { upstream } => {
                 (BAD, message(&format!("no healthchecker found for {upstream}")))
             }
+            Self::EmptyCustomId => (BAD, message("custom_id must be an unempty string")),
+            Self::PasswordsBusy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                message("Other passwords are still being hashed; nothing was changed; try again later"),
+            ),
             Self::QuestionsBusy => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 message("Other requests for /routes/match are still being answered; try again later"),
@@ -315,6 +324,7 @@ fn field_errors(errors: &FieldErrors) -> Value {
 fn taken(kind: Kind, keys: Vec<(String, String)>) -> Json<Value> {
     let declared = model::described(kind).map(model::Described::fields).unwrap_or_default();
     let (mut pairs, mut fields) = (Vec::new(), Map::new());
+    let secret = model::described(kind).and_then(model::Described::endpoint_key);
     for (name, key) in keys {
         if name == model::TOGETHER {
             let together = model::described(kind).map(|kind| kind.split_together(&key)).unwrap_or_default();
@@ -323,6 +333,11 @@ fn taken(kind: Kind, keys: Vec<(String, String)>) -> Json<Value> {
             continue;
         }
         let field = declared.iter().find(|field| field.name == name);
+        // The hash of a secret: nobody knows it by this name.
+        let (name, key) = match (field.is_none_or(model::Field::is_shown), secret) {
+            (false, Some(secret)) => (secret.to_owned(), model::HIDDEN.to_owned()),
+            _ => (name, key),
+        };
         let (of, value) = field.map_or((None, key.as_str()), |field| field.split_key(&key));
         pairs.push(format!("{name}=\"{value}\""));
         if let (Some(of), Some(other)) = (of, field.and_then(model::Field::within)) {
@@ -331,6 +346,7 @@ fn taken(kind: Kind, keys: Vec<(String, String)>) -> Json<Value> {
         }
         fields.insert(name, json!(value));
     }
+    pairs.sort();
     let text = format!("UNIQUE violation detected on '{{{}}}'", pairs.join(","));
     coded(5, "unique constraint violation", &text, &Value::Object(fields))
 }

@@ -1,19 +1,24 @@
-//! What a kind of entity needs beyond its declaration in `model`: the reading of PEM texts, and checks of what
-//! they hold. The Admin API and the declarative configuration share it. It knows no HTTP and no SQL.
+//! What a kind of entity needs beyond its declaration in `model`: the reading of PEM texts, checks of what they
+//! hold, and the stored forms of credentials. The Admin API and the declarative configuration share it. It
+//! knows no HTTP and no SQL.
 //!
-//! Reading takes milliseconds for keys and regular expressions: callers keep it off the runtime's workers.
+//! Reading takes milliseconds for keys, passwords and regular expressions: callers keep it off the runtime's
+//! workers.
 
 mod ca_certificate;
 mod certificate;
+pub mod credential;
 mod pem;
 
 use model::{Common, Content, Described, Input, Map, Violations};
 
+use self::credential::{ReadContext, Secrets};
 use crate::store::Document;
 
 /// Reads one entity from the fields of a body, without those that all kinds have, and checks it: shorthands,
-/// PEM texts in canonical form, the rules of its declaration, and what needs the content of a certificate. A
-/// certificate authority must not have expired at the time of the last write in `common`.
+/// PEM texts in canonical form, the rules of its declaration, what needs the content of a certificate, and the
+/// stored forms of secrets. A certificate authority must not have expired at the time of the last write in
+/// `common`.
 ///
 /// # Errors
 /// All violations, those given included.
@@ -22,6 +27,7 @@ pub fn read(
     mut input: Input,
     common: &Common,
     mut violations: Violations,
+    context: &ReadContext<'_>,
 ) -> Result<Content, Violations> {
     kind.expand(&mut input.fields, &mut violations);
     match kind.kind() {
@@ -29,12 +35,33 @@ pub fn read(
         model::kind::CA_CERTIFICATE => ca_certificate::prepare(&mut input.fields, &mut violations),
         _ => {}
     }
+    let options = credential::prepare(kind, &mut input.fields, context, &mut violations);
     let content = kind.read(input, common, violations)?;
+    let content = credential::complete(kind, content, options, context);
     check(kind, &content, kind.times().seconds(common.updated_at))?;
     Ok(content)
 }
 
-/// Checks what needs the content of a certificate, at `now` in seconds since 1970.
+/// Reads one entity of a document. What the document does not give stays as it is in `held`, the canonical
+/// bytes of the entity before, or is made up.
+///
+/// # Errors
+/// All violations, those given included.
+pub fn read_declared(
+    kind: &dyn Described,
+    mut input: Input,
+    common: &Common,
+    mut violations: Violations,
+    secrets: &Secrets,
+    held: Option<&[u8]>,
+) -> Result<Content, Violations> {
+    credential::keep_or_generate(kind, &mut input.fields, held, &mut violations);
+    let ttl_from = kind.times().seconds(common.created_at);
+    let context = ReadContext { held, secrets, ttl_from, keeps_expiry: false };
+    read(kind, input, common, violations, &context)
+}
+
+/// Checks what needs the content of a certificate or of a public key, at `now` in seconds since 1970.
 ///
 /// # Errors
 /// All violations.
@@ -42,17 +69,24 @@ pub fn check(kind: &dyn Described, content: &Content, now: i64) -> Result<(), Vi
     match kind.kind() {
         model::kind::CERTIFICATE => certificate::check(&entity(content)),
         model::kind::CA_CERTIFICATE => ca_certificate::check(&entity(content), now),
-        _ => Ok(()),
+        _ => credential::check(kind, content),
     }
 }
 
-/// Shows an entity as the Admin API does, without the entities of other kinds that belong to it.
+/// Shows an entity as the Admin API does, without the entities of other kinds that belong to it. Secrets are
+/// hidden. `with_secrets` shows those that may be shown at all: never the private key of a certificate.
 ///
 /// # Errors
 /// When this version cannot read the stored bytes.
-pub fn show(kind: &dyn Described, document: &Document) -> Result<Map, serde_json::Error> {
+pub fn show(kind: &dyn Described, document: &Document, with_secrets: bool) -> Result<Map, serde_json::Error> {
     let mut view = kind.show(&document.body)?;
     document.common().show(kind.times(), &mut view);
+    if with_secrets && credential::may_be_shown(kind) {
+        kind.reveal(&document.body, &mut view);
+    }
+    if kind.credential().is_some() {
+        credential::complete_view(kind, document, &mut view);
+    }
     Ok(view)
 }
 

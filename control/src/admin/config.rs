@@ -16,6 +16,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
+use model::Common;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use wire::Key;
@@ -23,13 +24,14 @@ use wire::Key;
 use self::options::UploadOptions;
 pub(super) use self::options::is_dry_run;
 use self::upload::Document;
-use super::{Api, Context, SharedAdmin};
+use super::{Api, Context, SharedAdmin, credential};
 use crate::declarative::{
     Budget, Current, Difference, Format, Held, Planned, ReadError, ReadOptions, Routes, Selection, read,
     select_tags,
 };
 use crate::error::ApiError;
 use crate::kinds;
+use crate::kinds::credential::Secrets;
 use crate::store::{self, Change, Draft, Head, StoreError};
 
 /// Attempts to apply a document: each but the last meets entities that others have changed meanwhile.
@@ -73,7 +75,8 @@ async fn apply(
     let turn = Arc::clone(&admin.config.documents).try_acquire_owned().map_err(|_| ApiError::ConfigBusy)?;
     let limits = admin.state.config;
     let document = upload::read(request, limits.max_body).await?;
-    let work = Arc::new(Work { document, options, limits, _turn: turn });
+    let show_secrets = admin.state.show_secrets;
+    let work = Arc::new(Work { document, options, limits, show_secrets, _turn: turn });
     for _ in 1..ATTEMPTS {
         match attempt(&admin, &context, &work).await {
             Err(ApiError::Store(StoreError::Changed)) => {}
@@ -89,7 +92,16 @@ struct Work {
     document: Document,
     options: UploadOptions,
     limits: ConfigLimits,
+    /// Whether API keys are kept beside their hashes.
+    show_secrets: bool,
     _turn: OwnedSemaphorePermit,
+}
+
+/// What a document changes.
+struct Compared {
+    difference: Difference,
+    /// The key of the hashes of API keys, if it is written with them.
+    hash_key: Option<Draft>,
 }
 
 async fn attempt(admin: &SharedAdmin, context: &Context, work: &Arc<Work>) -> Result<Response, ApiError> {
@@ -98,13 +110,14 @@ async fn attempt(admin: &SharedAdmin, context: &Context, work: &Arc<Work>) -> Re
     if work.options.dry_run {
         return beside(move || shared.dry_run(entities, head)).await;
     }
-    let difference = beside(move || shared.compare(entities)).await?;
+    let Compared { difference, hash_key } = beside(move || shared.compare(entities)).await?;
     if difference.is_empty() {
         return Ok(answer::unchanged(&difference, head, work.options.check_hash));
     }
     let counts = answer::Counts::of(&difference);
-    let changes = beside(move || Ok(changes(difference))).await?;
-    let revision = admin.state.store.write(&context.author, changes).await?;
+    let mut changes = beside(move || Ok(changes(difference))).await?;
+    changes.extend(hash_key.map(Change::Insert));
+    let revision = admin.state.store.write(&context.author, changes).await.map_err(credential::lost_race)?;
     Ok(answer::applied(&counts, revision))
 }
 
@@ -119,12 +132,12 @@ impl Work {
     fn dry_run(&self, entities: Vec<store::Document>, head: Head) -> Result<Response, ApiError> {
         let mut routes = Routes::default();
         entities.iter().for_each(|entity| routes.add(entity.key, &entity.body));
-        let difference = self.compare(entities)?;
+        let Compared { difference, .. } = self.compare(entities)?;
         routes.change(&difference);
         Ok(answer::dry_run(&difference, &routes.disagreements(), head))
     }
 
-    fn compare(&self, entities: Vec<store::Document>) -> Result<Difference, ApiError> {
+    fn compare(&self, entities: Vec<store::Document>) -> Result<Compared, ApiError> {
         let Document { text, format } = &self.document;
         self.compared(text, *format, entities).map_err(|error| self.refusal(error))
     }
@@ -134,17 +147,29 @@ impl Work {
         text: &[u8],
         format: Format,
         entities: Vec<store::Document>,
-    ) -> Result<Difference, ReadError> {
+    ) -> Result<Compared, ReadError> {
         let too_large = |_| ReadError::TooLarge(self.limits.max_memory);
         let mut budget = Budget::new(self.limits.max_memory);
         budget.take(text.len()).map_err(too_large)?;
+        let hash_key = entities.iter().find(|entity| entity.key.kind == model::kind::HASH_KEY);
+        let secrets = Secrets::new(hash_key.map(|stored| &stored.body[..]), self.show_secrets);
         let mut current = Current::new(self.selection(text, format)?);
         for entity in entities {
             let (key, held) = held(entity);
             current.add(key, held, &mut budget).map_err(too_large)?;
         }
-        let options = ReadOptions { now: store::now_in_milliseconds(), read: kinds::read };
-        read(text, format, &options, &mut current, &mut budget)
+        let read_entity = |kind, input, common: &Common, violations, held: Option<&[u8]>| {
+            kinds::read_declared(kind, input, common, violations, &secrets, held)
+        };
+        let options = ReadOptions {
+            now: store::now_in_milliseconds(),
+            read: &read_entity,
+            hash: &|secret| secrets.hash(secret),
+        };
+        let difference = read(text, format, &options, &mut current, &mut budget)?;
+        let is_key = |put: &Planned| put.kind == model::kind::KEYAUTH_CREDENTIAL;
+        let hash_key = difference.puts.iter().any(is_key).then(|| secrets.new_key()).flatten();
+        Ok(Compared { difference, hash_key })
     }
 
     /// The tags of the query and those of the document.

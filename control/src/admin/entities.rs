@@ -12,10 +12,10 @@ use super::access::Entity;
 use super::body::{Body, LONG};
 use super::page::Listing;
 use super::reading::{self, Reading, Target};
-use super::{Context, REVISION, certificate};
+use super::{Context, REVISION, certificate, credential};
 use crate::error::ApiError;
 use crate::kinds;
-use crate::store::{Change, Document, Page, Selector, Store, StoreError};
+use crate::store::{Change, Document, Draft, Page, Selector, Store, StoreError};
 
 /// The entities of one kind, for one request.
 #[derive(Clone, Copy, Debug)]
@@ -41,18 +41,38 @@ impl<'a> Entities<'a> {
         }
         let which = match (id_of(key), self.endpoint_key()) {
             (Some(id), _) => Selector::Id(id),
+            (None, Some(field)) if field.is_secret() => match credential::by_key(self.store(), key).await? {
+                Some(which) => which,
+                None => return Ok(None),
+            },
             (None, Some(field)) => Selector::Unique { field: field.name, value: field.key(key, None) },
             (None, None) if certificate::has_names(self.kind) => {
                 return Ok(certificate::find(self.store(), key).await?);
             }
             (None, None) => return Err(ApiError::InvalidPrimaryKey { key: key.to_owned() }),
         };
-        Ok(self.store().get(self.kind.kind(), &which).await?)
+        self.get(&which).await
     }
 
     /// Returns the entity with this id, if there is one.
     pub(super) async fn with_id(&self, id: Uuid) -> Result<Option<Document>, ApiError> {
-        Ok(self.store().get(self.kind.kind(), &Selector::Id(id)).await?)
+        self.get(&Selector::Id(id)).await
+    }
+
+    /// Returns the entity with the value of a unique field in a body or a path, if there is one.
+    pub(super) async fn with_unique(
+        &self,
+        field: &'static str,
+        value: &str,
+    ) -> Result<Option<Document>, ApiError> {
+        match value.contains('\0') {
+            true => Ok(None),
+            false => self.get(&Selector::Unique { field, value: value.to_owned() }).await,
+        }
+    }
+
+    async fn get(&self, which: &Selector) -> Result<Option<Document>, ApiError> {
+        Ok(self.store().get(self.kind.kind(), which).await?.filter(credential::exists))
     }
 
     /// Returns the entity of a path; fails if there is none.
@@ -73,16 +93,25 @@ impl<'a> Entities<'a> {
         of: Option<(&'static str, Uuid)>,
     ) -> Result<Json<Value>, ApiError> {
         let page = Page { of, ..listing.page()? };
-        let listed = self.store().list(self.kind.kind(), &page).await?;
+        let mut listed = self.store().list(self.kind.kind(), &page).await?;
+        listed.documents.retain(credential::exists);
         let data = self.views(&listed.documents).await?.into_iter().map(Value::Object).collect();
         Ok(listing.answer(data, listed.next.as_ref().map(|id| &id.as_bytes()[..])))
     }
 
-    /// Creates an entity.
+    /// Creates an entity. Tries again if another control plane has made the key of the hashes meanwhile.
     pub(super) async fn create(&self, body: Body) -> Result<Response, ApiError> {
-        let Reading { draft, names } = self.read(body, Target::New).await?;
-        let written = draft.document.clone();
-        self.write(StatusCode::CREATED, written, names, vec![Change::Insert(draft)]).await
+        let again = credential::is_key(self.kind).then(|| body.clone());
+        match (self.try_to_create(body).await, again) {
+            (Err(ApiError::Store(StoreError::Changed)), Some(body)) => self.try_to_create(body).await,
+            (done, _) => done,
+        }
+    }
+
+    async fn try_to_create(&self, body: Body) -> Result<Response, ApiError> {
+        let reading = self.read(body, Target::New).await?;
+        let written = reading.draft.document.clone();
+        self.write(StatusCode::CREATED, written, reading, Change::Insert).await
     }
 
     /// Creates or replaces the entity of a path from the body; an attempt of [`super::Admin::edit`].
@@ -105,12 +134,12 @@ impl<'a> Entities<'a> {
     async fn put_new(&self, key: &str, body: Body) -> Result<Response, ApiError> {
         let id = id_of(key);
         let target = id.map_or(Target::New, Target::NewWithId);
-        let Reading { draft, mut names } = self.read(body, target).await?;
+        let mut reading = self.read(body, target).await?;
         if id.is_none() && certificate::has_names(self.kind) {
-            certificate::add_name(&mut names, key)?;
+            certificate::add_name(&mut reading.names, key)?;
         }
-        let written = draft.document.clone();
-        let written = self.write(StatusCode::OK, written, names, vec![Change::Upsert(draft)]).await;
+        let written = reading.draft.document.clone();
+        let written = self.write(StatusCode::OK, written, reading, Change::Upsert).await;
         written.map_err(|error| made_meanwhile(error, key))
     }
 
@@ -126,10 +155,10 @@ impl<'a> Entities<'a> {
         before: Document,
         body: Body,
     ) -> Result<Response, ApiError> {
-        let Reading { draft: after, names } = self.read(body, target).await?;
-        let same = before.says_the_same(&after.document);
-        let written = if same { before.clone() } else { after.document.clone() };
-        self.write(StatusCode::OK, written, names, vec![Change::Replace { before, after }]).await
+        let reading = self.read(body, target).await?;
+        let after = &reading.draft.document;
+        let written = if before.says_the_same(after) { before.clone() } else { after.clone() };
+        self.write(StatusCode::OK, written, reading, |after| Change::Replace { before, after }).await
     }
 
     /// Deletes an entity; a missing one is no failure.
@@ -142,27 +171,48 @@ impl<'a> Entities<'a> {
 
     /// Reads the entity that a body describes.
     pub(super) async fn read(&self, body: Body, target: Target) -> Result<Reading, ApiError> {
-        reading::read(self.store(), self.kind, body, target).await
+        credential::check_options(self.kind, &body)?;
+        reading::read(&self.context.admin, self.kind, body, target).await
+    }
+
+    /// Makes the change of an entity that was read, and what is written with it, at one revision, and shows
+    /// the entity.
+    async fn write(
+        &self,
+        status: StatusCode,
+        written: Document,
+        reading: Reading,
+        change: impl FnOnce(Draft) -> Change,
+    ) -> Result<Response, ApiError> {
+        let Reading { draft, names, shown, hash_key } = reading;
+        let changes = hash_key.map(Change::Insert).into_iter().chain([change(draft)]).collect();
+        self.write_all(status, written, names, shown, changes).await
     }
 
     /// Makes changes, and those of the server names of a certificate, at one revision, and shows the entity
-    /// that was written. The write stands, also when the rest of the view cannot be read any more.
-    pub(super) async fn write(
+    /// that was written, with the secrets that were set. The write stands, also when the rest of the view
+    /// cannot be read any more.
+    pub(super) async fn write_all(
         &self,
         status: StatusCode,
         written: Document,
         names: Option<Vec<String>>,
+        shown: Map,
         changes: Vec<Change>,
     ) -> Result<Response, ApiError> {
         let (store, author) = (self.store(), &self.context.author);
         let revision = match names {
-            None => store.write(author, changes).await?,
+            None => store
+                .write(author, changes)
+                .await
+                .map_err(|error| credential::in_words_of_the_client(credential::lost_race(error), &shown))?,
             Some(names) => certificate::write(store, author, &written, names, changes).await?,
         };
-        let view = match self.view(&written).await {
+        let mut view = match self.view(&written).await {
             Ok(view) => view,
-            Err(_) => show(self.kind, &written)?,
+            Err(_) => self.show(&written)?,
         };
+        view.extend(shown);
         let entity = Entity(written.key.id.to_string());
         Ok((status, [(REVISION, revision.to_string())], Extension(entity), Json(view)).into_response())
     }
@@ -178,11 +228,28 @@ impl<'a> Entities<'a> {
     }
 
     pub(super) async fn views(&self, documents: &[Document]) -> Result<Vec<Map>, ApiError> {
-        let mut views = show_all(self.kind, documents).await?;
+        let mut views = self.show_all(documents).await?;
         if certificate::has_names(self.kind) {
             certificate::complete(self.store(), documents, &mut views).await?;
         }
         Ok(views)
+    }
+
+    /// Shows documents, off the runtime if they are long: it also serves data planes.
+    async fn show_all(&self, documents: &[Document]) -> Result<Vec<Map>, ApiError> {
+        let (kind, with_secrets) = (self.kind, self.context.admin.state.show_secrets);
+        let views = move |documents: &[Document]| {
+            documents.iter().map(|document| show(kind, document, with_secrets)).collect()
+        };
+        if documents.iter().map(|document| document.body.len()).sum::<usize>() < LONG {
+            return views(documents);
+        }
+        let documents = documents.to_vec();
+        tokio::task::spawn_blocking(move || views(&documents)).await.unwrap_or(Err(ApiError::Panicked))
+    }
+
+    fn show(&self, document: &Document) -> Result<Map, ApiError> {
+        show(self.kind, document, self.context.admin.state.show_secrets)
     }
 
     /// The field by which a path may give an entity, beside its id.
@@ -197,18 +264,8 @@ pub(super) fn id_of(key: &str) -> Option<Uuid> {
     Uuid::try_parse(key).ok().filter(|_| key.len() == 36)
 }
 
-/// Shows documents, off the runtime if they are long: it also serves data planes.
-async fn show_all(kind: &'static dyn Described, documents: &[Document]) -> Result<Vec<Map>, ApiError> {
-    let views = |documents: &[Document]| documents.iter().map(|document| show(kind, document)).collect();
-    if documents.iter().map(|document| document.body.len()).sum::<usize>() < LONG {
-        return views(documents);
-    }
-    let documents = documents.to_vec();
-    tokio::task::spawn_blocking(move || views(&documents)).await.unwrap_or(Err(ApiError::Panicked))
-}
-
-fn show(kind: &dyn Described, document: &Document) -> Result<Map, ApiError> {
-    kinds::show(kind, document).map_err(|error| reading::unreadable(document, &error))
+fn show(kind: &dyn Described, document: &Document, with_secrets: bool) -> Result<Map, ApiError> {
+    kinds::show(kind, document, with_secrets).map_err(|error| reading::unreadable(document, &error))
 }
 
 /// Converts the error that the name of the path is in use: the entity was created after the look-up found

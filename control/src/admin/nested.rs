@@ -10,7 +10,7 @@ use uuid::Uuid;
 use wire::Kind;
 
 use super::body::Body;
-use super::entities::Entities;
+use super::entities::{Entities, id_of};
 use super::page::Listing;
 use super::reading::{Reading, Target};
 use super::{Api, Context, PathParam};
@@ -55,7 +55,7 @@ impl Relation {
     /// `/services/{services}/routes`, and one of them.
     fn collection(self, api: &mut Api) {
         let (parents, children) = (self.parent.collection(), self.child.collection());
-        let collection = format!("/{parents}/{{{parents}}}/{children}");
+        let collection = format!("/{}/{{{parents}}}/{}", self.parent.path(), self.child.nested_path());
         let list = move |context: Context, PathParam(parent): Key, listing: Listing| async move {
             self.list(&context, &parent, &listing).await
         };
@@ -96,7 +96,7 @@ impl Relation {
             context.admin.edit(attempt).await
         };
         let (children, field) = (self.child.collection(), self.field.name);
-        let path = format!("/{children}/{{{children}}}/{field}");
+        let path = format!("/{}/{{{children}}}/{field}", self.child.path());
         api.route(&path, get(show).put(replace).patch(change));
     }
 
@@ -132,7 +132,14 @@ impl Relation {
         mut body: Body,
     ) -> Result<Response, ApiError> {
         let parent = self.parent_id(context, parent).await?;
-        let existing = self.own(context, parent, child).await?;
+        // As in Kong, a credential of another consumer moves to this one.
+        let existing = match self.child.credential() {
+            Some(_) => self.find(context, parent, child).await?,
+            None => self.own(context, parent, child).await?,
+        };
+        if let Some(field) = self.field_within().filter(|_| id_of(child).is_none()) {
+            body.fields.insert(field.name.to_owned(), json!(child));
+        }
         self.link(&mut body.fields, parent);
         self.children(context).put(child, existing, body).await
     }
@@ -142,16 +149,22 @@ impl Relation {
         context: &Context,
         parent: &str,
         child: &str,
-        body: Body,
+        mut body: Body,
     ) -> Result<Response, ApiError> {
         let parent = self.parent_id(context, parent).await?;
         let existing = self.own(context, parent, child).await?.ok_or(ApiError::NotFound)?;
+        if self.child.credential().is_some() {
+            self.link(&mut body.fields, parent);
+        }
         self.children(context).patch(existing, body).await
     }
 
     async fn remove(self, context: &Context, parent: &str, child: &str) -> Result<Response, ApiError> {
         let parent = self.parent_id(context, parent).await?;
         let existing = self.own(context, parent, child).await?;
+        if existing.is_none() && self.child.credential().is_some() {
+            return Err(ApiError::NotFound);
+        }
         self.children(context).delete(existing).await
     }
 
@@ -183,13 +196,13 @@ impl Relation {
         before: Document,
         body: Body,
     ) -> Result<Response, ApiError> {
-        let Reading { draft, names } = self.parents(context).read(body, Target::New).await?;
+        let Reading { draft, names, shown, .. } = self.parents(context).read(body, Target::New).await?;
         let mut link = Body::default();
         self.link(&mut link.fields, draft.document.key.id);
         let linked = self.children(context).read(link, Target::Changed(before.clone())).await?;
         let written = draft.document.clone();
         let changes = vec![Change::Insert(draft), Change::Replace { before, after: linked.draft }];
-        self.parents(context).write(StatusCode::OK, written, names, changes).await
+        self.parents(context).write_all(StatusCode::OK, written, names, shown, changes).await
     }
 
     async fn parent_id(self, context: &Context, key: &str) -> Result<Uuid, ApiError> {
@@ -208,11 +221,26 @@ impl Relation {
     /// # Errors
     /// When it belongs to another parent, which the path does not show.
     async fn own(self, context: &Context, parent: Uuid, key: &str) -> Result<Option<Document>, ApiError> {
-        let child = self.children(context).find(key).await?;
+        let child = self.find(context, parent, key).await?;
         match child.as_ref().is_none_or(|child| self.named_by(child) == Some(parent)) {
             true => Ok(child),
             false => Err(ApiError::NotFound),
         }
+    }
+
+    /// The entity of a path, if there is one, also that of another parent.
+    async fn find(self, context: &Context, parent: Uuid, key: &str) -> Result<Option<Document>, ApiError> {
+        match self.field_within().filter(|_| id_of(key).is_none()) {
+            Some(field) => {
+                self.children(context).with_unique(field.name, &field.key(key, Some(parent))).await
+            }
+            None => self.children(context).find(key).await,
+        }
+    }
+
+    /// The field whose value identifies a child among those of its parent.
+    fn field_within(self) -> Option<&'static Field> {
+        self.child.fields().iter().find(|field| field.within() == Some(self.field.name))
     }
 
     /// The id of the entity that a child names.

@@ -94,6 +94,11 @@ impl Listing {
         json!({ "data": data, "offset": offset, "next": next })
     }
 
+    /// Returns a parameter of the list of one collection.
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
     /// Leaves out the parameters of the request from `next`, which keeps the offset alone.
     pub(super) fn without_parameters(mut self) -> Self {
         self.query.clear();

@@ -6,9 +6,10 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::body::Body;
-use super::{certificate, plugin_protocols};
+use super::{Admin, certificate, credential, plugin_protocols};
 use crate::error::{ApiError, Unresolved};
 use crate::kinds;
+use crate::kinds::credential::{ReadContext, Secrets};
 use crate::store::{self, Document, Draft, Selector, Store};
 
 /// The entity that a body is for.
@@ -32,25 +33,37 @@ impl Target {
             Self::Replaced(before) | Self::Changed(before) => Some(before),
         }
     }
+
+    /// Words violations as Kong does for a write of this kind.
+    fn in_words_of(&self, mut violations: Violations) -> Violations {
+        if let Self::Changed(_) = self {
+            let of_update = violations.entity.iter_mut().filter(|message| message.starts_with(AT_LEAST_ONE));
+            of_update.for_each(|message| message.insert_str(0, "when updating, "));
+        }
+        violations
+    }
 }
 
 /// An entity as a body describes it.
-#[derive(Debug)]
 pub(super) struct Reading {
     /// The entity.
     pub(super) draft: Draft,
     /// The server names that are written with a certificate, if the body has them.
     pub(super) names: Option<Vec<String>>,
+    /// The secrets that the body sets, for the answer.
+    pub(super) shown: Map,
+    /// The key of the hashes of API keys, if it is written together with the entity.
+    pub(super) hash_key: Option<Draft>,
 }
 
 /// Reads and checks an entity.
 pub(super) async fn read(
-    store: &Store,
+    admin: &Admin,
     kind: &'static dyn Described,
     mut body: Body,
     target: Target,
 ) -> Result<Reading, ApiError> {
-    let mut unresolved = Vec::new();
+    let (store, mut unresolved) = (&admin.state.store, Vec::new());
     for (field, named) in named(kind, &body.fields) {
         match named.look_up(store).await? {
             Some(id) => drop(body.fields.insert(field.to_owned(), json!({ "id": id }))),
@@ -60,7 +73,10 @@ pub(super) async fn read(
     if !unresolved.is_empty() {
         return Err(ApiError::Unresolved(unresolved));
     }
-    let reading = beside(kind, body, target).await?;
+    let secrets = credential::secrets(admin, kind).await?;
+    let turn = credential::password_turn(admin, kind).await?;
+    let reading = beside(kind, body, target, secrets).await?;
+    drop(turn);
     if kind.kind() == model::kind::PLUGIN {
         plugin_protocols::check(store, &reading.draft).await?;
     }
@@ -73,7 +89,7 @@ pub(super) async fn check(kind: &'static dyn Described, mut body: Body) -> Resul
     for (field, _) in named(kind, &body.fields) {
         body.fields.insert(field.to_owned(), json!({ "id": Uuid::max() }));
     }
-    beside(kind, body, Target::New).await.map(drop)
+    beside(kind, body, Target::New, Secrets::of_a_check()).await.map(drop)
 }
 
 /// Shortens a text of a client for an error message.
@@ -120,34 +136,64 @@ impl Named {
     }
 }
 
-/// Reads off the runtime: regular expressions and keys take milliseconds to check.
-async fn beside(kind: &'static dyn Described, body: Body, target: Target) -> Result<Reading, ApiError> {
-    let read = move || read_now(kind, body, &target);
+/// Reads off the runtime: regular expressions, keys and passwords take milliseconds to check.
+async fn beside(
+    kind: &'static dyn Described,
+    body: Body,
+    target: Target,
+    secrets: Secrets,
+) -> Result<Reading, ApiError> {
+    let read = move || read_now(kind, body, &target, &secrets);
     tokio::task::spawn_blocking(read).await.unwrap_or(Err(ApiError::Panicked))
 }
 
-fn read_now(kind: &dyn Described, body: Body, target: &Target) -> Result<Reading, ApiError> {
+fn read_now(
+    kind: &dyn Described,
+    body: Body,
+    target: &Target,
+    secrets: &Secrets,
+) -> Result<Reading, ApiError> {
     let Body { fields, form } = body;
     let (mut input, mut violations) = (Input { fields, form }, Violations::default());
-    kind.imply(target.held().map(|held| &held.body[..]), &mut input, &mut violations);
+    let held = target.held();
+    kind.imply(held.map(|held| &held.body[..]), &mut input, &mut violations);
     let Input { mut fields, .. } = input;
-    if let Target::Changed(before) = target {
-        let mut merged = kinds::show(kind, before).map_err(|error| unreadable(before, &error))?;
-        kind.merge(&mut merged, fields);
-        fields = merged;
+    match target {
+        Target::Changed(before) => {
+            let mut merged = kinds::show(kind, before, false).map_err(|error| unreadable(before, &error))?;
+            credential::before_merge(kind, &mut merged);
+            kind.merge(&mut merged, fields);
+            fields = merged;
+        }
+        _ => kinds::credential::generate(kind, &mut fields),
     }
     if let Target::Replaced(before) = target {
         kind.keep(&before.body, &mut fields);
     }
-    if let Some(held) = target.held() {
+    if let Some(held) = held {
+        kinds::credential::unmark(kind, &mut fields, held.key.id);
+    }
+    let mut shown = credential::secrets_set(kind, &fields);
+    if let Some(held) = held {
         kind.reveal(&held.body, &mut fields);
     }
     let names = certificate::names(kind, &mut fields, form, &mut violations);
-    let common = common(&mut fields, form, kind.times(), target, &mut violations);
-    let content =
-        kinds::read(kind, Input { fields, form }, &common, violations).map_err(ApiError::Invalid)?;
-    Ok(Reading { draft: Draft::new(kind.kind(), common, content), names })
+    let (common, ttl_from) = common(&mut fields, form, kind.times(), target, &mut violations);
+    let context = ReadContext {
+        held: held.map(|held| &held.body[..]),
+        secrets,
+        ttl_from,
+        keeps_expiry: matches!(target, Target::Changed(_)),
+    };
+    let content = kinds::read(kind, Input { fields, form }, &common, violations, &context);
+    let content = content.map_err(|violations| ApiError::Invalid(target.in_words_of(violations)))?;
+    credential::show_as_stored(kind, &content, &mut shown);
+    let hash_key = credential::is_hashed(kind, &content).then(|| secrets.new_key()).flatten();
+    Ok(Reading { draft: Draft::new(kind.kind(), common, content), names, shown, hash_key })
 }
+
+/// How the rule begins that one of some fields must be set.
+const AT_LEAST_ONE: &str = "at least one of these fields must be non-empty";
 
 /// The failure to read a stored entity, as one that a newer version has written.
 pub(super) fn unreadable(document: &Document, error: &serde_json::Error) -> ApiError {
@@ -155,13 +201,14 @@ pub(super) fn unreadable(document: &Document, error: &serde_json::Error) -> ApiE
     ApiError::Unreadable { collection: model::collection(document.key.kind), reason }
 }
 
+/// The fields that all kinds have, and the time from which a time to live counts, in seconds since 1970.
 fn common(
     fields: &mut Map,
     form: bool,
     times: Times,
     target: &Target,
     violations: &mut Violations,
-) -> Common {
+) -> (Common, i64) {
     let now = times.of_milliseconds(store::now_in_milliseconds());
     let given = GivenCommon::take(fields, form, times, violations);
     let (fixed, since) = match target {
@@ -174,10 +221,12 @@ fn common(
     {
         violations.field("id", format!("cannot be changed from '{fixed}'"));
     }
-    Common {
+    let ttl_from = times.seconds(given.created_at.filter(|_| target.held().is_none()).unwrap_or(now));
+    let common = Common {
         id: fixed.or(given.id).unwrap_or_else(Uuid::new_v4),
         created_at: given.created_at.unwrap_or(since),
         updated_at: now,
         tags: given.tags,
-    }
+    };
+    (common, ttl_from)
 }

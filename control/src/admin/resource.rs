@@ -6,7 +6,7 @@ use model::Described;
 use super::body::Body;
 use super::entities::Entities;
 use super::page::Listing;
-use super::{Api, Context, PathParam};
+use super::{Api, Context, PathParam, consumer, credential};
 
 type Key = PathParam<String>;
 
@@ -15,13 +15,16 @@ pub(super) fn routes(api: &mut Api, kind: &'static dyn Described) {
     if !kind.has_collection() {
         return;
     }
-    let collection = kind.collection();
+    let (path, collection) = (kind.path(), kind.collection());
     let list = move |context: Context, listing: Listing| async move {
-        Entities::new(kind, &context).page(&listing, None).await
+        match consumer::by_custom_id(kind, &context, &listing).await {
+            Some(answer) => answer,
+            None => Entities::new(kind, &context).page(&listing, None).await,
+        }
     };
     let create =
         move |context: Context, body: Body| async move { Entities::new(kind, &context).create(body).await };
-    api.route(&format!("/{collection}"), get(list).post(create));
+    api.route(&format!("/{path}"), get(list).post(create));
 
     let show = move |context: Context, PathParam(key): Key| async move {
         let entities = Entities::new(kind, &context);
@@ -33,6 +36,7 @@ pub(super) fn routes(api: &mut Api, kind: &'static dyn Described) {
         context.admin.edit(attempt).await
     };
     let change = move |context: Context, PathParam(key): Key, body: Body| async move {
+        credential::check_change(kind, &body)?;
         let entities = Entities::new(kind, &context);
         let attempt = || async { entities.patch(entities.for_change(&key).await?, body.clone()).await };
         context.admin.edit(attempt).await
@@ -42,5 +46,5 @@ pub(super) fn routes(api: &mut Api, kind: &'static dyn Described) {
         entities.delete(entities.find(&key).await?).await
     };
     let one = get(show).put(replace).patch(change).delete(remove);
-    api.route(&format!("/{collection}/{{{collection}}}"), one);
+    api.route(&format!("/{path}/{{{collection}}}"), one);
 }

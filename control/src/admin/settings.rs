@@ -18,6 +18,8 @@ pub struct AdminSettings {
     pub socket: Option<(PathBuf, u32)>,
     /// The file of tokens.
     pub tokens: Option<PathBuf>,
+    /// Whether answers show the secrets of credentials.
+    pub show_secrets: bool,
     pub(crate) origins: Vec<Origin>,
     pub(crate) hosts: Vec<Host>,
     /// The most bytes of all bodies together that are being read or handled.

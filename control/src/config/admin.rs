@@ -32,6 +32,9 @@ pub struct RawAdmin {
     pub socket_mode: String,
     /// The file of tokens.
     pub tokens: Option<PathBuf>,
+    /// Whether the Admin API and dumps show the secrets of credentials. API keys are kept in clear for it from
+    /// the next write of each on.
+    pub show_secrets: bool,
     /// Origins whose web pages may use the Admin API, such as `https://admin.example`.
     pub allowed_origins: Vec<String>,
     /// Hosts that clients may use, beside loopback, its address, and the names in its certificate.
@@ -80,6 +83,7 @@ pub(super) fn parse(loaded: &Loaded<RawConfig>) -> Result<AdminSettings, ConfigE
         tls,
         socket: parse_socket(loaded)?,
         tokens: raw.tokens.clone(),
+        show_secrets: raw.show_secrets,
         origins: parse_all(loaded, "admin.allowed_origins", &raw.allowed_origins, Origin::parse, ORIGIN)?,
         hosts: parse_all(loaded, "admin.allowed_hosts", &raw.allowed_hosts, Host::parse, HOST)?,
         max_body_memory: parse_body_memory(loaded)?,
@@ -232,6 +236,7 @@ impl Default for RawAdmin {
             socket: None,
             socket_mode: "0600".to_owned(),
             tokens: None,
+            show_secrets: false,
             allowed_origins: Vec::new(),
             allowed_hosts: Vec::new(),
             max_connections: 512,

@@ -5,7 +5,7 @@ mod reading;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use model::{Described, Violations};
+use model::{Described, HIDDEN, Violations};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 use wire::{Key, Kind};
@@ -30,7 +30,7 @@ const WAITING: usize = 150;
 #[derive(Debug)]
 pub(super) struct Builder<'a> {
     pub(super) errors: Errors,
-    options: &'a ReadOptions,
+    options: &'a ReadOptions<'a>,
     header: Header,
     current: &'a mut Current,
     budget: &'a mut Budget,
@@ -68,7 +68,7 @@ struct Unchecked {
 
 impl<'a> Builder<'a> {
     pub(super) fn new(
-        options: &'a ReadOptions,
+        options: &'a ReadOptions<'a>,
         header: Header,
         current: &'a mut Current,
         budget: &'a mut Budget,
@@ -136,7 +136,7 @@ impl<'a> Builder<'a> {
         let given = fields.get("id").and_then(Value::as_str).and_then(references::parse_id);
         let name =
             references::naming_field(kind).and_then(|field| Some((field, fields.get(field)?.as_str()?)));
-        let name = name.map(|(field, text)| (field, references::canonical(kind, text)));
+        let name = name.and_then(|(field, text)| Some((field, self.name(kind, field, text)?)));
         let known = name.as_ref().and_then(|(_, name)| self.current.named(kind.kind(), name));
         let id = given.or(known).or_else(|| name.is_some().then(Uuid::new_v4));
         let id = id.or_else(|| has_children.then(|| self.recognised(kind, fields)));
@@ -150,6 +150,15 @@ impl<'a> Builder<'a> {
             self.declare_id(kind, id, violations)?;
         }
         Ok(id)
+    }
+
+    /// The name of an entity in the form in which it is compared; `None` for a hidden one.
+    fn name(&self, kind: &dyn Described, field: &str, text: &str) -> Option<String> {
+        match (references::is_secret(kind, field), text) {
+            (false, text) => Some(references::canonical(kind, text)),
+            (true, text) if text.starts_with(HIDDEN) => None,
+            (true, text) => Some((self.options.hash)(text)),
+        }
     }
 
     fn declare_id(
@@ -244,6 +253,7 @@ impl<'a> Builder<'a> {
 
 /// The message for a second entity with a unique value.
 fn already(kind: &dyn Described, field: &str, value: &str) -> String {
+    let value = if references::is_secret(kind, field) { HIDDEN } else { value };
     let shown: String = value.chars().take(200).collect();
     let collection = kind.collection();
     format!("uniqueness violation: '{collection}' entity with {field} set to '{shown}' already declared")

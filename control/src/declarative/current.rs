@@ -151,18 +151,24 @@ impl Current {
     }
 }
 
-/// The name of an entity: the value of the field by which paths name entities of its kind.
+/// The name of an entity: the value of the field by which paths name entities of its kind. `None` if that is
+/// a secret.
 pub(super) fn name(kind: &dyn Described, body: &[u8]) -> Option<String> {
-    let field = kind.endpoint_key()?;
-    let mut from = serde_json::Deserializer::from_slice(body);
-    Name { field }.deserialize(&mut from).ok().flatten()
+    let field = kind.endpoint_key().filter(|field| !references::is_secret(kind, field))?;
+    text_of(body, field)
 }
 
 /// The name of an entity in the form in which it identifies one of its kind; `None` for one whose name
 /// identifies it only together with what it belongs to.
 fn unique_name(kind: &dyn Described, body: &[u8]) -> Option<String> {
-    references::naming_field(kind)?;
-    name(kind, body).map(|name| references::canonical(kind, &name))
+    let stored = references::stored_naming_field(kind)?;
+    let name = text_of(body, stored)?;
+    Some(if kind.endpoint_key() == Some(stored) { references::canonical(kind, &name) } else { name })
+}
+
+fn text_of(body: &[u8], field: &'static str) -> Option<String> {
+    let mut from = serde_json::Deserializer::from_slice(body);
+    Name { field }.deserialize(&mut from).ok().flatten()
 }
 
 /// Reads one text field of a record, and skips the others.

@@ -7,6 +7,7 @@ use model::{Common, Content};
 use serde_json::{Map, Value};
 use wire::{Key, Kind};
 
+use super::credential;
 use super::current::{self, Held};
 
 /// An entity that is created or updated.
@@ -86,8 +87,9 @@ impl Planned {
         let read = |bytes: &[u8]| serde_json::from_slice::<Map<String, Value>>(bytes).unwrap_or_default();
         let (old, new) = (read(&before.body), read(&self.content.bytes));
         let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-        let differ = names.into_iter().filter(|name| old.get(*name) != new.get(*name)).cloned();
-        let mut fields: Vec<String> = differ.collect();
+        let differ = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
+        let mut fields: Vec<String> = differ.map(|name| credential::shown_name(name)).collect();
+        fields.dedup();
         if before.tags.as_deref().unwrap_or_default() != self.common.tags.as_deref().unwrap_or_default() {
             fields.push("tags".to_owned());
         }

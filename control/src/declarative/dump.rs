@@ -1,7 +1,7 @@
 //! Writes a configuration in the form in which it is read.
 //!
 //! The order is stable: by kind, then by name or, without one, by id. Fields at their default are left out,
-//! secrets are hidden. With ids, each entity has its id and the time of its creation, and references are by
+//! secrets are hidden, except those of credentials if the operator wants them to be shown. With ids, each entity has its id and the time of its creation, and references are by
 //! id. Without them, entities and references have names instead; an entity without a name has its id in any
 //! case, since nothing else would identify it.
 
@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use wire::{Key, Kind};
 
+use super::credential;
 use super::current::{self, Held};
 use super::format::Format;
 use super::header::{FORMAT, INFO};
@@ -26,6 +27,8 @@ pub struct DumpOptions {
     pub with_ids: bool,
     /// The tags that all of the entities carry.
     pub select_tags: Vec<String>,
+    /// Whether the secrets of credentials are written.
+    pub show_secrets: bool,
 }
 
 /// A configuration that is to be written.
@@ -88,7 +91,9 @@ impl Dump {
     /// The fields of an entity as they are written.
     fn fields(&self, kind: &dyn Described, entry: &Entry) -> Result<Map<String, Value>, serde_json::Error> {
         let mut held = kind.members(&entry.held.body)?;
-        kind.hide(&mut held);
+        if !(self.options.show_secrets && credential::may_be_shown(kind)) {
+            kind.hide(&mut held);
+        }
         let mut fields = Map::new();
         if self.options.with_ids || entry.name.is_none() {
             fields.insert("id".to_owned(), json!(entry.id));
@@ -101,6 +106,7 @@ impl Dump {
             let value = self.value(kind, &name, value);
             fields.insert(name, value);
         }
+        credential::complete_dump(kind, entry.id, &entry.held, &mut fields);
         if let Some(tags) = self.tags(&entry.held) {
             fields.insert("tags".to_owned(), tags);
         }

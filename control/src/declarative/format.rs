@@ -64,7 +64,7 @@ impl Format {
 pub fn read(
     text: &[u8],
     format: Format,
-    options: &ReadOptions,
+    options: &ReadOptions<'_>,
     current: &mut Current,
     budget: &mut Budget,
 ) -> Result<Difference, ReadError> {

@@ -90,6 +90,22 @@ pub(super) fn naming_field(kind: &dyn Described) -> Option<&'static str> {
     (!within).then_some(key)
 }
 
+/// Whether a field of the kind is a secret.
+pub(super) fn is_secret(kind: &dyn Described, field: &str) -> bool {
+    kind.fields().iter().any(|declared| declared.name == field && declared.is_secret())
+}
+
+/// The field of canonical bytes that identifies an entity among those of its kind: the hash of a secret one.
+pub(super) fn stored_naming_field(kind: &dyn Described) -> Option<&'static str> {
+    let named = naming_field(kind)?;
+    match is_secret(kind, named) {
+        false => Some(named),
+        true => {
+            kind.fields().iter().find(|field| field.is_unique() && !field.is_shown()).map(|field| field.name)
+        }
+    }
+}
+
 /// Parses an id in the form in which ids are shown.
 pub(super) fn parse_id(text: &str) -> Option<Uuid> {
     Uuid::try_parse(text).ok().filter(|_| text.len() == 36)

@@ -1,4 +1,5 @@
 mod bounds;
+mod credentials;
 mod differences;
 mod dumps;
 mod errors;
@@ -20,9 +21,15 @@ fn read_entity(
     mut input: Input,
     common: &Common,
     mut violations: Violations,
+    _: Option<&[u8]>,
 ) -> Result<Content, Violations> {
     kind.expand(&mut input.fields, &mut violations);
     kind.read(input, common, violations)
+}
+
+/// Stands for a hash.
+fn hash_secret(secret: &str) -> String {
+    format!("hash of {secret}")
 }
 
 fn budget() -> Budget {
@@ -41,7 +48,7 @@ fn read_over(
     for (key, held) in entities {
         current.add(*key, held.clone(), &mut budget).unwrap();
     }
-    let options = ReadOptions { now: NOW * 1000, read: read_entity };
+    let options = ReadOptions { now: NOW * 1000, read: &read_entity, hash: &hash_secret };
     read(text.as_bytes(), format, &options, &mut current, &mut budget)
 }
 

@@ -7,6 +7,8 @@ mod bounds;
 mod certificates;
 mod concurrent;
 mod config;
+mod consumers;
+mod credentials;
 mod crud;
 mod history;
 mod info;

@@ -5,14 +5,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::request::Parts;
 use axum::response::Response;
+use model::HIDDEN;
 use node::http::Peer;
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use super::credential::Caller;
 use crate::admin::REVISION;
 use crate::error::AccessError;
 use crate::store::now;
 
+/// The segments of paths that an API key or an id follows.
+const KEYS: [&str; 2] = ["key-auths", "key-auth"];
 /// The maximum length of a path in the log.
 const MAX_PATH: usize = 512;
 
@@ -75,6 +79,39 @@ pub(super) fn refused(error: AccessError, parts: &Parts, peer: &Peer) {
     }
 }
 
+/// The path of a request. An API key in it is hidden, as it is everywhere in the log.
 fn path(parts: &Parts) -> String {
-    parts.uri.path().chars().take(MAX_PATH).collect()
+    let mut follows_keys = false;
+    let segments = parts.uri.path().split('/').map(|segment| {
+        let is_key = follows_keys && !segment.is_empty() && Uuid::try_parse(segment).is_err();
+        if !segment.is_empty() {
+            follows_keys = KEYS.contains(&segment);
+        }
+        if is_key { HIDDEN } else { segment }
+    });
+    segments.collect::<Vec<_>>().join("/").chars().take(MAX_PATH).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_in_paths_are_hidden() {
+        for (path_and_query, expected) in [
+            ("/services/a", "/services/a"),
+            ("/key-auths", "/key-auths"),
+            ("/key-auths/", "/key-auths/"),
+            ("/key-auths/secret?a=b", "/key-auths/***"),
+            ("//key-auths//secret/consumer", "//key-auths//***/consumer"),
+            ("/consumers/a/key-auth/secret", "/consumers/a/key-auth/***"),
+            (
+                "/key-auths/00000000-0000-4000-8000-000000000001",
+                "/key-auths/00000000-0000-4000-8000-000000000001",
+            ),
+        ] {
+            let request = axum::http::Request::builder().uri(path_and_query).body(()).unwrap();
+            assert_eq!(path(&request.into_parts().0), expected);
+        }
+    }
 }

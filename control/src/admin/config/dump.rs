@@ -38,9 +38,11 @@ pub(super) async fn show(State(admin): State<SharedAdmin>, request: Request) -> 
         }
         Some(revision) => (revision, admin.state.store.past(revision).await?.then),
     };
+    let show_secrets = admin.state.show_secrets;
     let (parts, mut written) = mpsc::channel(PARTS);
     spawn_blocking(move || {
-        let dump = Dump::new(DumpOptions { with_ids, select_tags }, entities.into_iter().map(held));
+        let options = DumpOptions { with_ids, select_tags, show_secrets };
+        let dump = Dump::new(options, entities.into_iter().map(held));
         let mut out = BufWriter::with_capacity(PART, Parts(parts.clone()));
         if let Err(error) = dump.write(format, &mut out).and_then(|()| out.flush()) {
             // Without this error, the answer would look complete.

@@ -17,6 +17,7 @@ use crate::admin::{Context, SharedAdmin};
 use crate::declarative::{Difference, Held, Planned};
 use crate::error::ApiError;
 use crate::kinds;
+use crate::kinds::credential;
 use crate::store::{self, Document, Past, StoreError};
 
 /// The most entities that a message names.
@@ -103,7 +104,9 @@ fn is_as_then(now: &Held, then: &Document) -> bool {
 fn planned(then: &Document, before: Option<Held>) -> Result<Planned, String> {
     let kind = model::described(then.key.kind).ok_or("this version does not know the kind")?;
     let mut fields: Map = serde_json::from_slice(&then.body).map_err(|error| error.to_string())?;
-    if let Some(before) = &before {
+    if kind.kind() == model::kind::KEYAUTH_CREDENTIAL {
+        credential::restored(&mut fields, before.as_ref().map(|before| &before.body[..]));
+    } else if let Some(before) = &before {
         kind.reveal(&before.body, &mut fields);
     }
     let mut hidden = None;

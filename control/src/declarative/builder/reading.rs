@@ -11,7 +11,8 @@ use crate::declarative::difference::Planned;
 use crate::declarative::given::unpack;
 use crate::declarative::identity;
 use crate::declarative::place::Place;
-use crate::declarative::references::naming_field;
+use crate::declarative::references::stored_naming_field;
+use crate::kinds::credential;
 
 /// Bytes that a planned change takes beside its texts.
 const PLANNED: usize = 450;
@@ -79,16 +80,21 @@ impl Builder<'_> {
             violations.entity(OUTSIDE);
         }
         if let Some(held) = held {
+            credential::unmark(kind, &mut fields, key.id);
             kind.keep(&held.body, &mut fields);
             kind.reveal(&held.body, &mut fields);
         }
-        check_hidden(kind, &mut fields, &mut violations);
+        // Those of credentials are checked with their stored forms.
+        if kind.credential().is_none() {
+            check_hidden(kind, &mut fields, &mut violations);
+        }
         self.add_tags(&mut fields);
         let given = GivenCommon::take(&mut fields, false, kind.times(), &mut violations);
         let created_at = given.created_at.or(held.map(|held| held.created_at)).unwrap_or(self.now(kind));
         let common = Common { id: key.id, created_at, updated_at, tags: given.tags };
         let input = Input { fields, form: false };
-        let content = (self.options.read)(kind, input, &common, violations)?;
+        let held = held.map(|held| &held.body[..]);
+        let content = (self.options.read)(kind, input, &common, violations, held)?;
         Ok((common, content))
     }
 
@@ -130,14 +136,15 @@ impl Builder<'_> {
         let (mut fields, mut violations) = (fields.clone(), Violations::default());
         GivenCommon::take(&mut fields, false, kind.times(), &mut violations);
         let common = Common { id: Uuid::nil(), created_at: 0, updated_at: 0, tags: None };
-        let content = (self.options.read)(kind, Input { fields, form: false }, &common, violations).ok()?;
+        let input = Input { fields, form: false };
+        let content = (self.options.read)(kind, input, &common, violations, None).ok()?;
         identity::of_bytes(kind, &content.bytes)
     }
 
     /// Notes the values of unique fields other than the name, which is noted when an entity is declared.
     fn note_unique(&mut self, kind: &'static dyn Described, content: &Content) -> Result<Violations, Spent> {
         let mut violations = Violations::default();
-        let further = content.unique.iter().filter(|(field, _)| Some(*field) != naming_field(kind));
+        let further = content.unique.iter().filter(|(field, _)| Some(*field) != stored_naming_field(kind));
         for (field, value) in further {
             self.budget.take(DECLARED + value.len())?;
             if !self.unique.insert((kind.kind(), field, value.clone())) {

@@ -62,7 +62,7 @@ fn memory_is_bounded() {
     ] {
         let mut current = Current::new(Selection::default());
         let mut budget = Budget::new(100_000);
-        let options = ReadOptions { now: NOW * 1000, read: read_entity };
+        let options = ReadOptions { now: NOW * 1000, read: &read_entity, hash: &hash_secret };
         let read = read(document.to_string().as_bytes(), Format::Json, &options, &mut current, &mut budget);
         assert!(matches!(read, Err(ReadError::TooLarge(100_000))), "{read:?}");
     }

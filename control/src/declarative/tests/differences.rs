@@ -211,11 +211,12 @@ fn what_was_valid_when_it_was_written_stays() {
         input: Input,
         common: &Common,
         mut violations: Violations,
+        held: Option<&[u8]>,
     ) -> Result<Content, Violations> {
         if common.updated_at > NOW {
             violations.field("host", "expired");
         }
-        read_entity(kind, input, common, violations)
+        read_entity(kind, input, common, violations, held)
     }
     let document = |host: &str| {
         json!({ "_format_version": "3.0", "services": [{ "name": "a", "host": host }] }).to_string()
@@ -224,7 +225,7 @@ fn what_was_valid_when_it_was_written_stays() {
     let later = |text: &str| {
         let (mut current, mut budget) = (Current::new(Selection::default()), budget());
         current.add(entities[0].0, entities[0].1.clone(), &mut budget).unwrap();
-        let options = ReadOptions { now: (NOW + 1) * 1000, read: expires };
+        let options = ReadOptions { now: (NOW + 1) * 1000, read: &expires, hash: &hash_secret };
         read(text.as_bytes(), Format::Json, &options, &mut current, &mut budget)
     };
     assert_eq!(later(&document("a")).unwrap().unchanged, 1);
