@@ -157,6 +157,14 @@ impl Publisher {
         entities.of_kind(kind).map(|(key, bytes)| (*key, bytes.clone())).collect()
     }
 
+    /// Returns the published entities of a kind whose canonical bytes pass a test. Of a million entities it
+    /// takes a tenth of a second: call it off the runtime.
+    pub fn find(&self, kind: Kind, test: impl Fn(&[u8]) -> bool) -> Vec<(Key, Bytes)> {
+        let entities = self.shared.state.lock().entities();
+        let found = entities.of_kind(kind).filter(|(_, bytes)| test(bytes));
+        found.map(|(key, bytes)| (*key, bytes.clone())).collect()
+    }
+
     /// Waits until all commits that this process has made so far are published. Then [`Publisher::head`]
     /// includes them, also when an abandoned epoch had the same revision numbers.
     pub async fn caught_up(&self) {

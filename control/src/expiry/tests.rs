@@ -140,6 +140,30 @@ async fn operations_on_health_end_by_their_pin_or_once_data_planes_have_them() {
 }
 
 #[tokio::test]
+async fn expired_keys_are_deleted_and_others_stay() {
+    let stage = Stage::new().await;
+    let (consumer, short, for_ever) = (Uuid::from_u128(5), Uuid::from_u128(6), Uuid::from_u128(7));
+    let alice = model::Consumer { username: Some("alice".into()), ..model::Consumer::default() };
+    stage.put(consumer, &alice).await;
+    let key = |end: Option<i64>| KeyAuthCredential {
+        consumer,
+        expires_at: end.map(|seconds| BEGIN + seconds),
+        ..KeyAuthCredential::default()
+    };
+    stage.put(short, &key(Some(100))).await;
+    stage.put(for_ever, &key(None)).await;
+    let look_at = async |seconds| {
+        stage.now.store(seconds, Ordering::SeqCst);
+        assert!(stage.expiry().look_at_keys().await.unwrap());
+        stage.publisher.caught_up().await;
+        (stage.has(KeyAuthCredential::key(short)).await, stage.has(KeyAuthCredential::key(for_ever)).await)
+    };
+    assert_eq!(look_at(99).await, (true, true));
+    assert_eq!(look_at(100).await, (false, true));
+    stage.end().await;
+}
+
+#[tokio::test]
 async fn task_ends_states_and_itself() {
     let stage = Stage::new().await;
     let stop = CancellationToken::new();
