@@ -117,6 +117,85 @@ async fn upstreams(database: Database) {
     control.node.stop().await;
 }
 
+#[tokio::test]
+async fn consumers_are_synced_and_dumped_on_sqlite() {
+    consumers(Database::Sqlite).await;
+}
+
+#[tokio::test]
+async fn consumers_are_synced_and_dumped_on_postgresql() {
+    consumers(Database::Postgres).await;
+}
+
+/// Consumers with credentials and groups: a file with secrets in clear is synced, and where the operator wants
+/// secrets to be shown, a dump has no difference, here and on another system.
+async fn consumers(database: Database) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut control = Control::new(database, &certs::valid(folder.path(), "cluster"));
+    control.node.start().await;
+    let admin = control.admin();
+    let deck = Deck { url: format!("http://{}", admin.address()), folder: folder.path(), headers: None };
+    let file = folder.path().join("consumers.yaml");
+    let state = file.to_str().unwrap();
+    fs::write(&file, consumers_file().to_string()).unwrap();
+    assert!(deck.run(&["sync", "--state", state]).await.contains("Created: 9"));
+    admin.get("/key-auths/first-key").await.unwrap().expect(200);
+    let before = admin.get("/config?ids=true").await.unwrap().expect(200).text();
+    // Secrets are hidden, so decK writes them again: that changes nothing.
+    let again = deck.run(&["sync", "--state", state]).await;
+    assert!(again.contains("Created: 0") && again.contains("Deleted: 0"), "{again}");
+    assert_eq!(admin.get("/config?ids=true").await.unwrap().expect(200).text(), before);
+    let dumped = folder.path().join("dumped.yaml");
+    let dump = dumped.to_str().unwrap();
+    deck.run(&["dump", "--output-file", dump]).await;
+    let text = fs::read_to_string(&dumped).unwrap();
+    assert!(!text.contains("first-key") && !text.contains("hunter2") && !text.contains("argon2"), "{text}");
+    let nothing = "Created: 0\n  Updated: 0\n  Deleted: 0";
+    let diff = deck.run(&["diff", "--non-zero-exit-code", "--state", dump]).await;
+    assert!(diff.contains(nothing), "{diff}");
+
+    control.node.stop().await;
+    control.node.set("admin.show_secrets", true);
+    control.node.start().await;
+    deck.run(&["sync", "--state", state]).await;
+    fs::remove_file(&dumped).unwrap();
+    deck.run(&["dump", "--output-file", dump]).await;
+    assert!(fs::read_to_string(&dumped).unwrap().contains("first-key"));
+    let diff = deck.run(&["diff", "--non-zero-exit-code", "--state", dump]).await;
+    assert!(diff.contains(nothing), "{diff}");
+    deck.run(&["reset", "--force"]).await;
+    assert_eq!(admin.get("/consumers").await.unwrap().expect(200).json()["data"], serde_json::json!([]));
+    deck.run(&["sync", "--state", dump]).await;
+    admin.get("/key-auths/first-key").await.unwrap().expect(200);
+    control.node.stop().await;
+}
+
+/// Two consumers, one with credentials of every kind. API keys have ids: decK identifies others by their texts,
+/// which are hidden.
+fn consumers_file() -> serde_json::Value {
+    let id = |number: u8| format!("00000000-0000-4000-8000-0000000000{number:02}");
+    serde_json::json!({
+        "_format_version": "1.1",
+        "consumers": [
+            {
+                "id": id(1),
+                "username": "alice",
+                "custom_id": "42",
+                "tags": ["team-a"],
+                "keyauth_credentials": [
+                    { "id": id(3), "key": "first-key" },
+                    { "id": id(4), "key": "second-key" },
+                ],
+                "basicauth_credentials": [{ "username": "alice", "password": "hunter2-password" }],
+                "hmacauth_credentials": [{ "username": "alice", "secret": "hunter2-secret" }],
+                "jwt_secrets": [{ "key": "issuer", "secret": "hunter2", "algorithm": "HS256" }],
+                "acls": [{ "group": "staff" }, { "group": "admins" }],
+            },
+            { "id": id(2), "username": "bob" },
+        ],
+    })
+}
+
 /// Two upstreams, one with health checks and targets of every form. decK 1.4 has no defaults of some fields, and
 /// finds a difference in each that the file does not give.
 fn upstreams_file(slots: u16) -> serde_json::Value {
