@@ -27,6 +27,7 @@ pub mod message;
 pub mod metrics;
 pub mod names;
 pub mod notify;
+pub mod outbound;
 pub mod plugin;
 pub mod proxy;
 pub mod request;

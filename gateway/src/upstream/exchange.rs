@@ -1,6 +1,7 @@
 //! One exchange with an upstream, in whichever version.
 
-use std::task::{Context, Poll};
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -81,6 +82,33 @@ impl Upstream {
             Self::Http1(upstream) => upstream.poll_response(context),
             Self::Http2(upstream) => upstream.poll_response(context),
         }
+    }
+
+    /// Writes what is queued, and reads the header of the final answer. For a request that is queued to its end.
+    ///
+    /// # Errors
+    /// When no valid answer comes.
+    pub async fn response(&mut self) -> Result<Response, UpstreamFailure> {
+        poll_fn(|context| {
+            if let Poll::Ready(flushed) = self.poll_flush(context) {
+                flushed?;
+            }
+            loop {
+                let response = ready!(self.poll_response(context))?;
+                if !response.is_interim() {
+                    return Poll::Ready(Ok(response));
+                }
+            }
+        })
+        .await
+    }
+
+    /// Reads the next part of the answer's body; `None` behind its end.
+    ///
+    /// # Errors
+    /// When no more of it comes.
+    pub async fn part(&mut self) -> Result<Option<Bytes>, UpstreamFailure> {
+        poll_fn(|context| self.poll_body(context)).await
     }
 
     /// Reads the next part of the answer's body; `None` behind its end.

@@ -22,14 +22,14 @@ pub const DENIED: [&str; 6] = [
     "100.100.100.200/32",
     "168.63.129.16/32",
 ];
-/// The most services for which a logged refusal is remembered.
+/// The most services and plugins for which a logged refusal is remembered.
 const MAX_LOGGED: usize = 1024;
 
 /// The policy on upstream addresses.
 #[derive(Debug, Default)]
 pub struct Policy {
     rules: Rules,
-    /// The services whose refusal was logged, with the address.
+    /// The services and plugins whose refusal was logged, with the address.
     logged: Mutex<HashMap<Uuid, SocketAddr>>,
 }
 
@@ -62,12 +62,21 @@ impl Policy {
         allowed
     }
 
-    fn is_new(&self, service: Uuid, address: SocketAddr) -> bool {
+    /// The same for a plugin that calls this host.
+    pub fn allows_plugin(&self, plugin: Uuid, host: Option<&str>, address: SocketAddr) -> bool {
+        let allowed = self.rules.allows(host, address);
+        if !allowed && self.is_new(plugin, address) {
+            warn!(%plugin, %address, "the address that this plugin calls is not allowed (upstream.deny, upstream.allow)");
+        }
+        allowed
+    }
+
+    fn is_new(&self, owner: Uuid, address: SocketAddr) -> bool {
         let mut logged = self.logged.lock();
-        if logged.len() >= MAX_LOGGED && !logged.contains_key(&service) {
+        if logged.len() >= MAX_LOGGED && !logged.contains_key(&owner) {
             logged.clear();
         }
-        logged.insert(service, address) != Some(address)
+        logged.insert(owner, address) != Some(address)
     }
 }
 

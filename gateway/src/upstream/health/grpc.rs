@@ -5,7 +5,7 @@ use http::header::{CONTENT_TYPE, TE};
 use http::{HeaderValue, Method, StatusCode, Version};
 
 use super::http::{headers, host_of, uri};
-use super::line::{Exchanged, Line, part};
+use super::line::{Exchanged, Line};
 use super::probe::{GrpcCheck, ProbeOutcome};
 use crate::names::{self, Name};
 use crate::upstream::{Response, Upstream, UpstreamFailure};
@@ -58,7 +58,7 @@ impl Exchanged for GrpcCheck {
             return Ok(Err(format!("no answer of gRPC: HTTP status {}", response.status.as_u16()).into()));
         }
         let mut answer = BytesMut::new();
-        while let Some(part) = part(&mut upstream).await? {
+        while let Some(part) = upstream.part().await? {
             if answer.len() + part.len() > MOST_ANSWER {
                 return Ok(Err("no answer of the health protocol: it is too long".into()));
             }

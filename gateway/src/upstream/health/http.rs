@@ -9,7 +9,7 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use tokio::time::timeout;
 
-use super::line::{Exchanged, Line, part};
+use super::line::{Exchanged, Line};
 use super::plan::Memory;
 use super::probe::{HttpCheck, ProbeOutcome};
 use crate::message::Framing;
@@ -136,7 +136,7 @@ fn field(text: &mut BytesMut, name: &[u8], value: &HeaderValue) {
 /// Reads a body to its end; `false` if it has none, or is too long.
 async fn skip(upstream: &mut Upstream) -> bool {
     let mut length = 0;
-    while let Ok(next) = part(upstream).await {
+    while let Ok(next) = upstream.part().await {
         let Some(next) = next else { return true };
         length += next.len() as u64;
         if length > MOST_BODY {

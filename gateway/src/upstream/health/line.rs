@@ -1,10 +1,6 @@
 //! One exchange of a probe: a connection, a request and the header of its answer.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Poll, ready};
-
-use bytes::Bytes;
 
 use super::probe::Probe;
 use crate::upstream::{Pool, Response, Terms, Timeouts, Upstream, UpstreamFailure};
@@ -49,7 +45,7 @@ impl Line<'_> {
             let mut upstream = self.connect(terms).await?;
             let may_be_stale = upstream.was_reused() && stale < MOST_STALE;
             exchanged.begin(&mut upstream, self)?;
-            match response(&mut upstream).await {
+            match upstream.response().await {
                 Ok(response) => return exchanged.end(upstream, response, self).await,
                 Err(failure) if may_be_stale && (failure.is_silent_end() || failure.is_harmless()) => {
                     stale += 1
@@ -64,25 +60,4 @@ impl Line<'_> {
         let timeouts = Timeouts { connect: limit, read: limit, write: limit };
         self.pool.connect(terms, &[self.probe.address], timeouts).await
     }
-}
-
-/// Writes the request and reads the header of the final answer.
-async fn response(upstream: &mut Upstream) -> Result<Response, UpstreamFailure> {
-    poll_fn(|context| {
-        if let Poll::Ready(flushed) = upstream.poll_flush(context) {
-            flushed?;
-        }
-        loop {
-            let response = ready!(upstream.poll_response(context))?;
-            if !response.is_interim() {
-                return Poll::Ready(Ok(response));
-            }
-        }
-    })
-    .await
-}
-
-/// Reads the next part of an answer's body; `None` behind its end.
-pub(super) async fn part(upstream: &mut Upstream) -> Result<Option<Bytes>, UpstreamFailure> {
-    poll_fn(|context| upstream.poll_body(context)).await
 }
