@@ -1,5 +1,6 @@
 //! Every metric of the data plane. No label holds client input, so that clients cannot create series.
 
+mod delivery;
 mod dns;
 mod probes;
 
@@ -12,6 +13,7 @@ use prometheus::{
 use node::http::Bound;
 use wire::{Mode, NackReason};
 
+pub use self::delivery::{DeliveryMetrics, DropReason};
 pub use self::probes::{ProbeMetrics, ProbeResult};
 use crate::error::RequestFailure;
 
@@ -40,6 +42,8 @@ pub struct Metrics {
     pub dns: DnsMetrics,
     /// Metrics of active health checks.
     pub probes: ProbeMetrics,
+    /// Metrics of what plugins and the access log report.
+    pub delivery: DeliveryMetrics,
     /// Requests and connections that the status listener has refused or cut off.
     pub status_refused: IntCounterVec,
     /// Reloads of a changed token file, by result.
@@ -157,6 +161,7 @@ impl Metrics {
             sync: SyncMetrics::new(registry)?,
             dns: DnsMetrics::new(registry)?,
             probes: ProbeMetrics::new(registry)?,
+            delivery: DeliveryMetrics::new(registry)?,
             status_refused: status_refused(registry)?,
             token_reloads: token_reloads(registry)?,
         };

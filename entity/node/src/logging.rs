@@ -25,9 +25,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
-use self::queue::LineQueue;
+pub use self::queue::LineQueue;
 use self::rate::{RateLimit, RateLimiter};
-use self::sink::LineWriter;
+pub use self::sink::LineWriter;
 use crate::config::{ConfigError, Loaded};
 
 pub(crate) use self::panics::log_panics;

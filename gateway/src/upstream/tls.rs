@@ -48,6 +48,14 @@ static BY_SYSTEM: LazyLock<Arc<UpstreamTls>> = LazyLock::new(|| {
 static BY_NONE: LazyLock<Arc<UpstreamTls>> =
     LazyLock::new(|| Arc::new(UpstreamTls::build(None, Trust::Any.into(), SESSIONS_OF_ALL)));
 
+/// The terms of streams of bytes.
+static BYTES_BY_SYSTEM: LazyLock<TlsConnector> =
+    LazyLock::new(|| TlsConnector::from(Arc::new(config(None, &Trust::System { depth: None }))));
+
+/// The same without verification.
+static BYTES_BY_NONE: LazyLock<TlsConnector> =
+    LazyLock::new(|| TlsConnector::from(Arc::new(config(None, &Trust::Any))));
+
 /// The TLS sessions that are kept under terms that many services share. rustls keeps up to 8 of a name.
 const SESSIONS_OF_ALL: usize = 4096;
 /// The TLS sessions that are kept under the terms of few services.
@@ -79,6 +87,12 @@ impl UpstreamTls {
     /// none does.
     pub fn common(verify: bool) -> Arc<Self> {
         if verify { BY_SYSTEM.clone() } else { BY_NONE.clone() }
+    }
+
+    /// Makes handshakes for a stream of bytes of no protocol of its own. The system's authorities verify the
+    /// certificate, or none does.
+    pub fn of_bytes(verify: bool) -> TlsConnector {
+        if verify { BYTES_BY_SYSTEM.clone() } else { BYTES_BY_NONE.clone() }
     }
 
     /// The same terms, but `identity` is shown.

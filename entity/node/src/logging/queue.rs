@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 /// Lines that a sink has not taken yet. One thread takes them; all others only append.
 #[derive(Debug)]
-pub(super) struct LineQueue {
+pub struct LineQueue {
     state: Mutex<State>,
     /// Lines have arrived, or [`LineQueue::wake`] was called.
     woken: Condvar,
@@ -28,13 +28,13 @@ struct State {
 
 impl LineQueue {
     /// Makes a queue of at most `capacity` bytes. `dropped` counts the lines beyond them.
-    pub(super) fn new(capacity: usize, dropped: IntCounter) -> Self {
+    pub fn new(capacity: usize, dropped: IntCounter) -> Self {
         let (state, woken, drained) = (Mutex::default(), Condvar::new(), Condvar::new());
         Self { state, woken, drained, capacity, dropped }
     }
 
     /// Appends a line, or counts it as dropped. Waits at most for other appends, never for the sink.
-    pub(super) fn push(&self, line: &[u8]) {
+    pub fn push(&self, line: &[u8]) {
         let mut state = self.state.lock();
         if state.lines.len() + line.len() > self.capacity {
             self.dropped.inc();
@@ -44,15 +44,20 @@ impl LineQueue {
         self.woken.notify_one();
     }
 
+    /// Whether no line waits.
+    pub fn is_empty(&self) -> bool {
+        self.state.lock().lines.is_empty()
+    }
+
     /// Wakes the taker without a line.
-    pub(super) fn wake(&self) {
+    pub fn wake(&self) {
         self.state.lock().woken = true;
         self.woken.notify_one();
     }
 
     /// Moves all lines into `lines`, which it clears first. Waits until there is a line, until a call of
     /// [`Self::wake`], or for `timeout`.
-    pub(super) fn take(&self, lines: &mut Vec<u8>, timeout: Option<Duration>) {
+    pub fn take(&self, lines: &mut Vec<u8>, timeout: Option<Duration>) {
         lines.clear();
         let mut state = self.state.lock();
         state.writing = false;
@@ -75,7 +80,7 @@ impl LineQueue {
     }
 
     /// Waits until the sink has all lines, but at most for `timeout`. Returns whether it has them.
-    pub(super) fn flush(&self, timeout: Duration) -> bool {
+    pub fn flush(&self, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
         let mut state = self.state.lock();
         while state.writing || !state.lines.is_empty() {

@@ -19,7 +19,7 @@ const REPORT: Duration = Duration::from_secs(1);
 
 /// Writes lines of a queue to a sink.
 #[derive(Debug)]
-pub(super) struct LineWriter<W> {
+pub struct LineWriter<W> {
     sink: W,
     dropped: IntCounter,
     /// The dropped lines that the log has reported.
@@ -29,8 +29,14 @@ pub(super) struct LineWriter<W> {
 }
 
 impl<W: Write> LineWriter<W> {
-    pub(super) fn new(sink: W, dropped: IntCounter) -> Self {
+    /// Creates a writer. `dropped` counts the lines that the sink does not accept.
+    pub fn new(sink: W, dropped: IntCounter) -> Self {
         Self { sink, dropped, reported: 0, broken: false }
+    }
+
+    /// The sink.
+    pub fn sink(&mut self) -> &mut W {
+        &mut self.sink
     }
 
     /// Writes the lines of `queue`, for ever.
@@ -50,7 +56,7 @@ impl<W: Write> LineWriter<W> {
     }
 
     /// Writes whole lines in pieces. Returns whether the sink accepted all of them.
-    pub(super) fn write_all(&mut self, mut lines: &[u8]) -> bool {
+    pub fn write_all(&mut self, mut lines: &[u8]) -> bool {
         let mut complete = true;
         while !lines.is_empty() {
             let (piece, rest) = lines.split_at(piece_length(lines));
