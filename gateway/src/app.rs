@@ -29,6 +29,7 @@ use crate::limit::Limit;
 use crate::listener::{Bound, Handshake, Inherited, Listening, Tickets, TlsListeners};
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::outbound::{Outbound, OutboundLimits};
 use crate::plugin::Shared;
 use crate::proxy::Proxy;
 use crate::status::{Status, StatusThread};
@@ -43,6 +44,8 @@ const POOL: usize = 1024;
 const PROBES: usize = 1024;
 /// The most idle connections that are kept for probes: with fewer than there are addresses, most probes connect.
 const PROBE_CONNECTIONS: usize = 16_384;
+/// The bounds of the calls that plugins make.
+const CALLS: OutboundLimits = OutboundLimits { calls_of_host: 64, idle: 64 };
 /// Time for the sync agent to close its session and finish its disk writes.
 const AGENT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -173,7 +176,8 @@ impl ProxyParts {
         let zone = config.cluster.labels.get("zone").map(|zone| zone.as_str().into());
         let balancing = Arc::new(Balancing::new(names.clone(), prober, policy.clone(), zone, waiting));
         let idle = POOL;
-        let plugins = Arc::new(Shared::default());
+        let outbound = Outbound::new(names.clone(), policy.clone(), CALLS);
+        let plugins = Arc::new(Shared::new(Arc::new(outbound)));
         let parts =
             Self { live, metrics, in_flight, connections, tickets, names, balancing, policy, plugins, idle };
         Ok((parts, runner))

@@ -1,5 +1,23 @@
 //! What plugins share between requests, and what outlives every configuration.
 
+use std::sync::Arc;
+
+use crate::outbound::Outbound;
+
 /// What plugins share between requests. A push of a configuration resets nothing of it.
-#[derive(Debug, Default)]
-pub struct Shared {}
+#[derive(Debug)]
+pub struct Shared {
+    outbound: Arc<Outbound>,
+}
+
+impl Shared {
+    /// Creates it without a request having come yet.
+    pub fn new(outbound: Arc<Outbound>) -> Self {
+        Self { outbound }
+    }
+
+    /// Makes the calls of plugins.
+    pub fn outbound(&self) -> &Arc<Outbound> {
+        &self.outbound
+    }
+}
