@@ -5,12 +5,19 @@
 //! into a chain for each route. Whatever outlives a change of the configuration (counters, queues, caches) is
 //! in [`Shared`], by the id of the instance or by content, so that a push resets nothing.
 
+mod acl;
 mod answer;
+mod arguments;
+mod auth;
+mod basic_auth;
 mod chain;
 mod directory;
 mod exchange;
+mod forward_auth;
+mod hmac_auth;
 mod instance;
-pub mod key_auth;
+mod jwt;
+mod key_auth;
 mod list;
 mod phase;
 mod phases;

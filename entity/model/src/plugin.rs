@@ -26,6 +26,11 @@ use crate::violations::Violations;
 macro_rules! with_every_plugin {
     ($then:ident) => {
         $then! {
+            Acl = acl;
+            BasicAuth = basic_auth;
+            ForwardAuth = forward_auth;
+            HmacAuth = hmac_auth;
+            Jwt = jwt;
             KeyAuth = key_auth;
             RequestTermination = request_termination;
         }

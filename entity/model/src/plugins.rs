@@ -88,6 +88,9 @@ macro_rules! configs {
 
 crate::with_every_plugin!(configs);
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 /// The member of the canonical form that holds the configuration of a plugin.
 pub(crate) fn tag(name: &str) -> String {
     format!("{}{name}", char::from(MARK))

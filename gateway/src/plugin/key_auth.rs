@@ -1,15 +1,35 @@
-//! key-auth: a request must present the API key of a consumer.
+//! key-auth: a request needs the API key of a consumer, in a header, a query argument or its body.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+mod body;
+mod multipart;
+mod search;
 
-use http::{HeaderName, HeaderValue};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderValue, Method};
 
-use super::{Authenticated, Credential, Exchange, InstanceTerms, Phases, Plugin, Reply, Step, Unusable};
+use self::body::BodyForm;
+use self::search::{Found, KeyName, Places};
+use super::auth::{self, Anonymous, Denied};
+use super::{Authenticated, Exchange, InstanceTerms, Outcome, Phases, Plugin, Step, Unusable, arguments};
+use crate::message::Framing;
+use crate::section::Section;
+
+/// The most bytes of a body in which a key is looked for.
+const LONGEST_BODY: usize = 1024 * 1024;
 
 /// Lets requests with the API key of a consumer pass.
 #[derive(Debug)]
 pub struct KeyAuth {
-    names: Vec<HeaderName>,
+    names: Vec<KeyName>,
+    in_header: bool,
+    in_query: bool,
+    in_body: bool,
+    in_bearer: bool,
+    hides: bool,
+    runs_on_preflight: bool,
+    anonymous: Anonymous,
+    challenge: HeaderValue,
 }
 
 impl Plugin for KeyAuth {
@@ -18,27 +38,103 @@ impl Plugin for KeyAuth {
     const PHASES: Phases = Phases::ACCESS;
 
     fn compile(config: &Self::Config, _: &InstanceTerms) -> Result<Self, Unusable> {
-        let names = config.key_names.iter().filter_map(|name| HeaderName::try_from(name.as_str()).ok());
-        Ok(Self { names: names.collect() })
+        let unusable = || Unusable { field: "key_names", message: "has a name that no header can have".into() };
+        let names = config.key_names.iter().map(|name| KeyName::new(name).ok_or_else(unusable));
+        Ok(Self {
+            names: names.collect::<Result<_, _>>()?,
+            in_header: config.key_in_header,
+            in_query: config.key_in_query,
+            in_body: config.key_in_body,
+            in_bearer: config.key_in_bearer,
+            hides: config.hide_credentials,
+            runs_on_preflight: config.run_on_preflight,
+            anonymous: Anonymous::new(config.anonymous.as_deref()),
+            challenge: auth::challenge("Key", config.realm.as_deref())?,
+        })
     }
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Step<'a> {
-        let refuse = |text: &'static str| {
-            let challenge = HeaderValue::from_static("Key");
-            Step::reply(Reply::message(401, text).with(http::header::WWW_AUTHENTICATE, challenge))
+        if !self.runs_on_preflight && exchange.method() == Method::OPTIONS || self.anonymous.passes(exchange) {
+            return Step::GO_ON;
+        }
+        match self.form_of_body(exchange) {
+            Some(form) => Step::wait(self.authenticate_with_body(exchange, form)),
+            None => Step::Done(self.authenticate(exchange, None)),
+        }
+    }
+}
+
+impl KeyAuth {
+    /// The form of the body, if it must be read to find the key.
+    fn form_of_body(&self, exchange: &Exchange<'_>) -> Option<BodyForm> {
+        if !self.in_body || exchange.framing() == Framing::Empty {
+            return None;
+        }
+        // The places of the first name come before its place in the body.
+        if matches!(self.places(exchange, None).search(&self.names), Found::Key(0, _) | Found::Duplicate(0)) {
+            return None;
+        }
+        BodyForm::of(exchange.headers().get(CONTENT_TYPE)?.as_bytes())
+    }
+
+    async fn authenticate_with_body(&self, exchange: &mut Exchange<'_>, form: BodyForm) -> Outcome {
+        let body = exchange.body(LONGEST_BODY).await?;
+        self.authenticate(exchange, Some((&form, &body)))
+    }
+
+    fn authenticate(&self, exchange: &mut Exchange<'_>, body: Option<(&BodyForm, &Bytes)>) -> Outcome {
+        let (name, found) = self.find(exchange, body);
+        if let (true, Some(name)) = (self.hides, name) {
+            self.hide(exchange, name, body);
+        }
+        self.anonymous.conclude(exchange, found)
+    }
+
+    /// The index of the name under which a key was found, and whose it is. The index behind the last one stands
+    /// for the header Authorization.
+    fn find(
+        &self,
+        exchange: &Exchange<'_>,
+        body: Option<(&BodyForm, &Bytes)>,
+    ) -> (Option<usize>, Result<Authenticated, Denied>) {
+        let refused = |text| Err(auth::unauthorized(text, &self.challenge));
+        let (name, key) = match self.places(exchange, body).search(&self.names) {
+            Found::Key(name, key) => (name, key),
+            Found::Duplicate(_) => return (None, refused("Duplicate API key found")),
+            Found::Nothing if self.in_bearer => match search::bearer(exchange.headers()) {
+                Some(key) => (self.names.len(), key.into()),
+                None => return (None, refused("No API key found in request")),
+            },
+            Found::Nothing => return (None, refused("No API key found in request")),
         };
-        let Some(key) = self.names.iter().find_map(|name| exchange.headers().get(name)) else {
-            return refuse("No API key found in request");
+        let owner = match exchange.directory().key_auth(&key, auth::now()) {
+            _ if key.is_empty() => return (Some(name), refused("No API key found in request")),
+            Some(credential) => {
+                let id = *credential.id();
+                auth::owner(exchange, (id, credential.consumer()), id.to_string())
+            }
+            None => None,
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
-        let Some(found) = exchange.directory().key_auth(key.as_bytes(), now).cloned() else {
-            return refuse("Unauthorized");
-        };
-        let consumer = exchange.directory().consumer(&found.consumer()).cloned();
-        let (id, consumer_id) = (*crate::section::Section::id(&*found), found.consumer());
-        let identifier = id.to_string().into();
-        let credential = Credential { id, identifier, consumer: Some(consumer_id) };
-        exchange.authenticate(Authenticated { consumer, credential: Some(credential) });
-        Step::GO_ON
+        (Some(name), owner.map_or_else(|| refused("Unauthorized"), Ok))
+    }
+
+    fn places<'a>(&self, exchange: &'a Exchange<'_>, body: Option<(&'a BodyForm, &'a Bytes)>) -> Places<'a> {
+        Places {
+            headers: self.in_header.then(|| exchange.headers()),
+            query: exchange.query().filter(|_| self.in_query),
+            body: body.map(|(form, bytes)| (form, &**bytes)),
+        }
+    }
+
+    /// Removes the key from wherever it is under this name.
+    fn hide(&self, exchange: &mut Exchange<'_>, name: usize, body: Option<(&BodyForm, &Bytes)>) {
+        let Some(name) = self.names.get(name) else { return exchange.remove_header(&AUTHORIZATION) };
+        name.headers.iter().for_each(|header| exchange.remove_header(header));
+        if let Some(rest) = exchange.query().and_then(|query| arguments::without(query, &name.text)) {
+            exchange.set_query(Some(rest).filter(|rest| !rest.is_empty()));
+        }
+        if let Some(rest) = body.and_then(|(form, body)| form.without(body, &name.text)) {
+            exchange.set_body(rest.into());
+        }
     }
 }

@@ -22,6 +22,17 @@ pub(crate) fn url(text: &str) -> Result<(), String> {
     if valid { Ok(()) } else { Err("could not parse url".into()) }
 }
 
+/// Checks a URL of HTTP without a user and a password, which logs and answers would show.
+pub(crate) fn of_http(text: &str) -> Result<(), String> {
+    url(text)?;
+    let (scheme, rest) = text.split_once("://").unwrap_or_default();
+    if !["http", "https"].iter().any(|one| scheme.eq_ignore_ascii_case(one)) {
+        return Err("expected a URL of http or https".into());
+    }
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    if authority.contains('@') { Err("must not have a user".into()) } else { Ok(()) }
+}
+
 /// Whether the text is the scheme of a URL (RFC 3986, section 3.1).
 fn is_scheme(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
@@ -57,6 +68,20 @@ mod tests {
             ("http://[::1", "could not parse url"),
         ] {
             assert_eq!(url(bad), Err(message.to_owned()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn urls_of_http() {
+        for good in ["http://a", "HTTPS://a.example:8443/b@c?d=e@f"] {
+            assert_eq!(of_http(good), Ok(()), "{good}");
+        }
+        for (bad, message) in [
+            ("a", "missing host in url"),
+            ("ftp://a", "expected a URL of http or https"),
+            ("http://user:word@a/", "must not have a user"),
+        ] {
+            assert_eq!(of_http(bad), Err(message.to_owned()), "{bad}");
         }
     }
 }

@@ -39,6 +39,9 @@ pub struct KeyAuth {
     /// The realm of the challenge; null: none.
     #[field(longest = bounds::NAME, is = text::field_value)]
     pub realm: Option<String>,
+    /// Whether the key may also be the token of the header Authorization: Bearer, which is read last.
+    #[field(default = false, quiet)]
+    pub key_in_bearer: bool,
 }
 
 impl Check for KeyAuth {}
@@ -48,4 +51,46 @@ impl PluginConfig for KeyAuth {
     const PRIORITY: i32 = 1250;
     const SCOPES: Scopes = Scopes::WITHOUT_CONSUMER;
     const PROTOCOLS: Protocols = Protocols::HTTP;
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::plugins::testing::{broken, view};
+
+    #[test]
+    fn defaults() {
+        let expected = json!({
+            "key_names": ["apikey"],
+            "hide_credentials": false,
+            "anonymous": null,
+            "key_in_header": true,
+            "key_in_query": true,
+            "key_in_body": false,
+            "run_on_preflight": true,
+            "realm": null,
+        });
+        assert_eq!(view("key-auth", &json!({})), expected);
+        assert_eq!(view("key-auth", &json!({ "key_in_bearer": true }))["key_in_bearer"], json!(true));
+    }
+
+    #[test]
+    fn messages() {
+        let bad = "bad header name 'a b', allowed characters are A-Z, a-z, 0-9, '_', and '-'";
+        for (config, expected) in [
+            (json!({ "key_names": ["a", "a b"] }), format!("config.key_names.2: {bad}")),
+            (json!({ "key_names": [""] }), "config.key_names.1: length must be at least 1".into()),
+            (json!({ "key_names": "a" }), "config.key_names: expected an array".into()),
+            (json!({ "key_names": [1] }), "config.key_names.1: expected a string".into()),
+            (json!({ "hide_credentials": "yes" }), "config.hide_credentials: expected a boolean".into()),
+            (json!({ "key_in_body": 1 }), "config.key_in_body: expected a boolean".into()),
+            (json!({ "anonymous": 1 }), "config.anonymous: expected a string".into()),
+            (json!({ "anonymous": "" }), "config.anonymous: length must be at least 1".into()),
+            (json!({ "realm": "a\nb" }), "config.realm: invalid value: \"a\\nb\"".into()),
+            (json!({ "nonsense": 1 }), "config.nonsense: unknown field".into()),
+        ] {
+            assert_eq!(broken("key-auth", &config), [expected], "{config}");
+        }
+    }
 }

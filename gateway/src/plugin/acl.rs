@@ -1,0 +1,138 @@
+//! acl: only consumers in certain groups may, or may not.
+
+use http::HeaderValue;
+
+use super::{Exchange, InstanceTerms, Outcome, Phases, Plugin, Reply, Step, Unusable};
+use crate::names;
+
+/// Lets consumers pass by their groups.
+#[derive(Debug)]
+pub struct Acl {
+    rule: Rule,
+    hides: bool,
+}
+
+/// Whom an instance lets pass.
+#[derive(Debug)]
+enum Rule {
+    /// Consumers in one of these groups.
+    Allow(Vec<Box<str>>),
+    /// Consumers in none of these groups.
+    Deny(Vec<Box<str>>),
+}
+
+/// Who sent a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sender {
+    /// Nobody whom the gateway knows.
+    Nobody,
+    /// A credential without a consumer.
+    Credential,
+    /// A consumer without a credential: the anonymous one.
+    Anonymous,
+    /// A consumer with a credential.
+    Consumer,
+}
+
+/// Whether a request passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decision {
+    Pass,
+    Unauthorized,
+    Forbidden,
+}
+
+impl Plugin for Acl {
+    type Config = model::plugins::Acl;
+
+    const PHASES: Phases = Phases::ACCESS;
+
+    fn compile(config: &Self::Config, _: &InstanceTerms) -> Result<Self, Unusable> {
+        let groups = |groups: &[String]| groups.iter().map(|group| group.as_str().into()).collect();
+        let rule = match (&config.allow, &config.deny) {
+            (Some(allow), None) => Rule::Allow(groups(allow)),
+            (None, Some(deny)) => Rule::Deny(groups(deny)),
+            _ => return Err(Unusable { field: "allow", message: "needs exactly one of allow and deny".into() }),
+        };
+        Ok(Self { rule, hides: config.hide_groups_header })
+    }
+
+    fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Step<'a> {
+        Step::Done(self.decide(exchange))
+    }
+}
+
+impl Acl {
+    fn decide(&self, exchange: &mut Exchange<'_>) -> Outcome {
+        let sender = match (exchange.consumer(), exchange.credential()) {
+            (None, None) => Sender::Nobody,
+            (None, Some(_)) => Sender::Credential,
+            (Some(_), None) => Sender::Anonymous,
+            (Some(_), Some(_)) => Sender::Consumer,
+        };
+        let id = exchange.consumer().map(|consumer| consumer.id);
+        let groups: Vec<&str> = id.iter().flat_map(|id| exchange.directory().groups(id)).collect();
+        let refused = match self.rule.decide(sender, &groups) {
+            Decision::Pass => None,
+            Decision::Unauthorized => Some(Reply::message(401, "Unauthorized")),
+            Decision::Forbidden => Some(Reply::message(403, "You cannot consume this service")),
+        };
+        if let Some(reply) = refused {
+            return Err(Box::new(reply));
+        }
+        // A name with a line break cannot stand in a header: no groups are better than wrong ones.
+        let header = HeaderValue::from_bytes(groups.join(", ").as_bytes()).ok();
+        exchange.remove_header(&names::AUTHENTICATED_GROUPS.lower);
+        match header.filter(|value| !self.hides && !value.is_empty()) {
+            Some(value) => exchange.set_header(&names::CONSUMER_GROUPS, value),
+            None => exchange.remove_header(&names::CONSUMER_GROUPS.lower),
+        }
+        Ok(())
+    }
+}
+
+impl Rule {
+    fn decide(&self, sender: Sender, groups: &[&str]) -> Decision {
+        let has_one_of = |listed: &[Box<str>]| groups.iter().any(|group| listed.iter().any(|one| &**one == *group));
+        match (sender, self) {
+            (Sender::Nobody, _) => Decision::Unauthorized,
+            (Sender::Credential, _) => Decision::Forbidden,
+            (_, Self::Allow(allow)) if has_one_of(allow) => Decision::Pass,
+            (_, Self::Deny(deny)) if !has_one_of(deny) => Decision::Pass,
+            // An anonymous consumer may be another one with credentials.
+            (Sender::Anonymous, _) if groups.is_empty() => Decision::Unauthorized,
+            _ => Decision::Forbidden,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decisions() {
+        use Decision::{Forbidden, Pass, Unauthorized};
+        use Sender::{Anonymous, Consumer, Credential, Nobody};
+        let list = || vec!["a".into(), "b".into()];
+        let (allow, deny) = (Rule::Allow(list()), Rule::Deny(list()));
+        for (sender, groups, by_allow, by_deny) in [
+            (Nobody, &[][..], Unauthorized, Unauthorized),
+            (Credential, &[], Forbidden, Forbidden),
+            (Consumer, &[], Forbidden, Pass),
+            (Consumer, &["a"], Pass, Forbidden),
+            (Consumer, &["x", "b"], Pass, Forbidden),
+            (Consumer, &["x"], Forbidden, Pass),
+            (Consumer, &["A"], Forbidden, Pass),
+            (Consumer, &["a, b"], Forbidden, Pass),
+            (Anonymous, &[], Unauthorized, Pass),
+            (Anonymous, &["a"], Pass, Forbidden),
+            (Anonymous, &["x"], Forbidden, Pass),
+        ] {
+            assert_eq!(allow.decide(sender, groups), by_allow, "allow {sender:?} {groups:?}");
+            assert_eq!(deny.decide(sender, groups), by_deny, "deny {sender:?} {groups:?}");
+        }
+        assert_eq!(Rule::Allow(vec![]).decide(Consumer, &["a"]), Forbidden);
+        assert_eq!(Rule::Deny(vec![]).decide(Consumer, &["a"]), Pass);
+    }
+}

@@ -1,0 +1,107 @@
+//! The credentials of a signed request: `hmac username="…", algorithm="…", headers="…", signature="…"`.
+
+use http::HeaderMap;
+use model::plugins::hmac_auth::HmacAlgorithm;
+use model::Word;
+
+use crate::plugin::auth::scheme;
+
+/// The credentials of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Parameters<'a> {
+    pub(super) username: &'a str,
+    pub(super) algorithm: HmacAlgorithm,
+    /// The names of the headers that are signed, with blanks between them.
+    headers: &'a str,
+    /// The signature in base64.
+    pub(super) signature: &'a str,
+}
+
+impl<'a> Parameters<'a> {
+    /// Those of a request: of Proxy-Authorization, or else of Authorization.
+    pub(super) fn of(headers: &'a HeaderMap) -> Option<Self> {
+        let values = scheme::FIELDS.iter().filter_map(|name| headers.get(name));
+        values.filter_map(|value| value.to_str().ok()).find_map(Self::parse)
+    }
+
+    /// The names of the headers that are signed, in their order.
+    pub(super) fn headers(&self) -> impl Iterator<Item = &'a str> + Clone {
+        self.headers.split(' ').filter(|name| !name.is_empty())
+    }
+
+    /// Each parameter must be there once, with a value. Others are ignored.
+    fn parse(value: &'a str) -> Option<Self> {
+        let rest = scheme::credentials(value.as_bytes(), "hmac")?;
+        let (mut username, mut algorithm, mut headers, mut signature) = (None, None, None, None);
+        for (name, value) in pairs(str::from_utf8(rest).ok()?)? {
+            let place = match name {
+                "username" => &mut username,
+                "algorithm" => &mut algorithm,
+                "headers" => &mut headers,
+                "signature" => &mut signature,
+                _ => continue,
+            };
+            if value.is_empty() || place.replace(value).is_some() {
+                return None;
+            }
+        }
+        let algorithm = HmacAlgorithm::ALL.iter().copied().find(|one| Some(one.as_str()) == algorithm)?;
+        Some(Self { username: username?, algorithm, headers: headers?, signature: signature? })
+    }
+}
+
+/// The pairs of a list such as `a="1", b="2"`; `None` when it is none.
+fn pairs(text: &str) -> Option<Vec<(&str, &str)>> {
+    let (mut pairs, mut rest) = (Vec::new(), text.trim());
+    while !rest.is_empty() {
+        let (name, value) = rest.split_once("=\"")?;
+        let (value, after) = value.split_once('"')?;
+        pairs.push((name.trim(), value));
+        let after = after.trim_start();
+        rest = match after.strip_prefix(',') {
+            Some(next) => next.trim_start(),
+            None if after.is_empty() => after,
+            None => return None,
+        };
+    }
+    Some(pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_of_requests() {
+        let whole = r#"hmac username="u", algorithm="hmac-sha256", headers="date request-line", signature="eA==""#;
+        let expected = Parameters {
+            username: "u",
+            algorithm: HmacAlgorithm::Sha256,
+            headers: "date request-line",
+            signature: "eA==",
+        };
+        let other = whole.replace(", ", ",").replace("hmac ", "  HMAC  ");
+        let swapped = r#"hmac signature="eA==",headers="date request-line" , algorithm="hmac-sha256",a="b",username="u""#;
+        for good in [whole, &other, swapped] {
+            assert_eq!(Parameters::parse(good).as_ref(), Some(&expected), "{good}");
+        }
+        assert_eq!(Parameters::parse(whole).unwrap().headers().collect::<Vec<_>>(), ["date", "request-line"]);
+        for (from, to) in [
+            ("hmac ", "basic "),
+            ("hmac ", ""),
+            ("hmac-sha256", "hmac-md5"),
+            ("hmac-sha256", "HMAC-SHA256"),
+            ("date request-line", ""),
+            ("\"u\"", "\"\""),
+            ("eA==", ""),
+            ("algorithm", "algo"),
+            ("username=\"u\", ", ""),
+            ("username=\"u\"", "username=\"u\", username=\"v\""),
+            ("eA==\"", "eA=="),
+            ("\", algorithm", "\" algorithm"),
+        ] {
+            let bad = whole.replacen(from, to, 1);
+            assert_eq!(Parameters::parse(&bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Where a request holds its token: query arguments, cookies and headers.
+
+use std::borrow::Cow;
+
+use http::header::{COOKIE, HeaderName};
+use http::{HeaderMap, HeaderValue};
+
+use crate::plugin::arguments;
+
+/// The places in which a token may be.
+#[derive(Debug)]
+pub(super) struct Places {
+    pub(super) arguments: Vec<String>,
+    pub(super) cookies: Vec<String>,
+    pub(super) headers: Vec<HeaderName>,
+}
+
+/// The tokens of a request. The same one in several places counts once.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Tokens<'a> {
+    None,
+    One(Cow<'a, [u8]>),
+    Several,
+}
+
+impl<'a> Tokens<'a> {
+    fn add(&mut self, token: Cow<'a, [u8]>) {
+        match self {
+            _ if token.is_empty() => {}
+            Self::None => *self = Self::One(token),
+            Self::One(one) if *one == token => {}
+            Self::One(_) | Self::Several => *self = Self::Several,
+        }
+    }
+}
+
+impl Places {
+    /// The tokens of a request.
+    pub(super) fn tokens<'a>(&'a self, query: Option<&'a [u8]>, headers: &'a HeaderMap) -> Tokens<'a> {
+        let mut tokens = Tokens::None;
+        if let Some(query) = query {
+            for name in &self.arguments {
+                arguments::all_values(query, name).for_each(|value| tokens.add(value));
+            }
+        }
+        for name in &self.cookies {
+            if let Some(value) = cookie(headers, name) {
+                tokens.add(value.into());
+            }
+        }
+        for name in &self.headers {
+            if let Some(token) = headers.get(name).and_then(bearer) {
+                tokens.add(token.into());
+            }
+        }
+        tokens
+    }
+}
+
+/// The token of a header of the scheme Bearer.
+pub(in crate::plugin) fn bearer(value: &HeaderValue) -> Option<&[u8]> {
+    let value = value.as_bytes().trim_ascii();
+    let (scheme, rest) = value.split_at_checked("bearer".len())?;
+    let is_bearer = scheme.eq_ignore_ascii_case(b"bearer") && rest.first().is_some_and(u8::is_ascii_whitespace);
+    is_bearer.then(|| rest.trim_ascii_start())
+}
+
+/// The value of the first cookie with this name, which is compared without case.
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+    let pairs = headers.get_all(COOKIE).into_iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    pairs.map(<[u8]>::trim_ascii).find_map(|pair| {
+        let (found, rest) = pair.split_at_checked(name.len())?;
+        found.eq_ignore_ascii_case(name.as_bytes()).then(|| rest.strip_prefix(b"=")).flatten()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::AUTHORIZATION;
+
+    use super::*;
+
+    fn tokens(query: Option<&str>, fields: &[(HeaderName, &str)]) -> Option<Option<String>> {
+        let places = Places {
+            arguments: vec!["jwt".into(), "t".into()],
+            cookies: vec!["c".into()],
+            headers: vec![AUTHORIZATION, HeaderName::from_static("x-token")],
+        };
+        let headers: HeaderMap =
+            fields.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
+        match places.tokens(query.map(str::as_bytes), &headers) {
+            Tokens::None => Some(None),
+            Tokens::One(token) => Some(Some(String::from_utf8(token.into_owned()).unwrap())),
+            Tokens::Several => None,
+        }
+    }
+
+    #[test]
+    fn tokens_of_requests() {
+        let x = HeaderName::from_static("x-token");
+        let one = || Some(Some("a".to_owned()));
+        for (query, fields, expected) in [
+            (None, vec![], Some(None)),
+            (Some("jwt=&jwt&b=a"), vec![], Some(None)),
+            (Some("b=1&jwt=%61"), vec![], one()),
+            (Some("jwt=a&jwt=a&t=a"), vec![(AUTHORIZATION, "Bearer a")], one()),
+            (Some("jwt=a&jwt=b"), vec![], None),
+            (None, vec![(AUTHORIZATION, "bearer   a ")], one()),
+            (None, vec![(AUTHORIZATION, "a")], Some(None)),
+            (None, vec![(AUTHORIZATION, "Bearer")], Some(None)),
+            (None, vec![(AUTHORIZATION, "Bearera")], Some(None)),
+            (None, vec![(AUTHORIZATION, "Basic a"), (x.clone(), "Bearer a")], one()),
+            (None, vec![(AUTHORIZATION, "Bearer a"), (x.clone(), "Bearer b")], None),
+            (None, vec![(COOKIE, "b=x; C=a; c=b")], one()),
+            (None, vec![(COOKIE, "cc=x; c")], Some(None)),
+            (Some("t=b"), vec![(COOKIE, "c=a")], None),
+        ] {
+            assert_eq!(tokens(query, &fields), expected, "{query:?} {fields:?}");
+        }
+    }
+}

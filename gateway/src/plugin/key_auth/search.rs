@@ -1,0 +1,144 @@
+//! Finds the key of a request.
+
+use std::borrow::Cow;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
+
+use super::body::BodyForm;
+use crate::plugin::arguments::{self, Values};
+use crate::plugin::auth::scheme;
+
+/// A name under which a key is looked for.
+#[derive(Debug)]
+pub(super) struct KeyName {
+    /// As it is configured, for arguments and fields of bodies.
+    pub(super) text: Box<str>,
+    /// The headers with this name: it, and where it has an underscore the name with hyphens.
+    pub(super) headers: Vec<HeaderName>,
+}
+
+/// The places of a request in which a key is looked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Places<'a> {
+    pub(super) headers: Option<&'a HeaderMap>,
+    pub(super) query: Option<&'a [u8]>,
+    pub(super) body: Option<(&'a BodyForm, &'a [u8])>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Found<'a> {
+    Nothing,
+    /// A text, which may be empty, under the name with this index.
+    Key(usize, Cow<'a, [u8]>),
+    /// Several under the name with this index.
+    Duplicate(usize),
+}
+
+impl KeyName {
+    /// Reads a name; `None` for one that no header can have.
+    pub(super) fn new(text: &str) -> Option<Self> {
+        let mut headers = vec![HeaderName::try_from(text).ok()?];
+        if text.contains('_') {
+            headers.push(HeaderName::try_from(text.replace('_', "-")).ok()?);
+        }
+        Some(Self { text: text.into(), headers })
+    }
+
+    fn header<'a>(&self, headers: &'a HeaderMap) -> Values<'a> {
+        let mut values = self.headers.iter().flat_map(|name| headers.get_all(name));
+        match (values.next(), values.next()) {
+            (None, _) => Values::None,
+            (Some(value), None) => Values::One(value.as_bytes().into()),
+            (Some(_), Some(_)) => Values::Many,
+        }
+    }
+}
+
+impl<'a> Places<'a> {
+    /// Looks under each name in turn: in the header, the query, the body. The first text ends the search.
+    pub(super) fn search(&self, names: &[KeyName]) -> Found<'a> {
+        for (index, name) in names.iter().enumerate() {
+            match self.values(name) {
+                Values::None => {}
+                Values::One(key) => return Found::Key(index, key),
+                Values::Many => return Found::Duplicate(index),
+            }
+        }
+        Found::Nothing
+    }
+
+    fn values(&self, name: &KeyName) -> Values<'a> {
+        let mut found = self.headers.map_or(Values::None, |headers| name.header(headers));
+        if let (Values::None, Some(query)) = (&found, self.query) {
+            found = arguments::values(query, &name.text);
+        }
+        if let (Values::None, Some((form, body))) = (&found, self.body) {
+            found = form.values(body, &name.text);
+        }
+        found
+    }
+}
+
+/// The token of the header Authorization with the scheme Bearer.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(AUTHORIZATION)?;
+    scheme::credentials(value.as_bytes(), "bearer").map(<[u8]>::trim_ascii_start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Vec<KeyName> {
+        ["apikey", "x_key"].map(|name| KeyName::new(name).unwrap()).into()
+    }
+
+    fn key(index: usize, text: &str) -> Found<'static> {
+        Found::Key(index, text.as_bytes().to_vec().into())
+    }
+
+    #[test]
+    fn order_of_places() {
+        for (fields, query, body, expected) in [
+            (&[][..], None, None, Found::Nothing),
+            (&[("apikey", "h")], Some("apikey=q"), Some("apikey=b"), key(0, "h")),
+            (&[("APIKEY", "")], Some("apikey=q"), None, key(0, "")),
+            (&[], Some("apikey=q"), Some("apikey=b"), key(0, "q")),
+            (&[], Some("apikey="), None, key(0, "")),
+            (&[], Some("apikey"), Some("apikey=b"), key(0, "b")),
+            (&[], Some("ApiKey=q"), None, Found::Nothing),
+            (&[], None, Some("x_key=b"), key(1, "b")),
+            (&[("x-key", "h")], None, None, key(1, "h")),
+            (&[("x_key", "h")], None, None, key(1, "h")),
+            (&[("x_key", "h"), ("x-key", "h")], None, None, Found::Duplicate(1)),
+            // The body is searched before the next name.
+            (&[("x_key", "h")], None, Some("apikey=b"), key(0, "b")),
+            (&[("apikey", "h"), ("apikey", "h")], None, None, Found::Duplicate(0)),
+            (&[("apikey", "h")], Some("apikey=q&apikey=r"), None, key(0, "h")),
+            (&[], Some("apikey=q&apikey=q"), Some("apikey=b"), Found::Duplicate(0)),
+            (&[], None, Some("apikey=b&apikey=b"), Found::Duplicate(0)),
+        ] {
+            let headers = fields.iter().map(|(name, value)| {
+                (HeaderName::try_from(*name).unwrap(), value.parse().unwrap())
+            });
+            let headers: HeaderMap = headers.collect();
+            let places = Places {
+                headers: Some(&headers),
+                query: query.map(str::as_bytes),
+                body: body.map(|body: &str| (&BodyForm::Form, body.as_bytes())),
+            };
+            assert_eq!(places.search(&names()), expected, "{fields:?} {query:?} {body:?}");
+        }
+    }
+
+    #[test]
+    fn bearer_tokens() {
+        for (value, token) in [("Bearer a", Some("a")), ("bearer  a", Some("a")), ("Basic a", None)] {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())]);
+            assert_eq!(bearer(&headers), token.map(str::as_bytes), "{value}");
+        }
+        assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+}
