@@ -10,6 +10,7 @@ pub mod client;
 pub mod cluster;
 pub mod config;
 pub mod context;
+pub mod counting;
 pub mod delivery;
 pub mod descriptors;
 pub mod dns;
