@@ -13,6 +13,7 @@
 //! - [`mod@unreachable`]: a UDP server that is silent, an address that neither accepts nor refuses;
 //! - [`network`]: two sides with a link between them that can be cut;
 //! - [`postgres`]: a private PostgreSQL, one database per test;
+//! - [`redis`]: a private redis that can be killed and made silent;
 //! - [`certs`]: key pairs, also expired or not yet valid ones;
 //! - [`tracer`]: makes system calls of a running program fail;
 //! - [`turns`]: counts the turns of a loop under a paused clock;
@@ -29,6 +30,7 @@ pub mod plane;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod redis;
 pub mod relay;
 pub mod tracer;
 pub mod turns;
