@@ -44,8 +44,8 @@ const POOL: usize = 1024;
 const PROBES: usize = 1024;
 /// The most idle connections that are kept for probes: with fewer than there are addresses, most probes connect.
 const PROBE_CONNECTIONS: usize = 16_384;
-/// The bounds of the calls that plugins make.
-const CALLS: OutboundLimits = OutboundLimits { calls_of_host: 64, idle: 64 };
+/// The calls of plugins to one host at a time, and the connections that are kept for them.
+const CALLS: OutboundLimits = OutboundLimits { calls_of_host: 64, idle: 256 };
 /// Time for the sync agent to close its session and finish its disk writes.
 const AGENT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -176,8 +176,8 @@ impl ProxyParts {
         let zone = config.cluster.labels.get("zone").map(|zone| zone.as_str().into());
         let balancing = Arc::new(Balancing::new(names.clone(), prober, policy.clone(), zone, waiting));
         let idle = POOL;
-        let outbound = Outbound::new(names.clone(), policy.clone(), CALLS);
-        let plugins = Arc::new(Shared::new(Arc::new(outbound)));
+        let outbound = Arc::new(Outbound::new(names.clone(), policy.clone(), CALLS));
+        let plugins = Arc::new(Shared::new(outbound, Arc::default()));
         let parts =
             Self { live, metrics, in_flight, connections, tickets, names, balancing, policy, plugins, idle };
         Ok((parts, runner))

@@ -32,7 +32,10 @@ macro_rules! with_every_plugin {
             HmacAuth = hmac_auth;
             Jwt = jwt;
             KeyAuth = key_auth;
+            RateLimiting = rate_limiting;
+            RequestSizeLimiting = request_size_limiting;
             RequestTermination = request_termination;
+            ResponseRatelimiting = response_ratelimiting;
         }
     };
 }

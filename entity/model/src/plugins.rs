@@ -4,6 +4,8 @@
 //! The canonical form of a configuration is a record with one member, whose name is that of the plugin. It has
 //! the mark of a field that must be understood: a data plane that does not know the plugin refuses the entity.
 
+pub mod counting;
+
 use std::fmt;
 
 use serde::de::{Error, MapAccess, Visitor};

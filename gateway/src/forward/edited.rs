@@ -87,6 +87,13 @@ impl Attempt<'_> {
         Ok(())
     }
 
+    /// Queues an answer without the upstream's body, whose rest is not read.
+    pub(super) fn answer_empty(&mut self, answer: &Response, edited: &Answer) {
+        let (status, framing) = (edited.status, Framing::Empty);
+        self.begin(&AnswerHead { status, framing, length: Some(0), ..head_of(answer) }, answer, Some(edited));
+        self.incoming.client.queue_end(None);
+    }
+
     fn with_plugins<R>(
         &mut self,
         run: impl FnOnce(&mut crate::client::Incoming, &Surroundings<'_>, &mut plugin::Running) -> R,

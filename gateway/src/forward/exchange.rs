@@ -66,13 +66,17 @@ impl Attempt<'_> {
         }
         let mut download = Pump::new(self.takes_trailers());
         let mut taps = Taps::default();
-        match edited.as_mut().and_then(|edited| Some((edited.wanted_body()?, edited))) {
-            Some((limit, edited)) => {
+        match edited.as_mut().map(|edited| (edited.wanted_body(), edited)) {
+            Some((Some(limit), edited)) => {
                 let body = self.whole_body(&mut upload, limit).await?;
                 self.answer_whole(&answer, edited, body)?;
                 download.end();
             }
-            None => {
+            Some((None, edited)) if edited.is_refused() => {
+                self.answer_empty(&answer, edited);
+                download.end();
+            }
+            _ => {
                 taps = Taps::of(edited.as_mut());
                 self.begin_answer(&answer, edited.as_ref());
             }

@@ -21,6 +21,7 @@ pub struct Answer {
     /// Whether a body follows.
     has_body: bool,
     whole_body: Option<usize>,
+    is_refused: bool,
     taps: SmallVec<[Box<dyn Tap>; 1]>,
 }
 
@@ -37,7 +38,7 @@ impl Answer {
     /// An answer with this status and without a field.
     pub(crate) fn new(status: StatusCode, is_from_upstream: bool, has_body: bool) -> Self {
         let (fields, taps) = (AnswerFields::default(), SmallVec::new());
-        Self { status, fields, is_from_upstream, has_body, whole_body: None, taps }
+        Self { status, fields, is_from_upstream, has_body, whole_body: None, is_refused: false, taps }
     }
 
     /// Whether the upstream made it, and not the gateway.
@@ -56,6 +57,14 @@ impl Answer {
         self.whole_body = Some(self.whole_body.map_or(limit, |other| other.max(limit)));
     }
 
+    /// Sends this status without a body in place of the answer. Its other fields stay.
+    pub fn refuse(&mut self, status: StatusCode) {
+        (self.status, self.is_refused) = (status, true);
+        self.fields.remove_if(|name, _| {
+            name.get(..8).is_some_and(|begin| begin.eq_ignore_ascii_case(b"content-"))
+        });
+    }
+
     /// Lets `tap` look at the body on its way, if there is one.
     pub fn tap(&mut self, tap: Box<dyn Tap>) {
         self.taps.push(tap);
@@ -63,7 +72,12 @@ impl Answer {
 
     /// The most bytes of the body that is wanted whole.
     pub(crate) fn wanted_body(&self) -> Option<usize> {
-        self.whole_body.filter(|_| self.has_body)
+        self.whole_body.filter(|_| self.has_body && !self.is_refused)
+    }
+
+    /// Whether its body is not sent.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.is_refused
     }
 
     /// Those that look at the body.
