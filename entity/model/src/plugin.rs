@@ -122,3 +122,6 @@ impl PluginKind {
         (self.imply)(config);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,8 +44,8 @@ impl Violations {
         self.entity.push(message.into());
     }
 
-    /// Adds a violation of a record within another one that is reported of the field that holds it, in place of
-    /// those of its fields. The first one stays. Of the configuration of a plugin, [`Violations::entity`] is
+    /// Adds a violation of a record within another one that is reported of the field that holds it, unless its
+    /// fields break rules of their own. The first one stays. Of the configuration of a plugin, [`Violations::entity`] is
     /// reported of the plugin.
     pub fn record(&mut self, message: impl Into<String>) {
         self.whole.get_or_insert_with(|| message.into());
@@ -84,9 +84,13 @@ impl Violations {
         }
     }
 
-    /// Adds `later` violations. A rule between fields applies only when all fields could be read.
+    /// Adds `later` violations. A rule between fields applies only when the value of each given field could be
+    /// read.
     pub(crate) fn merge(&mut self, later: Self) {
-        if self.is_empty() {
+        if self.entity.is_empty()
+            && self.whole.is_none()
+            && self.fields.values().all(FieldErrors::are_of_names)
+        {
             self.entity = later.entity;
             self.whole = later.whole;
         }
@@ -112,6 +116,15 @@ impl FieldErrors {
         (!errors.is_empty()).then_some(Self::Elements(errors))
     }
 
+    /// Whether they are about fields that are unknown or missing alone, and about no value.
+    fn are_of_names(&self) -> bool {
+        match self {
+            Self::Whole(message) => ["unknown field", "required field missing"].contains(&message.as_str()),
+            Self::Elements(elements) => elements.values().all(Self::are_of_names),
+            Self::Nested(fields) => fields.values().all(Self::are_of_names),
+        }
+    }
+
     /// Adds the violations of the parts that have none yet.
     fn add(&mut self, later: Self) {
         match (self, later) {
@@ -124,12 +137,9 @@ impl FieldErrors {
     /// The violations of a record within another one. Rules between its fields alone are about the record as
     /// a whole.
     pub(crate) fn of_record(violations: Violations) -> Option<Self> {
-        if let Some(whole) = violations.whole {
-            return Some(Self::Whole(whole));
-        }
         match (violations.entity.len(), violations.fields.len()) {
-            (0, 0) => None,
-            (_, 0) => Some(Self::Whole(violations.entity.join("; "))),
+            (0, 0) => violations.whole.map(Self::Whole),
+            (_, 0) => Some(Self::Whole(violations.whole.unwrap_or_else(|| violations.entity.join("; ")))),
             _ => Some(Self::Nested(violations.fields)),
         }
     }

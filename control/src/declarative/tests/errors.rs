@@ -15,7 +15,7 @@ fn all_errors_are_found_at_once() {
         "services": [
             { "name": "good", "host": "a" },
             {
-                "name": "bad", "host": "a:1", "retries": -1, "tags": ["t"], "plugins": [],
+                "name": "bad", "host": "a:1", "retries": -1, "tags": ["t"], "nonsense": [],
                 "routes": [{ "name": "r", "paths": ["x"] }, 5],
             },
         ],
@@ -28,7 +28,7 @@ fn all_errors_are_found_at_once() {
     assert_eq!(nested["snis"], "expected an array");
     assert_eq!(nested["services"][0], Value::Null);
     assert_eq!(nested["services"][1]["host"], "must not have a port");
-    assert_eq!(nested["services"][1]["plugins"], "unknown field");
+    assert_eq!(nested["services"][1]["nonsense"], "unknown field");
     assert!(nested["services"][1]["routes"][0]["paths"][0].is_string(), "{nested}");
     assert_eq!(nested["services"][1]["routes"][1]["@entity"], json!(["expected a record"]));
     let told = "invalid reference 'service: missing' (no such entry in 'services')";

@@ -13,6 +13,7 @@ on_both_databases!(
     references_that_lead_nowhere,
     protocols_are_those_of_the_route,
     plugins_end_with_what_they_are_for,
+    plugins_of_a_consumer,
     schemas_of_plugins,
     plugins_of_the_node,
 );
@@ -174,6 +175,29 @@ async fn plugins_end_with_what_they_are_for(admin: &Admin) {
     admin.delete("/routes/r").await.expect(204);
     assert_eq!(admin.get("/plugins").await.json()["data"].as_array().map(Vec::len), Some(1));
     admin.delete("/services/s").await.expect(204);
+    assert_eq!(admin.get("/plugins").await.json()["data"], json!([]));
+}
+
+async fn plugins_of_a_consumer(admin: &Admin) {
+    let consumer = admin.post("/consumers", &json!({ "username": "jane" })).await.expect(201).json();
+    let id = consumer["id"].clone();
+    let body = json!({ "name": "request-termination", "config": { "status_code": 402 } });
+    let made = admin.post("/consumers/jane/plugins", &body).await.expect(201).json();
+    assert_eq!(made["consumer"], json!({ "id": id }));
+    assert_eq!(admin.get("/consumers/jane/plugins").await.json()["data"], json!([made]));
+    let at = format!("/plugins/{}/consumer", made["id"].as_str().unwrap());
+    assert_eq!(admin.get(&at).await.expect(200).json()["id"], id);
+    let taken = json!({ "name": "request-termination", "consumer": { "username": "jane" } });
+    let taken = admin.post("/plugins", &taken).await.expect(409);
+    assert!(message(&taken).contains(&format!("'{{consumer={{id={id}}},name=")), "{}", taken.text());
+    let refused = admin.post("/consumers/jane/plugins", &json!({ "name": "key-auth" })).await.expect(400);
+    assert_eq!(message(&refused), "schema violation (consumer: value must be null)");
+    let absent = json!({ "name": "request-termination", "consumer": { "username": "x" } });
+    let absent = admin.post("/plugins", &absent).await.expect(400).json();
+    let reason =
+        "the foreign key cannot be resolved with '{username=\"x\"}' for an existing 'consumers' entity";
+    assert_eq!(absent["fields"], json!({ "consumer": { "username": reason } }));
+    admin.delete("/consumers/jane").await.expect(204);
     assert_eq!(admin.get("/plugins").await.json()["data"], json!([]));
 }
 

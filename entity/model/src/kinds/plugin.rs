@@ -34,7 +34,7 @@ pub struct Plugin {
     #[field(unique, longest = bounds::NAME, is = text::name)]
     pub instance_name: Option<String>,
     /// The consumer whose requests the plugin is for; null: any.
-    #[field(belongs_to(CONSUMER))]
+    #[field(belongs_to(kind::CONSUMER))]
     pub consumer: Option<Uuid>,
     /// The route whose requests the plugin is for; null: any.
     #[field(belongs_to(kind::ROUTE))]
@@ -54,9 +54,6 @@ pub struct Plugin {
     /// How it does it.
     pub config: Config,
 }
-
-/// The kind of consumers.
-const CONSUMER: Kind = Kind(11);
 
 impl Plugin {
     /// Checks the entities that it is for: some plugins act before they are known.
@@ -87,7 +84,7 @@ fn add(violations: &mut Violations, of_config: Violations) {
     let Violations { entity, whole, fields } = of_config;
     violations.entity.extend(entity);
     let of_fields = (!fields.is_empty()).then_some(FieldErrors::Nested(fields));
-    let of_config = whole.map(FieldErrors::Whole).or(of_fields);
+    let of_config = of_fields.or(whole.map(FieldErrors::Whole));
     of_config.into_iter().for_each(|errors| violations.at("config", errors));
 }
 

@@ -88,6 +88,10 @@ fn rules_and_their_messages() {
             termination(json!({ "message": "a", "body": "b" })),
             vec!["config: message cannot be used with content_type or body"],
         ),
+        (
+            termination(json!({ "message": "a", "body": "b", "trigger": "" })),
+            vec!["config.trigger: length must be at least 1"],
+        ),
         (termination(json!({ "content_type": "text/plain" })), vec!["config: content_type requires a body"]),
         (
             termination(json!({ "echo": true, "body": "b" })),
