@@ -11,6 +11,7 @@
 //! ```
 //!
 //! `default = VALUE` is the value of a field that is not given; it is not written in the canonical form.
+//! `name = "NAME"` is for a field whose name is no identifier.
 //! `skip` is for a field that is no part of the entity's content. Every other word is a method of
 //! `model::Rules`. A field that is declared `must_understand` is written under its name with a leading `!`, and
 //! only when it does not hold its default.
@@ -34,6 +35,8 @@ struct Declared<'a> {
     ident: &'a Ident,
     ty: &'a Type,
     description: String,
+    /// The name in bodies, when it is not the identifier.
+    name: Option<String>,
     default: Option<Expr>,
     skip: bool,
     must_understand: bool,
@@ -64,6 +67,7 @@ fn declared(field: &syn::Field) -> Result<Declared<'_>> {
         ident,
         ty: &field.ty,
         description: description(&field.attrs),
+        name: None,
         default: None,
         skip: false,
         must_understand: false,
@@ -80,6 +84,7 @@ impl Declared<'_> {
     fn add(&mut self, word: Meta) {
         match word {
             Meta::NameValue(pair) if pair.path.is_ident("default") => self.default = Some(pair.value),
+            Meta::NameValue(pair) if pair.path.is_ident("name") => self.name = literal(&pair.value),
             Meta::Path(path) if path.is_ident("skip") => self.skip = true,
             Meta::Path(method) => {
                 self.must_understand |= method.is_ident("must_understand");
@@ -96,6 +101,10 @@ impl Declared<'_> {
         }
     }
 
+    fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.ident.unraw().to_string())
+    }
+
     fn default(&self) -> Tokens {
         self.default
             .as_ref()
@@ -106,21 +115,26 @@ impl Declared<'_> {
 /// The text of the documentation comments, without line breaks.
 fn description(attributes: &[Attribute]) -> String {
     let lines = attributes.iter().filter_map(|attribute| match &attribute.meta {
-        Meta::NameValue(pair) if pair.path.is_ident("doc") => match &pair.value {
-            Expr::Lit(literal) => match &literal.lit {
-                Lit::Str(text) => Some(text.value().trim().to_owned()),
-                _ => None,
-            },
+        Meta::NameValue(pair) if pair.path.is_ident("doc") => literal(&pair.value),
+        _ => None,
+    });
+    lines.map(|line| line.trim().to_owned()).collect::<Vec<_>>().join(" ")
+}
+
+/// The value of a text literal.
+fn literal(value: &Expr) -> Option<String> {
+    match value {
+        Expr::Lit(literal) => match &literal.lit {
+            Lit::Str(text) => Some(text.value()),
             _ => None,
         },
         _ => None,
-    });
-    lines.collect::<Vec<_>>().join(" ")
+    }
 }
 
 fn implement_record(name: &Ident, kept: &[&Declared<'_>], skipped: &[&Declared<'_>]) -> Tokens {
     let infos = kept.iter().map(|field| {
-        let (text, ty, description) = (field.ident.unraw().to_string(), field.ty, &field.description);
+        let (text, ty, description) = (field.name(), field.ty, &field.description);
         let (rules, default) = (&field.rules, field.default());
         quote! {
             ::model::Field::new::<#ty>(#text, #description, ::model::Rules::new()#rules, #default)
@@ -248,7 +262,7 @@ fn implement_serialize(name: &Ident, kept: &[&Declared<'_>]) -> Tokens {
     let written = kept.iter().map(|field| {
         let (ident, ty, default) = (field.ident, field.ty, field.default());
         let mark = if field.must_understand { "!" } else { "" };
-        let text = format!("{mark}{}", ident.unraw());
+        let text = format!("{mark}{}", field.name());
         let has_default = field.default.is_some() || field.must_understand;
         quote! {
             if <#ty as ::model::FieldType>::is_written(&self.#ident, #has_default, || #default) {
