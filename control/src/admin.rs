@@ -29,6 +29,7 @@ mod paths;
 mod plugin_protocols;
 mod plugins;
 mod policy;
+mod proxy_cache;
 mod reading;
 mod resource;
 mod route_match;
@@ -122,6 +123,7 @@ pub fn router(state: AppState) -> Router {
     }
     targets::routes(&mut api);
     policy::routes(&mut api);
+    proxy_cache::routes(&mut api);
     upstream_health::routes(&mut api);
     plugins::routes(&mut api);
     schemas::routes(&mut api);

@@ -1,11 +1,11 @@
-//! Deletes what operators have set for targets, and API keys, when their time has passed. Each control plane
-//! does; a deletion that another one has made already changes nothing.
+//! Deletes what operators have set for targets, their orders to caches, and API keys, when their time has passed.
+//! Each control plane does; a deletion that another one has made already changes nothing.
 //!
 //! The Admin API and data planes treat an expired key as absent by their own clocks: its deletion may be late.
 
 use std::time::Duration;
 
-use model::{KeyAuthCredential, Number, TargetHealth, TargetState, kind};
+use model::{CachePurge, KeyAuthCredential, Number, TargetHealth, TargetState, kind};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use wire::{Key, Kind};
@@ -16,6 +16,8 @@ use crate::store::{Author, Change, Selector, Store, StoreError};
 /// How long an operation on the health of a target is kept that pins nothing. Data planes need it once; those
 /// that could not be reached meanwhile must not apply it later.
 const KEPT: i64 = 600;
+/// How long an order to remove answers is kept: a data plane that connects later still has them.
+const PURGE_KEPT: i64 = 86_400;
 /// The least time between two looks: one look reads all operations.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The longest time between two looks, in milliseconds: the clock may have been set.
@@ -106,7 +108,7 @@ impl<C: Fn() -> i64> Expiry<C> {
     async fn look(&self) -> Result<Duration, StoreError> {
         let now = (self.clock)();
         let (mut ended, mut next) = (Vec::new(), now + LONGEST);
-        for kind in [kind::TARGET_STATE, kind::TARGET_HEALTH] {
+        for kind in [kind::TARGET_STATE, kind::TARGET_HEALTH, kind::CACHE_PURGE] {
             for (key, bytes) in self.publisher.of_kind(kind) {
                 match end(kind, &bytes) {
                     Some(end) if end <= now => ended.push(key),
@@ -146,6 +148,10 @@ fn end(kind: Kind, bytes: &[u8]) -> Option<i64> {
     let seconds = match kind {
         kind::TARGET_STATE => serde_json::from_slice::<TargetState>(bytes).ok()?.until?,
         kind::KEYAUTH_CREDENTIAL => serde_json::from_slice::<KeyAuthCredential>(bytes).ok()?.expires_at?,
+        kind::CACHE_PURGE => {
+            let order: CachePurge = serde_json::from_slice(bytes).ok()?;
+            whole(order.set_at).saturating_add(PURGE_KEPT)
+        }
         _ => {
             let operation: TargetHealth = serde_json::from_slice(bytes).ok()?;
             operation.until.unwrap_or_else(|| whole(operation.set_at).saturating_add(KEPT))

@@ -6,6 +6,7 @@
 //! `table/sections.rs`. Of Pingora, and of the source of the configuration, nothing here knows.
 
 mod ca_certificate;
+mod cache_purge;
 mod certificate;
 mod consumer;
 mod credential;
@@ -30,10 +31,9 @@ use wire::{Key, Kind};
 use crate::certified_keys::CertifiedKeys;
 use crate::upstream::Authority;
 
+pub use cache_purge::CachePurge;
 pub use consumer::Consumer;
-pub use credential::{
-    Acl, BasicAuthCredential, HashKey, HmacAuthCredential, JwtSecret, KeyAuthCredential,
-};
+pub use credential::{Acl, BasicAuthCredential, HashKey, HmacAuthCredential, JwtSecret, KeyAuthCredential};
 pub use map::{KeyOf, Map};
 pub use named::{ByName, Name, Names};
 pub use owned::{ByOwner, Owned};

@@ -164,6 +164,18 @@ async fn expired_keys_are_deleted_and_others_stay() {
 }
 
 #[tokio::test]
+async fn orders_to_caches_end_after_a_day() {
+    let stage = Stage::new().await;
+    let (id, set_at) = (Uuid::from_u128(5), Number::of_milliseconds(BEGIN * 1000));
+    stage.put(id, &CachePurge { set_at, ..CachePurge::default() }).await;
+    stage.look_at(PURGE_KEPT - 1).await;
+    assert!(stage.has(CachePurge::key(id)).await);
+    stage.look_at(PURGE_KEPT).await;
+    assert!(!stage.has(CachePurge::key(id)).await);
+    stage.end().await;
+}
+
+#[tokio::test]
 async fn task_ends_states_and_itself() {
     let stage = Stage::new().await;
     let stop = CancellationToken::new();

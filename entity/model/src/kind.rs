@@ -43,6 +43,8 @@ macro_rules! with_every_kind {
             PLUGIN = 17, "plugins": plugin::Plugin;
             /// The key of the hashes of API keys; at most one.
             HASH_KEY = 18, "hash_keys": hash_key::HashKey;
+            /// The orders of operators to remove answers that are kept.
+            CACHE_PURGE = 128, "cache_purges": cache_purge::CachePurge;
         }
     };
 }

@@ -15,10 +15,10 @@ use model::policy::{
     Probe, ProbeMethod, Retry, RetryMethods, RetryOn, SlowStart, Zone,
 };
 use model::{
-    Acl, AdminState, Algorithm, AnyEntity, BasicAuthCredential, CaCertificate, Certificate, Consumer, Entity,
-    ForcedHealth, HashInput, HashKey, HmacAuthCredential, JwtAlgorithm, JwtSecret, KINDS, KeyAuthCredential,
-    Number, PathHandling, Plugin, PluginProtocol, Protocol, Route, Router, RouterOrder, Service, Sni, Target,
-    TargetHealth, TargetState, Upstream, kind,
+    Acl, AdminState, Algorithm, AnyEntity, BasicAuthCredential, CaCertificate, CachePurge, Certificate,
+    Consumer, Entity, ForcedHealth, HashInput, HashKey, HmacAuthCredential, JwtAlgorithm, JwtSecret, KINDS,
+    KeyAuthCredential, Number, PathHandling, Plugin, PluginProtocol, Protocol, Route, Router, RouterOrder,
+    Service, Sni, Target, TargetHealth, TargetState, Upstream, kind,
 };
 use uuid::Uuid;
 use wire::{EntityHash, Kind};
@@ -297,6 +297,15 @@ fn plugin() -> Plugin {
     }
 }
 
+fn cache_purge() -> CachePurge {
+    CachePurge {
+        plugin: Some(ID),
+        key: Some("0f".repeat(32)),
+        set_at: Number::new(1_700_000_000.125),
+        ..CachePurge::default()
+    }
+}
+
 /// An entity with a value in every field that can have one. A new kind needs a line.
 fn sample(kind: Kind) -> AnyEntity {
     match kind {
@@ -318,6 +327,7 @@ fn sample(kind: Kind) -> AnyEntity {
         kind::ACL => acl().into(),
         kind::HASH_KEY => HashKey { id: Uuid::nil(), ..HashKey::of_bytes(&[7; 32]) }.into(),
         kind::PLUGIN => plugin().into(),
+        kind::CACHE_PURGE => cache_purge().into(),
         kind => panic!("no sample of {kind}"),
     }
 }
@@ -367,6 +377,7 @@ fn entities_have_their_pinned_bytes() {
             AnyEntity::Acl(entity) => check_entity("acl", &entity),
             AnyEntity::HashKey(entity) => check_entity("hash_key", &entity),
             AnyEntity::Plugin(entity) => check_entity("plugin", &entity),
+            AnyEntity::CachePurge(entity) => check_entity("cache_purge", &entity),
         }
     }
     let hash = format!("{:?}", EntityHash::of(Route::key(ID), &route().canonical()));

@@ -11,7 +11,7 @@ use super::Table;
 use super::change::Change;
 use super::sections::{Plan, Sections, Step, noun};
 use crate::plugin::InstanceChange;
-use crate::section::{Changes, Named, References, Referrers, Refusal, Section, Store};
+use crate::section::{CachePurge, Changes, Named, References, Referrers, Refusal, Section, Store};
 use crate::upstream::Balancing;
 
 /// Builds tables. It holds the newest one, and the index that lookups do not need.
@@ -22,6 +22,8 @@ pub struct Builder {
     balancing: Arc<Balancing>,
     /// The upstreams whose groups were made again or removed since they were last asked for.
     changed_groups: BTreeSet<Uuid>,
+    /// Orders that came since they were last asked for.
+    purges: Vec<Arc<CachePurge>>,
 }
 
 impl Builder {
@@ -38,6 +40,11 @@ impl Builder {
     /// The upstreams whose groups were made again or removed since the last call.
     pub fn take_changed_groups(&mut self) -> BTreeSet<Uuid> {
         std::mem::take(&mut self.changed_groups)
+    }
+
+    /// The orders to remove kept answers that came since the last call.
+    pub fn take_purges(&mut self) -> Vec<Arc<CachePurge>> {
+        std::mem::take(&mut self.purges)
     }
 
     /// The upstreams of the newest table.
@@ -79,6 +86,7 @@ impl Builder {
         let mut edges = Edges::default();
         plan.each(held, &mut edges)?;
         let upstreams = plan.upstreams(held, &next.sections);
+        let purges: Vec<_> = plan.purges().cloned().collect();
         let (instances, routes) = (plan.instances(held), plan.routes());
         let has_other_directory = plan.changes_directory();
         // Before the index grows: the plan of a large snapshot is large.
@@ -89,6 +97,7 @@ impl Builder {
         next.rebuild_plugins(&instances, routes, has_other_directory);
         next.groups.rebuild(&upstreams, &next.sections, &self.balancing);
         self.changed_groups.extend(upstreams);
+        self.purges.extend(purges);
         self.table = next;
         Ok(self.table.clone())
     }

@@ -12,9 +12,9 @@ use crate::certified_keys::CertifiedKeys;
 use crate::plugin::{Directory, Instance, InstanceChange};
 use crate::route::{Entry, Routes};
 use crate::section::{
-    Acl, BasicAuthCredential, ById, ByOwner, Changes, Consumer, HashKey, HmacAuthCredential, JwtSecret,
-    KeyAuthCredential, Map, Names, Owned, Parts, References, Referrers, Refusal, Router, Routers, Section,
-    Service, Settings, Sni, Store, Target, TargetHealth, TargetState, Upstream,
+    Acl, BasicAuthCredential, ById, ByOwner, CachePurge, Changes, Consumer, HashKey, HmacAuthCredential,
+    JwtSecret, KeyAuthCredential, Map, Names, Owned, Parts, References, Referrers, Refusal, Router, Routers,
+    Section, Service, Settings, Sni, Store, Target, TargetHealth, TargetState, Upstream,
 };
 use crate::upstream::Authority;
 
@@ -154,9 +154,15 @@ sections! {
     acls: ByOwner<Acl>, of Acl, from Acl;
     plugins: Map<Instance, ById>, of Instance, from Plugin;
     hash_keys: Map<HashKey, ById>, of HashKey, from HashKey;
+    cache_purges: Map<CachePurge, ById>, of CachePurge, from CachePurge;
 }
 
 impl Plan {
+    /// The orders to remove answers that are kept.
+    pub(super) fn purges(&self) -> impl Iterator<Item = &Arc<CachePurge>> {
+        self.cache_purges.values().flatten()
+    }
+
     /// The upstreams whose groups the changes concern, themselves or by their targets.
     pub(super) fn upstreams(&self, held: &Sections, next: &Sections) -> BTreeSet<Uuid> {
         let mut found: BTreeSet<_> = self.upstreams.keys().copied().collect();

@@ -207,6 +207,7 @@ fn entity(key: Key, random: &mut StdRng) -> (AnyEntity, Vec<u8>) {
         }),
         kind::ACL => with_bytes(model::Acl { id, consumer: any(random), group: path(id) }),
         kind::HASH_KEY => with_bytes(model::HashKey { id, ..model::HashKey::of_bytes(&[1; 32]) }),
+        kind::CACHE_PURGE => with_bytes(model::CachePurge { id, ..model::CachePurge::default() }),
         kind => panic!("no generator of {kind}"),
     }
 }
