@@ -22,6 +22,7 @@ use crate::admin::{self, AppState, NodeInfo, bind};
 use crate::cluster::{self, Admission, AdmissionReloader, Registry as DataPlanes};
 use crate::config::Config;
 use crate::expiry::Expiry;
+use crate::kong_metrics::KongCollector;
 use crate::metrics::Metrics;
 use crate::publish::{self, Publisher};
 use crate::signals::Signals;
@@ -137,6 +138,13 @@ impl App {
             .map_err(ExitError::unavailable)?;
         let data_planes =
             DataPlanes::new(node_id, config.heartbeat, metrics.cluster.clone(), publisher.head());
+        if config.compat_metrics {
+            let database = metrics.cluster.database_reachable.clone();
+            let collector = KongCollector::new(node_id, data_planes.clone(), database);
+            registry
+                .register(Box::new(collector.map_err(ExitError::internal)?))
+                .map_err(ExitError::internal)?;
+        }
         Ok(Self {
             config,
             node_id,

@@ -31,10 +31,20 @@ pub struct RawConfig {
     pub admin: RawAdmin,
     /// The data planes' side.
     pub cluster: RawCluster,
+    /// The metrics.
+    pub metrics: RawMetrics,
     /// The status listener.
     pub status: RawStatus,
     /// The log.
     pub log: logging::RawLog,
+}
+
+/// The section `metrics`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawMetrics {
+    /// Whether Kong's families are shown, too.
+    pub compat: bool,
 }
 
 /// The section `database`.
@@ -90,6 +100,8 @@ pub struct Config {
     pub heartbeat: Duration,
     /// Whether a much smaller configuration of a new epoch is held back from data planes.
     pub guard: bool,
+    /// Whether Kong's families of metrics are shown, too.
+    pub compat_metrics: bool,
     /// The status listener.
     pub status: status::Settings,
     /// The log.
@@ -122,6 +134,7 @@ impl Config {
             identity: identity(raw),
             heartbeat: raw.cluster.heartbeat_interval,
             guard: raw.cluster.guard,
+            compat_metrics: raw.metrics.compat,
             status: raw.status.parse(loaded)?,
             log: logging::Settings::parse(loaded, &raw.log)?,
             shown: shown(raw),
@@ -177,6 +190,7 @@ impl Default for RawConfig {
             database: RawDatabase::default(),
             admin: RawAdmin::default(),
             cluster: RawCluster::default(),
+            metrics: RawMetrics::default(),
             status: RawStatus::at(8008),
             log: logging::RawLog::default(),
         }

@@ -11,6 +11,7 @@ pub mod declarative;
 pub mod error;
 pub mod expiry;
 pub mod kinds;
+mod kong_metrics;
 pub mod metrics;
 pub mod pki;
 pub mod publish;
