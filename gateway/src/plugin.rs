@@ -5,19 +5,19 @@
 //! into a chain for each route. Whatever outlives a change of the configuration (counters, queues, caches) is
 //! in [`Shared`], by the id of the instance or by content, so that a push resets nothing.
 
-mod acl;
+pub mod acl;
 mod answer;
 mod arguments;
 mod auth;
-mod basic_auth;
+pub mod basic_auth;
 mod chain;
 mod directory;
 mod exchange;
-mod forward_auth;
-mod hmac_auth;
+pub mod forward_auth;
+pub mod hmac_auth;
 mod instance;
-mod jwt;
-mod key_auth;
+pub mod jwt;
+pub mod key_auth;
 mod list;
 mod phase;
 mod phases;

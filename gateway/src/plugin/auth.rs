@@ -22,7 +22,7 @@ const MOST_SIGNATURES: usize = 64 * 1024;
 
 /// What the authentication plugins keep between requests.
 #[derive(Debug)]
-pub struct AuthState {
+pub(super) struct AuthState {
     /// Checks the logins of basic-auth.
     pub(super) logins: Logins,
     /// The key sets of jwt.
