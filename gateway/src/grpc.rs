@@ -76,6 +76,10 @@ fn code(status: u16) -> u16 {
         408 | 504 => 4,
         // NOT_FOUND
         404 => 5,
+        // ALREADY_EXISTS
+        409 => 6,
+        // PERMISSION_DENIED
+        403 => 7,
         // RESOURCE_EXHAUSTED
         413 | 414 | 429 | 431 => 8,
         // UNIMPLEMENTED
@@ -84,6 +88,8 @@ fn code(status: u16) -> u16 {
         500 => 13,
         // UNAVAILABLE
         502 | 503 => 14,
+        // UNAUTHENTICATED
+        401 => 16,
         // UNKNOWN
         _ => 2,
     }

@@ -45,6 +45,14 @@ pub static GRPC_MESSAGE: Name = name("Grpc-Message", "grpc-message");
 pub static GRPC_STATUS: Name = name("Grpc-Status", "grpc-status");
 /// Where else to ask.
 pub static LOCATION: Name = name("Location", "location");
+/// How long an answer may be kept.
+pub static CACHE_CONTROL: Name = name("Cache-Control", "cache-control");
+/// When to ask again.
+pub static RETRY_AFTER: Name = name("Retry-After", "retry-after");
+/// A cookie for the client.
+pub static SET_COOKIE: Name = name("Set-Cookie", "set-cookie");
+/// How a client may authenticate.
+pub static WWW_AUTHENTICATE: Name = name("WWW-Authenticate", "www-authenticate");
 /// The program that answered.
 pub static SERVER: Name = name("Server", "server");
 /// That the client takes trailers.

@@ -8,7 +8,6 @@ pub(super) mod turn;
 use std::borrow::Cow;
 
 use http::HeaderValue;
-use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use uuid::Uuid;
 
 use self::remembered::{ProofKey, Remembered};
@@ -16,6 +15,7 @@ use self::turn::{Known, OnRefusal, Turn};
 use super::basic_auth::Logins;
 use super::jwt::KeySets;
 use super::{Authenticated, Credential, Exchange, Outcome, Reply, Unusable};
+use crate::names;
 
 /// The most signatures of tokens that are remembered, of about 100 bytes each.
 const MOST_SIGNATURES: usize = 64 * 1024;
@@ -68,7 +68,7 @@ impl Denied {
     /// Credentials that cannot be checked at the moment.
     pub(super) fn busy() -> Self {
         let reply = Reply::message(503, "credentials cannot be checked at the moment");
-        Self::Failed(Box::new(reply.with(RETRY_AFTER, HeaderValue::from_static("1"))))
+        Self::Failed(Box::new(reply.with(&names::RETRY_AFTER, HeaderValue::from_static("1"))))
     }
 }
 
@@ -142,7 +142,7 @@ pub(super) fn challenge(scheme: &str, realm: Option<&str>) -> Result<HeaderValue
 
 /// A 401 with a message.
 pub(super) fn unauthorized(text: &'static str, challenge: &HeaderValue) -> Denied {
-    Denied::refused(Reply::message(401, text).with(WWW_AUTHENTICATE, challenge.clone()))
+    Denied::refused(Reply::message(401, text).with(&names::WWW_AUTHENTICATE, challenge.clone()))
 }
 
 /// Seconds since 1970.

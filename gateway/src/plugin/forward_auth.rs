@@ -11,9 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
-};
+use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Method};
 use model::plugins::forward_auth::ForwardAuthMethod;
 use tracing::warn;
@@ -22,12 +20,19 @@ use uuid::Uuid;
 use self::question::Asked;
 use super::{Exchange, InstanceTerms, Outcome, Phases, Plugin, Reply, Step, Unusable};
 use crate::error::RequestFailure;
+use crate::names::{self, Name};
 use crate::outbound::{Call, CallAnswer, CallTimeouts, Destination};
 
 /// The most bytes of an answer's body.
 const LONGEST_ANSWER: usize = 64 * 1024;
 /// The headers of a refusing answer that the client gets.
-const OF_REFUSAL: [HeaderName; 5] = [WWW_AUTHENTICATE, LOCATION, SET_COOKIE, CACHE_CONTROL, RETRY_AFTER];
+static OF_REFUSAL: [&Name; 5] = [
+    &names::WWW_AUTHENTICATE,
+    &names::LOCATION,
+    &names::SET_COOKIE,
+    &names::CACHE_CONTROL,
+    &names::RETRY_AFTER,
+];
 
 /// Asks a service whether requests may go on.
 #[derive(Debug)]
@@ -145,8 +150,8 @@ fn refusal(answer: CallAnswer) -> Reply {
     let content_type: Option<HeaderValue> = fields.remove(CONTENT_TYPE);
     let mut reply = Reply::raw(status.as_u16(), content_type, body);
     for name in OF_REFUSAL {
-        for value in fields.get_all(&name) {
-            reply = reply.with(name.clone(), value.clone());
+        for value in fields.get_all(&name.lower) {
+            reply = reply.with(name, value.clone());
         }
     }
     reply

@@ -11,7 +11,7 @@ mod token;
 
 use std::borrow::Cow;
 
-use http::header::{AUTHORIZATION, HeaderName, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, HeaderName};
 use http::{HeaderValue, Method};
 use model::plugins::jwt::Claim;
 use model::{JwtAlgorithm as Algorithm, Word};
@@ -25,6 +25,7 @@ pub(super) use self::key_sets::KeySets;
 use self::token::Token;
 use super::auth::{self, Anonymous, Denied, scheme};
 use super::{Authenticated, Exchange, InstanceTerms, Outcome, Phases, Plugin, Reply, Step, Unusable};
+use crate::names;
 use crate::section::JwtSecret;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
@@ -222,12 +223,12 @@ impl Refusals {
     /// Of a request without a token.
     fn without_token(&self) -> Denied {
         let challenge = self.without_token.clone();
-        Denied::refused(Reply::exit(401, "Unauthorized").with(WWW_AUTHENTICATE, challenge))
+        Denied::refused(Reply::exit(401, "Unauthorized").with(&names::WWW_AUTHENTICATE, challenge))
     }
 
     /// Of a token that is not valid.
     fn invalid(&self, text: impl Into<Cow<'static, str>>) -> Denied {
-        Denied::refused(Reply::exit(401, text).with(WWW_AUTHENTICATE, self.with_token.clone()))
+        Denied::refused(Reply::exit(401, text).with(&names::WWW_AUTHENTICATE, self.with_token.clone()))
     }
 
     fn unverified(&self, why: Unverified) -> Denied {
@@ -244,6 +245,6 @@ impl Refusals {
             text.entry(*claim).or_insert_with(|| (*reason).into());
         }
         let reply = Reply::raw(401, Some(JSON), Value::Object(text).to_string());
-        Denied::refused(reply.with(WWW_AUTHENTICATE, self.with_token.clone()))
+        Denied::refused(reply.with(&names::WWW_AUTHENTICATE, self.with_token.clone()))
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Configurations are written as the Admin API takes them, and go the way of its bodies.
 
+mod auth;
 mod chain;
 
 use gateway::table::Change;

@@ -10,10 +10,12 @@ use super::Algorithm;
 /// The most bytes of a token.
 pub(super) const LONGEST: usize = 16 * 1024;
 
-/// Takes what Kong takes: padding may be there.
+/// Takes what Kong takes: padding may be there, and the last bits may be any.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
 );
 
 /// A token. Nothing of it is verified.
