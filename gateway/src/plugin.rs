@@ -28,6 +28,7 @@ pub mod request_termination;
 pub mod response_ratelimiting;
 mod running;
 mod shared;
+mod states;
 mod table;
 mod terms;
 

@@ -1,4 +1,4 @@
-//! What the authentication plugins share: whose turn it is, the anonymous consumer, and what they remember.
+//! What the authentication plugins share: whose turn it is, the anonymous consumer, and how they remember.
 
 pub(super) mod checks;
 pub(super) mod remembered;
@@ -10,40 +10,9 @@ use std::borrow::Cow;
 use http::HeaderValue;
 use uuid::Uuid;
 
-use self::remembered::{ProofKey, Remembered};
 use self::turn::{Known, OnRefusal, Turn};
-use super::basic_auth::Logins;
-use super::jwt::KeySets;
 use super::{Authenticated, Credential, Exchange, Outcome, Reply, Unusable};
 use crate::names;
-
-/// The most signatures of tokens that are remembered, of about 100 bytes each.
-const MOST_SIGNATURES: usize = 64 * 1024;
-
-/// What the authentication plugins keep between requests.
-#[derive(Debug)]
-pub(super) struct AuthState {
-    /// Checks the logins of basic-auth.
-    pub(super) logins: Logins,
-    /// The key sets of jwt.
-    pub(super) key_sets: KeySets,
-    /// The tokens of jwt whose signatures were verified.
-    pub(super) signatures: Remembered,
-    /// The key of the proofs of these.
-    pub(super) signature_key: ProofKey,
-}
-
-impl Default for AuthState {
-    fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self {
-            logins: Logins::new(cores),
-            key_sets: KeySets::default(),
-            signatures: Remembered::new(MOST_SIGNATURES),
-            signature_key: ProofKey::random(),
-        }
-    }
-}
 
 /// Why a plugin does not accept a request.
 #[derive(Debug)]

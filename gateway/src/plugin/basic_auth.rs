@@ -7,8 +7,7 @@ mod password;
 use http::HeaderValue;
 
 use self::login::Login;
-pub(super) use self::logins::Logins;
-use self::logins::{Named, Recalled};
+use self::logins::{Logins, Named, Recalled};
 use self::password::Stored;
 use super::auth::remembered::Proof;
 use super::auth::{self, Anonymous, Denied, scheme};
@@ -48,7 +47,7 @@ impl Plugin for BasicAuth {
         if self.hides {
             scheme::FIELDS.iter().for_each(|name| exchange.remove_header(name));
         }
-        let logins = &exchange.shared().auth.logins;
+        let logins = exchange.shared().state::<Logins>();
         match logins.recall(&login, named(exchange, &login).as_ref().map(Candidate::named)) {
             Recalled::Right => Step::Done(self.conclude(exchange, &login, true)),
             Recalled::Wrong => Step::Done(self.conclude(exchange, &login, false)),
@@ -60,7 +59,7 @@ impl Plugin for BasicAuth {
 impl BasicAuth {
     async fn check(&self, exchange: &mut Exchange<'_>, login: Login, proof: Proof) -> Outcome {
         let stored = named(exchange, &login).map(|candidate| candidate.stored());
-        let logins = &exchange.shared().auth.logins;
+        let logins = exchange.shared().state::<Logins>();
         match logins.check(&login, stored, proof, exchange.client_address()).await {
             Ok(is_right) => self.conclude(exchange, &login, is_right),
             Err(_) => self.anonymous.conclude(exchange, Err(Denied::busy())),

@@ -7,6 +7,7 @@ mod gather;
 mod key;
 mod key_set;
 mod key_sets;
+mod signatures;
 mod token;
 
 use std::borrow::Cow;
@@ -21,7 +22,7 @@ use self::by_key_set::Issuer;
 use self::claims::{Broken, Rule, TimeRules};
 use self::gather::{Places, Tokens};
 use self::key::{Key, Unverified};
-pub(super) use self::key_sets::KeySets;
+use self::signatures::Signatures;
 use self::token::Token;
 use super::auth::{self, Anonymous, Denied, scheme};
 use super::{Authenticated, Exchange, InstanceTerms, Outcome, Phases, Plugin, Reply, Step, Unusable};
@@ -175,16 +176,16 @@ impl Jwt {
             (true, None) => "",
             (false, _) => credential.public_key.as_deref().unwrap_or_default(),
         };
-        let auth = &exchange.shared().auth;
+        let signatures = exchange.shared().state::<Signatures>();
         let parts = [token.algorithm.as_str().as_bytes(), material.as_bytes(), &[self.secrets_are_base64.into()], text];
-        let proof = auth.signature_key.proof(&parts);
-        if !auth.signatures.has(&proof) {
+        let proof = signatures.key.proof(&parts);
+        if !signatures.verified.has(&proof) {
             let verified = self
                 .key(credential.algorithm, material)
                 .ok_or(Unverified::Key)
                 .and_then(|key| key.verify(token.algorithm, token.signed, &token.signature));
             verified.map_err(|why| self.refusals.unverified(why))?;
-            auth.signatures.add(proof);
+            signatures.verified.add(proof);
         }
         self.times.check(&token.claims, auth::now() as f64).map_err(|broken| self.refusals.broken(&broken))
     }

@@ -1,8 +1,9 @@
 //! What plugins share between requests, and what outlives every configuration.
 
+use std::any::Any;
 use std::sync::Arc;
 
-use super::auth::AuthState;
+use super::states::States;
 use crate::counting::counters::Counters;
 use crate::counting::redis::{OutboundDial, Redis};
 use crate::outbound::Outbound;
@@ -11,8 +12,7 @@ use crate::outbound::Outbound;
 #[derive(Debug)]
 pub struct Shared {
     outbound: Arc<Outbound>,
-    /// What authentication keeps.
-    pub(super) auth: AuthState,
+    states: States,
     /// The counters of this node.
     pub counters: Arc<Counters>,
     /// The servers of counters that nodes share.
@@ -24,7 +24,12 @@ impl Shared {
     /// `outbound`.
     pub fn new(outbound: Arc<Outbound>, counters: Arc<Counters>) -> Self {
         let redis = Redis::new(Arc::new(OutboundDial::new(outbound.clone())), counters.clone());
-        Self { outbound, auth: AuthState::default(), counters, redis }
+        Self { outbound, states: States::default(), counters, redis }
+    }
+
+    /// What a plugin keeps between requests, in a type of its own. It is made when it is first asked for.
+    pub fn state<T: Default + Any + Send + Sync>(&self) -> Arc<T> {
+        self.states.get()
     }
 
     /// Makes the calls of plugins.

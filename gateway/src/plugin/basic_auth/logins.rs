@@ -17,7 +17,7 @@ const MOST_CHECKS: usize = 256;
 
 /// Checks logins. It outlives configurations: what it remembers holds only for the same stored password.
 #[derive(Debug)]
-pub(in crate::plugin) struct Logins {
+pub(super) struct Logins {
     checks: Checks,
     key: ProofKey,
     right: Remembered,
@@ -43,18 +43,21 @@ pub(super) enum Recalled {
     Unknown(Proof),
 }
 
-impl Logins {
-    /// Creates one that hashes so many passwords at once.
-    pub(in crate::plugin) fn new(at_once: usize) -> Self {
+/// Each core hashes one password at a time.
+impl Default for Logins {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let remembered = || Remembered::new(MOST_REMEMBERED);
         Self {
-            checks: Checks::new(at_once, MOST_CHECKS),
+            checks: Checks::new(cores, MOST_CHECKS),
             key: ProofKey::random(),
             right: remembered(),
             wrong: remembered(),
         }
     }
+}
 
+impl Logins {
     /// What is remembered of a login. `of` is the credential with its username, if there is one.
     pub(super) fn recall(&self, login: &Login, of: Option<Named<'_>>) -> Recalled {
         let proof = self.proof(login, of);

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::claims::{self, Rule, TimeRules};
 use super::key::Unverified;
 use super::key_set::KeySet;
-use super::key_sets::Source;
+use super::key_sets::{KeySets, Source};
 use super::token::Token;
 use super::{Refusals, is_symmetric, rule};
 use crate::outbound::{Call, CallTimeouts, Destination, Outbound};
@@ -102,7 +102,7 @@ impl Issuer {
 
     async fn verify(&self, exchange: &Exchange<'_>, token: &Token<'_>, refusals: &Refusals) -> Result<(), Denied> {
         let shared = exchange.shared();
-        let key_sets = &shared.auth.key_sets;
+        let key_sets = shared.state::<KeySets>();
         let source = self.source.get_or_init(|| key_sets.source(&self.address));
         let id = token.header.get("kid").and_then(Value::as_str);
         let fetch = || fetch(Arc::clone(shared.outbound()), Arc::clone(&self.destination), self.plugin);

@@ -30,7 +30,7 @@ const SWEEP_FROM: usize = 64;
 
 /// The sets by their address. It outlives configurations.
 #[derive(Debug, Default)]
-pub(in crate::plugin) struct KeySets {
+pub(super) struct KeySets {
     sources: Mutex<HashMap<Box<str>, Arc<Source>>>,
     fetches: Mutex<JoinSet<()>>,
 }
