@@ -43,6 +43,7 @@ mod rules;
 mod schema;
 mod secrets;
 mod target_address;
+pub mod template;
 mod types;
 mod violations;
 
