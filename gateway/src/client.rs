@@ -55,8 +55,10 @@ impl Incoming {
 /// The header of a request.
 #[derive(Debug)]
 pub struct Request {
-    /// The method.
+    /// The method. A plugin may have changed it for the upstream.
     pub method: Method,
+    /// Whether the client asked for the header of the answer alone, by `HEAD`.
+    pub is_head: bool,
     /// The version in which it came.
     pub version: Version,
     /// The target as it was sent: path and query, or `*`. An absolute target without its scheme and host.
@@ -109,6 +111,7 @@ impl Request {
     pub(crate) fn example(target: &'static str, host: &'static str) -> Self {
         Self {
             method: Method::GET,
+            is_head: false,
             version: Version::HTTP_11,
             target: Bytes::from_static(target.as_bytes()),
             authority: Some(Bytes::from_static(host.as_bytes())),

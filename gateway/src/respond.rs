@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Version};
+use http::{HeaderValue, Version};
 
 use crate::client::{AnswerHead, Incoming, begin_answer};
 use crate::context::Context;
@@ -59,7 +59,7 @@ fn send(
     page: Page,
     (trusted, shared): (&Trusted, &std::sync::Arc<plugin::Shared>),
 ) {
-    let is_head = incoming.request.method == Method::HEAD;
+    let is_head = incoming.request.is_head;
     let status = status_of(page.status);
     let mut answer = Answer::new(status, false, page.body.is_some() && !is_head);
     page.fields.iter().for_each(|(name, value)| answer.fields.received(name.written(), value.as_bytes()));

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, DATE};
-use http::{Method, StatusCode, Version};
+use http::{StatusCode, Version};
 use pingora::protocols::http::date::get_cached_date;
 
 use super::{Client, Request};
@@ -45,7 +45,7 @@ pub fn begin_answer(
             }
             if framing == Framing::Chunked {
                 text.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
-            } else if let Some(length) = stated_length(head).or(implied_length(head, &request.method)) {
+            } else if let Some(length) = stated_length(head).or(implied_length(head, request.is_head)) {
                 text.known_number(&names::CONTENT_LENGTH, length);
             }
             let connection: &[u8] =
@@ -137,9 +137,9 @@ fn stated_length(head: &AnswerHead) -> Option<u64> {
 
 /// The length of an answer that states none, since it ended with its header in HTTP/2. Without one, a client of
 /// HTTP/1 would wait for the end of the connection, except where no answer has a body (RFC 9112, section 6.3).
-fn implied_length(head: &AnswerHead, method: &Method) -> Option<u64> {
+fn implied_length(head: &AnswerHead, is_head: bool) -> Option<u64> {
     let never_has_a_body = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    (head.framing == Framing::Empty && !never_has_a_body && *method != Method::HEAD).then_some(0)
+    (head.framing == Framing::Empty && !never_has_a_body && !is_head).then_some(0)
 }
 
 fn begin_text(text: &mut BytesMut, head: &AnswerHead) {

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::task::{Context as Task, Poll};
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::StatusCode;
 
 use super::Failure;
 use super::exchange::{Attempt, head_of, write_upstream_fields};
@@ -21,7 +21,7 @@ impl Attempt<'_> {
     pub(super) fn edit(&mut self, answer: &Response) -> Option<Answer> {
         self.context.plugins.as_ref().filter(|running| running.has(Phases::ANSWER))?;
         let request = &self.incoming.request;
-        let has_body = request.method != Method::HEAD
+        let has_body = !request.is_head
             && answer.framing != Framing::Empty
             && answer.status != StatusCode::SWITCHING_PROTOCOLS;
         let mut edited = Answer::new(answer.status, true, has_body);

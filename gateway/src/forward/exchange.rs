@@ -13,7 +13,7 @@ use super::{Failure, Forwarder, balanced, fields, head, tunnel};
 use crate::client::{AnswerHead, Incoming, begin_answer, interim_answer, switch_protocols};
 use crate::context::Context;
 use crate::error::RequestFailure;
-use crate::message::FieldSink;
+use crate::message::{FieldSink, Framing};
 use crate::metrics::Source;
 use crate::names;
 use crate::plugin::Answer;
@@ -45,7 +45,7 @@ impl Attempt<'_> {
     pub(super) async fn run(mut self) -> Result<Outcome, Failure> {
         head::begin_request(&mut self.upstream, self.incoming, self.context, &self.forwarder.trusted)?;
         let mut upload = self.begin_upload();
-        let answer = match self.answer(&mut upload).await {
+        let mut answer = match self.answer(&mut upload).await {
             Ok(answer) => answer,
             Err(failed) => {
                 self.note_failure(&failed);
@@ -57,6 +57,7 @@ impl Attempt<'_> {
             return Ok(Outcome::Retry(unwanted));
         }
         self.note_answer();
+        let drops_body = self.fit_to_method(&mut answer);
         let mut edited = self.edit(&answer);
         if answer.status == http::StatusCode::SWITCHING_PROTOCOLS {
             self.begin_tunnel(&answer, edited.as_ref())?;
@@ -79,11 +80,14 @@ impl Attempt<'_> {
             _ => {
                 taps = Taps::of(edited.as_mut());
                 self.begin_answer(&answer, edited.as_ref());
+                if drops_body {
+                    self.incoming.client.queue_end(None);
+                    download.end();
+                }
             }
         }
         self.context.release_group();
-        let passed =
-            poll_fn(|task| self.poll_bodies(&mut upload, &mut download, &mut taps, task)).await;
+        let passed = poll_fn(|task| self.poll_bodies(&mut upload, &mut download, &mut taps, task)).await;
         taps.end(passed.is_ok());
         passed?;
         if !upload.is_done() && self.upstream.wants_body() {
@@ -91,8 +95,29 @@ impl Attempt<'_> {
             let rest = poll_fn(|task| self.poll_rest(&mut upload, task));
             timeout(REST_TIMEOUT, rest).await.ok();
         }
-        self.upstream.release();
+        if !drops_body {
+            self.upstream.release();
+        }
         Ok(Outcome::Complete)
+    }
+
+    /// Fits an answer to the method of the client, where a plugin has changed it for the upstream: `HEAD` alone is
+    /// answered without a body. Returns whether the upstream's body is not passed on.
+    fn fit_to_method(&self, answer: &mut Response) -> bool {
+        let request = &self.incoming.request;
+        let upstream_is_head = request.method == http::Method::HEAD;
+        if upstream_is_head && !request.is_head {
+            // It is the length of a body that does not come.
+            answer.length = None;
+        }
+        if upstream_is_head || !request.is_head || answer.framing == Framing::Empty {
+            return false;
+        }
+        if let Framing::Length(length) = answer.framing {
+            answer.length = Some(length);
+        }
+        answer.framing = Framing::Empty;
+        true
     }
 
     /// Queues what was read of the body for an attempt before.
@@ -202,11 +227,10 @@ impl Attempt<'_> {
             return Ok(());
         }
         let replay = &mut *self.replay;
-        let uploaded =
-            upload.poll(self.incoming, &mut self.upstream, task, |noted| match noted {
-                Noted::Part(part) => replay.keep(part),
-                Noted::End(trailers) => replay.end(trailers),
-            });
+        let uploaded = upload.poll(self.incoming, &mut self.upstream, task, |noted| match noted {
+            Noted::Part(part) => replay.keep(part),
+            Noted::End(trailers) => replay.end(trailers),
+        });
         match uploaded {
             Poll::Ready(Err(failed)) => Err(failed),
             Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
@@ -255,7 +279,8 @@ impl Attempt<'_> {
     }
 
     fn begin_answer(&mut self, answer: &Response, edited: Option<&Answer>) {
-        let head = AnswerHead { status: edited.map_or(answer.status, |edited| edited.status), ..head_of(answer) };
+        let head =
+            AnswerHead { status: edited.map_or(answer.status, |edited| edited.status), ..head_of(answer) };
         self.begin(&head, answer, edited);
     }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use memchr::memchr;
 use smallvec::SmallVec;
 
@@ -53,7 +53,8 @@ pub(super) fn parse(
     let text = TextFields::new(head.clone(), fields.into_iter());
     let RequestLine { method, target, version } = line;
     let target = head.slice(target);
-    let request = Request { method, version, target, authority, headers, text: Some(text), framing };
+    let is_head = method == Method::HEAD;
+    let request = Request { method, is_head, version, target, authority, headers, text: Some(text), framing };
     Ok(Parsed { request, keep_alive })
 }
 

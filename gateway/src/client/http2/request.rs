@@ -43,6 +43,7 @@ pub(super) fn read(parts: &mut Parts, ends: bool, settings: &Settings) -> Result
     let framing = framing(&parts.headers, ends)?;
     Ok(Request {
         method: parts.method.clone(),
+        is_head: parts.method == Method::HEAD,
         version: Version::HTTP_2,
         target,
         authority: Some(authority),
