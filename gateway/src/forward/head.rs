@@ -1,5 +1,7 @@
 //! Writes the header of a request for its upstream, in the version of the upstream's connection.
 
+use std::borrow::Cow;
+
 use bytes::BytesMut;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, TE, TRAILER, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -13,6 +15,7 @@ use crate::context::Context;
 use crate::error::RequestFailure;
 use crate::message::{FieldSink, Framing, MapSink};
 use crate::names;
+use crate::plugin::Running;
 use crate::request::{self, Changed, Target, Trusted};
 use crate::upstream::{RequestKind, Upstream};
 
@@ -27,14 +30,16 @@ pub(super) fn begin_request(
     let nominated = Nominated::of_request(&incoming.request.headers)?;
     let request = &incoming.request;
     let plugins = context.plugins.as_deref();
-    let changed = plugins.map_or_else(Changed::default, |plugins| Changed {
-        path: plugins.path(),
-        query: plugins.query(),
-    });
+    let changed = plugins
+        .map_or_else(Changed::default, |plugins| Changed { path: plugins.path(), query: plugins.query() });
     let path = request::upstream_target(request, &context.canonical, target, changed);
     let chosen = target.group.as_ref().zip(context.upstream.balanced.as_ref());
     let chosen = chosen.and_then(|(group, balanced)| balanced.server_name(group));
-    let host = request::upstream_host(request, &context.canonical, target, chosen);
+    let host = match plugins.and_then(Running::host) {
+        Some(host) if Authority::try_from(host).is_err() => return Err(RequestFailure::BadRequest.into()),
+        Some(host) => Cow::Borrowed(host),
+        None => request::upstream_host(request, &context.canonical, target, chosen),
+    };
     let write = |sink: &mut dyn FieldSink| {
         fields::write_request(sink, incoming, context, target, &nominated, trusted);
     };

@@ -135,6 +135,11 @@ impl<'r> Exchange<'r> {
         self.running.path = Some(path);
     }
 
+    /// Changes the host for the upstream, which may have a port. Neither the service's nor the client's counts then.
+    pub fn set_upstream_host(&mut self, host: HeaderValue) {
+        self.running.host = Some(host);
+    }
+
     /// What the route's regular expression captures of the path: by name, or by number.
     pub fn uri_capture(&self, wanted: &str) -> Option<&str> {
         self.running.route.as_ref()?.capture(self.path(), wanted)
@@ -245,10 +250,7 @@ impl<'r> Exchange<'r> {
                 &names::CREDENTIAL_IDENTIFIER,
                 who.credential.as_ref().and_then(|credential| text(&credential.identifier)),
             ),
-            (
-                &names::ANONYMOUS_CONSUMER,
-                who.credential.is_none().then(|| HeaderValue::from_static("true")),
-            ),
+            (&names::ANONYMOUS_CONSUMER, who.credential.is_none().then(|| HeaderValue::from_static("true"))),
         ];
         for (name, value) in fields {
             match value {

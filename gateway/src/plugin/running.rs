@@ -7,11 +7,11 @@ use http::HeaderValue;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
+use super::Phases;
 use super::chain::Chain;
 use super::directory::Credential;
 use super::instance::Instance;
 use super::table::Plugins;
-use super::Phases;
 use crate::message::FieldName;
 use crate::route::Entry;
 use crate::section::{Consumer, Service};
@@ -33,12 +33,18 @@ pub struct Running {
     /// The path and the query that plugins gave the request.
     pub(super) path: Option<Vec<u8>>,
     pub(super) query: Option<Option<Vec<u8>>>,
+    /// The host, and the port if there is one, that plugins gave the request.
+    pub(super) host: Option<HeaderValue>,
     pub(super) kept: Vec<Box<dyn Any + Send + Sync>>,
 }
 
 impl Running {
     /// The plugins of a request for this route.
-    pub fn new(plugins: &Arc<Plugins>, route: &Arc<Entry>, service: Option<&Arc<Service>>) -> Option<Box<Self>> {
+    pub fn new(
+        plugins: &Arc<Plugins>,
+        route: &Arc<Entry>,
+        service: Option<&Arc<Service>>,
+    ) -> Option<Box<Self>> {
         let chain = plugins.chain(&route.id, service.map(|service| &service.id));
         (!chain.is_empty()).then(|| {
             let begun = Self::begin(chain.clone(), plugins.clone());
@@ -72,6 +78,7 @@ impl Running {
             answer_fields: Vec::new(),
             path: None,
             query: None,
+            host: None,
             kept: Vec::new(),
         }
     }
@@ -99,6 +106,11 @@ impl Running {
     /// The query that plugins gave the request; `Some(None)`: none.
     pub fn query(&self) -> Option<Option<&[u8]>> {
         self.query.as_ref().map(Option::as_deref)
+    }
+
+    /// The host that a plugin gave the request for its upstream, with its port.
+    pub fn host(&self) -> Option<&[u8]> {
+        self.host.as_ref().map(HeaderValue::as_bytes)
     }
 
     /// What was kept of this type.

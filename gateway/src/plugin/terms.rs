@@ -14,7 +14,7 @@ pub struct Scope {
 }
 
 /// What an instance knows of itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct InstanceTerms {
     /// The id of the plugin entity.
     pub id: Uuid,
