@@ -60,9 +60,8 @@ impl Answer {
     /// Sends this status without a body in place of the answer. Its other fields stay.
     pub fn refuse(&mut self, status: StatusCode) {
         (self.status, self.is_refused) = (status, true);
-        self.fields.remove_if(|name, _| {
-            name.get(..8).is_some_and(|begin| begin.eq_ignore_ascii_case(b"content-"))
-        });
+        self.fields
+            .remove_if(|name, _| name.get(..8).is_some_and(|begin| begin.eq_ignore_ascii_case(b"content-")));
     }
 
     /// Lets `tap` look at the body on its way, if there is one.
@@ -125,7 +124,9 @@ impl AnswerFields {
         let at = self.iter().position(|(other, _)| is(other, name));
         self.remove(name);
         self.append(name, value);
-        if let (Some(at), Some(place)) = (at, self.places.pop()) {
+        if let Some(at) = at
+            && let Some(place) = self.places.pop()
+        {
             self.places.insert(at.min(self.places.len()), place);
         }
     }
@@ -207,9 +208,10 @@ mod tests {
         fields.append("C", "1\r\nD: 2");
         assert_eq!(fields.get_all("X-ONE").collect::<Vec<_>>(), [b"2", b"4"]);
         fields.set("x-ONE", "5");
+        fields.set("X-New", "6");
         fields.rename("B", "E");
         fields.remove("a");
         let all: Vec<_> = fields.iter().map(|(name, value)| [name, value].concat()).collect();
-        assert_eq!(all, [b"x-ONE5".to_vec(), b"E3".to_vec()]);
+        assert_eq!(all, [b"x-ONE5".to_vec(), b"E3".to_vec(), b"X-New6".to_vec()]);
     }
 }
