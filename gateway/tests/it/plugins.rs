@@ -4,6 +4,7 @@
 
 mod auth;
 mod chain;
+mod correlation_id;
 
 use gateway::table::Change;
 use model::{AnyEntity, Common, Input, Violations, kind};
@@ -72,6 +73,11 @@ impl Plugged {
         self.origin.forget();
         received
     }
+}
+
+/// The body of a plugin for all requests.
+pub(crate) fn plugin(name: &str, config: Value) -> Value {
+    json!({ "name": name, "config": config })
 }
 
 /// The id of the plugin with this number.
