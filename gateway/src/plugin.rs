@@ -10,6 +10,7 @@ mod answer;
 mod arguments;
 mod auth;
 pub mod basic_auth;
+mod bot_detection;
 mod chain;
 mod correlation_id;
 mod directory;

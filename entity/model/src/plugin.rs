@@ -28,6 +28,7 @@ macro_rules! with_every_plugin {
         $then! {
             Acl = acl;
             BasicAuth = basic_auth;
+            BotDetection = bot_detection;
             CorrelationId = correlation_id;
             ForwardAuth = forward_auth;
             HmacAuth = hmac_auth;

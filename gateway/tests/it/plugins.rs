@@ -3,6 +3,7 @@
 //! Configurations are written as the Admin API takes them, and go the way of its bodies.
 
 mod auth;
+mod bot_detection;
 mod chain;
 mod correlation_id;
 
