@@ -13,6 +13,7 @@ pub mod basic_auth;
 mod bot_detection;
 mod chain;
 mod correlation_id;
+mod cors;
 mod directory;
 mod exchange;
 pub mod forward_auth;

@@ -30,6 +30,7 @@ macro_rules! with_every_plugin {
             BasicAuth = basic_auth;
             BotDetection = bot_detection;
             CorrelationId = correlation_id;
+            Cors = cors;
             ForwardAuth = forward_auth;
             HmacAuth = hmac_auth;
             Jwt = jwt;

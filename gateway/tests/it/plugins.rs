@@ -6,6 +6,7 @@ mod auth;
 mod bot_detection;
 mod chain;
 mod correlation_id;
+mod cors;
 
 use gateway::table::Change;
 use model::{AnyEntity, Common, Input, Violations, kind};
