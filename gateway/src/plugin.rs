@@ -19,6 +19,7 @@ mod exchange;
 pub mod forward_auth;
 pub mod hmac_auth;
 mod instance;
+mod ip_restriction;
 pub mod jwt;
 pub mod key_auth;
 mod list;

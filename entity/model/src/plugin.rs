@@ -33,6 +33,7 @@ macro_rules! with_every_plugin {
             Cors = cors;
             ForwardAuth = forward_auth;
             HmacAuth = hmac_auth;
+            IpRestriction = ip_restriction;
             Jwt = jwt;
             KeyAuth = key_auth;
             RateLimiting = rate_limiting;

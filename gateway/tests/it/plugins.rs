@@ -7,6 +7,7 @@ mod bot_detection;
 mod chain;
 mod correlation_id;
 mod cors;
+mod ip_restriction;
 
 use gateway::table::Change;
 use model::{AnyEntity, Common, Input, Violations, kind};
