@@ -26,6 +26,7 @@ mod list;
 mod phase;
 mod phases;
 pub mod rate_limiting;
+mod redirect;
 mod reply;
 pub mod request_size_limiting;
 mod request_termination;

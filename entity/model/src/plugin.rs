@@ -37,6 +37,7 @@ macro_rules! with_every_plugin {
             Jwt = jwt;
             KeyAuth = key_auth;
             RateLimiting = rate_limiting;
+            Redirect = redirect;
             RequestSizeLimiting = request_size_limiting;
             RequestTermination = request_termination;
             ResponseRatelimiting = response_ratelimiting;

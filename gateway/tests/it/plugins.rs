@@ -8,6 +8,7 @@ mod chain;
 mod correlation_id;
 mod cors;
 mod ip_restriction;
+mod redirect;
 
 use gateway::table::Change;
 use model::{AnyEntity, Common, Input, Violations, kind};
