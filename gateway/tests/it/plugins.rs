@@ -9,6 +9,7 @@ mod correlation_id;
 mod cors;
 mod ip_restriction;
 mod redirect;
+mod request_termination;
 
 use gateway::table::Change;
 use model::{AnyEntity, Common, Input, Violations, kind};
