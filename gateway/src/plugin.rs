@@ -32,6 +32,7 @@ mod redirect;
 mod reply;
 pub mod request_size_limiting;
 mod request_termination;
+mod request_transformer;
 pub mod response_ratelimiting;
 mod running;
 mod shared;

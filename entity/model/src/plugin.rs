@@ -40,6 +40,7 @@ macro_rules! with_every_plugin {
             Redirect = redirect;
             RequestSizeLimiting = request_size_limiting;
             RequestTermination = request_termination;
+            RequestTransformer = request_transformer;
             ResponseRatelimiting = response_ratelimiting;
         }
     };

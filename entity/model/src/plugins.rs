@@ -5,6 +5,7 @@
 //! the mark of a field that must be understood: a data plane that does not know the plugin refuses the entity.
 
 pub mod counting;
+pub mod edits;
 pub mod expressions;
 
 use std::fmt;

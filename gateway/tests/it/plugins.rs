@@ -10,6 +10,7 @@ mod cors;
 mod ip_restriction;
 mod redirect;
 mod request_termination;
+mod request_transformer;
 
 use gateway::table::Change;
 use model::{AnyEntity, Common, Input, Violations, kind};
