@@ -34,6 +34,7 @@ pub mod request_size_limiting;
 mod request_termination;
 mod request_transformer;
 pub mod response_ratelimiting;
+mod response_transformer;
 mod running;
 mod shared;
 mod states;

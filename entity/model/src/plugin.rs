@@ -42,6 +42,7 @@ macro_rules! with_every_plugin {
             RequestTermination = request_termination;
             RequestTransformer = request_transformer;
             ResponseRatelimiting = response_ratelimiting;
+            ResponseTransformer = response_transformer;
         }
     };
 }

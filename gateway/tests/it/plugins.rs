@@ -11,6 +11,7 @@ mod ip_restriction;
 mod redirect;
 mod request_termination;
 mod request_transformer;
+mod response_transformer;
 
 use gateway::table::Change;
 use model::{AnyEntity, Common, Input, Violations, kind};
