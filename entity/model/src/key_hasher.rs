@@ -5,8 +5,6 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 
-use crate::kinds::HashKey;
-
 /// Bytes of the key of the hashes, and of a hash.
 pub(crate) const LENGTH: usize = 32;
 
@@ -15,9 +13,9 @@ pub(crate) const LENGTH: usize = 32;
 pub struct KeyHasher(hmac::Key);
 
 impl KeyHasher {
-    /// A hasher with this key of the cluster; `None` for a text that is none.
-    pub fn new(key: &HashKey) -> Option<Self> {
-        decode(key.key.expose()).map(|bytes| Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
+    /// A hasher with a key of the cluster in its text form; `None` for a text that is none.
+    pub(crate) fn of_text(key: &str) -> Option<Self> {
+        decode(key).map(|bytes| Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
     }
 
     /// The hash of an API key.
@@ -60,7 +58,7 @@ mod tests {
         // Test case 2 has a key of 4 bytes; HMAC fills it up with zeros.
         let mut key = [0; LENGTH];
         key[..4].copy_from_slice(b"Jefe");
-        let hasher = KeyHasher::new(&HashKey::of_bytes(&key)).unwrap();
+        let hasher = KeyHasher::of_text(&encode(&key)).unwrap();
         let hash = hasher.hash(b"what do ya want for nothing?");
         let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");

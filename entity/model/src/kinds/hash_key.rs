@@ -5,7 +5,7 @@ use uuid::Uuid;
 use wire::Kind;
 
 use crate::entity::Entity;
-use crate::key_hasher;
+use crate::key_hasher::{self, KeyHasher};
 use crate::kind;
 use crate::private_key::PrivateKey;
 use crate::record::Check;
@@ -30,6 +30,13 @@ impl HashKey {
     /// The key of these random bytes.
     pub fn of_bytes(bytes: &[u8; 32]) -> Self {
         Self { id: Self::ID, key: key_hasher::encode(bytes).into() }
+    }
+}
+
+impl KeyHasher {
+    /// A hasher with this key; `None` if its text is none.
+    pub fn new(key: &HashKey) -> Option<Self> {
+        Self::of_text(key.key.expose())
     }
 }
 
