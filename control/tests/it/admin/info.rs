@@ -37,7 +37,7 @@ async fn common_headers(admin: &Admin) {
 }
 
 async fn paths_and_methods_that_are_not_there(admin: &Admin) {
-    for target in ["/nowhere", "/services/a/b", "/services/%00", "/services/%ff", "/key-auths", "/plugins/x"]
+    for target in ["/nowhere", "/services/a/b", "/services/%00", "/services/%ff", "/mtls-auths", "/plugins/x"]
     {
         let answer = admin.get(target).await.expect(404);
         assert_eq!(answer.json(), json!({ "message": "Not found" }), "{target}");

@@ -61,7 +61,13 @@ async fn methods_of_every_path(admin: &Admin) {
         ("/plugins/schema/p", READ),
         ("/routes/r/plugins", COLLECTION),
         ("/services/a/plugins/p", ENTITY),
-        ("/consumers", READ),
+        ("/consumers", COLLECTION),
+        ("/consumers/c", ENTITY),
+        ("/consumers/c/key-auth", COLLECTION),
+        ("/consumers/c/acls/g", ENTITY),
+        ("/key-auths", COLLECTION),
+        ("/jwts/k", ENTITY),
+        ("/hmac-auths/u/consumer", PARENT),
         ("/clustering/status", READ),
         ("/clustering/config", READ),
         ("/clustering/data-planes", READ),
@@ -129,12 +135,13 @@ async fn methods_of_every_path(admin: &Admin) {
 fn declared() -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
     for kind in model::KINDS.iter().filter(|kind| kind.has_collection()) {
+        let (own, below) = (kind.path(), kind.nested_path());
         let collection = kind.collection();
-        let one = format!("/{collection}/{{{collection}}}");
-        paths.insert(format!("/{collection}"));
+        let one = format!("/{own}/{{{collection}}}");
+        paths.insert(format!("/{own}"));
         for field in kind.fields() {
             let Some(parent) = field.foreign().map(|target| model::collection(target.kind)) else { continue };
-            let nested = format!("/{parent}/{{{parent}}}/{collection}");
+            let nested = format!("/{parent}/{{{parent}}}/{below}");
             paths.insert(format!("{nested}/{{{collection}}}"));
             paths.insert(nested);
             if collection != "snis" {
@@ -169,6 +176,20 @@ async fn every_listed_path_answers(admin: &Admin) {
         ("upstreams", json!({ "name": "a", "client_certificate": { "id": ID } })),
         ("plugins", json!({ "name": "request-termination", "route": { "id": ID }, "service": { "id": ID } })),
     ];
+    let of_consumer = |body: Value| {
+        let mut body = body;
+        body["consumer"] = json!({ "id": ID });
+        body
+    };
+    let bodies = bodies.into_iter().chain([
+        ("consumers", json!({ "username": "a" })),
+        ("key-auths", of_consumer(json!({}))),
+        ("basic-auths", of_consumer(json!({ "username": "a", "password": "b" }))),
+        ("jwts", of_consumer(json!({}))),
+        ("hmac-auths", of_consumer(json!({ "username": "a" }))),
+        ("acls", of_consumer(json!({ "group": "a" }))),
+    ]);
+    let bodies: Vec<_> = bodies.collect();
     assert_eq!(bodies.len(), model::KINDS.iter().filter(|kind| kind.has_collection()).count());
     for (collection, body) in bodies {
         admin.post(&format!("/{collection}"), &with_id(body)).await.expect(201);
