@@ -248,7 +248,8 @@ async fn plugins_of_every_scope_on_postgresql() {
     plugins(Database::Postgres).await;
 }
 
-/// Plugins of a service, of a route and of everything: a file is synced, dumped and found unchanged.
+/// Plugins of a service, of a route, of a consumer and of everything: a file is synced, dumped and found
+/// unchanged, also where a field has an earlier name or a secret.
 async fn plugins(database: Database) {
     let folder = tempfile::tempdir().unwrap();
     let mut control = Control::new(database, &certs::valid(folder.path(), "cluster"));
@@ -258,9 +259,9 @@ async fn plugins(database: Database) {
     let file = folder.path().join("plugins.yaml");
     fs::write(&file, plugins_file().to_string()).unwrap();
     let synced = deck.run(&["sync", "--state", file.to_str().unwrap()]).await;
-    assert!(synced.contains("Created: 6"), "{synced}");
+    assert!(synced.contains("Created: 9"), "{synced}");
     let made = admin.get("/plugins").await.unwrap().expect(200).json();
-    assert_eq!(made["data"].as_array().map(Vec::len), Some(4), "{made}");
+    assert_eq!(made["data"].as_array().map(Vec::len), Some(6), "{made}");
 
     let dumped = folder.path().join("dumped.yaml");
     let dump = dumped.to_str().unwrap();
@@ -268,6 +269,7 @@ async fn plugins(database: Database) {
     let diff = deck.run(&["diff", "--non-zero-exit-code", "--state", dump]).await;
     assert!(diff.contains("Created: 0\n  Updated: 0\n  Deleted: 0"), "{diff}");
     let text = fs::read_to_string(&dumped).unwrap();
+    assert!(text.contains("redis_host: redis.internal") && !text.contains("a secret"), "{text}");
     fs::write(&dumped, text.replace("status_code: 418", "status_code: 410")).unwrap();
     let sync = deck.run(&["sync", "--state", dump]).await;
     assert!(sync.contains("Created: 0\n  Updated: 1\n  Deleted: 0"), "{sync}");
@@ -280,17 +282,25 @@ async fn plugins(database: Database) {
 }
 
 fn plugins_file() -> serde_json::Value {
+    let redis = serde_json::json!({ "host": "redis.internal", "password": "a secret" });
     serde_json::json!({
         "_format_version": "1.1",
         "services": [{
             "name": "orders",
             "host": "orders.internal",
-            "plugins": [{ "name": "key-auth", "config": { "key_names": ["x-key"] }, "tags": ["team-a"] }],
+            "plugins": [
+                { "name": "key-auth", "config": { "key_names": ["x-key"] }, "tags": ["team-a"] },
+                { "name": "rate-limiting", "config": { "hour": 100, "policy": "redis", "redis": redis } },
+            ],
             "routes": [{
                 "name": "orders",
                 "paths": ["/orders"],
                 "plugins": [{ "name": "request-termination", "config": { "status_code": 418 } }],
             }],
+        }],
+        "consumers": [{
+            "username": "jane",
+            "plugins": [{ "name": "rate-limiting", "config": { "minute": 5 } }],
         }],
         "plugins": [
             { "name": "key-auth", "enabled": false },
