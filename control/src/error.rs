@@ -28,6 +28,8 @@ use crate::store::StoreError;
 pub enum ApiError {
     /// There is no such entity or path.
     NotFound,
+    /// No cache has an answer with this key, as far as the control plane knows. Kong's answer has no body.
+    NotCached,
     /// There is no entity of this key to change.
     NoSuchEntity {
         /// `id`, or the field by which entities of the collection are named.
@@ -153,6 +155,9 @@ impl From<StoreError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        if matches!(self, Self::NotCached) {
+            return StatusCode::NOT_FOUND.into_response();
+        }
         let is_busy = matches!(self, Self::ConfigBusy);
         let (status, body) = self.answer();
         let mut response = (status, body).into_response();
@@ -167,7 +172,7 @@ impl ApiError {
     fn answer(self) -> (StatusCode, Json<Value>) {
         const BAD: StatusCode = StatusCode::BAD_REQUEST;
         match self {
-            Self::NotFound => (StatusCode::NOT_FOUND, message("Not found")),
+            Self::NotFound | Self::NotCached => (StatusCode::NOT_FOUND, message("Not found")),
             Self::NoSuchEntity { by, key } => {
                 let text = format!("could not find the entity with '{{{by}=\"{key}\"}}'");
                 (StatusCode::NOT_FOUND, coded(6, "not found", &text, &json!({ by: key })))

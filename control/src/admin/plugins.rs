@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use axum::Json;
 use axum::routing::{get, post};
-use model::plugin::{PLUGINS, PluginKind};
+use model::{PLUGINS, PluginKind};
 use model::{AnyEntity, kind};
 use serde_json::{Map, Value, json};
 

@@ -29,9 +29,8 @@ pub(super) fn routes(api: &mut Api) {
     api.route("/proxy-cache/{plugins}/caches/{keys}", get(absent).delete(remove_of_plugin));
 }
 
-/// Kong's answer has no body.
-async fn absent() -> StatusCode {
-    StatusCode::NOT_FOUND
+async fn absent() -> ApiError {
+    ApiError::NotCached
 }
 
 async fn remove_all(context: Context) -> Result<Response, ApiError> {
@@ -40,14 +39,14 @@ async fn remove_all(context: Context) -> Result<Response, ApiError> {
 
 async fn remove_one(context: Context, PathParam(key): One) -> Result<Response, ApiError> {
     if !CachePurge::is_key(&key) {
-        return Ok(absent().await.into_response());
+        return Err(ApiError::NotCached);
     }
     order(&context, None, Some(key)).await
 }
 
 async fn remove_of_plugin(context: Context, PathParam((plugin, key)): Pair) -> Result<Response, ApiError> {
     let Some(plugin) = id_of(&plugin).filter(|_| CachePurge::is_key(&key)) else {
-        return Ok(absent().await.into_response());
+        return Err(ApiError::NotCached);
     };
     let found = context.admin.state.store.get(kind::PLUGIN, &Selector::Id(plugin)).await?;
     match found {

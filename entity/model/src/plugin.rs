@@ -16,7 +16,6 @@ use serde_json::{Map, Value};
 pub use self::scopes::{Protocols, Scopes};
 pub use self::shorthand::Shorthand;
 use crate::field::Field;
-pub use crate::plugins::PLUGINS;
 use crate::record::Record;
 use crate::violations::Violations;
 
@@ -104,11 +103,6 @@ impl PluginKind {
             shorthands: C::shorthands,
             imply: C::imply,
         }
-    }
-
-    /// The plugin of this name.
-    pub fn named(name: &str) -> Option<&'static Self> {
-        PLUGINS.iter().find(|plugin| plugin.name == name)
     }
 
     /// The fields of its configuration.

@@ -92,8 +92,15 @@ macro_rules! configs {
 
 crate::with_every_plugin!(configs);
 
+impl PluginKind {
+    /// The plugin of this name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        PLUGINS.iter().find(|plugin| plugin.name == name)
+    }
+}
+
 #[cfg(test)]
-pub(crate) mod testing;
+pub(crate) mod tests;
 
 /// The member of the canonical form that holds the configuration of a plugin.
 pub(crate) fn tag(name: &str) -> String {

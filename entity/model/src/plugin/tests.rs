@@ -10,7 +10,7 @@ use crate::check::{regex, text, url};
 use crate::record::{self, Check};
 use crate::secrets;
 use crate::types::{Number, words};
-use crate::{FieldErrors, Level, PrivateKey};
+use crate::{FieldErrors, Level, PLUGINS, PrivateKey};
 
 #[derive(Clone, Debug, PartialEq, Eq, Record)]
 struct Sample {

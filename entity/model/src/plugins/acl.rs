@@ -52,7 +52,7 @@ impl PluginConfig for Acl {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugins::testing::{broken, view};
+    use crate::plugins::tests::{broken, view};
 
     #[test]
     fn defaults() {

@@ -34,7 +34,7 @@ impl PluginConfig for BasicAuth {
 mod tests {
     use serde_json::json;
 
-    use crate::plugins::testing::{broken, view};
+    use crate::plugins::tests::{broken, view};
 
     #[test]
     fn defaults() {

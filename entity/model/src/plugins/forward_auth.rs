@@ -73,7 +73,7 @@ impl PluginConfig for ForwardAuth {
 mod tests {
     use serde_json::json;
 
-    use crate::plugins::testing::{broken, view};
+    use crate::plugins::tests::{broken, view};
 
     #[test]
     fn defaults() {

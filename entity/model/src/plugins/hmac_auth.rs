@@ -83,7 +83,7 @@ impl PluginConfig for HmacAuth {
 mod tests {
     use serde_json::json;
 
-    use crate::plugins::testing::{broken, view};
+    use crate::plugins::tests::{broken, view};
 
     #[test]
     fn defaults() {

@@ -72,7 +72,7 @@ impl PluginConfig for IpRestriction {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugins::testing::{broken, view};
+    use crate::plugins::tests::{broken, view};
 
     #[test]
     fn defaults() {

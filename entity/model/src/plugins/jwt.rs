@@ -144,7 +144,7 @@ impl PluginConfig for Jwt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugins::testing::{broken, view};
+    use crate::plugins::tests::{broken, view};
 
     #[test]
     fn defaults() {

@@ -57,7 +57,7 @@ impl PluginConfig for KeyAuth {
 mod tests {
     use serde_json::json;
 
-    use crate::plugins::testing::{broken, view};
+    use crate::plugins::tests::{broken, view};
 
     #[test]
     fn defaults() {

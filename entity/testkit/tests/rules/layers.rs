@@ -33,8 +33,9 @@ const PURE: Layer = Layer {
     never: &["pingora", "pingora_core", "pingora_http", "pingora_proxy"],
 };
 
-/// Modules that start, stop, configure or watch the program, those that receive from the cluster, and the files
-/// that configure look-ups, which the thread of the look-ups reads.
+/// Modules that start, stop, configure or watch the program, those that receive from the cluster, the files that
+/// configure look-ups, which the thread of the look-ups reads, and the files of lines, which a thread of their
+/// own writes.
 const BESIDE_REQUESTS: &[&str] = &[
     "gateway/src/app",
     "gateway/src/cluster",
@@ -44,6 +45,7 @@ const BESIDE_REQUESTS: &[&str] = &[
     "gateway/src/echo",
     "gateway/src/health",
     "gateway/src/lib",
+    "gateway/src/line_files",
     "gateway/src/main",
     "gateway/src/notify",
     "gateway/src/status",

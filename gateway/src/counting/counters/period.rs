@@ -113,7 +113,7 @@ fn date(second: u32) -> Date {
     OffsetDateTime::from_unix_timestamp(second.into()).map_or(Date::MIN, OffsetDateTime::date)
 }
 
-/// The first second of a month; the last one that can be told for months beyond it (in 2106).
+/// The first second of a month; the last representable one for months beyond it (in 2106).
 fn first_of(year: i32, month: Month) -> u32 {
     let first = Date::from_calendar_date(year, month, 1).unwrap_or(Date::MAX);
     u32::try_from(first.midnight().assume_utc().unix_timestamp()).unwrap_or(u32::MAX)

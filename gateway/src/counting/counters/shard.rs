@@ -94,7 +94,7 @@ impl Shard {
         tally.count = tally.count.max(count);
     }
 
-    /// Puts back a counter of an earlier process.
+    /// Restores a counter of an earlier process.
     pub(super) fn put(&mut self, slot: Slot, now: u64) {
         if !slot.is_over(second(now)) {
             let Slot { subject, period, sliding, .. } = slot;

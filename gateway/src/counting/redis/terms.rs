@@ -20,11 +20,11 @@ pub struct RedisTerms {
     pub password: Option<PrivateKey>,
     /// The number of the database.
     pub database: u32,
-    /// How TLS is spoken; `None`: it is not.
+    /// The terms of TLS; `None`: without.
     pub tls: Option<RedisTls>,
 }
 
-/// How TLS is spoken with a server.
+/// The terms of TLS with a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisTls {
     /// Whether its certificate is verified.

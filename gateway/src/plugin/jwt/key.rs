@@ -1,5 +1,5 @@
 //! Keys that verify signatures. A key is of one type, and verifies only with the algorithms of its type: a
-//! public key is never taken for a secret.
+//! public key is never used as a secret.
 
 mod pem;
 

@@ -1,7 +1,7 @@
 //! A record with fields that must be understood, written by one version and read by another.
 
 use model_derive::Record;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::entity::Unreadable;
