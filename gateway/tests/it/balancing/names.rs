@@ -145,6 +145,8 @@ async fn denied_name_serves_for_its_grace_and_no_longer() {
     fleet.get().await.expect(200);
 
     server.set("api.test", &[FIRST]);
+    let before = server.questions();
+    wait::until(SOON, "the name is there again", || server.questions() > before + 2).await;
     fleet.gateway.apply(vec![Change::put(grace(0.2))]);
     fleet.get().await.expect(200);
     server.deny("api.test");
