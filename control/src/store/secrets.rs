@@ -13,12 +13,12 @@ use sea_orm::sqlx::{ConnectOptions, Connection, Error, query_scalar};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 use tracing::warn;
 use uuid::Uuid;
-use wire::Kind;
+use wire::{Key, Kind};
 
 use super::document::{by_kind, number};
 use super::log::{LoggedChange, SUPERSEDED, signed};
 use super::open::Address;
-use super::{DEADLINE, ROWS, Store, StoreError, late};
+use super::{DEADLINE, ROWS, Store, StoreError, late, within};
 use entity::config_change::{Column, Entity};
 
 /// Pause before the next attempt to empty the log of a SQLite file.
@@ -71,16 +71,17 @@ impl Store {
     }
 }
 
-/// Blanks the changes that these supersede.
+/// Blanks the changes that those of a revision supersede. `replaced` are the entities that were there before
+/// it. A new one supersedes nothing: if there was another one with its id, the change that deleted that one has
+/// blanked its changes. So a document of a million new credentials needs no look for any.
 pub(super) async fn blank_superseded(
     rows: &impl ConnectionTrait,
-    changes: &[LoggedChange],
-) -> Result<(), DbErr> {
-    let Some(revision) = changes.first().map(|change| change.revision) else { return Ok(()) };
-    let secret = changes.iter().map(|change| change.key).filter(|key| model::may_hold_secrets(key.kind));
-    for (kind, ids) in by_kind(secret) {
+    replaced: impl Iterator<Item = Key>,
+    revision: u64,
+) -> Result<(), StoreError> {
+    for (kind, ids) in by_kind(replaced.filter(|key| model::may_hold_secrets(key.kind))) {
         for some in ids.chunks(ROWS) {
-            blank(rows, kind, some, revision).await?;
+            within(blank(rows, kind, some, revision)).await?;
         }
     }
     Ok(())

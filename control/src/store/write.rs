@@ -150,7 +150,8 @@ impl Edit<'_> {
             let insert = entity::config_change::Entity::insert_many(rows);
             within(insert.exec_without_returning(&transaction)).await?;
         }
-        within(secrets::blank_superseded(&transaction, &changes)).await?;
+        let replaced = made.iter().filter(|made| made.before.is_some()).map(|made| made.key);
+        secrets::blank_superseded(&transaction, replaced, head.revision).await?;
         let answer = tokio::time::timeout(DEADLINE, transaction.commit()).await.ok();
         store.note_superseded(&changes);
         if outcome::prove(store, head, answer).await? {
