@@ -206,6 +206,15 @@ fn entity(key: Key, random: &mut StdRng) -> (AnyEntity, Vec<u8>) {
             ..model::HmacAuthCredential::default()
         }),
         kind::ACL => with_bytes(model::Acl { id, consumer: any(random), group: path(id) }),
+        kind::PLUGIN => with_bytes(model::Plugin {
+            id,
+            name: "request-termination".into(),
+            route: random.random_bool(0.3).then(|| any(random)),
+            service: random.random_bool(0.3).then(|| any(random)),
+            consumer: random.random_bool(0.3).then(|| any(random)),
+            config: model::plugins::Config::RequestTermination(Box::default()),
+            ..model::Plugin::default()
+        }),
         kind::HASH_KEY => with_bytes(model::HashKey { id, ..model::HashKey::of_bytes(&[1; 32]) }),
         kind::CACHE_PURGE => with_bytes(model::CachePurge { id, ..model::CachePurge::default() }),
         kind => panic!("no generator of {kind}"),
