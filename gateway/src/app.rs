@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::answer_cache::Store;
 use crate::client::{ClientLimits, ClientServer, HeaderLimits, PaceTerms, ServerTerms, http1, http2};
 use crate::cluster::{self, Agent, AgentThread};
 use crate::config::Config;
@@ -110,12 +111,14 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
     let mut agent = Agent::open(config.cluster.clone(), live, balancing, metrics.sync.clone(), sync.clone())
         .map_err(ExitError::unavailable)?;
     agent.report_health(Arc::new(cluster::TargetReports::new(shared.balancing.clone())));
+    agent.purge_in(shared.plugins.answers.clone());
     info!(version = crate::VERSION, proxy = ?bound.addresses(), status = ?status_bound.addresses(), "gateway starts");
 
     let conf = server_conf(config.threads);
     let (live, tokens) = (shared.live.clone(), StatusThread::open_tokens(&config.status)?);
     let balancing = shared.balancing.clone();
-    let status = Status { registry, metrics, sync, live, balancing, draining: draining.clone() };
+    let plugins = shared.plugins.clone();
+    let status = Status { registry, metrics, sync, live, balancing, plugins, draining: draining.clone() };
     // Until the end: during a drain the status listener answers that the node is draining. A successor
     // answers for itself.
     let status_draining = Draining::new();
@@ -177,7 +180,8 @@ impl ProxyParts {
         let balancing = Arc::new(Balancing::new(names.clone(), prober, policy.clone(), zone, waiting));
         let idle = POOL;
         let outbound = Arc::new(Outbound::new(names.clone(), policy.clone(), CALLS));
-        let plugins = Arc::new(Shared::new(outbound, Arc::default()));
+        let answers = Arc::new(Store::new(config.cache, metrics.cache.clone()));
+        let plugins = Arc::new(Shared::new(outbound, Arc::default(), answers));
         let parts =
             Self { live, metrics, in_flight, connections, tickets, names, balancing, policy, plugins, idle };
         Ok((parts, runner))

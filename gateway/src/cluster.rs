@@ -41,6 +41,7 @@ pub use self::status::{Source, Status, StatusView};
 use self::store::Writer;
 pub use self::targets::{TargetReports, health_of_targets, state_of_address};
 pub use self::thread::AgentThread;
+use crate::answer_cache::Store;
 use crate::live::Live;
 use crate::metrics::SyncMetrics;
 use crate::upstream::Balancing;
@@ -143,6 +144,11 @@ impl Agent {
     /// Reports the health of the targets to the control plane from the next connection on.
     pub fn report_health(&mut self, source: Arc<dyn HealthSource>) {
         self.health = Some(source);
+    }
+
+    /// Carries out orders to remove answers that are kept here.
+    pub fn purge_in(&mut self, answers: Arc<Store>) {
+        self.applier.purge_in(answers);
     }
 
     /// Synchronizes until `stop`. Then closes the session, finishes the disk writes and releases the folder.

@@ -1,5 +1,6 @@
 //! The configuration of this node: `RawConfig` as an operator writes it, `Config` after the checks.
 
+mod cache;
 mod defaults;
 mod dns;
 
@@ -16,6 +17,7 @@ use node::logging;
 use node::status::{self, RawStatus};
 use serde::{Deserialize, Serialize};
 
+use crate::answer_cache::StoreLimits;
 use crate::cluster;
 use crate::dns::{DnsTerms, Settings};
 use crate::listener::Http2Limits;
@@ -24,6 +26,7 @@ use crate::request::Trusted;
 use crate::upstream;
 use crate::upstream::AnswerLimits;
 
+pub use cache::RawCache;
 pub use dns::RawDns;
 
 /// The most networks in one list.
@@ -49,6 +52,8 @@ pub struct RawConfig {
     pub upstream: RawUpstream,
     /// The control planes' side.
     pub cluster: RawCluster,
+    /// The answers that are kept.
+    pub cache: RawCache,
     /// The status listener.
     pub status: RawStatus,
     /// The log.
@@ -178,6 +183,8 @@ pub struct Config {
     pub dns: Settings,
     /// The terms under which addresses of services are used.
     pub dns_terms: DnsTerms,
+    /// The memory of the answers that are kept.
+    pub cache: StoreLimits,
     /// The status listener.
     pub status: status::Settings,
     /// The log.
@@ -234,6 +241,7 @@ impl Config {
             cluster: parse_cluster(loaded)?,
             dns,
             dns_terms,
+            cache: cache::parse(loaded)?,
             status: raw.status.parse(loaded)?,
             log: logging::Settings::parse(loaded, &raw.log)?,
         })

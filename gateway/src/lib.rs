@@ -4,6 +4,7 @@
 //! [`upstream`]. The configuration comes in by [`cluster`], is compiled into a [`table`] of [sections](section),
 //! and is read from [`live`].
 
+pub mod answer_cache;
 pub mod app;
 pub mod certified_keys;
 pub mod client;

@@ -1,5 +1,6 @@
 //! Every metric of the data plane. No label holds client input, so that clients cannot create series.
 
+mod cache;
 mod delivery;
 mod dns;
 mod probes;
@@ -17,6 +18,7 @@ pub use self::delivery::{DeliveryMetrics, DropReason};
 pub use self::probes::{ProbeMetrics, ProbeResult};
 use crate::error::RequestFailure;
 
+pub use cache::CacheMetrics;
 pub use dns::DnsMetrics;
 
 /// Upper bounds of durations in seconds. A proxy on one machine answers in tens of microseconds; Kong's
@@ -44,6 +46,8 @@ pub struct Metrics {
     pub probes: ProbeMetrics,
     /// Metrics of what plugins and the access log report.
     pub delivery: DeliveryMetrics,
+    /// Metrics of the answers that are kept.
+    pub cache: CacheMetrics,
     /// Requests and connections that the status listener has refused or cut off.
     pub status_refused: IntCounterVec,
     /// Reloads of a changed token file, by result.
@@ -162,6 +166,7 @@ impl Metrics {
             dns: DnsMetrics::new(registry)?,
             probes: ProbeMetrics::new(registry)?,
             delivery: DeliveryMetrics::new(registry)?,
+            cache: CacheMetrics::new(registry)?,
             status_refused: status_refused(registry)?,
             token_reloads: token_reloads(registry)?,
         };

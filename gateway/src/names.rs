@@ -31,6 +31,12 @@ pub static UPSTREAM_LATENCY: Name = name("X-Kong-Upstream-Latency", "x-kong-upst
 /// The time of the gateway for an answer of its own, in milliseconds.
 pub static RESPONSE_LATENCY: Name = name("X-Kong-Response-Latency", "x-kong-response-latency");
 
+/// How old the answer of a cache is, in seconds.
+pub static AGE: Name = name("Age", "age");
+/// The key of the answer in the cache.
+pub static CACHE_KEY: Name = name("X-Cache-Key", "x-cache-key");
+/// What the cache has done.
+pub static CACHE_STATUS: Name = name("X-Cache-Status", "x-cache-status");
 /// The methods that are allowed.
 pub static ALLOW: Name = name("Allow", "allow");
 /// The length of the body.

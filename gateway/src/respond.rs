@@ -162,6 +162,7 @@ fn of_reply(incoming: &Incoming, context: &Context, reply: Reply) -> Page {
             page.body = Some(bytes);
         }
         ReplyBody::Empty => page.body = Some(Bytes::new()),
+        ReplyBody::None => {}
     }
     if matches!(status, 204 | 304) || status < 200 {
         page.body = None;

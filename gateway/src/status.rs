@@ -20,6 +20,7 @@ use crate::cluster;
 use crate::draining::Draining;
 use crate::live::Live;
 use crate::metrics::{Metrics, WRONG_TOKEN};
+use crate::plugin::Shared;
 use crate::upstream::Balancing;
 
 /// The data that the status listener shows.
@@ -35,6 +36,8 @@ pub struct Status {
     pub live: Arc<Live>,
     /// The targets of upstreams.
     pub balancing: Arc<Balancing>,
+    /// What plugins share.
+    pub plugins: Arc<Shared>,
     /// Whether the program is stopping.
     pub draining: Draining,
 }
@@ -137,6 +140,7 @@ impl Status {
     fn metrics_response(&self) -> Response<Vec<u8>> {
         let encoder = TextEncoder::new();
         let mut body = Vec::new();
+        self.plugins.answers.observe();
         match encoder.encode(&self.registry.gather(), &mut body) {
             Ok(()) => response(StatusCode::OK, HeaderValue::from_static(prometheus::TEXT_FORMAT), body),
             Err(error) => json_response(StatusCode::INTERNAL_SERVER_ERROR, &message(&error.to_string())),

@@ -14,6 +14,7 @@ use wire::{
 };
 
 use self::changes::Changes;
+use crate::answer_cache::Store;
 use crate::live::Live;
 use crate::section::Refusal;
 use crate::table::{Builder, Table};
@@ -24,6 +25,8 @@ use crate::upstream::Balancing;
 pub struct Applier {
     live: Arc<Live>,
     balancing: Arc<Balancing>,
+    /// The answers that are kept, for orders to remove some.
+    answers: Option<Arc<Store>>,
     state: AppliedState,
     held: Option<Position>,
     /// The last position that was applied. It stays when a panic has spoiled the configuration held.
@@ -50,7 +53,12 @@ impl Applier {
     /// `balancing`.
     pub fn new(live: Arc<Live>, balancing: Arc<Balancing>) -> Self {
         let state = AppliedState::new(&balancing);
-        Self { live, balancing, state, held: None, reached: None, superseded_secrets: false }
+        Self { live, balancing, answers: None, state, held: None, reached: None, superseded_secrets: false }
+    }
+
+    /// Carries out orders to remove answers that are kept here.
+    pub fn purge_in(&mut self, answers: Arc<Store>) {
+        self.answers = Some(answers);
     }
 
     /// The position that is held and live.
@@ -151,6 +159,11 @@ impl Applier {
                 Some(group) => self.balancing.begin(&group),
                 None => self.balancing.end(upstream),
             }
+        }
+        // After the table: an answer of the one before must not be kept any more.
+        let orders = self.state.builder.take_purges();
+        if let Some(answers) = &self.answers {
+            orders.iter().for_each(|order| answers.order(&order.declared));
         }
     }
 

@@ -8,7 +8,7 @@ use node::identity::Mode;
 use node::logging;
 use node::status::RawStatus;
 
-use super::{MOST_FIELDS, RawCluster, RawConfig, RawDns, RawProxy, RawUpstream};
+use super::{MOST_FIELDS, RawCache, RawCluster, RawConfig, RawDns, RawProxy, RawUpstream};
 use crate::proxy::AmbiguousPaths;
 use crate::upstream;
 
@@ -21,6 +21,7 @@ impl Default for RawConfig {
             proxy: RawProxy::default(),
             upstream: RawUpstream::default(),
             cluster: RawCluster::default(),
+            cache: RawCache::default(),
             status: RawStatus::at(8007),
             log: logging::RawLog::default(),
         }

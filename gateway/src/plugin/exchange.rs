@@ -140,6 +140,16 @@ impl<'r> Exchange<'r> {
         self.running.host = Some(host);
     }
 
+    /// The path that a plugin gave the request for the upstream.
+    pub fn upstream_path(&self) -> Option<&[u8]> {
+        self.running.path()
+    }
+
+    /// The host that a plugin gave the request for the upstream.
+    pub fn upstream_host(&self) -> Option<&HeaderValue> {
+        self.running.host.as_ref()
+    }
+
     /// What the route's regular expression captures of the path: by name, or by number.
     pub fn uri_capture(&self, wanted: &str) -> Option<&str> {
         self.running.route.as_ref()?.capture(self.path(), wanted)

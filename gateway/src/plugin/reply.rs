@@ -34,6 +34,8 @@ pub enum ReplyBody {
     Raw(Option<HeaderValue>, Bytes),
     /// None.
     Empty,
+    /// None, and its length is not stated: that of an answer to HEAD.
+    None,
 }
 
 impl Reply {

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::states::States;
+use crate::answer_cache::Store;
 use crate::counting::counters::Counters;
 use crate::counting::redis::{OutboundDial, Redis};
 use crate::outbound::Outbound;
@@ -17,14 +18,16 @@ pub struct Shared {
     pub counters: Arc<Counters>,
     /// The servers of counters that nodes share.
     pub redis: Redis,
+    /// The answers that are kept.
+    pub answers: Arc<Store>,
 }
 
 impl Shared {
-    /// Creates it with these counters, before a request has come. Calls and servers are reached by way of
-    /// `outbound`.
-    pub fn new(outbound: Arc<Outbound>, counters: Arc<Counters>) -> Self {
+    /// Creates it with these counters and answers, before a request has come. Calls and servers are reached by
+    /// way of `outbound`.
+    pub fn new(outbound: Arc<Outbound>, counters: Arc<Counters>, answers: Arc<Store>) -> Self {
         let redis = Redis::new(Arc::new(OutboundDial::new(outbound.clone())), counters.clone());
-        Self { outbound, states: States::default(), counters, redis }
+        Self { outbound, states: States::default(), counters, redis, answers }
     }
 
     /// What a plugin keeps between requests, in a type of its own. It is made when it is first asked for.

@@ -88,7 +88,9 @@ impl Gateway {
         let table = builder.apply(changes).unwrap();
         let changed = builder.take_changed_groups().into_iter();
         let changed: Vec<_> = changed.map(|id| (id, table.group_of(&id).cloned())).collect();
+        let orders = builder.take_purges();
         self.shared.live.publish(table);
+        orders.iter().for_each(|order| self.shared.plugins.answers.order(&order.declared));
         for (upstream, group) in changed {
             match group {
                 Some(group) => self.shared.balancing.begin(&group),
