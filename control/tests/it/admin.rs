@@ -21,6 +21,7 @@ mod order;
 mod outage;
 mod paths;
 mod plugins;
+mod proxy_cache;
 mod route_match;
 mod schemas;
 mod secrets;

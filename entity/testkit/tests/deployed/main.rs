@@ -7,4 +7,5 @@
 mod installation;
 mod metrics;
 mod prometheus;
+mod purge;
 mod story;
