@@ -33,7 +33,7 @@ use crate::metrics::Metrics;
 use crate::outbound::{Outbound, OutboundLimits};
 use crate::plugin::Shared;
 use crate::proxy::Proxy;
-use crate::status::{Status, StatusThread};
+use crate::status::{KongCollector, NodeParts, Status, StatusThread};
 use crate::upgrade::{Predecessor, Upgrade};
 use crate::upstream::health::{ProbeLimits, ProbeRunner, ProbeThread, Prober};
 use crate::upstream::{Balancing, Policy, Pool, PoolLimits};
@@ -117,8 +117,17 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
     let conf = server_conf(config.threads);
     let (live, tokens) = (shared.live.clone(), StatusThread::open_tokens(&config.status)?);
     let balancing = shared.balancing.clone();
-    let plugins = shared.plugins.clone();
-    let status = Status { registry, metrics, sync, live, balancing, plugins, draining: draining.clone() };
+    let (plugins, compat) = (shared.plugins.clone(), config.metrics.compat);
+    let node = NodeParts {
+        metrics: metrics.clone(),
+        sync: sync.clone(),
+        balancing: balancing.clone(),
+        answers: plugins.answers.clone(),
+    };
+    let collector = KongCollector::new(plugins.kong.clone(), node, compat).map_err(ExitError::internal)?;
+    registry.register(Box::new(collector)).map_err(ExitError::internal)?;
+    let status =
+        Status { registry, metrics, sync, live, balancing, plugins, compat, draining: draining.clone() };
     // Until the end: during a drain the status listener answers that the node is draining. A successor
     // answers for itself.
     let status_draining = Draining::new();

@@ -3,6 +3,7 @@
 mod cache;
 mod defaults;
 mod dns;
+mod metrics;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -28,6 +29,7 @@ use crate::upstream::AnswerLimits;
 
 pub use cache::RawCache;
 pub use dns::RawDns;
+pub use metrics::RawMetrics;
 
 /// The most networks in one list.
 const MAX_NETWORKS: usize = 1000;
@@ -54,6 +56,8 @@ pub struct RawConfig {
     pub cluster: RawCluster,
     /// The answers that are kept.
     pub cache: RawCache,
+    /// The metrics.
+    pub metrics: RawMetrics,
     /// The status listener.
     pub status: RawStatus,
     /// The log.
@@ -185,6 +189,8 @@ pub struct Config {
     pub dns_terms: DnsTerms,
     /// The memory of the answers that are kept.
     pub cache: StoreLimits,
+    /// The metrics.
+    pub metrics: RawMetrics,
     /// The status listener.
     pub status: status::Settings,
     /// The log.
@@ -242,6 +248,7 @@ impl Config {
             dns,
             dns_terms,
             cache: cache::parse(loaded)?,
+            metrics: raw.metrics.clone(),
             status: raw.status.parse(loaded)?,
             log: logging::Settings::parse(loaded, &raw.log)?,
         })

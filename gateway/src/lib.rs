@@ -23,6 +23,7 @@ pub mod forward;
 pub mod grpc;
 pub mod health;
 pub mod http1;
+pub mod kong_metrics;
 pub mod limit;
 pub mod line_files;
 pub mod listener;

@@ -27,6 +27,7 @@ pub mod key_auth;
 mod list;
 mod phase;
 mod phases;
+pub mod prometheus;
 pub mod proxy_cache;
 pub mod rate_limiting;
 mod redirect;

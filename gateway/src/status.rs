@@ -1,5 +1,6 @@
 //! The status listener: metrics, counters, the state of the sync, readiness, the health of upstreams.
 
+mod kong;
 mod thread;
 mod upstreams;
 
@@ -15,6 +16,7 @@ use prometheus::{Encoder, Registry, TextEncoder};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+pub use self::kong::{KongCollector, NodeParts};
 pub use self::thread::StatusThread;
 use crate::cluster;
 use crate::draining::Draining;
@@ -38,9 +40,14 @@ pub struct Status {
     pub balancing: Arc<Balancing>,
     /// What plugins share.
     pub plugins: Arc<Shared>,
+    /// Whether Kong's families of metrics are shown without an instance of the plugin.
+    pub compat: bool,
     /// Whether the program is stopping.
     pub draining: Draining,
 }
+
+/// The media type of the metrics where Kong's families are among them: Kong's.
+const KONG_TEXT_FORMAT: &str = "text/plain; charset=UTF-8";
 
 /// The hash that Kong shows before there is a configuration.
 const NO_HASH: &str = "00000000000000000000000000000000";
@@ -141,8 +148,10 @@ impl Status {
         let encoder = TextEncoder::new();
         let mut body = Vec::new();
         self.plugins.answers.observe();
+        let is_compat = self.compat || self.plugins.kong.is_used();
+        let format = if is_compat { KONG_TEXT_FORMAT } else { prometheus::TEXT_FORMAT };
         match encoder.encode(&self.registry.gather(), &mut body) {
-            Ok(()) => response(StatusCode::OK, HeaderValue::from_static(prometheus::TEXT_FORMAT), body),
+            Ok(()) => response(StatusCode::OK, HeaderValue::from_static(format), body),
             Err(error) => json_response(StatusCode::INTERNAL_SERVER_ERROR, &message(&error.to_string())),
         }
     }

@@ -35,6 +35,7 @@ macro_rules! with_every_plugin {
             IpRestriction = ip_restriction;
             Jwt = jwt;
             KeyAuth = key_auth;
+            Prometheus = prometheus;
             ProxyCache = proxy_cache;
             RateLimiting = rate_limiting;
             Redirect = redirect;

@@ -8,7 +8,7 @@ use node::identity::Mode;
 use node::logging;
 use node::status::RawStatus;
 
-use super::{MOST_FIELDS, RawCache, RawCluster, RawConfig, RawDns, RawProxy, RawUpstream};
+use super::{MOST_FIELDS, RawCache, RawCluster, RawConfig, RawDns, RawMetrics, RawProxy, RawUpstream};
 use crate::proxy::AmbiguousPaths;
 use crate::upstream;
 
@@ -22,6 +22,7 @@ impl Default for RawConfig {
             upstream: RawUpstream::default(),
             cluster: RawCluster::default(),
             cache: RawCache::default(),
+            metrics: RawMetrics::default(),
             status: RawStatus::at(8007),
             log: logging::RawLog::default(),
         }

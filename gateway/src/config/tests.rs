@@ -54,6 +54,7 @@ fn each_bad_value_is_named_with_its_key_and_origin() {
         ("cache.max_bytes", "1000"),
         ("cache.max_object_bytes", "1"),
         ("cache.max_object_bytes", "100000000"),
+        ("metrics.compat", "maybe"),
         ("status.listen", "nowhere"),
         ("status.max_connections", "3"),
         ("status.header_timeout", "0s"),

@@ -7,6 +7,7 @@ use super::states::States;
 use crate::answer_cache::Store;
 use crate::counting::counters::Counters;
 use crate::counting::redis::{OutboundDial, Redis};
+use crate::kong_metrics::KongMetrics;
 use crate::outbound::Outbound;
 
 /// What plugins share between requests. A push of a configuration resets nothing of it.
@@ -20,6 +21,8 @@ pub struct Shared {
     pub redis: Redis,
     /// The answers that are kept.
     pub answers: Arc<Store>,
+    /// Requests in Kong's families of metrics.
+    pub kong: Arc<KongMetrics>,
 }
 
 impl Shared {
@@ -27,7 +30,7 @@ impl Shared {
     /// way of `outbound`.
     pub fn new(outbound: Arc<Outbound>, counters: Arc<Counters>, answers: Arc<Store>) -> Self {
         let redis = Redis::new(Arc::new(OutboundDial::new(outbound.clone())), counters.clone());
-        Self { outbound, states: States::default(), counters, redis, answers }
+        Self { outbound, states: States::default(), counters, redis, answers, kong: Arc::default() }
     }
 
     /// What a plugin keeps between requests, in a type of its own. It is made when it is first asked for.

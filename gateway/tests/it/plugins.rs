@@ -8,6 +8,7 @@ mod chain;
 mod correlation_id;
 mod cors;
 mod ip_restriction;
+mod prometheus;
 mod proxy_cache;
 mod redirect;
 mod request_termination;
