@@ -17,21 +17,24 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::access_log::AccessLog;
 use crate::answer_cache::Store;
 use crate::client::{ClientLimits, ClientServer, HeaderLimits, PaceTerms, ServerTerms, http1, http2};
 use crate::cluster::{self, Agent, AgentThread};
 use crate::config::Config;
+use crate::delivery::{DeliveryThread, Queues};
 use crate::descriptors::Budget;
 use crate::dns::{self, NameServers, Names};
 use crate::drain::{Signals, Stop};
 use crate::draining::Draining;
 use crate::forward::Forwarder;
 use crate::limit::Limit;
+use crate::line_files::LineFiles;
 use crate::listener::{Bound, Handshake, Inherited, Listening, Tickets, TlsListeners};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::outbound::{Outbound, OutboundLimits};
-use crate::plugin::Shared;
+use crate::plugin::{Reports, Shared};
 use crate::proxy::Proxy;
 use crate::status::{KongCollector, NodeParts, Status, StatusThread};
 use crate::upgrade::{Predecessor, Upgrade};
@@ -45,8 +48,11 @@ const POOL: usize = 1024;
 const PROBES: usize = 1024;
 /// The most idle connections that are kept for probes: with fewer than there are addresses, most probes connect.
 const PROBE_CONNECTIONS: usize = 16_384;
-/// The calls of plugins to one host at a time, and the connections that are kept for them.
+/// The calls of plugins to one host at a time, and the connections that are kept for them. The same for what plugins
+/// report.
 const CALLS: OutboundLimits = OutboundLimits { calls_of_host: 64, idle: 256 };
+/// Time to deliver what plugins have reported, at the end.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for the sync agent to close its session and finish its disk writes.
 const AGENT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -100,7 +106,10 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
     let (parts, probes) =
         ProxyParts::new(&config, metrics.clone(), budget.probes).map_err(ExitError::internal)?;
     let probes = parts.run_probes(probes, fault.clone()).map_err(ExitError::internal)?;
+    let delivery = parts.run_delivery().map_err(ExitError::internal)?;
     let shared = ProxyParts { tickets: tickets.clone(), idle: budget.idle, ..parts };
+    let files = shared.plugins.reports.files.clone();
+    signals.reopen(files.clone());
     let collector = UpstreamCollector::new(shared.balancing.clone()).map_err(ExitError::internal)?;
     registry.register(Box::new(collector)).map_err(ExitError::internal)?;
     if let Some(predecessor) = predecessor.as_ref().filter(|_| gives_targets) {
@@ -160,6 +169,8 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
     let _status = StatusThread::start(status_listeners, status, tokens, &config.status, accepting)?;
     server.run(RunArgs { shutdown_signal: Box::new(shutdown) });
 
+    delivery.stop(DELIVERY_TIMEOUT);
+    files.flush(DELIVERY_TIMEOUT);
     agent.stop(AGENT_TIMEOUT);
     probes.stop(AGENT_TIMEOUT);
     if fault.is_cancelled() {
@@ -190,7 +201,8 @@ impl ProxyParts {
         let idle = POOL;
         let outbound = Arc::new(Outbound::new(names.clone(), policy.clone(), CALLS));
         let answers = Arc::new(Store::new(config.cache, metrics.cache.clone()));
-        let plugins = Arc::new(Shared::new(outbound, Arc::default(), answers));
+        let reports = reports(config, &metrics);
+        let plugins = Arc::new(Shared::new(outbound, Arc::default(), reports, answers));
         let parts =
             Self { live, metrics, in_flight, connections, tickets, names, balancing, policy, plugins, idle };
         Ok((parts, runner))
@@ -203,6 +215,16 @@ impl ProxyParts {
     pub fn run_probes(&self, runner: ProbeRunner, fault: CancellationToken) -> io::Result<ProbeThread> {
         let slots = self.balancing.slots().clone();
         ProbeThread::start(runner, async move { slots.keep_time().await }, fault)
+    }
+
+    /// Sends what plugins report, on a thread of its own.
+    ///
+    /// # Errors
+    /// When the system provides no thread.
+    pub fn run_delivery(&self) -> io::Result<DeliveryThread> {
+        // Connections of its own: those of requests are polled by other threads.
+        let outbound = Outbound::new(self.names.clone(), self.policy.clone(), CALLS);
+        DeliveryThread::start(self.plugins.reports.queues.clone(), Arc::new(outbound))
     }
 }
 
@@ -233,6 +255,10 @@ pub fn proxy_service(
         metrics: shared.metrics.http.clone(),
         in_flight: shared.in_flight.clone(),
         settings: config.proxy.clone(),
+        access_log: config.access_log.clone().map(|settings| {
+            let revision = shared.metrics.sync.config_revision.clone();
+            AccessLog::new(settings, shared.plugins.reports.files.clone(), revision)
+        }),
     };
     let server =
         ClientServer::new(phases(conf, proxy), server_terms(config, shared, &bound, draining.clone()));
@@ -289,6 +315,16 @@ fn server_terms(config: &Config, shared: &ProxyParts, bound: &Bound, draining: D
         metrics,
         http1: Arc::new(http1),
         windows: config.http2,
+    }
+}
+
+/// Where plugins report to.
+fn reports(config: &Config, metrics: &Metrics) -> Reports {
+    Reports {
+        queues: Queues::new(metrics.delivery.clone()),
+        files: LineFiles::new(metrics.delivery.clone(), config.cluster.state_dir.clone()),
+        hostname: config.cluster.hostname.as_str().into(),
+        instance: uuid::Uuid::new_v4(),
     }
 }
 

@@ -81,6 +81,13 @@ impl Request {
         self.text.iter().flat_map(TextFields::iter).chain(map)
     }
 
+    /// Bytes of the header. Of HTTP/2, those that HTTP/1 would need.
+    pub fn header_size(&self) -> u64 {
+        let line = self.method.as_str().len() + self.target.len() + "  HTTP/1.1\r\n\r\n".len();
+        let fields = self.fields().map(|(name, value)| name.len() + value.len() + ": \r\n".len());
+        (line + fields.sum::<usize>()) as u64
+    }
+
     /// Adds a field behind the others.
     pub fn append_field(&mut self, name: impl Into<FieldName>, value: HeaderValue) {
         let name = name.into();

@@ -1,5 +1,6 @@
 //! The configuration of this node: `RawConfig` as an operator writes it, `Config` after the checks.
 
+mod access_log_section;
 mod cache;
 mod defaults;
 mod dns;
@@ -18,6 +19,7 @@ use node::logging;
 use node::status::{self, RawStatus};
 use serde::{Deserialize, Serialize};
 
+use crate::access_log;
 use crate::answer_cache::StoreLimits;
 use crate::cluster;
 use crate::dns::{DnsTerms, Settings};
@@ -27,6 +29,7 @@ use crate::request::Trusted;
 use crate::upstream;
 use crate::upstream::AnswerLimits;
 
+pub use access_log_section::RawAccessLog;
 pub use cache::RawCache;
 pub use dns::RawDns;
 pub use metrics::RawMetrics;
@@ -62,6 +65,8 @@ pub struct RawConfig {
     pub status: RawStatus,
     /// The log.
     pub log: logging::RawLog,
+    /// The log of requests.
+    pub access_log: RawAccessLog,
 }
 
 /// The section `proxy`.
@@ -195,6 +200,8 @@ pub struct Config {
     pub status: status::Settings,
     /// The log.
     pub log: logging::Settings,
+    /// The log of requests; `None`: off.
+    pub access_log: Option<access_log::Settings>,
 }
 
 impl Config {
@@ -251,6 +258,7 @@ impl Config {
             metrics: raw.metrics.clone(),
             status: raw.status.parse(loaded)?,
             log: logging::Settings::parse(loaded, &raw.log)?,
+            access_log: raw.access_log.parse(loaded)?,
         })
     }
 }

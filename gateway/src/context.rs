@@ -10,6 +10,7 @@ use crate::dns::Addresses;
 use crate::error::RequestFailure;
 use crate::limit::Permit;
 use crate::metrics::Source;
+use crate::notes::Notes;
 use crate::plugin::Running;
 use crate::request::{Canonical, Target};
 use crate::request_id::RequestId;
@@ -32,6 +33,8 @@ pub struct Context {
     pub target: Option<Target>,
     /// The plugins; `None` when none runs.
     pub plugins: Option<Box<Running>>,
+    /// What is noted for logs; `None` when nothing reads it.
+    pub notes: Option<Box<Notes>>,
     /// Why the request failed.
     pub failure: Option<RequestFailure>,
     /// The status sent, once the header of an answer has been queued, and who answered.
@@ -66,6 +69,7 @@ impl Context {
             canonical: Canonical::default(),
             target: None,
             plugins: None,
+            notes: None,
             failure: None,
             answered: None,
             upstream: Upstream::default(),

@@ -19,6 +19,6 @@ mod tests;
 mod thread;
 
 pub use self::collector::{Collector, DeliveryFailure};
-pub use self::queues::{QueueKey, Queues, Unstarted};
+pub use self::queues::{QueueKey, Queues};
 pub use self::terms::QueueTerms;
 pub use self::thread::DeliveryThread;

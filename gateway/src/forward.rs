@@ -94,12 +94,24 @@ impl Forwarder {
                         Outcome::Retry(failed) => failed,
                     }
                 }
-                Err(failed) if may_connect_again(context, &failed) => failed,
-                Err(failed) => return Err(failed),
+                Err(failed) => {
+                    note_failure(context, &failed);
+                    if !may_connect_again(context, &failed) {
+                        return Err(failed);
+                    }
+                    failed
+                }
             };
             let (request_id, reason) = (context.request_id.as_str(), failed.reason.answer().reason);
             debug!(request_id, reason, "another attempt follows");
         }
+    }
+}
+
+/// Notes that an attempt failed, with the status that the client would get for that.
+fn note_failure(context: &mut Context, failed: &Failure) {
+    if let Some(notes) = &mut context.notes {
+        notes.end_try(failed.reason.answer().status, true);
     }
 }
 

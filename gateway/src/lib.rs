@@ -4,6 +4,7 @@
 //! [`upstream`]. The configuration comes in by [`cluster`], is compiled into a [`table`] of [sections](section),
 //! and is read from [`live`].
 
+pub mod access_log;
 pub mod answer_cache;
 pub mod app;
 pub mod certified_keys;
@@ -23,6 +24,7 @@ pub mod forward;
 pub mod grpc;
 pub mod health;
 pub mod http1;
+mod json_text;
 pub mod kong_metrics;
 pub mod limit;
 pub mod line_files;
@@ -31,10 +33,12 @@ pub mod live;
 pub mod message;
 pub mod metrics;
 pub mod names;
+pub mod notes;
 pub mod notify;
 pub mod outbound;
 pub mod plugin;
 pub mod proxy;
+mod redaction;
 pub mod request;
 pub mod request_id;
 pub mod respond;

@@ -17,14 +17,19 @@ mod correlation_id;
 mod cors;
 mod directory;
 mod edits;
+mod ended;
 mod exchange;
+mod file_log;
 pub mod forward_auth;
 pub mod hmac_auth;
+mod http_log;
 mod instance;
 mod ip_restriction;
 pub mod jwt;
 pub mod key_auth;
 mod list;
+mod log;
+mod opentelemetry;
 mod phase;
 mod phases;
 pub mod prometheus;
@@ -32,6 +37,7 @@ pub mod proxy_cache;
 pub mod rate_limiting;
 mod redirect;
 mod reply;
+mod reports;
 pub mod request_size_limiting;
 mod request_termination;
 mod request_transformer;
@@ -40,8 +46,12 @@ mod response_transformer;
 mod running;
 mod shared;
 mod states;
+mod statsd;
+mod syslog;
 mod table;
+mod tcp_log;
 mod terms;
+mod udp_log;
 
 use std::borrow::Cow;
 use std::fmt::Debug;
@@ -50,11 +60,13 @@ use std::pin::Pin;
 pub use self::answer::{Answer, AnswerFields, Tap};
 pub use self::chain::{Chain, OfConsumer};
 pub use self::directory::{Credential, Directory};
+pub use self::ended::Ended;
 pub use self::exchange::{Authenticated, Exchange, Surroundings};
 pub use self::instance::Instance;
 pub use self::phase::Phases;
-pub use self::phases::{access, answer, preflight, whole_body};
+pub use self::phases::{access, answer, ended, preflight, whole_body};
 pub use self::reply::{Reply, ReplyBody};
+pub use self::reports::Reports;
 pub use self::running::Running;
 pub use self::shared::Shared;
 pub use self::table::{InstanceChange, Plugins};
@@ -98,6 +110,9 @@ pub trait Plugin: Debug + Send + Sync + Sized + 'static {
     ) -> Result<Vec<u8>, RequestFailure> {
         Ok(body)
     }
+
+    /// Sees a request that has been answered, or that has failed. Must not wait.
+    fn log(&self, _ended: &Ended<'_>) {}
 }
 
 /// What a plugin does with a request before it is forwarded.
@@ -156,6 +171,7 @@ trait Behaviour: Debug + Send + Sync {
         answer: &mut Answer,
         body: Vec<u8>,
     ) -> Result<Vec<u8>, RequestFailure>;
+    fn log(&self, ended: &Ended<'_>);
 }
 
 impl<P: Plugin> Behaviour for P {
@@ -174,5 +190,9 @@ impl<P: Plugin> Behaviour for P {
         body: Vec<u8>,
     ) -> Result<Vec<u8>, RequestFailure> {
         Plugin::body(self, exchange, answer, body)
+    }
+
+    fn log(&self, ended: &Ended<'_>) {
+        Plugin::log(self, ended);
     }
 }

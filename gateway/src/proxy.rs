@@ -6,6 +6,7 @@ mod settings;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context as Task, Poll};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use http::Method;
@@ -13,9 +14,11 @@ use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
+use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 pub use self::settings::{AmbiguousPaths, Settings};
+use crate::access_log::AccessLog;
 use crate::client::{Client, Ends, Incoming, Request, Slot};
 use crate::context::Context;
 use crate::error::RequestFailure;
@@ -24,7 +27,7 @@ use crate::grpc;
 use crate::limit::Limit;
 use crate::live::Live;
 use crate::metrics::{HttpMetrics, Source};
-use crate::plugin::{self, Reply, Running, Surroundings};
+use crate::plugin::{self, Phases, Reply, Running, Surroundings};
 use crate::request::{self, Canonical, Target};
 use crate::respond::{self, respond};
 use crate::route;
@@ -46,6 +49,8 @@ pub struct Proxy {
     pub in_flight: Arc<Limit>,
     /// Settings and limits of requests.
     pub settings: Settings,
+    /// The log of all requests, if there is one.
+    pub access_log: Option<AccessLog>,
 }
 
 /// Pingora's session leads to the request and its client, and has no part in what follows.
@@ -70,6 +75,7 @@ impl ProxyHttp for Proxy {
     async fn request_filter(&self, _: &mut Session, context: &mut Context) -> Result<bool> {
         if let Some(mut incoming) = context.incoming.take() {
             let ended = self.serve(&mut incoming, context).await;
+            self.log_ended(&incoming, context);
             // A client that is not kept is cut off, so that a part of an answer never looks whole.
             context.incoming = ended.then_some(incoming);
         }
@@ -127,6 +133,7 @@ impl Proxy {
         match ended {
             Ended::Failed(failure) => {
                 self.begin_global_plugins(context);
+                self.begin_notes(context);
                 respond(incoming, context, failure, shared);
             }
             Ended::Replied(reply) => respond::reply(incoming, context, *reply, shared),
@@ -145,6 +152,7 @@ impl Proxy {
             self.answer_preflight(incoming, context)?;
         }
         found?;
+        self.begin_notes(context);
         if let Some(mut running) = context.plugins.take() {
             let outcome = plugin::access(incoming, &self.surroundings(context), &mut running).await;
             context.plugins = Some(running);
@@ -190,6 +198,41 @@ impl Proxy {
         if context.plugins.is_none() && context.target.is_none() {
             let table = self.live.load();
             context.plugins = table.as_ref().and_then(|table| Running::without_route(table.plugins()));
+        }
+    }
+
+    /// Begins to note what plugins with a last phase, or the access log, say of the request.
+    fn begin_notes(&self, context: &mut Context) {
+        let is_logged = context.plugins.as_ref().is_some_and(|running| running.has(Phases::LOG));
+        if context.notes.is_none() && (is_logged || self.access_log.is_some()) {
+            context.notes = Some(Box::default());
+        }
+    }
+
+    /// Lets the plugins and the access log see a request that has ended.
+    fn log_ended(&self, incoming: &Incoming, context: &Context) {
+        let Some(notes) = &context.notes else { return };
+        let failed = context.failure.map(RequestFailure::answer);
+        let unanswered = (failed.map_or(0, |answer| answer.status), Source::Gateway);
+        let (running, target) = (context.plugins.as_deref(), context.target.as_ref());
+        let ended = plugin::Ended {
+            request: &incoming.request,
+            ends: &incoming.ends,
+            around: &self.surroundings(context),
+            running,
+            route: running.and_then(Running::route).or(target.map(|target| &*target.route)),
+            service: running.and_then(Running::service).or(target.map(|target| &*target.service)),
+            notes,
+            answered: context.answered.unwrap_or(unanswered),
+            failure: failed.map(|answer| answer.reason),
+            before_upstream: context.before_upstream(),
+            waited: context.upstream.answered,
+            now: Instant::now(),
+            now_at: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+        };
+        plugin::ended(&ended);
+        if let Some(access_log) = &self.access_log {
+            access_log.write(&ended);
         }
     }
 

@@ -12,6 +12,7 @@ use crate::grpc;
 use crate::message::{Digits, FieldName, FieldSink, Framing, digits};
 use crate::metrics::Source;
 use crate::names;
+use crate::notes::Noting;
 use crate::plugin::{self, Answer, Phases, Reply, ReplyBody, Surroundings};
 use crate::request::{self, Trusted};
 
@@ -85,7 +86,8 @@ fn send(
     };
     let Incoming { request, client, .. } = incoming;
     let taken = milliseconds(context.started.elapsed());
-    begin_answer(client, request, &head, |sink| {
+    let mut notes = context.notes.take();
+    let write = |sink: &mut dyn FieldSink| {
         let has_date = answer.fields.has("date");
         if page.is_proxied {
             answer.fields.iter().for_each(|(name, value)| sink.received(name, value));
@@ -105,10 +107,18 @@ fn send(
             sink.received(b"Connection", b"Upgrade");
         }
         has_date
+    };
+    begin_answer(client, request, &head, |sink| match &mut notes {
+        Some(notes) => write(&mut Noting { sink, noted: &mut notes.answer }),
+        None => write(sink),
     });
     if let Some(body) = body {
+        if let Some(notes) = &mut notes {
+            notes.answer_bytes += body.len() as u64;
+        }
         client.queue(body);
     }
+    context.notes = notes;
     client.queue_end(None);
     context.answered = Some((answer.status.as_u16(), Source::Gateway));
 }

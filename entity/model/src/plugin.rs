@@ -30,11 +30,14 @@ macro_rules! with_every_plugin {
             BotDetection = bot_detection;
             CorrelationId = correlation_id;
             Cors = cors;
+            FileLog = file_log;
             ForwardAuth = forward_auth;
             HmacAuth = hmac_auth;
+            HttpLog = http_log;
             IpRestriction = ip_restriction;
             Jwt = jwt;
             KeyAuth = key_auth;
+            Opentelemetry = opentelemetry;
             Prometheus = prometheus;
             ProxyCache = proxy_cache;
             RateLimiting = rate_limiting;
@@ -44,6 +47,10 @@ macro_rules! with_every_plugin {
             RequestTransformer = request_transformer;
             ResponseRatelimiting = response_ratelimiting;
             ResponseTransformer = response_transformer;
+            Statsd = statsd;
+            Syslog = syslog;
+            TcpLog = tcp_log;
+            UdpLog = udp_log;
         }
     };
 }

@@ -5,8 +5,12 @@
 //! the mark of a field that must be understood: a data plane that does not know the plugin refuses the entity.
 
 pub mod counting;
+pub mod custom_field;
 pub mod edits;
+mod endpoint;
 pub mod expressions;
+pub mod queue;
+mod redact;
 
 use std::fmt;
 

@@ -8,7 +8,9 @@ use node::identity::Mode;
 use node::logging;
 use node::status::RawStatus;
 
-use super::{MOST_FIELDS, RawCache, RawCluster, RawConfig, RawDns, RawMetrics, RawProxy, RawUpstream};
+use super::{
+    MOST_FIELDS, RawAccessLog, RawCache, RawCluster, RawConfig, RawDns, RawMetrics, RawProxy, RawUpstream,
+};
 use crate::proxy::AmbiguousPaths;
 use crate::upstream;
 
@@ -25,6 +27,7 @@ impl Default for RawConfig {
             metrics: RawMetrics::default(),
             status: RawStatus::at(8007),
             log: logging::RawLog::default(),
+            access_log: RawAccessLog::default(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -26,13 +26,14 @@ pub struct Queues {
     queues: RwLock<HashMap<QueueKey, Arc<Queue>, RandomState>>,
     /// New queues, for the thread that sends.
     begun: mpsc::UnboundedSender<(QueueKey, Arc<Queue>)>,
+    /// The same, until that thread runs.
+    unstarted: Mutex<Option<Unstarted>>,
     memory: Arc<Memory>,
     metrics: DeliveryMetrics,
 }
 
 /// The queues that have begun, for the thread that sends.
-#[derive(Debug)]
-pub struct Unstarted(pub(super) mpsc::UnboundedReceiver<(QueueKey, Arc<Queue>)>);
+pub(super) type Unstarted = mpsc::UnboundedReceiver<(QueueKey, Arc<Queue>)>;
 
 /// Identifies a queue: a plugin with one configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,12 +54,16 @@ impl QueueKey {
 }
 
 impl Queues {
-    /// Creates no queues, and what the thread that sends must be given.
-    pub fn new(metrics: DeliveryMetrics) -> (Arc<Self>, Unstarted) {
-        let (begun, receiver) = mpsc::unbounded_channel();
-        let queues = RwLock::default();
-        let memory = Memory::new(MOST_BYTES);
-        (Arc::new(Self { queues, begun, memory, metrics }), Unstarted(receiver))
+    /// Creates no queues. What they take is sent once a [`DeliveryThread`](super::DeliveryThread) runs.
+    pub fn new(metrics: DeliveryMetrics) -> Arc<Self> {
+        let (begun, unstarted) = mpsc::unbounded_channel();
+        let (queues, memory) = (RwLock::default(), Memory::new(MOST_BYTES));
+        Arc::new(Self { queues, begun, unstarted: Mutex::new(Some(unstarted)), memory, metrics })
+    }
+
+    /// The queues that begin, for the one thread that sends.
+    pub(super) fn take_unstarted(&self) -> Option<Unstarted> {
+        self.unstarted.lock().take()
     }
 
     /// Appends an entry to a queue, which is made if there is none. Never waits for a collector.

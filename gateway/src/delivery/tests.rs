@@ -82,13 +82,13 @@ struct Stage {
 impl Stage {
     fn new() -> Self {
         let metrics = DeliveryMetrics::new(&Registry::new()).unwrap();
-        let (queues, unstarted) = Queues::new(metrics.clone());
+        let queues = Queues::new(metrics.clone());
         let (outbound, names) = crate::outbound::tests::client(8);
         let stopping = CancellationToken::new();
         let outbound = Arc::new(outbound);
         let sending = Sending { queues: queues.clone(), outbound, stopping: stopping.clone() };
         let mut sender = JoinSet::new();
-        sender.spawn(thread::run(sending, unstarted));
+        sender.spawn(thread::run(sending));
         Self { queues, metrics, stopping, sender, _names: names }
     }
 

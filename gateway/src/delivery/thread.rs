@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use super::queues::{Queues, Unstarted};
+use super::queues::Queues;
 use super::sender::{self, Sending};
 use crate::outbound::Outbound;
 
@@ -31,11 +31,11 @@ impl DeliveryThread {
     ///
     /// # Errors
     /// When the operating system refuses.
-    pub fn start(queues: Arc<Queues>, unstarted: Unstarted, outbound: Arc<Outbound>) -> io::Result<Self> {
+    pub fn start(queues: Arc<Queues>, outbound: Arc<Outbound>) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let stopping = CancellationToken::new();
         let sending = Sending { queues: queues.clone(), outbound, stopping: stopping.clone() };
-        let run = move || runtime.block_on(run(sending, unstarted));
+        let run = move || runtime.block_on(run(sending));
         let thread = thread::Builder::new().name("delivery".to_owned()).spawn(run)?;
         Ok(Self { queues, stopping, thread })
     }
@@ -57,12 +57,13 @@ impl DeliveryThread {
 }
 
 /// Sends the entries of all queues until the program ends, and then those that are left.
-pub(super) async fn run(sending: Sending, mut unstarted: Unstarted) {
+pub(super) async fn run(sending: Sending) {
+    let Some(mut unstarted) = sending.queues.take_unstarted() else { return };
     let mut senders = JoinSet::new();
     loop {
         tokio::select! {
             biased;
-            begun = unstarted.0.recv() => match begun {
+            begun = unstarted.recv() => match begun {
                 Some((key, queue)) => drop(senders.spawn(sender::run(sending.clone(), key, queue))),
                 None => break,
             },

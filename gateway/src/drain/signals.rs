@@ -1,7 +1,7 @@
 //! Listens for the signals of the program.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::{io, thread};
 
 use node::exit::{self, ExitError};
@@ -9,6 +9,8 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::info;
+
+use crate::line_files::LineFiles;
 
 /// Requests of an operator or a service manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub(crate) enum StopSignal {
 pub struct Signals {
     told: mpsc::UnboundedReceiver<StopSignal>,
     started: Arc<AtomicBool>,
+    /// What opens its files again at a signal.
+    reopens: Arc<OnceLock<Arc<LineFiles>>>,
 }
 
 #[derive(Debug)]
@@ -58,9 +62,11 @@ impl Signals {
         let (tell, told) = mpsc::unbounded_channel();
         let started = Arc::new(AtomicBool::new(false));
         let serves = started.clone();
+        let reopens = Arc::<OnceLock<Arc<LineFiles>>>::default();
+        let files = reopens.clone();
         let forward = async move {
             loop {
-                let told = handlers.next().await;
+                let told = handlers.next(&files).await;
                 if told != StopSignal::Upgrade && !serves.load(Ordering::Acquire) {
                     info!("stopping: this process has not begun to serve");
                     exit::end_at_once();
@@ -71,13 +77,18 @@ impl Signals {
             }
         };
         thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(forward))?;
-        Ok(Self { told, started })
+        Ok(Self { told, started, reopens })
     }
 
     /// Notes that this process serves: from now on a signal to stop waits for requests. Before, a signal ends
     /// the process at once, at any step of the start.
     pub fn started(&self) {
         self.started.store(true, Ordering::Release);
+    }
+
+    /// Opens these files again at `SIGUSR1` and `SIGHUP`.
+    pub fn reopen(&self, files: Arc<LineFiles>) {
+        self.reopens.set(files).ok();
     }
 
     pub(crate) async fn next(&mut self) -> StopSignal {
@@ -112,7 +123,7 @@ impl Handlers {
         })
     }
 
-    async fn next(&mut self) -> StopSignal {
+    async fn next(&mut self, files: &OnceLock<Arc<LineFiles>>) -> StopSignal {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return StopSignal::Stop,
@@ -120,10 +131,17 @@ impl Handlers {
                 _ = self.interrupt.recv() => return StopSignal::StopNow,
                 _ = self.upgrade.recv() => return StopSignal::Upgrade,
                 // By default these signals would end the process.
-                _ = self.hangup.recv() => info!(
-                    "SIGHUP ignored: certificates are read again by themselves, for other keys send SIGUSR2"
-                ),
-                _ = self.user.recv() => info!("SIGUSR1 ignored: the log is a stream, there is no file to reopen"),
+                _ = self.hangup.recv() => {
+                    info!(
+                        "SIGHUP: opening files of logs again; certificates are read again by themselves, for \
+                         other keys send SIGUSR2"
+                    );
+                    files.get().iter().for_each(|files| files.reopen());
+                }
+                _ = self.user.recv() => {
+                    info!("SIGUSR1: opening files of logs again");
+                    files.get().iter().for_each(|files| files.reopen());
+                }
                 _ = self.alarm.recv() => info!("SIGALRM ignored"),
             }
         }

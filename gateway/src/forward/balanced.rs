@@ -27,7 +27,8 @@ pub(super) async fn connect(
         let found = affinity::find(group.terms(), asked, context, &forwarder.trusted);
         context.upstream.balanced = Some(found);
     }
-    let Context { target: Some(Target { service, group: Some(group), .. }), upstream, .. } = context else {
+    let Context { target: Some(Target { service, group: Some(group), .. }), upstream, notes, .. } = context
+    else {
         return Err(RequestFailure::Internal.into());
     };
     let Some(balanced) = &mut upstream.balanced else { return Err(RequestFailure::Internal.into()) };
@@ -38,6 +39,9 @@ pub(super) async fn connect(
     let Some((chosen, _)) = &balanced.chosen else { return Err(RequestFailure::Internal.into()) };
     let of_service = ServiceTerms { terms: &service.terms, trust: service.trust.as_ref() };
     let address = [chosen.identity().address];
+    if let Some(notes) = notes {
+        notes.connect(Some(chosen.identity().address));
+    }
     let terms = match group.connection_terms(&of_service, chosen) {
         Ok(terms) => terms,
         Err(error) => {

@@ -39,13 +39,19 @@ async fn dial(
     asked: (&Request, &Ends),
     context: &mut Context,
 ) -> Result<Upstream, Failure> {
-    context.upstream.started.get_or_insert_with(Instant::now);
+    let begun = *context.upstream.started.get_or_insert_with(Instant::now);
+    if let Some(notes) = &mut context.notes {
+        notes.begin_try(if context.upstream.attempts == 0 { begun } else { Instant::now() });
+    }
     let is_balanced = context.target.as_ref().is_some_and(|target| target.group.is_some());
     let connected = if is_balanced {
         balanced::connect(forwarder, asked, context).await?
     } else {
         resolve_and_connect(forwarder, context).await?
     };
+    if let Some(notes) = &mut context.notes {
+        notes.connect(connected.address());
+    }
     let metrics = &forwarder.metrics;
     if connected.was_reused() { &metrics.upstream_reused } else { &metrics.upstream_fresh }.inc();
     Ok(connected)
@@ -53,12 +59,16 @@ async fn dial(
 
 /// Connects to an address of the service's own host.
 async fn resolve_and_connect(forwarder: &Forwarder, context: &mut Context) -> Result<Upstream, Failure> {
-    let Context { target: Some(target), upstream, .. } = context else {
+    let Context { target: Some(target), upstream, notes, .. } = context else {
         return Err(RequestFailure::Internal.into());
     };
     let service = &*target.service;
     if upstream.addresses.is_none() {
+        let begun = notes.as_ref().map(|_| Instant::now());
         upstream.addresses = Some(resolve(forwarder, service).await?);
+        if let (Some(notes), Some(begun)) = (&mut *notes, begun) {
+            notes.looked_up = Some((begun, begun.elapsed()));
+        }
     }
     let addresses = upstream.addresses.as_ref().ok_or(RequestFailure::Internal)?;
     let first = upstream.attempts;
@@ -67,6 +77,9 @@ async fn resolve_and_connect(forwarder: &Forwarder, context: &mut Context) -> Re
     let in_turn = (0..addresses.len()).map(|at| addresses.nth(usize::from(first) + at));
     let in_turn: smallvec::SmallVec<[SocketAddr; 4]> =
         in_turn.map(|address| SocketAddr::new(address, service.port)).collect();
+    if let Some(notes) = notes {
+        notes.connect(in_turn.first().copied());
+    }
     Ok(forwarder.pool.connect(&service.terms, &in_turn, service.deadlines()).await?)
 }
 

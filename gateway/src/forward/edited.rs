@@ -79,6 +79,9 @@ impl Attempt<'_> {
         let length = Some(body.len() as u64);
         let head = AnswerHead { status: edited.status, framing, length, ..head_of(answer) };
         self.begin(&head, answer, Some(edited));
+        if let Some(notes) = &mut self.context.notes {
+            notes.answer_bytes += body.len() as u64;
+        }
         if !body.is_empty() {
             self.incoming.client.queue(body);
         }

@@ -16,6 +16,7 @@ use crate::error::RequestFailure;
 use crate::message::{FieldSink, Framing};
 use crate::metrics::Source;
 use crate::names;
+use crate::notes::Noting;
 use crate::plugin::Answer;
 use crate::respond::milliseconds;
 use crate::upstream::{Direction, Response, Upstream, UpstreamFailure};
@@ -43,16 +44,24 @@ pub(super) enum Outcome {
 
 impl Attempt<'_> {
     pub(super) async fn run(mut self) -> Result<Outcome, Failure> {
-        head::begin_request(&mut self.upstream, self.incoming, self.context, &self.forwarder.trusted)?;
+        let target =
+            head::begin_request(&mut self.upstream, self.incoming, self.context, &self.forwarder.trusted)?;
+        if let Some(notes) = &mut self.context.notes {
+            notes.upstream_target = target;
+        }
         let mut upload = self.begin_upload();
         let mut answer = match self.answer(&mut upload).await {
             Ok(answer) => answer,
             Err(failed) => {
                 self.note_failure(&failed);
+                super::note_failure(self.context, &failed);
                 let repeats = self.may_repeat(&failed, upload.is_done());
                 return if repeats { Ok(Outcome::Retry(failed)) } else { Err(failed) };
             }
         };
+        if let Some(notes) = &mut self.context.notes {
+            notes.end_try(answer.status.as_u16(), false);
+        }
         if let Some(unwanted) = self.unwanted(&answer) {
             return Ok(Outcome::Retry(unwanted));
         }
@@ -89,6 +98,9 @@ impl Attempt<'_> {
         self.context.release_group();
         let passed = poll_fn(|task| self.poll_bodies(&mut upload, &mut download, &mut taps, task)).await;
         taps.end(passed.is_ok());
+        if let Some(notes) = &mut self.context.notes {
+            notes.end_body();
+        }
         passed?;
         if !upload.is_done() && self.upstream.wants_body() {
             // The answer is complete. What comes of the request still goes on for a while.
@@ -206,7 +218,13 @@ impl Attempt<'_> {
             }
             uploaded => uploaded?,
         }
-        let downloaded = download.poll(&mut self.upstream, self.incoming, task, |noted| taps.note(&noted));
+        let notes = &mut self.context.notes;
+        let downloaded = download.poll(&mut self.upstream, self.incoming, task, |noted| {
+            if let (Some(notes), Noted::Part(part)) = (&mut *notes, &noted) {
+                notes.answer_bytes += part.len() as u64;
+            }
+            taps.note(&noted);
+        });
         if downloaded.is_pending() {
             self.poll_gone(upload, task)?;
         }
@@ -226,9 +244,14 @@ impl Attempt<'_> {
         if upload.is_done() {
             return Ok(());
         }
-        let replay = &mut *self.replay;
+        let (replay, notes) = (&mut *self.replay, &mut self.context.notes);
         let uploaded = upload.poll(self.incoming, &mut self.upstream, task, |noted| match noted {
-            Noted::Part(part) => replay.keep(part),
+            Noted::Part(part) => {
+                if let Some(notes) = notes {
+                    notes.request_bytes += part.len() as u64;
+                }
+                replay.keep(part);
+            }
             Noted::End(trailers) => replay.end(trailers),
         });
         match uploaded {
@@ -286,11 +309,17 @@ impl Attempt<'_> {
 
     pub(super) fn begin(&mut self, head: &AnswerHead, answer: &Response, edited: Option<&Answer>) {
         self.context.answered = Some((head.status.as_u16(), Source::Upstream));
+        let mut notes = self.context.notes.take();
         let (context, incoming) = (&*self.context, &mut *self.incoming);
         let is_tls = incoming.ends.server_name.is_some();
-        begin_answer(&mut incoming.client, &incoming.request, head, |sink| {
-            write_fields(sink, answer, edited, context, is_tls)
+        begin_answer(&mut incoming.client, &incoming.request, head, |sink| match &mut notes {
+            Some(notes) => {
+                let mut sink = Noting { sink, noted: &mut notes.answer };
+                write_fields(&mut sink, answer, edited, context, is_tls)
+            }
+            None => write_fields(sink, answer, edited, context, is_tls),
         });
+        self.context.notes = notes;
     }
 
     fn begin_tunnel(&mut self, answer: &Response, edited: Option<&Answer>) -> Result<(), Failure> {

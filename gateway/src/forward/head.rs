@@ -19,13 +19,13 @@ use crate::plugin::Running;
 use crate::request::{self, Changed, Target, Trusted};
 use crate::upstream::{RequestKind, Upstream};
 
-/// Writes the header of the request, and begins its body.
+/// Writes the header of the request, and begins its body. Returns the target that the upstream is asked for.
 pub(super) fn begin_request(
     upstream: &mut Upstream,
     incoming: &Incoming,
     context: &Context,
     trusted: &Trusted,
-) -> Result<(), Failure> {
+) -> Result<Vec<u8>, Failure> {
     let target = context.target.as_ref().ok_or(RequestFailure::Internal)?;
     let nominated = Nominated::of_request(&incoming.request.headers)?;
     let request = &incoming.request;
@@ -77,7 +77,7 @@ pub(super) fn begin_request(
             upstream.begin(head, request.framing == Framing::Empty);
         }
     }
-    Ok(())
+    Ok(path)
 }
 
 fn frame_request(text: &mut BytesMut, request: &Request) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::answer::Answer;
+use super::ended::Ended;
 use super::exchange::{Exchange, Surroundings};
 use super::instance::Instance;
 use super::running::Running;
@@ -59,7 +60,8 @@ async fn run(instance: &Instance, exchange: &mut Exchange<'_>) -> Outcome {
 fn chosen(slot: &super::chain::Slot, running: &Running) -> Option<Arc<Instance>> {
     let (route, service) = running.scope();
     let consumer = running.consumer.as_ref().filter(|_| slot.is_of_consumers());
-    let own = consumer.zip(running.plugins.as_ref()).and_then(|(consumer, all)| all.of_consumer(&consumer.id));
+    let own =
+        consumer.zip(running.plugins.as_ref()).and_then(|(consumer, all)| all.of_consumer(&consumer.id));
     slot.choose(own, route, service).cloned()
 }
 
@@ -99,4 +101,12 @@ pub fn whole_body(
     }
     running.chosen = instances;
     Ok(body)
+}
+
+/// Lets the plugins see a request that has ended, in their order.
+pub fn ended(ended: &Ended<'_>) {
+    let instances = ended.running.into_iter().flat_map(|running| &running.chosen);
+    for instance in instances.filter(|instance| instance.phases.has(Phases::LOG)) {
+        instance.behaviour().log(ended);
+    }
 }

@@ -88,6 +88,16 @@ impl Running {
         self.chain.phases().has(phase) || phase == Phases::ANSWER && !self.answer_fields.is_empty()
     }
 
+    /// The route.
+    pub fn route(&self) -> Option<&Entry> {
+        self.route.as_deref()
+    }
+
+    /// The service.
+    pub fn service(&self) -> Option<&Service> {
+        self.service.as_deref()
+    }
+
     /// The consumer, once one is known.
     pub fn consumer(&self) -> Option<&Arc<Consumer>> {
         self.consumer.as_ref()

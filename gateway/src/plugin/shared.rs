@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use super::reports::Reports;
 use super::states::States;
 use crate::answer_cache::Store;
 use crate::counting::counters::Counters;
@@ -19,6 +20,8 @@ pub struct Shared {
     pub counters: Arc<Counters>,
     /// The servers of counters that nodes share.
     pub redis: Redis,
+    /// Where plugins report what became of requests.
+    pub reports: Reports,
     /// The answers that are kept.
     pub answers: Arc<Store>,
     /// Requests in Kong's families of metrics.
@@ -28,9 +31,14 @@ pub struct Shared {
 impl Shared {
     /// Creates it with these counters and answers, before a request has come. Calls and servers are reached by
     /// way of `outbound`.
-    pub fn new(outbound: Arc<Outbound>, counters: Arc<Counters>, answers: Arc<Store>) -> Self {
+    pub fn new(
+        outbound: Arc<Outbound>,
+        counters: Arc<Counters>,
+        reports: Reports,
+        answers: Arc<Store>,
+    ) -> Self {
         let redis = Redis::new(Arc::new(OutboundDial::new(outbound.clone())), counters.clone());
-        Self { outbound, states: States::default(), counters, redis, answers, kong: Arc::default() }
+        Self { outbound, states: States::default(), counters, redis, reports, answers, kong: Arc::default() }
     }
 
     /// What a plugin keeps between requests, in a type of its own. It is made when it is first asked for.

@@ -1,5 +1,7 @@
 //! A route as the table holds it: compiled patterns, parsed flags, little memory.
 
+mod declared;
+
 use http::{HeaderName, HeaderValue, Method};
 use model::{HeaderPattern, PathHandling, Priority, RouterOrder, kind};
 use regex::Regex;

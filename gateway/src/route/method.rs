@@ -8,6 +8,19 @@ pub(super) const OTHER: u16 = 1 << 15;
 /// Any method.
 pub(super) const ANY: u16 = u16::MAX;
 
+/// The methods with a bit of their own.
+pub(super) const NAMED: [Method; 9] = [
+    Method::GET,
+    Method::POST,
+    Method::PUT,
+    Method::DELETE,
+    Method::PATCH,
+    Method::HEAD,
+    Method::OPTIONS,
+    Method::TRACE,
+    Method::CONNECT,
+];
+
 pub(super) fn bit(method: &Method) -> u16 {
     match *method {
         Method::GET => 1,

@@ -134,6 +134,16 @@ impl Service {
         Timeouts { connect: self.connect_timeout, read: self.read_timeout, write: self.write_timeout }
     }
 
+    /// The protocol, in the words of the configuration.
+    pub(crate) fn protocol(&self) -> &'static str {
+        match (self.http2, self.tls) {
+            (false, false) => "http",
+            (false, true) => "https",
+            (true, false) => "grpc",
+            (true, true) => "grpcs",
+        }
+    }
+
     fn trusted(&self) -> Trusted {
         Trusted {
             shown: self.references.to(kind::CERTIFICATE).next(),

@@ -1,6 +1,7 @@
 //! One exchange with an upstream, in whichever version.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -26,6 +27,14 @@ impl Upstream {
         match self {
             Self::Http1(upstream) => upstream.was_reused(),
             Self::Http2(upstream) => upstream.was_reused(),
+        }
+    }
+
+    /// The address, where it is known.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Http1(upstream) => upstream.address(),
+            Self::Http2(_) => None,
         }
     }
 

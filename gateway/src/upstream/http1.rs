@@ -2,6 +2,7 @@
 
 use std::fmt::{Debug, Display};
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -96,6 +97,11 @@ impl Http1 {
     /// Whether the connection has been used for other requests.
     pub fn was_reused(&self) -> bool {
         self.reused
+    }
+
+    /// The address, until the exchange has ended.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.home.as_ref().map(|(_, key)| key.address)
     }
 
     /// Begins the time for the answer again: the upstream is not to blame for the wait so far.

@@ -8,12 +8,14 @@ mod chain;
 mod correlation_id;
 mod cors;
 mod ip_restriction;
+mod logs;
 mod prometheus;
 mod proxy_cache;
 mod redirect;
 mod request_termination;
 mod request_transformer;
 mod response_transformer;
+mod traces;
 
 use gateway::table::Change;
 use model::{AnyEntity, Common, Input, Violations, kind};

@@ -28,6 +28,34 @@ async fn signals_without_a_meaning_end_nothing() {
     ends_well(running).await;
 }
 
+/// As a program that rotates logs does it: rename, then a signal.
+#[tokio::test(flavor = "multi_thread")]
+async fn signal_opens_the_access_log_again() {
+    for signal in [Signal::SIGUSR1, Signal::SIGHUP] {
+        let (node, folder) = (Node::new(), tempfile::tempdir().unwrap());
+        let [path, old] = ["access", "access.1"].map(|name| folder.path().join(name));
+        let running = Running(node.command("run").env("GIBBON_ACCESS_LOG__PATH", &path).spawn().unwrap());
+        let (status, proxy) = (Client::new(node.status.address()), Client::new(node.proxy.address()));
+        wait::eventually(SOON, || status.get("/status")).await;
+        let text = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_default();
+        proxy.get("/before").await.unwrap().expect(503);
+        wait::until(SOON, "the first line is written", || text(&path).contains("/before")).await;
+        std::fs::rename(&path, &old).unwrap();
+        running.signal(signal);
+        let again = async {
+            while !path.exists() {
+                proxy.get("/after").await.unwrap().expect(503);
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(SOON, again).await.unwrap();
+        assert!(text(&old).contains("/before"));
+        ends_well(running).await;
+        // The last lines are written before the end.
+        assert!(text(&path).ends_with("}\n") && text(&path).contains("/after"));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_to_stop_in_the_first_moments_ends_it_well() {
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT] {

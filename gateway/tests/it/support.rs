@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use gateway::app::{self, ProxyParts};
 use gateway::config::Config;
+use gateway::delivery::DeliveryThread;
 use gateway::draining::Draining;
 use gateway::listener::Bound;
 use gateway::metrics::Metrics;
@@ -42,6 +43,7 @@ pub(crate) struct Gateway {
     pub(crate) registry: Registry,
     builder: Mutex<Builder>,
     probes: Option<ProbeThread>,
+    delivery: Option<DeliveryThread>,
     _tasks: JoinSet<()>,
 }
 
@@ -74,8 +76,9 @@ impl Gateway {
         tasks.spawn(async move { service.start_service(None, pingoras_own, 1).await });
         let builder = Mutex::new(Builder::with(shared.balancing.clone()));
         let probes = Some(shared.run_probes(runner, CancellationToken::new()).unwrap());
+        let delivery = Some(shared.run_delivery().unwrap());
         let client = Client::new(address);
-        Self { client, tls_address, shared, draining, registry, builder, probes, _tasks: tasks }
+        Self { client, tls_address, shared, draining, registry, builder, probes, delivery, _tasks: tasks }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -128,6 +131,9 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
+        if let Some(delivery) = self.delivery.take() {
+            delivery.stop(std::time::Duration::ZERO);
+        }
         if let Some(probes) = self.probes.take() {
             probes.stop(testkit::plane::DEADLINE);
         }

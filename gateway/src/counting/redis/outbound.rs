@@ -24,11 +24,12 @@ impl OutboundDial {
 
     async fn open(&self, terms: &RedisTerms, plugin: Uuid) -> Result<Box<dyn Stream>, RedisFailure> {
         let host = Host::new(&terms.host);
-        let addresses = self.0.addresses_of(plugin, &host, terms.port).await.map_err(|failure| match failure {
-            CallFailure::Denied => RedisFailure::Denied,
-            CallFailure::TimedOut => RedisFailure::TimedOut,
-            _ => RedisFailure::NameResolution,
-        })?;
+        let addresses =
+            self.0.addresses_of(plugin, &host, terms.port).await.map_err(|failure| match failure {
+                CallFailure::Denied => RedisFailure::Denied,
+                CallFailure::TimedOut => RedisFailure::TimedOut,
+                _ => RedisFailure::NameResolution,
+            })?;
         let stream = TcpStream::connect(&*addresses).await.map_err(|_| RedisFailure::Connect)?;
         // Without it small writes wait for the acknowledgement of earlier ones. A connection works without it.
         stream.set_nodelay(true).ok();

@@ -1,0 +1,63 @@
+//! tcp-log: sends an entry for each request over a TCP connection, as a line.
+
+use std::collections::BTreeMap;
+
+use model_derive::Record;
+
+use super::{custom_field, redact};
+use crate::bounds;
+use crate::check::{host, text};
+use crate::plugin::PluginConfig;
+use crate::record::Check;
+use crate::types::Number;
+
+/// The configuration of tcp-log.
+#[derive(Clone, Debug, PartialEq, Eq, Record)]
+pub struct TcpLog {
+    /// The host of the collector.
+    #[field(required, is = host::host)]
+    pub host: String,
+    /// Its port.
+    #[field(required, between(0, 65_535))]
+    pub port: u16,
+    /// The most milliseconds to connect and to send.
+    #[field(default = Number::whole(10_000), between(1, 3_600_000))]
+    pub timeout: Number,
+    /// How many milliseconds an unused connection may be kept.
+    #[field(default = Number::whole(60_000), between(0, 3_600_000))]
+    pub keepalive: Number,
+    /// Whether the connection uses TLS.
+    #[field(default = false)]
+    pub tls: bool,
+    /// The server name of the handshake; null: the host.
+    #[field(longest = bounds::HOST, is = host::exact_sni)]
+    pub tls_sni: Option<String>,
+    /// Fields of the entry: programs of Lua that return a constant, a look-up, or nil to remove the field.
+    #[field(
+        most = custom_field::MOST,
+        longest = custom_field::LONGEST,
+        key = custom_field::name,
+        is = custom_field::program
+    )]
+    pub custom_fields_by_lua: Option<BTreeMap<String, String>>,
+    /// Whether the collector's certificate is verified.
+    #[field(default = true, quiet)]
+    pub ssl_verify: bool,
+    /// The headers and the arguments of queries whose values entries do not show.
+    #[field(
+        set,
+        quiet,
+        default = redact::usual(),
+        most = redact::MOST,
+        longest = bounds::HEADER_NAME,
+        is = text::not_empty
+    )]
+    pub redact: Vec<String>,
+}
+
+impl Check for TcpLog {}
+
+impl PluginConfig for TcpLog {
+    const NAME: &'static str = "tcp-log";
+    const PRIORITY: i32 = 7;
+}

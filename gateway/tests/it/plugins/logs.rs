@@ -1,0 +1,229 @@
+//! Plugins that log: their entries, where these go, and what a collector that is away costs.
+
+mod access;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testkit::http::Request;
+use testkit::origin::{Answer, Origin};
+use testkit::wait;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::time::timeout;
+
+use super::{Plugged, consumer_id};
+
+pub(super) const SOON: Duration = Duration::from_secs(20);
+
+/// The entries of a file, once there are so many.
+async fn entries(path: &std::path::Path, count: usize) -> Vec<Value> {
+    let read = || {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect::<Vec<Value>>()
+    };
+    wait::until(SOON, "the entries are written", || read().len() >= count).await;
+    read()
+}
+
+fn file_log(path: &std::path::Path, more: Value) -> Value {
+    let mut config = json!({ "path": path.to_str().unwrap() });
+    config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({ "name": "file-log", "config": config })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entry_has_the_form_of_kong() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let plugged = Plugged::start(&[file_log(&path, json!({}))]);
+    plugged.origin.answer(Answer::status(201).header("X-A", "1").header("x-a", "2").body("hello"));
+    let request = Request::new("POST", "/a/b?q=1&q=2&flag&e=%20x&apikey=secret")
+        .header("Authorization", "Basic c2VjcmV0")
+        .header("X-Many", "1")
+        .header("x-many", "2")
+        .body("body");
+    plugged.send(&request).await.expect(201);
+    let entry = entries(&path, 1).await.remove(0);
+
+    let text = entry.to_string();
+    assert!(!text.contains("secret") && !text.contains("c2VjcmV0"), "{text}");
+    let request = &entry["request"];
+    assert_eq!(request["method"], "POST");
+    assert_eq!(request["uri"], "/a/b?q=1&q=2&flag&e=%20x&apikey=REDACTED");
+    let port = plugged.gateway.address().port();
+    assert_eq!(request["url"], format!("http://127.0.0.1:{port}/a/b?q=1&q=2&flag&e=%20x&apikey=REDACTED"));
+    let arguments = json!({ "q": ["1", "2"], "flag": true, "e": " x", "apikey": "REDACTED" });
+    assert_eq!(request["querystring"], arguments);
+    assert_eq!(request["headers"]["x-many"], json!(["1", "2"]));
+    assert_eq!(request["headers"]["authorization"], "REDACTED");
+    assert_eq!(request["id"].as_str().unwrap().len(), 32);
+    assert!(request["size"].as_u64().unwrap() > 100 && request.get("tls").is_none());
+    assert_eq!(entry["upstream_uri"], "/a/b?q=1&q=2&flag&e=%20x&apikey=REDACTED");
+    assert_eq!(entry["upstream_status"], "201");
+    assert_eq!(entry["response"]["status"], 201);
+    assert_eq!(entry["response"]["headers"]["x-a"], json!(["1", "2"]));
+    assert!(entry["response"]["headers"]["x-kong-proxy-latency"].is_string());
+    assert!(entry["response"]["size"].as_u64().unwrap() > 5);
+    for latency in ["kong", "proxy", "request", "receive"] {
+        assert!(entry["latencies"][latency].as_u64().is_some(), "{entry}");
+    }
+    let one = &entry["tries"][0];
+    assert_eq!((&one["ip"], &one["port"]), (&json!("127.0.0.1"), &json!(plugged.origin.address().port())));
+    assert!(
+        one["balancer_start_ns"].as_u64().unwrap() > 1_700_000_000_000_000_000 && one.get("state").is_none()
+    );
+    assert_eq!((&entry["client_ip"], &entry["source"]), (&json!("127.0.0.1"), &json!("upstream")));
+    assert!(entry["started_at"].as_u64().unwrap() > 1_700_000_000_000);
+    assert_eq!((&entry["route"]["paths"], &entry["workspace_name"]), (&json!(["/"]), &json!("default")));
+    assert_eq!(entry["route"]["service"]["id"], entry["service"]["id"]);
+    assert_eq!(entry["service"]["port"], plugged.origin.address().port());
+    assert!(entry.get("consumer").is_none() && entry.get("authenticated_entity").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_fail_have_entries_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let mut plugged = Plugged::start(&[file_log(&path, json!({}))]);
+    plugged.origin.stop();
+    plugged.get("/").await.expect(502);
+    plugged.put([]);
+    let entry = entries(&path, 1).await.remove(0);
+    assert_eq!((&entry["source"], &entry["response"]["status"]), (&json!("kong"), &json!(502)));
+    let tries = entry["tries"].as_array().unwrap();
+    assert_eq!(tries.len(), 6, "{entry}");
+    assert!(tries.iter().all(|one| one["state"] == "failed" && one["code"] == 502), "{entry}");
+    assert_eq!(entry["upstream_status"], "502, 502, 502, 502, 502, 502");
+    assert_eq!(entry["latencies"]["proxy"], -1);
+
+    // No route: the plugin for all requests sees it.
+    plugged.gateway.apply(vec![gateway::table::Change::remove(wire::Key {
+        kind: model::kind::ROUTE,
+        id: crate::support::route(1, "/").id,
+    })]);
+    plugged.get("/nowhere").await.expect(404);
+    let entry = entries(&path, 2).await.remove(1);
+    assert_eq!((&entry["request"]["uri"], &entry["response"]["status"]), (&json!("/nowhere"), &json!(404)));
+    for absent in ["route", "service", "tries"] {
+        assert!(entry.get(absent).is_none(), "{entry}");
+    }
+    assert_eq!((&entry["upstream_uri"], &entry["upstream_status"]), (&json!(""), &json!("")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn consumer_and_custom_fields_are_in_the_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let fields = json!({ "custom_fields_by_lua": {
+        "team": "return 'a'",
+        "request.headers.user-agent": "return nil",
+        "extra.who": "return kong.client.get_consumer().username",
+        "extra.agent": "return kong.request.get_header('user-agent')",
+        "latencies": "return nil",
+    } });
+    let auth = json!({ "name": "key-auth", "config": { "anonymous": "c1" } });
+    let id = json!({ "name": "correlation-id" });
+    let plugged = Plugged::start(&[file_log(&path, fields), auth, id]);
+    plugged.put_consumer(1);
+    plugged.send(&Request::new("GET", "/").header("User-Agent", "x")).await.expect(200);
+    let entry = entries(&path, 1).await.remove(0);
+    assert_eq!(entry["consumer"]["id"], consumer_id(1).to_string());
+    assert_eq!(entry["correlation_id"], entry["request"]["headers"]["kong-request-id"]);
+    assert_eq!((&entry["team"], &entry["extra"]), (&json!("a"), &json!({ "who": "c1", "agent": "x" })));
+    assert!(entry.get("latencies").is_none() && entry["request"]["headers"].get("user-agent").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn http_log_gathers_sends_and_tries_again() {
+    let collector = Origin::start();
+    let endpoint = format!("http://u:p@{}/in?secret=1", collector.address());
+    let config = json!({
+        "http_endpoint": endpoint, "method": "PUT", "headers": { "X-Key": "k" },
+        "queue": { "max_batch_size": 3, "max_coalescing_delay": 30 },
+    });
+    let plugged = Plugged::start(&[json!({ "name": "http-log", "config": config })]);
+    collector.answer_once(Answer::status(500));
+    collector.answer_once(Answer::reset());
+    for number in 0..3 {
+        plugged.get(&format!("/{number}")).await.expect(200);
+    }
+    wait::until(SOON, "the batch is sent", || collector.count() >= 2).await;
+    plugged.gateway.wait_metric("gibbon_log_entries_sent_total{plugin=\"http-log\"}", 3.0).await;
+    let received = collector.last();
+    assert_eq!((&*received.method, &*received.target), ("PUT", "/in"));
+    assert_eq!(received.header("authorization"), Some("Basic dTpw"));
+    assert_eq!(
+        (received.header("x-key"), received.header("content-type")),
+        (Some("k"), Some("application/json"))
+    );
+    let batch: Vec<Value> = serde_json::from_slice(&received.body).unwrap();
+    let uris: Vec<_> = batch.iter().map(|entry| entry["request"]["uri"].as_str().unwrap()).collect();
+    assert_eq!(uris, ["/0", "/1", "/2"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn collector_that_hangs_or_is_denied_changes_no_answer() {
+    let collector = Origin::start();
+    collector.answer(Answer::hang());
+    let to = |endpoint: String, entries: u32| {
+        let queue = json!({ "max_entries": entries, "max_retry_time": -1 });
+        json!({ "name": "http-log", "config": { "http_endpoint": endpoint, "queue": queue } })
+    };
+    let plugged = Plugged::start(&[to(collector.url(), 5)]);
+    for _ in 0..20 {
+        plugged.get("/").await.expect(200);
+    }
+    let full = "gibbon_log_entries_dropped_total{plugin=\"http-log\",reason=\"full\"}";
+    plugged.gateway.wait_metric(full, 14.0).await;
+
+    plugged.put_plugins(&[to("http://169.254.169.254/latest".to_owned(), 5)]);
+    plugged.get("/").await.expect(200);
+    let failed = "gibbon_log_entries_dropped_total{plugin=\"http-log\",reason=\"failed\"}";
+    plugged.gateway.wait_metric(failed, 1.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_and_datagrams_reach_their_collectors() {
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (udp, statsd) =
+        (UdpSocket::bind("127.0.0.1:0").await.unwrap(), UdpSocket::bind("127.0.0.1:0").await.unwrap());
+    let port = |address: std::net::SocketAddr| address.port();
+    let plugged = Plugged::start(&[
+        json!({ "name": "tcp-log", "config": { "host": "127.0.0.1", "port": port(tcp.local_addr().unwrap()) } }),
+        json!({ "name": "udp-log", "config": { "host": "127.0.0.1", "port": port(udp.local_addr().unwrap()) } }),
+        json!({ "name": "statsd", "config": {
+            "host": "127.0.0.1", "port": port(statsd.local_addr().unwrap()),
+            "metrics": [
+                { "name": "request_count", "stat_type": "counter", "sample_rate": 1 },
+                { "name": "response_size", "stat_type": "counter", "sample_rate": 1 },
+                { "name": "status_count", "stat_type": "counter", "sample_rate": 1 },
+                { "name": "latency", "stat_type": "timer" },
+                { "name": "request_per_user", "stat_type": "counter", "sample_rate": 1 },
+            ],
+        } }),
+    ]);
+    for target in ["/1", "/2"] {
+        plugged.get(target).await.expect(200);
+    }
+    let (stream, _) = timeout(SOON, tcp.accept()).await.unwrap().unwrap();
+    let mut lines = BufReader::new(stream).lines();
+    let mut space = [0; 65_536];
+    for target in ["/1", "/2"] {
+        let line = timeout(SOON, lines.next_line()).await.unwrap().unwrap().unwrap();
+        let length = timeout(SOON, udp.recv(&mut space)).await.unwrap().unwrap();
+        for entry in [line.as_bytes(), &space[..length]] {
+            assert_eq!(serde_json::from_slice::<Value>(entry).unwrap()["request"]["uri"], target);
+        }
+    }
+    let mut packets = Vec::new();
+    while packets.len() < 8 {
+        let length = timeout(SOON, statsd.recv(&mut space)).await.unwrap().unwrap();
+        packets.push(String::from_utf8(space[..length].to_vec()).unwrap());
+    }
+    let name = "kong.service.127_0_0_1";
+    assert_eq!(packets[0], format!("{name}.request.count:1|c"));
+    assert!(packets[1].starts_with(&format!("{name}.response.size:")) && packets[1].ends_with("|c"));
+    assert_eq!(packets[2], format!("{name}.status.200:1|c"));
+    assert!(packets[3].starts_with(&format!("{name}.latency:")) && packets[3].ends_with("|ms"));
+}
