@@ -123,11 +123,14 @@ impl AnswerFields {
     pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) {
         let at = self.iter().position(|(other, _)| is(other, name));
         self.remove(name);
+        let before = self.places.len();
         self.append(name, value);
+        // A value that no field may have was left out.
         if let Some(at) = at
+            && self.places.len() > before
             && let Some(place) = self.places.pop()
         {
-            self.places.insert(at.min(self.places.len()), place);
+            self.places.insert(at.min(before), place);
         }
     }
 
