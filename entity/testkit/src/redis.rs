@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
+use crate::certs::Pair;
 use crate::ports::{self, Port};
 
 /// The longest time until it answers.
@@ -20,6 +21,7 @@ pub struct Redis {
     port: Port,
     settings: String,
     password: Option<&'static str>,
+    is_tls: bool,
     server: Option<Child>,
     folder: TempDir,
 }
@@ -43,12 +45,25 @@ impl Redis {
         Self::begin(&format!("requirepass {password}\n"), Some(password))
     }
 
+    /// Starts one that speaks TLS alone, with this certificate.
+    ///
+    /// # Panics
+    ///
+    /// As [`Redis::start`] does.
+    pub fn with_tls(pair: &Pair) -> Self {
+        let (cert, key) = (pair.cert.display(), pair.key.display());
+        let tls = format!("tls-cert-file {cert}\ntls-key-file {key}\ntls-auth-clients no\n");
+        Self::begin(&tls, None)
+    }
+
     fn begin(more: &str, password: Option<&'static str>) -> Self {
         let (port, folder) = (ports::reserve(), tempfile::tempdir().expect("a folder can be made"));
         let mut settings = String::from("bind 127.0.0.1\nsave \"\"\nappendonly no\ndaemonize no\n");
-        write!(settings, "port {}\ndir {}\n{more}", port.number(), folder.path().display())
+        let is_tls = more.contains("tls-cert-file");
+        let own = if is_tls { "port 0\ntls-port" } else { "port" };
+        write!(settings, "{own} {}\ndir {}\n{more}", port.number(), folder.path().display())
             .expect("a string takes everything");
-        let mut redis = Self { port, settings, password, server: None, folder };
+        let mut redis = Self { port, settings, password, is_tls, server: None, folder };
         redis.start_again();
         redis
     }
@@ -102,6 +117,9 @@ impl Redis {
     pub fn run(&self, command: &[&str]) -> String {
         let mut client = Command::new("redis-cli");
         client.args(["-h", "127.0.0.1", "-p", &self.port.number().to_string()]);
+        if self.is_tls {
+            client.args(["--tls", "--insecure"]);
+        }
         if let Some(password) = self.password {
             client.env("REDISCLI_AUTH", password);
         }

@@ -151,7 +151,7 @@ impl ResponseRatelimiting {
         self.things.iter().flat_map(of_thing).collect()
     }
 
-    /// Tells the upstream what is left, or refuses the request.
+    /// Tells the upstream and the client what was left before the request, or refuses it.
     fn begin(
         &self,
         exchange: &mut Exchange<'_>,
@@ -168,6 +168,9 @@ impl ResponseRatelimiting {
                 return Err(Box::new(Reply::message(TOO_MANY, Cow::Owned(text))));
             }
             exchange.set_header(&thing.remaining, value(left));
+            if !self.is_hidden {
+                exchange.set_answer_header(&thing.remaining, value(left));
+            }
         }
         exchange.keep(Begun { plugin: self.plugin, asks, seen });
         Ok(())

@@ -8,6 +8,7 @@ mod chain;
 mod correlation_id;
 mod cors;
 mod ip_restriction;
+mod limiting;
 mod logs;
 mod prometheus;
 mod proxy_cache;
@@ -18,7 +19,7 @@ mod response_transformer;
 mod traces;
 
 use gateway::table::Change;
-use model::{AnyEntity, Common, Input, Violations, kind};
+use model::{AnyEntity, Common, Input, KeyAuthCredential, Violations, kind};
 use serde_json::{Value, json};
 use testkit::http::{Request, Response};
 use testkit::origin::{Origin, Received};
@@ -68,6 +69,18 @@ impl Plugged {
     pub(crate) fn put_consumer(&self, number: u128) {
         let body = json!({ "username": format!("c{number}"), "custom_id": format!("custom-{number}") });
         self.put([entity(kind::CONSUMER, consumer_id(number), &body)]);
+    }
+
+    /// Puts API keys of consumers, by their numbers.
+    pub(crate) fn put_keys(&self, keys: &[(u128, &str)]) {
+        let hash_key = model::HashKey::of_bytes(&[7; 32]);
+        let hasher = model::KeyHasher::new(&hash_key).unwrap();
+        self.put([hash_key.into()]);
+        self.put(keys.iter().map(|(number, key)| {
+            let hash = Some(hasher.hash_text(key.as_bytes()));
+            let (id, consumer) = (Uuid::from_u128(0x1200 + number), consumer_id(*number));
+            KeyAuthCredential { id, consumer, hash, ..KeyAuthCredential::default() }.into()
+        }));
     }
 
     pub(crate) async fn send(&self, request: &Request) -> Response {
