@@ -22,6 +22,7 @@ use crate::answer_cache::Store;
 use crate::client::{ClientLimits, ClientServer, HeaderLimits, PaceTerms, ServerTerms, http1, http2};
 use crate::cluster::{self, Agent, AgentThread};
 use crate::config::Config;
+use crate::counting::{self, clock::unix_millis};
 use crate::delivery::{DeliveryThread, Queues};
 use crate::descriptors::Budget;
 use crate::dns::{self, NameServers, Names};
@@ -30,14 +31,14 @@ use crate::draining::Draining;
 use crate::forward::Forwarder;
 use crate::limit::Limit;
 use crate::line_files::LineFiles;
-use crate::listener::{Bound, Handshake, Inherited, Listening, Tickets, TlsListeners};
+use crate::listener::{Bound, Handshake, Inherited, Listening, Tickets, TlsListeners, inherited};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::outbound::{Outbound, OutboundLimits};
 use crate::plugin::{Reports, Shared};
 use crate::proxy::Proxy;
 use crate::status::{KongCollector, NodeParts, Status, StatusThread};
-use crate::upgrade::{Predecessor, Upgrade};
+use crate::upgrade::{Predecessor, State, Upgrade};
 use crate::upstream::health::{ProbeLimits, ProbeRunner, ProbeThread, Prober};
 use crate::upstream::{Balancing, Policy, Pool, PoolLimits};
 use crate::upstream_metrics::UpstreamCollector;
@@ -96,7 +97,8 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
     let status_bound =
         Bound::inherit_or_bind(&[config.status.listen], &mut inherited).map_err(ExitError::unavailable)?;
     let listeners = duplicates(&[&bound, &status_bound])?;
-    let gives_targets = inherited.gives_targets();
+    let gives_targets = inherited.gives(inherited::TARGETS);
+    let gives_counters = inherited.gives(inherited::COUNTERS);
     let predecessor = inherited.predecessor().map(Predecessor::new);
     let tickets = Tickets::read(inherited.tickets());
     inherited.close_rest();
@@ -150,9 +152,13 @@ pub fn run(mut config: Config, signals: Signals) -> Result<(), ExitError> {
     if needs_table {
         wait_for_table(&shared.live, &fault, config.upgrade_timeout);
     }
-    let (live, slots) = (shared.live.clone(), shared.balancing.slots().clone());
+    let counters = shared.plugins.counters.clone();
+    if let Some(predecessor) = predecessor.as_ref().filter(|_| gives_counters) {
+        counters.import(&predecessor.counters(), unix_millis());
+    }
+    let (live, state) = (shared.live.clone(), State { slots: shared.balancing.slots().clone(), counters });
     let upgrade =
-        Upgrade::new(listeners, tickets, slots, status_draining, agent.clone(), live, config.upgrade_timeout);
+        Upgrade::new(listeners, tickets, state, status_draining, agent.clone(), live, config.upgrade_timeout);
     signals.started();
     let shutdown = Stop {
         signals: Mutex::new(Some(signals)),
@@ -208,13 +214,20 @@ impl ProxyParts {
         Ok((parts, runner))
     }
 
-    /// Runs the probes on a thread of their own, and what the balancers do by the clock.
+    /// Runs the probes on a thread of their own, and what balancers and counters do by the clock.
     ///
     /// # Errors
     /// When the system provides no thread.
     pub fn run_probes(&self, runner: ProbeRunner, fault: CancellationToken) -> io::Result<ProbeThread> {
         let slots = self.balancing.slots().clone();
-        ProbeThread::start(runner, async move { slots.keep_time().await }, fault)
+        let sweeping = counting::keep_swept(self.plugins.counters.clone());
+        let by_the_clock = async move {
+            tokio::select! {
+                () = slots.keep_time() => {}
+                () = sweeping => {}
+            }
+        };
+        ProbeThread::start(runner, by_the_clock, fault)
     }
 
     /// Sends what plugins report, on a thread of its own.

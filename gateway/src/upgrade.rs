@@ -10,10 +10,13 @@
 //! | predecessor | `F`, `E` | the folder is free: its sync agent and disk writer have ended; it serves with a table (`F`) or without one (`E`) |
 //! | successor | `T` | requests the state of targets: their health, ejections and pins |
 //! | predecessor | length (4 bytes), JSON | that state |
+//! | successor | `C` | requests the counters of limits, last of all |
+//! | predecessor | length (4 bytes), bytes | those counters |
 //! | successor | `R` | ready: it has a table, and accepts connections |
 //! | predecessor | `Y` | yours: the service manager was notified, the predecessor accepts no more |
 //!
-//! A predecessor that answers `T` says so by `LISTEN_TARGETS`; a successor need not ask.
+//! A predecessor that answers `T` says so by `LISTEN_TARGETS`, one that answers `C` by `LISTEN_COUNTERS`; a
+//! successor need not ask. Requests that the predecessor serves after `C` count on its own counters alone.
 //!
 //! Two processes never write to the folder at the same time, and at every moment a process accepts
 //! connections. Until `Y` the predecessor serves everything, with its table. If the successor ends, or does
@@ -38,6 +41,8 @@ use tracing::{error, info, warn};
 pub use self::predecessor::Predecessor;
 use self::successor::Successor;
 use crate::cluster::AgentThread;
+use crate::counting::clock::unix_millis;
+use crate::counting::counters::Counters;
 use crate::draining::Draining;
 use crate::listener::Tickets;
 use crate::live::Live;
@@ -48,6 +53,7 @@ const PREPARED: u8 = b'P';
 const FREE: u8 = b'F';
 const FREE_AND_EMPTY: u8 = b'E';
 const TARGETS: u8 = b'T';
+const COUNTERS: u8 = b'C';
 const READY: u8 = b'R';
 const YOURS: u8 = b'Y';
 
@@ -56,13 +62,22 @@ const YOURS: u8 = b'Y';
 pub struct Upgrade {
     listeners: Mutex<Vec<TcpListener>>,
     tickets: Arc<Tickets>,
-    slots: Arc<Slots>,
+    state: State,
     /// Ends the status listener of this process, so that it is not in the way of the successor's. Otherwise
     /// the listener stays until the end.
     status: Draining,
     agent: Arc<AgentThread>,
     live: Arc<Live>,
     ready_timeout: Duration,
+}
+
+/// The state that a successor may ask for.
+#[derive(Debug)]
+pub struct State {
+    /// What is known of the addresses of targets.
+    pub slots: Arc<Slots>,
+    /// The counters of limits.
+    pub counters: Arc<Counters>,
 }
 
 /// The result of an attempt.
@@ -94,18 +109,18 @@ enum UpgradeError {
 }
 
 impl Upgrade {
-    /// Prepares to hand over these listeners and tickets, and the state of targets in `slots`; `status` ends the status listener of this process.
-    /// A successor has `ready_timeout` to become ready.
+    /// Prepares to hand over these listeners and tickets, and this state. `status` ends the status
+    /// listener of this process. A successor has `ready_timeout` to become ready.
     pub fn new(
         listeners: Vec<TcpListener>,
         tickets: Arc<Tickets>,
-        slots: Arc<Slots>,
+        state: State,
         status: Draining,
         agent: Arc<AgentThread>,
         live: Arc<Live>,
         ready_timeout: Duration,
     ) -> Self {
-        Self { listeners: Mutex::new(listeners), tickets, slots, status, agent, live, ready_timeout }
+        Self { listeners: Mutex::new(listeners), tickets, state, status, agent, live, ready_timeout }
     }
 
     /// Tries to hand over, until `interrupt`.
@@ -165,7 +180,12 @@ impl Upgrade {
             match successor.hear().await? {
                 READY => return Ok(()),
                 // The agent is paused, but requests go on: this is as late as it can be.
-                TARGETS => successor.give(&saved::write(self.slots.export())).await?,
+                TARGETS => successor.give(&saved::write(self.state.slots.export())).await?,
+                COUNTERS => {
+                    let counters = self.state.counters.clone();
+                    let written = spawn_blocking(move || counters.export(unix_millis())).await;
+                    successor.give(&written.unwrap_or_default()).await?;
+                }
                 _ => return Err(UpgradeError::Foreign),
             }
         }

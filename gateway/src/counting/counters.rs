@@ -18,6 +18,7 @@ mod slot;
 mod tests;
 
 use std::hash::Hasher;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -43,7 +44,7 @@ const FEW: usize = 8;
 #[derive(Debug)]
 pub struct Counters {
     /// The secret of [`Counters::subject`]: a client cannot choose two names that share a counter.
-    key: [u64; 2],
+    key: [AtomicU64; 2],
     shards: Box<[Part]>,
 }
 
@@ -103,18 +104,16 @@ type Locked<'a> = SmallVec<[(usize, MutexGuard<'a, Shard>); 1]>;
 impl Counters {
     /// Creates the counters of a process, of which at most `most` are held.
     pub fn new(most: usize) -> Self {
-        Self::with_key(most, rand::random())
-    }
-
-    fn with_key(most: usize, key: [u64; 2]) -> Self {
+        let key: [u64; 2] = rand::random();
         let part = |_| Part(Mutex::new(Shard::new(most.div_ceil(SHARDS))));
-        Self { key, shards: (0..SHARDS).map(part).collect() }
+        Self { key: key.map(AtomicU64::new), shards: (0..SHARDS).map(part).collect() }
     }
 
     /// The subject of a name within a scope. `what` tells limits of different plugins and names of different
     /// kinds apart.
     pub fn subject(&self, scope: &Scope, what: &[u8], name: &[u8]) -> Subject {
-        let mut hasher = SipHasher13::new_with_keys(self.key[0], self.key[1]);
+        let [first, second] = [&self.key[0], &self.key[1]].map(|part| part.load(Ordering::Relaxed));
+        let mut hasher = SipHasher13::new_with_keys(first, second);
         hasher.write(scope.route.as_bytes());
         hasher.write(scope.service.as_bytes());
         hasher.write(&(what.len() as u64).to_le_bytes());

@@ -20,6 +20,8 @@ pub const PREDECESSOR: &str = "LISTEN_PREDECESSOR";
 pub const TICKETS: &str = "LISTEN_TICKETS";
 /// The variable with the process id of a predecessor that gives the state of targets to its successor.
 pub const TARGETS: &str = "LISTEN_TARGETS";
+/// The variable with the process id of a predecessor that gives the counters of limits to its successor.
+pub const COUNTERS: &str = "LISTEN_COUNTERS";
 /// The variable with the number of descriptors.
 pub const COUNT: &str = "LISTEN_FDS";
 /// The variable with the process that receives systemd's descriptors.
@@ -75,11 +77,11 @@ impl Inherited {
         self.predecessor.take()
     }
 
-    /// Whether the predecessor gives the state of targets.
-    pub fn gives_targets(&self) -> bool {
+    /// Whether the predecessor gives the state that this variable announces.
+    pub fn gives(&self, variable: &str) -> bool {
         // An older program between that one and this hands the variable on, but gives nothing.
         let parent = std::os::unix::process::parent_id().to_string();
-        self.predecessor.is_some() && std::env::var(TARGETS).is_ok_and(|giver| giver == parent)
+        self.predecessor.is_some() && std::env::var(variable).is_ok_and(|giver| giver == parent)
     }
 
     /// The socket with the keys of session tickets, if they were handed over.

@@ -6,7 +6,8 @@ use std::os::unix::net::UnixStream;
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use super::{FREE_AND_EMPTY, PREPARED, READY, TARGETS, YOURS, saved};
+use super::{COUNTERS, FREE_AND_EMPTY, PREPARED, READY, TARGETS, YOURS, saved};
+use crate::counting::counters;
 use crate::upstream::balancer::SavedSlot;
 
 /// The process that this one replaces.
@@ -33,7 +34,16 @@ impl Predecessor {
     /// Asks for the state of targets, after [`Predecessor::wait_for_folder`]. It is empty if the predecessor has
     /// gone.
     pub fn targets(&self) -> Vec<SavedSlot> {
-        ask_for_targets(&self.socket).map(|state| saved::read(&state)).unwrap_or_else(|error| {
+        ask_for(&self.socket, TARGETS, saved::MOST_BYTES).map(|state| saved::read(&state)).unwrap_or_else(|error| {
+            gone(&error);
+            Vec::new()
+        })
+    }
+
+    /// Asks for the counters of limits, which [`Counters::import`](crate::counting::counters::Counters::import)
+    /// reads. It is empty if the predecessor has gone.
+    pub fn counters(&self) -> Vec<u8> {
+        ask_for(&self.socket, COUNTERS, counters::MOST_BYTES).unwrap_or_else(|error| {
             gone(&error);
             Vec::new()
         })
@@ -63,13 +73,14 @@ fn ask(mut socket: &UnixStream, byte: u8) -> io::Result<u8> {
     Ok(answer[0])
 }
 
-fn ask_for_targets(mut socket: &UnixStream) -> io::Result<Vec<u8>> {
+/// Asks for some state, of at most `most` bytes.
+fn ask_for(mut socket: &UnixStream, state: u8, most: usize) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
-    socket.write_all(&[TARGETS])?;
+    socket.write_all(&[state])?;
     socket.read_exact(&mut length)?;
     let length = u32::from_be_bytes(length);
-    if length as usize > saved::MOST_BYTES {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "too much state of targets"));
+    if length as usize > most {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "too much state"));
     }
     let mut state = Vec::new();
     socket.take(length.into()).read_to_end(&mut state)?;

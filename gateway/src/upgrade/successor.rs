@@ -40,6 +40,7 @@ impl Successor {
             .env(inherited::PREDECESSOR, std::process::id().to_string())
             .env(inherited::TICKETS, "1")
             .env(inherited::TARGETS, std::process::id().to_string())
+            .env(inherited::COUNTERS, std::process::id().to_string())
             .env_remove(inherited::FOR)
             .fd_mappings(mappings)
             .map_err(|collision| failed(std::io::Error::other(collision)))?;
@@ -70,7 +71,7 @@ impl Successor {
         Ok(self.socket.write_u8(byte).await?)
     }
 
-    /// Sends the state of targets, preceded by its length.
+    /// Sends some state, preceded by its length.
     pub(super) async fn give(&mut self, state: &[u8]) -> Result<(), UpgradeError> {
         self.socket.write_u32(state.len().try_into().unwrap_or(u32::MAX)).await?;
         Ok(self.socket.write_all(state).await?)

@@ -105,6 +105,27 @@ async fn health_of_targets_goes_to_the_next_process() {
     stage.stop().await;
 }
 
+/// A client does not get its limit again by an upgrade.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counters_of_limits_go_to_the_next_process() {
+    let mut stage = Stage::start(&[("proxy.drain_timeout", "1s")]).await;
+    for left in [3, 1] {
+        let proxy = Client::new(stage.proxy.address());
+        proxy.get("/limited").await.unwrap().expect(200);
+        let response = proxy.get("/limited").await.unwrap().expect(200);
+        assert_eq!(response.header("ratelimit-remaining"), Some(&*left.to_string()));
+        let pid = stage.main_pid();
+        stage.signal(Signal::SIGUSR2);
+        stage.told("READY=1").await;
+        stage.ended(pid).await;
+        stage.ready().await;
+    }
+    let proxy = Client::new(stage.proxy.address());
+    proxy.get("/limited").await.unwrap().expect(200);
+    proxy.get("/limited").await.unwrap().expect(429);
+    stage.stop().await;
+}
+
 /// The health of the target at which nothing listens.
 async fn health_of_dead(stage: &Stage) -> Value {
     let health = Client::new(stage.status_address()).get("/upstreams/balanced/health").await.unwrap();

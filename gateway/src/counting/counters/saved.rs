@@ -3,6 +3,8 @@
 //! The first byte is the version of the form, then comes the key of the subjects, then one record for each
 //! counter. Numbers are little-endian. The estimates of counters that had left are not handed over.
 
+use std::sync::atomic::Ordering;
+
 use super::period::Period;
 use super::slot::{Slot, Tally};
 use super::{Counters, MOST, Subject, number};
@@ -19,7 +21,7 @@ impl Counters {
     /// Writes the counters that count still at a time in milliseconds since 1970.
     pub fn export(&self, now: u64) -> Vec<u8> {
         let mut state = vec![VERSION];
-        self.key.iter().for_each(|part| state.extend(part.to_le_bytes()));
+        self.key.iter().for_each(|part| state.extend(part.load(Ordering::Relaxed).to_le_bytes()));
         for part in &self.shards {
             // One shard at a time: requests go on meanwhile.
             let shard = part.0.lock();
@@ -29,20 +31,20 @@ impl Counters {
         state
     }
 
-    /// Creates counters, of which at most `most` are held, with those that another process has written. State
-    /// of another form is none.
-    pub fn restored(most: usize, state: &[u8], now: u64) -> Self {
+    /// Takes over the counters that another process has written, before a request is counted. State of another
+    /// form is none.
+    pub fn import(&self, state: &[u8], now: u64) {
         let Some((header, records)) = state.split_at_checked(HEADER).filter(|(header, _)| header[0] == VERSION)
         else {
-            return Self::new(most);
+            return;
         };
-        let counters = Self::with_key(most, [number_at(header, 1), number_at(header, 9)]);
+        self.key[0].store(number_at(header, 1), Ordering::Relaxed);
+        self.key[1].store(number_at(header, 9), Ordering::Relaxed);
         for slot in records.chunks_exact(RECORD).filter_map(read) {
-            let mut shard = counters.shards[number(slot.subject)].0.lock();
+            let mut shard = self.shards[number(slot.subject)].0.lock();
             shard.note(now);
             shard.put(slot, now);
         }
-        counters
     }
 }
 

@@ -215,7 +215,8 @@ fn counters_go_on_in_the_next_process() {
     pass(&counters, &[ask(&counters, "c", Period::Second, 9.0)], 3, MINUTE - 1000);
     let state = counters.export(MINUTE + 5);
     assert_eq!(state.len(), 17 + 2 * 34);
-    let restored = Counters::restored(MOST, &state, MINUTE + 10);
+    let restored = Counters::default();
+    restored.import(&state, MINUTE + 10);
     assert_eq!(used(&restored, &asks(&restored), MINUTE + 10), [3.0, 3.0]);
     assert_eq!(pass(&restored, &asks(&restored), 9, MINUTE + 10), 2);
 }
@@ -223,7 +224,9 @@ fn counters_go_on_in_the_next_process() {
 #[test]
 fn state_of_another_form_is_none() {
     for state in [&b""[..], b"\x01", b"\x02aaaaaaaaaaaaaaaaaaaaaaaaa", &[1; 60], &[0xff; 17 + 34]] {
-        assert!(Counters::restored(MOST, state, MINUTE).is_empty());
+        let counters = Counters::default();
+        counters.import(state, MINUTE);
+        assert!(counters.is_empty());
     }
 }
 

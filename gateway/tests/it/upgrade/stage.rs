@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::{Certificate, Sni, Target, Upstream};
+use model::plugins::{Config, RateLimiting};
+use model::{Certificate, Number, Plugin, Sni, Target, Upstream};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -64,7 +65,7 @@ struct Heard {
 }
 
 impl Stage {
-    /// Starts it, serving `/kept`, and `/balanced` from two targets, with these keys set.
+    /// Starts it, serving `/kept`, `/limited`, and `/balanced` from two targets, with these keys set.
     pub(crate) async fn start(keys: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let [proxy, status, cluster, dead] = std::array::from_fn(|_| ports::reserve());
@@ -92,6 +93,7 @@ impl Stage {
         let mut kept = vec![service(1, origin.address()), route(2, 1, "/kept")];
         kept.extend(for_every_name(&certificate));
         kept.extend(balanced([origin.address(), dead.address()]));
+        kept.extend(limited());
         tasks.spawn(push(control, kept, heard.clone()));
         let first = command.env("REAL_PROGRAM", real).spawn();
         let main = first.pid();
@@ -275,6 +277,19 @@ fn balanced(targets: [SocketAddr; 2]) -> Vec<Published> {
         all.push((Target::key(Uuid::from_u128(id)), bytes(serde_json::to_vec(&target))));
     }
     all
+}
+
+/// A route of which a client may send 5 requests in a year, in its published form.
+fn limited() -> [Published; 2] {
+    let limits = RateLimiting { year: Some(Number::whole(5)), ..RateLimiting::default() };
+    let plugin = Plugin {
+        name: "rate-limiting".into(),
+        route: Some(Uuid::from_u128(31)),
+        config: Config::RateLimiting(Box::new(limits)),
+        ..Plugin::default()
+    };
+    let bytes = serde_json::to_vec(&plugin).unwrap();
+    [route(31, 1, "/limited"), (Plugin::key(Uuid::from_u128(32)), Some(bytes.into()))]
 }
 
 /// Welcomes each data plane that connects, and pushes changes to it until it leaves.
