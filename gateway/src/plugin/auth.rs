@@ -119,3 +119,9 @@ pub(super) fn now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
+
+/// The same as a number of JSON.
+#[expect(clippy::cast_precision_loss, reason = "seconds are exact for 285 million years")]
+pub(super) fn now_as_claim() -> f64 {
+    now() as f64
+}

@@ -7,29 +7,30 @@ mod gather;
 mod key;
 mod key_set;
 mod key_sets;
+mod refusals;
 mod signatures;
 mod token;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
+use http::Method;
 use http::header::{AUTHORIZATION, HeaderName};
-use http::{HeaderValue, Method};
 use model::plugins::jwt::Claim;
 use model::{JwtAlgorithm as Algorithm, Word};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use self::by_key_set::Issuer;
-use self::claims::{Broken, Rule, TimeRules};
+use self::claims::{Rule, TimeRules};
 use self::gather::{Places, Tokens};
-use self::key::{Key, Unverified};
-use self::signatures::Signatures;
+use self::key::Key;
+use self::refusals::Refusals;
+use self::signatures::{Signatures, is_costly};
 use self::token::Token;
+use super::auth::remembered::Proof;
 use super::auth::{self, Anonymous, Denied, scheme};
-use super::{Authenticated, Exchange, InstanceTerms, Outcome, Phases, Plugin, Reply, Step, Unusable};
-use crate::names;
+use super::{Authenticated, Exchange, InstanceTerms, Outcome, Phases, Plugin, Step, Unusable};
 use crate::section::JwtSecret;
-
-const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
 /// Lets requests with a valid token pass.
 #[derive(Debug)]
@@ -45,17 +46,12 @@ pub struct Jwt {
     refusals: Refusals,
 }
 
-/// The challenges of refusals.
-#[derive(Debug)]
-struct Refusals {
-    without_token: HeaderValue,
-    with_token: HeaderValue,
-}
-
 /// What was found of a request's token.
 enum Found {
     /// Whose it is.
     Settled(Result<Authenticated, Denied>),
+    /// It names this credential, and its signature takes long to verify.
+    Costly { text: Vec<u8>, credential: Arc<JwtSecret>, proof: Proof },
     /// It names no credential: a key set may verify it.
     Foreign(Vec<u8>),
 }
@@ -76,7 +72,8 @@ impl Plugin for Jwt {
     const PHASES: Phases = Phases::ACCESS;
 
     fn compile(config: &Self::Config, terms: &InstanceTerms) -> Result<Self, Unusable> {
-        let unusable = |_| Unusable { field: "header_names", message: "has a name that no header can have".into() };
+        let unusable =
+            |_| Unusable { field: "header_names", message: "has a name that no header can have".into() };
         let headers = config.header_names.iter().map(|name| HeaderName::try_from(name).map_err(unusable));
         let places = Places {
             arguments: config.uri_param_names.clone(),
@@ -103,12 +100,18 @@ impl Plugin for Jwt {
     }
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Step<'a> {
-        if !self.runs_on_preflight && exchange.method() == Method::OPTIONS || self.anonymous.passes(exchange) {
+        if !self.runs_on_preflight && exchange.method() == Method::OPTIONS || self.anonymous.passes(exchange)
+        {
             return Step::GO_ON;
         }
         match (self.find(exchange), &self.issuer) {
             (Found::Settled(found), _) => Step::Done(self.anonymous.conclude(exchange, found)),
-            (Found::Foreign(token), Some(issuer)) => Step::wait(self.authenticate_by(issuer, exchange, token)),
+            (Found::Costly { text, credential, proof }, _) => {
+                Step::wait(self.authenticate_in_turn(exchange, text, credential, proof))
+            }
+            (Found::Foreign(token), Some(issuer)) => {
+                Step::wait(self.authenticate_by(issuer, exchange, token))
+            }
             (Found::Foreign(_), None) => {
                 let text = format!("No credentials found for given '{}'", self.key_claim);
                 Step::Done(self.anonymous.conclude(exchange, Err(self.refusals.invalid(text))))
@@ -153,55 +156,71 @@ impl Jwt {
             _ => return Found::Foreign(text.into_owned()),
         };
         match exchange.directory().jwt(key) {
-            Some(credential) => {
-                let verified = self.verify(exchange, &token, &text, credential);
-                Found::Settled(verified.and_then(|()| self.owner(exchange, key, credential)))
-            }
+            Some(credential) => self.verify(exchange, &token, &text, credential),
             None => Found::Foreign(text.into_owned()),
         }
     }
 
+    /// Verifies a token that names a credential, unless that takes long.
     fn verify(
         &self,
         exchange: &Exchange<'_>,
         token: &Token<'_>,
         text: &[u8],
-        credential: &JwtSecret,
-    ) -> Result<(), Denied> {
+        credential: &Arc<JwtSecret>,
+    ) -> Found {
         if token.algorithm != credential.algorithm {
-            return Err(self.refusals.invalid("Invalid algorithm"));
+            return Found::Settled(Err(self.refusals.invalid("Invalid algorithm")));
         }
-        let material = match (is_symmetric(credential.algorithm), &credential.secret) {
-            (true, Some(secret)) => secret.expose(),
-            (true, None) => "",
-            (false, _) => credential.public_key.as_deref().unwrap_or_default(),
-        };
         let signatures = exchange.shared().state::<Signatures>();
-        let parts = [token.algorithm.as_str().as_bytes(), material.as_bytes(), &[self.secrets_are_base64.into()], text];
-        let proof = signatures.key.proof(&parts);
-        if !signatures.verified.has(&proof) {
-            let verified = self
-                .key(credential.algorithm, material)
-                .ok_or(Unverified::Key)
-                .and_then(|key| key.verify(token.algorithm, token.signed, &token.signature));
-            verified.map_err(|why| self.refusals.unverified(why))?;
-            signatures.verified.add(proof);
-        }
-        self.times.check(&token.claims, auth::now() as f64).map_err(|broken| self.refusals.broken(&broken))
+        let flags = [self.secrets_are_base64.into()];
+        let algorithm = token.algorithm.as_str().as_bytes();
+        let proof =
+            signatures.proof(&[b"credential", text, algorithm, material(credential).as_bytes(), &flags]);
+        let verified = if signatures.knows(&proof) {
+            Ok(())
+        } else if is_costly(token.algorithm) {
+            return Found::Costly { text: text.to_vec(), credential: Arc::clone(credential), proof };
+        } else {
+            signatures.verify(proof, token, key(credential, self.secrets_are_base64).as_ref())
+        };
+        let verified = verified.map_err(|why| self.refusals.unverified(why));
+        Found::Settled(verified.and_then(|()| self.owner(exchange, token, credential)))
     }
 
-    fn key(&self, algorithm: Algorithm, material: &str) -> Option<Key> {
-        match (is_symmetric(algorithm), self.secrets_are_base64) {
-            (true, true) => Key::of_secret(token::decode_secret(material.as_bytes())?),
-            (true, false) => Key::of_secret(material.as_bytes().to_vec()),
-            (false, _) => Key::of_pem(material),
-        }
-    }
-
-    fn owner(&self, exchange: &Exchange<'_>, key: &str, credential: &JwtSecret) -> Result<Authenticated, Denied> {
-        auth::owner(exchange, (credential.id, credential.consumer()), &*credential.key).ok_or_else(|| {
+    /// The owner of a verified token, if its claims hold.
+    fn owner(
+        &self,
+        exchange: &Exchange<'_>,
+        token: &Token<'_>,
+        credential: &JwtSecret,
+    ) -> Result<Authenticated, Denied> {
+        let checked = self.times.check(&token.claims, auth::now_as_claim());
+        checked.map_err(|broken| self.refusals.broken(&broken))?;
+        let key = &*credential.key;
+        auth::owner(exchange, (credential.id, credential.consumer()), key).ok_or_else(|| {
             self.refusals.invalid(format!("Could not find consumer for '{}={key}'", self.key_claim))
         })
+    }
+
+    async fn authenticate_in_turn(
+        &self,
+        exchange: &mut Exchange<'_>,
+        text: Vec<u8>,
+        credential: Arc<JwtSecret>,
+        proof: Proof,
+    ) -> Outcome {
+        let (of, is_base64) = (Arc::clone(&credential), self.secrets_are_base64);
+        let signatures = exchange.shared().state::<Signatures>();
+        let key = move || key(&of, is_base64);
+        let verified = signatures.verify_in_turn(proof, text.clone(), exchange.client_address(), key).await;
+        let found = match (verified, Token::parse(&text)) {
+            (Err(_), _) => Err(Denied::busy()),
+            (Ok(Err(why)), _) => Err(self.refusals.unverified(why)),
+            (Ok(Ok(())), Ok(token)) => self.owner(exchange, &token, &credential),
+            (Ok(Ok(())), Err(bad)) => Err(self.refusals.invalid(bad.message())),
+        };
+        self.anonymous.conclude(exchange, found)
     }
 
     async fn authenticate_by(&self, issuer: &Issuer, exchange: &mut Exchange<'_>, token: Vec<u8>) -> Outcome {
@@ -210,42 +229,21 @@ impl Jwt {
     }
 }
 
-impl Refusals {
-    fn new(realm: Option<&str>) -> Result<Self, Unusable> {
-        let without_token = auth::challenge("Bearer", realm)?;
-        // Kong has no comma behind the realm.
-        let with_token = [without_token.as_bytes(), b" error=\"invalid_token\""].concat();
-        let message = "cannot stand in a header".into();
-        let with_token =
-            HeaderValue::from_bytes(&with_token).map_err(|_| Unusable { field: "realm", message })?;
-        Ok(Self { without_token, with_token })
+/// The text of a credential's key; empty without one.
+fn material(credential: &JwtSecret) -> &str {
+    if is_symmetric(credential.algorithm) {
+        credential.secret.as_ref().map(|secret| secret.expose()).unwrap_or_default()
+    } else {
+        credential.public_key.as_deref().unwrap_or_default()
     }
+}
 
-    /// Of a request without a token.
-    fn without_token(&self) -> Denied {
-        let challenge = self.without_token.clone();
-        Denied::refused(Reply::exit(401, "Unauthorized").with(&names::WWW_AUTHENTICATE, challenge))
-    }
-
-    /// Of a token that is not valid.
-    fn invalid(&self, text: impl Into<Cow<'static, str>>) -> Denied {
-        Denied::refused(Reply::exit(401, text).with(&names::WWW_AUTHENTICATE, self.with_token.clone()))
-    }
-
-    fn unverified(&self, why: Unverified) -> Denied {
-        self.invalid(match why {
-            Unverified::Key => "Invalid key/secret",
-            Unverified::Signature => "Invalid signature",
-        })
-    }
-
-    /// Of a token with claims that do not hold.
-    fn broken(&self, broken: &Broken) -> Denied {
-        let mut text = Map::new();
-        for (claim, reason) in broken {
-            text.entry(*claim).or_insert_with(|| (*reason).into());
-        }
-        let reply = Reply::raw(401, Some(JSON), Value::Object(text).to_string());
-        Denied::refused(reply.with(&names::WWW_AUTHENTICATE, self.with_token.clone()))
+/// The key of a credential, if it is usable.
+fn key(credential: &JwtSecret, is_base64: bool) -> Option<Key> {
+    let material = material(credential);
+    match (is_symmetric(credential.algorithm), is_base64) {
+        (true, true) => Key::of_secret(token::decode_secret(material.as_bytes())?),
+        (true, false) => Key::of_secret(material.as_bytes().to_vec()),
+        (false, _) => Key::of_pem(material),
     }
 }

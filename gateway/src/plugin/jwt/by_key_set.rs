@@ -7,14 +7,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::ACCEPT;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use model::Word;
 use serde_json::{Map, Value};
 use tracing::warn;
 use uuid::Uuid;
 
 use super::claims::{self, Rule, TimeRules};
-use super::key::Unverified;
 use super::key_set::KeySet;
 use super::key_sets::{KeySets, Source};
+use super::signatures::{Signatures, is_costly};
 use super::token::Token;
 use super::{Refusals, is_symmetric, rule};
 use crate::outbound::{Call, CallTimeouts, Destination, Outbound};
@@ -81,7 +82,7 @@ impl Issuer {
     ) -> Result<Authenticated, Denied> {
         let token = Token::parse(text).map_err(|bad| refusals.invalid(bad.message()))?;
         self.check(&token, refusals)?;
-        self.verify(exchange, &token, refusals).await?;
+        self.verify(exchange, (text, &token), refusals).await?;
         self.owner(exchange, &token.claims, refusals)
     }
 
@@ -97,24 +98,42 @@ impl Issuer {
         if !self.audiences.is_empty() && !claims::is_for(&token.claims, &self.audiences) {
             return Err(refusals.broken(&vec![("aud", "is not an accepted audience")]));
         }
-        self.times.check(&token.claims, auth::now() as f64).map_err(|broken| refusals.broken(&broken))
+        self.times.check(&token.claims, auth::now_as_claim()).map_err(|broken| refusals.broken(&broken))
     }
 
-    async fn verify(&self, exchange: &Exchange<'_>, token: &Token<'_>, refusals: &Refusals) -> Result<(), Denied> {
+    async fn verify(
+        &self,
+        exchange: &Exchange<'_>,
+        (text, token): (&[u8], &Token<'_>),
+        refusals: &Refusals,
+    ) -> Result<(), Denied> {
         let shared = exchange.shared();
         let key_sets = shared.state::<KeySets>();
         let source = self.source.get_or_init(|| key_sets.source(&self.address));
         let id = token.header.get("kid").and_then(Value::as_str);
         let fetch = || fetch(Arc::clone(shared.outbound()), Arc::clone(&self.destination), self.plugin);
         let keys = key_sets.keys(source, id, fetch).await.map_err(|_| Denied::busy())?;
-        let mut outcome = Err(refusals.invalid("No credentials found for given 'kid'"));
+        let signatures = shared.state::<Signatures>();
+        let mut refused = refusals.invalid("No credentials found for given 'kid'");
         for key in keys.candidates(id, token.algorithm) {
-            match key.verify(token.algorithm, token.signed, &token.signature) {
+            let [one, other] = key.parts();
+            let proof =
+                signatures.proof(&[b"key set", text, token.algorithm.as_str().as_bytes(), one, other]);
+            let verified = if signatures.knows(&proof) {
+                Ok(())
+            } else if is_costly(token.algorithm) {
+                let (key, client) = (Arc::clone(key), exchange.client_address());
+                let verified = signatures.verify_in_turn(proof, text.to_vec(), client, || Some(key)).await;
+                verified.map_err(|_| Denied::busy())?
+            } else {
+                signatures.verify(proof, token, Some(&**key))
+            };
+            match verified {
                 Ok(()) => return Ok(()),
-                Err(_) => outcome = Err(refusals.unverified(Unverified::Signature)),
+                Err(why) => refused = refusals.unverified(why),
             }
         }
-        outcome
+        Err(refused)
     }
 
     fn owner(
@@ -127,7 +146,8 @@ impl Issuer {
         let consumer = match self.consumer_claim.as_deref() {
             None => None,
             Some(claim) => {
-                let named = text(claim).ok_or_else(|| refusals.invalid(format!("No mandatory '{claim}' in claims")))?;
+                let named = text(claim)
+                    .ok_or_else(|| refusals.invalid(format!("No mandatory '{claim}' in claims")))?;
                 let found = exchange.directory().consumer_named(named).cloned();
                 let missing = || refusals.invalid(format!("Could not find consumer for '{claim}={named}'"));
                 Some(found.ok_or_else(missing)?)

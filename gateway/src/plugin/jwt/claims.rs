@@ -104,7 +104,12 @@ mod tests {
             (Required, Ignored, json!({ "exp": 1000.5 }), vec![]),
             (Required, Required, json!({ "exp": 1001, "nbf": 1000 }), vec![]),
             (Required, Required, json!({ "exp": 1001, "nbf": 1000.5 }), vec![early]),
-            (Required, Required, json!({ "exp": -1, "nbf": true }), vec![("nbf", "must be a number"), expired]),
+            (
+                Required,
+                Required,
+                json!({ "exp": -1, "nbf": true }),
+                vec![("nbf", "must be a number"), expired],
+            ),
         ] {
             let rules = TimeRules { exp, nbf, maximum_expiration: None };
             let broken = rules.check(&claims(&value), NOW).err().unwrap_or_default();

@@ -61,13 +61,15 @@ impl Places {
 pub(in crate::plugin) fn bearer(value: &HeaderValue) -> Option<&[u8]> {
     let value = value.as_bytes().trim_ascii();
     let (scheme, rest) = value.split_at_checked("bearer".len())?;
-    let is_bearer = scheme.eq_ignore_ascii_case(b"bearer") && rest.first().is_some_and(u8::is_ascii_whitespace);
+    let is_bearer =
+        scheme.eq_ignore_ascii_case(b"bearer") && rest.first().is_some_and(u8::is_ascii_whitespace);
     is_bearer.then(|| rest.trim_ascii_start())
 }
 
 /// The value of the first cookie with this name, which is compared without case.
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
-    let pairs = headers.get_all(COOKIE).into_iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    let pairs =
+        headers.get_all(COOKIE).into_iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
     pairs.map(<[u8]>::trim_ascii).find_map(|pair| {
         let (found, rest) = pair.split_at_checked(name.len())?;
         found.eq_ignore_ascii_case(name.as_bytes()).then(|| rest.strip_prefix(b"=")).flatten()

@@ -57,7 +57,9 @@ impl Key {
 
     /// Whether it verifies with this algorithm.
     pub(super) const fn suits(&self, algorithm: Algorithm) -> bool {
-        use Algorithm::{EdDsa, Es256, Es384, Es512, Hs256, Hs384, Hs512, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
+        use Algorithm::{
+            EdDsa, Es256, Es384, Es512, Hs256, Hs384, Hs512, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512,
+        };
         match self {
             Self::Secret(_) => matches!(algorithm, Hs256 | Hs384 | Hs512),
             Self::Rsa { .. } => matches!(algorithm, Rs256 | Rs384 | Rs512 | Ps256 | Ps384 | Ps512),
@@ -68,11 +70,25 @@ impl Key {
         }
     }
 
+    /// What tells it from other keys of its type.
+    pub(super) fn parts(&self) -> [&[u8]; 2] {
+        match self {
+            Self::Secret(secret) => [&secret.0, b""],
+            Self::Rsa { modulus, exponent } => [modulus, exponent],
+            Self::P256(bytes) | Self::P384(bytes) | Self::P521(bytes) | Self::Ed25519(bytes) => [bytes, b""],
+        }
+    }
+
     /// Verifies a signature.
     ///
     /// # Errors
     /// When the key is not one of the algorithm, or the signature not one of the key.
-    pub(super) fn verify(&self, algorithm: Algorithm, signed: &[u8], signature: &[u8]) -> Result<(), Unverified> {
+    pub(super) fn verify(
+        &self,
+        algorithm: Algorithm,
+        signed: &[u8],
+        signature: &[u8],
+    ) -> Result<(), Unverified> {
         let verified = match (self, algorithm) {
             (Self::Secret(secret), _) => {
                 let digest = hmac_algorithm(algorithm).ok_or(Unverified::Key)?;
@@ -80,7 +96,9 @@ impl Key {
             }
             (Self::Rsa { modulus, exponent }, _) => {
                 let parameters = rsa_parameters(algorithm).ok_or(Unverified::Key)?;
-                RsaPublicKeyComponents { n: modulus, e: exponent }.verify(parameters, signed, signature).is_ok()
+                RsaPublicKeyComponents { n: modulus, e: exponent }
+                    .verify(parameters, signed, signature)
+                    .is_ok()
             }
             (Self::P256(point), Algorithm::Es256) => {
                 is_verified(&ECDSA_P256_SHA256_FIXED, point, signed, signature)

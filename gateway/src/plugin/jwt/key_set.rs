@@ -1,5 +1,7 @@
 //! A set of public keys that an issuer publishes (RFC 7517).
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use super::Algorithm;
@@ -25,7 +27,7 @@ struct Published {
     id: Option<Box<str>>,
     /// The only algorithm that it is for.
     algorithm: Option<Algorithm>,
-    key: Key,
+    key: Arc<Key>,
 }
 
 /// The text has no `keys`, or is no JSON.
@@ -64,7 +66,11 @@ impl KeySet {
     }
 
     /// The keys that may have signed a token with this algorithm, which names the key `id`.
-    pub(super) fn candidates(&self, id: Option<&str>, algorithm: Algorithm) -> impl Iterator<Item = &Key> {
+    pub(super) fn candidates(
+        &self,
+        id: Option<&str>,
+        algorithm: Algorithm,
+    ) -> impl Iterator<Item = &Arc<Key>> {
         let is_named = move |key: &&Published| id.is_none_or(|id| key.id.as_deref() == Some(id));
         let may_sign = move |key: &&Published| {
             key.key.suits(algorithm) && key.algorithm.is_none_or(|only| only == algorithm)
@@ -87,7 +93,7 @@ impl Jwk {
             Some(name) => Some(super::algorithm(name)?),
             None => None,
         };
-        let key = self.key()?;
+        let key = Arc::new(self.key()?);
         Some(Published { id: self.kid.map(Into::into), algorithm, key })
     }
 
@@ -111,7 +117,8 @@ impl Jwk {
 
     /// The point of its two coordinates (RFC 7518, section 6.2.1.2).
     fn point(&self, length: usize) -> Option<Vec<u8>> {
-        let coordinate = |text: &Option<String>| decode(text.as_deref()?.as_bytes()).filter(|x| x.len() == length);
+        let coordinate =
+            |text: &Option<String>| decode(text.as_deref()?.as_bytes()).filter(|x| x.len() == length);
         Some([[4].as_slice(), &coordinate(&self.x)?, &coordinate(&self.y)?].concat())
     }
 }

@@ -150,7 +150,11 @@ impl State {
         let is_fresh = self.keys.as_ref().is_some_and(|(_, fetched)| now - *fetched < FRESH);
         let plan = match keys {
             Some(keys) if id.is_none_or(|id| keys.has(id)) => {
-                if may_fetch && !is_fresh { Plan::UseAndFetch(keys) } else { Plan::Use(keys) }
+                if may_fetch && !is_fresh {
+                    Plan::UseAndFetch(keys)
+                } else {
+                    Plan::Use(keys)
+                }
             }
             _ if may_fetch => Plan::Fetch,
             _ if self.is_fetching => Plan::Wait,

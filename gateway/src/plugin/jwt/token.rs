@@ -102,11 +102,14 @@ pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
 
 /// Decodes a secret of a credential, in base64 of either alphabet.
 pub(super) fn decode_secret(text: &[u8]) -> Option<Vec<u8>> {
-    let url: Vec<u8> = text.iter().map(|byte| match byte {
-        b'+' => b'-',
-        b'/' => b'_',
-        other => *other,
-    }).collect();
+    let url: Vec<u8> = text
+        .iter()
+        .map(|byte| match byte {
+            b'+' => b'-',
+            b'/' => b'_',
+            other => *other,
+        })
+        .collect();
     decode(&url)
 }
 
@@ -157,8 +160,11 @@ mod tests {
 
     #[test]
     fn fields_are_those_of_the_claims_first() {
-        let text =
-            format!("{}.{}.YQ==", encode(r#"{"alg":"ES512","kid":"1","a":2}"#), encode(r#"{"a":1,"n":null}"#));
+        let text = format!(
+            "{}.{}.YQ==",
+            encode(r#"{"alg":"ES512","kid":"1","a":2}"#),
+            encode(r#"{"a":1,"n":null}"#)
+        );
         let token = Token::parse(text.as_bytes()).unwrap();
         assert_eq!((token.algorithm, token.signature.as_slice()), (Algorithm::Es512, b"a".as_slice()));
         assert_eq!(token.field("a"), Some(&1.into()));

@@ -91,7 +91,9 @@ fn forms_of_public_keys() {
         assert_eq!(key.verify(token.algorithm, token.signed, &token.signature), Ok(()), "{form}");
     }
     let pem = text(&vectors, "keys", "rsa");
-    for bad in ["", "secret", &pem.replace("PUBLIC", "PRIVATE"), &pem[..200], text(&vectors, "keys", "x25519")] {
+    for bad in
+        ["", "secret", &pem.replace("PUBLIC", "PRIVATE"), &pem[..200], text(&vectors, "keys", "x25519")]
+    {
         assert!(Key::of_pem(bad).is_none(), "{bad}");
     }
     assert!(Key::of_secret(vec![]).is_none());
