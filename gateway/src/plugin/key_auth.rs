@@ -1,7 +1,6 @@
 //! key-auth: a request needs the API key of a consumer, in a header, a query argument or its body.
 
 mod body;
-mod multipart;
 mod search;
 
 use bytes::Bytes;
@@ -38,7 +37,8 @@ impl Plugin for KeyAuth {
     const PHASES: Phases = Phases::ACCESS;
 
     fn compile(config: &Self::Config, _: &InstanceTerms) -> Result<Self, Unusable> {
-        let unusable = || Unusable { field: "key_names", message: "has a name that no header can have".into() };
+        let unusable =
+            || Unusable { field: "key_names", message: "has a name that no header can have".into() };
         let names = config.key_names.iter().map(|name| KeyName::new(name).ok_or_else(unusable));
         Ok(Self {
             names: names.collect::<Result<_, _>>()?,
@@ -54,7 +54,8 @@ impl Plugin for KeyAuth {
     }
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Step<'a> {
-        if !self.runs_on_preflight && exchange.method() == Method::OPTIONS || self.anonymous.passes(exchange) {
+        if !self.runs_on_preflight && exchange.method() == Method::OPTIONS || self.anonymous.passes(exchange)
+        {
             return Step::GO_ON;
         }
         match self.form_of_body(exchange) {

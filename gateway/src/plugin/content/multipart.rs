@@ -52,6 +52,11 @@ impl Multipart {
         body
     }
 
+    /// The bodies of the parts of a name.
+    pub(in crate::plugin) fn bodies(&self, name: &[u8]) -> impl Iterator<Item = &[u8]> {
+        self.parts.iter().filter(move |part| part.has(name)).map(|part| &*part.body)
+    }
+
     /// Removes all parts of a name. Returns whether there was one.
     pub(in crate::plugin) fn remove(&mut self, name: &[u8]) -> bool {
         let before = self.parts.len();

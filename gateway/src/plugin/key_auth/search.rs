@@ -101,6 +101,7 @@ mod tests {
 
     #[test]
     fn order_of_places() {
+        let form = BodyForm::of(b"application/x-www-form-urlencoded").unwrap();
         for (fields, query, body, expected) in [
             (&[][..], None, None, Found::Nothing),
             (&[("apikey", "h")], Some("apikey=q"), Some("apikey=b"), key(0, "h")),
@@ -120,14 +121,14 @@ mod tests {
             (&[], Some("apikey=q&apikey=q"), Some("apikey=b"), Found::Duplicate(0)),
             (&[], None, Some("apikey=b&apikey=b"), Found::Duplicate(0)),
         ] {
-            let headers = fields.iter().map(|(name, value)| {
-                (HeaderName::try_from(*name).unwrap(), value.parse().unwrap())
-            });
+            let headers = fields
+                .iter()
+                .map(|(name, value)| (HeaderName::try_from(*name).unwrap(), value.parse().unwrap()));
             let headers: HeaderMap = headers.collect();
             let places = Places {
                 headers: Some(&headers),
                 query: query.map(str::as_bytes),
-                body: body.map(|body: &str| (&BodyForm::Form, body.as_bytes())),
+                body: body.map(|body: &str| (&form, body.as_bytes())),
             };
             assert_eq!(places.search(&names()), expected, "{fields:?} {query:?} {body:?}");
         }
