@@ -52,7 +52,12 @@ impl Plugin for Acl {
         let rule = match (&config.allow, &config.deny) {
             (Some(allow), None) => Rule::Allow(groups(allow)),
             (None, Some(deny)) => Rule::Deny(groups(deny)),
-            _ => return Err(Unusable { field: "allow", message: "needs exactly one of allow and deny".into() }),
+            _ => {
+                return Err(Unusable {
+                    field: "allow",
+                    message: "needs exactly one of allow and deny".into(),
+                });
+            }
         };
         Ok(Self { rule, hides: config.hide_groups_header })
     }
@@ -93,7 +98,8 @@ impl Acl {
 
 impl Rule {
     fn decide(&self, sender: Sender, groups: &[&str]) -> Decision {
-        let has_one_of = |listed: &[Box<str>]| groups.iter().any(|group| listed.iter().any(|one| &**one == *group));
+        let has_one_of =
+            |listed: &[Box<str>]| groups.iter().any(|group| listed.iter().any(|one| &**one == *group));
         match (sender, self) {
             (Sender::Nobody, _) => Decision::Unauthorized,
             (Sender::Credential, _) => Decision::Forbidden,

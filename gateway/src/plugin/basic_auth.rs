@@ -67,7 +67,8 @@ impl BasicAuth {
     }
 
     fn conclude(&self, exchange: &mut Exchange<'_>, login: &Login, is_right: bool) -> Outcome {
-        let owner = named(exchange, login).filter(|_| is_right).and_then(|candidate| candidate.owner(exchange));
+        let owner =
+            named(exchange, login).filter(|_| is_right).and_then(|candidate| candidate.owner(exchange));
         self.anonymous.conclude(exchange, owner.ok_or_else(|| self.refused()))
     }
 

@@ -68,7 +68,11 @@ impl Plugin for ForwardAuth {
             destination,
             method,
             timeout: Duration::from_millis(config.timeout.into()),
-            sent: config.request_headers.as_deref().map(|names| headers("request_headers", names)).transpose()?,
+            sent: config
+                .request_headers
+                .as_deref()
+                .map(|names| headers("request_headers", names))
+                .transpose()?,
             passed_on: headers("response_headers", &config.response_headers)?,
             fails_open: config.fail_open,
             is_failing: AtomicBool::new(false),
@@ -82,7 +86,8 @@ impl Plugin for ForwardAuth {
 
 fn headers(field: &'static str, names: &[String]) -> Result<Vec<HeaderName>, Unusable> {
     let unusable = |_| Unusable { field, message: "has a name that no header can have".into() };
-    let names: Result<Vec<_>, _> = names.iter().map(|name| HeaderName::try_from(name).map_err(unusable)).collect();
+    let names: Result<Vec<_>, _> =
+        names.iter().map(|name| HeaderName::try_from(name).map_err(unusable)).collect();
     Ok(names?.into_iter().filter(question::may_pass).collect())
 }
 

@@ -7,8 +7,8 @@ mod signature;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::header::{HOST, HeaderName};
 use http::HeaderValue;
+use http::header::{HOST, HeaderName};
 use model::plugins::hmac_auth::HmacAlgorithm;
 
 use self::parameters::Parameters;
@@ -95,8 +95,8 @@ impl HmacAuth {
     }
 
     fn accepts(&self, given: &Parameters<'_>) -> bool {
-        let is_signed = |name: &Box<str>| given.headers().any(|signed| signed == &**name);
-        self.algorithms.contains(&given.algorithm) && self.enforced.iter().all(is_signed)
+        let is_signed = |name: &str| given.headers().any(|signed| signed == name);
+        self.algorithms.contains(&given.algorithm) && self.enforced.iter().all(|name| is_signed(name))
     }
 
     async fn verify_body(&self, exchange: &mut Exchange<'_>, signer: Arc<HmacAuthCredential>) -> Outcome {

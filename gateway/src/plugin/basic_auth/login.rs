@@ -29,7 +29,10 @@ pub(super) struct Login {
 impl Login {
     /// The login of a request: that of Proxy-Authorization, or else of Authorization.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
-        scheme::FIELDS.iter().filter_map(|name| headers.get(name)).find_map(|value| Self::parse(value.as_bytes()))
+        scheme::FIELDS
+            .iter()
+            .filter_map(|name| headers.get(name))
+            .find_map(|value| Self::parse(value.as_bytes()))
     }
 
     fn parse(value: &[u8]) -> Option<Self> {

@@ -88,7 +88,11 @@ impl Logins {
         };
         let check = move || password::is_right(&given, of.as_ref());
         let is_right = self.checks.run(client, known, check).await?;
-        if is_right { self.right.add(proof) } else { self.wrong.add(proof) }
+        if is_right {
+            self.right.add(proof)
+        } else {
+            self.wrong.add(proof)
+        }
         Ok(is_right)
     }
 

@@ -10,7 +10,8 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 /// A hash of no password, with the cost of those that the control plane makes.
-const NOBODY: &str = "$argon2id$v=19$m=7168,t=5,p=1$Gcm4nb1KJus51IKSKh9fXA$YbqueYtjOV4U3xqeiYwNOMQha9Vuml2BxTIvDDrNs2U";
+const NOBODY: &str =
+    "$argon2id$v=19$m=7168,t=5,p=1$Gcm4nb1KJus51IKSKh9fXA$YbqueYtjOV4U3xqeiYwNOMQha9Vuml2BxTIvDDrNs2U";
 
 /// What a password is compared with.
 #[derive(Clone)]
@@ -59,6 +60,8 @@ impl std::fmt::Debug for Stored {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant as Clock;
+
     use super::*;
 
     const CONSUMER: Uuid = Uuid::from_u128(7);
@@ -74,7 +77,8 @@ mod tests {
     #[test]
     fn passwords() {
         // By the reference library, of the password "secret" and the salt "somesalt".
-        let argon2 = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$QQCd8VPOryZiCF3MtwQnPTK7odKCaPcXJGplgNEuj1A".to_owned();
+        let argon2 =
+            "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$QQCd8VPOryZiCF3MtwQnPTK7odKCaPcXJGplgNEuj1A".to_owned();
         for (stored, given, expected) in [
             (Some(argon2.clone()), "secret", true),
             (Some(argon2.clone()), "Secret", false),
@@ -88,6 +92,25 @@ mod tests {
         ] {
             let stored = stored.map(|password| Stored { consumer: CONSUMER, password });
             assert_eq!(is_right(given.as_bytes(), stored.as_ref()), expected, "{stored:?} {given}");
+        }
+    }
+    /// With the cost of the control plane's hashes.
+    #[test]
+    fn unknown_user_takes_the_time_of_a_wrong_password() {
+        let time = |stored: Option<&Stored>| {
+            let mut times = Vec::new();
+            for _ in 0..5 {
+                let before = Clock::now();
+                assert!(!is_right(b"wrong", stored));
+                times.push(before.elapsed());
+            }
+            times.into_iter().min().unwrap()
+        };
+        let stored = |password: String| Stored { consumer: CONSUMER, password };
+        let nobody = time(None);
+        for known in [stored(NOBODY.into()), stored(sha1("secret"))] {
+            let known = time(Some(&known));
+            assert!(known < nobody * 2 && nobody < known * 2, "{known:?} {nobody:?}");
         }
     }
 }

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, IF_MATCH, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
@@ -53,7 +53,10 @@ pub(super) fn may_pass(name: &HeaderName) -> bool {
 }
 
 /// The fields of the call; `None` when what the client asks for cannot stand in a header.
-pub(super) fn fields(asked: &Asked<'_>, only: Option<&[HeaderName]>) -> Option<Vec<(HeaderName, HeaderValue)>> {
+pub(super) fn fields(
+    asked: &Asked<'_>,
+    only: Option<&[HeaderName]>,
+) -> Option<Vec<(HeaderName, HeaderValue)>> {
     let named: Vec<&str> = of_connection(asked.headers);
     let passes = |name: &HeaderName| {
         let is_named = named.iter().any(|one| one.eq_ignore_ascii_case(name.as_str()));

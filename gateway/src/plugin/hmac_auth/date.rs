@@ -27,7 +27,8 @@ mod tests {
     const SECONDS: u64 = 1_498_151_721;
 
     fn is_current_at(fields: &[(&str, &str)], seconds: u64) -> bool {
-        let headers = fields.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        let headers =
+            fields.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
         is_current(&headers, SystemTime::UNIX_EPOCH + Duration::from_secs(seconds), Duration::from_secs(300))
     }
 

@@ -1,8 +1,8 @@
 //! The credentials of a signed request: `hmac username="…", algorithm="…", headers="…", signature="…"`.
 
 use http::HeaderMap;
-use model::plugins::hmac_auth::HmacAlgorithm;
 use model::Word;
+use model::plugins::hmac_auth::HmacAlgorithm;
 
 use crate::plugin::auth::scheme;
 
@@ -73,7 +73,8 @@ mod tests {
 
     #[test]
     fn credentials_of_requests() {
-        let whole = r#"hmac username="u", algorithm="hmac-sha256", headers="date request-line", signature="eA==""#;
+        let whole =
+            r#"hmac username="u", algorithm="hmac-sha256", headers="date request-line", signature="eA==""#;
         let expected = Parameters {
             username: "u",
             algorithm: HmacAlgorithm::Sha256,

@@ -96,7 +96,11 @@ fn put_key(plugged: &Plugged, number: u128, key: &str, expires_at: Option<i64>) 
 /// Puts the consumer with this number into a group.
 fn put_group(plugged: &Plugged, number: u128, group: &str) {
     let id = Uuid::from_u128(number << 32 | u128::from(group.as_bytes()[0]));
-    plugged.put([entity(kind::ACL, id, &json!({ "consumer": { "id": consumer_id(number) }, "group": group }))]);
+    plugged.put([entity(
+        kind::ACL,
+        id,
+        &json!({ "consumer": { "id": consumer_id(number) }, "group": group }),
+    )]);
 }
 
 /// Removes an entity.

@@ -104,3 +104,21 @@ async fn anonymous_consumer_has_no_credential() {
         assert_eq!(received.header(name), value, "{name}");
     }
 }
+
+/// Keys, passwords and tokens are in no metric and in no answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credentials_are_shown_nowhere() {
+    let plugged = start();
+    plugged.put_plugins(&both(None, None));
+    for fields in [
+        &[("apikey", "s3cr3t-key")][..],
+        &[("apikey", "secret"), ("authorization", "Basic czNjcjN0LXVzZXI6czNjcjN0LXdvcmQ=")],
+        &[("apikey", "s3cr3t-key"), ("apikey", "s3cr3t-other")],
+    ] {
+        let response = plugged.send(&get("/?apikey=s3cr3t-argument", fields)).await.expect(401);
+        assert!(!format!("{response:?}").contains("s3cr3t"), "{response:?}");
+    }
+    let metrics =
+        prometheus::TextEncoder::new().encode_to_string(&plugged.gateway.registry.gather()).unwrap();
+    assert!(!metrics.contains("s3cr3t") && !metrics.contains("c1"), "{metrics}");
+}

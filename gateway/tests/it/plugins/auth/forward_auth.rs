@@ -1,8 +1,9 @@
-use std::time::{Duration, Instant as Clock};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use testkit::http::Request;
 use testkit::origin::{Answer, Origin};
+use tokio::time::Instant;
 
 use super::*;
 use crate::plugins::Plugged;
@@ -55,7 +56,13 @@ async fn service_is_asked_about_the_request() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn listed_headers_are_passed_both_ways() {
     let service = Origin::start();
-    service.answer(Answer::status(204).header("X-User", "u1").header("X-Other", "o").header("X-Role", "a").header("X-Role", "b"));
+    service.answer(
+        Answer::status(204)
+            .header("X-User", "u1")
+            .header("X-Other", "o")
+            .header("X-Role", "a")
+            .header("X-Role", "b"),
+    );
     let lists = json!({
         "request_headers": ["authorization"],
         "response_headers": ["x-user", "x-role", "x-none"],
@@ -107,13 +114,18 @@ async fn other_answers_of_the_service_are_those_to_the_client() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failing_service_closes_or_opens_the_way() {
     let mut service = Origin::start();
-    let config = |fail_open: bool| json!({ "timeout": 300, "fail_open": fail_open, "response_headers": ["x-user"] });
+    let config =
+        |fail_open: bool| json!({ "timeout": 300, "fail_open": fail_open, "response_headers": ["x-user"] });
     let (closed, open) = (start(&service, &config(false)), start(&service, &config(true)));
-    for answer in
-        [Answer::status(500), Answer::hang(), Answer::close(), Answer::status(200).size(65 * 1024), Answer::raw("no HTTP\r\n\r\n")]
-    {
+    for answer in [
+        Answer::status(500),
+        Answer::hang(),
+        Answer::close(),
+        Answer::status(200).size(65 * 1024),
+        Answer::raw("no HTTP\r\n\r\n"),
+    ] {
         service.answer(answer);
-        let before = Clock::now();
+        let before = Instant::now();
         let response = closed.get("/").await.expect(503);
         assert_eq!(response.json()["message"], "The authorization service is unavailable");
         open.send(&get("/", &[("x-user", "root")])).await.expect(200);
@@ -134,7 +146,7 @@ async fn denied_addresses_are_not_asked() {
     for url in ["http://169.254.169.254/latest", "http://[fe80::1]/", "http://[::ffff:169.254.169.254]/"] {
         let config = json!({ "url": url, "timeout": 2000 });
         let plugged = Plugged::start(&[json!({ "name": "forward-auth", "config": config })]);
-        let before = Clock::now();
+        let before = Instant::now();
         plugged.get("/").await.expect(503);
         assert!(before.elapsed() < Duration::from_secs(1), "{url}");
     }

@@ -33,7 +33,9 @@ fn signature(algorithm: hmac::Algorithm, text: &str) -> String {
 }
 
 fn credentials(algorithm: &str, headers: &str, signature: &str) -> String {
-    format!("hmac username=\"u\", algorithm=\"{algorithm}\", headers=\"{headers}\", signature=\"{signature}\"")
+    format!(
+        "hmac username=\"u\", algorithm=\"{algorithm}\", headers=\"{headers}\", signature=\"{signature}\""
+    )
 }
 
 /// A request that is signed as it should be, with these names in the list.

@@ -75,12 +75,20 @@ async fn tokens() {
             refused(bearer(&unsigned(json!({}))), "Bad token; invalid alg", INVALID),
             refused(bearer(&unsigned(json!({ "alg": "none" }))), "Bad token; invalid alg", INVALID),
             refused(bearer(&unsigned(json!({ "alg": "HS256" }))), "Invalid signature", INVALID),
-            refused(bearer(&with_header(json!({ "alg": "HS256", "crit": ["b64"] }))), "Bad token; invalid crit", INVALID),
+            refused(
+                bearer(&with_header(json!({ "alg": "HS256", "crit": ["b64"] }))),
+                "Bad token; invalid crit",
+                INVALID,
+            ),
             refused(bearer(&with_header(json!({ "alg": "HS512" }))), "Invalid algorithm", INVALID),
             refused(bearer(&with_header(json!({ "alg": "RS256" }))), "Invalid algorithm", INVALID),
             refused(bearer(&format!("{good}!")), "Bad token; invalid signature", INVALID),
-            refused(bearer(&good[..good.len() - 2]), "Invalid signature", INVALID),
-            refused(bearer(&signed(b"other", &json!({ "alg": "HS256" }), &json!({ "iss": "a" }))), "Invalid signature", INVALID),
+            refused(bearer(&good[..good.len() - 3]), "Invalid signature", INVALID),
+            refused(
+                bearer(&signed(b"other", &json!({ "alg": "HS256" }), &json!({ "iss": "a" }))),
+                "Invalid signature",
+                INVALID,
+            ),
             refused(bearer(&token(&json!([]))), "Bad token; invalid claims", INVALID),
             refused(bearer(&token(&json!({}))), "No mandatory 'iss' in claims", INVALID),
             refused(bearer(&token(&json!({ "iss": null }))), "No mandatory 'iss' in claims", INVALID),
@@ -184,10 +192,14 @@ async fn keys_are_found_by_another_claim_and_secrets_may_be_base64() {
     put(&plugged, 1, &json!({ "key": "k", "secret": "c2VjcmV0" }));
     let header = json!({ "alg": "HS256", "kid": "k" });
     passes(bearer(&signed(b"secret", &header, &json!({})))).run(&plugged).await;
-    refused(bearer(&signed(b"c2VjcmV0", &header, &json!({}))), "Invalid signature", INVALID).run(&plugged).await;
+    refused(bearer(&signed(b"c2VjcmV0", &header, &json!({}))), "Invalid signature", INVALID)
+        .run(&plugged)
+        .await;
     refused(bearer(&of_a()), "No mandatory 'kid' in claims", INVALID).run(&plugged).await;
     put(&plugged, 1, &json!({ "key": "k", "secret": "!" }));
-    refused(bearer(&signed(b"secret", &header, &json!({}))), "Invalid key/secret", INVALID).run(&plugged).await;
+    refused(bearer(&signed(b"secret", &header, &json!({}))), "Invalid key/secret", INVALID)
+        .run(&plugged)
+        .await;
 }
 
 /// What was remembered of a token must not outlive its key.

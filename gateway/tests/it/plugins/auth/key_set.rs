@@ -22,7 +22,8 @@ struct Issuer {
 impl Issuer {
     fn start() -> Self {
         let made = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
-        let issuer = Self { origin: Origin::start(), key: Ed25519KeyPair::from_pkcs8(made.as_ref()).unwrap() };
+        let issuer =
+            Self { origin: Origin::start(), key: Ed25519KeyPair::from_pkcs8(made.as_ref()).unwrap() };
         issuer.origin.answer(Answer::status(200).body(issuer.keys("1").to_string()));
         issuer
     }
@@ -76,7 +77,10 @@ async fn tokens_of_an_issuer() {
         (for_api(json!({ "exp": now() - 1 })), json!({ "exp": "token expired" })),
         (for_api(json!({ "exp": null })), json!({ "exp": "must be a number" })),
         (for_api(json!({ "nbf": now() + 60 })), json!({ "nbf": "token not valid yet" })),
-        (issuer.token("2", &json!({ "aud": "b" })), json!({ "message": "No credentials found for given 'kid'" })),
+        (
+            issuer.token("2", &json!({ "aud": "b" })),
+            json!({ "message": "No credentials found for given 'kid'" }),
+        ),
     ] {
         let response = plugged.send(&bearer(&token)).await.expect(401);
         assert_eq!((response.json(), response.header("www-authenticate")), (expected, Some(INVALID)));
@@ -99,7 +103,9 @@ async fn claim_names_the_consumer() {
     let received = plugged.origin.last();
     assert_eq!(received.header("x-consumer-username"), Some("c1"));
     assert_eq!(received.header("x-credential-identifier"), Some("s1"));
-    refused(bearer(&issuer.token("1", &json!({}))), "No mandatory 'client' in claims", INVALID).run(&plugged).await;
+    refused(bearer(&issuer.token("1", &json!({}))), "No mandatory 'client' in claims", INVALID)
+        .run(&plugged)
+        .await;
     let unknown = issuer.token("1", &json!({ "client": "c\"2" }));
     refused(bearer(&unknown), "Could not find consumer for 'client=c\"2'", INVALID).run(&plugged).await;
     // Without the claim there is a credential and no consumer.

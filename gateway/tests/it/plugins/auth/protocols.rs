@@ -25,10 +25,15 @@ fn start() -> Plugged {
 async fn http2() {
     let plugged = start();
     let url = format!("http://{}/?a=b", plugged.gateway.address());
-    let ask = async |more: &[&str]| curl(&[&["--http2-prior-knowledge", "--include", &url], more].concat()).await.unwrap();
+    let ask = async |more: &[&str]| {
+        curl(&[&["--http2-prior-knowledge", "--include", &url], more].concat()).await.unwrap()
+    };
     let refused = ask(&[]).await;
     assert!(refused.starts_with("HTTP/2 401"), "{refused}");
-    assert!(refused.contains("www-authenticate: Key") && refused.contains("No API key found in request"), "{refused}");
+    assert!(
+        refused.contains("www-authenticate: Key") && refused.contains("No API key found in request"),
+        "{refused}"
+    );
     assert_eq!(plugged.origin.count(), 0);
     let passed = ask(&["--header", "apikey: secret", "--header", "x-consumer-id: 1"]).await;
     assert!(passed.starts_with("HTTP/2 200"), "{passed}");
