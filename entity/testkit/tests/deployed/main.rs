@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod installation;
+mod kong_dashboard;
 mod metrics;
 mod prometheus;
 mod purge;
