@@ -201,7 +201,7 @@ fn lookup(request: &RequestParts<'_>, arguments: &Arguments, terms: &KeyTerms) -
     hash.end()
 }
 
-/// A hash over parts, none of which can be taken for another.
+/// A hash over parts, none of which can be treated as another.
 struct Parts(Context);
 
 impl Parts {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use tokio::time::Instant;
 
-use super::key::Key;
+use super::key::{Key, Keys, variant};
 use super::store::{Purges, Store};
 use super::stored::{Head, Stored};
 
@@ -23,6 +24,21 @@ pub struct Recording {
     body: Vec<u8>,
     /// Bytes of the room of all recordings that this one has taken.
     taken: usize,
+}
+
+impl Store {
+    /// Records the body of an answer to a request with these fields.
+    pub fn record(
+        self: &Arc<Self>,
+        head: Head,
+        keys: &Keys,
+        headers: &HeaderMap,
+        since: Purges,
+    ) -> Recording {
+        let names = self.names(keys, &head.admitted.vary);
+        let key = if names.is_empty() { keys.lookup } else { variant(&keys.lookup, &names, headers) };
+        Recording::new(self.clone(), head, (keys.lookup, key), names, since)
+    }
 }
 
 impl Recording {

@@ -17,8 +17,7 @@ use uuid::Uuid;
 
 use super::flight::{Flights, Waited};
 use super::key::{self, Key, Keys, variant};
-use super::recording::Recording;
-use super::stored::{Head, Stored};
+use super::stored::Stored;
 use crate::metrics::CacheMetrics;
 
 /// The most independent parts of the store: a request waits for others of its part only.
@@ -162,21 +161,8 @@ impl Store {
         Purges(self.purges.load(Ordering::Acquire))
     }
 
-    /// Records the body of an answer to a request with these fields.
-    pub fn record(
-        self: &Arc<Self>,
-        head: Head,
-        keys: &Keys,
-        headers: &HeaderMap,
-        since: Purges,
-    ) -> Recording {
-        let names = self.names(keys, &head.admitted.vary);
-        let key = if names.is_empty() { keys.lookup } else { variant(&keys.lookup, &names, headers) };
-        Recording::new(self.clone(), head, (keys.lookup, key), names, since)
-    }
-
     /// The fields by which answers vary: those of this answer, and those that earlier ones have named.
-    fn names(&self, keys: &Keys, vary: &[String]) -> Arc<[String]> {
+    pub(super) fn names(&self, keys: &Keys, vary: &[String]) -> Arc<[String]> {
         let Some(Entry::Varies(known)) = self.entries.get(&keys.lookup) else { return vary.into() };
         if vary.iter().all(|name| known.contains(name)) {
             return known;

@@ -14,9 +14,8 @@ pub(super) use json::{Json, Path};
 pub(super) use media_type::{MediaType, media_type};
 pub(super) use multipart::Multipart;
 
+pub(super) use super::edits::TooManyEntries;
+
 /// The most entries of one body or query: arguments, parts, or members of one object.
 const ENTRIES: usize = 20_000;
 
-/// A body or query with more entries than [`ENTRIES`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TooManyEntries;

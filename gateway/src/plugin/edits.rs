@@ -1,6 +1,8 @@
 //! What the transformers do to a set of named values: one order for header fields, arguments, and members of bodies.
 
-use super::content::TooManyEntries;
+/// More entries than a body or a query may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooManyEntries;
 
 /// Edits by name. `V` is the form in which the configuration gives values.
 #[derive(Clone, Debug)]

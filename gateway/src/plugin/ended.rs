@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::directory::Credential;
 use super::exchange::Surroundings;
 use super::running::Running;
+use super::reports::Reports;
 use super::shared::Shared;
 use crate::client::{Ends, Request};
 use crate::metrics::Source;
@@ -51,6 +52,11 @@ pub struct Ended<'e> {
 }
 
 impl Ended<'_> {
+    /// Where it is reported.
+    pub fn reports(&self) -> &Reports {
+        &self.around.shared.reports
+    }
+
     /// The id of the request.
     pub fn id(&self) -> &str {
         self.around.request_id.as_str()

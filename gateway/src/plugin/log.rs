@@ -3,7 +3,9 @@
 mod custom;
 mod entities;
 mod entry;
+mod fixed;
 mod json;
+mod member;
 mod queue;
 
 use std::collections::BTreeMap;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::ended::Ended;
 use crate::delivery::Queues;
 use crate::line_files::LineFiles;
 
@@ -17,11 +16,4 @@ pub struct Reports {
     pub hostname: Arc<str>,
     /// The id of this process among those that report.
     pub instance: uuid::Uuid,
-}
-
-impl Ended<'_> {
-    /// Where it is reported.
-    pub fn reports(&self) -> &Reports {
-        &self.around.shared.reports
-    }
 }

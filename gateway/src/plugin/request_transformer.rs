@@ -5,6 +5,7 @@
 mod body;
 mod compiled;
 mod fields;
+mod lists;
 mod path;
 #[cfg(test)]
 mod tests;

@@ -174,8 +174,8 @@ async fn every_listed_path_answers(admin: &Admin) {
         ("snis", json!({ "name": "a", "certificate": { "id": ID } })),
         ("routers", json!({ "order": "kong3" })),
         ("upstreams", json!({ "name": "a", "client_certificate": { "id": ID } })),
-        ("plugins", json!({ "name": "request-termination", "route": { "id": ID }, "service": { "id": ID } })),
     ];
+    let of_both = json!({ "name": "request-termination", "route": { "id": ID }, "service": { "id": ID } });
     let of_consumer = |body: Value| {
         let mut body = body;
         body["consumer"] = json!({ "id": ID });
@@ -188,6 +188,7 @@ async fn every_listed_path_answers(admin: &Admin) {
         ("jwts", of_consumer(json!({}))),
         ("hmac-auths", of_consumer(json!({ "username": "a" }))),
         ("acls", of_consumer(json!({ "group": "a" }))),
+        ("plugins", of_consumer(of_both)),
     ]);
     let bodies: Vec<_> = bodies.collect();
     assert_eq!(bodies.len(), model::KINDS.iter().filter(|kind| kind.has_collection()).count());

@@ -5,6 +5,7 @@ use http::header::ACCEPT_ENCODING;
 use model::Number;
 
 use super::*;
+use crate::answer_cache::stored::Head;
 use crate::answer_cache::admission::Admitted;
 use crate::answer_cache::fields::Fields;
 

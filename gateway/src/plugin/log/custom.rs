@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use model::plugins::custom_field::{CustomField, custom_fields};
 
-use super::json::{Find, begin_member};
+use super::member::begin_member;
 
 /// What an operator says of the members of an object, and of those within them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,6 +14,12 @@ pub(super) struct Fields {
 
 /// The value of a member.
 pub(super) type Custom = CustomField;
+
+/// Finds the value of a field that an operator adds.
+pub(super) trait Find {
+    /// Writes the value; `false` if there is none.
+    fn write(&self, wanted: &Custom, out: &mut Vec<u8>) -> bool;
+}
 
 #[derive(Clone, Debug, PartialEq)]
 enum Said {
@@ -127,7 +133,7 @@ fn add_object(fields: &Fields, out: &mut Vec<u8>, find: &dyn Find) -> bool {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::json::Object;
+    use crate::plugin::log::json::Object;
     use super::*;
     use crate::json_text::write_text;
 

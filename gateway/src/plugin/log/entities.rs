@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::entry::{WORKSPACE_ID, milliseconds};
-use super::json::{Find, Object};
+use super::custom::Find;
+use super::fixed::{WORKSPACE_ID, milliseconds};
+use super::json::Object;
 use crate::plugin::ended::Ended;
 use crate::route::Entry;
 use crate::section::{Consumer, Service};

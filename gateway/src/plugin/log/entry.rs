@@ -6,20 +6,16 @@ use std::time::Duration;
 use http::HeaderMap;
 use model::plugins::custom_field::CustomField;
 
-use super::custom::{Fields, Members};
+use super::custom::{Fields, Find, Members};
 use super::entities;
-use super::json::{Find, Object};
+use super::fixed::{WORKSPACE, WORKSPACE_ID, milliseconds};
+use super::json::Object;
 use crate::json_text::{write_signed, write_text};
 use crate::message::digits;
 use crate::notes::Try;
 use crate::plugin::correlation_id::CorrelationIdOfRequest;
 use crate::plugin::ended::Ended;
 use crate::redaction::{REDACTED, Redaction, decoded};
-
-/// The one workspace; Kong's community edition has no other.
-pub(super) const WORKSPACE: &str = "default";
-/// Its id.
-pub(super) const WORKSPACE_ID: uuid::Uuid = uuid::Uuid::nil();
 
 /// The most arguments of a query that an entry has; Kong's default.
 const MOST_ARGUMENTS: usize = 100;
@@ -228,10 +224,6 @@ fn write_try(out: &mut Vec<u8>, ended: &Ended<'_>, one: &Try) {
 fn upstream_status(tries: &[Try]) -> String {
     let codes: Vec<_> = tries.iter().filter_map(|one| Some(one.code?.to_string())).collect();
     codes.join(", ")
-}
-
-pub(super) fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::custom::{Custom, Members};
+use super::custom::{Find, Members};
+use super::member::begin_member;
 use crate::json_text::{write_display, write_signed, write_text, write_texts};
 use crate::message::digits;
 
@@ -100,19 +101,4 @@ impl<'o> Object<'o> {
     fn name(&mut self, name: &[u8]) {
         begin_member(self.out, &mut self.is_first, name);
     }
-}
-
-/// Finds the value of a field that an operator adds.
-pub(super) trait Find {
-    /// Writes the value; `false` if there is none.
-    fn write(&self, wanted: &Custom, out: &mut Vec<u8>) -> bool;
-}
-
-/// Writes the name of a member, and the comma before it.
-pub(super) fn begin_member(out: &mut Vec<u8>, is_first: &mut bool, name: &[u8]) {
-    if !std::mem::replace(is_first, false) {
-        out.push(b',');
-    }
-    write_text(out, name);
-    out.push(b':');
 }

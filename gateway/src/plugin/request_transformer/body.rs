@@ -38,7 +38,7 @@ impl BodyEdits {
         ];
         let path = |name: &str| Path::new(name, !config.dots_in_keys);
         let name = |name: &str| name.as_bytes().to_vec();
-        Ok(Self { json: super::compiled::edits(lists, path)?, other: super::compiled::edits(lists, name)? })
+        Ok(Self { json: super::lists::edits(lists, path)?, other: super::lists::edits(lists, name)? })
     }
 
     /// Renders the values for a request.

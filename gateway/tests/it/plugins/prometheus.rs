@@ -108,12 +108,12 @@ async fn answers_of_the_gateway_count_and_requests_without_a_route_do_not() {
 async fn health_of_targets_is_shown_where_it_is_switched_on() {
     let plugged = start(&json!({ "upstream_health_metrics": true }));
     let upstream = super::entity(model::kind::UPSTREAM, uuid::Uuid::from_u128(7), &json!({ "name": "u" }));
-    let target = json!({ "upstream": { "id": uuid::Uuid::from_u128(7) }, "target": "127.0.0.1:9" });
+    let target = json!({ "upstream": { "id": uuid::Uuid::from_u128(7) }, "target": "192.0.2.1:80" });
     plugged.put([upstream, super::entity(model::kind::TARGET, uuid::Uuid::from_u128(8), &target)]);
     plugged.get("/").await.expect(200);
     let series = |state: &str| {
         format!(
-            "kong_upstream_target_health{{upstream=\"u\",target=\"127.0.0.1:9\",address=\"127.0.0.1:9\",\
+            "kong_upstream_target_health{{upstream=\"u\",target=\"192.0.2.1:80\",address=\"192.0.2.1:80\",\
              state=\"{state}\",subsystem=\"http\"}}"
         )
     };
