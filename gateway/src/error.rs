@@ -162,7 +162,9 @@ impl RequestFailure {
             Self::UpstreamTls => (502, "upstream_tls", INVALID_RESPONSE, Text),
             Self::UpstreamInvalid => (502, "upstream_invalid", INVALID_RESPONSE, Text),
             Self::UpstreamHeaderTooLarge => (502, "upstream_header_too_large", INVALID_RESPONSE, Text),
-            Self::AnswerTooLarge => (502, "answer_too_large", "upstream answer too large to be changed", Json),
+            Self::AnswerTooLarge => {
+                (502, "answer_too_large", "upstream answer too large to be changed", Json)
+            }
             Self::UpstreamTimeout => (504, "upstream_timeout", "The upstream server is timing out", Text),
             Self::ClientClosed => (499, "client_closed", "", Text),
             Self::Internal => (500, "internal", "An unexpected error occurred", Text),

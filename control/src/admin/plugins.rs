@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use axum::Json;
 use axum::routing::{get, post};
-use model::{PLUGINS, PluginKind};
 use model::{AnyEntity, kind};
+use model::{PLUGINS, PluginKind};
 use serde_json::{Map, Value, json};
 
 use super::{Api, KONG, PathParam, schemas};

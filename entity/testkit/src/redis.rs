@@ -83,7 +83,8 @@ impl Redis {
         std::fs::write(&file, &self.settings).expect("the settings can be written");
         let mut command = Command::new("redis-server");
         command.arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        self.server = Some(command.spawn().expect("redis-server is installed (apt-get install redis-server)"));
+        self.server =
+            Some(command.spawn().expect("redis-server is installed (apt-get install redis-server)"));
         let end = Instant::now() + SOON;
         while self.run(&["PING"]).trim() != "PONG" {
             assert!(Instant::now() < end, "redis does not answer on {}", self.port);

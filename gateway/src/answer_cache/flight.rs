@@ -168,12 +168,11 @@ mod tests {
     async fn requests_wait_for_the_first() {
         let flights = Flights::default();
         let leads = lead(&flights);
-        let waiting = [wait(&flights), wait(&flights)].map(|waiting| tokio::spawn(waiting.end()));
+        let waiting: tokio::task::JoinSet<_> =
+            [wait(&flights), wait(&flights)].into_iter().map(Waiting::end).collect();
         assert!(matches!(flights.turn([2; 32], Instant::now()), Turn::Lead(_)));
         assert!(leads.end(true));
-        for waiting in waiting {
-            assert_eq!(waiting.await.unwrap(), Waited::Kept);
-        }
+        assert_eq!(waiting.join_all().await, [Waited::Kept, Waited::Kept]);
         assert!(flights.is_empty());
         assert!(!lead(&flights).end(false));
     }

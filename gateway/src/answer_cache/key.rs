@@ -135,10 +135,13 @@ fn request_line(request: &RequestParts<'_>, terms: &KeyTerms) -> Vec<u8> {
     line
 }
 
+/// The name of an argument, and its values; `None` for one without.
+type Counted<'a> = (&'a [u8], &'a [Option<Vec<u8>>]);
+
 fn counted_arguments<'a>(
     arguments: &'a Arguments,
     terms: &'a KeyTerms,
-) -> Box<dyn Iterator<Item = (&'a [u8], &'a [Option<Vec<u8>>])> + 'a> {
+) -> Box<dyn Iterator<Item = Counted<'a>> + 'a> {
     if terms.arguments.is_empty() {
         return Box::new(arguments.iter().map(|(name, values)| (name.as_slice(), values.as_slice())));
     }

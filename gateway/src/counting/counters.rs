@@ -194,12 +194,7 @@ impl Ask {
 impl Taken {
     /// The answer to `asks` by what counts against each of them. `wait` says when a sliding window has something
     /// left.
-    pub fn new(
-        asks: &[Ask],
-        usage: SmallVec<[f64; FEW]>,
-        now: u64,
-        wait: impl FnMut(&Ask) -> u32,
-    ) -> Self {
+    pub fn new(asks: &[Ask], usage: SmallVec<[f64; FEW]>, now: u64, wait: impl FnMut(&Ask) -> u32) -> Self {
         let is_over = |(ask, usage): &(&Ask, &f64)| ask.cost > 0.0 && ask.limit - **usage <= 0.0;
         let over = asks.iter().zip(&usage).filter(is_over);
         let allowed = over.clone().next().is_none();

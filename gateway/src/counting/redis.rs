@@ -27,10 +27,10 @@ use uuid::Uuid;
 pub use self::dial::{Dial, Dialed, Stream};
 pub use self::failure::RedisFailure;
 pub use self::outbound::OutboundDial;
+use self::script::{ADD, LOOK, TAKE};
 pub use self::server::Server;
 pub use self::synced::Synced;
 pub use self::terms::{RedisTerms, RedisTls};
-use self::script::{ADD, LOOK, TAKE};
 use self::thread::{Kept, Tasks};
 use super::counters::{Ask, Counters, Period, Taken};
 
@@ -90,9 +90,8 @@ impl Redis {
     pub fn synced(&self, terms: &RedisTerms, plugin: Uuid, every: Duration) -> Arc<Synced> {
         let server = self.server(terms, plugin);
         let mut all = self.known.synced.lock();
-        let is_same = |kept: &&Kept<Synced>| {
-            Arc::ptr_eq(kept.value.server(), &server) && kept.value.every() == every
-        };
+        let is_same =
+            |kept: &&Kept<Synced>| Arc::ptr_eq(kept.value.server(), &server) && kept.value.every() == every;
         if let Some(kept) = all.iter().find(is_same) {
             return kept.value.clone();
         }
@@ -106,9 +105,8 @@ impl Redis {
     /// not take is lost.
     pub fn add_later(&self, server: &Arc<Server>, asks: &[Ask], keys: &[Keys], now: u64) {
         let counted = || asks.iter().zip(keys).filter(|(ask, _)| ask.cost != 0.0);
-        let arguments: Vec<_> = counted()
-            .flat_map(|(ask, _)| [ask.cost.to_string(), ask.kept_for(now).to_string()])
-            .collect();
+        let arguments: Vec<_> =
+            counted().flat_map(|(ask, _)| [ask.cost.to_string(), ask.kept_for(now).to_string()]).collect();
         let keys: Vec<_> = counted().map(|(_, keys)| keys.current.clone()).collect();
         if !keys.is_empty() && !server.is_away() && self.tasks.len() < MOST_LATER {
             let server = server.clone();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::instance::Instance;
 use super::Phases;
+use super::instance::Instance;
 
 /// The plugins of one route, in the order in which they run. It never changes.
 #[derive(Debug, Default)]

@@ -18,4 +18,3 @@ pub(super) use super::edits::TooManyEntries;
 
 /// The most entries of one body or query: arguments, parts, or members of one object.
 const ENTRIES: usize = 20_000;
-

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::directory::Credential;
 use super::exchange::Surroundings;
-use super::running::Running;
 use super::reports::Reports;
+use super::running::Running;
 use super::shared::Shared;
 use crate::client::{Ends, Request};
 use crate::metrics::Source;

@@ -133,7 +133,7 @@ impl Plugin for ProxyCache {
             pending.give_up(exchange);
         }
         let verdict = if is_kept { verdict } else { Verdict::Bypass };
-        verdict.count(&exchange.shared().answers.metrics());
+        verdict.count(exchange.shared().answers.metrics());
         let debug = exchange.headers().contains_key(DEBUG);
         if self.shows.status || debug {
             answer.fields.set(names::CACHE_STATUS.written, verdict.as_str());
@@ -237,7 +237,7 @@ impl ProxyCache {
                 reply.fields.push((FieldName::from(name), value));
             }
         };
-        Verdict::Hit.count(&exchange.shared().answers.metrics());
+        Verdict::Hit.count(exchange.shared().answers.metrics());
         add(self.shows.age, &names::AGE, stored.age_at(now).as_secs().to_string());
         add(self.shows.status, &names::CACHE_STATUS, Verdict::Hit.as_str().to_owned());
         add(self.shows.key, &names::CACHE_KEY, hex(&keys.shown));

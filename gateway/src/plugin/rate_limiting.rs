@@ -219,8 +219,10 @@ impl Limit {
 }
 
 /// `limit_by` needs the name of a header, or a path.
-const NO_NAME: Unusable =
-    Unusable { field: "limit_by", message: Cow::Borrowed("needs a header_name that a header can have, or a path") };
+const NO_NAME: Unusable = Unusable {
+    field: "limit_by",
+    message: Cow::Borrowed("needs a header_name that a header can have, or a path"),
+};
 
 /// The policy needs a server.
 pub(in crate::plugin) const NO_SERVER: Unusable =
@@ -241,7 +243,11 @@ impl Place {
 
 /// The limits that are set, the shortest period first.
 pub(in crate::plugin) fn periods(limits: &[Option<model::Number>; 6]) -> Periods {
-    Period::ALL.into_iter().zip(limits).filter_map(|(period, limit)| Some((period, (*limit)?.get()))).collect()
+    Period::ALL
+        .into_iter()
+        .zip(limits)
+        .filter_map(|(period, limit)| Some((period, (*limit)?.get())))
+        .collect()
 }
 
 const _: () = assert!(model::plugins::counting::PERIODS.len() == Period::ALL.len());

@@ -112,7 +112,9 @@ impl Plugin for ResponseRatelimiting {
     fn answer(&self, exchange: &mut Exchange<'_>, answer: &mut Answer) {
         let used = self.used(answer);
         answer.fields.remove(&self.field);
-        let Some(begun) = exchange.kept::<Begun>().filter(|begun| begun.plugin == self.plugin) else { return };
+        let Some(begun) = exchange.kept::<Begun>().filter(|begun| begun.plugin == self.plugin) else {
+            return;
+        };
         let asks = self.costly(&begun.asks, &used);
         let taken = self.count(exchange.shared(), &asks, begun.seen.as_ref());
         if !self.is_hidden {
@@ -162,7 +164,9 @@ impl ResponseRatelimiting {
         let mut usage = asks.iter().zip(&taken.usage);
         for thing in &self.things {
             let of_thing = usage.by_ref().take(thing.periods.len());
-            let Some(left) = of_thing.map(|(ask, usage)| ask.limit - usage).reduce(f64::min) else { continue };
+            let Some(left) = of_thing.map(|(ask, usage)| ask.limit - usage).reduce(f64::min) else {
+                continue;
+            };
             if self.blocks_early && left <= 0.0 {
                 let text = format!("API rate limit exceeded for '{}'", thing.name);
                 return Err(Box::new(Reply::message(TOO_MANY, Cow::Owned(text))));
@@ -204,7 +208,9 @@ impl ResponseRatelimiting {
     fn count(&self, shared: &Shared, asks: &[Ask], seen: Option<&(Taken, Vec<Keys>)>) -> Taken {
         let Some((taken, keys)) = seen else { return shared.counters.take(asks, unix_millis()) };
         let taken = Taken::new(asks, taken.usage.clone(), taken.now, |_| 0);
-        if let Some(server) = self.server.as_ref().and_then(|(_, known)| known.get()).filter(|_| taken.allowed) {
+        if let Some(server) =
+            self.server.as_ref().and_then(|(_, known)| known.get()).filter(|_| taken.allowed)
+        {
             shared.redis.add_later(server, asks, keys, unix_millis());
         }
         taken
@@ -225,9 +231,9 @@ impl Thing {
         let unusable = || Unusable { field: "limits", message: "has a name that no header can have".into() };
         let periods = periods(&limits.limits());
         let field = |what: &str, period: &str| format!("X-RateLimit-{what}-{name}-{period}").into();
-        let fields = periods.iter().map(|(period, _)| {
-            (field("Limit", period.as_str()), field("Remaining", period.as_str()))
-        });
+        let fields = periods
+            .iter()
+            .map(|(period, _)| (field("Limit", period.as_str()), field("Remaining", period.as_str())));
         let remaining = FieldName::new(&format!("X-RateLimit-Remaining-{name}")).ok_or_else(unusable)?;
         Ok(Self { name: name.into(), fields: fields.collect(), periods, remaining })
     }

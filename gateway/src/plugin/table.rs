@@ -241,7 +241,9 @@ impl Own {
             self.all.retain(|other| other.terms.id != instance.terms.id);
             return;
         }
-        for (_, count) in self.of_consumers.iter_mut().filter(|(marker, _)| marker.name == instance.terms.name) {
+        for (_, count) in
+            self.of_consumers.iter_mut().filter(|(marker, _)| marker.name == instance.terms.name)
+        {
             *count -= 1;
         }
         self.of_consumers.retain(|(_, count)| *count > 0);

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Name, Refusal, References, Section};
+use super::{Name, References, Refusal, Section};
 
 /// Someone who sends requests.
 #[derive(Clone, Debug)]

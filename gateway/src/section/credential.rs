@@ -280,9 +280,8 @@ impl Section for HashKey {
     const NOUN: &'static str = "key of hashes";
 
     fn compile(key: &model::HashKey, _: References) -> Result<Self, Refusal> {
-        let hasher = KeyHasher::new(key).ok_or_else(|| {
-            Refusal::new(model::HashKey::key(key.id), Some("key"), "is no key of 32 bytes")
-        })?;
+        let hasher = KeyHasher::new(key)
+            .ok_or_else(|| Refusal::new(model::HashKey::key(key.id), Some("key"), "is no key of 32 bytes"))?;
         Ok(Self { id: key.id, hasher: Arc::new(hasher) })
     }
 

@@ -34,10 +34,12 @@ impl Predecessor {
     /// Asks for the state of targets, after [`Predecessor::wait_for_folder`]. It is empty if the predecessor has
     /// gone.
     pub fn targets(&self) -> Vec<SavedSlot> {
-        ask_for(&self.socket, TARGETS, saved::MOST_BYTES).map(|state| saved::read(&state)).unwrap_or_else(|error| {
-            gone(&error);
-            Vec::new()
-        })
+        ask_for(&self.socket, TARGETS, saved::MOST_BYTES).map(|state| saved::read(&state)).unwrap_or_else(
+            |error| {
+                gone(&error);
+                Vec::new()
+            },
+        )
     }
 
     /// Asks for the counters of limits, which [`Counters::import`](crate::counting::counters::Counters::import)

@@ -151,7 +151,11 @@ fn superseded(earlier: Vec<TargetHealth>, by: &TargetHealth) -> Vec<Change> {
             && (by.address.is_none() || by.address == other.address)
             && (by.data_plane.is_none() || by.data_plane == other.data_plane)
     };
-    earlier.iter().filter(|other| covers(other)).map(|other| Change::Delete(TargetHealth::key(other.id))).collect()
+    earlier
+        .iter()
+        .filter(|other| covers(other))
+        .map(|other| Change::Delete(TargetHealth::key(other.id)))
+        .collect()
 }
 
 fn draft(operation: TargetHealth) -> Result<Draft, ApiError> {

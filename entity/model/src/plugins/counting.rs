@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use crate::bounds;
 use crate::check::{host, text};
 use crate::plugin::Shorthand;
+use crate::private_key::PrivateKey;
 use crate::record::Check;
 use crate::schema;
-use crate::private_key::PrivateKey;
 use crate::types::{Number, words};
 use crate::violations::Violations;
 

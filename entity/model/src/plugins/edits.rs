@@ -112,7 +112,9 @@ mod tests {
 
     #[test]
     fn entries_have_their_texts() {
-        let checks: [(fn(&str) -> Result<(), String>, &str, &str); 14] = [
+        /// The check, what it checks, and its message.
+        type Case = (crate::TextCheck, &'static str, &'static str);
+        let checks: [Case; 14] = [
             (name_and_template, "a", "key 'a' has no value"),
             (name_and_template, "a:", "key 'a' has no value"),
             (name_and_template, ":a", "key '' has no value"),

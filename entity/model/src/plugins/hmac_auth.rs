@@ -33,7 +33,7 @@ pub struct HmacAuth {
     )]
     pub enforce_headers: Vec<String>,
     /// The algorithms that may be used.
-    #[field(default = HmacAlgorithm::ALL.to_vec())]
+    #[field(default = HmacAlgorithm::ALL.to_vec(), most = bounds::PLUGIN_LIST)]
     pub algorithms: Vec<HmacAlgorithm>,
     /// The realm in the field WWW-Authenticate.
     #[field(longest = bounds::NAME, is = text::field_value)]

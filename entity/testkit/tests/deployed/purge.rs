@@ -25,10 +25,18 @@ async fn order_of_the_admin_api_removes_what_data_planes_keep() {
     let hit = || async {
         let answer = get().await?;
         let key = answer.header("x-cache-key").map(str::to_owned);
-        if answer.header("x-cache-status") == Some("Hit") { key.ok_or(answer.text()) } else { Err(answer.text()) }
+        if answer.header("x-cache-status") == Some("Hit") {
+            key.ok_or(answer.text())
+        } else {
+            Err(answer.text())
+        }
     };
     let key = wait::eventually(DEADLINE, hit).await;
-    for path in ["/proxy-cache".to_owned(), format!("/proxy-cache/{key}"), format!("/proxy-cache/{plugin}/caches/{key}")] {
+    for path in [
+        "/proxy-cache".to_owned(),
+        format!("/proxy-cache/{key}"),
+        format!("/proxy-cache/{plugin}/caches/{key}"),
+    ] {
         let order = admin.delete(&format!("{path}?wait=applied")).await.unwrap();
         assert_eq!((order.status, order.header("gibbon-applied")), (204, Some("true")), "{path}");
         assert_eq!(get().await.unwrap().header("x-cache-status"), Some("Miss"), "{path}");

@@ -5,9 +5,9 @@ use http::header::ACCEPT_ENCODING;
 use model::Number;
 
 use super::*;
-use crate::answer_cache::stored::Head;
 use crate::answer_cache::admission::Admitted;
 use crate::answer_cache::fields::Fields;
+use crate::answer_cache::stored::Head;
 
 const LIMITS: StoreLimits = StoreLimits { bytes: 1 << 20, object: 64 << 10 };
 

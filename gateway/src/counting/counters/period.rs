@@ -31,8 +31,7 @@ pub struct Window {
 
 impl Period {
     /// All periods, the shortest first.
-    pub const ALL: [Self; 6] =
-        [Self::Second, Self::Minute, Self::Hour, Self::Day, Self::Month, Self::Year];
+    pub const ALL: [Self; 6] = [Self::Second, Self::Minute, Self::Hour, Self::Day, Self::Month, Self::Year];
 
     /// Its name in configurations and in keys of redis.
     pub const fn as_str(self) -> &'static str {

@@ -34,7 +34,8 @@ impl Counters {
     /// Takes over the counters that another process has written, before a request is counted. State of another
     /// form is none.
     pub fn import(&self, state: &[u8], now: u64) {
-        let Some((header, records)) = state.split_at_checked(HEADER).filter(|(header, _)| header[0] == VERSION)
+        let Some((header, records)) =
+            state.split_at_checked(HEADER).filter(|(header, _)| header[0] == VERSION)
         else {
             return;
         };

@@ -152,10 +152,8 @@ fn sliding_window_has_no_double_burst_at_its_border() {
     }
     // In any minute at most the limit, with one request each 100 ms.
     let steady = [Ask { sliding: true, ..ask(&counters, "c", Period::Minute, 60.0) }];
-    let times: Vec<u64> = (10 * MINUTE..15 * MINUTE)
-        .step_by(100)
-        .filter(|now| counters.take(&steady, *now).allowed)
-        .collect();
+    let times: Vec<u64> =
+        (10 * MINUTE..15 * MINUTE).step_by(100).filter(|now| counters.take(&steady, *now).allowed).collect();
     assert!(times.len() >= 4 * 60, "{}", times.len());
     counters.sweep(15 * MINUTE);
     assert!(used(&counters, &steady, 15 * MINUTE)[0] > 0.0);

@@ -66,7 +66,8 @@ impl Server {
         arguments: &[String],
     ) -> Result<SmallVec<[f64; 8]>, RedisFailure> {
         let deadline = Instant::now() + self.terms.timeout;
-        let mut connection = timeout_at(deadline, self.connection()).await.map_err(|_| RedisFailure::TimedOut)??;
+        let mut connection =
+            timeout_at(deadline, self.connection()).await.map_err(|_| RedisFailure::TimedOut)??;
         let ran = timeout_at(deadline, script.run(&mut connection, keys, arguments)).await;
         let answer = ran.unwrap_or(Err(RedisFailure::TimedOut));
         if answer.as_ref().is_err_and(|failure| failure.is_of_connection()) {

@@ -133,9 +133,9 @@ fn add_object(fields: &Fields, out: &mut Vec<u8>, find: &dyn Find) -> bool {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::plugin::log::json::Object;
     use super::*;
     use crate::json_text::write_text;
+    use crate::plugin::log::json::Object;
 
     struct Found;
 

@@ -129,10 +129,13 @@ fn write_values(object: &mut Object<'_>, name: &str, values: &[&[u8]]) {
     }
 }
 
+/// The name of an argument, and its values; `None` for one without.
+type Argument = (Vec<u8>, Vec<Option<Vec<u8>>>);
+
 /// The arguments of a query: each is a text, true without a value, or an array.
 fn write_arguments(object: &mut Object<'_>, target: &[u8]) {
     let query = memchr::memchr(b'?', target).map_or(&[][..], |at| &target[at + 1..]);
-    let mut all: Vec<(Vec<u8>, Vec<Option<Vec<u8>>>)> = Vec::new();
+    let mut all: Vec<Argument> = Vec::new();
     let arguments = query.split(|byte| *byte == b'&').filter(|argument| !argument.is_empty());
     for argument in arguments.take(MOST_ARGUMENTS) {
         let (name, value) = match memchr::memchr(b'=', argument) {

@@ -3,9 +3,9 @@
 use http::{HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
+use crate::counting::counters::{Ask, Period, Taken};
 use crate::message::digits;
 use crate::names::Name;
-use crate::counting::counters::{Ask, Period, Taken};
 
 /// A limit as a field shows it.
 #[derive(Clone, Copy, Debug)]
@@ -129,7 +129,13 @@ mod tests {
         let usage = asks.iter().map(|(_, _, usage)| *usage).collect();
         let asks: Vec<_> = asks
             .iter()
-            .map(|(period, limit, _)| Ask { subject, period: *period, limit: *limit, sliding: wait.is_some(), cost: 1.0 })
+            .map(|(period, limit, _)| Ask {
+                subject,
+                period: *period,
+                limit: *limit,
+                sliding: wait.is_some(),
+                cost: 1.0,
+            })
             .collect();
         let taken = Taken { allowed, usage, now: NOW, wait };
         let shown = |(name, value): &(&'static Name, HeaderValue)| {

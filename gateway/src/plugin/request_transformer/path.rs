@@ -88,7 +88,7 @@ mod tests {
 
     impl Values for One {
         fn value(&self, _scope: Scope, name: &str) -> Option<Cow<'_, [u8]>> {
-            (name == "x").then(|| Cow::Borrowed(self.0.as_bytes()))
+            (name == "x").then_some(Cow::Borrowed(self.0.as_bytes()))
         }
     }
 

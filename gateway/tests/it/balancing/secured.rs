@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gateway::table::Change;
 use http::uri::PathAndQuery;
-use model::policy::{Policy, Retry, RetryMethods};
+use model::policy::{Policy, Retry, RetryMethods, RetryOn};
 use model::{CaCertificate, Certificate, Protocol, Route, Service, Upstream};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -209,7 +209,8 @@ async fn grpc_is_balanced_by_call() {
         servers.iter().map(|server| server.address.to_string()).collect();
     assert_eq!(seen.keys().cloned().collect::<std::collections::BTreeSet<_>>(), expected);
     // One of them is gone. A call may be on its connection before the gateway has noticed.
-    let retry = Retry { methods: RetryMethods::All, ..Retry::default() };
+    let retry =
+        Retry { on: vec![RetryOn::Connect, RetryOn::Reset], methods: RetryMethods::All, ..Retry::default() };
     let policy = Box::new(Policy { retry, ..Policy::default() });
     gateway.apply(vec![Change::put(Upstream { policy, ..upstream() })]);
     let [kept, gone] = servers;

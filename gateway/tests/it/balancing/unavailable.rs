@@ -21,7 +21,11 @@ async fn assert_no_target(fleet: &Fleet, why: &str) {
     assert_eq!(response.status, 503, "{why}");
     assert_eq!(response.header("content-type"), Some("application/json; charset=utf-8"), "{why}");
     let id = response.header("x-kong-request-id").unwrap();
-    assert_eq!(response.text(), format!("{{\n  \"message\":\"{MESSAGE}\",\n  \"request_id\":\"{id}\"\n}}"), "{why}");
+    assert_eq!(
+        response.text(),
+        format!("{{\n  \"message\":\"{MESSAGE}\",\n  \"request_id\":\"{id}\"\n}}"),
+        "{why}"
+    );
     assert_eq!(fleet.counts(), before, "{why}");
 }
 

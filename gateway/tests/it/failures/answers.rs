@@ -142,7 +142,9 @@ fn assert_is(response: &Response, status: u16, message: &str, form: Form) {
     assert_eq!(response.status, status, "{text}");
     let id = response.header("x-kong-request-id").unwrap();
     let (content_type, body) = match form {
-        Json => ("application/json", format!("{{\n  \"message\":\"{message}\",\n  \"request_id\":\"{id}\"\n}}")),
+        Json => {
+            ("application/json", format!("{{\n  \"message\":\"{message}\",\n  \"request_id\":\"{id}\"\n}}"))
+        }
         Html => (
             "text/html",
             format!(

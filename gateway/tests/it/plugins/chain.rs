@@ -31,9 +31,7 @@ async fn most_specific_instance_runs() {
     let plugged = Plugged::start(&[]);
     plugged.get("/").await.expect(200);
     let mut plugins = Vec::new();
-    for (status, scope) in
-        [(210, json!({})), (211, of_service()), (212, of_route(1)), (213, of_both())]
-    {
+    for (status, scope) in [(210, json!({})), (211, of_service()), (212, of_route(1)), (213, of_both())] {
         plugins.push(answering(status, &scope));
         plugged.put_plugins(&plugins);
         plugged.get("/").await.expect(status);

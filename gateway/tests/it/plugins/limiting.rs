@@ -96,10 +96,10 @@ async fn refusal_is_as_it_is_configured() {
         (json!({ "error_code": 100 }), 429, "API rate limit exceeded"),
     ] {
         let mut config = config;
-        config.as_object_mut().unwrap().extend([
-            ("year".to_owned(), json!(1)),
-            ("hide_client_headers".to_owned(), json!(true)),
-        ]);
+        config
+            .as_object_mut()
+            .unwrap()
+            .extend([("year".to_owned(), json!(1)), ("hide_client_headers".to_owned(), json!(true))]);
         plugged.put_plugins(&[limiting(config)]);
         plugged.get("/").await;
         let response = plugged.get("/").await.expect(status);
@@ -213,9 +213,8 @@ async fn exactly_the_limit_passes_on_many_connections_while_configurations_chang
 async fn further_limits_count_together_and_windows_slide() {
     let plugged = Plugged::start(&[]);
     let client = &plugged.gateway.client;
-    let from = |tenant: &str, user: &str| {
-        Request::new("GET", "/").header("X-Tenant", tenant).header("X-User", user)
-    };
+    let from =
+        |tenant: &str, user: &str| Request::new("GET", "/").header("X-Tenant", tenant).header("X-User", user);
     plugged.put_plugins(&[limiting(json!({
         "year": 2,
         "limit_by": "header",

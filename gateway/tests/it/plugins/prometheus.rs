@@ -46,7 +46,10 @@ async fn families_about_the_node_are_shown_once_an_instance_is_at_work() {
     assert!(!scrape(&plugged).contains("kong_"));
     plugged.get("/").await.expect(200);
     let node = "node_id=\"00000000-0000-0000-0000-000000000000\"";
-    plugged.gateway.wait_metric(&format!("kong_nginx_requests_total{{{node},subsystem=\"http\"}}"), 1.0).await;
+    plugged
+        .gateway
+        .wait_metric(&format!("kong_nginx_requests_total{{{node},subsystem=\"http\"}}"), 1.0)
+        .await;
     let text = scrape(&plugged);
     for line in [
         format!("kong_nginx_connections_total{{{node},subsystem=\"http\",state=\"active\"}} 1"),

@@ -76,7 +76,8 @@ fn defaults() {
         "error_message": "API rate limit exceeded",
         "sync_rate": -1,
     });
-    let periods = json!({ "second": 5, "minute": null, "hour": null, "day": null, "month": null, "year": null });
+    let periods =
+        json!({ "second": 5, "minute": null, "hour": null, "day": null, "month": null, "year": null });
     let response_ratelimiting = json!({
         "header_name": "x-kong-limit",
         "limit_by": "consumer",
@@ -113,9 +114,8 @@ fn defaults() {
 fn messages_of_rate_limiting() {
     let none = "@entity: at least one of these fields must be non-empty: 'config.second', 'config.minute', \
                 'config.hour', 'config.day', 'config.month', 'config.year'";
-    let given = |field: &str| {
-        format!("@entity: failed conditional validation given value of field 'config.{field}'")
-    };
+    let given =
+        |field: &str| format!("@entity: failed conditional validation given value of field 'config.{field}'");
     for (config, expected) in [
         (json!({}), vec![none.to_owned()]),
         (json!({ "minute": 0 }), vec!["config.minute: value must be greater than 0".to_owned()]),
@@ -173,7 +173,7 @@ fn messages_of_rate_limiting() {
         (json!({ "minute": 5, "error_code": 0 }), vec!["config.error_code: value must be greater than 0".to_owned()]),
         (json!({ "minute": 5, "error_code": 99_999, "window_type": "sliding" }), vec![]),
         (
-            json!({ "minute": 5, "additional_limits": [{ "minute": 1 }, { "limit_by": ["header"] }] }),
+            json!({ "minute": 5, "additional_limits": [{ "minute": 1 }, { "limit_by": ["ip"] }] }),
             vec!["config.additional_limits.2: at least one of these fields must be non-empty: 'second', 'minute', \
                   'hour', 'day', 'month', 'year'"
                 .to_owned()],
@@ -219,7 +219,10 @@ fn messages_of_response_ratelimiting() {
 fn messages_of_request_size_limiting() {
     for (config, expected) in [
         (json!({ "allowed_payload_size": 1.5 }), vec!["config.allowed_payload_size: expected an integer"]),
-        (json!({ "size_unit": "mb" }), vec!["config.size_unit: expected one of: megabytes, kilobytes, bytes"]),
+        (
+            json!({ "size_unit": "mb" }),
+            vec!["config.size_unit: expected one of: megabytes, kilobytes, bytes"],
+        ),
         (json!({ "allowed_payload_size": 0, "size_unit": "bytes" }), vec![]),
     ] {
         assert_eq!(broken("request-size-limiting", &config), expected, "{config}");
@@ -260,7 +263,9 @@ fn additions_are_shown_when_they_are_used() {
 #[test]
 fn schemas_have_the_rules() {
     let schema = PluginKind::named("rate-limiting").unwrap().schema().to_string();
-    for part in ["at_least_one_of", "config.redis.timeout", "custom_entity_check", "shorthand_fields", "\"gt\":0"] {
+    for part in
+        ["at_least_one_of", "config.redis.timeout", "custom_entity_check", "shorthand_fields", "\"gt\":0"]
+    {
         assert!(schema.contains(part), "{part}");
     }
 }

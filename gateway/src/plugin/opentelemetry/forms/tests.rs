@@ -28,7 +28,9 @@ fn every_form_is_read() {
     let (jaeger, encoded) = (format!("{TRACE}:{SPAN}:0:1"), format!("{TRACE}%3A{SPAN}%3A0%3A0"));
     let aws = format!("Sampled=1;Root=1-{}-{};Parent={SPAN};Self=x", &TRACE[..8], &TRACE[8..]);
     let gcp = format!("{TRACE}/{decimal};o=1");
-    let cases: [(Form, &[(&str, &str)], &str, Option<bool>); 12] = [
+    /// The form, the fields, the trace, and whether it is sampled.
+    type Case<'c> = (Form, &'c [(&'c str, &'c str)], &'c str, Option<bool>);
+    let cases: [Case<'_>; 12] = [
         (Form::W3c, &[("traceparent", &w3c)], TRACE, Some(true)),
         (Form::B3, &[("b3", &single)], TRACE, Some(false)),
         (

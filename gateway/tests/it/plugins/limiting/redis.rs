@@ -30,8 +30,9 @@ async fn until_status(plugged: &Plugged, meanwhile: u16, status: u16) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_share_a_limit() {
     let redis = Redis::start();
-    let nodes: Vec<_> =
-        (0..3).map(|_| Arc::new(Plugged::start(&[on(&redis, &json!({ "year": 50, "limit_by": "ip" }))]))).collect();
+    let nodes: Vec<_> = (0..3)
+        .map(|_| Arc::new(Plugged::start(&[on(&redis, &json!({ "year": 50, "limit_by": "ip" }))])))
+        .collect();
     let (passed, mut tasks) = (Arc::new(AtomicUsize::new(0)), JoinSet::new());
     for number in 0..12 {
         let (client, passed) = (nodes[number % 3].gateway.client.clone(), passed.clone());
@@ -45,7 +46,10 @@ async fn nodes_share_a_limit() {
     // The key is Kong's.
     let nil = Uuid::nil();
     let keys = redis.run(&["KEYS", "*"]);
-    assert!(keys.starts_with(&format!("ratelimit:{nil}:{nil}:127.0.0.1:")) && keys.ends_with(":year"), "{keys}");
+    assert!(
+        keys.starts_with(&format!("ratelimit:{nil}:{nil}:127.0.0.1:")) && keys.ends_with(":year"),
+        "{keys}"
+    );
     let response = nodes[0].get("/").await.expect(429);
     assert_eq!(number(&response, "X-RateLimit-Limit-Year"), 50);
     assert!(number(&response, "Retry-After") > 0);

@@ -149,7 +149,7 @@ fn messages_are_those_of_kong() {
         (
             config("opentelemetry", json!({})),
             vec![
-                "@entity.1: at least one of these fields must be non-empty: 'config.traces_endpoint', \
+                "@entity: at least one of these fields must be non-empty: 'config.traces_endpoint', \
                  'config.logs_endpoint'"
                     .into(),
             ],
