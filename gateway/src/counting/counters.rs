@@ -4,7 +4,7 @@
 //! held by what they count, not by the configuration that asks, so no push resets one.
 //!
 //! Memory has a bound. With [`MOST`] counters in use, those that are used least leave for new ones. What they
-//! have counted goes on in a [sketch](self::sketch) of fixed size, whose estimates are never too low: a subject
+//! have counted goes on in a [sketch] of fixed size, whose estimates are never too low: a subject
 //! that had used up its limit does not get it again, though another one may get less than its own.
 //!
 //! This module has no clock: each call gets the time, in milliseconds since 1970.
