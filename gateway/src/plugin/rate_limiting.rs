@@ -92,8 +92,8 @@ impl Plugin for RateLimiting {
     }
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Step<'a> {
-        let (shared, now) = (exchange.shared().clone(), unix_millis());
-        let asks = self.asks(exchange, &shared);
+        let (shared, now) = (exchange.shared(), unix_millis());
+        let asks = self.asks(exchange, shared);
         match &self.place {
             Place::Here => {
                 let taken = shared.counters.take(&asks, now);
@@ -101,7 +101,7 @@ impl Plugin for RateLimiting {
             }
             Place::Synced(terms, every, known) => {
                 let synced = known.get_or_init(|| shared.redis.synced(terms, self.plugin, *every));
-                Step::Done(self.take_synced(exchange, &asks, &shared, synced, now))
+                Step::Done(self.take_synced(exchange, &asks, shared, synced, now))
             }
             Place::Server(terms, known) => {
                 let server = known.get_or_init(|| shared.redis.server(terms, self.plugin));

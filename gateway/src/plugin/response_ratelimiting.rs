@@ -92,8 +92,8 @@ impl Plugin for ResponseRatelimiting {
     }
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Step<'a> {
-        let (shared, now) = (exchange.shared().clone(), unix_millis());
-        let asks = self.asks(exchange, &shared);
+        let (shared, now) = (exchange.shared(), unix_millis());
+        let asks = self.asks(exchange, shared);
         let Some((terms, known)) = &self.server else {
             let taken = shared.counters.take(&asks, now);
             return Step::Done(self.begin(exchange, asks, &taken, None));
