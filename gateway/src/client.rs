@@ -138,6 +138,25 @@ pub struct Ends {
     pub server: SocketAddr,
     /// The server name that the client asked for, in lower case, empty if it sent none; `None` without TLS.
     pub server_name: Option<Box<str>>,
+    /// The TLS of the connection.
+    pub tls: Option<Box<TlsSession>>,
+}
+
+/// What was negotiated for a connection with TLS, in the words of OpenSSL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSession {
+    /// The version, such as `TLSv1.3`.
+    pub version: Box<str>,
+    /// The cipher, such as `TLS_AES_256_GCM_SHA384`.
+    pub cipher: Box<str>,
+}
+
+impl TlsSession {
+    /// Reads the words of rustls.
+    pub fn new(version: &str, cipher: &str) -> Self {
+        let version = version.replace('_', ".").into();
+        Self { version, cipher: cipher.replacen("TLS13_", "TLS_", 1).into() }
+    }
 }
 
 /// How a client fails.

@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use self::begin::Begin;
 use super::http1::{self, Http1, Next};
-use super::{Client, Ends, Incoming, Request, Shell, Slot, http2};
+use super::{Client, Ends, Incoming, Request, Shell, Slot, TlsSession, http2};
 use crate::draining::Draining;
 use crate::error::TOO_MANY_CONNECTIONS;
 use crate::limit::Limit;
@@ -228,6 +228,7 @@ impl Ends {
             client: *digest.peer_addr()?.as_inet()?,
             server: *digest.local_addr()?.as_inet()?,
             server_name: ServerName::of(tls.as_deref()).map(Into::into),
+            tls: tls.as_deref().map(|tls| Box::new(TlsSession::new(&tls.version, &tls.cipher))),
         })
     }
 }

@@ -101,6 +101,10 @@ fn write_request(entry: &mut Object<'_>, ended: &Ended<'_>, redaction: &Redactio
     if let Some(name) = ended.ends.server_name.as_deref()
         && let Some(mut tls) = request.object("tls")
     {
+        if let Some(session) = &ended.ends.tls {
+            tls.text("version", session.version.as_bytes());
+            tls.text("cipher", session.cipher.as_bytes());
+        }
         tls.text("client_verify", b"NONE");
         if !name.is_empty() {
             tls.text("server_name", name.as_bytes());

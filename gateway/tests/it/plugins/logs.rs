@@ -5,6 +5,7 @@ mod access;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use testkit::curl;
 use testkit::http::Request;
 use testkit::origin::{Answer, Origin};
 use testkit::wait;
@@ -13,6 +14,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::time::timeout;
 
 use super::{Plugged, consumer_id};
+use crate::tls::{Pairs, name, put};
 
 pub(super) const SOON: Duration = Duration::from_secs(20);
 
@@ -226,4 +228,19 @@ async fn lines_and_datagrams_reach_their_collectors() {
     assert!(packets[1].starts_with(&format!("{name}.response.size:")) && packets[1].ends_with("|c"));
     assert_eq!(packets[2], format!("{name}.status.200:1|c"));
     assert!(packets[3].starts_with(&format!("{name}.latency:")) && packets[3].ends_with("|ms"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entry_of_a_request_over_tls_says_how() {
+    let (folder, pairs) = (tempfile::tempdir().unwrap(), Pairs::new());
+    let path = folder.path().join("log");
+    let plugged = Plugged::start(&[file_log(&path, json!({}))]);
+    let pair = pairs.make("a", &["a.test"]);
+    plugged.gateway.apply(vec![put(1, &pair), name(1, "a.test", 1)]);
+    curl::https(plugged.gateway.tls_address, "a.test", &pair, &["--http1.1"]).await.unwrap();
+    let entry = entries(&path, 1).await.remove(0);
+    let tls = &entry["request"]["tls"];
+    assert_eq!((&tls["version"], &tls["server_name"]), (&json!("TLSv1.3"), &json!("a.test")));
+    assert!(tls["cipher"].as_str().unwrap().starts_with("TLS_"), "{tls}");
+    assert!(entry["request"]["url"].as_str().unwrap().starts_with("https://a.test:"), "{entry}");
 }
