@@ -52,6 +52,8 @@ const PROBE_CONNECTIONS: usize = 16_384;
 /// The calls of plugins to one host at a time, and the connections that are kept for them. The same for what plugins
 /// report.
 const CALLS: OutboundLimits = OutboundLimits { calls_of_host: 64, idle: 256 };
+/// Idle connections to collectors that are kept.
+const DELIVERY_IDLE: usize = 32;
 /// Time to deliver what plugins have reported, at the end.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for the sync agent to close its session and finish its disk writes.
@@ -236,7 +238,8 @@ impl ProxyParts {
     /// When the system provides no thread.
     pub fn run_delivery(&self) -> io::Result<DeliveryThread> {
         // Connections of its own: those of requests are polled by other threads.
-        let outbound = Outbound::new(self.names.clone(), self.policy.clone(), CALLS);
+        let limits = OutboundLimits { idle: DELIVERY_IDLE, ..CALLS };
+        let outbound = Outbound::new(self.names.clone(), self.policy.clone(), limits);
         DeliveryThread::start(self.plugins.reports.queues.clone(), Arc::new(outbound))
     }
 }

@@ -10,7 +10,7 @@ pub mod edits;
 mod endpoint;
 pub mod expressions;
 pub mod queue;
-mod redact;
+pub mod redact;
 
 use std::fmt;
 

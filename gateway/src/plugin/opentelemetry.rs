@@ -15,6 +15,7 @@ use std::time::Duration;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method};
 use model::plugins::queue::Queue;
+use model::plugins::redact;
 
 use self::context::{Sent, SpanId, TraceId};
 use self::otlp::{Batches, KeyValue};
@@ -73,7 +74,7 @@ impl Plugin for Opentelemetry {
             answer_header: answer_header.and_then(FieldName::new),
             traces: reported(config, terms, "traces_endpoint", config.traces_endpoint.as_deref())?,
             logs: reported(config, terms, "logs_endpoint", config.logs_endpoint.as_deref())?,
-            entries: Entries::new(None, &[]),
+            entries: Entries::new(None, &redact::usual()),
         })
     }
 

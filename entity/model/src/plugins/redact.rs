@@ -4,6 +4,6 @@
 pub(super) const MOST: usize = 100;
 
 /// The usual names of API keys. What authenticates by a standard is never shown.
-pub(super) fn usual() -> Vec<String> {
+pub fn usual() -> Vec<String> {
     ["apikey", "api-key", "api_key", "x-api-key"].map(str::to_owned).into()
 }

@@ -129,3 +129,38 @@ fn what_is_written_is_read_again() {
         assert_eq!(form.read(&fields), Some((form, received)), "{fields:?}");
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_value_of_a_client_is_a_fault(
+        bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80),
+        parts in "[0-9a-f%:;=/,-]{0,80}",
+    ) {
+        use Form::{Aws, B3, Datadog, Gcp, Instana, Jaeger, Ot, W3c};
+        let names = [
+            "traceparent",
+            "b3",
+            "x-b3-traceid",
+            "x-b3-spanid",
+            "x-b3-sampled",
+            "uber-trace-id",
+            "ot-tracer-traceid",
+            "x-datadog-trace-id",
+            "x-datadog-sampling-priority",
+            "x-amzn-trace-id",
+            "x-cloud-trace-context",
+            "x-instana-t",
+            "x-instana-l",
+        ];
+        for value in [&bytes[..], parts.as_bytes(), format!("Root=1-{parts}").as_bytes()] {
+            let Ok(value) = HeaderValue::from_bytes(value) else { continue };
+            let all = names.into_iter().map(|name| (HeaderName::from_static(name), value.clone()));
+            let headers: HeaderMap = all.collect();
+            for form in [W3c, B3, Jaeger, Ot, Datadog, Aws, Gcp, Instana] {
+                if let Some((_, received)) = form.read(&headers) {
+                    proptest::prop_assert!(received.trace.0 != [0; 16]);
+                }
+            }
+        }
+    }
+}
