@@ -122,6 +122,12 @@ impl Group {
         let unknown = names.filter(|watched| !watched.is_looked_up());
         let mut waits: FuturesUnordered<_> = unknown.map(|watched| watched.first(limit)).collect();
         if waits.is_empty() {
+            // An answer may have come that nobody has taken yet.
+            let has_answer = |watched: &Arc<Watched>| !watched.current().endpoints.is_empty();
+            let mut answered = self.targets.iter().filter_map(|named| named.watched.as_ref());
+            if self.balancer.is_empty() && answered.any(has_answer) {
+                self.refresh();
+            }
             return !self.balancer.is_empty();
         }
         let Ok(_place) = self.shared.waiting.try_acquire() else { return false };
