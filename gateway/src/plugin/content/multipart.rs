@@ -77,7 +77,7 @@ impl Multipart {
     /// Replaces all parts of a name by one, if there is one. Returns whether there was.
     pub(in crate::plugin) fn replace(&mut self, name: &[u8], value: &[u8]) -> bool {
         let Some(first) = self.parts.iter().position(|part| part.has(name)) else { return false };
-        self.parts[first] = Part::new(name, value);
+        self.parts[first] = self.part(name, value);
         let mut index = 0;
         self.parts.retain(|part| {
             index += 1;
@@ -97,7 +97,21 @@ impl Multipart {
 
     /// Adds a part.
     pub(in crate::plugin) fn append(&mut self, name: &[u8], value: &[u8]) {
-        self.parts.push(Part::new(name, value));
+        let part = self.part(name, value);
+        self.parts.push(part);
+    }
+
+    /// A part with a value in which nothing ends the part: the boundary is the client's, and so may the value be.
+    fn part(&self, name: &[u8], value: &[u8]) -> Part {
+        let mut body = Vec::with_capacity(value.len());
+        for &byte in value {
+            body.push(byte);
+            if body.ends_with(&self.boundary) {
+                body.truncate(body.len() - self.boundary.len());
+            }
+        }
+        let header = [disposition(name, None).as_slice(), b"\r\n"].concat();
+        Part { name: Some(name.to_vec()), header, body }
     }
 
     fn contains(&self, name: &[u8]) -> bool {
@@ -106,10 +120,6 @@ impl Multipart {
 }
 
 impl Part {
-    fn new(name: &[u8], value: &[u8]) -> Self {
-        Self { name: Some(name.to_vec()), header: disposition(name, None), body: value.to_vec() }
-    }
-
     /// Reads what stands between two boundaries: a header, an empty line, a body.
     fn parse(text: &[u8]) -> Option<Self> {
         let (header, body) = match text.strip_prefix(b"\r\n") {
@@ -127,16 +137,18 @@ impl Part {
         self.name.as_deref() == Some(name)
     }
 
-    /// Changes the name. The name of a file, and the other lines, stay.
+    /// Changes the name. The name of a file, and the other lines, stay. So do the ends of lines: a boundary behind a
+    /// line feed alone is none, and must not become one.
     fn rename(&mut self, name: &[u8]) {
         let mut header = Vec::new();
-        for line in lines(&self.header) {
-            match disposition_of(line) {
-                Some(field) => header.extend(disposition(name, parameter(field, "filename").as_deref())),
-                None => {
-                    header.extend_from_slice(line);
-                    header.extend_from_slice(b"\r\n");
+        for line in self.header.split_inclusive(|byte| *byte == b'\n') {
+            let text = without_end(line);
+            match disposition_of(text) {
+                Some(field) => {
+                    header.extend(disposition(name, parameter(field, "filename").as_deref()));
+                    header.extend_from_slice(&line[text.len()..]);
                 }
+                None => header.extend_from_slice(line),
             }
         }
         (self.name, self.header) = (Some(name.to_vec()), header);
@@ -175,8 +187,13 @@ fn next_line(text: &[u8]) -> Option<&[u8]> {
 
 /// The lines of a header, without their ends.
 fn lines(header: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let lines = header.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    lines.filter(|line| !line.is_empty())
+    header.split_inclusive(|byte| *byte == b'\n').map(without_end)
+}
+
+/// A line without its end.
+fn without_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// The value of a line, if it is a `Content-Disposition`.
@@ -185,7 +202,7 @@ fn disposition_of(line: &[u8]) -> Option<&[u8]> {
     line[..at].trim_ascii().eq_ignore_ascii_case(b"content-disposition").then(|| &line[at + 1..])
 }
 
-/// The line that names a part, with its end.
+/// The line that names a part, without its end.
 fn disposition(name: &[u8], file: Option<&[u8]>) -> Vec<u8> {
     let mut line = b"Content-Disposition: form-data; name=\"".to_vec();
     quote(name, &mut line);
@@ -193,7 +210,7 @@ fn disposition(name: &[u8], file: Option<&[u8]>) -> Vec<u8> {
         line.extend_from_slice(b"\"; filename=\"");
         quote(file, &mut line);
     }
-    line.extend_from_slice(b"\"\r\n");
+    line.push(b'"');
     line
 }
 
@@ -263,12 +280,30 @@ mod tests {
         );
     }
 
+    /// Behind a line feed alone, a boundary is a part of the header.
+    #[test]
+    fn renamed_parts_hide_no_other_part() {
+        let body = "--B\r\nContent-Disposition: form-data; name=a\n--B\nX: 1\r\n\r\n1\r\n--B--\r\n";
+        let renamed = changed(body, |form| assert!(form.rename(b"a", b"b")));
+        assert_eq!(renamed, body.replace("name=a", "name=\"b\""));
+        assert_eq!(Multipart::parse(TYPE, renamed.as_bytes()).unwrap().unwrap().parts.len(), 1);
+    }
+
     #[test]
     fn forms_may_have_a_preamble_and_parts_without_a_header() {
         let body = "preamble\r\n--B \r\n\r\nx\r\n--B--\r\nepilogue";
         assert_eq!(changed(body, |_| {}), "--B\r\n\r\nx\r\n--B--\r\n");
         assert_eq!(changed("", |form| form.append(b"a", b"1")), form(&[("name=\"a\"", "1")]));
         assert_eq!(changed("--B--", |_| {}), "--B--\r\n");
+    }
+
+    #[test]
+    fn values_do_not_end_their_part() {
+        let typed = b"multipart/form-data; boundary=xy";
+        let mut form = Multipart::parse(typed, b"").unwrap().unwrap();
+        form.append(b"a", b"1\r\n--xxyy\r\nContent-Disposition: form-data; name=role\r\n\r\nroot\r\n--xy--");
+        let again = Multipart::parse(typed, &form.encode()).unwrap().unwrap();
+        assert_eq!((again.parts.len(), again), (1, form));
     }
 
     #[test]
