@@ -76,13 +76,25 @@ impl Json {
         if old == new {
             return Ok(false);
         }
+        // The value must not be lost where the new name leads into none.
+        if !self.has(old)? || self.place(new, true)?.is_none() {
+            return Ok(false);
+        }
         let Some(value) = self.take(old)? else { return Ok(false) };
         match self.place(new, true)? {
             Some(Place::Member(members, name)) => drop(members.insert(name.to_owned(), value)),
             Some(Place::Element(element)) => *element = value,
-            None => return Ok(true),
+            None => {}
         }
         Ok(true)
+    }
+
+    fn has(&mut self, path: &Path) -> Result<bool, TooManyEntries> {
+        Ok(match self.place(path, false)? {
+            Some(Place::Member(members, name)) => members.contains_key(name),
+            Some(Place::Element(_)) => true,
+            None => false,
+        })
     }
 
     /// Replaces the value of a member, if there is one. Returns whether there was.
@@ -382,6 +394,13 @@ mod tests {
                 true,
                 r#"{"a":{"b":[{"c":1}, 2]},"e":{"f":3}}"#,
             ),
+            (
+                text,
+                |json| json.rename(&deep("a.b"), &deep("a.d.x")),
+                false,
+                r#"{"a":{"b":[{"c":1}, 2],"d":3}}"#,
+            ),
+            (text, |json| json.rename(&deep("a.d"), &deep("a.b.1")), true, r#"{"a":{"b":[{"c":1},3]}}"#),
         ]);
     }
 
