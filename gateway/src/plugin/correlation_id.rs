@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{Answer, Exchange, InstanceTerms, Phases, Plugin, Step, Unusable};
 use crate::message::FieldName;
+use crate::plugin::edits::is_reserved;
 
 /// The compiled plugin.
 #[derive(Debug)]
@@ -35,7 +36,8 @@ impl Plugin for CorrelationId {
     fn compile(config: &Config, _terms: &InstanceTerms) -> Result<Self, Unusable> {
         let name = FieldName::new(&config.header_name)
             .ok_or(Unusable { field: "header_name", message: "not the name of a header".into() })?;
-        Ok(Self { name, generator: config.generator, echoes: config.echo_downstream })
+        let echoes = config.echo_downstream && !is_reserved(&config.header_name);
+        Ok(Self { name, generator: config.generator, echoes })
     }
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Step<'a> {

@@ -32,6 +32,21 @@ pub(super) trait Editable<N, V> {
     fn append(&mut self, name: &N, value: V) -> Result<bool, TooManyEntries>;
 }
 
+/// Whether the gateway alone writes a field of any message: it frames the message, or is about one connection.
+pub(super) fn is_reserved(name: &str) -> bool {
+    const RESERVED: [&str; 8] = [
+        "connection",
+        "content-length",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
+}
+
 impl<N, V> Edits<N, V> {
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {

@@ -1,13 +1,11 @@
 //! Edits of the header of a request.
 
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{HOST, HeaderName, HeaderValue};
 
 use crate::message::FieldName;
 use crate::plugin::Exchange;
 use crate::plugin::content::TooManyEntries;
-use crate::plugin::edits::Editable;
+use crate::plugin::edits::{self, Editable};
 
 /// The header of a request.
 pub(super) struct RequestFields<'e, 'r> {
@@ -26,11 +24,9 @@ impl<'e, 'r> RequestFields<'e, 'r> {
     }
 }
 
-/// Whether the gateway writes a field: it frames the message, or is about one connection.
+/// Whether the gateway writes a field.
 fn is_reserved(name: &FieldName) -> bool {
-    const RESERVED: [HeaderName; 7] =
-        [CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
-    RESERVED.contains(name.lower()) || matches!(name.lower().as_str(), "keep-alive" | "proxy-connection")
+    *name.lower() == HOST || edits::is_reserved(name.lower().as_str())
 }
 
 impl Editable<FieldName, HeaderValue> for RequestFields<'_, '_> {

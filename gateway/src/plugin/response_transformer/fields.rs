@@ -2,25 +2,10 @@
 
 use crate::plugin::AnswerFields;
 use crate::plugin::content::TooManyEntries;
-use crate::plugin::edits::Editable;
+use crate::plugin::edits::{Editable, is_reserved};
 
 /// The header of an answer.
 pub(super) struct Fields<'a>(pub(super) &'a mut AnswerFields);
-
-/// Whether the gateway writes a field: it frames the message, or is about one connection.
-fn is_reserved(name: &str) -> bool {
-    const RESERVED: [&str; 8] = [
-        "connection",
-        "content-length",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
-    RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
-}
 
 impl Editable<String, &str> for Fields<'_> {
     fn remove(&mut self, name: &String) -> Result<bool, TooManyEntries> {
