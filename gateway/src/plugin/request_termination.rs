@@ -40,7 +40,8 @@ impl Plugin for RequestTermination {
     const PHASES: Phases = Phases::ACCESS;
 
     fn compile(config: &Config, _terms: &InstanceTerms) -> Result<Self, Unusable> {
-        let content_type = config.content_type.as_deref().map(HeaderValue::from_str).transpose();
+        let content_type =
+            config.content_type.as_deref().map(str::as_bytes).map(HeaderValue::from_bytes).transpose();
         let content_type = content_type
             .map_err(|_| Unusable { field: "content_type", message: "not the value of a header".into() })?;
         let trigger =
@@ -66,10 +67,18 @@ impl Plugin for RequestTermination {
         }
         match &self.answer {
             Content::Description(message) => Step::wait(self.describe(exchange, message.as_deref())),
+            // gRPC has the text in a field, and no body.
+            Content::Body(_, text) if exchange.is_grpc() => {
+                Step::reply(Reply::exit(self.status, text.clone()))
+            }
             Content::Body(content_type, body) => {
                 Step::reply(Reply::raw(self.status, content_type.clone(), body.clone()))
             }
             Content::Message(message) => Step::reply(Reply::exit(self.status, message.clone())),
+            Content::Status if exchange.is_grpc() => {
+                let text = text_of(self.status).or_else(|| error_text(self.status));
+                Step::reply(Reply::exit(self.status, text.unwrap_or_default()))
+            }
             Content::Status => Step::reply(of_status(self.status)),
         }
     }

@@ -9,6 +9,9 @@ use serde_json::{Map, Value, json};
 use crate::plugin::Exchange;
 use crate::plugin::content::{Arguments, MediaType, media_type};
 
+/// The most captures that are shown.
+const CAPTURES: usize = 100;
+
 /// Describes a request whose body is `body`.
 pub(super) fn of(exchange: &Exchange<'_>, body: &[u8], message: Option<&str>) -> Value {
     let mut described = Map::new();
@@ -44,8 +47,13 @@ fn request(exchange: &Exchange<'_>, body: &[u8]) -> Value {
         "query": arguments(&query),
         "raw_body": String::from_utf8_lossy(body),
         "body": parsed(content_type, body),
-        "uri_captures": { "named": {}, "unnamed": [] },
+        "uri_captures": { "unnamed": captures(exchange) },
     })
+}
+
+/// What the route's expression has captured, by number.
+fn captures<'e>(exchange: &'e Exchange<'_>) -> Vec<&'e str> {
+    (1..=CAPTURES).map_while(|number| exchange.uri_capture(&number.to_string())).collect()
 }
 
 /// The fields by name; several of one name as a list.

@@ -1,6 +1,7 @@
 //! request-termination: answers in place of the upstream.
 
 use serde_json::{Value, json};
+use testkit::curl::curl;
 use testkit::http::Request;
 
 use super::{Plugged, plugin};
@@ -45,6 +46,26 @@ async fn answers_have_the_configured_form() {
     }
     plugged.put_plugins(&[plugin("request-termination", json!({ "status_code": 400 }))]);
     assert_eq!(plugged.get("/").await.expect(400).json()["message"], "Bad request");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn grpc_gets_the_text_in_a_field() {
+    let plugged = Plugged::start(&[]);
+    let url = format!("http://{}/", plugged.gateway.address());
+    for (config, status, code, text) in [
+        (json!({}), 503, 14, "Service unavailable"),
+        (json!({ "status_code": 403, "message": "no" }), 403, 7, "no"),
+        (json!({ "status_code": 401, "body": "out" }), 401, 16, "out"),
+        (json!({ "status_code": 599 }), 599, 13, ""),
+    ] {
+        plugged.put_plugins(&[plugin("request-termination", config)]);
+        let grpc =
+            ["--http2-prior-knowledge", "-H", "Content-Type: application/grpc", "--data", "", "-i", &url];
+        let said = curl(&grpc).await.unwrap();
+        assert!(said.starts_with(&format!("HTTP/2 {status}")), "{said}");
+        assert!(said.contains(&format!("grpc-status: {code}\r\ngrpc-message: {text}\r\n")), "{said}");
+        assert!(said.ends_with("\r\n\r\n"), "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
