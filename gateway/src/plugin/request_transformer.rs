@@ -27,9 +27,6 @@ use super::{Exchange, InstanceTerms, Outcome, Phases, Plugin, Reply, Step, Unusa
 use crate::error::RequestFailure;
 use crate::message::FieldName;
 
-/// The most bytes of a body that is changed. A longer one is answered 413.
-const BODY: usize = 1 << 20;
-
 /// The compiled plugin.
 #[derive(Debug)]
 pub(super) struct RequestTransformer {
@@ -38,6 +35,8 @@ pub(super) struct RequestTransformer {
     headers: Edits<FieldName, HeaderTerm>,
     body: Option<Box<BodyEdits>>,
     query: Edits<Vec<u8>, Template>,
+    /// The most bytes of a body that is changed.
+    longest_body: usize,
 }
 
 /// What the expressions have become for one request.
@@ -94,13 +93,13 @@ impl RequestTransformer {
     async fn change_with_body(&self, exchange: &mut Exchange<'_>, rendered: Rendered) -> Outcome {
         change_path(exchange, rendered.path);
         if self.moves_form(exchange.headers()) {
-            let form = exchange.body(BODY).await?;
+            let form = exchange.body(self.longest_body).await?;
             move_form(exchange, &form)?;
         }
         self.change_method(exchange);
         self.change_headers(exchange, rendered.headers)?;
         if let Some(edits) = self.body.as_ref().filter(|edits| edits.concern(exchange.headers())) {
-            let body = exchange.body(BODY).await?;
+            let body = exchange.body(self.longest_body).await?;
             let changed = edits.apply(exchange.headers(), &body, &rendered.body).map_err(too_many)?;
             if let Some(changed) = changed {
                 exchange.set_body(Bytes::from(changed));

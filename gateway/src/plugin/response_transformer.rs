@@ -14,14 +14,13 @@ use super::edits::Edits;
 use super::{Answer, AnswerFields, Exchange, InstanceTerms, Phases, Plugin, Unusable};
 use crate::error::RequestFailure;
 
-/// The most bytes of a body that is changed. A longer one is an answer that the gateway cannot use.
-const BODY: usize = 1 << 20;
-
 /// The compiled plugin.
 #[derive(Debug)]
 pub(super) struct ResponseTransformer {
     headers: Edits<String, String>,
     json: Edits<Path, Box<RawValue>>,
+    /// The most bytes of a body that is changed. A longer one is an answer that the gateway cannot use.
+    longest_body: usize,
 }
 
 /// Kept of a request whose answer has a body that is changed.
@@ -34,14 +33,18 @@ impl Plugin for ResponseTransformer {
     const PHASES: Phases = Phases::ANSWER;
 
     fn compile(config: &Config, _terms: &InstanceTerms) -> Result<Self, Unusable> {
-        Ok(Self { headers: headers(config), json: json::compile(config) })
+        Ok(Self {
+            headers: headers(config),
+            json: json::compile(config),
+            longest_body: config.max_body_bytes as usize,
+        })
     }
 
     fn answer(&self, exchange: &mut Exchange<'_>, answer: &mut Answer) {
         self.change_fields(&mut answer.fields);
         if !self.json.is_empty() && answer.has_body() && is_json(&answer.fields) {
             exchange.keep(ChangesBody);
-            answer.want_body(BODY);
+            answer.want_body(self.longest_body);
         }
     }
 

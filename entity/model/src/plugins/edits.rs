@@ -8,6 +8,10 @@ use crate::template::Template;
 pub(super) const ENTRIES: usize = 200;
 /// Bytes of an entry.
 pub(super) const ENTRY: usize = 8 << 10;
+/// Bytes of a body that is changed, unless a configuration says otherwise.
+pub(super) const BODY_BYTES: u32 = 1 << 20;
+/// The most bytes of a body that a configuration may allow: each request holds them several times.
+pub(super) const MOST_BODY_BYTES: i64 = 64 << 20;
 
 /// The name and the value of an entry `name:value`. The first run of colons divides them. `None` for one that
 /// begins with a colon; the value is empty when there is none.

@@ -2,7 +2,7 @@
 
 use model_derive::Record;
 
-use super::edits::{self, ENTRIES, ENTRY};
+use super::edits::{self, BODY_BYTES, ENTRIES, ENTRY, MOST_BODY_BYTES};
 use crate::bounds;
 use crate::plugin::PluginConfig;
 use crate::record::Check;
@@ -33,6 +33,9 @@ pub struct RequestTransformer {
     /// an index from 0, into a list.
     #[field(default = true, quiet)]
     pub dots_in_keys: bool,
+    /// The most bytes of a body that is changed. A longer one is answered 413.
+    #[field(default = BODY_BYTES, between(1, MOST_BODY_BYTES), quiet)]
+    pub max_body_bytes: u32,
 }
 
 /// Names that are removed from a request.
@@ -138,6 +141,10 @@ mod tests {
         let unknown = "unknown name 'x', expected one of: headers, query_params, uri_captures, shared";
         let template = format!("value '$(x)' is not in supported format, error:{unknown}");
         let mut cases = vec![
+            (
+                json!({ "max_body_bytes": 0 }),
+                "config.max_body_bytes: value should be between 1 and 67108864".to_owned(),
+            ),
             (json!({ "http_method": "get" }), "config.http_method: invalid value: get".to_owned()),
             (json!({ "http_method": "CONNECT" }), "config.http_method: invalid value: CONNECT".to_owned()),
             (json!({ "remove": 5 }), "config.remove: expected a record".to_owned()),

@@ -2,7 +2,7 @@
 
 use model_derive::Record;
 
-use super::edits::{self, ENTRIES, ENTRY};
+use super::edits::{self, BODY_BYTES, ENTRIES, ENTRY, MOST_BODY_BYTES};
 use crate::plugin::{PluginConfig, Protocols};
 use crate::record::Check;
 use crate::types::words;
@@ -30,6 +30,9 @@ pub struct ResponseTransformer {
     /// an index from 0, into a list.
     #[field(default = true, quiet)]
     pub dots_in_keys: bool,
+    /// The most bytes of a body that is changed. A longer answer becomes 502.
+    #[field(default = BODY_BYTES, between(1, MOST_BODY_BYTES), quiet)]
+    pub max_body_bytes: u32,
 }
 
 /// Names that are removed from an answer.

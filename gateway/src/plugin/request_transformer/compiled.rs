@@ -25,7 +25,7 @@ impl HeaderTerm {
     fn new(value: &str) -> Option<Self> {
         let template = Template::parse(value).ok()?;
         match template.literal() {
-            Some(text) => HeaderValue::from_str(text).ok().map(Self::Fixed),
+            Some(text) => HeaderValue::from_bytes(text.as_bytes()).ok().map(Self::Fixed),
             None => Some(Self::Rendered(template)),
         }
     }
@@ -73,6 +73,7 @@ pub(super) fn compile(config: &Config) -> Result<RequestTransformer, Unusable> {
         headers: headers(config)?,
         body: config.changes_body().then(|| BodyEdits::compile(config).map(Box::new)).transpose()?,
         query: query(config)?,
+        longest_body: config.max_body_bytes as usize,
     })
 }
 
@@ -127,5 +128,6 @@ mod tests {
         ] {
             assert_eq!(field_value(text.as_bytes()), value.as_bytes(), "{text:?}");
         }
+        assert!(matches!(HeaderTerm::new("\u{fc}"), Some(HeaderTerm::Fixed(value)) if value == "\u{fc}"));
     }
 }

@@ -90,6 +90,9 @@ async fn bodies_have_a_greatest_length() {
         plugged.origin.answer(answer);
         plugged.get("/").await.expect(status);
     }
+    let config = json!({ "remove": { "json": ["a"] }, "max_body_bytes": 2 << 20 });
+    plugged.put_plugins(&[transformer(config)]);
+    plugged.get("/").await.expect(200);
     let members: Vec<String> = (0..30_000).map(|n| format!("\"{n}\":0")).collect();
     let body = format!("{{{}}}", members.join(","));
     plugged.origin.answer(Answer::status(200).header("Content-Type", "application/json").body(body));
