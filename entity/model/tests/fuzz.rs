@@ -32,3 +32,29 @@ fn any_bytes_as_an_entity() {
         }
     });
 }
+
+/// Whatever text is written as a template, it is one and can be rendered, or it is refused.
+#[test]
+fn any_text_as_a_template() {
+    use model::template::{Scope, Template, Values};
+
+    struct Nothing;
+
+    impl Values for Nothing {
+        fn value(&self, _: Scope, _: &str) -> Option<std::borrow::Cow<'_, [u8]>> {
+            None
+        }
+    }
+
+    check!().for_each(|input: &[u8]| {
+        const PIECES: [&str; 12] =
+            ["$(", ")", "(", "'", "headers", ".x", "['", "']", " or ", "..", "uri_captures[1]", "\\"];
+        let random = String::from_utf8_lossy(input);
+        let built: String = input.iter().map(|byte| PIECES[usize::from(byte % 12)]).collect();
+        for text in [&*random, &built] {
+            if let Ok(template) = Template::parse(text) {
+                template.render(&Nothing).for_each(drop);
+            }
+        }
+    });
+}

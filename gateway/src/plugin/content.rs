@@ -5,6 +5,8 @@
 
 mod arguments;
 mod editable;
+#[cfg(test)]
+mod fuzz;
 mod json;
 mod media_type;
 mod multipart;
