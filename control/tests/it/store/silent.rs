@@ -45,7 +45,8 @@ impl Stage {
 
     /// The server's processes for the open connections.
     fn backends(&self) -> Vec<Pid> {
-        let sql = "SELECT pid FROM pg_stat_activity WHERE datname = 'test_0' AND backend_type = 'client backend'";
+        let sql =
+            "SELECT pid FROM pg_stat_activity WHERE datname = 'test_0' AND backend_type = 'client backend'";
         let pids = self.postgres.execute("postgres", sql);
         pids.lines().map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
     }
