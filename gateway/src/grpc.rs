@@ -70,8 +70,6 @@ fn code(status: u16) -> u16 {
     match status {
         // Only where gRPC was requested without TLS: CANCELLED.
         200 | 499 => 1,
-        // INVALID_ARGUMENT
-        400 => 3,
         // DEADLINE_EXCEEDED
         408 | 504 => 4,
         // NOT_FOUND
@@ -84,12 +82,14 @@ fn code(status: u16) -> u16 {
         413 | 414 | 429 | 431 => 8,
         // UNIMPLEMENTED
         405 | 501 => 12,
-        // INTERNAL
-        500 => 13,
         // UNAVAILABLE
         502 | 503 => 14,
         // UNAUTHENTICATED
         401 => 16,
+        // INVALID_ARGUMENT
+        400..=499 => 3,
+        // INTERNAL
+        500..=599 => 13,
         // UNKNOWN
         _ => 2,
     }
