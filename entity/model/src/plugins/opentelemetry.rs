@@ -169,13 +169,13 @@ pub struct Opentelemetry {
 #[derive(Clone, Debug, PartialEq, Eq, Record)]
 pub struct Propagation {
     /// The forms that are read, in this order: the first one that a request has counts. Null: none.
-    #[field(default = Some(TraceExtractor::USUAL.to_vec()))]
+    #[field(default = Some(TraceExtractor::USUAL.to_vec()), most = bounds::PLUGIN_LIST)]
     pub extract: Option<Vec<TraceExtractor>>,
     /// The headers that are removed from the request.
     #[field(most = bounds::PLUGIN_LIST, longest = bounds::HEADER_NAME, is = text::field_name)]
     pub clear: Option<Vec<String>>,
     /// The forms that are written.
-    #[field(default = Some(vec![TraceInjector::Preserve]))]
+    #[field(default = Some(vec![TraceInjector::Preserve]), most = bounds::PLUGIN_LIST)]
     pub inject: Option<Vec<TraceInjector>>,
     /// The form that is written in place of `preserve` when none was read.
     #[field(default = TraceFormat::W3c)]

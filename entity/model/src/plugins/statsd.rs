@@ -105,7 +105,7 @@ words! {
 #[derive(Clone, Debug, PartialEq, Eq, Record)]
 pub struct Statsd {
     /// The host of the server.
-    #[field(default = "localhost".to_owned(), is = host::host)]
+    #[field(default = "localhost".to_owned(), longest = bounds::HOST, is = host::host)]
     pub host: String,
     /// Its port.
     #[field(default = 8125, between(0, 65_535))]
@@ -117,7 +117,7 @@ pub struct Statsd {
     #[field(default = metrics(), most = bounds::PLUGIN_LIST)]
     pub metrics: Vec<StatsdMetric>,
     /// The ranges of statuses that are measured, as `200-299`; null: all.
-    #[field(most = bounds::STATUSES, is = status_range)]
+    #[field(most = bounds::STATUSES, longest = bounds::NAME, is = status_range)]
     pub allow_status_codes: Option<Vec<String>>,
     /// The most bytes of a datagram with several metrics; 0: each metric is one.
     #[field(default = Number::whole(0), between(0, 65_507))]

@@ -15,7 +15,7 @@ use crate::types::Number;
 #[derive(Clone, Debug, PartialEq, Eq, Record)]
 pub struct UdpLog {
     /// The host of the collector.
-    #[field(required, is = host::host)]
+    #[field(required, longest = bounds::HOST, is = host::host)]
     pub host: String,
     /// Its port.
     #[field(required, between(0, 65_535))]
