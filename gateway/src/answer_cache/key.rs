@@ -37,6 +37,8 @@ pub struct RequestParts<'a> {
     pub route: Option<Uuid>,
     /// The method.
     pub method: &'a str,
+    /// Whether the client takes no body, whatever the method is now.
+    pub is_head: bool,
     /// The path as the client sent it, without the query.
     pub path: &'a [u8],
     /// The query, without the question mark.
@@ -177,6 +179,7 @@ fn lookup(request: &RequestParts<'_>, arguments: &Arguments, terms: &KeyTerms) -
         hash.add(id.map(Uuid::into_bytes).unwrap_or_default().as_slice());
     }
     hash.add(request.method.as_bytes());
+    hash.add_count(usize::from(request.is_head));
     match terms.ignore_case {
         true => hash.add(&request.path.to_ascii_lowercase()),
         false => hash.add(request.path),

@@ -8,7 +8,8 @@ use http::StatusCode;
 
 use super::Failure;
 use super::exchange::{Attempt, head_of, write_upstream_fields};
-use super::pump::{Pump, Side};
+use super::pump::{Noted, Pump, Side};
+use super::taps::Taps;
 use crate::client::AnswerHead;
 use crate::context::Context;
 use crate::error::RequestFailure;
@@ -82,9 +83,12 @@ impl Attempt<'_> {
         if let Some(notes) = &mut self.context.notes {
             notes.answer_bytes += body.len() as u64;
         }
+        let mut taps = Taps::of(Some(edited));
         if !body.is_empty() {
+            taps.note(&Noted::Part(&body));
             self.incoming.client.queue(body);
         }
+        taps.end(true);
         let trailers = self.upstream.take_trailers();
         self.incoming.client.queue_end(trailers.filter(|_| head.framing != Framing::Empty));
         Ok(())

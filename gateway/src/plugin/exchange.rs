@@ -77,6 +77,11 @@ impl<'r> Exchange<'r> {
         self.incoming.request.version
     }
 
+    /// Whether the client asked with HEAD, whatever the method is now: it takes no body.
+    pub fn is_head(&self) -> bool {
+        self.incoming.request.is_head
+    }
+
     /// Whether a gRPC client sent it.
     pub fn is_grpc(&self) -> bool {
         grpc::is_request(self.version(), self.headers())

@@ -224,10 +224,10 @@ impl ProxyCache {
             let fields = stored.fields_of_not_modified().cloned().collect();
             Reply { fields, ..Reply::empty(304) }
         } else {
-            let body = match *exchange.method() {
+            let body = match exchange.is_head() {
                 // The length of the body is not known: only answers with a body say it.
-                Method::HEAD => ReplyBody::None,
-                _ => ReplyBody::Raw(None, stored.body.clone()),
+                true => ReplyBody::None,
+                false => ReplyBody::Raw(None, stored.body.clone()),
             };
             Reply { fields: stored.fields.iter().cloned().collect(), body, ..Reply::empty(stored.status) }
         };

@@ -47,6 +47,7 @@ pub(super) fn keys(exchange: &Exchange<'_>, body: &[u8], terms: &KeyTerms) -> Ke
         consumer: exchange.consumer().map(|consumer| consumer.id),
         route: exchange.route().map(|route| route.id),
         method: exchange.method().as_str(),
+        is_head: exchange.is_head(),
         path: exchange.sent_path(),
         query: exchange.query(),
         is_https: exchange.is_https(),

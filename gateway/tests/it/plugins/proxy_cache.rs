@@ -213,3 +213,29 @@ async fn answers_outlive_changes_of_the_configuration_and_end_by_order() {
         assert_status(&plugged.get("/").await, status);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heads_that_another_plugin_makes_gets_have_answers_of_their_own() {
+    let get = json!({ "name": "request-transformer", "config": { "http_method": "GET" } });
+    let plugged = Plugged::start(&[get, plugin(&json!({}))]);
+    plugged.origin.answer(kept("body"));
+    for _ in 0..2 {
+        plugged.send(&Request::new("HEAD", "/")).await.expect(200);
+    }
+    let answer = plugged.get("/").await.expect(200);
+    assert_status(&answer, "Miss");
+    assert_eq!(answer.text(), "body");
+    assert!(plugged.received().iter().all(|received| received.method == "GET"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_that_another_plugin_changes_are_kept() {
+    let add = json!({ "name": "response-transformer", "config": { "add": { "json": ["a:1"] } } });
+    let plugged = Plugged::start(&[add, plugin(&json!({}))]);
+    plugged.origin.answer(Answer::status(200).header("Content-Type", "application/json").body("{}"));
+    for status in ["Miss", "Hit"] {
+        let answer = plugged.get("/").await.expect(200);
+        assert_status(&answer, status);
+        assert_eq!(answer.json(), json!({ "a": "1" }));
+    }
+}
