@@ -76,9 +76,19 @@ pub struct Request {
 impl Request {
     /// The names and values of the fields, as they were written where that is known.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.sent_fields().chain(self.added_fields())
+    }
+
+    /// Those that came. Of HTTP/2, where no client nominates fields for one hop, all are counted as such.
+    pub fn sent_fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let map = if self.text.is_some() { None } else { Some(&self.headers) };
         let map = map.into_iter().flatten().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-        self.text.iter().flat_map(TextFields::iter).chain(map)
+        self.text.iter().flat_map(TextFields::sent).chain(map)
+    }
+
+    /// Those that plugins have added.
+    pub fn added_fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.text.iter().flat_map(TextFields::added)
     }
 
     /// Bytes of the header. Of HTTP/2, those that HTTP/1 would need.

@@ -105,8 +105,17 @@ impl TextFields {
 
     /// The names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let added = self.added.iter().map(|(name, value)| (&name.written()[..], value.as_bytes()));
-        self.places.iter().map(|place| (self.part(&place.name), self.part(&place.value))).chain(added)
+        self.sent().chain(self.added())
+    }
+
+    /// Those that came.
+    pub fn sent(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.places.iter().map(|place| (self.part(&place.name), self.part(&place.value)))
+    }
+
+    /// Those that were added.
+    pub fn added(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.added.iter().map(|(name, value)| (&name.written()[..], value.as_bytes()))
     }
 
     /// Adds a field behind the others.

@@ -18,15 +18,20 @@ pub(super) fn write_request(
 ) {
     // Where plugins run, they have been removed before.
     let takes_claims = context.plugins.is_some() || forwarded::takes_claims(&incoming.ends, trusted);
-    for (name, value) in incoming.request.fields() {
-        if !is_hop_by_hop(name)
+    let passes = |name: &[u8]| {
+        !is_hop_by_hop(name)
             && !is_replaced(name)
             && !forwarded::is_ours(name)
             && (takes_claims || !forwarded::is_claim(name))
-            && !nominated.contains(name)
-        {
+    };
+    for (name, value) in incoming.request.sent_fields() {
+        if passes(name) && !nominated.contains(name) {
             sink.received(name, value);
         }
+    }
+    // No client may have those removed that plugins have added.
+    for (name, value) in incoming.request.added_fields().filter(|(name, _)| passes(name)) {
+        sink.received(name, value);
     }
     let ends = (&incoming.request, &*incoming.ends);
     forwarded::write(sink, ends, &context.canonical, &context.request_id, target, trusted);
@@ -119,6 +124,7 @@ pub(super) fn is_reserved_trailer(name: &str) -> bool {
     name.contains('"')
         || is_hop_by_hop(name.as_bytes())
         || RESERVED.contains(&name)
+        || forwarded::is_claim(name.as_bytes())
         || name.starts_with("x-forwarded-")
         || name.starts_with("x-kong-")
 }
@@ -158,7 +164,8 @@ mod tests {
 
     #[test]
     fn trailers_frame_route_and_authenticate_nothing() {
-        for name in ["content-length", "te", "x-forwarded-for", "host", "x-kong-request-id"] {
+        for name in ["content-length", "te", "x-forwarded-for", "host", "x-kong-request-id", "x-consumer-id"]
+        {
             assert!(is_reserved_trailer(name), "{name}");
         }
         for name in ["grpc-status", "x-checksum", "server-timing"] {

@@ -92,15 +92,16 @@ pub fn whole_body(
     around: &Surroundings<'_>,
     running: &mut Running,
     answer: &mut Answer,
-    mut body: Vec<u8>,
+    body: Vec<u8>,
 ) -> Result<Vec<u8>, RequestFailure> {
     let instances = std::mem::take(&mut running.chosen);
-    for instance in instances.iter().filter(|instance| instance.phases.has(Phases::ANSWER)) {
-        let mut exchange = Exchange::new(incoming, around, running);
-        body = instance.behaviour().body(&mut exchange, answer, body)?;
-    }
+    let mut changing = instances.iter().filter(|instance| instance.phases.has(Phases::ANSWER));
+    let body = changing.try_fold(body, |body, instance| {
+        instance.behaviour().body(&mut Exchange::new(incoming, around, running), answer, body)
+    });
+    // They see the answer to a failure, too.
     running.chosen = instances;
-    Ok(body)
+    body
 }
 
 /// Lets the plugins see a request that has ended, in their order.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
@@ -63,17 +63,25 @@ pub(crate) fn is_ours(name: &[u8]) -> bool {
         && OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours.written.as_bytes()))
 }
 
-/// Whether the field says who the consumer is, which a client has no business to say.
+/// Whether the field says who the consumer is, which a client has no business to say. Many upstreams cannot tell
+/// an underscore from a hyphen.
 pub(crate) fn is_claim(name: &[u8]) -> bool {
-    matches!(name, [b'x' | b'X', b'-', b'a' | b'A' | b'c' | b'C', ..])
-        && CLAIMS.iter().any(|claim| name.eq_ignore_ascii_case(claim.written.as_bytes()))
+    let same = |a: &u8, b: &u8| a.eq_ignore_ascii_case(b) || *a == b'_' && *b == b'-';
+    matches!(name, [b'x' | b'X', b'-' | b'_', b'a' | b'A' | b'c' | b'C', ..])
+        && CLAIMS.iter().any(|claim| {
+            let claim = claim.lower.as_str().as_bytes();
+            claim.len() == name.len() && name.iter().zip(claim).all(|(a, b)| same(a, b))
+        })
 }
 
 /// Removes what a client claims about the consumer. A trusted peer may be a gateway that has authenticated it.
 pub(crate) fn remove_claims(request: &mut Request, ends: &Ends, trusted: &Trusted) {
-    if !trusted.contains(peer(ends)) {
-        CLAIMS.iter().for_each(|claim| request.remove_field(&claim.lower));
+    if trusted.contains(peer(ends)) {
+        return;
     }
+    let claims = request.headers.keys().filter(|name| is_claim(name.as_str().as_bytes()));
+    let claims: SmallVec<[HeaderName; 2]> = claims.cloned().collect();
+    claims.iter().for_each(|name| request.remove_field(name));
 }
 
 /// Whether what the peer claims about the consumer is passed on.
@@ -217,6 +225,18 @@ mod tests {
     fn addresses_are_written_as_everywhere() {
         for text in ["0.0.0.0", "127.0.0.1", "9.10.99.100", "101.200.255.5", "::1", "2001:db8::a"] {
             assert_eq!(&address(text.parse().unwrap())[..], text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn claims_are_known_in_any_spelling() {
+        for name in
+            ["x-consumer-id", "X_Consumer_Username", "x-credential_identifier", "X-Anonymous-Consumer"]
+        {
+            assert!(is_claim(name.as_bytes()), "{name}");
+        }
+        for name in ["x", "x-consumer", "x-consumer-idx", "x-content-type-options", "consumer-id"] {
+            assert!(!is_claim(name.as_bytes()), "{name}");
         }
     }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::plugins::Plugged;
+use testkit::origin::Received;
 
 /// What a request with these credentials becomes: the status, and which consumer the upstream learns of.
 type Outcome = (u16, Option<&'static str>);
@@ -121,4 +122,30 @@ async fn credentials_are_shown_nowhere() {
     let metrics =
         prometheus::TextEncoder::new().encode_to_string(&plugged.gateway.registry.gather()).unwrap();
     assert!(!metrics.contains("s3cr3t") && !metrics.contains("c1"), "{metrics}");
+}
+
+/// A client may neither say who it is, in whatever spelling, nor have removed what the gateway says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn client_has_no_say_in_who_it_is() {
+    const NAMES: &str = "X-Consumer-Username, x-consumer-id, X-Credential-Identifier";
+    let plugged = start();
+    let forged = |request: Request| {
+        let nominated = request.header("Connection", &format!("keep-alive, {NAMES}"));
+        nominated.header("X_Consumer_Username", "root").header("X-Consumer-Groups", "admin")
+    };
+    plugged.send(&forged(Request::new("GET", "/"))).await.expect(200);
+    let received = plugged.received().remove(0);
+    let claims = |received: &Received| {
+        let names = received.headers.iter().map(|(name, _)| name.to_ascii_lowercase().replace('_', "-"));
+        names.filter(|name| name.starts_with("x-consumer-") || name == "x-credential-identifier").count()
+    };
+    assert_eq!(claims(&received), 0, "{received:?}");
+
+    plugged.put_plugins(&[json!({ "name": "key-auth" })]);
+    plugged.send(&forged(Request::new("GET", "/").header("apikey", "secret"))).await.expect(200);
+    let received = plugged.received().remove(0);
+    assert_eq!(received.header("x-consumer-username"), Some("c1"));
+    assert_eq!(received.header("x-consumer-id"), Some(&*consumer_id(1).to_string()));
+    assert!(received.header("x-credential-identifier").is_some());
+    assert_eq!((claims(&received), received.header("x_consumer_username")), (4, None), "{received:?}");
 }
