@@ -7,17 +7,17 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
+use benches::publisher::{Published, Publisher, published};
 use benches::samples::{HEADING, Samples, numbers};
 use benches::stage::{host, path, route_id};
-use bytes::BytesMut;
 use gateway::cluster::Applier;
 use gateway::live::Live;
 use gateway::route::Request;
 use http::{HeaderMap, Method};
-use model::{CaCertificate, Certificate, Entity, Protocol, Route, Service, Sni};
+use model::{CaCertificate, Certificate, Protocol, Route, Service, Sni};
 use tokio::time::Instant;
 use uuid::Uuid;
-use wire::{Digest, EntityHash, Key, Mode, Position, Record, Update};
+use wire::Mode;
 
 const CHANGES: usize = 2000;
 /// The certificates, each with a server name, and the services with TLS.
@@ -26,30 +26,6 @@ const CERTIFICATES: usize = 10_000;
 const SERVICES: usize = 100_000;
 /// Different certificates: to make one takes longer than to apply it.
 const PAIRS: usize = 64;
-
-/// An entity and its canonical bytes.
-type Published = (Key, Vec<u8>);
-
-/// The publishing side: its configuration and its position.
-struct Publisher {
-    digest: Digest,
-    position: Position,
-}
-
-impl Publisher {
-    /// Makes an update that puts these entities.
-    fn update(&mut self, mode: Mode, entities: &[Published]) -> Update {
-        let mut payload = BytesMut::new();
-        for (key, bytes) in entities {
-            self.digest.set(*key, Some(EntityHash::of(*key, bytes)));
-            Record { key: *key, value: Some(bytes) }.encode(&mut payload);
-        }
-        let from = self.position.revision;
-        self.position.revision += 1;
-        self.position.root = self.digest.root();
-        Update::new(mode, if mode == Mode::Snapshot { 0 } else { from }, self.position, payload.freeze())
-    }
-}
 
 fn main() {
     node::install_tls_provider();
@@ -78,8 +54,7 @@ fn main() {
 fn measure(name: &str, all: Vec<Published>, change: impl Fn(usize) -> Published) -> Arc<Live> {
     let live = Arc::new(Live::new());
     let mut applier = Applier::new(Arc::clone(&live), Arc::default());
-    let position = Position { epoch: Uuid::from_u128(7), ..Position::default() };
-    let mut publisher = Publisher { digest: Digest::new(), position };
+    let mut publisher = Publisher::new();
     applier.apply(&publisher.update(Mode::Snapshot, &all)).unwrap();
 
     let (mut times, mut allocations) = (Samples::default(), Samples::default());
@@ -92,10 +67,6 @@ fn measure(name: &str, all: Vec<Published>, change: impl Fn(usize) -> Published)
     }
     println!("{name:46}{times}  {:.0}", allocations.at(0.5));
     live
-}
-
-fn published<E: Entity>(id: Uuid, entity: E) -> Published {
-    (Key { kind: E::KIND, id }, entity.canonical())
 }
 
 /// The id number `number` of a kind.

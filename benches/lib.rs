@@ -5,6 +5,8 @@
 
 #[path = "support/fleet.rs"]
 pub mod fleet;
+#[path = "support/publisher.rs"]
+pub mod publisher;
 #[path = "support/responder.rs"]
 pub mod responder;
 #[path = "support/samples.rs"]
