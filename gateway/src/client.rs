@@ -102,7 +102,7 @@ impl Request {
     pub fn append_field(&mut self, name: impl Into<FieldName>, value: HeaderValue) {
         let name = name.into();
         if let Some(text) = &mut self.text {
-            text.append(name.clone(), value.clone());
+            text.append(name.clone(), &value);
         }
         self.headers.append(name.lower(), value);
     }

@@ -1,6 +1,7 @@
 //! Forwards one request: chooses an address, makes attempts, and passes messages both ways. Written from RFC
 //! 9110, 9112 and 9113.
 
+mod answer_fields;
 mod balanced;
 mod connect;
 mod edited;

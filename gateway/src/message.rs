@@ -1,6 +1,7 @@
 //! The parts of a message that both sides of the gateway share: header fields, and how a body is delimited.
 
 mod field_name;
+mod field_value;
 
 use std::ops::{Deref, Range};
 
@@ -9,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 pub use self::field_name::FieldName;
+pub use self::field_value::FieldValue;
 use crate::names::Name;
 
 /// Header fields, in the form in which they came.
@@ -26,7 +28,9 @@ pub enum Fields {
 pub struct TextFields {
     text: Bytes,
     places: SmallVec<[FieldPlace; 16]>,
-    added: Vec<(FieldName, HeaderValue)>,
+    added: Vec<(FieldName, Range<u32>)>,
+    /// The values of those that were added.
+    values: Vec<u8>,
 }
 
 /// The places of one field.
@@ -100,7 +104,7 @@ impl TextFields {
             FieldPlace { name, value }
         });
         let places = places.collect();
-        Self { text, places, added: Vec::new() }
+        Self { text, places, added: Vec::new(), values: Vec::new() }
     }
 
     /// The names and values.
@@ -115,12 +119,14 @@ impl TextFields {
 
     /// Those that were added.
     pub fn added(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.added.iter().map(|(name, value)| (&name.written()[..], value.as_bytes()))
+        self.added.iter().map(|(name, value)| (name.written().as_bytes(), part(&self.values, value)))
     }
 
     /// Adds a field behind the others.
-    pub fn append(&mut self, name: FieldName, value: HeaderValue) {
-        self.added.push((name, value));
+    pub fn append(&mut self, name: FieldName, value: &HeaderValue) {
+        let start = self.values.len() as u32;
+        self.values.extend_from_slice(value.as_bytes());
+        self.added.push((name, start..self.values.len() as u32));
     }
 
     /// Removes all fields with this name.

@@ -13,7 +13,7 @@ use crate::message::{Digits, FieldName, FieldSink, Framing, digits};
 use crate::metrics::Source;
 use crate::names;
 use crate::notes::Noting;
-use crate::plugin::{self, Answer, Phases, Reply, ReplyBody, Surroundings};
+use crate::plugin::{self, Answer, Reply, ReplyBody, Surroundings};
 use crate::request::{self, Trusted};
 
 /// Value of `Allow`: the common methods. The gateway proxies every method except CONNECT.
@@ -63,10 +63,12 @@ fn send(
     let is_head = incoming.request.is_head;
     let status = status_of(page.status);
     let mut answer = Answer::new(status, false, page.body.is_some() && !is_head);
-    page.fields.iter().for_each(|(name, value)| answer.fields.received(name.written(), value.as_bytes()));
+    page.fields
+        .iter()
+        .for_each(|(name, value)| answer.fields.received(name.written().as_bytes(), value.as_bytes()));
     let mut body = page.body;
     let Context { plugins, canonical, request_id, started, .. } = &mut *context;
-    if let Some(running) = plugins.as_deref_mut().filter(|running| running.has(Phases::ANSWER)) {
+    if let Some(running) = plugins.as_deref_mut().filter(|running| running.changes_answer()) {
         let around = Surroundings { canonical, request_id, started: *started, trusted, shared };
         plugin::answer(incoming, &around, running, &mut answer);
         if let (Some(limit), Some(whole)) = (answer.wanted_body(), &mut body)

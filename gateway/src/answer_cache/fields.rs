@@ -65,7 +65,7 @@ impl Fields {
     /// The bytes of all names and values.
     pub fn bytes(&self) -> usize {
         let bytes = |(name, value): &(FieldName, HeaderValue)| 2 * name.written().len() + value.len();
-        self.0.iter().map(|field| bytes(field) + size_of::<(FieldName, HeaderValue)>()).sum()
+        self.0.iter().map(|field| bytes(field) + FieldName::BYTES + size_of::<HeaderValue>()).sum()
     }
 
     /// Leaves out the fields that no other answer may have.
@@ -107,7 +107,7 @@ mod tests {
         ]);
         assert_eq!(kept.age(), Duration::from_secs(7));
         kept.strip();
-        let names: Vec<_> = kept.iter().map(|(name, _)| name.written().clone()).collect();
+        let names: Vec<_> = kept.iter().map(|(name, _)| name.written()).collect();
         assert_eq!(names, ["Content-Type", "ETag", "Link", "Link"]);
         assert_eq!(kept.all("link").collect::<Vec<_>>(), [b"a", b"b"]);
         assert_eq!((kept.age(), kept.get("etag")), (Duration::ZERO, Some("\"a\"")));

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::Failure;
-use super::exchange::{Attempt, head_of, write_upstream_fields};
+use super::answer_fields::write_upstream_fields;
+use super::exchange::{Attempt, head_of};
 use super::pump::{Noted, Pump, Side};
 use super::taps::Taps;
 use crate::client::AnswerHead;
@@ -19,13 +20,13 @@ use crate::upstream::Response;
 
 impl Attempt<'_> {
     /// Lets the plugins look at the header of the answer; `None` when no plugin does.
-    pub(super) fn edit(&mut self, answer: &Response) -> Option<Answer> {
+    pub(super) fn edit(&mut self, answer: &Response) -> Option<Box<Answer>> {
         self.context.plugins.as_ref().filter(|running| running.has(Phases::ANSWER))?;
         let request = &self.incoming.request;
         let has_body = !request.is_head
             && answer.framing != Framing::Empty
             && answer.status != StatusCode::SWITCHING_PROTOCOLS;
-        let mut edited = Answer::new(answer.status, true, has_body);
+        let mut edited = Box::new(Answer::new(answer.status, true, has_body));
         let is_tls = self.incoming.ends.server_name.is_some();
         write_upstream_fields(&mut edited.fields, answer, self.context, is_tls);
         self.with_plugins(|incoming, around, running| plugin::answer(incoming, around, running, &mut edited));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
+use super::answer_fields::write_fields;
 use super::pump::{Noted, Pump};
 use super::replay::Replay;
 use super::taps::Taps;
@@ -15,10 +16,8 @@ use crate::context::Context;
 use crate::error::RequestFailure;
 use crate::message::{FieldSink, Framing};
 use crate::metrics::Source;
-use crate::names;
 use crate::notes::Noting;
 use crate::plugin::Answer;
-use crate::respond::milliseconds;
 use crate::upstream::{Direction, Response, Upstream, UpstreamFailure};
 
 /// How long the rest of a request goes on behind its answer.
@@ -69,14 +68,14 @@ impl Attempt<'_> {
         let drops_body = self.fit_to_method(&mut answer);
         let mut edited = self.edit(&answer);
         if answer.status == http::StatusCode::SWITCHING_PROTOCOLS {
-            self.begin_tunnel(&answer, edited.as_ref())?;
+            self.begin_tunnel(&answer, edited.as_deref())?;
             self.context.release_group();
             tunnel::run(self.incoming, &mut self.upstream).await;
             return Ok(Outcome::Complete);
         }
         let mut download = Pump::new(self.takes_trailers());
         let mut taps = Taps::default();
-        match edited.as_mut().map(|edited| (edited.wanted_body(), edited)) {
+        match edited.as_deref_mut().map(|edited| (edited.wanted_body(), edited)) {
             Some((Some(limit), edited)) => {
                 let body = self.whole_body(&mut upload, limit).await?;
                 self.answer_whole(&answer, edited, body)?;
@@ -87,8 +86,8 @@ impl Attempt<'_> {
                 download.end();
             }
             _ => {
-                taps = Taps::of(edited.as_mut());
-                self.begin_answer(&answer, edited.as_ref());
+                taps = Taps::of(edited.as_deref_mut());
+                self.begin_answer(&answer, edited.as_deref());
                 if drops_body {
                     self.incoming.client.queue_end(None);
                     download.end();
@@ -378,43 +377,4 @@ pub(super) fn head_of(answer: &Response) -> AnswerHead {
         framing: answer.framing,
         length: answer.length,
     }
-}
-
-/// Writes the fields of an answer, as plugins left them, and the gateway's own.
-fn write_fields(
-    sink: &mut dyn FieldSink,
-    answer: &Response,
-    edited: Option<&Answer>,
-    context: &Context,
-    is_tls: bool,
-) -> bool {
-    let has_date = match edited {
-        Some(edited) => {
-            edited.fields.iter().for_each(|(name, value)| sink.received(name, value));
-            edited.fields.has("date")
-        }
-        None => write_upstream_fields(sink, answer, context, is_tls),
-    };
-    sink.fixed(&names::VIA, names::VIA_VALUE);
-    sink.unique(&names::REQUEST_ID, context.request_id.as_bytes());
-    sink.known(&names::PROXY_LATENCY, &milliseconds(context.before_upstream()));
-    let waited = context.upstream.answered.unwrap_or_default();
-    sink.known(&names::UPSTREAM_LATENCY, &milliseconds(waited));
-    has_date
-}
-
-/// Writes the fields of an answer, and the cookie of the upstream's balancer.
-pub(super) fn write_upstream_fields(
-    sink: &mut dyn FieldSink,
-    answer: &Response,
-    context: &Context,
-    is_tls: bool,
-) -> bool {
-    let cookie = balanced::new_cookie(context);
-    let own = cookie.as_ref().map(|(terms, _)| &*terms.name);
-    let has_date = fields::write_answer(sink, &answer.fields, own);
-    if let Some((terms, value)) = &cookie {
-        balanced::write_cookie(sink, terms, value, is_tls);
-    }
-    has_date
 }

@@ -121,13 +121,14 @@ impl AnswerFields {
 
     /// Puts a field in place of all with its name, at the place of the first one.
     pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) {
-        let at = self.iter().position(|(other, _)| is(other, name));
+        let Some(at) = self.iter().position(|(other, _)| is(other, name)) else {
+            return self.append(name, value);
+        };
         self.remove(name);
         let before = self.places.len();
         self.append(name, value);
         // A value that no field may have was left out.
-        if let Some(at) = at
-            && self.places.len() > before
+        if self.places.len() > before
             && let Some(place) = self.places.pop()
         {
             self.places.insert(at.min(before), place);

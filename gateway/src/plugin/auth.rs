@@ -92,13 +92,14 @@ fn go_on_as(exchange: &mut Exchange<'_>, named: &str) -> Outcome {
     Ok(())
 }
 
-/// The owner of a credential; `None` when the consumer is gone.
+/// The owner of a credential, which the upstream knows by `identifier`, or by its id; `None` when the consumer is
+/// gone.
 pub(super) fn owner(
     exchange: &Exchange<'_>,
     (id, consumer): (Uuid, Uuid),
-    identifier: impl Into<Box<str>>,
+    identifier: Option<&str>,
 ) -> Option<Authenticated> {
-    let credential = Credential { id, identifier: identifier.into(), consumer: Some(consumer) };
+    let credential = Credential { id, identifier: identifier.map(Into::into), consumer: Some(consumer) };
     let consumer = exchange.directory().consumer(&consumer)?.clone();
     Some(Authenticated { consumer: Some(consumer), credential: Some(credential) })
 }

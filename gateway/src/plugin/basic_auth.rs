@@ -95,6 +95,6 @@ impl Candidate<'_> {
     }
 
     fn owner(&self, exchange: &Exchange<'_>) -> Option<Authenticated> {
-        auth::owner(exchange, (self.0.id, self.0.consumer()), &*self.0.username)
+        auth::owner(exchange, (self.0.id, self.0.consumer()), Some(&self.0.username))
     }
 }

@@ -52,8 +52,7 @@ impl Plugin for CorrelationId {
         }
         let known = exchange.kept::<CorrelationIdOfRequest>().map(|id| id.0.clone());
         let id = known.unwrap_or_else(|| self.identify(exchange));
-        let name = std::str::from_utf8(self.name.written()).unwrap_or_default();
-        answer.fields.set(name, id);
+        answer.fields.set(self.name.written(), id);
     }
 }
 

@@ -33,8 +33,8 @@ pub struct Directory {
 pub struct Credential {
     /// The id of the credential.
     pub id: Uuid,
-    /// What the upstream gets to know of it; no secret.
-    pub identifier: Box<str>,
+    /// What the upstream gets to know of it, no secret; `None`: the id.
+    pub identifier: Option<Box<str>>,
     /// The consumer's id.
     pub consumer: Option<Uuid>,
 }

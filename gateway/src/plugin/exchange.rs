@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::directory::{Credential, Directory};
 use super::reply::Reply;
@@ -17,8 +18,8 @@ use super::running::Running;
 use super::shared::Shared;
 use crate::client::{Ends, Incoming};
 use crate::grpc;
-use crate::message::{FieldName, Framing};
-use crate::names;
+use crate::message::{FieldName, FieldValue, Framing};
+use crate::names::{self, Name};
 use crate::request::{self, Canonical, Trusted};
 use crate::request_id::RequestId;
 use crate::route::Entry;
@@ -251,34 +252,44 @@ impl<'r> Exchange<'r> {
 
     /// Says who sent the request, and tells the upstream. What the client says of it is removed.
     pub fn authenticate(&mut self, who: Authenticated) {
-        let consumer = who.consumer.as_deref();
-        let text = |text: &str| HeaderValue::from_bytes(text.as_bytes()).ok();
-        let id = consumer.map(|consumer| consumer.id.to_string());
-        let fields = [
-            (&names::CONSUMER_ID, id.as_deref().and_then(text)),
-            (&names::CONSUMER_CUSTOM_ID, consumer.and_then(|consumer| text(consumer.custom_id.as_deref()?))),
-            (&names::CONSUMER_USERNAME, consumer.and_then(|consumer| text(consumer.username.as_deref()?))),
-            // A plugin that decides by groups sets them afterwards.
-            (&names::CONSUMER_GROUPS, None),
-            (&names::AUTHENTICATED_GROUPS, None),
-            (
-                &names::CREDENTIAL_IDENTIFIER,
-                who.credential.as_ref().and_then(|credential| text(&credential.identifier)),
-            ),
-            (&names::ANONYMOUS_CONSUMER, who.credential.is_none().then(|| HeaderValue::from_static("true"))),
-        ];
-        for (name, value) in fields {
-            match value {
-                Some(value) => self.set_header(name, value),
-                None => self.remove_header(&name.lower),
+        let request = &mut self.incoming.request;
+        // A plugin that decides by groups sets them afterwards.
+        request::remove_all_claims(request);
+        let mut tell = |name: &'static Name, value: &str| {
+            if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+                request.append_field(name, value);
             }
+        };
+        let mut buffer = Uuid::encode_buffer();
+        if let Some(consumer) = &who.consumer {
+            tell(&names::CONSUMER_ID, consumer.id.hyphenated().encode_lower(&mut buffer));
+            consumer.custom_id.iter().for_each(|custom_id| tell(&names::CONSUMER_CUSTOM_ID, custom_id));
+            consumer.username.iter().for_each(|username| tell(&names::CONSUMER_USERNAME, username));
+        }
+        match &who.credential {
+            Some(Credential { identifier: Some(text), .. }) => tell(&names::CREDENTIAL_IDENTIFIER, text),
+            Some(Credential { id, .. }) => {
+                tell(&names::CREDENTIAL_IDENTIFIER, id.hyphenated().encode_lower(&mut buffer));
+            }
+            None => tell(&names::ANONYMOUS_CONSUMER, "true"),
         }
         (self.running.consumer, self.running.credential) = (who.consumer, who.credential);
     }
 
     /// Sets a field of whatever answer is sent, the upstream's or one of the gateway.
-    pub fn set_answer_header(&mut self, name: impl Into<FieldName>, value: HeaderValue) {
-        self.running.answer_fields.push((name.into(), value));
+    pub fn set_answer_header(&mut self, name: impl Into<FieldName>, value: impl Into<FieldValue>) {
+        /// Fields of a plugin that sets some.
+        const USUAL: usize = 6;
+        let (name, value, fields) = (name.into(), value.into(), &mut self.running.answer_fields);
+        match fields.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, before)) => *before = value,
+            None => {
+                if fields.is_empty() {
+                    fields.reserve(USUAL);
+                }
+                fields.push((name, value));
+            }
+        }
     }
 
     /// Keeps a value for a later phase of this request. One of a type.

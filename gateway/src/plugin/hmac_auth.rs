@@ -119,7 +119,7 @@ impl HmacAuth {
     }
 
     fn owner(&self, exchange: &Exchange<'_>, signer: &HmacAuthCredential) -> Result<Authenticated, Denied> {
-        let owner = auth::owner(exchange, (signer.id, signer.consumer()), &*signer.username);
+        let owner = auth::owner(exchange, (signer.id, signer.consumer()), Some(&signer.username));
         owner.ok_or_else(|| self.refused(UNUSABLE))
     }
 

@@ -198,7 +198,7 @@ impl Jwt {
         let checked = self.times.check(&token.claims, auth::now_as_claim());
         checked.map_err(|broken| self.refusals.broken(&broken))?;
         let key = &*credential.key;
-        auth::owner(exchange, (credential.id, credential.consumer()), key).ok_or_else(|| {
+        auth::owner(exchange, (credential.id, credential.consumer()), Some(key)).ok_or_else(|| {
             self.refusals.invalid(format!("Could not find consumer for '{}={key}'", self.key_claim))
         })
     }

@@ -110,10 +110,7 @@ impl KeyAuth {
         };
         let owner = match exchange.directory().key_auth(&key, auth::now()) {
             _ if key.is_empty() => return (Some(name), refused("No API key found in request")),
-            Some(credential) => {
-                let id = *credential.id();
-                auth::owner(exchange, (id, credential.consumer()), id.to_string())
-            }
+            Some(credential) => auth::owner(exchange, (*credential.id(), credential.consumer()), None),
             None => None,
         };
         (Some(name), owner.map_or_else(|| refused("Unauthorized"), Ok))

@@ -21,11 +21,10 @@ const CORS: &str = "cors";
 /// # Errors
 /// The answer of a plugin.
 pub async fn access(incoming: &mut Incoming, around: &Surroundings<'_>, running: &mut Running) -> Outcome {
-    let chain = running.chain.clone();
     let mut outcome = Ok(());
     request::remove_claims(&mut incoming.request, &incoming.ends, around.trusted);
-    for slot in chain.slots() {
-        let Some(instance) = chosen(slot, running) else { continue };
+    for index in 0..running.chain.slots().len() {
+        let Some(instance) = chosen(&running.chain.slots()[index], running) else { continue };
         running.chosen.push(instance.clone());
         if outcome.is_ok() && instance.phases.has(Phases::ACCESS) {
             outcome = run(&instance, &mut Exchange::new(incoming, around, running)).await;
@@ -41,8 +40,9 @@ pub async fn access(incoming: &mut Incoming, around: &Surroundings<'_>, running:
 /// # Errors
 /// The answer.
 pub fn preflight(incoming: &mut Incoming, around: &Surroundings<'_>, running: &mut Running) -> Outcome {
-    let chain = running.chain.clone();
-    let Some(instance) = chain.slot(CORS).and_then(|slot| chosen(slot, running)) else { return Ok(()) };
+    let Some(instance) = running.chain.slot(CORS).and_then(|slot| chosen(slot, running)) else {
+        return Ok(());
+    };
     running.chosen.push(instance.clone());
     match instance.behaviour().access(&mut Exchange::new(incoming, around, running)) {
         Step::Done(outcome) => outcome,
@@ -73,8 +73,7 @@ pub fn answer(
     answer: &mut Answer,
 ) {
     for (name, value) in &running.answer_fields {
-        let name = std::str::from_utf8(name.written()).unwrap_or_default();
-        answer.fields.set(name, value.as_bytes());
+        answer.fields.set(name.written(), value);
     }
     let instances = std::mem::take(&mut running.chosen);
     for instance in instances.iter().filter(|instance| instance.phases.has(Phases::ANSWER)) {

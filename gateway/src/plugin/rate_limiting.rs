@@ -172,9 +172,7 @@ impl RateLimiting {
 
     fn decide(&self, exchange: &mut Exchange<'_>, asks: &[Ask], taken: &Taken) -> Outcome {
         if !self.is_hidden {
-            for (name, value) in fields::fields(asks, taken) {
-                exchange.set_answer_header(name, value);
-            }
+            fields::each(asks, taken, |name, value| exchange.set_answer_header(name, value));
         }
         if taken.allowed {
             return Ok(());

@@ -171,7 +171,7 @@ impl ResponseRatelimiting {
                 let text = format!("API rate limit exceeded for '{}'", thing.name);
                 return Err(Box::new(Reply::message(TOO_MANY, Cow::Owned(text))));
             }
-            exchange.set_header(&thing.remaining, value(left));
+            exchange.set_header(&thing.remaining, value(left).into());
             if !self.is_hidden {
                 exchange.set_answer_header(&thing.remaining, value(left));
             }

@@ -12,7 +12,7 @@ use super::chain::Chain;
 use super::directory::Credential;
 use super::instance::Instance;
 use super::table::Plugins;
-use crate::message::FieldName;
+use crate::message::{FieldName, FieldValue};
 use crate::route::Entry;
 use crate::section::{Consumer, Service};
 
@@ -29,7 +29,7 @@ pub struct Running {
     pub(super) consumer: Option<Arc<Consumer>>,
     pub(super) credential: Option<Credential>,
     /// Fields of whatever answer is sent.
-    pub(super) answer_fields: Vec<(FieldName, HeaderValue)>,
+    pub(super) answer_fields: Vec<(FieldName, FieldValue)>,
     /// The path and the query that plugins gave the request.
     pub(super) path: Option<Vec<u8>>,
     pub(super) query: Option<Option<Vec<u8>>>,
@@ -83,9 +83,19 @@ impl Running {
         }
     }
 
-    /// Whether any plugin does something in this phase, or has done something for it.
+    /// Whether any plugin does something in this phase.
     pub fn has(&self, phase: Phases) -> bool {
-        self.chain.phases().has(phase) || phase == Phases::ANSWER && !self.answer_fields.is_empty()
+        self.chain.phases().has(phase)
+    }
+
+    /// Whether any plugin changes the answer, or has set fields for it.
+    pub fn changes_answer(&self) -> bool {
+        self.has(Phases::ANSWER) || !self.answer_fields.is_empty()
+    }
+
+    /// Fields of whatever answer is sent. They take the place of those that it has.
+    pub fn answer_fields(&self) -> &[(FieldName, FieldValue)] {
+        &self.answer_fields
     }
 
     /// The route.

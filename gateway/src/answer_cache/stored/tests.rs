@@ -88,6 +88,6 @@ fn clients_that_have_the_body_get_none() {
 fn answers_without_a_body_keep_the_fields_about_it() {
     let all = [("ETag", "\"a\""), ("Content-Type", "text/plain"), ("Vary", "accept"), ("X-Own", "1")];
     let stored = stored(1, &all, Instant::now());
-    let names = stored.fields_of_not_modified().map(|(name, _)| name.written().clone());
+    let names = stored.fields_of_not_modified().map(|(name, _)| name.written());
     assert_eq!(names.collect::<Vec<_>>(), ["ETag", "Vary"]);
 }

@@ -38,7 +38,7 @@ fn compose(request: &Parts, failure: RequestFailure) -> (Response<()>, Option<By
     fields.unique(&names::REQUEST_ID, id.as_bytes());
     if grpc::has_media_type(&request.headers) {
         let outcome = grpc::outcome(answer.status, answer.message);
-        outcome.iter().for_each(|(name, value)| fields.received(name.written(), value.as_bytes()));
+        outcome.iter().for_each(|(name, value)| fields.received(name.written().as_bytes(), value.as_bytes()));
         *header.headers_mut() = fields.into_fields();
         return (header, None);
     }

@@ -156,7 +156,7 @@ impl Issuer {
         let subject = text("sub").unwrap_or_default();
         let credential = Credential {
             id: id_of(text("iss").unwrap_or_default(), subject),
-            identifier: subject.into(),
+            identifier: Some(subject.into()),
             consumer: consumer.as_ref().map(|consumer| consumer.id),
         };
         Ok(Authenticated { consumer, credential: Some(credential) })

@@ -1,10 +1,9 @@
 //! What a client learns of its limits: the fields of an answer.
 
 use http::{HeaderName, HeaderValue};
-use smallvec::SmallVec;
 
 use crate::counting::counters::{Ask, Period, Taken};
-use crate::message::digits;
+use crate::message::FieldValue;
 use crate::names::Name;
 
 /// A limit as a field shows it.
@@ -14,9 +13,6 @@ struct Shown {
     limit: f64,
     remaining: f64,
 }
-
-/// Fields with their values. Without memory of its own for limits of two periods.
-pub(super) type Fields = SmallVec<[(&'static Name, HeaderValue); 8]>;
 
 const fn name(written: &'static str, lower: &'static str) -> Name {
     Name { written, lower: HeaderName::from_static(lower) }
@@ -49,9 +45,8 @@ static RESET: Name = name("RateLimit-Reset", "ratelimit-reset");
 /// The seconds after which a request that was refused may come again.
 static RETRY_AFTER: Name = name("Retry-After", "retry-after");
 
-/// The fields of the answer to a request that asked for `asks`.
-pub(super) fn fields(asks: &[Ask], taken: &Taken) -> Fields {
-    let mut fields = Fields::new();
+/// Hands the fields of the answer to a request that asked for `asks` to `set`.
+pub(super) fn each(asks: &[Ask], taken: &Taken, mut set: impl FnMut(&'static Name, FieldValue)) {
     let mut tightest: Option<Shown> = None;
     for period in Period::ALL {
         let of_period = asks.iter().zip(&taken.usage).filter(|(ask, _)| ask.period == period);
@@ -59,20 +54,19 @@ pub(super) fn fields(asks: &[Ask], taken: &Taken) -> Fields {
         else {
             continue;
         };
-        fields.push((&LIMIT_OF[period as usize], value(shown.limit)));
-        fields.push((&REMAINING_OF[period as usize], value(shown.remaining)));
+        set(&LIMIT_OF[period as usize], value(shown.limit));
+        set(&REMAINING_OF[period as usize], value(shown.remaining));
         // The longer period on a tie.
         tightest = Some(tightest.map_or(shown, |before| tighter(shown, before)));
     }
-    let Some(tightest) = tightest else { return fields };
-    let reset = value(reset(tightest.period, taken).into());
-    fields.push((&LIMIT, value(tightest.limit)));
-    fields.push((&REMAINING, value(tightest.remaining)));
-    fields.push((&RESET, reset.clone()));
+    let Some(tightest) = tightest else { return };
+    let reset = u64::from(reset(tightest.period, taken));
+    set(&LIMIT, value(tightest.limit));
+    set(&REMAINING, value(tightest.remaining));
+    set(&RESET, reset.into());
     if !taken.allowed {
-        fields.push((&RETRY_AFTER, reset));
+        set(&RETRY_AFTER, reset.into());
     }
-    fields
 }
 
 /// As Kong counts: a request that passes takes one of each limit. One that is refused takes one of those that
@@ -100,17 +94,17 @@ fn reset(period: Period, taken: &Taken) -> u32 {
 }
 
 /// A number as Kong writes it: without a fraction if there is none, with 14 digits at most.
-pub(in crate::plugin) fn value(number: f64) -> HeaderValue {
+pub(in crate::plugin) fn value(number: f64) -> FieldValue {
     /// Below it every whole number is exact.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if (0.0..EXACT).contains(&number) && number.fract() == 0.0 {
         // A whole number below 2^53.
-        return HeaderValue::from_bytes(&digits(number as u64)).unwrap_or(HeaderValue::from_static("0"));
+        return (number as u64).into();
     }
     let whole_digits = if number.abs() < 1.0 { 0 } else { number.abs().log10() as usize + 1 };
     let text = format!("{number:.*}", 14_usize.saturating_sub(whole_digits));
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("0"))
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("0")).into()
 }
 
 #[cfg(test)]
@@ -138,11 +132,12 @@ mod tests {
             })
             .collect();
         let taken = Taken { allowed, usage, now: NOW, wait };
-        let shown = |(name, value): &(&'static Name, HeaderValue)| {
+        let mut shown = Vec::new();
+        each(&asks, &taken, |name, value| {
             let name = name.written.replace("X-RateLimit-", "").replace("RateLimit-", "-");
-            format!("{name}={}", value.to_str().unwrap())
-        };
-        fields(&asks, &taken).iter().map(shown).collect::<Vec<_>>().join(" ")
+            shown.push(format!("{name}={}", HeaderValue::from(value).to_str().unwrap()));
+        });
+        shown.join(" ")
     }
 
     #[test]
@@ -222,7 +217,7 @@ mod tests {
             (123_456.25, "123456.25"),
             (1e16 + 2.0, "10000000000000002"),
         ] {
-            assert_eq!(value(number), text);
+            assert_eq!(HeaderValue::from(value(number)), text);
         }
     }
 }
