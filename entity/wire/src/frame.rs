@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::digest::{BUCKETS, Root};
 use crate::health::HealthReport;
+use crate::position::Position;
 use crate::update::{Partial, UpdateHeader};
 
 /// The most bytes of a frame. No frame delays a ping for longer than sending this many bytes takes.
@@ -62,17 +63,6 @@ pub enum Frame {
     Health(HealthReport),
     /// A frame of a later version that may be ignored.
     Ignored(u8),
-}
-
-/// Position: where a node stands in the history of the configuration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Position {
-    /// One history of revisions; a restored database begins a new epoch.
-    pub epoch: Uuid,
-    /// The number of the last committed write: without gaps, in the order of commits.
-    pub revision: u64,
-    /// One hash over the whole configuration.
-    pub root: Root,
 }
 
 /// Range of protocol versions that a side supports, both ends included.

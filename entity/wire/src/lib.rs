@@ -163,24 +163,28 @@
 //!   existing ones as they are.
 
 mod digest;
+mod encoded;
 mod frame;
 mod health;
 mod key;
+mod position;
 mod record;
 mod update;
 
 pub use digest::{BUCKETS, BucketSet, Digest, EntityHash, Root, RootParseError, bucket_of};
+pub use encoded::EncodedUpdate;
 pub use frame::{
-    Ack, CloseCode, Frame, FrameError, Hello, IGNORABLE, MAX_FRAME, Nack, NackReason, Position, VERSIONS,
-    Versions, Welcome,
+    Ack, CloseCode, Frame, FrameError, Hello, IGNORABLE, MAX_FRAME, Nack, NackReason, VERSIONS, Versions,
+    Welcome,
 };
 pub use health::{
     AddressHealth, Health, HealthError, HealthReport, MAX_ADDRESSES, MAX_ERROR_TEXT, MAX_HEALTH_FRAME,
     RecordType, ReportPart, TargetHealth,
 };
 pub use key::{Key, Kind};
-pub use record::{Record, RecordError, Records};
+pub use position::Position;
+pub use record::{MAX_RECORD, Record, RecordError, Records};
 pub use update::{
-    Assembly, EncodedUpdate, Encoding, MAX_DECODED, MAX_ENCODED, MAX_RECORD, Mode, Partial, RecordReader,
-    Update, UpdateError, UpdateHeader, UpdateWriter, split_repair,
+    Assembly, Encoding, MAX_DECODED, MAX_ENCODED, Mode, Partial, RecordReader, Update, UpdateError,
+    UpdateHeader, UpdateWriter, split_repair,
 };

@@ -9,6 +9,9 @@ use uuid::Uuid;
 
 use crate::{Key, Kind};
 
+/// The most bytes of one record's value. The Admin API accepts bodies of 10 MB.
+pub const MAX_RECORD: u32 = 64 << 20;
+
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
 /// The bytes before the value.
@@ -40,8 +43,8 @@ pub enum RecordError {
     /// A delete that has a value.
     #[error("a delete carries a value at byte {0}")]
     ValueOnDelete(usize),
-    /// A value longer than [`crate::MAX_RECORD`].
-    #[error("a record of {len} bytes at byte {at} is over the limit of {}", crate::MAX_RECORD)]
+    /// A value longer than [`MAX_RECORD`].
+    #[error("a record of {len} bytes at byte {at} is over the limit of {}", MAX_RECORD)]
     TooLong {
         /// Length of the value in bytes.
         len: u32,

@@ -14,11 +14,11 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use uuid::Uuid;
 
 use crate::digest::{BUCKETS, BucketSet, Root};
-use crate::frame::{Frame, Position};
+use crate::position::Position;
 use crate::record::RecordError;
 
 pub use self::partial::Partial;
-pub use self::reader::{MAX_RECORD, RecordReader};
+pub use self::reader::RecordReader;
 pub use self::writer::UpdateWriter;
 
 /// The most bytes of a payload, encoded.
@@ -28,9 +28,6 @@ pub const MAX_DECODED: u64 = 1 << 30;
 
 /// Length of the header of version 1; a later version may append to it.
 const HEADER: usize = 1 + 1 + 16 + 8 + 8 + 32 + 8 + 8;
-/// The most bytes of a payload in one frame. A connection that ends loses the frame that was on its way, so
-/// a frame is much shorter than it may be.
-const PART: usize = 32 * 1024;
 /// Payloads below this length are sent uncompressed: compression gains nothing on a record or two.
 const COMPRESS_FROM: usize = 512;
 /// zstd's default level. A snapshot of 100,000 routes takes 60 ms with it, once.
@@ -128,6 +125,9 @@ pub enum UpdateError {
 }
 
 impl UpdateHeader {
+    /// Bytes of the header with its length.
+    pub(crate) const BYTES: usize = 2 + HEADER;
+
     /// The position of a data plane that has applied the update.
     pub const fn position(&self) -> Position {
         Position { epoch: self.epoch, revision: self.to, root: self.root }
@@ -185,36 +185,6 @@ impl UpdateHeader {
             encoded_len: at.get_u64(),
         };
         Ok((header, body.slice(2 + len..)))
-    }
-}
-
-/// An update encoded as frames: made once, shared by every session.
-#[derive(Clone, Debug)]
-pub struct EncodedUpdate {
-    /// The header of the update.
-    pub header: UpdateHeader,
-    /// Its frames, in order.
-    pub frames: Vec<Bytes>,
-}
-
-impl EncodedUpdate {
-    /// Cuts an update into frames.
-    pub fn new(update: &Update) -> Self {
-        let mut payload = match &update.parts[..] {
-            [only] => only.clone(),
-            parts => parts.concat().into(),
-        };
-        let first = payload.split_to(payload.len().min(PART));
-        let mut frames = vec![Frame::Update(update.header, first).encode()];
-        while !payload.is_empty() {
-            frames.push(Frame::More(payload.split_to(payload.len().min(PART))).encode());
-        }
-        Self { header: update.header, frames }
-    }
-
-    /// Length of all frames in bytes.
-    pub fn bytes(&self) -> usize {
-        self.frames.iter().map(Bytes::len).sum()
     }
 }
 
@@ -295,6 +265,11 @@ impl Update {
         Self { header, parts: vec![encoded] }
     }
 
+    /// The payload as it is sent, in the parts in which it was made or arrived.
+    pub(crate) fn parts(&self) -> &[Bytes] {
+        &self.parts
+    }
+
     /// The update in the form that the disk holds, in one piece.
     pub fn to_bytes(&self) -> Bytes {
         let mut bytes = BytesMut::with_capacity(self.stored_len());
@@ -304,14 +279,14 @@ impl Update {
 
     /// The update in the form that the disk holds, in pieces that are not copied.
     pub fn chunks(&self) -> impl Iterator<Item = Bytes> {
-        let mut header = BytesMut::with_capacity(2 + HEADER);
+        let mut header = BytesMut::with_capacity(UpdateHeader::BYTES);
         self.header.encode(&mut header);
         std::iter::once(header.freeze()).chain(self.parts.iter().cloned())
     }
 
     /// Length of all [`Update::chunks`] in bytes.
     pub fn stored_len(&self) -> usize {
-        2 + HEADER + self.parts.iter().map(Bytes::len).sum::<usize>()
+        UpdateHeader::BYTES + self.parts.iter().map(Bytes::len).sum::<usize>()
     }
 
     /// Reads the output of [`Update::to_bytes`].
@@ -371,74 +346,5 @@ fn compress(payload: Bytes) -> (Encoding, Bytes) {
     match zstd::bulk::compress(&payload, LEVEL) {
         Ok(smaller) if smaller.len() < payload.len() => (Encoding::Zstd, smaller.into()),
         _ => (Encoding::Plain, payload),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::frame::MAX_FRAME;
-
-    fn send(payload: &[u8]) -> (EncodedUpdate, Result<Bytes, UpdateError>) {
-        let to = Position { epoch: Uuid::from_u128(1), revision: 9, root: Root([7; 32]) };
-        let encoded = EncodedUpdate::new(&Update::new(Mode::Snapshot, 0, to, payload.to_vec().into()));
-        let mut assembly: Option<Assembly> = None;
-        for frame in &encoded.frames {
-            match Frame::decode(frame).expect("own frames are read") {
-                Frame::Update(header, part) => {
-                    assembly = Some(Assembly::begin(header, part).expect("in limits"))
-                }
-                Frame::More(part) => assembly.as_mut().expect("begun").push(part).expect("as announced"),
-                other => panic!("{other:?}"),
-            }
-        }
-        let assembly = assembly.expect("at least one frame");
-        assert!(assembly.is_complete());
-        assert_eq!(assembly.header().position(), to);
-        let payload = assembly.finish().payload();
-        (encoded, payload)
-    }
-
-    #[test]
-    fn payloads_of_every_size_arrive_whole() {
-        let mut noise = 1_u64;
-        for len in [0, 1, COMPRESS_FROM, PART, PART + 1, MAX_FRAME, 3 * MAX_FRAME + 17] {
-            let payload: Vec<u8> = std::iter::repeat_with(|| {
-                noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                (noise >> 56) as u8
-            })
-            .take(len)
-            .collect();
-            let (encoded, read) = send(&payload);
-            assert_eq!(read.expect("decodes"), payload);
-            assert!(encoded.frames.iter().all(|frame| frame.len() <= MAX_FRAME));
-        }
-    }
-
-    #[test]
-    fn text_shrinks() {
-        let (encoded, read) = send("{\"paths\":[\"/a\"]}".repeat(1000).as_bytes());
-        assert_eq!(encoded.header.encoding, Encoding::Zstd);
-        assert!(encoded.bytes() < 400, "{}", encoded.bytes());
-        assert!(read.is_ok());
-    }
-
-    #[test]
-    fn what_was_not_announced_is_refused() {
-        let (encoded, _) = send(&[b'a'; 4000]);
-        let header = encoded.header;
-        let part = |header| {
-            let Frame::Update(_, part) = Frame::decode(&encoded.frames[0]).expect("own frame") else {
-                panic!()
-            };
-            Assembly::begin(header, part)
-        };
-        assert!(matches!(
-            part(UpdateHeader { encoded_len: MAX_ENCODED + 1, ..header }),
-            Err(UpdateError::TooLarge { .. })
-        ));
-        assert!(matches!(part(UpdateHeader { encoded_len: 3, ..header }), Err(UpdateError::Overrun(3))));
-        let bomb = part(UpdateHeader { decoded_len: 100, ..header }).expect("in limits").finish();
-        assert!(matches!(bomb.payload(), Err(UpdateError::Payload(_))));
     }
 }

@@ -1,5 +1,4 @@
-//! Modules that use each other can only be understood together. The modules of a package do not, except for
-//! those listed with a reason.
+//! Modules that use each other can only be understood together. The modules of a package do not.
 //!
 //! A module is compared with the others of the same parent; everything below a module counts as part of it. A
 //! module and its parent may use each other: the parent is the face of its children.
@@ -8,15 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::assert_none;
 use crate::imports::{Modules, Path, Reached, made_up};
-
-/// A module, one that it uses and that uses it, and the change that would remove the circle.
-type Exception = (&'static str, &'static str, &'static str);
-
-/// Exceptions. One whose circle has gone must be removed here.
-const KNOWN: &[Exception] = &[
-    ("wire::update", "wire::record", "reads records; the error of a record could stand beside its reader"),
-    ("wire::update", "wire::frame", "an update could return messages instead of frames"),
-];
 
 const PACKAGES: [&str; 7] = ["control", "entity", "gateway", "migration", "model", "node", "wire"];
 
@@ -27,13 +17,8 @@ type Uses = BTreeMap<Path, BTreeMap<Path, String>>;
 fn modules_of_a_package_do_not_use_each_other_in_a_circle() {
     let modules = Modules::of_workspace();
     let all: Uses = PACKAGES.iter().flat_map(|package| uses(&modules, package)).collect();
-    let circles = circles(&without(all.clone(), KNOWN));
-    assert_none("no circle between modules", &circles.iter().map(Circle::to_string).collect::<Vec<_>>());
-    for (i, (from, to, _)) in KNOWN.iter().enumerate() {
-        let others = [&KNOWN[..i], &KNOWN[i + 1..]].concat();
-        let needed = !self::circles(&without(all.clone(), &others)).is_empty();
-        assert!(needed, "{from} and {to} are in no circle any more: the exception is no longer needed");
-    }
+    let circles: Vec<_> = circles(&all).iter().map(Circle::to_string).collect();
+    assert_none("no circle between modules", &circles);
 }
 
 #[test]
@@ -49,7 +34,6 @@ fn circle_over_a_re_export_is_found() {
     let uses = uses(&modules, "gateway");
     let found: Vec<_> = circles(&uses).into_iter().map(|circle| circle.name).collect();
     assert_eq!(found, ["gateway: a, b"]);
-    assert!(circles(&without(uses, &[("gateway::a", "gateway::b", "a reason")])).is_empty());
 }
 
 /// Modules of one parent, each of which reaches each.
@@ -73,16 +57,6 @@ fn uses(modules: &Modules, package: &str) -> Uses {
                 let place = || describe(from, &reached);
                 uses.entry(user).or_default().entry(used).or_insert_with(place);
             }
-        }
-    }
-    uses
-}
-
-fn without(mut uses: Uses, exceptions: &[Exception]) -> Uses {
-    let path = |text: &str| text.split("::").map(str::to_owned).collect::<Path>();
-    for (from, to, _) in exceptions {
-        if let Some(used) = uses.get_mut(&path(from)) {
-            used.remove(&path(to));
         }
     }
     uses

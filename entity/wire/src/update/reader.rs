@@ -8,11 +8,9 @@ use uuid::Uuid;
 
 use super::{Encoding, Mode, Update, UpdateError};
 use crate::digest::{BUCKETS, BucketSet};
-use crate::record::{self, RecordError};
+use crate::record::{self, MAX_RECORD, RecordError};
 use crate::{Key, Kind, Record};
 
-/// The most bytes of one record's value. The Admin API accepts bodies of 10 MB.
-pub const MAX_RECORD: u32 = 64 << 20;
 /// The largest window that a payload may request from the decompressor, as a power of two. 8 MiB is what RFC
 /// 8878 (section 3.1.1.1.2) recommends to support. The control plane's level needs 2 MiB.
 const MAX_WINDOW: u32 = 23;

@@ -7,8 +7,11 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::{
     COMPRESS_FROM, Encoding, LEVEL, MAX_DECODED, MAX_ENCODED, Mode, Update, UpdateError, UpdateHeader,
 };
-use crate::frame::{MAX_FRAME, Position};
+use crate::position::Position;
 use crate::record::Record;
+
+/// The least bytes of a part of the output but the last.
+const PART: usize = 256 * 1024;
 
 /// Collects the records of one update.
 #[derive(Default)]
@@ -97,7 +100,7 @@ impl Parts {
 impl Write for Parts {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.last.put_slice(bytes);
-        if self.last.len() >= MAX_FRAME {
+        if self.last.len() >= PART {
             self.full.push(std::mem::take(&mut self.last).freeze());
         }
         Ok(bytes.len())
