@@ -7,12 +7,18 @@ use http::header::{DATE, HeaderName};
 
 const X_DATE: HeaderName = HeaderName::from_static("x-date");
 
-/// Whether X-Date or Date holds a date that differs from `now` by `skew` at most.
+/// Whether X-Date or Date holds a date that differs from `now` by `skew` at most, in whole seconds as dates have.
 pub(super) fn is_current(headers: &HeaderMap, now: SystemTime, skew: Duration) -> bool {
+    let now = whole_seconds(now);
     [X_DATE, DATE].iter().filter_map(|name| headers.get(name)).any(|value| {
         let date = value.to_str().ok().and_then(|text| httpdate::parse_http_date(text.trim()).ok());
         date.is_some_and(|date| difference(date, now) <= skew)
     })
+}
+
+fn whole_seconds(time: SystemTime) -> SystemTime {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())
 }
 
 fn difference(one: SystemTime, other: SystemTime) -> Duration {
@@ -29,7 +35,9 @@ mod tests {
     fn is_current_at(fields: &[(&str, &str)], seconds: u64) -> bool {
         let headers =
             fields.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        is_current(&headers, SystemTime::UNIX_EPOCH + Duration::from_secs(seconds), Duration::from_secs(300))
+        // The end of that second.
+        let now = SystemTime::UNIX_EPOCH + Duration::new(seconds, 999_999_999);
+        is_current(&headers, now, Duration::from_secs(300))
     }
 
     #[test]

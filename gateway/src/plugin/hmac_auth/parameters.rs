@@ -6,6 +6,9 @@ use model::plugins::hmac_auth::HmacAlgorithm;
 
 use crate::plugin::auth::scheme;
 
+/// The most names of signed headers.
+const MOST_NAMES: usize = 100;
+
 /// The credentials of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Parameters<'a> {
@@ -21,7 +24,7 @@ impl<'a> Parameters<'a> {
     /// Those of a request: of Proxy-Authorization, or else of Authorization.
     pub(super) fn of(headers: &'a HeaderMap) -> Option<Self> {
         let values = scheme::FIELDS.iter().filter_map(|name| headers.get(name));
-        values.filter_map(|value| value.to_str().ok()).find_map(Self::parse)
+        values.filter_map(|value| str::from_utf8(value.as_bytes()).ok()).find_map(Self::parse)
     }
 
     /// The names of the headers that are signed, in their order.
@@ -46,8 +49,22 @@ impl<'a> Parameters<'a> {
             }
         }
         let algorithm = HmacAlgorithm::ALL.iter().copied().find(|one| Some(one.as_str()) == algorithm)?;
-        Some(Self { username: username?, algorithm, headers: headers?, signature: signature? })
+        let given = Self { username: username?, algorithm, headers: headers?, signature: signature? };
+        are_few_and_distinct(given.headers()).then_some(given)
     }
+}
+
+/// Whether there are not too many names, and none is there twice. The text that they sign is then little longer
+/// than the request: it is made before the signature is compared, so anyone can have it made.
+fn are_few_and_distinct<'a>(names: impl Iterator<Item = &'a str>) -> bool {
+    let mut seen: Vec<&str> = Vec::new();
+    for name in names {
+        if seen.len() == MOST_NAMES || seen.iter().any(|other| other.eq_ignore_ascii_case(name)) {
+            return false;
+        }
+        seen.push(name);
+    }
+    true
 }
 
 /// The pairs of a list such as `a="1", b="2"`; `None` when it is none.
@@ -104,5 +121,32 @@ mod tests {
             let bad = whole.replacen(from, to, 1);
             assert_eq!(Parameters::parse(&bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn signed_names_are_few_and_distinct() {
+        let names =
+            |count: usize| (0..count).map(|number| format!("x-{number}")).collect::<Vec<_>>().join(" ");
+        for (names, is_good) in [
+            (names(MOST_NAMES), true),
+            (names(MOST_NAMES + 1), false),
+            ("a ".repeat(15_000), false),
+            ("date X-Date x-date".to_owned(), false),
+            ("request-line request-line".to_owned(), false),
+        ] {
+            let text = format!(
+                "hmac username=\"u\", algorithm=\"hmac-sha1\", headers=\"{names}\", signature=\"eA==\""
+            );
+            assert_eq!(Parameters::parse(&text).is_some(), is_good, "{names}");
+        }
+    }
+
+    #[test]
+    fn usernames_are_any_text() {
+        let text =
+            "hmac username=\"j\u{f6}rg\", algorithm=\"hmac-sha1\", headers=\"date\", signature=\"eA==\"";
+        let value = http::HeaderValue::from_bytes(text.as_bytes()).unwrap();
+        let headers = HeaderMap::from_iter([(http::header::AUTHORIZATION, value)]);
+        assert_eq!(Parameters::of(&headers).map(|given| given.username), Some("j\u{f6}rg"));
     }
 }

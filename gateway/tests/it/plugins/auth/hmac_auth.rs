@@ -80,6 +80,8 @@ async fn signatures() {
         refused(replaced("\"u\"", "\"nobody\""), UNUSABLE, "hmac"),
         refused(replaced("hmac-sha256", "hmac-md5"), UNUSABLE, "hmac"),
         refused(replaced("date request-line", ""), UNUSABLE, "hmac"),
+        // However many names there are, no long text is made of them.
+        refused(signed("GET", "/", &now, &format!("{names}{}", " a".repeat(15_000))), UNUSABLE, "hmac"),
         refused(replaced("hmac-sha256", "hmac-sha512"), WRONG, "hmac"),
         refused(replaced("signature=\"", "signature=\"A"), WRONG, "hmac"),
         refused(replaced("date request-line", "request-line date"), WRONG, "hmac"),
