@@ -58,10 +58,12 @@ impl EarlyBody {
         (self.part, self.is_whole, self.trailers) = (body, true, None);
     }
 
-    /// Limits the body to so many bytes in all.
-    pub fn limit(&mut self, bytes: u64) {
-        let left = bytes.saturating_sub(self.part.len() as u64);
+    /// Limits the body to so many bytes in all. Returns whether no more were read already.
+    #[must_use]
+    pub fn limit(&mut self, bytes: u64) -> bool {
+        let Some(left) = bytes.checked_sub(self.part.len() as u64) else { return false };
         self.left = Some(self.left.map_or(left, |before| before.min(left)));
+        true
     }
 
     /// Reads the next part; `None` behind the end.

@@ -220,9 +220,11 @@ impl<'r> Exchange<'r> {
         self.incoming.early.replace(body);
     }
 
-    /// Limits the body to so many bytes while it is passed on. More are answered 413, or break off.
-    pub fn limit_body(&mut self, bytes: u64) {
-        self.incoming.early.limit(bytes);
+    /// Limits the body to so many bytes while it is passed on. More are answered 413, or break off. Returns whether
+    /// no more were read already.
+    #[must_use]
+    pub fn limit_body(&mut self, bytes: u64) -> bool {
+        self.incoming.early.limit(bytes)
     }
 
     /// The route.

@@ -37,8 +37,8 @@ impl Plugin for RequestSizeLimiting {
         if self.needs_length && !states_length && !is_chunked(exchange) {
             return Step::reply(Reply::message(411, NO_LENGTH));
         }
-        exchange.limit_body(self.most);
-        Step::GO_ON
+        // A plugin before this one may have read the whole body.
+        if exchange.limit_body(self.most) { Step::GO_ON } else { Step::reply(too_large(exchange)) }
     }
 }
 

@@ -12,7 +12,9 @@ fn sized(config: Value) -> Value {
 
 /// A body in chunks of 1,000 bytes.
 fn chunked(bytes: usize) -> Vec<u8> {
-    let mut text = b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    let mut text = b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\
+        Content-Type: application/x-www-form-urlencoded\r\n\r\n"
+        .to_vec();
     for _ in 0..bytes / 1000 {
         text.extend(b"3e8\r\n");
         text.extend([b'x'; 1000]);
@@ -51,6 +53,20 @@ async fn body_without_a_length_is_measured_on_its_way() {
     connection.write(&chunked(1_000_000)).await.ok();
     connection.read_response(false).await.unwrap().expect(413);
     connection.read_to_end().await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn body_that_another_plugin_has_read_is_measured() {
+    let sized = sized(json!({ "allowed_payload_size": 10_000, "size_unit": "bytes" }));
+    let reading = json!({ "name": "key-auth", "config": { "key_in_body": true, "anonymous": "c1" } });
+    let plugged = Plugged::start(&[reading, sized]);
+    plugged.put_consumer(1);
+    let client = &plugged.gateway.client;
+    assert_eq!(client.raw(&chunked(10_000)).await.unwrap().status, 200);
+    assert_eq!(plugged.received()[0].body.len(), 10_000);
+    let response = client.raw(&chunked(11_000)).await.unwrap().expect(413);
+    assert_eq!(response.json()["message"], TOO_LARGE);
+    assert_eq!(plugged.received().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
