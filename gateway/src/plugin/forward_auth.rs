@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName};
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use model::plugins::forward_auth::ForwardAuthMethod;
 use tracing::warn;
 use uuid::Uuid;
@@ -22,6 +22,7 @@ use super::{Exchange, InstanceTerms, Outcome, Phases, Plugin, Reply, Step, Unusa
 use crate::error::RequestFailure;
 use crate::names::{self, Name};
 use crate::outbound::{Call, CallAnswer, CallTimeouts, Destination};
+use crate::request;
 
 /// The most bytes of an answer's body.
 const LONGEST_ANSWER: usize = 64 * 1024;
@@ -94,20 +95,34 @@ fn headers(field: &'static str, names: &[String]) -> Result<Vec<HeaderName>, Unu
 impl ForwardAuth {
     async fn ask(&self, exchange: &mut Exchange<'_>) -> Outcome {
         let answer = self.call(exchange).await?;
-        // What the client sends under these names must never look like the service's.
-        self.passed_on.iter().for_each(|name| exchange.remove_header(name));
+        self.remove_claims(exchange);
         match answer {
             Some(answer) if answer.status.is_success() => {
-                for name in &self.passed_on {
-                    for value in answer.fields.get_all(name) {
-                        exchange.append_header(name.clone(), value.clone());
-                    }
-                }
+                self.pass_on(&answer.fields, exchange);
                 Ok(())
             }
             Some(answer) => Err(Box::new(refusal(answer))),
             None if self.fails_open => Ok(()),
             None => Err(Box::new(Reply::message(503, "The authorization service is unavailable"))),
+        }
+    }
+
+    /// Removes what the client sends under the names of the service, or looks like it to an upstream.
+    fn remove_claims(&self, exchange: &mut Exchange<'_>) {
+        let is_claim = |name: &&HeaderName| {
+            let name = name.as_str().as_bytes();
+            self.passed_on.iter().any(|of| request::is_mistaken_for(name, of.as_str().as_bytes()))
+        };
+        let claims: Vec<HeaderName> = exchange.headers().keys().filter(is_claim).cloned().collect();
+        claims.iter().for_each(|name| exchange.remove_header(name));
+    }
+
+    /// Passes the headers of the service's answer on.
+    fn pass_on(&self, fields: &HeaderMap, exchange: &mut Exchange<'_>) {
+        for name in &self.passed_on {
+            for value in fields.get_all(name) {
+                exchange.append_header(name.clone(), value.clone());
+            }
         }
     }
 

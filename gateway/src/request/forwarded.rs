@@ -63,15 +63,17 @@ pub(crate) fn is_ours(name: &[u8]) -> bool {
         && OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours.written.as_bytes()))
 }
 
-/// Whether the field says who the consumer is, which a client has no business to say. Many upstreams cannot tell
-/// an underscore from a hyphen.
+/// Whether the field says who the consumer is, which a client has no business to say.
 pub(crate) fn is_claim(name: &[u8]) -> bool {
-    let same = |a: &u8, b: &u8| a.eq_ignore_ascii_case(b) || *a == b'_' && *b == b'-';
     matches!(name, [b'x' | b'X', b'-' | b'_', b'a' | b'A' | b'c' | b'C', ..])
-        && CLAIMS.iter().any(|claim| {
-            let claim = claim.lower.as_str().as_bytes();
-            claim.len() == name.len() && name.iter().zip(claim).all(|(a, b)| same(a, b))
-        })
+        && CLAIMS.iter().any(|claim| is_mistaken_for(name, claim.lower.as_str().as_bytes()))
+}
+
+/// Whether upstreams may take one name of a field for the other: many cannot tell an underscore from a hyphen.
+pub(crate) fn is_mistaken_for(one: &[u8], other: &[u8]) -> bool {
+    let hyphen = |byte: &u8| if *byte == b'_' { b'-' } else { *byte };
+    let same = |(a, b): (&u8, &u8)| hyphen(a).eq_ignore_ascii_case(&hyphen(b));
+    one.len() == other.len() && one.iter().zip(other).all(same)
 }
 
 /// Removes what a client claims about the consumer. A trusted peer may be a gateway that has authenticated it.

@@ -3,15 +3,16 @@
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, IF_MATCH, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, IF_MATCH,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+    RANGE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 /// The headers that are never passed on. Those of one connection; those of the body, which the service is not
-/// sent; and conditions: an answer of 304 or 206 would be no decision.
-static KEPT_BACK: [HeaderName; 20] = [
+/// sent; conditions: an answer of 304 or 206 would be no decision; and codings: a refusal is passed on without its
+/// own.
+static KEPT_BACK: [HeaderName; 21] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -24,6 +25,7 @@ static KEPT_BACK: [HeaderName; 20] = [
     HOST,
     CONTENT_LENGTH,
     CONTENT_ENCODING,
+    ACCEPT_ENCODING,
     EXPECT,
     FORWARDED,
     RANGE,
@@ -120,6 +122,7 @@ mod tests {
             ("transfer-encoding", "chunked"),
             ("content-length", "7"),
             ("expect", "100-continue"),
+            ("accept-encoding", "gzip"),
             ("if-none-match", "*"),
             ("upgrade", "websocket"),
             ("host", "a.test"),

@@ -69,7 +69,14 @@ async fn listed_headers_are_passed_both_ways() {
         "method": "HEAD",
     });
     let plugged = start(&service, &lists);
-    let fields = [("authorization", "a"), ("x-other", "b"), ("X-User", "root"), ("x-none", "root")];
+    let fields = [
+        ("authorization", "a"),
+        ("x-other", "b"),
+        ("X-User", "root"),
+        ("x-none", "root"),
+        ("X_User", "root"),
+        ("x_none", "root"),
+    ];
     plugged.send(&get("/", &fields)).await.expect(200);
     let asked = service.last();
     assert_eq!((asked.method.as_str(), asked.header("authorization")), ("HEAD", Some("a")));
@@ -78,6 +85,7 @@ async fn listed_headers_are_passed_both_ways() {
     assert_eq!(received.header_values("x-user").collect::<Vec<_>>(), ["u1"]);
     assert_eq!(received.header_values("x-role").collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!((received.header("x-none"), received.header("x-other")), (None, Some("b")));
+    assert_eq!((received.header("x_user"), received.header("x_none")), (None, None));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
