@@ -48,17 +48,8 @@ impl Plugin for Acl {
     const PHASES: Phases = Phases::ACCESS;
 
     fn compile(config: &Self::Config, _: &InstanceTerms) -> Result<Self, Unusable> {
-        let groups = |groups: &[String]| groups.iter().map(|group| group.as_str().into()).collect();
-        let rule = match (&config.allow, &config.deny) {
-            (Some(allow), None) => Rule::Allow(groups(allow)),
-            (None, Some(deny)) => Rule::Deny(groups(deny)),
-            _ => {
-                return Err(Unusable {
-                    field: "allow",
-                    message: "needs exactly one of allow and deny".into(),
-                });
-            }
-        };
+        let message = "needs exactly one of allow and deny".into();
+        let rule = Rule::new(config).ok_or(Unusable { field: "allow", message })?;
         Ok(Self { rule, hides: config.hide_groups_header })
     }
 
@@ -97,6 +88,17 @@ impl Acl {
 }
 
 impl Rule {
+    /// That of a configuration; `None` when it has both lists, or none. A list without groups counts as none beside
+    /// the other one. Alone, it is from an older version.
+    fn new(config: &model::plugins::Acl) -> Option<Self> {
+        let groups = |groups: &[String]| groups.iter().map(|group| group.as_str().into()).collect();
+        match (config.allow.as_deref(), config.deny.as_deref()) {
+            (Some(allow), None | Some([])) => Some(Self::Allow(groups(allow))),
+            (None | Some([]), Some(deny)) => Some(Self::Deny(groups(deny))),
+            _ => None,
+        }
+    }
+
     fn decide(&self, sender: Sender, groups: &[&str]) -> Decision {
         let has_one_of =
             |listed: &[Box<str>]| groups.iter().any(|group| listed.iter().any(|one| &**one == *group));
@@ -140,5 +142,25 @@ mod tests {
         }
         assert_eq!(Rule::Allow(vec![]).decide(Consumer, &["a"]), Forbidden);
         assert_eq!(Rule::Deny(vec![]).decide(Consumer, &["a"]), Pass);
+    }
+
+    #[test]
+    fn list_without_groups_counts_as_none_beside_the_other() {
+        let none = Vec::new;
+        let some = || vec!["a".to_owned()];
+        for (allow, deny, expected) in [
+            (Some(some()), Some(none()), Some("Allow([\"a\"])")),
+            (Some(none()), Some(some()), Some("Deny([\"a\"])")),
+            // From an older version.
+            (Some(none()), None, Some("Allow([])")),
+            (None, Some(none()), Some("Deny([])")),
+            (Some(none()), Some(none()), Some("Allow([])")),
+            (Some(some()), Some(some()), None),
+            (None, None, None),
+        ] {
+            let config = model::plugins::Acl { allow, deny, ..Default::default() };
+            let rule = Rule::new(&config).map(|rule| format!("{rule:?}"));
+            assert_eq!(rule.as_deref(), expected, "{config:?}");
+        }
     }
 }

@@ -26,13 +26,29 @@ pub struct Acl {
     pub always_use_authenticated_groups: bool,
 }
 
+const EXACTLY_ONE: &str = "exactly one of these fields must be non-empty: 'config.allow', 'config.deny'";
+const AT_LEAST_ONE: &str = "at least one of these fields must be non-empty: 'config.allow', 'config.deny'";
+
+impl Acl {
+    /// How many of the two lists have a group.
+    fn given(&self) -> usize {
+        let lists = [&self.allow, &self.deny];
+        lists.into_iter().flatten().filter(|list| !list.is_empty()).count()
+    }
+}
+
 impl Check for Acl {
     fn rules(&self, violations: &mut Violations) {
-        if self.allow.is_some() == self.deny.is_some() {
-            violations.entity("exactly one of these fields must be non-empty: 'config.allow', 'config.deny'");
+        if self.given() > 1 {
+            violations.entity(EXACTLY_ONE);
         }
-        if self.allow.is_none() && self.deny.is_none() {
-            violations.entity("at least one of these fields must be non-empty: 'config.allow', 'config.deny'");
+    }
+
+    /// Older versions took a list without groups for one that is given.
+    fn written_rules(&self, violations: &mut Violations) {
+        if self.given() == 0 {
+            violations.entity(EXACTLY_ONE);
+            violations.entity(AT_LEAST_ONE);
         }
     }
 
@@ -75,7 +91,9 @@ mod tests {
             (json!({ "allow": ["a"], "deny": ["b"] }), vec![one]),
             (json!({ "allow": [""] }), vec!["config.allow.1: length must be at least 1"]),
             (json!({ "deny": "a" }), vec!["config.deny: expected an array"]),
-            (json!({ "deny": [] }), vec![]),
+            (json!({ "deny": [] }), vec![one, any]),
+            (json!({ "allow": [], "deny": [] }), vec![one, any]),
+            (json!({ "allow": ["a"], "deny": [] }), vec![]),
         ] {
             assert_eq!(broken("acl", &config), expected, "{config}");
         }
