@@ -2,6 +2,7 @@
 
 use http::HeaderValue;
 
+use super::auth::groups::AuthenticatedGroups;
 use super::{Exchange, InstanceTerms, Outcome, Phases, Plugin, Reply, Step, Unusable};
 use crate::names;
 
@@ -10,6 +11,8 @@ use crate::names;
 pub struct Acl {
     rule: Rule,
     hides: bool,
+    /// Whether groups that an authentication plugin found count before those of a consumer with a credential.
+    prefers_found: bool,
 }
 
 /// Whom an instance lets pass.
@@ -32,6 +35,8 @@ enum Sender {
     Anonymous,
     /// A consumer with a credential.
     Consumer,
+    /// Somebody whose groups an authentication plugin found, which count in place of a consumer's.
+    Member,
 }
 
 /// Whether a request passes.
@@ -50,7 +55,8 @@ impl Plugin for Acl {
     fn compile(config: &Self::Config, _: &InstanceTerms) -> Result<Self, Unusable> {
         let message = "needs exactly one of allow and deny".into();
         let rule = Rule::new(config).ok_or(Unusable { field: "allow", message })?;
-        Ok(Self { rule, hides: config.hide_groups_header })
+        let prefers_found = config.always_use_authenticated_groups;
+        Ok(Self { rule, hides: config.hide_groups_header, prefers_found })
     }
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Step<'a> {
@@ -66,8 +72,16 @@ impl Acl {
             (Some(_), None) => Sender::Anonymous,
             (Some(_), Some(_)) => Sender::Consumer,
         };
+        let found = exchange.kept::<AuthenticatedGroups>();
+        let found = found.filter(|_| self.prefers_found || sender != Sender::Consumer);
         let id = exchange.consumer().map(|consumer| consumer.id);
-        let groups: Vec<&str> = id.iter().flat_map(|id| exchange.directory().groups(id)).collect();
+        let (sender, groups, name): (_, Vec<&str>, _) = match found {
+            Some(found) => (Sender::Member, found.names().collect(), &names::AUTHENTICATED_GROUPS),
+            None => {
+                let groups = id.iter().flat_map(|id| exchange.directory().groups(id));
+                (sender, groups.collect(), &names::CONSUMER_GROUPS)
+            }
+        };
         let refused = match self.rule.decide(sender, &groups) {
             Decision::Pass => None,
             Decision::Unauthorized => Some(Reply::message(401, "Unauthorized")),
@@ -78,10 +92,11 @@ impl Acl {
         }
         // A name with a line break cannot stand in a header: no groups are better than wrong ones.
         let header = HeaderValue::from_bytes(groups.join(", ").as_bytes()).ok();
-        exchange.remove_header(&names::AUTHENTICATED_GROUPS.lower);
-        match header.filter(|value| !self.hides && !value.is_empty()) {
-            Some(value) => exchange.set_header(&names::CONSUMER_GROUPS, value),
-            None => exchange.remove_header(&names::CONSUMER_GROUPS.lower),
+        for of in [&names::AUTHENTICATED_GROUPS, &names::CONSUMER_GROUPS] {
+            exchange.remove_header(&of.lower);
+        }
+        if let Some(value) = header.filter(|value| !self.hides && !value.is_empty()) {
+            exchange.set_header(name, value);
         }
         Ok(())
     }
@@ -121,7 +136,7 @@ mod tests {
     #[test]
     fn decisions() {
         use Decision::{Forbidden, Pass, Unauthorized};
-        use Sender::{Anonymous, Consumer, Credential, Nobody};
+        use Sender::{Anonymous, Consumer, Credential, Member, Nobody};
         let list = || vec!["a".into(), "b".into()];
         let (allow, deny) = (Rule::Allow(list()), Rule::Deny(list()));
         for (sender, groups, by_allow, by_deny) in [
@@ -136,6 +151,8 @@ mod tests {
             (Anonymous, &[], Unauthorized, Pass),
             (Anonymous, &["a"], Pass, Forbidden),
             (Anonymous, &["x"], Forbidden, Pass),
+            (Member, &["x", "b"], Pass, Forbidden),
+            (Member, &["x"], Forbidden, Pass),
         ] {
             assert_eq!(allow.decide(sender, groups), by_allow, "allow {sender:?} {groups:?}");
             assert_eq!(deny.decide(sender, groups), by_deny, "deny {sender:?} {groups:?}");

@@ -1,6 +1,7 @@
 //! What the authentication plugins share: whose turn it is, the anonymous consumer, and how they remember.
 
 pub(super) mod checks;
+pub(super) mod groups;
 pub(super) mod remembered;
 pub(super) mod scheme;
 pub(super) mod turn;

@@ -18,6 +18,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use self::question::Asked;
+use super::auth::groups::AuthenticatedGroups;
 use super::{Exchange, InstanceTerms, Outcome, Phases, Plugin, Reply, Step, Unusable};
 use crate::error::RequestFailure;
 use crate::names::{self, Name};
@@ -117,12 +118,18 @@ impl ForwardAuth {
         claims.iter().for_each(|name| exchange.remove_header(name));
     }
 
-    /// Passes the headers of the service's answer on.
+    /// Passes the headers of the service's answer on, and keeps its groups for the plugins that decide by them.
     fn pass_on(&self, fields: &HeaderMap, exchange: &mut Exchange<'_>) {
         for name in &self.passed_on {
             for value in fields.get_all(name) {
                 exchange.append_header(name.clone(), value.clone());
             }
+        }
+        let groups = &names::AUTHENTICATED_GROUPS.lower;
+        if self.passed_on.contains(groups)
+            && let Some(groups) = AuthenticatedGroups::read(fields.get_all(groups).iter())
+        {
+            exchange.keep(groups);
         }
     }
 

@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 use testkit::http::Request;
+use testkit::origin::{Answer, Origin};
 
 use super::*;
 use crate::plugins::Plugged;
@@ -58,6 +59,55 @@ async fn upstream_learns_all_groups_unless_they_are_hidden() {
     assert!(["a, b", "b, a"].contains(&&*groups), "{groups}");
     plugged.put_plugins(&plugins(&json!({ "allow": ["b"], "hide_groups_header": true })));
     assert_eq!(received().await, None);
+}
+
+/// Groups that a plugin has found count without a consumer, and before those of one if the configuration says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_of_a_service_count() {
+    let service = Origin::start();
+    service.answer(Answer::status(204).header("X-Authenticated-Groups", "x, y"));
+    let asking = json!({
+        "name": "forward-auth",
+        "config": { "url": service.url(), "response_headers": ["X-Authenticated-Groups"] },
+    });
+    let all = |has_keys: bool, acl: &Value| {
+        let [mut keys, acl] = plugins(acl);
+        keys["enabled"] = has_keys.into();
+        [keys, acl, asking.clone()]
+    };
+    let plugged = start(&json!({ "allow": ["a"] }));
+    put_group(&plugged, 2, "c");
+    let forged = |request: Request| request.header("X-Authenticated-Groups", "a");
+    let found = Some(("x-authenticated-groups", "x, y"));
+    for (has_keys, config, status, groups) in [
+        (false, json!({ "allow": ["y"] }), 200, found),
+        (false, json!({ "allow": ["y"], "hide_groups_header": true }), 200, None),
+        (false, json!({ "allow": ["a"] }), 403, None),
+        (false, json!({ "deny": ["y"] }), 403, None),
+        (false, json!({ "deny": ["a"] }), 200, found),
+        (true, json!({ "allow": ["y"] }), 403, None),
+        (true, json!({ "allow": ["c"] }), 200, Some(("x-consumer-groups", "c"))),
+        (true, json!({ "allow": ["y"], "always_use_authenticated_groups": true }), 200, found),
+        (true, json!({ "allow": ["c"], "always_use_authenticated_groups": true }), 403, None),
+    ] {
+        plugged.put_plugins(&all(has_keys, &config));
+        plugged.origin.forget();
+        plugged.send(&forged(request(2))).await.expect(status);
+        let received = plugged.received();
+        let sent = received.first().and_then(|received| {
+            let names = ["x-authenticated-groups", "x-consumer-groups"];
+            let mut sent = names.iter().filter_map(|name| Some((*name, received.header(name)?)));
+            let first = sent.next();
+            assert_eq!(sent.next(), None, "{config}");
+            first
+        });
+        assert_eq!(sent, groups, "{has_keys} {config}");
+    }
+    // A service that names no group leaves the request to the consumer's.
+    service.answer(Answer::status(204));
+    let config = json!({ "allow": ["c"], "always_use_authenticated_groups": true });
+    plugged.put_plugins(&all(true, &config));
+    plugged.send(&forged(request(2))).await.expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
