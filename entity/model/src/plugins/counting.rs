@@ -126,6 +126,13 @@ impl Periods {
     }
 }
 
+/// The message for limits of which none is given; `within` leads to their names, as `config.`.
+pub(super) fn no_limit(limits: &[Option<Number>; PERIODS.len()], within: &str) -> Option<String> {
+    let names = || PERIODS.map(|name| format!("'{within}{name}'")).join(", ");
+    let is_none = limits.iter().all(Option::is_none);
+    is_none.then(|| format!("at least one of these fields must be non-empty: {}", names()))
+}
+
 impl Check for Periods {
     fn rules(&self, violations: &mut Violations) {
         if let Some(wrong) = wrong_order(&self.limits()) {

@@ -174,9 +174,8 @@ impl FurtherLimit {
 impl Check for RateLimiting {
     fn rules(&self, violations: &mut Violations) {
         let limits = self.limits();
-        if limits.iter().all(Option::is_none) {
-            let names = PERIODS.map(|name| format!("'config.{name}'")).join(", ");
-            violations.entity(format!("at least one of these fields must be non-empty: {names}"));
+        if let Some(missing) = counting::no_limit(&limits, "config.") {
+            violations.entity(missing);
         }
         if let Some(wrong) = counting::wrong_order(&limits) {
             violations.record(format!("The limit for {wrong}"));
@@ -210,9 +209,8 @@ impl Check for RateLimiting {
 impl Check for FurtherLimit {
     fn rules(&self, violations: &mut Violations) {
         let limits = self.limits();
-        if limits.iter().all(Option::is_none) {
-            let names = PERIODS.map(|name| format!("'{name}'")).join(", ");
-            violations.record(format!("at least one of these fields must be non-empty: {names}"));
+        if let Some(missing) = counting::no_limit(&limits, "") {
+            violations.record(missing);
         }
         if let Some(wrong) = counting::wrong_order(&limits) {
             violations.record(format!("The limit for {wrong}"));

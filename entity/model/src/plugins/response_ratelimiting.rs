@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model_derive::Record;
 use serde_json::Value;
 
-use super::counting::{CounterPolicy, Periods, Redis};
+use super::counting::{self, CounterPolicy, Periods, Redis};
 use crate::bounds;
 use crate::check::text;
 use crate::plugin::{PluginConfig, Protocols, Shorthand};
@@ -65,6 +65,13 @@ fn limit_name(name: &str) -> Result<(), String> {
 impl Check for ResponseRatelimiting {
     fn rules(&self, violations: &mut Violations) {
         self.redis.check(self.policy, violations);
+    }
+
+    /// Older versions took limits without a period.
+    fn written_rules(&self, violations: &mut Violations) {
+        if let Some(missing) = self.limits.values().find_map(|limits| counting::no_limit(&limits.limits(), "")) {
+            violations.field("limits", missing);
+        }
     }
 
     fn entity_checks() -> Vec<Value> {

@@ -199,6 +199,13 @@ fn messages_of_response_ratelimiting() {
         (json!({ "limits": 5 }), vec!["config.limits: expected a map"]),
         (json!({ "limits": { "a": 5 } }), vec!["config.limits: expected a record"]),
         (
+            json!({ "limits": { "a": { "minute": 1 }, "b": {} } }),
+            vec![
+                "config.limits: at least one of these fields must be non-empty: 'second', 'minute', 'hour', \
+                 'day', 'month', 'year'",
+            ],
+        ),
+        (
             json!({ "limits": { "a": { "minute": 0 } } }),
             vec!["config.limits.a.minute: value must be greater than 0"],
         ),
