@@ -33,15 +33,16 @@ async fn answer_that_uses_up_a_limit_passes_and_the_next_use_is_refused() {
         ("videos=4, sms=1", 200, "10", "6"),
         ("videos=2.5", 200, "6", "3.5"),
         ("nothing=3,videos", 200, "3.5", "3.5"),
-        ("videos=7.5", 200, "3.5", "-4"),
-        ("videos=1", 429, "-4", "-4"),
-        ("sms=1", 200, "-4", "-4"),
+        ("videos=7.5", 200, "3.5", "0"),
+        ("videos=1", 429, "-4", "0"),
+        ("sms=1", 200, "-4", "0"),
         ("videos=-5", 200, "-4", "1"),
         ("videos=1", 200, "1", "0"),
         ("videos=1, sms=1", 429, "0", "0"),
     ] {
         let response = plugged.send(&uses(used)).await.expect(status);
         assert_eq!(response.header("x-seen"), Some(seen), "{used}");
+        assert_eq!(response.header("x-ratelimit-remaining-videos"), Some(seen), "{used}");
         assert_eq!(response.header("x-ratelimit-remaining-videos-year"), Some(left), "{used}");
         assert_eq!(response.header("x-ratelimit-limit-sms-hour"), Some("5"));
         assert_eq!(response.header("x-kong-limit"), None);
@@ -57,6 +58,17 @@ async fn answer_that_uses_up_a_limit_passes_and_the_next_use_is_refused() {
         assert!(plugged.get("/").await.expect(429).body.is_empty());
         assert!(plugged.send(&Request::new("HEAD", "/")).await.expect(429).body.is_empty());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusal_shows_each_period_as_if_it_had_counted() {
+    let plugged = start(json!({ "limits": { "videos": { "hour": 1, "year": 10 } } }));
+    plugged.send(&uses("videos=1")).await.expect(200);
+    let response = plugged.send(&uses("videos=2")).await.expect(429);
+    assert_eq!(response.header("x-ratelimit-remaining-videos-hour"), Some("0"));
+    assert_eq!(response.header("x-ratelimit-remaining-videos-year"), Some("7"));
+    let response = plugged.send(&uses("")).await.expect(200);
+    assert_eq!(response.header("x-ratelimit-remaining-videos-year"), Some("9"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -89,7 +101,7 @@ async fn nodes_share_what_was_used() {
     nodes[0].send(&uses("videos=12")).await.expect(200);
     eventually(Duration::from_secs(20), || async {
         let response = nodes[1].send(&uses("")).await.expect(200);
-        let left = response.header("x-ratelimit-remaining-videos-year").unwrap().to_owned();
+        let left = response.header("x-ratelimit-remaining-videos").unwrap().to_owned();
         if left == "-2" { Ok(()) } else { Err(left) }
     })
     .await;
