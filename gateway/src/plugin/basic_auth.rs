@@ -41,12 +41,14 @@ impl Plugin for BasicAuth {
         if scheme::is_ambiguous(exchange.headers()) {
             return Step::Done(self.anonymous.conclude(exchange, Err(Denied::ambiguous())));
         }
-        let Some(login) = Login::of(exchange.headers()) else {
-            return Step::Done(self.anonymous.conclude(exchange, Err(self.refused())));
-        };
+        let login = login(exchange);
+        // Also what is no login: it may be one for somebody else.
         if self.hides {
             scheme::FIELDS.iter().for_each(|name| exchange.remove_header(name));
         }
+        let Some(login) = login else {
+            return Step::Done(self.anonymous.conclude(exchange, Err(self.refused())));
+        };
         let logins = exchange.shared().state::<Logins>();
         match logins.recall(&login, named(exchange, &login).as_ref().map(Candidate::named)) {
             Recalled::Right => Step::Done(self.conclude(exchange, &login, true)),
@@ -75,6 +77,15 @@ impl BasicAuth {
     fn refused(&self) -> Denied {
         auth::unauthorized("Unauthorized", &self.challenge)
     }
+}
+
+/// The login of a request: the first one of a user that there is, or else the first one. The header of a proxy on
+/// the way may hold a login that is for that proxy.
+fn login(exchange: &Exchange<'_>) -> Option<Login> {
+    let mut given = Login::all(exchange.headers());
+    let first = given.next()?;
+    let is_known = |login: &Login| named(exchange, login).is_some();
+    if is_known(&first) { Some(first) } else { Some(given.find(is_known).unwrap_or(first)) }
 }
 
 /// The credential with the username of a login.

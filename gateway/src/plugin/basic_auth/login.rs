@@ -27,12 +27,10 @@ pub(super) struct Login {
 }
 
 impl Login {
-    /// The login of a request: that of Proxy-Authorization, or else of Authorization.
-    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
-        scheme::FIELDS
-            .iter()
-            .filter_map(|name| headers.get(name))
-            .find_map(|value| Self::parse(value.as_bytes()))
+    /// The logins of a request: that of Proxy-Authorization, and that of Authorization.
+    pub(super) fn all(headers: &HeaderMap) -> impl Iterator<Item = Self> {
+        let values = scheme::FIELDS.iter().filter_map(|name| headers.get(name));
+        values.filter_map(|value| Self::parse(value.as_bytes()))
     }
 
     fn parse(value: &[u8]) -> Option<Self> {
@@ -90,13 +88,14 @@ mod tests {
     }
 
     #[test]
-    fn proxy_authorization_counts_first_when_it_is_usable() {
+    fn proxy_authorization_comes_first_when_it_is_usable() {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, "Basic dTpw".parse().unwrap());
         headers.insert(PROXY_AUTHORIZATION, "Bearer x".parse().unwrap());
-        assert_eq!(Login::of(&headers).as_ref().map(parts), Some(("u", "p")));
+        let all = |headers: &HeaderMap| Login::all(headers).collect::<Vec<_>>();
+        assert_eq!(all(&headers).iter().map(parts).collect::<Vec<_>>(), [("u", "p")]);
         headers.insert(PROXY_AUTHORIZATION, "Basic djpx".parse().unwrap());
-        assert_eq!(Login::of(&headers).as_ref().map(parts), Some(("v", "q")));
+        assert_eq!(all(&headers).iter().map(parts).collect::<Vec<_>>(), [("v", "q"), ("u", "p")]);
     }
 
     #[test]

@@ -53,6 +53,13 @@ async fn logins() {
             passes(login("k:secret")),
             passes(get("/", &[("authorization", &basic("u:secret").replace("Basic", "bASIC"))])),
             passes(get("/", &[("proxy-authorization", &basic("u:secret"))])),
+            passes(with(login("u:secret"), &[("proxy-authorization", &basic("nobody:secret"))])),
+            passes(with(login("nobody:secret"), &[("proxy-authorization", &basic("u:secret"))])),
+            refused(
+                with(login("u:secret"), &[("proxy-authorization", &basic("k:wrong"))]),
+                "Unauthorized",
+                CHALLENGE,
+            ),
             refused(get("/", &[]), "Unauthorized", CHALLENGE),
             refused(login("u:Secret"), "Unauthorized", CHALLENGE),
             refused(login("u:"), "Unauthorized", CHALLENGE),
@@ -87,6 +94,18 @@ async fn upstream_learns_the_username() {
         assert_eq!(received.header(name), value, "{name}");
     }
     refused(get("/", &[]), "Unauthorized", "Basic realm=\"r\"").run(&plugged).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_login_is_hidden_as_well() {
+    let plugged = start(&json!({ "hide_credentials": true, "anonymous": "c2" }));
+    for odd in ["Basic  dTpzZWNyZXQ=", "Basic dTpzZWNyZXQ=!", "Basic c2VjcmV0", "Bearer secret"] {
+        plugged.send(&get("/", &[("authorization", odd), ("proxy-authorization", odd)])).await.expect(200);
+        let received = plugged.origin.last();
+        assert_eq!(received.header("x-anonymous-consumer"), Some("true"), "{odd}");
+        let seen = (received.header("authorization"), received.header("proxy-authorization"));
+        assert_eq!(seen, (None, None), "{odd}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
