@@ -65,9 +65,10 @@ impl AccessLog {
             return;
         }
         let mut line = Vec::with_capacity(USUAL);
+        let redaction = ended.redactions(&self.redaction);
         match self.settings.format {
-            Format::Json => line::json(&mut line, ended, &self.redaction, self.revision.get()),
-            Format::Combined => line::combined(&mut line, ended, &self.redaction),
+            Format::Json => line::json(&mut line, ended, &redaction, self.revision.get()),
+            Format::Combined => line::combined(&mut line, ended, &redaction),
         }
         line.push(b'\n');
         self.files.write(&self.settings.path, WRITER, &line);

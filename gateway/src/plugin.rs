@@ -72,6 +72,7 @@ pub use self::shared::Shared;
 pub use self::table::{InstanceChange, Plugins};
 pub use self::terms::{InstanceTerms, Scope};
 use crate::error::RequestFailure;
+use crate::redaction::Redaction;
 
 /// What a plugin does with requests. One value is one instance of the configuration, compiled.
 ///
@@ -113,6 +114,11 @@ pub trait Plugin: Debug + Send + Sync + Sized + 'static {
 
     /// Sees a request that has been answered, or that has failed. Must not wait.
     fn log(&self, _ended: &Ended<'_>) {}
+
+    /// The names under which it looks for credentials: no log shows their values.
+    fn secrets(&self) -> Option<&Redaction> {
+        None
+    }
 }
 
 /// What a plugin does with a request before it is forwarded.
@@ -172,6 +178,7 @@ trait Behaviour: Debug + Send + Sync {
         body: Vec<u8>,
     ) -> Result<Vec<u8>, RequestFailure>;
     fn log(&self, ended: &Ended<'_>);
+    fn secrets(&self) -> Option<&Redaction>;
 }
 
 impl<P: Plugin> Behaviour for P {
@@ -194,5 +201,9 @@ impl<P: Plugin> Behaviour for P {
 
     fn log(&self, ended: &Ended<'_>) {
         Plugin::log(self, ended);
+    }
+
+    fn secrets(&self) -> Option<&Redaction> {
+        Plugin::secrets(self)
     }
 }

@@ -3,31 +3,53 @@
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
+use smallvec::SmallVec;
 
 /// What is shown in place of a secret.
 pub(crate) const REDACTED: &[u8] = b"REDACTED";
 
-/// The names of headers and of arguments of a query whose values are secrets.
-#[derive(Clone, Debug)]
-pub(crate) struct Redaction {
-    /// In lower case.
+/// The names of headers, of arguments of a query and of cookies whose values are secrets.
+#[derive(Clone, Debug, Default)]
+pub struct Redaction {
     names: Box<[Box<str>]>,
+    cookies: Box<[Box<str>]>,
 }
 
+/// All that is redacted of one request, beside the fields that authenticate by a standard.
+#[derive(Clone, Debug)]
+pub(crate) struct Redactions<'r>(SmallVec<[&'r Redaction; 4]>);
+
 impl Redaction {
-    /// Redacts these names, in any case, and the fields that authenticate.
+    /// Redacts the headers and arguments with these names, in any case.
     pub(crate) fn new(names: &[String]) -> Self {
-        Self { names: names.iter().map(|name| name.to_ascii_lowercase().into()).collect() }
+        Self { names: boxed(names), cookies: Box::default() }
     }
 
+    /// Redacts the cookies with these names, in any case, as well.
+    pub(crate) fn with_cookies(self, cookies: &[String]) -> Self {
+        Self { cookies: boxed(cookies), ..self }
+    }
+}
+
+fn boxed(names: &[String]) -> Box<[Box<str>]> {
+    names.iter().map(|name| name.as_str().into()).collect()
+}
+
+impl<'r> FromIterator<&'r Redaction> for Redactions<'r> {
+    fn from_iter<I: IntoIterator<Item = &'r Redaction>>(all: I) -> Self {
+        Self(all.into_iter().collect())
+    }
+}
+
+impl Redactions<'_> {
     /// Whether the values of a field are secrets. The name is in lower case.
     pub(crate) fn hides_field(&self, name: &str) -> bool {
         matches!(name, "authorization" | "proxy-authorization") || self.hides(name.as_bytes())
     }
 
     /// Whether the values of an argument of a query are secrets.
-    pub(crate) fn hides(&self, name: &[u8]) -> bool {
-        self.names.iter().any(|secret| name.eq_ignore_ascii_case(secret.as_bytes()))
+    fn hides(&self, name: &[u8]) -> bool {
+        self.0.iter().any(|one| has(&one.names, name))
     }
 
     /// A path and a query without the secrets among its arguments.
@@ -53,6 +75,26 @@ impl Redaction {
         }
         shown.into()
     }
+
+    /// A list of cookies without the secrets among them.
+    pub(crate) fn cookies<'c>(&self, cookies: &'c [u8]) -> Cow<'c, [u8]> {
+        let secret = |cookie: &[u8]| {
+            let name = cookie.split(|byte| *byte == b'=').next().unwrap_or_default();
+            self.0.iter().any(|one| has(&one.cookies, name.trim_ascii())).then_some(name.len())
+        };
+        if !cookies.split(|byte| *byte == b';').any(|cookie| secret(cookie).is_some()) {
+            return cookies.into();
+        }
+        let shown = cookies.split(|byte| *byte == b';').map(|cookie| match secret(cookie) {
+            Some(end) if end < cookie.len() => [&cookie[..=end], REDACTED].concat(),
+            _ => cookie.to_vec(),
+        });
+        shown.collect::<Vec<_>>().join(&b';').into()
+    }
+}
+
+fn has(names: &[Box<str>], name: &[u8]) -> bool {
+    names.iter().any(|one| name.eq_ignore_ascii_case(one.as_bytes()))
 }
 
 /// The name of an argument.
@@ -77,18 +119,33 @@ mod tests {
 
     #[test]
     fn secrets_are_hidden_wherever_they_are() {
-        let redaction = Redaction::new(&["ApiKey".to_owned()]);
-        for (name, hidden) in
-            [("apikey", true), ("authorization", true), ("x-apikey", false), ("host", false)]
-        {
+        let names = |name: &str| [name.to_owned()];
+        let own = Redaction::new(&names("ApiKey"));
+        let of_plugin = Redaction::new(&names("X-Token")).with_cookies(&names("Session"));
+        let redaction: Redactions<'_> = [&own, &of_plugin].into_iter().collect();
+        for (name, hidden) in [
+            ("apikey", true),
+            ("authorization", true),
+            ("x-token", true),
+            ("x-apikey", false),
+            ("session", false),
+            ("host", false),
+        ] {
             assert_eq!(redaction.hides_field(name), hidden, "{name}");
+        }
+        for (cookies, shown) in [
+            ("a=b", "a=b"),
+            ("session", "session"),
+            ("a=b; session=s=t;SESSION=;x-token=c", "a=b; session=REDACTED;SESSION=REDACTED;x-token=c"),
+        ] {
+            assert_eq!(&*redaction.cookies(cookies.as_bytes()), shown.as_bytes(), "{cookies}");
         }
         for (target, shown) in [
             ("/a", "/a"),
             ("/a?b=c", "/a?b=c"),
             ("/a?b&apikey=s&APIKEY=s=t&c=d", "/a?b&apikey=REDACTED&APIKEY=REDACTED&c=d"),
             ("/apikey=s?apikey", "/apikey=s?apikey"),
-            ("/a?%61pikey=s", "/a?%61pikey=REDACTED"),
+            ("/a?%61pikey=s&x-token=t", "/a?%61pikey=REDACTED&x-token=REDACTED"),
         ] {
             assert_eq!(&*redaction.target(target.as_bytes()), shown.as_bytes(), "{target}");
         }

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use crate::json_text::{write_display, write_signed, write_text};
 use crate::message::digits;
 use crate::plugin::Ended;
-use crate::redaction::Redaction;
+use crate::redaction::Redactions;
 use crate::upstream::Host;
 
 /// The English names of months, as the combined format has them.
@@ -18,7 +18,7 @@ const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// Writes one JSON object. Times are in milliseconds.
-pub(super) fn json(out: &mut Vec<u8>, ended: &Ended<'_>, redaction: &Redaction, revision: i64) {
+pub(super) fn json(out: &mut Vec<u8>, ended: &Ended<'_>, redaction: &Redactions<'_>, revision: i64) {
     let member = |out: &mut Vec<u8>, name: &str| {
         out.push(if out.is_empty() { b'{' } else { b',' });
         write_text(out, name.as_bytes());
@@ -100,7 +100,7 @@ pub(super) fn json(out: &mut Vec<u8>, ended: &Ended<'_>, redaction: &Redaction, 
 }
 
 /// Writes the combined format of web servers.
-pub(super) fn combined(out: &mut Vec<u8>, ended: &Ended<'_>, redaction: &Redaction) {
+pub(super) fn combined(out: &mut Vec<u8>, ended: &Ended<'_>, redaction: &Redactions<'_>) {
     let user = ended.consumer().and_then(|consumer| consumer.username.as_deref()).unwrap_or("-");
     let time = date(ended.started_at());
     // A vector takes everything.

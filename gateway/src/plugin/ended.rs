@@ -16,6 +16,7 @@ use super::shared::Shared;
 use crate::client::{Ends, Request};
 use crate::metrics::Source;
 use crate::notes::Notes;
+use crate::redaction::{Redaction, Redactions};
 use crate::request;
 use crate::route::Entry;
 use crate::section::{Consumer, Service};
@@ -107,6 +108,13 @@ impl Ended<'_> {
     /// What a plugin kept of this type.
     pub fn kept<T: Any>(&self) -> Option<&T> {
         self.running.and_then(Running::kept)
+    }
+
+    /// What a log must not show: what it is configured with, and the credentials that plugins of the request look for.
+    pub(crate) fn redactions<'r>(&'r self, own: &'r Redaction) -> Redactions<'r> {
+        let instances = self.running.into_iter().flat_map(|running| &running.chosen);
+        let of_plugins = instances.filter_map(|instance| instance.behaviour().secrets());
+        [own].into_iter().chain(of_plugins).collect()
     }
 
     /// The status of the answer.

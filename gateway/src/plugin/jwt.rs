@@ -30,6 +30,7 @@ use self::token::Token;
 use super::auth::remembered::Proof;
 use super::auth::{self, Anonymous, Denied, scheme};
 use super::{Authenticated, Exchange, InstanceTerms, Outcome, Phases, Plugin, Step, Unusable};
+use crate::redaction::Redaction;
 use crate::section::JwtSecret;
 
 /// Lets requests with a valid token pass.
@@ -44,6 +45,7 @@ pub struct Jwt {
     runs_on_preflight: bool,
     anonymous: Anonymous,
     refusals: Refusals,
+    secrets: Redaction,
 }
 
 /// What was found of a request's token.
@@ -96,6 +98,8 @@ impl Plugin for Jwt {
             runs_on_preflight: config.run_on_preflight,
             anonymous: Anonymous::new(config.anonymous.as_deref()),
             refusals: Refusals::new(config.realm.as_deref())?,
+            secrets: Redaction::new(&[&*config.uri_param_names, &*config.header_names].concat())
+                .with_cookies(&config.cookie_names),
         })
     }
 
@@ -117,6 +121,10 @@ impl Plugin for Jwt {
                 Step::Done(self.anonymous.conclude(exchange, Err(self.refusals.invalid(text))))
             }
         }
+    }
+
+    fn secrets(&self) -> Option<&Redaction> {
+        Some(&self.secrets)
     }
 }
 

@@ -12,6 +12,7 @@ use self::search::{Found, KeyName, Places};
 use super::auth::{self, Anonymous, Denied};
 use super::{Authenticated, Exchange, InstanceTerms, Outcome, Phases, Plugin, Step, Unusable, arguments};
 use crate::message::Framing;
+use crate::redaction::Redaction;
 use crate::section::Section;
 
 /// The most bytes of a body in which a key is looked for.
@@ -29,6 +30,7 @@ pub struct KeyAuth {
     runs_on_preflight: bool,
     anonymous: Anonymous,
     challenge: HeaderValue,
+    secrets: Redaction,
 }
 
 impl Plugin for KeyAuth {
@@ -40,8 +42,10 @@ impl Plugin for KeyAuth {
         let unusable =
             || Unusable { field: "key_names", message: "has a name that no header can have".into() };
         let names = config.key_names.iter().map(|name| KeyName::new(name).ok_or_else(unusable));
+        let names: Vec<KeyName> = names.collect::<Result<_, _>>()?;
         Ok(Self {
-            names: names.collect::<Result<_, _>>()?,
+            secrets: search::secrets(&names),
+            names,
             in_header: config.key_in_header,
             in_query: config.key_in_query,
             in_body: config.key_in_body,
@@ -62,6 +66,10 @@ impl Plugin for KeyAuth {
             Some(form) => Step::wait(self.authenticate_with_body(exchange, form)),
             None => Step::Done(self.authenticate(exchange, None)),
         }
+    }
+
+    fn secrets(&self) -> Option<&Redaction> {
+        Some(&self.secrets)
     }
 }
 

@@ -56,7 +56,7 @@ impl Entries {
     /// The entry of a request: one JSON object without line breaks.
     pub(super) fn entry(&self, ended: &Ended<'_>) -> Vec<u8> {
         let mut out = Vec::with_capacity(USUAL);
-        entry::write(ended, &self.custom, &self.redaction, &mut out);
+        entry::write(ended, &self.custom, &ended.redactions(&self.redaction), &mut out);
         out
     }
 }

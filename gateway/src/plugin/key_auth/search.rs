@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName};
 use super::body::BodyForm;
 use crate::plugin::arguments::{self, Values};
 use crate::plugin::auth::scheme;
+use crate::redaction::Redaction;
 
 /// A name under which a key is looked for.
 #[derive(Debug)]
@@ -79,6 +80,12 @@ impl<'a> Places<'a> {
         }
         found
     }
+}
+
+/// The headers and arguments in which keys are.
+pub(super) fn secrets(names: &[KeyName]) -> Redaction {
+    let spellings = names.iter().flat_map(|name| &name.headers);
+    Redaction::new(&spellings.map(|name| name.as_str().to_owned()).collect::<Vec<_>>())
 }
 
 /// The token of the header Authorization with the scheme Bearer.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::HeaderMap;
+use http::header::COOKIE;
 use model::plugins::custom_field::CustomField;
 
 use super::custom::{Fields, Find, Members};
@@ -15,7 +16,7 @@ use crate::message::digits;
 use crate::notes::Try;
 use crate::plugin::correlation_id::CorrelationIdOfRequest;
 use crate::plugin::ended::Ended;
-use crate::redaction::{REDACTED, Redaction, decoded};
+use crate::redaction::{REDACTED, Redactions, decoded};
 
 /// The most arguments of a query that an entry has; Kong's default.
 const MOST_ARGUMENTS: usize = 100;
@@ -33,7 +34,7 @@ pub(in crate::plugin) struct LogMember {
 struct Values<'v>(&'v Ended<'v>);
 
 /// Writes the entry of a request.
-pub(super) fn write(ended: &Ended<'_>, custom: &Fields, redaction: &Redaction, out: &mut Vec<u8>) {
+pub(super) fn write(ended: &Ended<'_>, custom: &Fields, redaction: &Redactions<'_>, out: &mut Vec<u8>) {
     let find = Values(ended);
     let mut entry = Object::begin(out, Members::of(custom));
     write_request(&mut entry, ended, redaction, &find);
@@ -81,7 +82,7 @@ pub(super) fn write(ended: &Ended<'_>, custom: &Fields, redaction: &Redaction, o
     entry.end(&find);
 }
 
-fn write_request(entry: &mut Object<'_>, ended: &Ended<'_>, redaction: &Redaction, find: &Values<'_>) {
+fn write_request(entry: &mut Object<'_>, ended: &Ended<'_>, redaction: &Redactions<'_>, find: &Values<'_>) {
     let Some(mut request) = entry.object("request") else { return };
     let target = redaction.target(ended.sent_target());
     request.text("id", ended.id().as_bytes());
@@ -114,14 +115,20 @@ fn write_request(entry: &mut Object<'_>, ended: &Ended<'_>, redaction: &Redactio
     request.end(find);
 }
 
-fn write_headers(object: &mut Object<'_>, headers: &HeaderMap, redaction: &Redaction) {
+fn write_headers(object: &mut Object<'_>, headers: &HeaderMap, redaction: &Redactions<'_>) {
     for name in headers.keys() {
         if redaction.hides_field(name.as_str()) {
             object.text(name.as_str(), REDACTED);
             continue;
         }
-        let values: Vec<_> = headers.get_all(name).iter().map(http::HeaderValue::as_bytes).collect();
-        write_values(object, name.as_str(), &values);
+        let values = headers.get_all(name).iter().map(http::HeaderValue::as_bytes);
+        if *name == COOKIE {
+            let shown: Vec<_> = values.map(|value| redaction.cookies(value)).collect();
+            let shown: Vec<_> = shown.iter().map(|value| &**value).collect();
+            write_values(object, name.as_str(), &shown);
+        } else {
+            write_values(object, name.as_str(), &values.collect::<Vec<_>>());
+        }
     }
 }
 

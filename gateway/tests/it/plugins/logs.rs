@@ -84,6 +84,31 @@ async fn entry_has_the_form_of_kong() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credentials_that_plugins_look_for_are_in_no_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, access) = (folder.path().join("log"), folder.path().join("access"));
+    let plugins = [
+        file_log(&path, json!({})),
+        json!({ "name": "key-auth", "config": { "key_names": ["x_own"] } }),
+        json!({ "name": "jwt", "config": { "cookie_names": ["session"], "header_names": ["x-token"] } }),
+    ];
+    let plugged = Plugged::with(&[("access_log.path", access.to_str().unwrap())], &plugins);
+    let request = Request::new("GET", "/a?jwt=s3cr3t&x_own=s3cr3t&b=c")
+        .header("Cookie", "a=b; session=s3cr3t")
+        .header("X-Token", "Bearer s3cr3t")
+        .header("X-Own", "s3cr3t");
+    plugged.send(&request).await.expect(401);
+    let entry = entries(&path, 1).await.remove(0);
+    assert_eq!(entry["request"]["uri"], "/a?jwt=REDACTED&x_own=REDACTED&b=c");
+    assert_eq!(entry["request"]["headers"]["cookie"], "a=b; session=REDACTED");
+    let line = entries(&access, 1).await.remove(0);
+    assert_eq!(line["uri"], "/a?jwt=REDACTED&x_own=REDACTED&b=c");
+    for text in [entry.to_string(), line.to_string()] {
+        assert!(!text.contains("s3cr3t"), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_that_fail_have_entries_too() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
