@@ -221,7 +221,11 @@ fn common(
     {
         violations.field("id", format!("cannot be changed from '{fixed}'"));
     }
-    let ttl_from = times.seconds(given.created_at.filter(|_| target.held().is_none()).unwrap_or(now));
+    let ttl_from = match given.created_at.filter(|_| target.held().is_none()) {
+        Some(created_at) => times.seconds(created_at),
+        // The next whole second: what is left of a key is rounded down, and its last second does not count.
+        None => model::Times::Milliseconds.seconds(store::now_in_milliseconds().saturating_add(999)),
+    };
     let common = Common {
         id: fixed.or(given.id).unwrap_or_else(Uuid::new_v4),
         created_at: given.created_at.unwrap_or(since),

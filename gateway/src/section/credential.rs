@@ -86,7 +86,7 @@ impl KeyAuthCredential {
 
     /// Whether it has expired at a time, in seconds since 1970.
     pub fn has_expired_at(&self, now: i64) -> bool {
-        self.expires_at != 0 && self.expires_at <= now
+        self.expires_at != 0 && model::KeyAuthCredential::has_ended(self.expires_at, now)
     }
 
     /// The consumer.

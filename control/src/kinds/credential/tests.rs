@@ -85,6 +85,12 @@ fn time_to_live_begins_at_the_writing() {
     assert_eq!(remaining(&held, 1_000_000), Some(60));
     assert_eq!(remaining(&held, 1_058_001), Some(1));
     assert_eq!(remaining(&held, 1_060_001), Some(-1));
+    // A key never shows that nothing is left of it.
+    let key = key_auth(json!({ "key": "a", "ttl": 60 }), None, &secrets(false));
+    for (now, left) in [(1058, 2), (1059, 1)] {
+        assert_eq!(remaining(&held, now * 1000), Some(left));
+        assert_eq!(key.has_expired_at(now), left == 1, "{now}");
+    }
     for (value, form, good) in [
         (json!(0), false, true),
         (json!(100_000_000), false, true),

@@ -45,7 +45,12 @@ impl KeyAuthCredential {
 
     /// Whether the key has expired at a time, in seconds since 1970.
     pub fn has_expired_at(&self, now: i64) -> bool {
-        self.expires_at.is_some_and(|end| end <= now)
+        self.expires_at.is_some_and(|end| Self::has_ended(end, now))
+    }
+
+    /// Whether a key that expires at `end` has expired: as in Kong, a key of which less than a second is left.
+    pub const fn has_ended(end: i64, now: i64) -> bool {
+        end.saturating_sub(1) <= now
     }
 }
 
