@@ -37,11 +37,11 @@ pub(super) fn values<'a>(text: &'a [u8], name: &str) -> Values<'a> {
     }
 }
 
-/// Every value of the arguments with this name, decoded, in their order. Those without "=" are left out.
-pub(super) fn all_values<'a>(text: &'a [u8], name: &'a str) -> impl Iterator<Item = Cow<'a, [u8]>> {
+/// Every value of the arguments with this name, decoded, in their order; `None` for one without "=".
+pub(super) fn all_values<'a>(text: &'a [u8], name: &'a str) -> impl Iterator<Item = Option<Cow<'a, [u8]>>> {
     arguments(text)
         .filter(move |argument| *argument.name == *name.as_bytes())
-        .filter_map(|argument| argument.value.map(decoded))
+        .map(|argument| argument.value.map(decoded))
 }
 
 /// The text without the arguments with this name; `None` when there are none.
@@ -105,7 +105,7 @@ mod tests {
             assert_eq!(values(text.as_bytes(), "a"), expected, "{text}");
         }
         let all: Vec<_> = all_values(b"a=1&b=2&a&a=%33", "a").collect();
-        assert_eq!(all, [b"1".as_slice(), b"3"]);
+        assert_eq!(all, [Some(b"1".into()), None, Some(b"3".into())]);
     }
 
     #[test]

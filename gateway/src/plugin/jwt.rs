@@ -147,6 +147,7 @@ impl Jwt {
         let text = match self.places.tokens(exchange.query(), headers) {
             Tokens::None => return Found::Settled(Err(self.refusals.without_token())),
             Tokens::Several => return invalid("Multiple tokens provided".into()),
+            Tokens::NoText => return invalid("Unrecognizable token".into()),
             Tokens::One(text) => text,
         };
         let token = match Token::parse(&text) {

@@ -20,16 +20,23 @@ pub(super) struct Places {
 pub(super) enum Tokens<'a> {
     None,
     One(Cow<'a, [u8]>),
+    /// An argument without a value: for Kong's users a token of another type.
+    NoText,
     Several,
 }
 
 impl<'a> Tokens<'a> {
     fn add(&mut self, token: Cow<'a, [u8]>) {
-        match self {
-            _ if token.is_empty() => {}
-            Self::None => *self = Self::One(token),
-            Self::One(one) if *one == token => {}
-            Self::One(_) | Self::Several => *self = Self::Several,
+        if !token.is_empty() {
+            self.join(Self::One(token));
+        }
+    }
+
+    fn join(&mut self, other: Self) {
+        *self = match std::mem::replace(self, Self::Several) {
+            Self::None => other,
+            same if same == other => same,
+            _ => Self::Several,
         }
     }
 }
@@ -40,7 +47,10 @@ impl Places {
         let mut tokens = Tokens::None;
         if let Some(query) = query {
             for name in &self.arguments {
-                arguments::all_values(query, name).for_each(|value| tokens.add(value));
+                arguments::all_values(query, name).for_each(|value| match value {
+                    Some(value) => tokens.add(value),
+                    None => tokens.join(Tokens::NoText),
+                });
             }
         }
         for name in &self.cookies {
@@ -82,7 +92,7 @@ mod tests {
 
     use super::*;
 
-    fn tokens(query: Option<&str>, fields: &[(HeaderName, &str)]) -> Option<Option<String>> {
+    fn tokens(query: Option<&str>, fields: &[(HeaderName, &str)]) -> String {
         let places = Places {
             arguments: vec!["jwt".into(), "t".into()],
             cookies: vec!["c".into()],
@@ -91,31 +101,34 @@ mod tests {
         let headers: HeaderMap =
             fields.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
         match places.tokens(query.map(str::as_bytes), &headers) {
-            Tokens::None => Some(None),
-            Tokens::One(token) => Some(Some(String::from_utf8(token.into_owned()).unwrap())),
-            Tokens::Several => None,
+            Tokens::None => "none".to_owned(),
+            Tokens::One(token) => String::from_utf8(token.into_owned()).unwrap(),
+            Tokens::NoText => "no text".to_owned(),
+            Tokens::Several => "several".to_owned(),
         }
     }
 
     #[test]
     fn tokens_of_requests() {
         let x = HeaderName::from_static("x-token");
-        let one = || Some(Some("a".to_owned()));
         for (query, fields, expected) in [
-            (None, vec![], Some(None)),
-            (Some("jwt=&jwt&b=a"), vec![], Some(None)),
-            (Some("b=1&jwt=%61"), vec![], one()),
-            (Some("jwt=a&jwt=a&t=a"), vec![(AUTHORIZATION, "Bearer a")], one()),
-            (Some("jwt=a&jwt=b"), vec![], None),
-            (None, vec![(AUTHORIZATION, "bearer   a ")], one()),
-            (None, vec![(AUTHORIZATION, "a")], Some(None)),
-            (None, vec![(AUTHORIZATION, "Bearer")], Some(None)),
-            (None, vec![(AUTHORIZATION, "Bearera")], Some(None)),
-            (None, vec![(AUTHORIZATION, "Basic a"), (x.clone(), "Bearer a")], one()),
-            (None, vec![(AUTHORIZATION, "Bearer a"), (x.clone(), "Bearer b")], None),
-            (None, vec![(COOKIE, "b=x; C=a; c=b")], one()),
-            (None, vec![(COOKIE, "cc=x; c")], Some(None)),
-            (Some("t=b"), vec![(COOKIE, "c=a")], None),
+            (None, vec![], "none"),
+            (Some("jwt=&b=a"), vec![], "none"),
+            (Some("jwt=&jwt&t&b=a"), vec![], "no text"),
+            (Some("jwt&t=a"), vec![], "several"),
+            (Some("jwt=a&jwt=b&jwt=b"), vec![], "several"),
+            (Some("b=1&jwt=%61"), vec![], "a"),
+            (Some("jwt=a&jwt=a&t=a"), vec![(AUTHORIZATION, "Bearer a")], "a"),
+            (Some("jwt=a&jwt=b"), vec![], "several"),
+            (None, vec![(AUTHORIZATION, "bearer   a ")], "a"),
+            (None, vec![(AUTHORIZATION, "a")], "none"),
+            (None, vec![(AUTHORIZATION, "Bearer")], "none"),
+            (None, vec![(AUTHORIZATION, "Bearera")], "none"),
+            (None, vec![(AUTHORIZATION, "Basic a"), (x.clone(), "Bearer a")], "a"),
+            (None, vec![(AUTHORIZATION, "Bearer a"), (x.clone(), "Bearer b")], "several"),
+            (None, vec![(COOKIE, "b=x; C=a; c=b")], "a"),
+            (None, vec![(COOKIE, "cc=x; c")], "none"),
+            (Some("t=b"), vec![(COOKIE, "c=a")], "several"),
         ] {
             assert_eq!(tokens(query, &fields), expected, "{query:?} {fields:?}");
         }

@@ -60,6 +60,7 @@ async fn tokens() {
         for case in [
             refused(get("/", &[]), "Unauthorized", BEARER),
             refused(get("/?jwt=", &[]), "Unauthorized", BEARER),
+            refused(get("/?jwt", &[]), "Unrecognizable token", INVALID),
             refused(get("/", &[("authorization", &good)]), "Unauthorized", BEARER),
             passes(bearer(&good)),
             passes(get(&format!("/?jwt={good}"), &[])),
