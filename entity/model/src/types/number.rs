@@ -15,6 +15,9 @@ use crate::violations::FieldErrors;
 /// Whole numbers up to here are exact as floating point.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
+/// The longest time, in seconds: 200 years. Sums with any time of a clock are times, too.
+const LONGEST_TIME: f64 = 200.0 * 366.0 * 86_400.0;
+
 /// A finite number. A whole one is written without a fraction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Number(f64);
@@ -49,9 +52,9 @@ impl Number {
         self.0 == 0.0
     }
 
-    /// That many seconds; none for a negative number.
+    /// That many seconds, 200 years at most; none for a negative number.
     pub fn seconds(self) -> Duration {
-        Duration::try_from_secs_f64(self.0).unwrap_or_default()
+        Duration::try_from_secs_f64(self.0.min(LONGEST_TIME)).unwrap_or_default()
     }
 
     /// That many seconds in milliseconds, to the nearest one: a time that was given in milliseconds comes back.
@@ -167,6 +170,10 @@ mod tests {
         let read: Number = serde_json::from_str("2.25").unwrap();
         assert_eq!((read, read.seconds()), (Number::new(2.25), Duration::from_millis(2250)));
         assert_eq!(Number::new(f64::NAN), Number::default());
+        let longest = Number::new(1e30).seconds();
+        assert!(longest > Duration::from_secs(100 * 365 * 86_400));
+        assert!(i64::try_from(longest.as_nanos()).is_ok());
+        assert_eq!(Number::new(-1e30).seconds(), Duration::ZERO);
     }
 
     #[test]
