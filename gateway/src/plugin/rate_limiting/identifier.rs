@@ -23,7 +23,7 @@ pub(in crate::plugin) enum By {
     Service,
     /// The first value of this field.
     Header(HeaderName),
-    /// The path, if it is this one.
+    /// The path, if it is this one, in its canonical form.
     Path(Box<str>),
 }
 
@@ -53,7 +53,10 @@ impl By {
             LimitBy::Ip => Self::Address,
             LimitBy::Service => Self::Service,
             LimitBy::Header => Self::Header(header?.parse().ok()?),
-            LimitBy::Path => Self::Path(path?.into()),
+            LimitBy::Path => {
+                let path = path?;
+                Self::Path(model::canonical_path(path.as_bytes()).unwrap_or(path.into()).into())
+            }
         })
     }
 
@@ -143,6 +146,16 @@ mod tests {
         ];
         for (index, one) in all.iter().enumerate() {
             assert!(!all[..index].contains(one), "{index}");
+        }
+    }
+
+    #[test]
+    fn path_is_that_of_requests_in_every_spelling() {
+        for (path, canonical) in
+            [("/a", "/a"), ("/%61~%7e", "/a~~"), ("/\u{fc} b", "/%C3%BC%20b"), ("/a//../b", "/b")]
+        {
+            let by = By::new(LimitBy::Path, None, Some(path));
+            assert_eq!(by, Some(By::Path(canonical.into())), "{path}");
         }
     }
 
