@@ -36,9 +36,12 @@ pub(super) fn routes(api: &mut Api, kind: &'static dyn Described) {
         context.admin.edit(attempt).await
     };
     let change = move |context: Context, PathParam(key): Key, body: Body| async move {
-        credential::check_change(kind, &body)?;
         let entities = Entities::new(kind, &context);
-        let attempt = || async { entities.patch(entities.for_change(&key).await?, body.clone()).await };
+        let attempt = || async {
+            let held = entities.for_change(&key).await?;
+            credential::check_change(kind, &body)?;
+            entities.patch(held, body.clone()).await
+        };
         context.admin.edit(attempt).await
     };
     let remove = move |context: Context, PathParam(key): Key| async move {

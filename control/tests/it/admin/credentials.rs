@@ -168,6 +168,7 @@ async fn passwords_are_stored_as_hashes(admin: &Admin) {
     for body in [json!({ "password": "b" }), json!({ "consumer": made.json()["consumer"] })] {
         let refused = admin.patch("/basic-auths/alice", &body).await.expect(400).json();
         assert_eq!(refused["fields"]["@entity"], rule, "{refused}");
+        admin.patch("/basic-auths/nobody", &body).await.expect(404);
     }
     let nested = admin.patch(&format!("{at}/alice"), &json!({ "password": "b" })).await.expect(200).json();
     assert_ne!(nested["password"], json!(first));
