@@ -2,6 +2,7 @@
 //! An argument is found and removed without a change to the bytes of the others.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use percent_encoding::percent_decode;
@@ -34,6 +35,21 @@ pub(super) fn values<'a>(text: &'a [u8], name: &str) -> Values<'a> {
         (Some(_), Some(_)) => Values::Many,
         (Some(Argument { value: Some(value), .. }), None) => Values::One(decoded(value)),
         _ => Values::None,
+    }
+}
+
+/// The same for each name of `all`, in one pass.
+pub(super) fn fill<'a>(text: &'a [u8], all: &mut HashMap<&str, Values<'a>>) {
+    let mut seen = HashSet::new();
+    for argument in arguments(text) {
+        let name = str::from_utf8(&argument.name).ok();
+        let Some((&name, _)) = name.and_then(|name| all.get_key_value(name)) else { continue };
+        let value = match argument.value {
+            _ if !seen.insert(name) => Values::Many,
+            Some(value) => Values::One(decoded(value)),
+            None => Values::None,
+        };
+        all.insert(name, value);
     }
 }
 
@@ -103,6 +119,9 @@ mod tests {
             ("a&a=1", Values::Many),
         ] {
             assert_eq!(values(text.as_bytes(), "a"), expected, "{text}");
+            let mut all = HashMap::from([("x", Values::None), ("a", Values::None)]);
+            fill(text.as_bytes(), &mut all);
+            assert_eq!(all, HashMap::from([("x", Values::None), ("a", expected)]), "{text}");
         }
         let all: Vec<_> = all_values(b"a=1&b=2&a&a=%33", "a").collect();
         assert_eq!(all, [Some(b"1".into()), None, Some(b"3".into())]);

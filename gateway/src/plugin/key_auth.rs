@@ -10,7 +10,11 @@ use http::{HeaderValue, Method};
 use self::body::BodyForm;
 use self::search::{Found, KeyName, Places};
 use super::auth::{self, Anonymous, Denied};
-use super::{Authenticated, Exchange, InstanceTerms, Outcome, Phases, Plugin, Step, Unusable, arguments};
+use super::content::TooManyEntries;
+use super::{
+    Authenticated, Exchange, InstanceTerms, Outcome, Phases, Plugin, Reply, Step, Unusable, arguments,
+};
+use crate::error::RequestFailure;
 use crate::message::Framing;
 use crate::redaction::Redaction;
 use crate::section::Section;
@@ -79,8 +83,9 @@ impl KeyAuth {
         if !self.in_body || exchange.framing() == Framing::Empty {
             return None;
         }
-        // The places of the first name come before its place in the body.
-        if matches!(self.places(exchange, None).search(&self.names), Found::Key(0, _) | Found::Duplicate(0)) {
+        // The places of the first name come before its place in the body, where a copy may have to be hidden.
+        let found = || self.places(exchange, None).search(&self.names);
+        if !self.hides && matches!(found(), Found::Key(0, _) | Found::Duplicate(0)) {
             return None;
         }
         BodyForm::of(exchange.headers().get(CONTENT_TYPE)?.as_bytes())
@@ -94,7 +99,7 @@ impl KeyAuth {
     fn authenticate(&self, exchange: &mut Exchange<'_>, body: Option<(&BodyForm, &Bytes)>) -> Outcome {
         let (name, found) = self.find(exchange, body);
         if let (true, Some(name)) = (self.hides, name) {
-            self.hide(exchange, name, body);
+            self.hide(exchange, name, body)?;
         }
         self.anonymous.conclude(exchange, found)
     }
@@ -109,7 +114,7 @@ impl KeyAuth {
         let refused = |text| Err(auth::unauthorized(text, &self.challenge));
         let (name, key) = match self.places(exchange, body).search(&self.names) {
             Found::Key(name, key) => (name, key),
-            Found::Duplicate(_) => return (None, refused("Duplicate API key found")),
+            Found::Duplicate(name) => return (Some(name), refused("Duplicate API key found")),
             Found::Nothing if self.in_bearer => match search::bearer(exchange.headers()) {
                 Some(key) => (self.names.len(), key.into()),
                 None => return (None, refused("No API key found in request")),
@@ -133,14 +138,21 @@ impl KeyAuth {
     }
 
     /// Removes the key from wherever it is under this name.
-    fn hide(&self, exchange: &mut Exchange<'_>, name: usize, body: Option<(&BodyForm, &Bytes)>) {
-        let Some(name) = self.names.get(name) else { return exchange.remove_header(&AUTHORIZATION) };
+    fn hide(&self, exchange: &mut Exchange<'_>, name: usize, body: Option<(&BodyForm, &Bytes)>) -> Outcome {
+        let Some(name) = self.names.get(name) else {
+            exchange.remove_header(&AUTHORIZATION);
+            return Ok(());
+        };
         name.headers.iter().for_each(|header| exchange.remove_header(header));
         if let Some(rest) = exchange.query().and_then(|query| arguments::without(query, &name.text)) {
             exchange.set_query(Some(rest).filter(|rest| !rest.is_empty()));
         }
-        if let Some(rest) = body.and_then(|(form, body)| form.without(body, &name.text)) {
+        let Some((form, body)) = body else { return Ok(()) };
+        // What is too large to be changed must not go on with the key.
+        let too_large = |TooManyEntries| Box::new(Reply::failure(RequestFailure::BodyTooLarge));
+        if let Some(rest) = form.without(body, &name.text).map_err(too_large)? {
             exchange.set_body(rest.into());
         }
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Finds the key of a request.
 
 use std::borrow::Cow;
+use std::cell::LazyCell;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName};
@@ -60,8 +61,16 @@ impl KeyName {
 impl<'a> Places<'a> {
     /// Looks under each name in turn: in the header, the query, the body. The first text ends the search.
     pub(super) fn search(&self, names: &[KeyName]) -> Found<'a> {
+        let in_body = LazyCell::new(|| {
+            let texts = names.iter().map(|name| &*name.text);
+            self.body.map(|(form, body)| form.values(body, texts)).unwrap_or_default()
+        });
         for (index, name) in names.iter().enumerate() {
-            match self.values(name) {
+            let mut found = self.before_body(name);
+            if found == Values::None {
+                found = in_body.get(&*name.text).cloned().unwrap_or(Values::None);
+            }
+            match found {
                 Values::None => {}
                 Values::One(key) => return Found::Key(index, key),
                 Values::Many => return Found::Duplicate(index),
@@ -70,15 +79,12 @@ impl<'a> Places<'a> {
         Found::Nothing
     }
 
-    fn values(&self, name: &KeyName) -> Values<'a> {
-        let mut found = self.headers.map_or(Values::None, |headers| name.header(headers));
-        if let (Values::None, Some(query)) = (&found, self.query) {
-            found = arguments::values(query, &name.text);
+    fn before_body(&self, name: &KeyName) -> Values<'a> {
+        let found = self.headers.map_or(Values::None, |headers| name.header(headers));
+        match (&found, self.query) {
+            (Values::None, Some(query)) => arguments::values(query, &name.text),
+            _ => found,
         }
-        if let (Values::None, Some((form, body))) = (&found, self.body) {
-            found = form.values(body, &name.text);
-        }
-        found
     }
 }
 

@@ -1,6 +1,7 @@
-//! Finds a member of a JSON object. The rest of the text costs no memory.
+//! Finds members of a JSON object. The rest of the text costs no memory.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -15,30 +16,29 @@ pub(super) enum Member {
     Other,
 }
 
-/// The last member with this name; `None` when there is none, or the text is no JSON object.
-pub(super) fn find(text: &[u8], name: &str) -> Option<Member> {
+/// The last member with each of the names that `wanted` has; `None` when the text is no JSON object.
+pub(super) fn find<'n, T>(text: &[u8], wanted: &HashMap<&'n str, T>) -> Option<HashMap<&'n str, Member>> {
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let found = reader.deserialize_map(Finding(name)).ok()?;
+    let found = reader.deserialize_map(Finding(wanted)).ok()?;
     reader.end().ok()?;
-    found
+    Some(found)
 }
 
-struct Finding<'n>(&'n str);
+struct Finding<'w, 'n, T>(&'w HashMap<&'n str, T>);
 
-impl<'de> Visitor<'de> for Finding<'_> {
-    type Value = Option<Member>;
+impl<'de, 'n, T> Visitor<'de> for Finding<'_, 'n, T> {
+    type Value = HashMap<&'n str, Member>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut found = None;
+        let mut found = HashMap::new();
         while let Some(name) = members.next_key::<Cow<'_, str>>()? {
-            if name == self.0 {
-                found = Some(members.next_value()?);
-            } else {
-                members.next_value::<IgnoredAny>()?;
+            match self.0.get_key_value(&*name) {
+                Some((name, _)) => drop(found.insert(*name, members.next_value()?)),
+                None => drop(members.next_value::<IgnoredAny>()?),
             }
         }
         Ok(found)
@@ -117,9 +117,11 @@ mod tests {
             (r#"["k"]"#, None),
             ("", None),
         ] {
-            assert_eq!(find(body.as_bytes(), "k"), expected, "{body}");
+            let found = find(body.as_bytes(), &HashMap::from([("k", ()), ("x", ())]));
+            assert_eq!(found.and_then(|mut found| found.remove("k")), expected, "{body}");
         }
         let deep = format!(r#"{{"j":{}1{},"k":"a"}}"#, "[".repeat(100_000), "]".repeat(100_000));
-        assert_ne!(find(deep.as_bytes(), "j"), Some(Member::Other));
+        let found = find(deep.as_bytes(), &HashMap::from([("j", ())]));
+        assert_ne!(found.and_then(|mut found| found.remove("j")), Some(Member::Other));
     }
 }

@@ -87,6 +87,30 @@ async fn hidden_keys_do_not_reach_the_upstream() {
     let form = Request::new("POST", "/").form(&[("a", "1"), ("apikey", "secret"), ("b", "2")]);
     plugged.send(&form).await.expect(200);
     assert_eq!(plugged.origin.last().body, b"a=1&b=2");
+    // So do copies beside the key that counted.
+    let copies = form.header("apikey", "secret");
+    plugged.send(&copies).await.expect(200);
+    let received = plugged.origin.last();
+    assert_eq!((received.body.as_slice(), received.header("apikey")), (b"a=1&b=2".as_slice(), None));
+    let json = |members: &str| {
+        let request = Request::new("POST", "/").header("content-type", "application/json");
+        request.header("apikey", "secret").body(format!("{{{members}\"apikey\":\"secret\"}}"))
+    };
+    plugged.send(&json("\"apikey\":\"secret\",\"a\":1,")).await.expect(200);
+    assert_eq!(plugged.origin.last().body, b"{\"a\":1}");
+    // More members than can be changed.
+    plugged.origin.forget();
+    let many: String = (0..30_000).map(|number| format!("\"{number}\":1,")).collect();
+    plugged.send(&json(&many)).await.expect(413);
+    assert_eq!(plugged.origin.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_a_refused_request_are_hidden_as_well() {
+    let plugged = start(&json!({ "hide_credentials": true, "anonymous": "c1" }));
+    plugged.send(&get("/?apikey=a&apikey=b&c", &[("x-a", "1")])).await.expect(200);
+    let received = plugged.origin.last();
+    assert_eq!((received.target.as_str(), received.header("x-anonymous-consumer")), ("/?c", Some("true")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
