@@ -3,12 +3,13 @@
 use serde_json::{Value, json};
 use testkit::http::Response;
 
-use super::{Admin, on_both_databases};
+use super::{Admin, on_both_databases, revision};
 
 on_both_databases!(
     plugins_at_every_path,
     a_plugin_is_unique_in_its_scope,
     changes_merge_the_configuration,
+    secrets_are_hidden_and_kept,
     forms_have_dotted_names,
     references_that_lead_nowhere,
     protocols_are_those_of_the_route,
@@ -112,6 +113,45 @@ async fn changes_merge_the_configuration(admin: &Admin) {
     assert!(message(&renamed).starts_with("8 schema violations (config.anonymous: unknown field; "));
     let replaced = admin.put("/plugins/keys", &json!({ "name": "key-auth" })).await.expect(200).json();
     assert_eq!(replaced["config"]["hide_credentials"], false);
+}
+
+async fn secrets_are_hidden_and_kept(admin: &Admin) {
+    let body = json!({
+        "name": "rate-limiting",
+        "instance_name": "limit",
+        "config": { "minute": 5, "policy": "redis", "redis_host": "a", "redis_password": "a secret" },
+    });
+    let answer = admin.post("/plugins", &body).await.expect(201);
+    let (at, made) = (revision(&answer), answer.json());
+    let config = &made["config"];
+    assert_eq!((&config["redis"]["host"], &config["redis_host"]), (&json!("a"), &json!("a")));
+    assert_eq!((&config["redis"]["password"], &config["redis_password"]), (&json!("***"), &json!("***")));
+    // What a client was shown changes nothing, under whichever name.
+    assert_eq!(revision(&admin.put("/plugins/limit", &made).await.expect(200)), at);
+    let hidden = json!({ "config": { "redis_password": "***" } });
+    assert_eq!(revision(&admin.patch("/plugins/limit", &hidden).await.expect(200)), at);
+    let changed = json!({ "config": { "redis": { "host": "b" } } });
+    let changed = admin.patch("/plugins/limit", &changed).await.expect(200).json();
+    assert_eq!(changed["config"]["redis_host"], "b");
+    let earlier = json!({ "config": { "redis_host": "c" } });
+    let earlier = admin.patch("/plugins/limit", &earlier).await.expect(200);
+    assert_eq!(earlier.json()["config"]["redis"]["host"], "c");
+    // The stored password is still the first one: the same again is no change, another one is.
+    let at = revision(&earlier);
+    for (password, is_same) in [("a secret", true), ("another", false)] {
+        let given = json!({ "config": { "redis": { "password": password } } });
+        let answer = admin.patch("/plugins/limit", &given).await.expect(200);
+        assert_eq!(revision(&answer) == at, is_same, "{password}");
+    }
+    let mismatch = json!({ "config": { "redis_host": "d", "redis": { "host": "e" } } });
+    let mismatch = admin.patch("/plugins/limit", &mismatch).await.expect(400);
+    assert!(message(&mismatch).contains("redis_host = d vs redis.host = e"), "{}", mismatch.text());
+    for target in ["/config", "/audit", "/plugins", "/config?format=json"] {
+        let text = admin.get(target).await.expect(200).text();
+        assert!(!text.contains("a secret"), "{target}: {text}");
+    }
+    let log = admin.control.node.log();
+    assert!(!log.contains("a secret"), "{log}");
 }
 
 async fn forms_have_dotted_names(admin: &Admin) {
