@@ -3,6 +3,7 @@
 
 mod access;
 mod admin;
+mod aio_kong;
 mod applied;
 mod deck;
 mod explained;
