@@ -1,5 +1,7 @@
 //! opentelemetry: contexts of traces on their way, and what a collector receives.
 
+mod official;
+
 use prost::Message;
 use serde_json::{Value, json};
 use testkit::http::Request;
