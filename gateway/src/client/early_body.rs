@@ -66,6 +66,11 @@ impl EarlyBody {
         true
     }
 
+    /// Ends the body: what the client sends through a tunnel is no part of it, and has no limit.
+    pub fn begin_tunnel(&mut self) {
+        (self.is_whole, self.trailers, self.left) = (false, None, None);
+    }
+
     /// Reads the next part; `None` behind the end.
     ///
     /// # Errors

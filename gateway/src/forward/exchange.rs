@@ -328,6 +328,7 @@ impl Attempt<'_> {
         switch_protocols(&mut incoming.client, &head_of(answer), |sink| {
             write_fields(sink, answer, edited, context, is_tls)
         })?;
+        self.incoming.early.begin_tunnel();
         self.upstream.begin_tunnel();
         Ok(())
     }
