@@ -30,7 +30,7 @@ impl Attempt<'_> {
         let is_tls = self.incoming.ends.server_name.is_some();
         write_upstream_fields(&mut edited.fields, answer, self.context, is_tls);
         self.with_plugins(|incoming, around, running| plugin::answer(incoming, around, running, &mut edited));
-        if answer.status == StatusCode::SWITCHING_PROTOCOLS {
+        if answer.status == StatusCode::SWITCHING_PROTOCOLS && !edited.is_refused() {
             edited.status = answer.status;
         }
         Some(edited)

@@ -67,7 +67,8 @@ impl Attempt<'_> {
         self.note_answer();
         let drops_body = self.fit_to_method(&mut answer);
         let mut edited = self.edit(&answer);
-        if answer.status == http::StatusCode::SWITCHING_PROTOCOLS {
+        let switches = answer.status == http::StatusCode::SWITCHING_PROTOCOLS;
+        if switches && !edited.as_deref().is_some_and(Answer::is_refused) {
             self.begin_tunnel(&answer, edited.as_deref())?;
             self.context.release_group();
             tunnel::run(self.incoming, &mut self.upstream).await;
@@ -106,7 +107,8 @@ impl Attempt<'_> {
             let rest = poll_fn(|task| self.poll_rest(&mut upload, task));
             timeout(REST_TIMEOUT, rest).await.ok();
         }
-        if !drops_body {
+        // A connection with another protocol serves no further request.
+        if !drops_body && !switches {
             self.upstream.release();
         }
         Ok(Outcome::Complete)
