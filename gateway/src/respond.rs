@@ -1,5 +1,6 @@
 //! The gateway's own answers: to failures, and those of plugins.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +19,9 @@ use crate::request::{self, Trusted};
 
 /// Value of `Allow`: the common methods. The gateway proxies every method except CONNECT.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
+
+/// The most bytes of a reply that become the message of a call: clients bound the header of an answer.
+const LONGEST_CALL_MESSAGE: usize = 1024;
 
 /// An answer without its common fields.
 #[derive(Debug)]
@@ -158,11 +162,11 @@ fn of_reply(incoming: &Incoming, context: &Context, reply: Reply) -> Page {
     let Reply { status, fields, body, is_proxied, .. } = reply;
     let request = &incoming.request;
     let mut page = Page { status, fields, upgrade: None, body: None, is_proxied };
-    let is_grpc = grpc::is_request(request.version, &request.headers);
+    if !is_proxied && grpc::is_request(request.version, &request.headers) {
+        page.fields.extend(grpc::outcome(status, &call_message(&body)));
+        return page;
+    }
     match body {
-        ReplyBody::Message(text) | ReplyBody::Exit(text) if is_grpc => {
-            page.fields.extend(grpc::outcome(status, &text));
-        }
         ReplyBody::Message(text) => {
             // Kong looks at the type of the request's own body for its core's messages alone.
             let format = Format::accepted(&request.headers, Format::Json);
@@ -180,6 +184,17 @@ fn of_reply(incoming: &Incoming, context: &Context, reply: Reply) -> Page {
         page.body = None;
     }
     page
+}
+
+/// The message of a reply to a gRPC call. Of bytes, which may be many, the beginning is shown.
+fn call_message(body: &ReplyBody) -> Cow<'_, str> {
+    match body {
+        ReplyBody::Message(text) | ReplyBody::Exit(text) => Cow::Borrowed(text),
+        ReplyBody::Raw(_, bytes) => {
+            String::from_utf8_lossy(bytes.get(..LONGEST_CALL_MESSAGE).unwrap_or(bytes))
+        }
+        ReplyBody::Empty | ReplyBody::None => Cow::Borrowed(""),
+    }
 }
 
 impl Page {

@@ -23,7 +23,7 @@ pub struct Reply {
     pub is_proxied: bool,
 }
 
-/// The body of a reply. gRPC clients get the text of a message in a field, and no body.
+/// The body of a reply. gRPC clients get its text in a field, and no body.
 #[derive(Debug)]
 pub enum ReplyBody {
     /// A message in the form that the client accepts, JSON without a preference, with the id of the request.

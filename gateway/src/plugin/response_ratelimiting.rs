@@ -18,6 +18,7 @@ use crate::counting::clock::unix_millis;
 use crate::counting::counters::{Ask, Scope, Taken};
 use crate::counting::redis::{Keys, RedisTerms, Server};
 use crate::error::RequestFailure;
+use crate::grpc;
 use crate::message::FieldName;
 
 /// The status of a refusal.
@@ -122,6 +123,10 @@ impl Plugin for ResponseRatelimiting {
         }
         if !taken.allowed {
             answer.refuse(http::StatusCode::from_u16(TOO_MANY).unwrap_or_default());
+            if exchange.is_grpc() {
+                let outcome = grpc::outcome(TOO_MANY, "");
+                outcome.iter().for_each(|(name, value)| answer.fields.set(name.lower().as_str(), value));
+            }
         }
     }
 }
