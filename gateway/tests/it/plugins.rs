@@ -11,6 +11,7 @@ mod ip_restriction;
 mod limiting;
 mod logs;
 mod prometheus;
+mod protocols;
 mod proxy_cache;
 mod redirect;
 mod request_termination;

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, BufMut};
 use futures_util::stream::{self, BoxStream, StreamExt};
+use http::{HeaderMap, HeaderName};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -105,15 +106,24 @@ impl Service<http::Request<Incoming>> for Echo {
         Box::pin(async move {
             let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
             let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
-            let te = request.headers().get("te").cloned();
+            let shown = shown(request.headers());
             let codec = tonic::server::Grpc::new(Raw).max_decoding_message_size(64 << 20);
             let mut response = { codec }.streaming(Method(method), request).await;
-            // The received authority, for the test.
+            response.headers_mut().extend(shown);
             response.headers_mut().insert("seen-authority", authority.parse().unwrap());
-            te.map(|te| response.headers_mut().insert("seen-te", te));
             Ok(response)
         })
     }
+}
+
+/// The fields of an answer, for the test: `seen-x` shows the field `x` of the request, and `answer-x` asks for `x`.
+fn shown(received: &HeaderMap) -> HeaderMap {
+    let fields = received.iter().map(|(name, value)| {
+        let name = name.as_str();
+        let shown = name.strip_prefix("answer-").map_or_else(|| format!("seen-{name}"), str::to_owned);
+        (shown.parse::<HeaderName>().unwrap(), value.clone())
+    });
+    fields.collect()
 }
 
 /// A method by its name. On the wire all kinds are streams both ways.

@@ -93,6 +93,20 @@ fn put_key(plugged: &Plugged, number: u128, key: &str, expires_at: Option<i64>) 
     plugged.put([hash_key.into(), credential.into()]);
 }
 
+/// Puts two consumers. The first has a credential of every kind and is of the group `staff`, the second has an API
+/// key.
+pub(super) fn put_everyone(plugged: &Plugged) {
+    plugged.put_consumer(1);
+    plugged.put_consumer(2);
+    put_key(plugged, 1, "one", None);
+    put_key(plugged, 2, "two", None);
+    let login = json!({ "username": "u", "password": basic_auth::ARGON2 });
+    put_credential(plugged, kind::BASICAUTH_CREDENTIAL, 1, &login);
+    put_credential(plugged, kind::JWT_SECRET, 1, &json!({ "key": "a", "secret": "secret" }));
+    put_credential(plugged, kind::HMACAUTH_CREDENTIAL, 1, &json!({ "username": "u", "secret": "secret" }));
+    put_group(plugged, 1, "staff");
+}
+
 /// Puts the consumer with this number into a group.
 fn put_group(plugged: &Plugged, number: u128, group: &str) {
     let id = Uuid::from_u128(number << 32 | u128::from(group.as_bytes()[0]));

@@ -5,7 +5,7 @@ mod official;
 use prost::Message;
 use serde_json::{Value, json};
 use testkit::http::Request;
-use testkit::origin::{Answer, Origin};
+use testkit::origin::{Answer, Origin, Received};
 use testkit::wait;
 
 use super::Plugged;
@@ -77,6 +77,17 @@ mod otlp {
         #[prost(message, repeated, tag = "9")]
         pub(super) attributes: Vec<Attribute>,
     }
+}
+
+/// The statuses of the requests whose root spans a collector received.
+pub(super) fn statuses(received: &[Received]) -> Vec<u16> {
+    let requests = received.iter().map(|received| otlp::Request::decode(&*received.body).unwrap());
+    let spans = requests.flat_map(|request| request.resources[0].scopes[0].spans.clone());
+    let status = |span: otlp::Span| {
+        let status = span.attributes.into_iter().find(|one| one.key == "http.status_code").unwrap();
+        u16::try_from(status.value.unwrap().number).unwrap()
+    };
+    spans.filter(|span| span.name == "kong").map(status).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

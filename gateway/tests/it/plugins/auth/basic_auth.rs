@@ -11,7 +11,8 @@ use crate::plugins::Plugged;
 
 const CHALLENGE: &str = "Basic realm=\"service\"";
 /// Of the password "secret" and the salt "somesalt", by the reference library.
-const ARGON2: &str = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$QQCd8VPOryZiCF3MtwQnPTK7odKCaPcXJGplgNEuj1A";
+pub(super) const ARGON2: &str =
+    "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$QQCd8VPOryZiCF3MtwQnPTK7odKCaPcXJGplgNEuj1A";
 
 /// A gateway with basic-auth, the user `u` with the password `secret`, and the user `k` with the same in the form
 /// of Kong.
