@@ -20,6 +20,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(40);
 #[derive(Debug)]
 pub(crate) struct Installation {
     folder: TempDir,
+    /// Further environment variables, of both programs.
+    variables: Vec<(&'static str, &'static str)>,
     pub(crate) admin: Port,
     pub(crate) cluster: Port,
     pub(crate) control_status: Port,
@@ -39,6 +41,7 @@ impl Installation {
     pub(crate) fn new() -> Self {
         Self {
             folder: tempfile::tempdir().expect("a folder can be made"),
+            variables: Vec::new(),
             admin: ports::reserve(),
             cluster: ports::reserve(),
             control_status: ports::reserve(),
@@ -46,6 +49,11 @@ impl Installation {
             gateway_status: ports::reserve(),
             origin: ports::reserve(),
         }
+    }
+
+    /// An installation whose programs have Kong's families of metrics without the plugin.
+    pub(crate) fn with_kong_metrics() -> Self {
+        Self { variables: vec![("GIBBON_METRICS__COMPAT", "true")], ..Self::new() }
     }
 
     /// The data folder.
@@ -86,6 +94,7 @@ impl Installation {
             .env("RUN_BIN", bin)
             .env("RUN_DATA", self.data())
             .envs(self.ports())
+            .envs(self.variables.iter().copied())
             .env_remove("RUN_DATABASE_URL")
             .current_dir(self.folder.path())
             .stdin(Stdio::null())

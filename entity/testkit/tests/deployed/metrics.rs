@@ -14,20 +14,31 @@ use crate::prometheus::{Prometheus, tool};
 
 #[tokio::test]
 async fn every_expression_has_an_answer_and_every_scrape_is_clean() {
-    let installation = Installation::new();
+    tell(&Installation::new(), promtool_check).await;
+}
+
+#[tokio::test]
+async fn every_expression_has_an_answer_beside_the_families_of_kong() {
+    // promtool objects to some of Kong's names.
+    let kong = |scrape: &str| assert!(scrape.contains("\nkong_node_info{"), "{scrape}");
+    tell(&Installation::with_kong_metrics(), kong).await;
+}
+
+/// Checks each scrape, and evaluates the expressions.
+async fn tell(installation: &Installation, check: impl Fn(&str)) {
     let _running = installation.run().await;
-    traffic(&installation).await;
+    traffic(installation).await;
 
     let scrapes =
         [&installation.control_status, &installation.gateway_status].map(|port| Client::new(port.address()));
     let mut exposed = BTreeSet::new();
     for client in &scrapes {
         let text = client.get("/metrics").await.unwrap().text();
-        promtool_check(&text);
+        check(&text);
         exposed.extend(gibbon_names(&text));
     }
 
-    let prometheus = Prometheus::start(&installation).await;
+    let prometheus = Prometheus::start(installation).await;
     let registered = registered();
     for expression in dashboard().iter().chain(&alerts()) {
         let names = gibbon_names(expression);
