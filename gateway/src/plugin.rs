@@ -52,6 +52,7 @@ mod table;
 pub mod tcp_log;
 mod terms;
 pub mod udp_log;
+mod user_mark;
 
 use std::borrow::Cow;
 use std::fmt::Debug;

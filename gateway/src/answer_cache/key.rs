@@ -2,7 +2,7 @@
 //!
 //! A request has two keys. The *shown* key is Kong's: the text of its parts, hashed, for X-Cache-Key and the
 //! Admin API. Kong looks entries up by it. That text is ambiguous (the query `a=1%3Ab=2` reads like
-//! `a=1&b=2`), and lacks the host, the scheme, the body and the credential. Answers are therefore looked up by
+//! `a=1&b=2`), and lacks the host, the scheme, the body, the credential, and users without a consumer. Answers are therefore looked up by
 //! a key of Gibbon's own over all of these, each with its length. Requests of one lookup key have the same
 //! shown key.
 
@@ -33,6 +33,8 @@ pub struct KeyTerms {
 pub struct RequestParts<'a> {
     /// The consumer.
     pub consumer: Option<Uuid>,
+    /// What tells its user from others where the consumer does not.
+    pub user: &'a [u8],
     /// The route.
     pub route: Option<Uuid>,
     /// The method.
@@ -178,6 +180,7 @@ fn lookup(request: &RequestParts<'_>, arguments: &Arguments, terms: &KeyTerms) -
     for id in [request.consumer, request.route] {
         hash.add(id.map(Uuid::into_bytes).unwrap_or_default().as_slice());
     }
+    hash.add(request.user);
     hash.add(request.method.as_bytes());
     hash.add_count(usize::from(request.is_head));
     match terms.ignore_case {

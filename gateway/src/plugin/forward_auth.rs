@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use self::question::Asked;
 use super::auth::groups::AuthenticatedGroups;
+use super::user_mark::UserMark;
 use super::{Exchange, InstanceTerms, Outcome, Phases, Plugin, Reply, Step, Unusable};
 use crate::error::RequestFailure;
 use crate::names::{self, Name};
@@ -120,11 +121,13 @@ impl ForwardAuth {
 
     /// Passes the headers of the service's answer on, and keeps its groups for the plugins that decide by them.
     fn pass_on(&self, fields: &HeaderMap, exchange: &mut Exchange<'_>) {
-        for name in &self.passed_on {
-            for value in fields.get_all(name) {
-                exchange.append_header(name.clone(), value.clone());
-            }
+        let of = |name| fields.get_all(name).iter().map(move |value| (name, value));
+        let passed_on = || self.passed_on.iter().flat_map(of);
+        for (name, value) in passed_on() {
+            exchange.append_header(name.clone(), value.clone());
         }
+        // The service knows the user, whom no consumer stands for.
+        UserMark::add(exchange, passed_on().map(|(name, value)| (name.as_str(), value.as_bytes())));
         let groups = &names::AUTHENTICATED_GROUPS.lower;
         if self.passed_on.contains(groups)
             && let Some(groups) = AuthenticatedGroups::read(fields.get_all(groups).iter())

@@ -29,6 +29,7 @@ use self::signatures::{Signatures, is_costly};
 use self::token::Token;
 use super::auth::remembered::Proof;
 use super::auth::{self, Anonymous, Denied, scheme};
+use super::user_mark::UserMark;
 use super::{Authenticated, Exchange, InstanceTerms, Outcome, Phases, Plugin, Step, Unusable};
 use crate::redaction::Redaction;
 use crate::section::JwtSecret;
@@ -234,6 +235,10 @@ impl Jwt {
 
     async fn authenticate_by(&self, issuer: &Issuer, exchange: &mut Exchange<'_>, token: Vec<u8>) -> Outcome {
         let found = issuer.authenticate(exchange, &token, &self.refusals).await;
+        if found.is_ok() {
+            // Without a consumer, or with one for many users, the token alone tells them apart.
+            UserMark::add(exchange, [("token", &*token)]);
+        }
         self.anonymous.conclude(exchange, found)
     }
 }

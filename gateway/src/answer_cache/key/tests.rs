@@ -14,6 +14,7 @@ struct Request {
     query: Option<&'static str>,
     fields: Vec<(&'static str, &'static str)>,
     consumer: Option<Uuid>,
+    user: &'static [u8],
     authority: &'static str,
     is_https: bool,
     is_head: bool,
@@ -42,6 +43,7 @@ impl Request {
         }
         let parts = RequestParts {
             consumer: self.consumer,
+            user: self.user,
             route: Some(ROUTE),
             method: "GET",
             path: self.path.as_bytes(),
@@ -116,6 +118,8 @@ fn requests_that_kong_confuses_have_lookup_keys_of_their_own() {
         (Request { is_https: true, ..Request::get("/a") }, Request::get("/a")),
         (Request { upstream_path: Some(b"/b"), ..Request::get("/a") }, Request::get("/a")),
         (Request { upstream_host: Some(b"b"), ..Request::get("/a") }, Request::get("/a")),
+        (Request { user: b"a", ..Request::get("/a") }, Request { user: b"b", ..Request::get("/a") }),
+        (Request { user: b"a", ..Request::get("/a") }, Request::get("/a")),
         (Request { body: "1", ..Request::get("/a") }, Request { body: "2", ..Request::get("/a") }),
         (Request::with(&[("x", "1"), ("x", "2")]), Request::with(&[("x", "1,2")])),
         (Request::with(&[("authorization", "Bearer a")]), Request::with(&[("authorization", "Bearer b")])),

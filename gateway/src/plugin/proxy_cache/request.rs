@@ -1,14 +1,19 @@
 //! What the cache needs of a request.
 
 use http::HeaderMap;
-use http::header::{CACHE_CONTROL, RANGE, UPGRADE};
+use http::header::{CACHE_CONTROL, CONNECTION, RANGE, UPGRADE};
 
 use crate::answer_cache::{Directives, KeyTerms, Keys, RequestParts};
 use crate::message::Framing;
 use crate::plugin::Exchange;
+use crate::plugin::user_mark::UserMark;
+use crate::request::forwarded::is_claim;
 
 /// The longest body of a request whose answer is kept, in bytes: it is part of the key.
 pub(super) const LONGEST_BODY: usize = 64 * 1024;
+
+/// What `Connection` may list beside fields that keys or the `Vary` of an answer have.
+const OPTIONS: [&[u8]; 5] = [b"close", b"keep-alive", b"te", b"upgrade", b"http2-settings"];
 
 /// The directives of a request.
 pub(super) fn directives(headers: &HeaderMap) -> Directives {
@@ -22,7 +27,17 @@ pub(super) fn is_cacheable(exchange: &Exchange<'_>) -> bool {
         Framing::Length(length) => length <= LONGEST_BODY as u64,
         _ => false,
     };
-    has_short_body && !exchange.is_grpc() && !exchange.headers().contains_key(UPGRADE)
+    let headers = exchange.headers();
+    has_short_body && !exchange.is_grpc() && !headers.contains_key(UPGRADE) && !hides_fields(headers)
+}
+
+/// Whether `Connection` lists fields. The upstream does not get them, and answers a request without them: that is
+/// no answer to clients that send the same fields for the upstream.
+fn hides_fields(headers: &HeaderMap) -> bool {
+    let lists = headers.get_all(CONNECTION).iter();
+    let names = lists.flat_map(|list| list.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    let is_option = |name: &[u8]| OPTIONS.iter().any(|option| name.eq_ignore_ascii_case(option));
+    names.filter(|name| !name.is_empty()).any(|name| !is_option(name))
 }
 
 /// Whether a request has a body.
@@ -40,11 +55,26 @@ pub(super) fn may_lead(headers: &HeaderMap) -> bool {
     !is_for_a_part(headers) && !headers.keys().any(|name| name.as_str().starts_with("if-"))
 }
 
+/// Who sent a request, beyond its consumer. A trusted peer that has authenticated the user says so in fields; those
+/// of a known consumer say nothing more.
+fn user(exchange: &Exchange<'_>) -> UserMark {
+    let mark = UserMark::of(exchange);
+    if exchange.consumer().is_some() {
+        return mark;
+    }
+    let claims = exchange.headers().iter().filter(|(name, _)| is_claim(name.as_str().as_bytes()));
+    let mut claims: Vec<_> = claims.map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    claims.sort_unstable();
+    mark.with(claims)
+}
+
 /// The keys of a request.
 pub(super) fn keys(exchange: &Exchange<'_>, body: &[u8], terms: &KeyTerms) -> Keys {
     let authority = exchange.sent_authority();
+    let user = user(exchange);
     let request = RequestParts {
         consumer: exchange.consumer().map(|consumer| consumer.id),
+        user: user.as_bytes(),
         route: exchange.route().map(|route| route.id),
         method: exchange.method().as_str(),
         is_head: exchange.is_head(),

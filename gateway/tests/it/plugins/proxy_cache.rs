@@ -4,7 +4,7 @@ mod together;
 
 use serde_json::{Value, json};
 use testkit::http::{Request, Response};
-use testkit::origin::Answer;
+use testkit::origin::{Answer, Origin};
 
 use super::Plugged;
 
@@ -123,6 +123,55 @@ async fn answers_vary_by_the_fields_that_they_name() {
         assert_eq!(answer.text(), encoding);
     }
     assert_eq!(plugged.get("/").await.expect(200).text(), "none");
+}
+
+/// The upstream does not get a field that `Connection` lists: its answer is none to clients that send the field.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn request_that_hides_a_field_from_the_upstream_fills_no_cache() {
+    let plugged = Plugged::start(&[plugin(&json!({ "vary_headers": ["x-tenant"] }))]);
+    plugged.origin.answer_with(|received| {
+        let of = |name| received.header(name).unwrap_or("none").to_owned();
+        kept(&[of("accept-language"), of("x-tenant")].concat()).header("Vary", "Accept-Language")
+    });
+    let ask = || Request::new("GET", "/").header("Accept-Language", "de").header("X-Tenant", "a");
+    for (connection, status, body) in [
+        (Some("Accept-Language"), "Bypass", "nonea"),
+        (Some("keep-alive, x-tenant"), "Bypass", "denone"),
+        (None, "Miss", "dea"),
+        (Some("keep-alive,, TE"), "Hit", "dea"),
+    ] {
+        let request = connection.into_iter().fold(ask(), |ask, listed| ask.header("Connection", listed));
+        let answer = plugged.send(&request).await.expect(200);
+        assert_status(&answer, status);
+        assert_eq!(answer.text(), body, "{connection:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_without_a_consumer_share_no_answer() {
+    let service = Origin::start();
+    service.answer_with(|asked| {
+        Answer::status(200).header("X-User", asked.header("cookie").unwrap_or("nobody"))
+    });
+    let config = json!({ "url": service.url(), "response_headers": ["x-user"] });
+    let auth = json!({ "name": "forward-auth", "config": config });
+    let trusted = [("proxy.trusted_ips", "127.0.0.1")];
+    for (keys, plugins, field) in [
+        (&[][..], vec![plugin(&json!({})), auth], "Cookie"),
+        // The user of a trusted peer that has authenticated it.
+        (&trusted[..], vec![plugin(&json!({}))], "X-Consumer-ID"),
+    ] {
+        let plugged = Plugged::with(keys, &plugins);
+        plugged.origin.answer_with(|received| {
+            let user = received.header("x-user").or_else(|| received.header("x-consumer-id"));
+            kept(user.unwrap_or_default())
+        });
+        for (user, status) in [("a", "Miss"), ("b", "Miss"), ("a", "Hit"), ("b", "Hit")] {
+            let answer = plugged.send(&Request::new("GET", "/me").header(field, user)).await.expect(200);
+            assert_status(&answer, status);
+            assert_eq!(answer.text(), user, "{field}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -116,6 +116,33 @@ async fn claim_names_the_consumer() {
     assert_eq!(received.header("x-credential-identifier"), Some("s1"));
 }
 
+/// Tokens tell users of one consumer, or of none, apart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cached_answers_are_those_to_one_token() {
+    let issuer = Issuer::start();
+    for claim in [Value::Null, json!("client")] {
+        let plugged = issuer.gateway(&json!({}));
+        let jwt =
+            json!({ "jwks_uri": issuer.origin.url(), "header_names": ["x-token"], "consumer_claim": claim });
+        plugged.put_plugins(&[
+            json!({ "name": "jwt", "config": jwt }),
+            json!({ "name": "proxy-cache", "config": { "strategy": "memory" } }),
+        ]);
+        plugged.origin.answer_with(|received| {
+            let subject = received.header("x-credential-identifier").unwrap_or_default();
+            Answer::status(200).header("Content-Type", "text/plain").body(subject)
+        });
+        let tokens = ["s1", "s2"].map(|sub| issuer.token("1", &json!({ "sub": sub, "client": "c1" })));
+        for (token, sub, status) in
+            [(&tokens[0], "s1", "Miss"), (&tokens[1], "s2", "Miss"), (&tokens[0], "s1", "Hit")]
+        {
+            let answer =
+                plugged.send(&get("/me", &[("x-token", &format!("Bearer {token}"))])).await.expect(200);
+            assert_eq!((answer.text().as_str(), answer.header("x-cache-status")), (sub, Some(status)));
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn credentials_of_the_configuration_count_first() {
     let issuer = Issuer::start();
