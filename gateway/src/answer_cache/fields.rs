@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 use super::directives;
 use crate::message::FieldName;
 
-/// Fields of a connection, and those that each answer gets for itself.
-const NOT_KEPT: [&str; 14] = [
+/// Fields of a connection, and those that the gateway writes into each answer.
+const NOT_KEPT: [&str; 18] = [
     "connection",
     "keep-alive",
     "proxy-authenticate",
@@ -21,12 +21,16 @@ const NOT_KEPT: [&str; 14] = [
     "upgrade",
     "content-length",
     "age",
-    "via",
-    "server",
+    "x-cache-status",
+    "x-cache-key",
+    "x-kong-request-id",
+    "x-kong-proxy-latency",
+    "x-kong-response-latency",
+    "x-kong-upstream-latency",
 ];
 
-/// Parts of the names of fields that are about one request.
-const OF_ONE_REQUEST: [&str; 3] = ["ratelimit", "x-cache-", "x-kong-"];
+/// A part of the names of fields that count what is left to one client.
+const LEFT: &str = "ratelimit-remaining";
 
 /// Header fields in their order.
 #[derive(Clone, Debug, Default)]
@@ -68,11 +72,11 @@ impl Fields {
         self.0.iter().map(|field| bytes(field) + FieldName::BYTES + size_of::<HeaderValue>()).sum()
     }
 
-    /// Leaves out the fields that no other answer may have.
-    pub fn strip(&mut self) {
+    /// Leaves out the fields that no other answer may have, and those that are `of_one_request`.
+    pub fn strip(&mut self, of_one_request: impl Fn(&HeaderName) -> bool) {
         self.0.retain(|(name, _)| {
-            let name = name.lower().as_str();
-            !NOT_KEPT.contains(&name) && !OF_ONE_REQUEST.iter().any(|part| name.contains(part))
+            let lower = name.lower().as_str();
+            !NOT_KEPT.contains(&lower) && !lower.contains(LEFT) && !of_one_request(name.lower())
         });
     }
 
@@ -99,16 +103,22 @@ mod tests {
             ("Age", "7"),
             ("X-RateLimit-Remaining-Minute", "4"),
             ("RateLimit-Reset", "4"),
+            ("RateLimit-Limit", "5"),
             ("X-Cache-Status", "Miss"),
+            ("X-Cache-Tags", "a"),
             ("X-Kong-Request-Id", "x"),
+            ("X-Kong-Own", "x"),
+            ("Server", "s"),
+            ("Via", "1.1 a"),
             ("ETag", "\"a\""),
             ("Link", "a"),
             ("Link", "b"),
         ]);
         assert_eq!(kept.age(), Duration::from_secs(7));
-        kept.strip();
+        kept.strip(|name| name == "ratelimit-reset");
         let names: Vec<_> = kept.iter().map(|(name, _)| name.written()).collect();
-        assert_eq!(names, ["Content-Type", "ETag", "Link", "Link"]);
+        let own = ["Content-Type", "RateLimit-Limit", "X-Cache-Tags", "X-Kong-Own", "Server", "Via"];
+        assert_eq!(names, [&own[..], &["ETag", "Link", "Link"]].concat());
         assert_eq!(kept.all("link").collect::<Vec<_>>(), [b"a", b"b"]);
         assert_eq!((kept.age(), kept.get("etag")), (Duration::ZERO, Some("\"a\"")));
     }

@@ -294,6 +294,11 @@ impl<'r> Exchange<'r> {
         }
     }
 
+    /// Whether a plugin has set a field of whatever answer is sent.
+    pub fn sets_answer_header(&self, name: &HeaderName) -> bool {
+        self.running.answer_fields.iter().any(|(set, _)| set.lower() == name)
+    }
+
     /// Keeps a value for a later phase of this request. One of a type.
     pub fn keep<T: Any + Send + Sync>(&mut self, value: T) {
         self.running.kept.retain(|kept| !kept.is::<T>());

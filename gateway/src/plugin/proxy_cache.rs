@@ -7,6 +7,7 @@
 mod request;
 mod tap;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderName, HeaderValue, Method};
@@ -54,6 +55,8 @@ struct Pending {
     keys: Option<Keys>,
     since: Purges,
     lead: Mutex<Option<Lead>>,
+    /// Whether the request has been counted. An answer whose body cannot be changed is followed by another one.
+    is_counted: AtomicBool,
 }
 
 /// What the cache has done.
@@ -133,7 +136,9 @@ impl Plugin for ProxyCache {
             pending.give_up(exchange);
         }
         let verdict = if is_kept { verdict } else { Verdict::Bypass };
-        verdict.count(exchange.shared().answers.metrics());
+        if !pending.is_counted.swap(true, Ordering::Relaxed) {
+            verdict.count(exchange.shared().answers.metrics());
+        }
         let debug = exchange.headers().contains_key(DEBUG);
         if self.shows.status || debug {
             answer.fields.set(names::CACHE_STATUS.written, verdict.as_str());
@@ -183,7 +188,12 @@ impl ProxyCache {
             Turn::Wait(waiting) => (None, Looked::Wait(waiting)),
             Turn::Alone => (None, Looked::GoOn),
         };
-        exchange.keep(Pending { verdict, keys: Some(keys), since, lead: Mutex::new(lead) });
+        exchange.keep(Pending {
+            verdict,
+            keys: Some(keys),
+            lead: Mutex::new(lead),
+            ..Pending::bypass(since)
+        });
         looked
     }
 
@@ -255,7 +265,8 @@ impl ProxyCache {
         }
         let Some(mut fields) = Fields::take(answer.fields.iter()) else { return false };
         let Some(admitted) = self.admission.admit(status, &fields, SystemTime::now()) else { return false };
-        fields.strip();
+        // Plugins set theirs again on a hit.
+        fields.strip(|name| exchange.sets_answer_header(name));
         let head = Head { plugin: self.id, shown: keys.shown, status, fields, admitted };
         let recording = exchange.shared().answers.record(head, keys, exchange.headers(), pending.since);
         answer.tap(Box::new(RecordingTap::new(recording, pending.lead.lock().take())));
@@ -265,7 +276,8 @@ impl ProxyCache {
 
 impl Pending {
     const fn bypass(since: Purges) -> Self {
-        Self { verdict: Verdict::Bypass, keys: None, since, lead: Mutex::new(None) }
+        let lead = Mutex::new(None);
+        Self { verdict: Verdict::Bypass, keys: None, since, lead, is_counted: AtomicBool::new(false) }
     }
 
     /// Ends the wait of others for an answer that is not kept.

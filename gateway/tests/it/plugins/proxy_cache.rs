@@ -28,7 +28,8 @@ pub(super) fn assert_status(response: &Response, status: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn second_request_is_answered_from_the_cache() {
     let plugged = Plugged::start(&[plugin(&json!({}))]);
-    plugged.origin.answer(kept("one").header("X-Own", "1").header("ETag", "\"e\""));
+    let origins = kept("one").header("X-Own", "1").header("ETag", "\"e\"");
+    plugged.origin.answer(origins.header("Server", "own").header("RateLimit-Limit", "7"));
     let miss = plugged.get("/a?b=1").await.expect(200);
     assert_status(&miss, "Miss");
     assert_eq!((miss.header("age"), miss.text().as_str()), (None, "one"));
@@ -38,6 +39,7 @@ async fn second_request_is_answered_from_the_cache() {
     assert_eq!((hit.header("x-own"), hit.header("age")), (Some("1"), Some("0")));
     assert_eq!(hit.header("content-type"), Some("text/plain"));
     assert_eq!(hit.header("content-length"), Some("3"));
+    assert_eq!((hit.header("server"), hit.header("ratelimit-limit")), (Some("own"), Some("7")));
     assert!(hit.header("via").is_some() && hit.header("x-kong-proxy-latency").is_some());
     assert_eq!(hit.header("x-cache-key"), miss.header("x-cache-key"));
     assert_eq!(hit.header("x-cache-key").unwrap().len(), 64);
@@ -212,6 +214,33 @@ async fn fields_are_shown_as_configured() {
     let debug = plugged.send(&Request::new("GET", "/").header("Kong-Debug", "1")).await.expect(200);
     assert_status(&debug, "Hit");
     assert!(debug.header("age").is_some() && debug.header("x-cache-key").is_some());
+}
+
+/// What other plugins write into each answer is not that of an earlier one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fields_of_plugins_are_not_kept() {
+    let collector = Origin::start();
+    let traces = json!({ "traces_endpoint": collector.url(), "http_response_header_for_traceid": "X-Trace" });
+    let traces = json!({ "name": "opentelemetry", "config": traces });
+    let plugged = Plugged::start(&[plugin(&json!({})), traces]);
+    plugged.origin.answer(kept("x"));
+    for (status, is_traced) in [("Miss", true), ("Hit", false)] {
+        let answer = plugged.get("/").await.expect(200);
+        assert_status(&answer, status);
+        assert_eq!(answer.header("x-trace").is_some(), is_traced, "{status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answer_that_cannot_be_changed_counts_once() {
+    let config = json!({ "remove": { "json": ["a"] }, "max_body_bytes": 1000 });
+    let transformer = json!({ "name": "response-transformer", "config": config });
+    let plugged = Plugged::start(&[plugin(&json!({})), transformer]);
+    plugged.origin.answer(Answer::status(200).header("Content-Type", "application/json").size(2000));
+    plugged.get("/").await.expect(502);
+    let count =
+        |status| plugged.gateway.metric(&format!("gibbon_proxy_cache_requests_total{{status=\"{status}\"}}"));
+    assert_eq!((count("miss"), count("bypass")), (1.0, 0.0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
