@@ -31,7 +31,8 @@ pub trait Collector: Debug + Send + Sync {
     fn deliver<'a>(&'a self, id: Uuid, batch: &'a [Bytes], outbound: &'a Outbound) -> Delivering<'a>;
 }
 
-/// Why a batch was not delivered. The texts are for the log.
+/// Why a batch was not delivered. The texts are for the log. None is final: a collector that is started behind a proxy
+/// is a 404 for a while.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryFailure {
     /// The call failed.
@@ -54,15 +55,6 @@ pub enum DeliveryFailure {
 }
 
 impl DeliveryFailure {
-    /// Whether another attempt may succeed.
-    pub fn may_pass(&self) -> bool {
-        match self {
-            // What the collector cannot read now it cannot read later.
-            Self::Status(status) => !matches!(status, 400 | 404 | 405 | 413 | 415 | 422),
-            Self::Call(_) | Self::Socket { .. } | Self::TimedOut => true,
-        }
-    }
-
     fn socket(attempted: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::Socket { attempted, error }
     }

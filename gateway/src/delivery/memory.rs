@@ -27,12 +27,13 @@ impl Memory {
         Arc::new(Self { most, used: AtomicUsize::new(0) })
     }
 
-    /// Takes memory for an entry; `None` if there is none left.
-    pub(super) fn entry(self: &Arc<Self>, bytes: Bytes) -> Option<Entry> {
+    /// Takes memory for an entry of a queue that waits for so many bytes; `None` if there is none for it. A queue
+    /// has at most half of what is left to all: a collector that takes nothing leaves room for the others.
+    pub(super) fn entry(self: &Arc<Self>, bytes: Bytes, waiting: usize) -> Option<Entry> {
         let entry = Entry { bytes, memory: self.clone() };
-        let used = self.used.fetch_add(entry.size(), Ordering::Relaxed) + entry.size();
+        let used = self.used.fetch_add(entry.size(), Ordering::Relaxed);
         // Dropped if it is one too many, which undoes the addition.
-        (used <= self.most).then_some(entry)
+        (waiting + entry.size() <= self.most.saturating_sub(used) / 2).then_some(entry)
     }
 
     #[cfg(test)]

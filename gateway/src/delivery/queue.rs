@@ -52,34 +52,36 @@ impl Queue {
 
     /// Appends an entry, for which the oldest ones may have to go. One that has no place at all is dropped.
     pub(super) fn push(&self, bytes: &Bytes) -> Result<(), HasEnded> {
-        let drops = |reason| self.metrics.drop_entries(self.collector.plugin(), reason, 1);
         if bytes.len() > self.terms.entry || bytes.len() > self.terms.bytes {
-            drops(DropReason::TooLarge);
+            self.metrics.drop_entries(self.collector.plugin(), DropReason::TooLarge, 1);
             return Ok(());
         }
-        let Some(entry) = self.memory.entry(bytes.clone()) else {
-            drops(DropReason::Memory);
-            return Ok(());
-        };
-        let mut oldest = Vec::new();
-        {
+        let (mut full, mut without_memory) = (0, 0);
+        let is_added = {
             let mut state = self.state.lock();
             if state.has_ended {
                 return Err(HasEnded);
             }
-            while state.entries.len() >= self.terms.entries
-                || state.bytes + entry.bytes.len() > self.terms.bytes
-            {
-                let Some(dropped) = state.pop() else { break };
-                oldest.push(dropped);
+            while state.entries.len() >= self.terms.entries || state.bytes + bytes.len() > self.terms.bytes {
+                let Some(_) = state.pop() else { break };
+                full += 1;
             }
-            state.bytes += entry.bytes.len();
-            state.entries.push_back(entry);
+            loop {
+                if let Some(entry) = self.memory.entry(bytes.clone(), state.bytes) {
+                    state.bytes += bytes.len();
+                    state.entries.push_back(entry);
+                    break true;
+                }
+                without_memory += 1;
+                let Some(_) = state.pop() else { break false };
+            }
+        };
+        for (reason, count) in [(DropReason::Full, full), (DropReason::Memory, without_memory)] {
+            self.metrics.drop_entries(self.collector.plugin(), reason, count);
         }
-        if !oldest.is_empty() {
-            self.metrics.drop_entries(self.collector.plugin(), DropReason::Full, oldest.len());
+        if is_added {
+            self.added.notify_one();
         }
-        self.added.notify_one();
         Ok(())
     }
 

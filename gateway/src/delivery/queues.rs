@@ -56,8 +56,13 @@ impl QueueKey {
 impl Queues {
     /// Creates no queues. What they take is sent once a [`DeliveryThread`](super::DeliveryThread) runs.
     pub fn new(metrics: DeliveryMetrics) -> Arc<Self> {
+        Self::within(MOST_BYTES, metrics)
+    }
+
+    /// The same, with so many bytes for all entries.
+    pub(super) fn within(most_bytes: usize, metrics: DeliveryMetrics) -> Arc<Self> {
         let (begun, unstarted) = mpsc::unbounded_channel();
-        let (queues, memory) = (RwLock::default(), Memory::new(MOST_BYTES));
+        let (queues, memory) = (RwLock::default(), Memory::new(most_bytes));
         Arc::new(Self { queues, begun, unstarted: Mutex::new(Some(unstarted)), memory, metrics })
     }
 

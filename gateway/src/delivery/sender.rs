@@ -121,8 +121,8 @@ async fn deliver(sending: &Sending, queue: &Queue, health: &Health, batch: Vec<E
         };
         health.note_failure(queue, &failure);
         let left = terms.retry_time.map(|time| time.saturating_sub(begun.elapsed()));
-        let goes_on = failure.may_pass() && left.is_some_and(|left| !left.is_zero());
-        if !goes_on || sending.stopping.is_cancelled() {
+        let has_time = left.is_some_and(|left| !left.is_zero());
+        if !has_time || sending.stopping.is_cancelled() {
             return queue.metrics.drop_entries(plugin, DropReason::Failed, batch.len());
         }
         tokio::select! {

@@ -17,7 +17,7 @@ use super::collector::Delivering;
 use super::sender::Sending;
 use super::*;
 use crate::metrics::{DeliveryMetrics, DropReason};
-use crate::outbound::{CallFailure, Outbound};
+use crate::outbound::Outbound;
 
 const PLUGIN: &str = "http-log";
 const KEY: QueueKey = QueueKey { plugin: Uuid::from_u128(1), configuration: 1 };
@@ -63,7 +63,7 @@ impl Collector for Scripted {
             let mut failures = self.failures.lock();
             if *failures > 0 {
                 *failures -= 1;
-                return Err(CallFailure::TimedOut.into());
+                return Err(DeliveryFailure::Status(404));
             }
             Ok(())
         })
@@ -81,8 +81,13 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
+        Self::within(256 << 20)
+    }
+
+    /// With so many bytes for all entries.
+    fn within(most_bytes: usize) -> Self {
         let metrics = DeliveryMetrics::new(&Registry::new()).unwrap();
-        let queues = Queues::new(metrics.clone());
+        let queues = Queues::within(most_bytes, metrics.clone());
         let (outbound, names) = crate::outbound::tests::client(8);
         let stopping = CancellationToken::new();
         let outbound = Arc::new(outbound);
@@ -93,8 +98,12 @@ impl Stage {
     }
 
     fn push(&self, terms: &QueueTerms, collector: &Arc<Scripted>, entry: &str) {
+        self.push_to(KEY, terms, collector, entry);
+    }
+
+    fn push_to(&self, key: QueueKey, terms: &QueueTerms, collector: &Arc<Scripted>, entry: &str) {
         let collector: Arc<dyn Collector> = collector.clone();
-        self.queues.push(KEY, terms, &collector, Bytes::from(entry.to_owned()));
+        self.queues.push(key, terms, &collector, Bytes::from(entry.to_owned()));
     }
 
     fn dropped(&self, reason: DropReason) -> u64 {
@@ -184,6 +193,33 @@ async fn oldest_entries_of_a_full_queue_are_dropped() {
     let (terms, collector) = (QueueTerms { entry: 3, ..QueueTerms::default() }, Scripted::new(0, SECOND));
     stage.push(&terms, &collector, "long");
     assert_eq!(stage.dropped(DropReason::TooLarge), 1);
+}
+
+/// Collectors that take nothing leave memory for the others, and lose their own oldest entries.
+#[tokio::test(start_paused = true)]
+async fn memory_is_shared_among_queues() {
+    let stage = Stage::within(100_000);
+    let dead = Scripted::new(0, 3600 * SECOND);
+    let entry = |number: usize| format!("{number:0>400}");
+    for number in 0..500 {
+        for plugin in 1..=4 {
+            let key = QueueKey { plugin: Uuid::from_u128(plugin), configuration: 1 };
+            stage.push_to(key, &QueueTerms::default(), &dead, &entry(number));
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+    assert!(stage.dropped(DropReason::Memory) > 1500);
+    let (key, alive) = (QueueKey { plugin: Uuid::from_u128(5), configuration: 1 }, Scripted::new(0, SECOND));
+    for number in 0..20 {
+        stage.push_to(key, &QueueTerms::default(), &alive, &entry(number));
+    }
+    sleep(60 * SECOND).await;
+    assert_eq!(alive.texts(), (0..20).map(entry).collect::<Vec<_>>());
+    // Of those that wait, the newest are kept.
+    sleep(4 * 3600 * SECOND).await;
+    assert_eq!(dead.texts().iter().filter(|text| **text == entry(0)).count(), 4);
+    sleep(1000 * 3600 * SECOND).await;
+    assert_eq!(dead.texts().iter().filter(|text| **text == entry(499)).count(), 4);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,10 +1,8 @@
 //! syslog: sends an entry for each request to the system's log.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use model::plugins::syslog::{Facility, Severity};
-use time::OffsetDateTime;
 
 use super::log::{Entries, Reporter};
 use super::{Ended, InstanceTerms, Phases, Plugin, Unusable};
@@ -17,8 +15,8 @@ const SOCKET: &str = "/dev/log";
 const IDENTITY: &str = "kong";
 /// Entries that are sent over one connection, if so many are there.
 const BATCH: usize = 100;
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+/// The most bytes of an entry. The socket takes none of more than its buffer for sending, 208 KiB by default.
+const LONGEST_ENTRY: usize = 128 << 10;
 
 /// syslog, compiled.
 #[derive(Debug)]
@@ -39,9 +37,10 @@ impl Plugin for Syslog {
 
     fn compile(config: &Self::Config, terms: &InstanceTerms) -> Result<Self, Unusable> {
         let collector = LocalSocket { plugin: terms.name, path: SOCKET.into() };
+        let queue = QueueTerms { entry: LONGEST_ENTRY, ..QueueTerms::at_once(BATCH) };
         Ok(Self {
             entries: Entries::new(config.custom_fields_by_lua.as_ref(), &config.redact),
-            reporter: Reporter::new(terms, config, QueueTerms::at_once(BATCH), Arc::new(collector)),
+            reporter: Reporter::new(terms, config, queue, Arc::new(collector)),
             facility: config.facility,
             least: config.log_level,
             successful: config.successful_severity,
@@ -54,7 +53,7 @@ impl Plugin for Syslog {
         let severity = self.severity(ended.status());
         // The lower the code, the more severe.
         if severity.code() <= self.least.code() {
-            let mut line = head(self.facility, severity, ended.now_at);
+            let mut line = head(self.facility, severity);
             line.extend_from_slice(&self.entries.entry(ended));
             self.reporter.report(ended, line);
         }
@@ -71,14 +70,11 @@ impl Syslog {
     }
 }
 
-/// What stands before an entry (RFC 3164, section 4.1, without the name of the machine, which the system adds).
-fn head(facility: Facility, severity: Severity, since_1970: Duration) -> Vec<u8> {
-    let seconds = i64::try_from(since_1970.as_secs()).unwrap_or_default();
-    let time = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let month = MONTHS[usize::from(u8::from(time.month()) - 1) % 12];
+/// What stands before an entry (RFC 3164, section 4.1). The system adds the name of the machine, and the time: a
+/// stamp would have to be in the zone of the machine.
+fn head(facility: Facility, severity: Severity) -> Vec<u8> {
     let priority = facility.code() * 8 + severity.code();
-    let (day, hour, minute, second) = (time.day(), time.hour(), time.minute(), time.second());
-    format!("<{priority}>{month} {day:2} {hour:02}:{minute:02}:{second:02} {IDENTITY}: ").into_bytes()
+    format!("<{priority}>{IDENTITY}: ").into_bytes()
 }
 
 #[cfg(test)]
@@ -86,9 +82,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn head_has_the_priority_and_the_time() {
-        let time = Duration::from_secs(1_704_412_800);
-        assert_eq!(head(Facility::User, Severity::Info, time), b"<14>Jan  5 00:00:00 kong: ");
-        assert_eq!(head(Facility::Local7, Severity::Emergency, time), b"<184>Jan  5 00:00:00 kong: ");
+    fn head_has_the_priority_and_no_time() {
+        assert_eq!(head(Facility::User, Severity::Info), b"<14>kong: ");
+        assert_eq!(head(Facility::Local7, Severity::Emergency), b"<184>kong: ");
     }
 }

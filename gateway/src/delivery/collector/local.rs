@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
+use nix::errno::Errno;
 use tokio::net::UnixDatagram;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -37,12 +38,16 @@ impl Collector for LocalSocket {
 }
 
 impl LocalSocket {
-    /// Sends each entry. A new socket each time: the program that reads may have been started again.
+    /// Sends each entry but those that are too long for the socket: they would be so at the next attempt, too, and
+    /// hold up all others. A new socket each time: the program that reads may have been started again.
     async fn send(&self, batch: &[Bytes]) -> Result<(), DeliveryFailure> {
         let socket = UnixDatagram::unbound().map_err(DeliveryFailure::socket("open a socket"))?;
         socket.connect(&self.path).map_err(DeliveryFailure::socket("connect to the system's log"))?;
         for entry in batch {
-            socket.send(entry).await.map_err(DeliveryFailure::socket("write to the system's log"))?;
+            match socket.send(entry).await {
+                Err(error) if error.raw_os_error() == Some(Errno::EMSGSIZE as i32) => {}
+                sent => sent.map(drop).map_err(DeliveryFailure::socket("write to the system's log"))?,
+            }
         }
         Ok(())
     }
