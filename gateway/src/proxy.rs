@@ -130,12 +130,12 @@ impl Proxy {
             poll_fn(|task| drop_body(&mut incoming.client, task)).await;
         }
         let shared = (&self.forwarder.trusted, &self.forwarder.shared);
+        if matches!(ended, Ended::Failed(_)) {
+            self.begin_global_plugins(context);
+        }
+        self.begin_notes(context);
         match ended {
-            Ended::Failed(failure) => {
-                self.begin_global_plugins(context);
-                self.begin_notes(context);
-                respond(incoming, context, failure, shared);
-            }
+            Ended::Failed(failure) => respond(incoming, context, failure, shared),
             Ended::Replied(reply) => respond::reply(incoming, context, *reply, shared),
         }
         poll_fn(|task| incoming.client.poll_flush(task)).await.is_ok()

@@ -101,11 +101,6 @@ impl Chain {
     pub fn phases(&self) -> Phases {
         self.phases
     }
-
-    /// The slot of a plugin.
-    pub fn slot(&self, name: &str) -> Option<&Slot> {
-        self.slots.iter().find(|slot| slot.name == name)
-    }
 }
 
 impl Slot {

@@ -35,19 +35,23 @@ pub async fn access(incoming: &mut Incoming, around: &Surroundings<'_>, running:
     outcome
 }
 
-/// Lets the plugin for preflights answer one to a route that does not take its method.
+/// Lets the plugin for preflights answer one to a route that does not take its method. The others see the answer.
 ///
 /// # Errors
 /// The answer.
 pub fn preflight(incoming: &mut Incoming, around: &Surroundings<'_>, running: &mut Running) -> Outcome {
-    let Some(instance) = running.chain.slot(CORS).and_then(|slot| chosen(slot, running)) else {
-        return Ok(());
-    };
-    running.chosen.push(instance.clone());
-    match instance.behaviour().access(&mut Exchange::new(incoming, around, running)) {
-        Step::Done(outcome) => outcome,
-        Step::Wait(_) => Ok(()),
+    let mut outcome = Ok(());
+    for index in 0..running.chain.slots().len() {
+        let Some(instance) = chosen(&running.chain.slots()[index], running) else { continue };
+        running.chosen.push(instance.clone());
+        if instance.terms.name == CORS
+            && let Step::Done(done) =
+                instance.behaviour().access(&mut Exchange::new(incoming, around, running))
+        {
+            outcome = done;
+        }
     }
+    outcome
 }
 
 async fn run(instance: &Instance, exchange: &mut Exchange<'_>) -> Outcome {

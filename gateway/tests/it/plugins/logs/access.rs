@@ -1,10 +1,12 @@
 //! The gateway's own log of requests.
 
-use serde_json::Value;
+use model::Route;
+use serde_json::{Value, json};
 use testkit::http::Request;
 use testkit::wait;
 
 use super::{Plugged, SOON};
+use crate::support::{route, service};
 
 async fn lines(path: &std::path::Path, count: usize) -> Vec<String> {
     let read = || {
@@ -32,6 +34,31 @@ async fn every_request_has_a_line_of_json() {
     for known in ["route", "service", "id", "time", "revision", "user_agent"] {
         assert!(line.get(known).is_some(), "{line}");
     }
+}
+
+/// Every plugin of the route sees such an answer, as it does any other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answered_preflight_has_a_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access");
+    let plugged = Plugged::with(
+        &[("access_log.path", path.to_str().unwrap())],
+        &[
+            json!({ "name": "cors" }),
+            json!({ "name": "response-transformer", "config": { "add": { "headers": ["X-Add:1"] } } }),
+        ],
+    );
+    let only_put = Route { methods: Some(vec!["PUT".into()]), ..route(1, "/") };
+    plugged.gateway.serve(service(1, &plugged.origin), only_put);
+    let preflight = Request::new("OPTIONS", "/a").header("Origin", "https://a.test");
+    let answer = plugged.send(&preflight.header("Access-Control-Request-Method", "PUT")).await.expect(200);
+    assert_eq!(answer.header("x-add"), Some("1"));
+    let line: Value = serde_json::from_str(&lines(&path, 1).await[0]).unwrap();
+    assert_eq!(
+        (&line["status"], &line["method"], &line["uri"]),
+        (&200.into(), &"OPTIONS".into(), &"/a".into())
+    );
+    assert!(line.get("route").is_some(), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
