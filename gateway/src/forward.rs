@@ -20,6 +20,7 @@ use std::time::Duration;
 use tracing::debug;
 
 use self::exchange::{Attempt, Outcome};
+pub(crate) use self::head::asked_target;
 use self::replay::Replay;
 use crate::client::Incoming;
 use crate::context::Context;

@@ -21,7 +21,7 @@ pub struct Notes {
     pub request_bytes: u64,
     /// Bytes of the answer that were queued for the client, its header included.
     pub answer_bytes: u64,
-    /// Path and query that the upstream was sent; empty if none was.
+    /// Path and query that the upstream was sent, or would have been; empty if none was found.
     pub upstream_target: Vec<u8>,
     /// The attempts.
     pub tries: SmallVec<[Try; 1]>,

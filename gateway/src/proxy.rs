@@ -22,7 +22,7 @@ use crate::access_log::AccessLog;
 use crate::client::{Client, Ends, Incoming, Request, Slot};
 use crate::context::Context;
 use crate::error::RequestFailure;
-use crate::forward::{Failure, Forwarder};
+use crate::forward::{self, Failure, Forwarder};
 use crate::grpc;
 use crate::limit::Limit;
 use crate::live::Live;
@@ -75,6 +75,7 @@ impl ProxyHttp for Proxy {
     async fn request_filter(&self, _: &mut Session, context: &mut Context) -> Result<bool> {
         if let Some(mut incoming) = context.incoming.take() {
             let ended = self.serve(&mut incoming, context).await;
+            note_target(&incoming.request, context);
             self.log_ended(&incoming, context);
             // A client that is not kept is cut off, so that a part of an answer never looks whole.
             context.incoming = ended.then_some(incoming);
@@ -334,6 +335,17 @@ fn asked<'r>(
         headers: &request.headers,
         sni: ends.server_name.as_deref(),
     }
+}
+
+/// Notes what the upstream would have been asked for, of a request that was answered before.
+fn note_target(request: &Request, context: &mut Context) {
+    let Some(mut notes) = context.notes.take() else { return };
+    if notes.upstream_target.is_empty()
+        && let Some(target) = &context.target
+    {
+        notes.upstream_target = forward::asked_target(request, context, target);
+    }
+    context.notes = Some(notes);
 }
 
 /// Reads what has come of a body that nobody wants.

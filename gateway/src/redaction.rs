@@ -56,11 +56,19 @@ impl Redactions<'_> {
     pub(crate) fn target<'t>(&self, target: &'t [u8]) -> Cow<'t, [u8]> {
         let Some(at) = memchr::memchr(b'?', target) else { return target.into() };
         let (path, query) = target.split_at(at + 1);
+        match self.query(query) {
+            Cow::Borrowed(_) => target.into(),
+            Cow::Owned(query) => [path, &query].concat().into(),
+        }
+    }
+
+    /// A query without the secrets among its arguments.
+    pub(crate) fn query<'q>(&self, query: &'q [u8]) -> Cow<'q, [u8]> {
         let is_secret = |argument: &[u8]| self.hides(&name_of(argument));
         if !query.split(|byte| *byte == b'&').any(is_secret) {
-            return target.into();
+            return query.into();
         }
-        let mut shown = path.to_vec();
+        let mut shown = Vec::with_capacity(query.len());
         for (number, argument) in query.split(|byte| *byte == b'&').enumerate() {
             if number > 0 {
                 shown.push(b'&');

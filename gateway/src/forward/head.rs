@@ -30,9 +30,7 @@ pub(super) fn begin_request(
     let nominated = Nominated::of_request(&incoming.request.headers)?;
     let request = &incoming.request;
     let plugins = context.plugins.as_deref();
-    let changed = plugins
-        .map_or_else(Changed::default, |plugins| Changed { path: plugins.path(), query: plugins.query() });
-    let path = request::upstream_target(request, &context.canonical, target, changed);
+    let path = asked_target(request, context, target);
     let chosen = target.group.as_ref().zip(context.upstream.balanced.as_ref());
     let chosen = chosen.and_then(|(group, balanced)| balanced.server_name(group));
     let host = match plugins.and_then(Running::host) {
@@ -78,6 +76,15 @@ pub(super) fn begin_request(
         }
     }
     Ok(path)
+}
+
+/// The path and the query that the upstream is asked for, with the changes that plugins made.
+pub(crate) fn asked_target(request: &Request, context: &Context, target: &Target) -> Vec<u8> {
+    let changed = context
+        .plugins
+        .as_deref()
+        .map_or_else(Changed::default, |plugins| Changed { path: plugins.path(), query: plugins.query() });
+    request::upstream_target(request, &context.canonical, target, changed)
 }
 
 fn frame_request(text: &mut BytesMut, request: &Request) {

@@ -80,6 +80,15 @@ impl Ended<'_> {
         if known.is_empty() { &self.request.target } else { known }
     }
 
+    /// The query as plugins have left it, without the question mark; `None` without one.
+    pub fn query(&self) -> Option<&[u8]> {
+        let sent = || {
+            let target = self.sent_target();
+            memchr::memchr(b'?', target).map(|at| &target[at + 1..])
+        };
+        self.running.and_then(Running::query).unwrap_or_else(sent)
+    }
+
     /// The host that the client asked for, without its port.
     pub fn host(&self) -> &str {
         self.around.canonical.host()
@@ -125,6 +134,11 @@ impl Ended<'_> {
     /// Whether the answer is the upstream's.
     pub fn is_from_upstream(&self) -> bool {
         self.answered.1 == Source::Upstream
+    }
+
+    /// What Kong calls its own latency: the time before the upstream, and that in which its body came.
+    pub fn kong_latency(&self) -> Duration {
+        self.before_upstream + self.notes.received.unwrap_or_default()
     }
 
     /// Time from the header of the request to the end of its answer.

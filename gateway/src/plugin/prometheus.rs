@@ -51,7 +51,7 @@ impl Plugin for Prometheus {
             ingress: ended.request_bytes(),
             egress: ended.answer_bytes(),
             total: ended.took(),
-            gateway: ended.before_upstream,
+            gateway: ended.kong_latency(),
             upstream: ended.waited,
         };
         kong.count(&counted, self.families);

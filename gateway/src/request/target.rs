@@ -41,8 +41,8 @@ pub(crate) fn upstream_target(
 ) -> Vec<u8> {
     let joined = || {
         let (route, service) = (&target.route, &target.service);
-        let path = canonical.path(request);
-        model::upstream_path(route.path_handling, route.strip_path, &service.path, path, target.matched)
+        let (base, path) = (service.path.as_deref().unwrap_or("/"), canonical.path(request));
+        model::upstream_path(route.path_handling, route.strip_path, base, path, target.matched)
     };
     let mut joined = changed.path.map_or_else(|| joined().into_bytes(), <[u8]>::to_vec);
     if let Some(query) = changed.query.unwrap_or_else(|| canonical.query(request)) {

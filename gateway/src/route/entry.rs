@@ -34,6 +34,10 @@ pub struct Entry {
     pub path_handling: PathHandling,
     /// Whether the route is for HTTP at all; if not, it never matches.
     for_http: bool,
+    /// What the route says of buffering, without effect: Kong's clients and logs show it.
+    pub request_buffering: bool,
+    /// The same of responses.
+    pub response_buffering: bool,
     paths: Box<[Path]>,
     /// Identity.
     pub id: Uuid,
@@ -49,7 +53,16 @@ pub struct Entry {
 #[derive(Clone, Debug)]
 enum Path {
     Prefix(Box<str>),
-    Regex { regex: Regex, literal: Box<str> },
+    Regex { regex: Regex, texts: Box<RegexTexts> },
+}
+
+/// The texts of a regular expression.
+#[derive(Clone, Debug)]
+struct RegexTexts {
+    /// The literal prefix of every path that it matches.
+    literal: Box<str>,
+    /// What the route declares. The compiled expression has another text.
+    declared: Box<str>,
 }
 
 /// A required header, and the values of which it must have one.
@@ -98,6 +111,8 @@ impl Section for Entry {
             redirect_status: route.https_redirect_status_code,
             grpc: route.is_grpc(),
             for_http: route.protocols.iter().any(|protocol| protocol.is_http()),
+            request_buffering: route.request_buffering,
+            response_buffering: route.response_buffering,
             methods: methods.map_or(method::ANY, method_bits),
             base: Priority::of(route),
             hosts: hosts.unwrap_or_default(),
@@ -162,13 +177,16 @@ impl Entry {
     /// What a regular expression of the route captures of `path`: by name, or by number. The first one that matches
     /// counts.
     pub(crate) fn capture<'p>(&self, path: &'p str, wanted: &str) -> Option<&'p str> {
-        let regexes = (0..).zip(&*self.paths).filter_map(|(index, _)| self.regex(index));
-        let captured = regexes.into_iter().find_map(|regex| regex.captures(path))?;
+        let captured = self.regexes().find_map(|regex| regex.captures(path))?;
         let found = match wanted.parse() {
             Ok(number) => captured.get(number),
             Err(_) => captured.name(wanted),
         };
         found.map(|found| found.as_str())
+    }
+
+    fn regexes(&self) -> impl Iterator<Item = &Regex> {
+        (0..).zip(&*self.paths).filter_map(|(index, _)| self.regex(index))
     }
 
     fn regex(&self, index: u32) -> Option<&Regex> {
@@ -184,7 +202,7 @@ impl Path {
     fn literal(&self) -> &str {
         match self {
             Self::Prefix(prefix) => prefix,
-            Self::Regex { literal, .. } => literal,
+            Self::Regex { texts, .. } => &texts.literal,
         }
     }
 }
@@ -255,7 +273,10 @@ fn compile_paths(route: &model::Route, paths: &[String]) -> Result<Box<[Path]>, 
     let compile = |path: &String| match path.strip_prefix('~') {
         None => Ok(Path::Prefix(path.as_str().into())),
         Some(pattern) => match model::compile_path(pattern) {
-            Ok(path) => Ok(Path::Regex { regex: path.regex, literal: path.literal.into() }),
+            Ok(compiled) => {
+                let texts = RegexTexts { literal: compiled.literal.into(), declared: path.as_str().into() };
+                Ok(Path::Regex { regex: compiled.regex, texts: Box::new(texts) })
+            }
             Err(error) => Err(refuse(route, "paths", error)),
         },
     };

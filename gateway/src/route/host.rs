@@ -19,6 +19,17 @@ impl HostPattern {
         Self { key: key.into(), port: port.unwrap_or(0) }
     }
 
+    /// The pattern as it is written.
+    pub(super) fn declared(&self) -> String {
+        let key = &*self.key;
+        let host = match (key.starts_with('.'), key.ends_with('.')) {
+            (true, _) => format!("*{key}"),
+            (_, true) => format!("{key}*"),
+            (false, false) => key.to_owned(),
+        };
+        if self.port == 0 { host } else { format!("{host}:{}", self.port) }
+    }
+
     pub(super) fn is_wildcard(&self) -> bool {
         self.key.starts_with('.') || self.key.ends_with('.')
     }

@@ -31,8 +31,8 @@ pub struct Service {
     pub port: u16,
     /// The upstream's `Host` header: without a port where it is the protocol's own.
     pub authority: HeaderValue,
-    /// Path in front of the request's path; `/` when the service has none.
-    pub path: Box<str>,
+    /// Path in front of the request's path, if the service has one.
+    pub path: Option<Box<str>>,
     /// Attempts after the first has failed.
     pub retries: u16,
     /// Time to establish a connection, TLS included.
@@ -41,8 +41,8 @@ pub struct Service {
     pub write_timeout: Duration,
     /// Time between two reads.
     pub read_timeout: Duration,
-    /// Whether the upstream's certificate is verified.
-    pub tls_verify: bool,
+    /// Whether the upstream's certificate is verified; it is not if nothing is said.
+    pub tls_verify: Option<bool>,
     /// The most certificates between an authority's and the upstream's.
     pub tls_verify_depth: Option<u8>,
     /// What its connections must share with others to be exchangeable.
@@ -85,12 +85,12 @@ impl Section for Service {
             host: Host::new(&service.host),
             port: service.port,
             authority,
-            path: service.path.as_deref().unwrap_or("/").into(),
+            path: service.path.as_deref().map(Into::into),
             retries: service.retries,
             connect_timeout: Duration::from_millis(service.connect_timeout.into()),
             write_timeout: Duration::from_millis(service.write_timeout.into()),
             read_timeout: Duration::from_millis(service.read_timeout.into()),
-            tls_verify: service.tls_verify.unwrap_or(false),
+            tls_verify: service.tls_verify,
             tls_verify_depth: service.tls_verify_depth,
             // Those with TLS need the certificates.
             terms: Terms::plain(protocol),
@@ -144,12 +144,22 @@ impl Service {
         }
     }
 
+    /// The certificate that the upstream is shown.
+    pub(crate) fn client_certificate(&self) -> Option<Uuid> {
+        self.references.to(kind::CERTIFICATE).next()
+    }
+
+    /// The CA certificates that the upstream's certificate is verified against.
+    pub(crate) fn ca_certificates(&self) -> impl Iterator<Item = Uuid> {
+        self.references.to(kind::CA_CERTIFICATE)
+    }
+
     fn trusted(&self) -> Trusted {
         Trusted {
-            shown: self.references.to(kind::CERTIFICATE).next(),
-            authorities: self.references.to(kind::CA_CERTIFICATE).collect(),
+            shown: self.client_certificate(),
+            authorities: self.ca_certificates().collect(),
             depth: self.tls_verify_depth,
-            verify: self.tls_verify,
+            verify: self.tls_verify.unwrap_or(false),
         }
     }
 }

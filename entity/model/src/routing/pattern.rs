@@ -113,6 +113,9 @@ pub enum HeaderPattern {
     Regex(Regex),
 }
 
+/// Begins an expression that does not regard case.
+const ANY_CASE: &str = "(?i)";
+
 impl HeaderPattern {
     /// The prefix of a value that is a regular expression.
     pub const MARK: &str = "~*";
@@ -123,8 +126,19 @@ impl HeaderPattern {
     /// Those of [`compile_path`].
     pub fn parse(value: &str) -> Result<Self, PatternError> {
         match value.strip_prefix(Self::MARK) {
-            Some(pattern) => compile(&format!("(?i){pattern}"), SIZE_LIMIT).map(Self::Regex),
+            Some(pattern) => compile(&format!("{ANY_CASE}{pattern}"), SIZE_LIMIT).map(Self::Regex),
             None => Ok(Self::Value(value.to_ascii_lowercase())),
+        }
+    }
+
+    /// The value as it is listed, apart from the case of one that is no expression.
+    pub fn declared(&self) -> String {
+        match self {
+            Self::Value(value) => value.clone(),
+            Self::Regex(regex) => {
+                let pattern = regex.as_str();
+                format!("{}{}", Self::MARK, pattern.strip_prefix(ANY_CASE).unwrap_or(pattern))
+            }
         }
     }
 }

@@ -41,10 +41,20 @@ fn write_route(mut object: Object<'_>, route: &Entry, find: &dyn Find) {
     texts(&mut object, "methods", route.methods());
     texts(&mut object, "hosts", route.hosts());
     texts(&mut object, "paths", route.paths());
+    texts(&mut object, "snis", route.snis());
+    let mut headers = route.headers().peekable();
+    if headers.peek().is_some()
+        && let Some(mut within) = object.object("headers")
+    {
+        headers.for_each(|(name, values)| texts(&mut within, name, values));
+        within.end(find);
+    }
     object.number("https_redirect_status_code", route.redirect_status.into());
     object.signed("regex_priority", route.regex_priority().into());
     object.boolean("strip_path", route.strip_path);
     object.boolean("preserve_host", route.preserve_host);
+    object.boolean("request_buffering", route.request_buffering);
+    object.boolean("response_buffering", route.response_buffering);
     object.text("path_handling", model::Word::as_str(route.path_handling).as_bytes());
     if let Some(service) = route.service_id()
         && let Some(mut within) = object.object("service")
@@ -76,14 +86,27 @@ fn write_service(mut object: Object<'_>, service: &Service, find: &dyn Find) {
         Host::Address(address) => object.address("host", *address),
     }
     object.number("port", service.port.into());
-    if &*service.path != "/" {
-        object.text("path", service.path.as_bytes());
+    if let Some(path) = &service.path {
+        object.text("path", path.as_bytes());
     }
     object.number("retries", service.retries.into());
     object.number("connect_timeout", time(service.connect_timeout));
     object.number("write_timeout", time(service.write_timeout));
     object.number("read_timeout", time(service.read_timeout));
     object.boolean("enabled", service.enabled);
+    if let Some(verify) = service.tls_verify {
+        object.boolean("tls_verify", verify);
+    }
+    if let Some(depth) = service.tls_verify_depth {
+        object.number("tls_verify_depth", depth.into());
+    }
+    texts(&mut object, "ca_certificates", service.ca_certificates().map(|id| id.to_string()));
+    if let Some(certificate) = service.client_certificate()
+        && let Some(mut within) = object.object("client_certificate")
+    {
+        within.display("id", &certificate);
+        within.end(find);
+    }
     object.display("ws_id", &WORKSPACE_ID);
     object.end(find);
 }
@@ -96,5 +119,6 @@ fn write_consumer(mut object: Object<'_>, consumer: &Consumer, find: &dyn Find) 
     if let Some(custom_id) = &consumer.custom_id {
         object.text("custom_id", custom_id.as_bytes());
     }
+    object.display("ws_id", &WORKSPACE_ID);
     object.end(find);
 }

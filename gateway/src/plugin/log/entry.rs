@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::HeaderMap;
-use http::header::COOKIE;
+use http::header::{COOKIE, HOST};
 use model::plugins::custom_field::CustomField;
 
 use super::custom::{Fields, Find, Members};
 use super::entities;
 use super::fixed::{WORKSPACE, WORKSPACE_ID, milliseconds};
 use super::json::Object;
+use crate::client::Request;
 use crate::json_text::{write_signed, write_text};
 use crate::message::digits;
 use crate::notes::Try;
@@ -91,15 +91,15 @@ fn write_request(entry: &mut Object<'_>, ended: &Ended<'_>, redaction: &Redactio
     let origin = format!("{}://{}:{}", ended.scheme(), ended.host(), ended.ends.server.port());
     request.text("url", &[origin.as_bytes(), &target].concat());
     if let Some(mut arguments) = request.object("querystring") {
-        write_arguments(&mut arguments, &target);
+        write_arguments(&mut arguments, &redaction.query(ended.query().unwrap_or_default()));
         arguments.end(find);
     }
     if let Some(mut headers) = request.object("headers") {
-        write_headers(&mut headers, ended.headers(), redaction);
+        write_headers(&mut headers, ended.request, redaction);
         headers.end(find);
     }
     request.number("size", ended.request_bytes());
-    if let Some(name) = ended.ends.server_name.as_deref()
+    if ended.ends.server_name.is_some()
         && let Some(mut tls) = request.object("tls")
     {
         if let Some(session) = &ended.ends.tls {
@@ -107,15 +107,17 @@ fn write_request(entry: &mut Object<'_>, ended: &Ended<'_>, redaction: &Redactio
             tls.text("cipher", session.cipher.as_bytes());
         }
         tls.text("client_verify", b"NONE");
-        if !name.is_empty() {
-            tls.text("server_name", name.as_bytes());
-        }
         tls.end(find);
     }
     request.end(find);
 }
 
-fn write_headers(object: &mut Object<'_>, headers: &HeaderMap, redaction: &Redactions<'_>) {
+fn write_headers(object: &mut Object<'_>, request: &Request, redaction: &Redactions<'_>) {
+    let headers = &request.headers;
+    // HTTP/2 has it apart from the fields.
+    if let Some(host) = request.authority.as_deref().filter(|_| !headers.contains_key(HOST)) {
+        object.text(HOST.as_str(), host);
+    }
     for name in headers.keys() {
         if redaction.hides_field(name.as_str()) {
             object.text(name.as_str(), REDACTED);
@@ -144,8 +146,7 @@ fn write_values(object: &mut Object<'_>, name: &str, values: &[&[u8]]) {
 type Argument = (Vec<u8>, Vec<Option<Vec<u8>>>);
 
 /// The arguments of a query: each is a text, true without a value, or an array.
-fn write_arguments(object: &mut Object<'_>, target: &[u8]) {
-    let query = memchr::memchr(b'?', target).map_or(&[][..], |at| &target[at + 1..]);
+fn write_arguments(object: &mut Object<'_>, query: &[u8]) {
     let mut all: Vec<Argument> = Vec::new();
     let arguments = query.split(|byte| *byte == b'&').filter(|argument| !argument.is_empty());
     for argument in arguments.take(MOST_ARGUMENTS) {
@@ -186,15 +187,16 @@ fn write_latencies(entry: &mut Object<'_>, ended: &Ended<'_>, find: &Values<'_>)
     let Some(mut latencies) = entry.object("latencies") else { return };
     let received = ended.notes.received.unwrap_or_default();
     latencies.number("request", milliseconds(ended.took()));
-    latencies.number("kong", milliseconds(ended.before_upstream) + milliseconds(received));
+    latencies.number("kong", milliseconds(ended.kong_latency()));
     let proxied = ended.waited.map(|waited| i64::try_from(milliseconds(waited)).unwrap_or(i64::MAX));
     latencies.signed("proxy", proxied.unwrap_or(-1));
     latencies.number("receive", milliseconds(received));
     latencies.end(find);
 }
 
+/// The attempts. As in Kong, there is an empty list where a route was found, and a plugin answered.
 fn write_tries(entry: &mut Object<'_>, ended: &Ended<'_>) {
-    if ended.notes.tries.is_empty() {
+    if ended.route.is_none() {
         return;
     }
     let Some(out) = entry.member("tries") else { return };
@@ -258,7 +260,9 @@ impl Find for Values<'_> {
             }
             CustomField::RequestHeader(name) => ended.header(name).map(<[u8]>::to_vec),
             CustomField::AnswerHeader(name) => ended.notes.answer.get(name).map(<[u8]>::to_vec),
-            CustomField::QueryArgument(name) => argument(ended.sent_target(), name.as_bytes()),
+            CustomField::QueryArgument(name) => {
+                ended.query().and_then(|query| argument(query, name.as_bytes()))
+            }
             CustomField::Method => Some(ended.request.method.as_str().as_bytes().to_vec()),
             CustomField::Path => ended.sent_target().split(|byte| *byte == b'?').next().map(<[u8]>::to_vec),
             CustomField::Host => Some(ended.host().as_bytes().to_vec()),
@@ -293,8 +297,7 @@ fn write_number(out: &mut Vec<u8>, number: f64) -> bool {
 }
 
 /// The first argument of a query with this name.
-fn argument(target: &[u8], name: &[u8]) -> Option<Vec<u8>> {
-    let query = &target[memchr::memchr(b'?', target)? + 1..];
+fn argument(query: &[u8], name: &[u8]) -> Option<Vec<u8>> {
     let mut arguments = query.split(|byte| *byte == b'&').filter_map(|argument| {
         let end = memchr::memchr(b'=', argument)?;
         Some((decoded(&argument[..end]), &argument[end + 1..]))

@@ -1,6 +1,9 @@
 //! What a route declares, for entries of logs: written again from what it was compiled into.
 
+use model::HeaderPattern;
+
 use super::{Entry, Path};
+use crate::route::host::HostPattern;
 use crate::route::method;
 
 impl Entry {
@@ -20,22 +23,25 @@ impl Entry {
 
     /// The hosts that it is for; none: all.
     pub(crate) fn hosts(&self) -> impl Iterator<Item = String> {
-        self.hosts.iter().map(|pattern| {
-            let key = &*pattern.key;
-            let host = match (key.starts_with('.'), key.ends_with('.')) {
-                (true, _) => format!("*{key}"),
-                (_, true) => format!("{key}*"),
-                (false, false) => key.to_owned(),
-            };
-            if pattern.port == 0 { host } else { format!("{host}:{}", pattern.port) }
-        })
+        self.hosts.iter().map(HostPattern::declared)
+    }
+
+    /// The server names that it is for; none: all.
+    pub(crate) fn snis(&self) -> impl Iterator<Item = String> {
+        self.extras.iter().flat_map(|extras| extras.snis.iter()).map(HostPattern::declared)
+    }
+
+    /// The header fields that it is for, each with its values, in lower case; none: all.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = String>)> {
+        let rules = self.extras.iter().flat_map(|extras| extras.headers.iter());
+        rules.map(|(name, values)| (name.as_str(), values.iter().map(HeaderPattern::declared)))
     }
 
     /// The paths that it is for; none: all.
     pub(crate) fn paths(&self) -> impl Iterator<Item = String> {
         self.paths.iter().map(|path| match path {
             Path::Prefix(prefix) => prefix.to_string(),
-            Path::Regex { regex, .. } => format!("~{}", regex.as_str()),
+            Path::Regex { texts, .. } => texts.declared.to_string(),
         })
     }
 

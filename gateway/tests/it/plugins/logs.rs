@@ -138,6 +138,63 @@ async fn requests_that_fail_have_entries_too() {
     assert_eq!((&entry["upstream_uri"], &entry["upstream_status"]), (&json!(""), &json!("")));
 }
 
+/// A plugin answers, or has changed the request: the entry has the request as it is then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entry_has_what_plugins_have_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let fields = json!({ "custom_fields_by_lua": { "added": "return kong.request.get_query_arg('added')" } });
+    let plugged = Plugged::start(&[
+        file_log(&path, fields),
+        json!({ "name": "key-auth", "config": { "key_names": ["own"], "hide_credentials": true } }),
+        json!({ "name": "request-transformer", "config": { "add": { "querystring": ["added:x"] } } }),
+    ]);
+    plugged.put_consumer(1);
+    plugged.put_keys(&[(1, "k")]);
+    plugged.get("/a?q=1").await.expect(401);
+    plugged.get("/a?q=1&own=k").await.expect(200);
+    let all = entries(&path, 2).await;
+    let (refused, passed) = (&all[0], &all[1]);
+    assert_eq!((&refused["tries"], &refused["upstream_uri"]), (&json!([]), &json!("/a?q=1")));
+    assert_eq!((&refused["source"], &refused["upstream_status"]), (&json!("kong"), &json!("")));
+    assert_eq!(passed["request"]["querystring"], json!({ "q": "1", "added": "x" }));
+    assert_eq!((&passed["request"]["uri"], &passed["added"]), (&json!("/a?q=1&own=k"), &json!("x")));
+    assert_eq!(passed["upstream_uri"], "/a?q=1&added=x");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entities_are_in_the_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let plugged = Plugged::start(&[file_log(&path, json!({}))]);
+    let (own, headers) = (crate::support::service(1, &plugged.origin), [("x-own", ["a", "~*^b"])]);
+    let headers = headers.map(|(name, values)| (name.to_owned(), values.map(str::to_owned).to_vec()));
+    let (protocol, tls_verify) = (model::Protocol::Https, Some(false));
+    plugged.gateway.serve(
+        model::Service { path: Some("/".into()), protocol, tls_verify, tls_verify_depth: Some(1), ..own },
+        model::Route {
+            headers: Some(headers.into()),
+            snis: Some(vec!["*.a.test".into()]),
+            request_buffering: false,
+            ..crate::support::route(1, "/")
+        },
+    );
+    // The origin has no TLS.
+    plugged.send(&Request::new("GET", "/").header("x-own", "BC")).await.expect(502);
+    let entry = entries(&path, 1).await.remove(0);
+    for (entity, name, value) in [
+        ("service", "path", json!("/")),
+        ("service", "tls_verify", json!(false)),
+        ("service", "tls_verify_depth", json!(1)),
+        ("route", "headers", json!({ "x-own": ["a", "~*^b"] })),
+        ("route", "snis", json!(["*.a.test"])),
+        ("route", "request_buffering", json!(false)),
+        ("route", "response_buffering", json!(true)),
+    ] {
+        assert_eq!(entry[entity][name], value, "{entity} {name}: {entry}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn consumer_and_custom_fields_are_in_the_entry() {
     let folder = tempfile::tempdir().unwrap();
@@ -156,6 +213,7 @@ async fn consumer_and_custom_fields_are_in_the_entry() {
     plugged.send(&Request::new("GET", "/").header("User-Agent", "x")).await.expect(200);
     let entry = entries(&path, 1).await.remove(0);
     assert_eq!(entry["consumer"]["id"], consumer_id(1).to_string());
+    assert_eq!(entry["consumer"]["ws_id"], entry["workspace"]);
     assert_eq!(entry["correlation_id"], entry["request"]["headers"]["kong-request-id"]);
     assert_eq!((&entry["team"], &entry["extra"]), (&json!("a"), &json!({ "who": "c1", "agent": "x" })));
     assert!(entry.get("latencies").is_none() && entry["request"]["headers"].get("user-agent").is_none());
@@ -262,10 +320,14 @@ async fn entry_of_a_request_over_tls_says_how() {
     let plugged = Plugged::start(&[file_log(&path, json!({}))]);
     let pair = pairs.make("a", &["a.test"]);
     plugged.gateway.apply(vec![put(1, &pair), name(1, "a.test", 1)]);
-    curl::https(plugged.gateway.tls_address, "a.test", &pair, &["--http1.1"]).await.unwrap();
-    let entry = entries(&path, 1).await.remove(0);
-    let tls = &entry["request"]["tls"];
-    assert_eq!((&tls["version"], &tls["server_name"]), (&json!("TLSv1.3"), &json!("a.test")));
-    assert!(tls["cipher"].as_str().unwrap().starts_with("TLS_"), "{tls}");
-    assert!(entry["request"]["url"].as_str().unwrap().starts_with("https://a.test:"), "{entry}");
+    for (number, version) in [(1, "--http1.1"), (2, "--http2")] {
+        curl::https(plugged.gateway.tls_address, "a.test", &pair, &[version]).await.unwrap();
+        let entry = entries(&path, number).await.remove(number - 1);
+        let tls = &entry["request"]["tls"];
+        assert!(tls["cipher"].as_str().unwrap().starts_with("TLS_"), "{tls}");
+        assert_eq!((&tls["version"], tls.get("server_name")), (&json!("TLSv1.3"), None));
+        assert!(entry["request"]["url"].as_str().unwrap().starts_with("https://a.test:"), "{entry}");
+        let host = entry["request"]["headers"]["host"].as_str();
+        assert!(host.is_some_and(|host| host.starts_with("a.test")), "{version} {entry}");
+    }
 }

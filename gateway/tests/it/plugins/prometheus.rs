@@ -1,6 +1,7 @@
 //! prometheus: requests in Kong's families of metrics.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gateway::status::{KongCollector, NodeParts};
 use serde_json::{Value, json};
@@ -93,6 +94,18 @@ async fn requests_are_counted_in_the_families_that_are_switched_on() {
         let count = format!("kong_{family}_latency_ms_count{{{pair},workspace=\"default\"}}");
         assert_eq!(plugged.gateway.metric(&count), 1.0, "{family}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kongs_own_latency_has_the_time_in_which_the_body_comes() {
+    let plugged = start(&json!({ "latency_metrics": true }));
+    plugged.origin.answer(Answer::status(200).body("abc").slow(1, Duration::from_millis(100)));
+    plugged.get("/").await.expect(200);
+    let route = crate::support::route(1, "/").id;
+    let labels = format!("{{service=\"127.0.0.1\",route=\"{route}\",workspace=\"default\"}}");
+    plugged.gateway.wait_metric(&format!("kong_kong_latency_ms_count{labels}"), 1.0).await;
+    let sum = plugged.gateway.metric(&format!("kong_kong_latency_ms_sum{labels}"));
+    assert!(sum >= 150.0, "{sum}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
