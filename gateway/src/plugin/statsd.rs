@@ -15,13 +15,16 @@ use self::metric::lines;
 use super::log::{Reporter, queue_terms};
 use super::{Ended, InstanceTerms, Phases, Plugin, Unusable};
 use crate::delivery::Collector;
-use crate::delivery::collector::{Datagrams, MOST_BYTES_OF_DATAGRAM, Stream};
+use crate::delivery::collector::{Datagrams, Stream};
 use crate::upstream::Host;
 
 /// Bounds the time of a batch.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an unused connection is kept.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// The most bytes of the lines of one request.
+const LONGEST_ENTRY: usize = 1 << 20;
 
 /// statsd, compiled.
 #[derive(Debug)]
@@ -67,7 +70,7 @@ impl Plugin for Statsd {
             Arc::new(Datagrams { plugin, host, port: config.port, timeout: TIMEOUT, joined })
         };
         let mut queue = queue_terms(&config.queue, config.batch());
-        queue.entry = MOST_BYTES_OF_DATAGRAM;
+        queue.entry = LONGEST_ENTRY;
         Ok(Self {
             terms: Terms {
                 prefix: config.prefix.clone(),
@@ -87,8 +90,10 @@ impl Plugin for Statsd {
         if !self.terms.measures(ended.status()) {
             return;
         }
-        for line in lines(&self.terms, ended) {
-            self.reporter.report(ended, Bytes::from(line));
+        // One entry, as in Kong: the bounds of the queue count requests.
+        let lines = lines(&self.terms, ended);
+        if !lines.is_empty() {
+            self.reporter.report(ended, Bytes::from(lines.join("\n")));
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{Collector, Delivering, DeliveryFailure};
 use crate::outbound::Outbound;
 use crate::upstream::Host;
 
-/// The most bytes of a datagram over IPv4. A queue of datagrams must have no longer entries.
+/// The most bytes of a datagram over IPv4.
 pub const MOST_BYTES: usize = 65_507;
 
 /// A collector that takes datagrams of UDP. Whether one arrives is not known.
@@ -26,7 +26,7 @@ pub struct Datagrams {
     pub port: u16,
     /// Bounds the time of a batch.
     pub timeout: Duration,
-    /// Entries are joined by line breaks to datagrams of at most this many bytes; 0: each is one.
+    /// The lines of entries are joined to datagrams of at most this many bytes; 0: each line is one.
     pub joined: usize,
 }
 
@@ -60,21 +60,23 @@ impl Datagrams {
     }
 }
 
-/// The datagrams of a batch. An entry that fits into none is left out.
+/// The datagrams of a batch. A line that fits into none is left out.
 fn datagrams(batch: &[Bytes], joined: usize) -> Vec<Bytes> {
-    let fits = |entry: &&Bytes| entry.len() <= MOST_BYTES;
+    let lines =
+        batch.iter().flat_map(|entry| entry.split(|byte| *byte == b'\n').map(|line| entry.slice_ref(line)));
+    let lines = lines.filter(|line| line.len() <= MOST_BYTES);
     if joined == 0 {
-        return batch.iter().filter(fits).cloned().collect();
+        return lines.collect();
     }
     let (mut all, mut next) = (Vec::new(), BytesMut::new());
-    for entry in batch.iter().filter(fits) {
-        if !next.is_empty() && next.len() + 1 + entry.len() > joined.min(MOST_BYTES) {
+    for line in lines {
+        if !next.is_empty() && next.len() + 1 + line.len() > joined.min(MOST_BYTES) {
             all.push(next.split().freeze());
         }
         if !next.is_empty() {
             next.extend_from_slice(b"\n");
         }
-        next.extend_from_slice(entry);
+        next.extend_from_slice(&line);
     }
     if !next.is_empty() {
         all.push(next.freeze());
@@ -87,8 +89,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entries_are_joined_up_to_the_size() {
-        let batch = ["aaa", "bbb", "cccc", "dddddddddd"].map(Bytes::from);
+    fn lines_are_joined_up_to_the_size() {
+        let batch = ["aaa\nbbb", "cccc", "dddddddddd"].map(Bytes::from);
         let texts = |joined| -> Vec<String> {
             let all = datagrams(&batch, joined).into_iter();
             all.map(|datagram| String::from_utf8(datagram.to_vec()).unwrap()).collect()

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use model::Number;
 use model::plugins::statsd::{StatType, StatsdMetric, StatsdMetricName as Name, TagStyle};
 
 use super::{Terms, names};
@@ -10,28 +11,35 @@ use crate::plugin::Ended;
 /// Labels, where a style has any.
 type Labels = Vec<(&'static str, String)>;
 
+/// What ends a name, or the value of a set.
+const ENDS: &[char] = &[':', '|'];
+
 /// The lines of a request, one for each metric that it has.
 pub(super) fn lines(terms: &Terms, ended: &Ended<'_>) -> Vec<String> {
-    let prefix = names::prefix(&terms.prefix, terms.has_hostname, ended);
     let metrics = terms.metrics.iter().filter(|metric| is_taken(metric));
     match terms.tags {
-        None => metrics.filter_map(|metric| untagged(terms, metric, ended, &prefix)).collect(),
-        Some(style) => metrics.filter_map(|metric| tagged(terms, metric, ended, &prefix, style)).collect(),
+        None => {
+            let node = terms.has_hostname.then(|| format!(".node.{}", names::node(ended)));
+            let prefix = format!("{}{}", terms.prefix, node.unwrap_or_default());
+            metrics.filter_map(|metric| untagged(terms, metric, ended, &prefix)).collect()
+        }
+        Some(style) => metrics.filter_map(|metric| tagged(terms, metric, ended, style)).collect(),
     }
 }
 
-/// Whether a request is in the sample of a metric.
+/// Whether a request is in the sample of a metric. Kong sends every line with the rate, so that servers count too
+/// many.
 fn is_taken(metric: &StatsdMetric) -> bool {
-    let rate = metric.sample_rate.map_or(1.0, model::Number::get);
+    let rate = metric.sample_rate.map_or(1.0, Number::get);
     rate >= 1.0 || rand::random::<f64>() < rate
 }
 
 /// A metric whose name says what it is about.
 fn untagged(terms: &Terms, metric: &StatsdMetric, ended: &Ended<'_>, prefix: &str) -> Option<String> {
-    let scope = scope(terms, metric, ended)?;
+    let scope = scope(terms, metric, ended);
     let consumer = || {
         let identifier = metric.consumer_identifier.unwrap_or(terms.consumer);
-        names::consumer(ended.consumer()?, identifier)
+        Some(names::safe(&names::consumer(ended.consumer()?, identifier)?, ENDS))
     };
     let status = ended.status();
     let name = match metric.name {
@@ -58,28 +66,32 @@ fn untagged(terms: &Terms, metric: &StatsdMetric, ended: &Ended<'_>, prefix: &st
         Name::UniqueUsers => consumer()?,
         _ => value(metric.name, ended)?.to_string(),
     };
-    Some(line(&format!("{prefix}.{name}"), &value, metric, &Vec::new(), None))
+    Some(line(&format!("{prefix}.{name}"), &value, typed(metric), &Vec::new(), None))
 }
 
-/// What a metric is about: the service, or requests without one.
-fn scope(terms: &Terms, metric: &StatsdMetric, ended: &Ended<'_>) -> Option<String> {
-    match ended.service {
-        Some(service) => {
-            let identifier = metric.service_identifier.unwrap_or(terms.service);
-            Some(format!("service.{}", names::service(service, identifier)?))
-        }
-        None => Some("global.unmatched".to_owned()),
+/// The type of a metric, and its rate. As in Kong, what counts statuses and users has a type of its own.
+fn typed(metric: &StatsdMetric) -> (StatType, Option<Number>) {
+    match metric.name {
+        Name::UniqueUsers => (StatType::Set, None),
+        Name::StatusCount
+        | Name::RequestPerUser
+        | Name::StatusCountPerUser
+        | Name::StatusCountPerWorkspace
+        | Name::StatusCountPerUserPerRoute => (StatType::Counter, metric.sample_rate),
+        _ => (metric.stat_type, metric.sample_rate),
     }
 }
 
+/// What a metric is about: the service, or requests without one.
+fn scope(terms: &Terms, metric: &StatsdMetric, ended: &Ended<'_>) -> String {
+    let Some(service) = ended.service else { return "global.unmatched".to_owned() };
+    let name = names::service(service, metric.service_identifier.unwrap_or(terms.service));
+    let name = name.map(|name| names::safe(&names::undivided(&name), ENDS));
+    format!("service.{}", name.as_deref().unwrap_or("unnamed"))
+}
+
 /// A metric with labels.
-fn tagged(
-    terms: &Terms,
-    metric: &StatsdMetric,
-    ended: &Ended<'_>,
-    prefix: &str,
-    style: TagStyle,
-) -> Option<String> {
+fn tagged(terms: &Terms, metric: &StatsdMetric, ended: &Ended<'_>, style: TagStyle) -> Option<String> {
     let name = match metric.name {
         Name::RequestCount => "request.count",
         Name::Latency => "latency",
@@ -89,24 +101,40 @@ fn tagged(
         Name::KongLatency => "kong_latency",
         _ => return None,
     };
-    let mut labels = Labels::new();
-    if let Some(service) = ended.service {
-        let identifier = metric.service_identifier.unwrap_or(terms.service);
-        labels.extend(names::service(service, identifier).map(|service| ("service", service)));
-    }
+    let labels = labels(terms, metric, ended, style);
+    let value = value(metric.name, ended)?.to_string();
+    // As in Kong, there are no labels at all without the name of a service.
+    let style = labels.is_some().then_some(style);
+    let name = format!("{}.{name}", terms.prefix);
+    Some(line(&name, &value, typed(metric), &labels.unwrap_or_default(), style))
+}
+
+/// The labels of a metric; `None` when its service has no name.
+fn labels(terms: &Terms, metric: &StatsdMetric, ended: &Ended<'_>, style: TagStyle) -> Option<Labels> {
+    let safe = |text: &str| names::safe(text, ends(style));
+    let service = names::service(ended.service?, metric.service_identifier.unwrap_or(terms.service))?;
+    let mut labels = vec![("service", safe(&service))];
     if let Some(route) = ended.route {
-        let name = route.name.as_deref().map_or_else(|| route.id.to_string(), names::part);
-        labels.push(("route", name));
+        labels.push(("route", route.name.as_deref().map_or_else(|| route.id.to_string(), safe)));
     }
     if let Some(consumer) = ended.consumer() {
-        let identifier = metric.consumer_identifier.unwrap_or(terms.consumer);
-        labels.extend(names::consumer(consumer, identifier).map(|consumer| ("consumer", consumer)));
+        let name = names::consumer(consumer, metric.consumer_identifier.unwrap_or(terms.consumer));
+        labels.extend(name.map(|name| ("consumer", safe(&name))));
     }
     labels.push(("workspace", names::workspace(metric.workspace_identifier.unwrap_or(terms.workspace))));
-    labels.push(("node", names::part(&ended.reports().hostname)));
+    labels.push(("node", safe(&names::node(ended))));
     labels.push(("status", ended.status().to_string()));
-    let value = value(metric.name, ended)?.to_string();
-    Some(line(&format!("{prefix}.{name}"), &value, metric, &labels, Some(style)))
+    Some(labels)
+}
+
+/// What ends the value of a label.
+const fn ends(style: TagStyle) -> &'static [char] {
+    match style {
+        TagStyle::Dogstatsd => &['|', ','],
+        TagStyle::Influxdb => &[':', '|', ',', '='],
+        TagStyle::Librato => &[':', '|', ',', '=', '#'],
+        TagStyle::Signalfx => &[':', '|', ',', '=', ']'],
+    }
 }
 
 /// The value of a metric: a number, a size, or milliseconds.
@@ -114,7 +142,7 @@ fn value(name: Name, ended: &Ended<'_>) -> Option<u128> {
     Some(match name {
         Name::Latency => ended.took().as_millis(),
         Name::UpstreamLatency => ended.waited?.as_millis(),
-        Name::KongLatency => ended.before_upstream.as_millis(),
+        Name::KongLatency => ended.kong_latency().as_millis(),
         Name::RequestSize => ended.request_bytes().into(),
         Name::ResponseSize => ended.answer_bytes().into(),
         _ => 1,
@@ -122,8 +150,14 @@ fn value(name: Name, ended: &Ended<'_>) -> Option<u128> {
 }
 
 /// A line of the protocol.
-fn line(name: &str, value: &str, metric: &StatsdMetric, labels: &Labels, style: Option<TagStyle>) -> String {
-    let kind = match metric.stat_type {
+fn line(
+    name: &str,
+    value: &str,
+    (stat_type, rate): (StatType, Option<Number>),
+    labels: &Labels,
+    style: Option<TagStyle>,
+) -> String {
+    let kind = match stat_type {
         StatType::Counter => "c",
         StatType::Gauge => "g",
         StatType::Histogram => "h",
@@ -142,7 +176,7 @@ fn line(name: &str, value: &str, metric: &StatsdMetric, labels: &Labels, style: 
         Some(TagStyle::Dogstatsd) | None => name.to_owned(),
     };
     let mut line = format!("{named}:{value}|{kind}");
-    if let Some(rate) = metric.sample_rate.filter(|rate| rate.get() < 1.0) {
+    if let Some(rate) = rate.filter(|rate| rate.get() < 1.0) {
         // A text takes everything.
         write!(line, "|@{rate}").ok();
     }
@@ -158,11 +192,7 @@ mod tests {
 
     #[test]
     fn every_style_has_its_place_for_labels() {
-        let metric = StatsdMetric {
-            stat_type: StatType::Counter,
-            sample_rate: Some(model::Number::new(0.5)),
-            ..StatsdMetric::default()
-        };
+        let typed = (StatType::Counter, Some(Number::new(0.5)));
         let labels = vec![("a", "1".to_owned()), ("b", "2".to_owned())];
         for (style, expected) in [
             (None, "n:1|c|@0.5"),
@@ -171,7 +201,19 @@ mod tests {
             (Some(TagStyle::Librato), "n#a=1,b=2:1|c|@0.5"),
             (Some(TagStyle::Signalfx), "n[a=1,b=2]:1|c|@0.5"),
         ] {
-            assert_eq!(line("n", "1", &metric, &labels, style), expected);
+            assert_eq!(line("n", "1", typed, &labels, style), expected);
         }
+    }
+
+    #[test]
+    fn counts_of_statuses_and_users_have_a_type_of_their_own() {
+        let typed = |name| {
+            let (stat_type, sample_rate) = (StatType::Timer, Some(Number::new(0.5)));
+            typed(&StatsdMetric { name, stat_type, sample_rate, ..StatsdMetric::default() })
+        };
+        let rate = Some(Number::new(0.5));
+        assert_eq!(typed(Name::StatusCount), (StatType::Counter, rate));
+        assert_eq!(typed(Name::UniqueUsers), (StatType::Set, None));
+        assert_eq!(typed(Name::RequestSize), (StatType::Timer, rate));
     }
 }

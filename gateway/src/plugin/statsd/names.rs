@@ -6,34 +6,34 @@ use crate::plugin::Ended;
 use crate::section::{Consumer, Service};
 use crate::upstream::Host;
 
-/// A part of a name: nothing that ends a name or a line stands in it.
-pub(super) fn part(text: &str) -> String {
-    let safe = |c: char| match c {
-        '.' | ':' | '|' | '@' | '#' | ',' | '=' | ';' | '/' => '_',
-        c if c.is_whitespace() || c.is_control() => '_',
-        c => c,
-    };
-    text.chars().map(safe).collect()
+/// A name without the dots that would divide it.
+pub(super) fn undivided(text: &str) -> String {
+    text.replace('.', "_")
+}
+
+/// A text without what would end a name or a value of a line: `ends`, and control characters.
+pub(super) fn safe(text: &str, ends: &[char]) -> String {
+    text.chars().map(|c| if ends.contains(&c) || c.is_control() { '_' } else { c }).collect()
 }
 
 /// The name of a consumer; `None` if the identifier that is wanted is not set.
 pub(super) fn consumer(consumer: &Consumer, identifier: ConsumerIdentifier) -> Option<String> {
     match identifier {
-        ConsumerIdentifier::Id => Some(part(&consumer.id.to_string())),
-        ConsumerIdentifier::CustomId => consumer.custom_id.as_deref().map(part),
-        ConsumerIdentifier::Username => consumer.username.as_deref().map(part),
+        ConsumerIdentifier::Id => Some(consumer.id.to_string()),
+        ConsumerIdentifier::CustomId => consumer.custom_id.as_deref().map(str::to_owned),
+        ConsumerIdentifier::Username => consumer.username.as_deref().map(str::to_owned),
     }
 }
 
 /// The name of a service; `None` if the identifier that is wanted is not set.
 pub(super) fn service(service: &Service, identifier: ServiceIdentifier) -> Option<String> {
     let host = || match &service.host {
-        Host::Name(name) => part(name),
-        Host::Address(address) => part(&address.to_string()),
+        Host::Name(name) => name.to_string(),
+        Host::Address(address) => address.to_string(),
     };
-    let name = service.name.as_deref().map(part);
+    let name = service.name.as_deref().map(str::to_owned);
     match identifier {
-        ServiceIdentifier::Id => Some(part(&service.id.to_string())),
+        ServiceIdentifier::Id => Some(service.id.to_string()),
         ServiceIdentifier::Name => name,
         ServiceIdentifier::Host => Some(host()),
         ServiceIdentifier::NameOrHost => Some(name.unwrap_or_else(host)),
@@ -48,9 +48,9 @@ pub(super) fn workspace(identifier: WorkspaceIdentifier) -> String {
     }
 }
 
-/// The prefix of all names.
-pub(super) fn prefix(prefix: &str, has_hostname: bool, ended: &Ended<'_>) -> String {
-    if has_hostname { format!("{prefix}.{}", part(&ended.reports().hostname)) } else { prefix.to_owned() }
+/// The name of the machine.
+pub(super) fn node(ended: &Ended<'_>) -> String {
+    undivided(&ended.reports().hostname)
 }
 
 #[cfg(test)]
@@ -58,7 +58,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_in_a_part_ends_a_name() {
-        assert_eq!(part("a.b:c|d@e#f\n g"), "a_b_c_d_e_f__g");
+    fn nothing_in_a_name_ends_it() {
+        assert_eq!(safe("alice@a.test:b|c\nd e,f", &[':', '|']), "alice@a.test_b_c_d e,f");
+        assert_eq!(undivided("a.b.c"), "a_b_c");
     }
 }

@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::time::timeout;
 
-use super::{Plugged, consumer_id};
+use super::{Plugged, consumer_id, entity};
 use crate::tls::{Pairs, name, put};
 
 pub(super) const SOON: Duration = Duration::from_secs(20);
@@ -311,6 +311,52 @@ async fn lines_and_datagrams_reach_their_collectors() {
     assert!(packets[1].starts_with(&format!("{name}.response.size:")) && packets[1].ends_with("|c"));
     assert_eq!(packets[2], format!("{name}.status.200:1|c"));
     assert!(packets[3].starts_with(&format!("{name}.latency:")) && packets[3].ends_with("|ms"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_of_statsd_are_named_and_joined_as_configured() {
+    let statsd = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let plugin = |more: Value| {
+        let mut config = json!({
+            "host": "127.0.0.1", "port": statsd.local_addr().unwrap().port(),
+            "udp_packet_size": 1000, "consumer_identifier_default": "username",
+            "metrics": [
+                { "name": "request_count", "stat_type": "counter", "sample_rate": 1 },
+                { "name": "request_per_user", "stat_type": "gauge", "sample_rate": 1 },
+            ],
+        });
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({ "name": "statsd", "config": config })
+    };
+    let plugged = Plugged::start(&[]);
+    let user = "alice@a.test";
+    plugged.put([entity(model::kind::CONSUMER, consumer_id(1), &json!({ "username": user }))]);
+    let host = plugged.gateway.shared.plugins.reports.hostname.replace('.', "_");
+    let (route, workspace) = (crate::support::route(1, "/").id, uuid::Uuid::nil());
+    let about = format!("route:{route},consumer:{user},workspace:{workspace},node:{host},status:200");
+    let counted = |scope: &str| format!("{scope}.request.count:1|c\n{scope}.user.{user}.request.count:1|c");
+    for (more, packet) in [
+        (json!({}), counted("kong.service.127_0_0_1")),
+        (
+            json!({ "hostname_in_prefix": true, "service_identifier_default": "service_name" }),
+            counted(&format!("kong.node.{host}.service.unnamed")),
+        ),
+        (
+            json!({ "hostname_in_prefix": true, "tag_style": "dogstatsd" }),
+            format!("kong.request.count:1|c|#service:127.0.0.1,{about}"),
+        ),
+        (
+            json!({ "service_identifier_default": "service_name", "tag_style": "influxdb" }),
+            "kong.request.count:1|c".to_owned(),
+        ),
+    ] {
+        let auth = json!({ "name": "key-auth", "config": { "anonymous": user } });
+        plugged.put_plugins(&[plugin(more.clone()), auth]);
+        plugged.get("/").await.expect(200);
+        let mut space = [0; 1000];
+        let length = timeout(SOON, statsd.recv(&mut space)).await.unwrap().unwrap();
+        assert_eq!(String::from_utf8_lossy(&space[..length]), packet, "{more}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
