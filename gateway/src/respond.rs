@@ -172,6 +172,10 @@ fn of_reply(incoming: &Incoming, context: &Context, reply: Reply) -> Page {
             let format = Format::accepted(&request.headers, Format::Json);
             page.set_body(Body::new(format, &text, context.request_id.as_str()));
         }
+        ReplyBody::Error(text) => {
+            let format = Format::negotiate(&request.headers, Format::Text);
+            page.set_body(Body::new(format, &text, context.request_id.as_str()));
+        }
         ReplyBody::Exit(text) => page.set_body(Body::exit(&text)),
         ReplyBody::Raw(content_type, bytes) => {
             page.fields.extend(content_type.map(|value| ((&names::CONTENT_TYPE).into(), value)));
@@ -189,7 +193,7 @@ fn of_reply(incoming: &Incoming, context: &Context, reply: Reply) -> Page {
 /// The message of a reply to a gRPC call. Of bytes, which may be many, the beginning is shown.
 fn call_message(body: &ReplyBody) -> Cow<'_, str> {
     match body {
-        ReplyBody::Message(text) | ReplyBody::Exit(text) => Cow::Borrowed(text),
+        ReplyBody::Message(text) | ReplyBody::Error(text) | ReplyBody::Exit(text) => Cow::Borrowed(text),
         ReplyBody::Raw(_, bytes) => {
             String::from_utf8_lossy(bytes.get(..LONGEST_CALL_MESSAGE).unwrap_or(bytes))
         }

@@ -28,6 +28,8 @@ pub struct Reply {
 pub enum ReplyBody {
     /// A message in the form that the client accepts, JSON without a preference, with the id of the request.
     Message(Cow<'static, str>),
+    /// The same in the form of a failure of the gateway: without a preference that of the request's own body, or text.
+    Error(Cow<'static, str>),
     /// `{"message":"…"}`, whatever the client accepts.
     Exit(Cow<'static, str>),
     /// Bytes, with their media type.
@@ -42,6 +44,11 @@ impl Reply {
     /// A message in the form that the client accepts.
     pub fn message(status: u16, text: impl Into<Cow<'static, str>>) -> Self {
         Self::new(status, ReplyBody::Message(text.into()))
+    }
+
+    /// A message in the form of a failure of the gateway.
+    pub fn error(status: u16, text: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(status, ReplyBody::Error(text.into()))
     }
 
     /// `{"message":"…"}`, whatever the client accepts.

@@ -106,10 +106,10 @@ fn of_status(status: u16) -> Reply {
         (Some(text), _) => Reply::exit(status, text),
         // Kong's server answers these as its own errors.
         (None, Some(text)) if matches!(status, 400 | 408 | 411..=414 | 417 | 504) => {
-            Reply::message(status, text)
+            Reply::error(status, text)
         }
         (None, Some(text)) => Reply::exit(status, text),
-        (None, None) if status == 494 => Reply::message(400, "Request header or cookie too large"),
+        (None, None) if status == 494 => Reply::error(400, "Request header or cookie too large"),
         (None, None) => Reply::empty(status),
     }
 }

@@ -44,8 +44,19 @@ async fn answers_have_the_configured_form() {
         let head = plugged.send(&Request::new("HEAD", "/")).await.expect(status);
         assert!(head.body.is_empty());
     }
+    // Kong's server answers these as its own errors: in the form that the client accepts, or in that of its body.
     plugged.put_plugins(&[plugin("request-termination", json!({ "status_code": 400 }))]);
-    assert_eq!(plugged.get("/").await.expect(400).json()["message"], "Bad request");
+    let get = || Request::new("GET", "/");
+    for (request, content_type) in [
+        (get(), "text/plain; charset=utf-8"),
+        (get().header("Accept", "*/*"), JSON),
+        (get().header("Accept", "text/html"), "text/html; charset=utf-8"),
+        (Request::new("POST", "/").json(&json!({})), JSON),
+    ] {
+        let answer = plugged.send(&request).await.expect(400);
+        assert_eq!(answer.header("content-type"), Some(content_type), "{request:?}");
+        assert!(answer.text().contains("Bad request"), "{answer:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
