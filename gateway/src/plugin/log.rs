@@ -15,6 +15,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use self::custom::Fields;
+pub(super) use self::entities::{route as route_entity, service as service_entity};
 pub(super) use self::entry::LogMember;
 pub(super) use self::queue::terms as queue_terms;
 use super::ended::Ended;

@@ -185,6 +185,12 @@ impl Entry {
         found.map(|found| found.as_str())
     }
 
+    /// The names of what [`Entry::capture`] finds of `path`.
+    pub(crate) fn capture_names(&self, path: &str) -> impl Iterator<Item = &str> {
+        let matching = self.regexes().find(|regex| regex.is_match(path));
+        matching.into_iter().flat_map(|regex| regex.capture_names().flatten())
+    }
+
     fn regexes(&self) -> impl Iterator<Item = &Regex> {
         (0..).zip(&*self.paths).filter_map(|(index, _)| self.regex(index))
     }

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use super::custom::Find;
+use super::custom::{Custom, Find, Members};
 use super::fixed::{WORKSPACE_ID, milliseconds};
 use super::json::Object;
 use crate::plugin::ended::Ended;
 use crate::route::Entry;
 use crate::section::{Consumer, Service};
 use crate::upstream::Host;
+
+/// Finds no value: nothing is added to an entity that is shown elsewhere.
+struct Nothing;
 
 /// Writes those that the request has.
 pub(super) fn write(entry: &mut Object<'_>, ended: &Ended<'_>, find: &dyn Find) {
@@ -26,6 +29,26 @@ pub(super) fn write(entry: &mut Object<'_>, ended: &Ended<'_>, find: &dyn Find) 
         && let Some(object) = entry.object("consumer")
     {
         write_consumer(object, consumer, find);
+    }
+}
+
+/// A route as entries show it.
+pub(in crate::plugin) fn route(route: &Entry) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_route(Object::begin(&mut out, Members::none()), route, &Nothing);
+    out
+}
+
+/// A service as entries show it.
+pub(in crate::plugin) fn service(service: &Service) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_service(Object::begin(&mut out, Members::none()), service, &Nothing);
+    out
+}
+
+impl Find for Nothing {
+    fn write(&self, _wanted: &Custom, _out: &mut Vec<u8>) -> bool {
+        false
     }
 }
 

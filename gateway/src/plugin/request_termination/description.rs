@@ -2,12 +2,12 @@
 
 use std::process;
 
-use http::HeaderMap;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, HOST};
 use serde_json::{Map, Value, json};
 
-use crate::plugin::Exchange;
 use crate::plugin::content::{Arguments, MediaType, media_type};
+use crate::plugin::log::{route_entity, service_entity};
+use crate::plugin::{Exchange, Reports};
 
 /// The most captures that are shown.
 const CAPTURES: usize = 100;
@@ -18,20 +18,24 @@ pub(super) fn of(exchange: &Exchange<'_>, body: &[u8], message: Option<&str>) ->
     if let Some(message) = message {
         described.insert("message".to_owned(), message.into());
     }
-    described.insert("kong".to_owned(), gateway());
+    described.insert("kong".to_owned(), gateway(&exchange.shared().reports));
     described.insert("request".to_owned(), request(exchange, body));
     if let Some(route) = exchange.route() {
-        described.insert("matched_route".to_owned(), json!({ "id": route.id, "name": route.name }));
+        described.insert("matched_route".to_owned(), entity(&route_entity(route)));
     }
     if let Some(service) = exchange.service() {
-        described.insert("matched_service".to_owned(), json!({ "id": service.id, "name": service.name }));
+        described.insert("matched_service".to_owned(), entity(&service_entity(service)));
     }
     Value::Object(described)
 }
 
-fn gateway() -> Value {
-    let hostname = hostname::get().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    json!({ "worker_pid": process::id(), "hostname": hostname })
+/// An entity as entries of logs show it.
+fn entity(json: &[u8]) -> Value {
+    serde_json::from_slice(json).unwrap_or_default()
+}
+
+fn gateway(reports: &Reports) -> Value {
+    json!({ "node_id": reports.instance, "worker_pid": process::id(), "hostname": &*reports.hostname })
 }
 
 fn request(exchange: &Exchange<'_>, body: &[u8]) -> Value {
@@ -43,11 +47,11 @@ fn request(exchange: &Exchange<'_>, body: &[u8]) -> Value {
         "port": exchange.ends().server.port(),
         "method": exchange.method().as_str(),
         "path": String::from_utf8_lossy(exchange.sent_path()),
-        "headers": headers(exchange.headers()),
+        "headers": headers(exchange),
         "query": arguments(&query),
         "raw_body": String::from_utf8_lossy(body),
         "body": parsed(content_type, body),
-        "uri_captures": { "unnamed": captures(exchange) },
+        "uri_captures": { "unnamed": captures(exchange), "named": named_captures(exchange) },
     })
 }
 
@@ -56,10 +60,21 @@ fn captures<'e>(exchange: &'e Exchange<'_>) -> Vec<&'e str> {
     (1..=CAPTURES).map_while(|number| exchange.uri_capture(&number.to_string())).collect()
 }
 
+/// What it has captured by name.
+fn named_captures(exchange: &Exchange<'_>) -> Map<String, Value> {
+    let names = exchange.route().into_iter().flat_map(|route| route.capture_names(exchange.path()));
+    names.filter_map(|name| Some((name.to_owned(), exchange.uri_capture(name)?.into()))).collect()
+}
+
 /// The fields by name; several of one name as a list.
-fn headers(headers: &HeaderMap) -> Value {
+fn headers(exchange: &Exchange<'_>) -> Value {
+    let headers = exchange.headers();
     let text = |value: &[u8]| Value::from(String::from_utf8_lossy(value));
     let mut shown = Map::new();
+    // HTTP/2 has it apart from the fields.
+    if let Some(host) = exchange.sent_authority().filter(|_| !headers.contains_key(HOST)) {
+        shown.insert(HOST.as_str().to_owned(), host.into());
+    }
     for name in headers.keys() {
         let values = headers.get_all(name).iter().map(|value| text(value.as_bytes()));
         shown.insert(name.as_str().to_owned(), one_or_list(values.collect()));

@@ -1,10 +1,12 @@
 //! request-termination: answers in place of the upstream.
 
+use model::Route;
 use serde_json::{Value, json};
 use testkit::curl::curl;
 use testkit::http::Request;
 
 use super::{Plugged, plugin};
+use crate::support::{route, service};
 
 const JSON: &str = "application/json; charset=utf-8";
 
@@ -97,12 +99,15 @@ async fn trigger_chooses_requests() {
 async fn echo_describes_the_request() {
     let config = json!({ "echo": true, "status_code": 200, "message": "hello" });
     let plugged = Plugged::start(&[plugin("request-termination", config)]);
+    let captures = Route { paths: Some(vec!["~/a/(?<own>[^/]+)".into(), "/".into()]), ..route(1, "/") };
+    plugged.gateway.serve(service(1, &plugged.origin), captures);
     let request = Request::new("POST", "/a/b?q=1&q=2&r").header("X-One", "1").header("x-one", "2");
     let answer = plugged.send(&request.json(&json!({ "k": [1] }))).await.expect(200);
     assert_eq!(answer.header("content-type"), Some(JSON));
     let told = answer.json();
     assert_eq!(told["message"], "hello");
     assert!(told["kong"]["worker_pid"].is_number() && told["kong"]["hostname"].is_string());
+    assert_eq!(told["kong"]["node_id"].as_str().unwrap().len(), 36);
     let request = &told["request"];
     for (name, value) in [
         ("scheme", json!("http")),
@@ -113,11 +118,18 @@ async fn echo_describes_the_request() {
         ("query", json!({ "q": ["1", "2"], "r": true })),
         ("body", json!({ "k": [1] })),
         ("raw_body", json!("{\"k\":[1]}")),
+        ("uri_captures", json!({ "unnamed": ["b"], "named": { "own": "b" } })),
     ] {
         assert_eq!(request[name], value, "{name}");
     }
     assert_eq!(request["headers"]["x-one"], json!(["1", "2"]));
-    assert!(told["matched_route"]["id"].is_string() && told["matched_service"]["id"].is_string());
+    assert_eq!(told["matched_route"]["paths"], json!(["~/a/(?<own>[^/]+)", "/"]));
+    assert_eq!(told["matched_route"]["service"]["id"], told["matched_service"]["id"]);
+    assert_eq!(told["matched_service"]["port"], plugged.origin.address().port());
+    // HTTP/2 has the host apart from the fields.
+    let url = format!("http://{}/", plugged.gateway.address());
+    let told: Value = serde_json::from_str(&curl(&["--http2-prior-knowledge", &url]).await.unwrap()).unwrap();
+    assert_eq!(told["request"]["headers"]["host"], plugged.gateway.address().to_string());
     let large = Request::new("POST", "/").body(vec![b'x'; (1 << 20) + 1]);
     let refused = plugged.send(&large).await.expect(413);
     assert_eq!(refused.json()["message"], Value::from("Request size limit exceeded"));
