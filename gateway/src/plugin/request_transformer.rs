@@ -127,8 +127,10 @@ impl RequestTransformer {
             return Ok(());
         }
         let mut arguments = Arguments::parse(exchange.query().unwrap_or_default()).map_err(too_many)?;
-        self.query.apply(values, &mut arguments).map_err(too_many)?;
-        exchange.set_query((!arguments.is_empty()).then(|| arguments.encode()));
+        // A query in which nothing changes stays as it was written.
+        if self.query.apply(values, &mut arguments).map_err(too_many)? {
+            exchange.set_query((!arguments.is_empty()).then(|| arguments.encode()));
+        }
         Ok(())
     }
 

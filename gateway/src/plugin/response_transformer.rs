@@ -97,7 +97,8 @@ fn headers(config: &Config) -> Edits<String, String> {
         pairs
     };
     Edits {
-        remove: config.remove.headers.iter().map(|name| name.trim().to_owned()).collect(),
+        // As in Kong, a value that is written with a name does not count.
+        remove: pairs(&config.remove.headers).into_iter().map(|(name, _)| name).collect(),
         rename: pairs(&config.rename.headers),
         replace: values(&config.replace.headers),
         add: values(&config.add.headers),

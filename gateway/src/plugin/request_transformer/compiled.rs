@@ -78,7 +78,7 @@ pub(super) fn compile(config: &Config) -> Result<RequestTransformer, Unusable> {
 }
 
 fn headers(config: &Config) -> Result<Edits<FieldName, HeaderTerm>, Unusable> {
-    let name = |entry: &String| FieldName::new(entry.trim());
+    let name = |entry: &String| FieldName::new(header_pair(entry)?.0);
     let both = |entry: &String| {
         let (old, new) = header_pair(entry)?;
         Some((FieldName::new(old)?, FieldName::new(new)?))

@@ -17,7 +17,8 @@ pub(super) fn edits<N>(
         Some((name(own), Template::parse(value).ok()?))
     };
     Ok(Edits {
-        remove: remove.iter().map(|entry| name(entry)).collect(),
+        // As in Kong, a value that is written with a name does not count.
+        remove: remove.iter().filter_map(|entry| pair(entry)).map(|(own, _)| name(own)).collect(),
         rename: all("rename", rename.iter(), both)?,
         replace: all("replace", replace.iter(), value)?,
         add: all("add", add.iter(), value)?,

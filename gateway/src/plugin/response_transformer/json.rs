@@ -8,7 +8,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::plugin::content::Path;
 use crate::plugin::edits::Edits;
 
-/// Compiles the edits of a configuration. A value that is not of its type is left out.
+/// Compiles the edits of a configuration. A value that is no number where it should be is left out.
 pub(super) fn compile(config: &Config) -> Edits<Path, Box<RawValue>> {
     let path = |name: &str| Path::new(name, !config.dots_in_keys);
     let both = |entry: &String| {
@@ -24,7 +24,13 @@ pub(super) fn compile(config: &Config) -> Edits<Path, Box<RawValue>> {
         typed.collect()
     };
     Edits {
-        remove: config.remove.json.iter().map(|name| path(name)).collect(),
+        remove: config
+            .remove
+            .json
+            .iter()
+            .filter_map(|entry| pair(entry))
+            .map(|(name, _)| path(name))
+            .collect(),
         rename: config.rename.json.iter().filter_map(both).collect(),
         replace: values(&config.replace),
         add: values(&config.add),
@@ -32,11 +38,12 @@ pub(super) fn compile(config: &Config) -> Edits<Path, Box<RawValue>> {
     }
 }
 
-/// A text as a value of a type. `None` when it is none.
+/// A text as a value of a type. `None` when it is no number.
 fn typed(text: &str, json_type: JsonType) -> Option<Box<RawValue>> {
     match json_type {
         JsonType::String => to_raw_value(text).ok(),
-        JsonType::Boolean => to_raw_value(&text.trim().parse::<bool>().ok()?).ok(),
+        // Kong's cast: whatever is not true is false.
+        JsonType::Boolean => to_raw_value(&(text == "true")).ok(),
         JsonType::Number => {
             let text = text.trim();
             // As it is written, if that is a number of JSON.
@@ -59,7 +66,7 @@ mod tests {
             ("5", JsonType::String, Some("\"5\"")),
             ("true", JsonType::Boolean, Some("true")),
             ("false", JsonType::Boolean, Some("false")),
-            ("yes", JsonType::Boolean, None),
+            ("1", JsonType::Boolean, Some("false")),
             ("5", JsonType::Number, Some("5")),
             ("-1.50", JsonType::Number, Some("-1.50")),
             ("1e3", JsonType::Number, Some("1e3")),

@@ -34,6 +34,7 @@ async fn fields_are_changed_in_one_order() {
         .header("X-B", "3");
     for (config, name, values) in [
         (json!({ "remove": { "headers": ["x-b"] } }), "x-b", &[][..]),
+        (json!({ "remove": { "headers": ["x-b: 7"] } }), "x-b", &[]),
         (json!({ "rename": { "headers": ["x-b:x-a"] } }), "x-a", &["2", "3"]),
         (json!({ "rename": { "headers": ["x-none:x-a"] } }), "x-a", &["1"]),
         (json!({ "replace": { "headers": ["X-B: v"] } }), "x-b", &["v"]),
@@ -94,6 +95,8 @@ async fn queries_are_changed_and_encoded() {
         (json!({}), "/?b=x+y&a=%7e", "/?b=x+y&a=%7e"),
         (json!({ "remove": { "querystring": ["a"] } }), "/?a=1&b=2&a=3", "/?b=2"),
         (json!({ "remove": { "querystring": ["a"] } }), "/?a=1", "/"),
+        (json!({ "remove": { "querystring": ["a:7"] } }), "/?a=1&b=2", "/?b=2"),
+        (json!({ "remove": { "querystring": ["c"] } }), "/?a=%7E&&b", "/?a=%7E&&b"),
         (json!({ "rename": { "querystring": ["a:c"] } }), "/?a=1&b=2", "/?c=1&b=2"),
         (json!({ "replace": { "querystring": ["a:x y&z"] } }), "/?a=1&b&a=3", "/?a=x%20y%26z&b"),
         (json!({ "add": { "querystring": ["a:1", "c:3"] } }), "/?a=0", "/?a=0&c=3"),
@@ -143,7 +146,7 @@ async fn paths_are_rendered_of_captures() {
 async fn bodies_are_changed_and_framed() {
     let plugged = Plugged::start(&[]);
     let config = json!({
-        "remove": { "body": ["secret"] },
+        "remove": { "body": ["secret:7"] },
         "add": { "body": ["user:$(headers['x-user'])"] },
         "append": { "body": ["tag:b"] },
     });

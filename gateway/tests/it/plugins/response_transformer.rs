@@ -13,7 +13,7 @@ fn transformer(config: Value) -> Value {
 
 fn all() -> Value {
     json!({
-        "remove": { "json": ["secret"], "headers": ["X-Powered-By"] },
+        "remove": { "json": ["secret:7"], "headers": ["X-Powered-By: 7"] },
         "rename": { "headers": ["x-old:X-New"] },
         "replace": { "json": ["n:2"], "json_types": ["number"], "headers": ["server:mine"] },
         "add": { "json": ["ok:true", "bad:x"], "json_types": ["boolean", "number"], "headers": ["X-Add:1"] },
