@@ -1,5 +1,7 @@
 //! What the transformers do to a set of named values: one order for header fields, arguments, and members of bodies.
 
+pub(super) use model::plugins::edits::is_reserved;
+
 /// More entries than a body or a query may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooManyEntries;
@@ -30,21 +32,6 @@ pub(super) trait Editable<N, V> {
 
     /// Adds a value beside those of the name.
     fn append(&mut self, name: &N, value: V) -> Result<bool, TooManyEntries>;
-}
-
-/// Whether the gateway alone writes a field of any message: it frames the message, or is about one connection.
-pub(super) fn is_reserved(name: &str) -> bool {
-    const RESERVED: [&str; 8] = [
-        "connection",
-        "content-length",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
-    RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
 }
 
 impl<N, V> Edits<N, V> {

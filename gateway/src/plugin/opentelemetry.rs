@@ -20,6 +20,7 @@ use model::plugins::redact;
 use self::context::{Sent, SpanId, TraceId};
 use self::otlp::{Batches, KeyValue};
 use self::propagation::Propagation;
+use super::edits::is_reserved;
 use super::http_log::typed;
 use super::log::{Entries, LogMember, Reporter, add_member, queue_terms};
 use super::{Ended, Exchange, InstanceTerms, Phases, Plugin, Step, Unusable};
@@ -68,6 +69,8 @@ impl Plugin for Opentelemetry {
 
     fn compile(config: &Self::Config, terms: &InstanceTerms) -> Result<Self, Unusable> {
         let answer_header = config.http_response_header_for_traceid.as_deref();
+        // A second length would divide the answers of a connection in another way.
+        let answer_header = answer_header.filter(|name| !is_reserved(name));
         Ok(Self {
             propagation: Propagation::new(config),
             rate: config.sampling_rate.map_or(RATE, model::Number::get),
@@ -179,4 +182,23 @@ fn attributes(config: &model::plugins::Opentelemetry) -> Vec<KeyValue> {
     let usual = [("service.name", "kong"), ("service.version", crate::VERSION)];
     let usual = usual.into_iter().filter(|(name, _)| given.iter().all(|given| given.key != *name));
     usual.map(|(name, value)| KeyValue::text(name, value)).chain(given.iter().cloned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn field_that_frames_an_answer_never_holds_the_trace() {
+        let header = |name: &str| {
+            let config = model::plugins::Opentelemetry {
+                traces_endpoint: Some("http://a.test".to_owned()),
+                http_response_header_for_traceid: Some(name.to_owned()),
+                ..Default::default()
+            };
+            Opentelemetry::compile(&config, &InstanceTerms::default()).unwrap().answer_header.is_some()
+        };
+        assert!(header("X-Trace"));
+        assert!(!header("content-Length") && !header("Transfer-Encoding"));
+    }
 }

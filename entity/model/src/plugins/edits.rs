@@ -25,6 +25,21 @@ pub fn header_pair(entry: &str) -> Option<(&str, &str)> {
     pair(entry).map(|(name, value)| (name.trim_matches([' ', '\t']), value.trim_matches([' ', '\t'])))
 }
 
+/// Whether the gateway alone writes a field of any message: it frames the message, or is about one connection.
+pub fn is_reserved(name: &str) -> bool {
+    const RESERVED: [&str; 8] = [
+        "connection",
+        "content-length",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
+}
+
 /// Checks a method that a request may get. A request for a tunnel is none that can be forwarded.
 pub(super) fn method(method: &str) -> Result<(), String> {
     if method == "CONNECT" { Err(format!("invalid value: {method}")) } else { text::method(method) }

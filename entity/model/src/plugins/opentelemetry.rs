@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use model_derive::Record;
 use serde_json::{Value, json};
 
+use super::edits::is_reserved;
 use super::endpoint;
 use super::queue::SpanQueue;
 use crate::bounds;
@@ -203,6 +204,13 @@ impl Check for Opentelemetry {
             violations.entity(
                 "at least one of these fields must be non-empty: 'config.traces_endpoint', 'config.logs_endpoint'",
             );
+        }
+    }
+
+    /// Data planes write no such header, whatever is stored.
+    fn written_rules(&self, violations: &mut Violations) {
+        if let Some(name) = self.http_response_header_for_traceid.as_deref().filter(|name| is_reserved(name)) {
+            violations.field("http_response_header_for_traceid", format!("invalid value: {name}"));
         }
     }
 

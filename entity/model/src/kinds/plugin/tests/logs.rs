@@ -159,6 +159,13 @@ fn messages_are_those_of_kong() {
             vec!["config.sampling_rate: value should be between 0 and 1".into()],
         ),
         (
+            config(
+                "opentelemetry",
+                json!({ "traces_endpoint": "http://a", "http_response_header_for_traceid": "content-Length" }),
+            ),
+            vec!["config.http_response_header_for_traceid: invalid value: content-Length".into()],
+        ),
+        (
             config("opentelemetry", json!({ "traces_endpoint": "http://a", "propagation": { "extract": ["preserve"] } })),
             vec![
                 "config.propagation.extract.1: expected one of: ot, w3c, datadog, b3, gcp, jaeger, aws, instana"
