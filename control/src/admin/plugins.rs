@@ -65,7 +65,7 @@ pub(super) async fn in_cluster(store: &Store) -> Result<BTreeSet<&'static str>, 
 }
 
 /// The name of a plugin; `None` for one that this version cannot read.
-fn name(document: &Document) -> Option<&'static str> {
+pub(super) fn name(document: &Document) -> Option<&'static str> {
     match model::described(kind::PLUGIN)?.parse(document.key.id, &document.body).ok()? {
         AnyEntity::Plugin(plugin) => Some(plugin.config.name()),
         _ => None,

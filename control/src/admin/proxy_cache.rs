@@ -7,12 +7,13 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
-use model::{CachePurge, Common, Described, Entity, Number, kind};
+use model::plugins::ProxyCache;
+use model::{CachePurge, Common, Described, Entity, Number, PluginConfig, kind};
 use uuid::Uuid;
 use wire::Key;
 
 use super::entities::id_of;
-use super::{Api, Context, PathParam, REVISION};
+use super::{Api, Context, PathParam, REVISION, plugins};
 use crate::error::ApiError;
 use crate::store::{self, Change, Draft, Selector};
 
@@ -49,9 +50,10 @@ async fn remove_of_plugin(context: Context, PathParam((plugin, key)): Pair) -> R
         return Err(ApiError::NotCached);
     };
     let found = context.admin.state.store.get(kind::PLUGIN, &Selector::Id(plugin)).await?;
-    match found {
-        Some(_) => order(&context, Some(plugin), Some(key)).await,
-        None => Ok(absent().await.into_response()),
+    // Other plugins keep no answers.
+    match found.as_ref().and_then(plugins::name) {
+        Some(ProxyCache::NAME) => order(&context, Some(plugin), Some(key)).await,
+        _ => Ok(absent().await.into_response()),
     }
 }
 

@@ -9,7 +9,10 @@ on_both_databases!(orders_are_accepted_and_answers_are_unknown);
 async fn orders_are_accepted_and_answers_are_unknown(admin: &Admin) {
     let key = "0f".repeat(32);
     let plugin = json!({ "name": "proxy-cache", "config": { "strategy": "memory" } });
-    let plugin = admin.post("/plugins", &plugin).await.expect(201).json()["id"].as_str().unwrap().to_owned();
+    let put = async |plugin| {
+        admin.post("/plugins", &plugin).await.expect(201).json()["id"].as_str().unwrap().to_owned()
+    };
+    let (plugin, other) = (put(plugin).await, put(json!({ "name": "cors" })).await);
     let mut revisions = Vec::new();
     for (path, status) in [
         ("/proxy-cache".to_owned(), 204),
@@ -20,6 +23,7 @@ async fn orders_are_accepted_and_answers_are_unknown(admin: &Admin) {
         (format!("/proxy-cache/{plugin}/caches/x"), 404),
         (format!("/proxy-cache/{}/caches/{key}", uuid::Uuid::nil()), 404),
         (format!("/proxy-cache/x/caches/{key}"), 404),
+        (format!("/proxy-cache/{other}/caches/{key}"), 404),
         // Again, which is a new order.
         (format!("/proxy-cache/{key}"), 204),
     ] {
