@@ -10,15 +10,23 @@
 //!
 //! One change costs one entity, one bucket and the root: at 100,000 entities about 20 KiB are hashed.
 
-use std::collections::BTreeMap;
+mod entities;
+
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Key, Kind};
+use entities::Entities;
 
 /// Number of buckets.
 pub const BUCKETS: usize = 256;
+
+/// Bytes of an entity in the input of a bucket's hash.
+const ENTRY: usize = 1 + 16 + 16;
+/// Bytes that a bucket's hash takes at once: BLAKE3 is many times faster on portions of this size than on single
+/// entries, and they fit into the nearest cache.
+const PORTION: usize = 16 * 1024;
 
 /// The hash of one entity.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,7 +49,7 @@ pub struct Digest {
 
 #[derive(Clone, Debug, Default)]
 struct Bucket {
-    entities: BTreeMap<Key, EntityHash>,
+    entities: Entities,
     /// `None` after a change, until the hash is needed.
     hash: Option<Root>,
 }
@@ -115,7 +123,7 @@ impl Digest {
         bucket.hash = None;
         let before = match hash {
             Some(hash) => bucket.entities.insert(key, hash),
-            None => bucket.entities.remove(&key),
+            None => bucket.entities.remove(key),
         };
         self.len = self.len + usize::from(hash.is_some()) - usize::from(before.is_some());
         before
@@ -123,28 +131,28 @@ impl Digest {
 
     /// Whether the digest holds the entity.
     pub fn contains(&self, key: Key) -> bool {
-        self.buckets[bucket_of(key)].entities.contains_key(&key)
+        self.get(key).is_some()
     }
 
     /// The hash of an entity, if the digest holds it.
     pub fn get(&self, key: Key) -> Option<EntityHash> {
-        self.buckets[bucket_of(key)].entities.get(&key).copied()
+        self.buckets[bucket_of(key)].entities.get(key)
     }
 
     /// Whether an entity of one of the kinds is here, and is missing or has another form in `next`.
     pub fn has_beyond(&self, next: &Self, kinds: impl Fn(Kind) -> bool) -> bool {
-        let entities = self.buckets.iter().flat_map(|bucket| &bucket.entities);
+        let entities = self.buckets.iter().flat_map(|bucket| bucket.entities.iter());
         entities.filter(|(key, _)| kinds(key.kind)).any(|(key, hash)| next.get(*key) != Some(*hash))
     }
 
     /// The keys of all entities, bucket by bucket.
     pub fn keys(&self) -> impl Iterator<Item = Key> {
-        self.buckets.iter().flat_map(|bucket| bucket.entities.keys().copied())
+        (0..BUCKETS).flat_map(move |bucket| self.bucket_keys(bucket))
     }
 
     /// The keys of one bucket.
     pub fn bucket_keys(&self, bucket: usize) -> impl Iterator<Item = Key> {
-        self.buckets[bucket].entities.keys().copied()
+        self.buckets[bucket].entities.iter().map(|(key, _)| *key)
     }
 
     /// The bucket hashes, in order.
@@ -172,14 +180,17 @@ impl Bucket {
             if entities.is_empty() {
                 return Root::default();
             }
-            // One buffer: BLAKE3 is many times faster on one long input than on many short ones.
-            let mut buffer = Vec::with_capacity(entities.len() * (1 + 16 + 16));
-            for (key, hash) in entities {
-                buffer.push(key.kind.0);
-                buffer.extend_from_slice(key.id.as_bytes());
-                buffer.extend_from_slice(&hash.0);
+            let (mut hasher, mut portion) = (blake3::Hasher::new(), Vec::with_capacity(PORTION + ENTRY));
+            for (key, hash) in entities.iter() {
+                portion.push(key.kind.0);
+                portion.extend_from_slice(key.id.as_bytes());
+                portion.extend_from_slice(&hash.0);
+                if portion.len() >= PORTION {
+                    hasher.update(&portion[..PORTION]);
+                    portion.drain(..PORTION);
+                }
             }
-            Root(*blake3::hash(&buffer).as_bytes())
+            Root(*hasher.update(&portion).finalize().as_bytes())
         })
     }
 }
@@ -273,6 +284,8 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
     use uuid::Uuid;
 
@@ -298,6 +311,20 @@ mod tests {
         expected.sort_unstable();
         let found = BucketSet::differing(&ours.buckets(), &theirs.buckets());
         assert_eq!(found.iter().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn hash_of_a_bucket_is_that_of_its_entities_in_one_piece() {
+        for count in [1_u32, 496, 497, 2000] {
+            let (mut bucket, mut input) = (Bucket::default(), Vec::new());
+            for number in (0..count).map(u128::from) {
+                let key = Key { kind: Kind(2), id: Uuid::from_u128(number) };
+                let hash = EntityHash::of(key, b"{}");
+                bucket.entities.insert(key, hash);
+                input.extend([&[2][..], key.id.as_bytes(), &hash.0].concat());
+            }
+            assert_eq!(bucket.hash(), Root(*blake3::hash(&input).as_bytes()), "{count}");
+        }
     }
 
     #[test]
