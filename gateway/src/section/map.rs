@@ -1,18 +1,17 @@
-//! A persistent hash map of shared values: a hash trie with 32 slots a branch. An edit copies the shared
-//! branches on one path and changes the others in place. A value holds its own key, so that an entry is one
-//! pointer, and several maps can hold the same values by different keys.
+//! A persistent hash map of shared values: a tree of branches over buckets of values. An edit copies the shared
+//! parts on one path and changes the others in place. A value holds its own key, so that an entry is one pointer
+//! and a byte, and several maps can hold the same values by different keys.
+
+mod bucket;
+mod node;
 
 use std::hash::{BuildHasher, Hash};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
-use smallvec::SmallVec;
 
-/// Bits of the hash that choose a slot of one branch.
-const BITS: u32 = 5;
-/// Levels of branches that one hash can address.
-const LEVELS: u32 = u64::BITS / BITS;
+use node::Node;
 
 /// The part of a `T` that is its key in a map.
 pub trait KeyOf<T> {
@@ -31,44 +30,23 @@ pub trait KeyOf<T> {
 /// Values by the key that `K` chooses.
 #[derive(Debug)]
 pub struct Map<T, K> {
-    root: Arc<Branch<T>>,
+    /// None of an empty map.
+    root: Option<Node<T>>,
     len: usize,
     by: PhantomData<fn() -> K>,
-}
-
-/// With its counts, a branch of two slots takes 64 bytes, and most branches of a large map have no more.
-#[derive(Debug)]
-struct Branch<T> {
-    /// Bitmap of the used slots; `slots` holds their contents, in order.
-    taken: u32,
-    slots: SmallVec<[Slot<T>; 2]>,
-}
-
-#[derive(Debug)]
-enum Slot<T> {
-    Branch(Arc<Branch<T>>),
-    Leaf(Arc<T>),
 }
 
 impl<T, K: KeyOf<T>> Map<T, K> {
     /// The value of `key`.
     pub fn get(&self, key: &K::Key) -> Option<&Arc<T>> {
-        let hash = hash(key, 0);
-        let mut branch = &self.root;
-        let mut level = 0;
-        loop {
-            match branch.slot(digit(key, hash, level))? {
-                Slot::Branch(next) => branch = next,
-                Slot::Leaf(leaf) => return K::same(K::key(leaf), key).then_some(leaf),
-            }
-            level += 1;
-        }
+        self.root.as_ref()?.get::<K>(key, hash(key))
     }
 
     /// Puts `value` in place of the one with its key, which is returned.
     pub fn insert(&mut self, value: Arc<T>) -> Option<Arc<T>> {
-        let hash = hash(K::key(&value), 0);
-        let before = Arc::make_mut(&mut self.root).insert::<K>(value, hash, 0);
+        let hash = hash(K::key(&value));
+        let root = self.root.get_or_insert_with(|| Node::Bucket(Arc::default()));
+        let before = root.insert::<K>(value, hash, 0);
         self.len += usize::from(before.is_none());
         before
     }
@@ -81,20 +59,24 @@ impl<T, K: KeyOf<T>> Map<T, K> {
         if self.get(key).is_none() {
             self.insert(Arc::new(make()));
         }
-        Arc::make_mut(&mut self.root).edit::<K>(key, hash(key, 0), 0)
+        let value = self.root.as_mut().and_then(|root| root.edit::<K>(key, hash(key), 0));
+        value.expect("the key was there, or its value was just put")
     }
 
     /// Removes the value of `key`, and returns it.
     pub fn remove(&mut self, key: &K::Key) -> Option<Arc<T>> {
         let removed = self.get(key)?.clone();
-        Arc::make_mut(&mut self.root).remove::<K>(key, hash(key, 0), 0);
         self.len -= 1;
+        match &mut self.root {
+            Some(root) if self.len > 0 => root.remove::<K>(key, hash(key), 0),
+            root => *root = None,
+        }
         Some(removed)
     }
 
     /// Visits every value, in no particular order.
     pub fn each(&self, mut visit: impl FnMut(&Arc<T>)) {
-        self.root.each(&mut visit);
+        self.root.iter().for_each(|root| root.each(&mut visit));
     }
 
     /// The number of values.
@@ -108,94 +90,10 @@ impl<T, K: KeyOf<T>> Map<T, K> {
     }
 }
 
-impl<T> Branch<T> {
-    /// The index of the slot of `digit`, or where it would be inserted.
-    fn position(&self, digit: u32) -> Result<usize, usize> {
-        let bit = 1 << digit;
-        let at = (self.taken & (bit - 1)).count_ones() as usize;
-        if self.taken & bit == 0 { Err(at) } else { Ok(at) }
-    }
-
-    fn slot(&self, digit: u32) -> Option<&Slot<T>> {
-        self.position(digit).ok().map(|at| &self.slots[at])
-    }
-
-    /// Adds a slot, and not a byte more: there are many branches, and each is edited seldom.
-    fn add(&mut self, digit: u32, slot: Slot<T>) {
-        let (Ok(at) | Err(at)) = self.position(digit);
-        self.taken |= 1 << digit;
-        self.slots.reserve_exact(1);
-        self.slots.insert(at, slot);
-    }
-
-    fn each(&self, visit: &mut impl FnMut(&Arc<T>)) {
-        for slot in &self.slots {
-            match slot {
-                Slot::Branch(next) => next.each(visit),
-                Slot::Leaf(leaf) => visit(leaf),
-            }
-        }
-    }
-
-    fn insert<K: KeyOf<T>>(&mut self, value: Arc<T>, hash: u64, level: u32) -> Option<Arc<T>> {
-        let digit = digit(K::key(&value), hash, level);
-        let Ok(at) = self.position(digit) else {
-            self.add(digit, Slot::Leaf(value));
-            return None;
-        };
-        self.slots[at].push_down_unless::<K>(K::key(&value), level);
-        match &mut self.slots[at] {
-            Slot::Leaf(leaf) => Some(std::mem::replace(leaf, value)),
-            Slot::Branch(next) => Arc::make_mut(next).insert::<K>(value, hash, level + 1),
-        }
-    }
-
-    /// Removes `key`, which exists. A branch left with one leaf becomes that leaf, so that a map's shape
-    /// depends on its keys alone.
-    fn remove<K: KeyOf<T>>(&mut self, key: &K::Key, hash: u64, level: u32) {
-        let digit = digit(key, hash, level);
-        let Ok(at) = self.position(digit) else { return };
-        if let Slot::Branch(next) = &mut self.slots[at] {
-            let next = Arc::make_mut(next);
-            next.remove::<K>(key, hash, level + 1);
-            if let [Slot::Leaf(last)] = &next.slots[..] {
-                self.slots[at] = Slot::Leaf(last.clone());
-            }
-        } else {
-            self.slots.remove(at);
-            self.taken &= !(1 << digit);
-        }
-    }
-}
-
-impl<T: Clone> Branch<T> {
-    /// The value of `key`, which exists.
-    fn edit<K: KeyOf<T>>(&mut self, key: &K::Key, hash: u64, level: u32) -> &mut T {
-        let (Ok(at) | Err(at)) = self.position(digit(key, hash, level));
-        match &mut self.slots[at] {
-            Slot::Leaf(leaf) => Arc::make_mut(leaf),
-            Slot::Branch(next) => Arc::make_mut(next).edit::<K>(key, hash, level + 1),
-        }
-    }
-}
-
-impl<T> Slot<T> {
-    /// Moves a leaf of another key one level down, to make room for `key` beside it.
-    fn push_down_unless<K: KeyOf<T>>(&mut self, key: &K::Key, level: u32) {
-        if let Self::Leaf(leaf) = self
-            && !K::same(K::key(leaf), key)
-        {
-            let (mut branch, other) = (Branch::default(), K::key(leaf));
-            branch.add(digit(other, hash(other, 0), level + 1), Self::Leaf(leaf.clone()));
-            *self = Self::Branch(Arc::new(branch));
-        }
-    }
-}
-
 // Derived implementations would require `T: Default` and `T: Clone`, which sharing does not need.
 impl<T, K> Default for Map<T, K> {
     fn default() -> Self {
-        Self { root: Arc::default(), len: 0, by: PhantomData }
+        Self { root: None, len: 0, by: PhantomData }
     }
 }
 
@@ -205,42 +103,10 @@ impl<T, K> Clone for Map<T, K> {
     }
 }
 
-impl<T> Default for Branch<T> {
-    fn default() -> Self {
-        Self { taken: 0, slots: SmallVec::new() }
-    }
-}
-
-impl<T> Clone for Branch<T> {
-    /// `SmallVec` would take room for a power of two.
-    fn clone(&self) -> Self {
-        let mut slots = SmallVec::new();
-        slots.reserve_exact(self.slots.len());
-        slots.extend(self.slots.iter().cloned());
-        Self { taken: self.taken, slots }
-    }
-}
-
-impl<T> Clone for Slot<T> {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Branch(branch) => Self::Branch(branch.clone()),
-            Self::Leaf(leaf) => Self::Leaf(leaf.clone()),
-        }
-    }
-}
-
-/// The slot of `key` in a branch of `level`. Keys with equal hashes separate at a level that uses another
-/// hash.
-fn digit<K: Hash + ?Sized>(key: &K, first: u64, level: u32) -> u32 {
-    let hash = if level < LEVELS { first } else { hash(key, level / LEVELS) };
-    (hash >> (BITS * (level % LEVELS))) as u32 & ((1 << BITS) - 1)
-}
-
 /// A fixed seed is safe: the shape depends on the inserted keys, which are the operator's; clients only look
 /// up.
-fn hash<K: Hash + ?Sized>(key: &K, seed: u32) -> u64 {
-    FixedState::with_seed(seed.into()).hash_one(key)
+fn hash<K: Hash + ?Sized>(key: &K) -> u64 {
+    FixedState::with_seed(0).hash_one(key)
 }
 
 #[cfg(test)]
@@ -297,12 +163,41 @@ mod tests {
             assert_eq!(map.get(&name), model.get(&name));
             map.remove(&name);
         }
-        assert_eq!((map.root.taken, map.is_empty()), (0, true));
+        assert!(map.root.is_none() && map.is_empty());
     }
 
-    /// Keys whose hashes agree on every level of the first hash separate on a later one.
+    /// A number that hashes as all others of its hundred.
+    #[derive(Clone, Debug, PartialEq)]
+    struct Alike(u32);
+
+    impl Hash for Alike {
+        fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+            (self.0 / 100).hash(state);
+        }
+    }
+
+    struct Itself;
+
+    impl KeyOf<Alike> for Itself {
+        type Key = Alike;
+
+        fn key(value: &Alike) -> &Alike {
+            value
+        }
+    }
+
     #[test]
-    fn branch_of_two_slots_takes_a_cache_line() {
-        assert_eq!(2 * size_of::<usize>() + size_of::<Branch<Counted>>(), 64);
+    fn keys_with_equal_hashes_are_told_apart() {
+        let mut map = Map::<Alike, Itself>::default();
+        let all = || (0..300).map(Alike);
+        all().for_each(|key| assert_eq!(map.insert(Arc::new(key)), None));
+        for removed in all() {
+            assert_eq!(map.insert(Arc::new(removed.clone())).as_deref(), Some(&removed));
+            assert_eq!(map.remove(&removed).as_deref(), Some(&removed));
+            assert_eq!(map.remove(&removed), None);
+            let held: Vec<_> = all().filter(|key| map.get(key).is_some()).collect();
+            assert_eq!(held, all().filter(|key| key.0 > removed.0).collect::<Vec<_>>());
+        }
+        assert!(map.is_empty());
     }
 }
