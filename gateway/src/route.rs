@@ -174,6 +174,10 @@ impl Store<Entry> for Routes {
         self.by_id.get(id)
     }
 
+    fn each(&self, visit: impl FnMut(&Arc<Entry>)) {
+        self.by_id.each(visit);
+    }
+
     /// Sorts all routes again when the order changes.
     fn apply(&mut self, changes: &Changes<Entry>, settings: Settings) -> Result<(), Refusal> {
         if self.order != settings.order {

@@ -14,6 +14,7 @@ mod map;
 mod named;
 mod owned;
 mod references;
+mod referrers;
 mod refusal;
 mod router;
 mod service;
@@ -37,7 +38,8 @@ pub use credential::{Acl, BasicAuthCredential, HashKey, HmacAuthCredential, JwtS
 pub use map::{KeyOf, Map};
 pub use named::{ByName, Name, Names};
 pub use owned::{ByOwner, Owned};
-pub use references::{Named, References, Referrers};
+pub use references::{Named, References};
+pub use referrers::{ReferenceChanges, Referrers};
 pub use refusal::Refusal;
 pub use router::{Router, Routers};
 pub use service::Service;
@@ -113,6 +115,9 @@ pub trait Store<T>: Clone + Default {
     /// The entity `id`.
     fn get(&self, id: &Uuid) -> Option<&Arc<T>>;
 
+    /// Visits every entity, in no particular order.
+    fn each(&self, visit: impl FnMut(&Arc<T>));
+
     /// Applies `changes`, and arranges the entities by `settings`.
     ///
     /// # Errors
@@ -135,6 +140,10 @@ impl<T: Section> KeyOf<T> for ById {
 impl<T: Section> Store<T> for Map<T, ById> {
     fn get(&self, id: &Uuid) -> Option<&Arc<T>> {
         Map::get(self, id)
+    }
+
+    fn each(&self, visit: impl FnMut(&Arc<T>)) {
+        Map::each(self, visit);
     }
 
     fn apply(&mut self, changes: &Changes<T>, _: Settings) -> Result<(), Refusal> {

@@ -51,6 +51,10 @@ impl<T: Name> Store<T> for Names<T> {
         self.by_id.get(id)
     }
 
+    fn each(&self, visit: impl FnMut(&Arc<T>)) {
+        self.by_id.each(visit);
+    }
+
     /// Frees the names of all that change before it gives them out again: two entities may swap theirs.
     fn apply(&mut self, changes: &Changes<T>, _: Settings) -> Result<(), Refusal> {
         for id in changes.keys() {

@@ -71,6 +71,10 @@ impl<T: Owned> Store<T> for ByOwner<T> {
         self.by_id.get(id)
     }
 
+    fn each(&self, visit: impl FnMut(&Arc<T>)) {
+        self.by_id.each(visit);
+    }
+
     fn apply(&mut self, changes: &Changes<T>, _: Settings) -> Result<(), Refusal> {
         for (id, change) in changes {
             self.remove(id);

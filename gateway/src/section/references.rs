@@ -1,6 +1,4 @@
-//! References between entities: which ones an entity names, and which ones name it.
-
-use std::collections::BTreeSet;
+//! The references of an entity: which other ones it names.
 
 use model::AnyEntity;
 use smallvec::SmallVec;
@@ -69,84 +67,9 @@ impl Named {
     }
 }
 
-/// Which entities name each other one. `N` is how they name it: a [`Key`], or a kind and a name.
-#[derive(Clone, Debug)]
-pub struct Referrers<N> {
-    /// Sorted, so that all that name one entity stand together.
-    edges: BTreeSet<(N, Key)>,
-}
-
-impl<N: Ord + Clone> Referrers<N> {
-    /// Adds that `by` names `named`.
-    pub fn add(&mut self, named: N, by: Key) {
-        self.edges.insert((named, by));
-    }
-
-    /// Removes that `by` names `named`.
-    pub fn remove(&mut self, named: N, by: Key) {
-        self.edges.remove(&(named, by));
-    }
-
-    /// The entities that name `named`.
-    pub fn of(&self, named: &N) -> impl Iterator<Item = Key> {
-        self.between(named, Kind(0), Kind(u8::MAX))
-    }
-
-    /// The entities of one kind that name `named`.
-    pub fn of_kind(&self, named: &N, kind: Kind) -> impl Iterator<Item = Key> {
-        self.between(named, kind, kind)
-    }
-
-    fn between(&self, named: &N, first: Kind, last: Kind) -> impl Iterator<Item = Key> {
-        let first = (named.clone(), Key { kind: first, id: Uuid::nil() });
-        let last = (named.clone(), Key { kind: last, id: Uuid::max() });
-        self.edges.range(first..=last).map(|(_, by)| *by)
-    }
-}
-
-impl<N> Default for Referrers<N> {
-    fn default() -> Self {
-        Self { edges: BTreeSet::new() }
-    }
-}
-
-impl<N: Ord + Clone> Extend<(N, Key)> for Referrers<N> {
-    /// An empty index is built at once from sorted edges: faster, and without free space in its nodes.
-    fn extend<I: IntoIterator<Item = (N, Key)>>(&mut self, edges: I) {
-        if self.edges.is_empty() {
-            self.edges = edges.into_iter().collect();
-        } else {
-            self.edges.extend(edges);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const fn key(kind: u8, id: u128) -> Key {
-        Key { kind: Kind(kind), id: Uuid::from_u128(id) }
-    }
-
-    #[test]
-    fn entities_by_id_and_by_name_know_their_referrers() {
-        let mut by_id = Referrers::default();
-        by_id.extend([(key(1, 1), key(2, 9)), (key(1, 1), key(2, 8)), (key(1, 2), key(2, 8))]);
-        by_id.add(key(1, 1), key(4, 1));
-        assert_eq!(by_id.of(&key(1, 1)).collect::<Vec<_>>(), [key(2, 8), key(2, 9), key(4, 1)]);
-        assert_eq!(by_id.of_kind(&key(1, 1), Kind(4)).collect::<Vec<_>>(), [key(4, 1)]);
-        by_id.remove(key(1, 1), key(2, 9));
-        assert_eq!(by_id.of(&key(1, 1)).collect::<Vec<_>>(), [key(2, 8), key(4, 1)]);
-        assert_eq!(by_id.of(&key(3, 1)).count(), 0);
-
-        let name = |name: &str| (Kind(7), name.to_owned());
-        let mut by_name = Referrers::default();
-        by_name.add(name("a.internal"), key(1, 1));
-        by_name.add(name("a.internal"), key(1, 2));
-        by_name.add(name("b.internal"), key(1, 3));
-        assert_eq!(by_name.of(&name("a.internal")).collect::<Vec<_>>(), [key(1, 1), key(1, 2)]);
-    }
 
     #[test]
     fn references_are_those_that_the_fields_declare() {

@@ -47,6 +47,10 @@ impl Store<Router> for Routers {
         self.by_id.get(id)
     }
 
+    fn each(&self, visit: impl FnMut(&Arc<Router>)) {
+        self.by_id.each(visit);
+    }
+
     fn apply(&mut self, changes: &Changes<Router>, settings: Settings) -> Result<(), Refusal> {
         self.by_id.apply(changes, settings)?;
         let put = changes.values().flatten().next();

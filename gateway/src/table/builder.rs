@@ -11,14 +11,14 @@ use super::Table;
 use super::change::Change;
 use super::sections::{Plan, Sections, Step, noun};
 use crate::plugin::InstanceChange;
-use crate::section::{CachePurge, Changes, Named, References, Referrers, Refusal, Section, Store};
+use crate::section::{CachePurge, Changes, ReferenceChanges, Referrers, Refusal, Section, Store};
 use crate::upstream::Balancing;
 
 /// Builds tables. It holds the newest one, and the index that lookups do not need.
 #[derive(Debug, Default)]
 pub struct Builder {
     pub(super) table: Table,
-    pub(super) referrers: Referrers<Key>,
+    pub(super) referrers: Referrers,
     balancing: Arc<Balancing>,
     /// The upstreams whose groups were made again or removed since they were last asked for.
     changed_groups: BTreeSet<Uuid>,
@@ -79,20 +79,20 @@ impl Builder {
         }
         let held = &self.table.sections;
         plan.each(held, &mut NothingMissing { plan: &plan, held })?;
-        plan.each(held, &mut NothingLeft { plan: &plan, held, referrers: &self.referrers })?;
+        let mut references = ReferenceChanges::default();
+        plan.each(held, &mut references)?;
+        let referrers = &self.referrers;
+        plan.each(held, &mut NothingLeft { plan: &plan, held, referrers, references: &references })?;
         plan.follow(held, &self.referrers);
         let mut next = self.table.clone();
         plan.apply(&mut next.sections)?;
-        let mut edges = Edges::default();
-        plan.each(held, &mut edges)?;
         let upstreams = plan.upstreams(held, &next.sections);
         let purges: Vec<_> = plan.purges().cloned().collect();
         let (instances, routes) = (plan.instances(held), plan.routes());
         let has_other_directory = plan.changes_directory();
         // Before the index grows: the plan of a large snapshot is large.
         drop(plan);
-        edges.removed.into_iter().for_each(|(named, by)| self.referrers.remove(named, by));
-        self.referrers.extend(edges.added);
+        self.referrers.apply(references);
         // Last: nothing fails from here on.
         next.rebuild_plugins(&instances, routes, has_other_directory);
         next.groups.rebuild(&upstreams, &next.sections, &self.balancing);
@@ -147,7 +147,8 @@ impl Step for NothingMissing<'_> {
 struct NothingLeft<'a> {
     plan: &'a Plan,
     held: &'a Sections,
-    referrers: &'a Referrers<Key>,
+    referrers: &'a Referrers,
+    references: &'a ReferenceChanges,
 }
 
 impl Step for NothingLeft<'_> {
@@ -155,7 +156,10 @@ impl Step for NothingLeft<'_> {
         let removed = changes.iter().filter(|(_, put)| put.is_none());
         for removed in removed.filter_map(|(id, _)| held.get(id)) {
             let key = removed.key();
-            if let Some(by) = self.referrers.of(&key).find(|by| self.plan.keeps(*by).is_none()) {
+            // None of the entities that change names it: it will not exist.
+            if self.referrers.count_after(self.references, key) > 0
+                && let Some(by) = self.unchanged_referrer(key)?
+            {
                 let message =
                     format!("is removed while the {} {} still names it", noun(by.kind), self.held.label(by));
                 return Err(Refusal::new(key, None, message));
@@ -165,25 +169,40 @@ impl Step for NothingLeft<'_> {
     }
 }
 
-/// The changes of the index.
-#[derive(Default)]
-struct Edges {
-    removed: Vec<(Key, Key)>,
-    added: Vec<(Key, Key)>,
+impl NothingLeft<'_> {
+    fn unchanged_referrer(&self, named: Key) -> Result<Option<Key>, Refusal> {
+        let mut search = UnchangedReferrer { named, first: None };
+        self.plan.each(self.held, &mut search)?;
+        Ok(search.first)
+    }
 }
 
-impl Step for Edges {
+/// Searches all entities for the first one that names another one and does not change. That takes as long as
+/// there are entities, and is needed for a refusal alone.
+struct UnchangedReferrer {
+    named: Key,
+    first: Option<Key>,
+}
+
+impl Step for UnchangedReferrer {
+    fn take<T: Section>(&mut self, held: &impl Store<T>, changes: &Changes<T>) -> Result<(), Refusal> {
+        held.each(|entity| {
+            let names_it = entity.references().iter().any(|named| named.to == self.named);
+            if names_it && !changes.contains_key(entity.id()) {
+                let key = entity.key();
+                self.first = Some(self.first.map_or(key, |first| first.min(key)));
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Collects the changes of the index.
+impl Step for ReferenceChanges {
     fn take<T: Section>(&mut self, held: &impl Store<T>, changes: &Changes<T>) -> Result<(), Refusal> {
         for (id, put) in changes {
-            let before = held.get(id).map(|before| before.references());
-            let after = put.as_ref().map(|after| after.references());
-            if before == after {
-                continue;
-            }
             let by = Key { kind: T::Entity::KIND, id: *id };
-            let edge = |named: &Named| (named.to, by);
-            self.removed.extend(before.into_iter().flat_map(References::iter).map(edge));
-            self.added.extend(after.into_iter().flat_map(References::iter).map(edge));
+            self.add(by, held.get(id).map(|before| &**before), put.as_deref());
         }
         Ok(())
     }

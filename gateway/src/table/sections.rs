@@ -84,11 +84,11 @@ macro_rules! sections {
             }
 
             /// Adds the unchanged entities that hold parts of changed ones, so that they are linked again.
-            pub(super) fn follow(&mut self, held: &Sections, referrers: &Referrers<Key>) {
+            pub(super) fn follow(&mut self, held: &Sections, referrers: &Referrers) {
                 $(for kind in <$compiled as Section>::HOLDS {
                     let by = model::$entity::KIND;
                     for named in self.puts(*kind) {
-                        for Key { id, .. } in referrers.of_kind(&named, by) {
+                        for Key { id, .. } in referrers.holders(named, by) {
                             if let Some(unchanged) = Store::get(&held.$field, &id) {
                                 self.$field.entry(id).or_insert_with(|| Some(unchanged.clone()));
                             }
