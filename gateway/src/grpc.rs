@@ -32,13 +32,30 @@ pub fn check(version: Version, fields: &HeaderMap, refused: bool) -> Result<(), 
     }
 }
 
-/// The fields that tell a gRPC client of a failure. The HTTP status stays, for clients that look only at that.
+/// The fields that tell a gRPC client of a failure of the gateway. The HTTP status stays, for clients that look
+/// only at that.
+pub fn failure(status: u16, message: &str) -> Vec<(FieldName, HeaderValue)> {
+    let code = match status {
+        // The only failure with 200 is a call without TLS where TLS is required: CANCELLED.
+        200 => 1,
+        // UNAVAILABLE: clients try such calls again. Kong says INTERNAL.
+        502 => 14,
+        status => code(status),
+    };
+    fields(code, message)
+}
+
+/// The fields that tell a gRPC client of an answer of a plugin.
 pub fn outcome(status: u16, message: &str) -> Vec<(FieldName, HeaderValue)> {
+    fields(code(status), message)
+}
+
+fn fields(code: u16, message: &str) -> Vec<(FieldName, HeaderValue)> {
     let message = HeaderValue::try_from(percent_encoded(message)).ok();
     let message = message.map(|message| ((&names::GRPC_MESSAGE).into(), message));
     let known = [
         ((&names::CONTENT_TYPE).into(), HeaderValue::from_static(MEDIA_TYPE)),
-        ((&names::GRPC_STATUS).into(), HeaderValue::from(code(status))),
+        ((&names::GRPC_STATUS).into(), HeaderValue::from(code)),
     ];
     known.into_iter().chain(message).collect()
 }
@@ -68,10 +85,12 @@ pub fn has_media_type(fields: &HeaderMap) -> bool {
 /// The gRPC code for an HTTP status, the same as Kong's.
 fn code(status: u16) -> u16 {
     match status {
-        // Only where gRPC was requested without TLS: CANCELLED.
-        200 | 499 => 1,
+        // OK
+        200 => 0,
+        // CANCELLED
+        499 => 1,
         // DEADLINE_EXCEEDED
-        408 | 504 => 4,
+        504 => 4,
         // NOT_FOUND
         404 => 5,
         // ALREADY_EXISTS
@@ -79,11 +98,11 @@ fn code(status: u16) -> u16 {
         // PERMISSION_DENIED
         403 => 7,
         // RESOURCE_EXHAUSTED
-        413 | 414 | 429 | 431 => 8,
+        429 => 8,
         // UNIMPLEMENTED
-        405 | 501 => 12,
+        501 => 12,
         // UNAVAILABLE
-        502 | 503 => 14,
+        503 => 14,
         // UNAUTHENTICATED
         401 => 16,
         // INVALID_ARGUMENT

@@ -134,7 +134,7 @@ fn of_failure(incoming: &Incoming, context: &Context, failure: RequestFailure, t
     let mut page =
         Page { status: answer.status, fields: Vec::new(), upgrade: None, body: None, is_proxied: false };
     if grpc::is_request(request.version, &request.headers) {
-        page.fields = grpc::outcome(answer.status, answer.message);
+        page.fields = grpc::failure(answer.status, answer.message);
         return page;
     }
     match failure {

@@ -37,7 +37,7 @@ fn compose(request: &Parts, failure: RequestFailure) -> (Response<()>, Option<By
     fields.known(&names::RESPONSE_LATENCY, b"0");
     fields.unique(&names::REQUEST_ID, id.as_bytes());
     if grpc::has_media_type(&request.headers) {
-        let outcome = grpc::outcome(answer.status, answer.message);
+        let outcome = grpc::failure(answer.status, answer.message);
         outcome.iter().for_each(|(name, value)| fields.received(name.written().as_bytes(), value.as_bytes()));
         *header.headers_mut() = fields.into_fields();
         return (header, None);

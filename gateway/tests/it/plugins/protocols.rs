@@ -163,6 +163,17 @@ async fn answer_that_is_refused_has_the_status_of_a_call() {
     tunnel.echo().await;
 }
 
+/// A body that a plugin has read to its end is not the end of what the client sends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tunnel_opens_behind_a_plugin_that_reads_bodies() {
+    let stage = Stage::start(&[plugin("hmac-auth", json!({ "validate_request_body": true }))]).await;
+    let fields = cases::signed();
+    let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let mut reply = stage.send(Form::WebSocket, &Sent::with(&fields)).await;
+    assert_eq!(reply.status, 101, "{reply:?}");
+    reply.echo().await;
+}
+
 /// A browser asks before its request, which no protocol but HTTP has.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn preflight_is_answered_over_both_versions() {

@@ -70,6 +70,9 @@ async fn grpc_gets_the_text_in_a_field() {
         (json!({ "status_code": 403, "message": "no" }), 403, 7, "no"),
         (json!({ "status_code": 401, "body": "out" }), 401, 16, "out"),
         (json!({ "status_code": 599 }), 599, 13, ""),
+        (json!({ "status_code": 502, "message": "no" }), 502, 13, "no"),
+        (json!({ "status_code": 413, "message": "no" }), 413, 3, "no"),
+        (json!({ "status_code": 200, "message": "yes" }), 200, 0, "yes"),
     ] {
         plugged.put_plugins(&[plugin("request-termination", config)]);
         let grpc =
