@@ -2,9 +2,9 @@
 //!
 //! A request has two keys. The *shown* key is Kong's: the text of its parts, hashed, for X-Cache-Key and the
 //! Admin API. Kong looks entries up by it. That text is ambiguous (the query `a=1%3Ab=2` reads like
-//! `a=1&b=2`), and lacks the host, the scheme, the body, the credential, and users without a consumer. Answers are therefore looked up by
-//! a key of Gibbon's own over all of these, each with its length. Requests of one lookup key have the same
-//! shown key.
+//! `a=1&b=2`), and lacks the host, the scheme, the body, the credential, and users without a consumer. Answers
+//! are therefore looked up by a key of Gibbon's own over all of these, each with its length. Requests of one
+//! lookup key have the same shown key.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

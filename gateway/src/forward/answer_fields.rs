@@ -1,5 +1,7 @@
 //! The fields of an upstream's answer, as the client gets them.
 
+use http::header::DATE;
+
 use super::{balanced, fields};
 use crate::context::Context;
 use crate::message::{FieldName, FieldSink, FieldValue};
@@ -39,7 +41,7 @@ fn write_unedited(sink: &mut dyn FieldSink, answer: &Response, context: &Context
     }
     let has_date = write_upstream_fields(&mut Without { sink, set }, answer, context, is_tls);
     set.iter().for_each(|(name, value)| sink.received(name.written().as_bytes(), value.as_ref()));
-    has_date
+    has_date || set.iter().any(|(name, _)| *name.lower() == DATE)
 }
 
 /// Writes the fields of an answer, and the cookie of the upstream's balancer.
