@@ -10,9 +10,8 @@ use testkit::origin::Answer;
 
 use super::Plugged;
 
-/// A gateway with the plugin, whose metrics have Kong's families.
-fn start(config: &Value) -> Plugged {
-    let plugged = Plugged::start(&[plugin(config)]);
+/// Adds Kong's families to the metrics of the gateway.
+pub(crate) fn show_families(plugged: &Plugged) {
     let shared = &plugged.gateway.shared;
     let node = NodeParts {
         metrics: shared.metrics.clone(),
@@ -22,6 +21,12 @@ fn start(config: &Value) -> Plugged {
     };
     let collector = KongCollector::new(shared.plugins.kong.clone(), node, false).unwrap();
     plugged.gateway.registry.register(Box::new(collector)).unwrap();
+}
+
+/// A gateway with the plugin, whose metrics have Kong's families.
+fn start(config: &Value) -> Plugged {
+    let plugged = Plugged::start(&[plugin(config)]);
+    show_families(&plugged);
     plugged
 }
 
