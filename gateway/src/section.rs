@@ -2,14 +2,14 @@
 //! entities of one kind in persistent maps: a copy of it is a snapshot, a lookup takes no lock, and a change
 //! copies one path.
 //!
-//! A kind without needs of its own is one type here that implements [`Section`], and one line in
-//! `table/sections.rs`. Of Pingora, and of the source of the configuration, nothing here knows.
+//! A kind is one type here that implements [`Section`], and one line in `table/sections.rs`; one that requests use
+//! as it is declared is [`Declared`] there. Of Pingora, and of the source of the configuration, nothing here knows.
 
 mod ca_certificate;
-mod cache_purge;
 mod certificate;
 mod consumer;
 mod credential;
+mod declared;
 mod map;
 mod named;
 mod owned;
@@ -32,9 +32,9 @@ use wire::{Key, Kind};
 use crate::certified_keys::CertifiedKeys;
 use crate::upstream::Authority;
 
-pub use cache_purge::CachePurge;
 pub use consumer::Consumer;
 pub use credential::{Acl, BasicAuthCredential, HashKey, HmacAuthCredential, JwtSecret, KeyAuthCredential};
+pub use declared::Declared;
 pub use map::{KeyOf, Map};
 pub use named::{ByName, Name, Names};
 pub use owned::{ByOwner, Owned};
@@ -44,16 +44,13 @@ pub use refusal::Refusal;
 pub use router::{Router, Routers};
 pub use service::Service;
 pub use sni::{Sni, find};
-pub use target::{Target, TargetHealth, TargetState};
+pub use target::{Target, TargetHealth};
 pub use upstream::Upstream;
 
 /// What an entity of one kind is compiled into.
 pub trait Section: Clone + Send + Sync + 'static {
     /// The entity as it is declared.
     type Entity: Entity;
-
-    /// What messages call an entity of the kind.
-    const NOUN: &'static str;
 
     /// The kinds of which it holds compiled parts. When one changes that it names, it is linked again.
     const HOLDS: &'static [Kind] = &[];

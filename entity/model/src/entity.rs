@@ -14,10 +14,22 @@ use crate::record::{self, Record, Reference};
 use crate::secrets;
 use crate::violations::Violations;
 
+/// A record that the list of kinds names. Its id is no part of its canonical bytes.
+pub trait Identity {
+    /// Its id.
+    fn id(&self) -> &Uuid;
+
+    /// Sets its id.
+    fn set_id(&mut self, id: Uuid);
+}
+
 /// A record with an identity of its own.
-pub trait Entity: Record + Serialize + DeserializeOwned {
+pub trait Entity: Record + Identity + Serialize + DeserializeOwned {
     /// Its kind.
     const KIND: Kind;
+
+    /// What messages call an entity of the kind.
+    const NOUN: &'static str;
 
     /// The field by which a path may name an entity, beside its id.
     const ENDPOINT_KEY: Option<&'static str> = None;
@@ -38,9 +50,6 @@ pub trait Entity: Record + Serialize + DeserializeOwned {
 
     /// What an entity that belongs to a consumer is called in paths; `None` for every other.
     const CREDENTIAL: Option<Credential> = None;
-
-    /// Sets its identity, which is no part of the canonical bytes.
-    fn set_id(&mut self, id: Uuid);
 
     /// Sets the time of its creation, if the data planes need it.
     fn set_created_at(&mut self, _created_at: i64) {}

@@ -2,6 +2,7 @@
 
 use wire::Key;
 
+use crate::entity::Identity;
 use crate::kind::{self, with_every_kind};
 use crate::record;
 
@@ -32,6 +33,16 @@ macro_rules! kinds {
             /// The key of the entity `id`.
             pub const fn key(id: uuid::Uuid) -> Key {
                 Key { kind: kind::$name, id }
+            }
+        }
+
+        impl Identity for $entity {
+            fn id(&self) -> &uuid::Uuid {
+                &self.id
+            }
+
+            fn set_id(&mut self, id: uuid::Uuid) {
+                self.id = id;
             }
         }
 

@@ -163,7 +163,7 @@ impl Applier {
         // After the table: an answer of the one before must not be kept any more.
         let orders = self.state.builder.take_purges();
         if let Some(answers) = &self.answers {
-            orders.iter().for_each(|order| answers.order(&order.declared));
+            orders.iter().for_each(|order| answers.order(&order.entity));
         }
     }
 

@@ -58,8 +58,6 @@ impl Instance {
 impl Section for Instance {
     type Entity = model::Plugin;
 
-    const NOUN: &'static str = "plugin";
-
     fn compile(plugin: &model::Plugin, references: References) -> Result<Self, Refusal> {
         let terms = InstanceTerms {
             id: plugin.id,

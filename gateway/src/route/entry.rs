@@ -87,8 +87,6 @@ pub(super) struct TrieKey<'e> {
 impl Section for Entry {
     type Entity = model::Route;
 
-    const NOUN: &'static str = "route";
-
     fn compile(route: &model::Route, references: References) -> Result<Self, Refusal> {
         let methods = some(route.methods.as_ref());
         let hosts = some(route.hosts.as_ref()).map(host_patterns);

@@ -9,8 +9,6 @@ use crate::upstream::Authority;
 impl Section for Authority {
     type Entity = CaCertificate;
 
-    const NOUN: &'static str = "CA certificate";
-
     fn compile(authority: &CaCertificate, _: References) -> Result<Self, Refusal> {
         Ok(Self::parse(authority)?)
     }

@@ -10,8 +10,6 @@ use crate::certified_keys::CertifiedKeys;
 impl Section for CertifiedKeys {
     type Entity = Certificate;
 
-    const NOUN: &'static str = "certificate";
-
     fn compile(certificate: &Certificate, _: References) -> Result<Self, Refusal> {
         let key = Key { kind: Certificate::KIND, id: certificate.id };
         Self::parse(certificate).map_err(|(field, error)| Refusal::new(key, Some(field), error))

@@ -18,8 +18,6 @@ pub struct Consumer {
 impl Section for Consumer {
     type Entity = model::Consumer;
 
-    const NOUN: &'static str = "consumer";
-
     fn compile(consumer: &model::Consumer, _: References) -> Result<Self, Refusal> {
         Ok(Self {
             id: consumer.id,

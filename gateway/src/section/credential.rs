@@ -108,8 +108,6 @@ fn consumer_of(references: &References) -> Uuid {
 impl Section for KeyAuthCredential {
     type Entity = model::KeyAuthCredential;
 
-    const NOUN: &'static str = "API key";
-
     /// One without a hash identifies nobody: its own id, which no request can hash to, stands in its place.
     fn compile(credential: &model::KeyAuthCredential, references: References) -> Result<Self, Refusal> {
         let hash = credential.hash_bytes().map_or(credential.id.into_bytes(), |hash| short(&hash));
@@ -138,8 +136,6 @@ impl Name for KeyAuthCredential {
 
 impl Section for BasicAuthCredential {
     type Entity = model::BasicAuthCredential;
-
-    const NOUN: &'static str = "basic-auth credential";
 
     fn compile(credential: &model::BasicAuthCredential, references: References) -> Result<Self, Refusal> {
         let username = credential.username.as_str().into();
@@ -174,8 +170,6 @@ impl BasicAuthCredential {
 
 impl Section for JwtSecret {
     type Entity = model::JwtSecret;
-
-    const NOUN: &'static str = "JWT credential";
 
     fn compile(credential: &model::JwtSecret, references: References) -> Result<Self, Refusal> {
         Ok(Self {
@@ -217,8 +211,6 @@ impl JwtSecret {
 impl Section for HmacAuthCredential {
     type Entity = model::HmacAuthCredential;
 
-    const NOUN: &'static str = "HMAC credential";
-
     fn compile(credential: &model::HmacAuthCredential, references: References) -> Result<Self, Refusal> {
         let secret = credential.secret.clone().unwrap_or_default();
         Ok(Self { id: credential.id, username: credential.username.as_str().into(), secret, references })
@@ -253,8 +245,6 @@ impl HmacAuthCredential {
 impl Section for Acl {
     type Entity = model::Acl;
 
-    const NOUN: &'static str = "group of a consumer";
-
     fn compile(acl: &model::Acl, references: References) -> Result<Self, Refusal> {
         Ok(Self { id: acl.id, group: acl.group.as_str().into(), references })
     }
@@ -276,8 +266,6 @@ impl Owned for Acl {
 
 impl Section for HashKey {
     type Entity = model::HashKey;
-
-    const NOUN: &'static str = "key of hashes";
 
     fn compile(key: &model::HashKey, _: References) -> Result<Self, Refusal> {
         let hasher = KeyHasher::new(key)

@@ -31,8 +31,6 @@ impl Routers {
 impl Section for Router {
     type Entity = model::Router;
 
-    const NOUN: &'static str = "router";
-
     fn compile(router: &model::Router, _: References) -> Result<Self, Refusal> {
         Ok(Self { id: router.id, order: router.order })
     }

@@ -64,7 +64,6 @@ struct Trusted {
 impl Section for Service {
     type Entity = model::Service;
 
-    const NOUN: &'static str = "service";
     /// Its TLS terms have the certificates.
     const HOLDS: &'static [Kind] = &[kind::CERTIFICATE, kind::CA_CERTIFICATE];
 

@@ -27,8 +27,6 @@ impl Sni {
 impl Section for Sni {
     type Entity = model::Sni;
 
-    const NOUN: &'static str = "server name";
-
     fn compile(sni: &model::Sni, references: References) -> Result<Self, Refusal> {
         let name = model::normalize_pattern(&sni.name);
         Ok(Self { id: sni.id, name: name.trim_matches('*').into(), references })

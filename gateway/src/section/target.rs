@@ -17,14 +17,6 @@ pub struct Target {
     references: References,
 }
 
-/// The state that an operator has set for a target, whose id it has.
-#[derive(Clone, Debug)]
-pub struct TargetState {
-    /// The entity as it is declared.
-    pub declared: model::TargetState,
-    references: References,
-}
-
 /// The health that an operator has set for a target.
 #[derive(Clone, Debug)]
 pub struct TargetHealth {
@@ -36,8 +28,6 @@ pub struct TargetHealth {
 
 impl Section for Target {
     type Entity = model::Target;
-
-    const NOUN: &'static str = "target";
 
     fn compile(target: &model::Target, references: References) -> Result<Self, Refusal> {
         let (host, port) = target.host_and_port();
@@ -69,28 +59,8 @@ impl Owned for Target {
     }
 }
 
-impl Section for TargetState {
-    type Entity = model::TargetState;
-
-    const NOUN: &'static str = "state of the target";
-
-    fn compile(state: &model::TargetState, references: References) -> Result<Self, Refusal> {
-        Ok(Self { declared: state.clone(), references })
-    }
-
-    fn id(&self) -> &Uuid {
-        &self.declared.id
-    }
-
-    fn references(&self) -> &References {
-        &self.references
-    }
-}
-
 impl Section for TargetHealth {
     type Entity = model::TargetHealth;
-
-    const NOUN: &'static str = "health of the target";
 
     fn compile(health: &model::TargetHealth, references: References) -> Result<Self, Refusal> {
         let operation = Operation {

@@ -22,7 +22,6 @@ pub struct Upstream {
 impl Section for Upstream {
     type Entity = model::Upstream;
 
-    const NOUN: &'static str = "upstream";
     /// It has the certificate that targets are shown.
     const HOLDS: &'static [Kind] = &[kind::CERTIFICATE];
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::Entity;
+use model::{CachePurge, Entity};
 use uuid::Uuid;
 use wire::Key;
 
@@ -11,7 +11,7 @@ use super::Table;
 use super::change::Change;
 use super::sections::{Plan, Sections, Step, noun};
 use crate::plugin::InstanceChange;
-use crate::section::{CachePurge, Changes, ReferenceChanges, Referrers, Refusal, Section, Store};
+use crate::section::{Changes, Declared, ReferenceChanges, Referrers, Refusal, Section, Store};
 use crate::upstream::Balancing;
 
 /// Builds tables. It holds the newest one, and the index that lookups do not need.
@@ -23,7 +23,7 @@ pub struct Builder {
     /// The upstreams whose groups were made again or removed since they were last asked for.
     changed_groups: BTreeSet<Uuid>,
     /// Orders that came since they were last asked for.
-    purges: Vec<Arc<CachePurge>>,
+    purges: Vec<Arc<Declared<CachePurge>>>,
 }
 
 impl Builder {
@@ -43,7 +43,7 @@ impl Builder {
     }
 
     /// The orders to remove kept answers that came since the last call.
-    pub fn take_purges(&mut self) -> Vec<Arc<CachePurge>> {
+    pub fn take_purges(&mut self) -> Vec<Arc<Declared<CachePurge>>> {
         std::mem::take(&mut self.purges)
     }
 

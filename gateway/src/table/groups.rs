@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::AdminState;
+use model::{AdminState, TargetState};
 use uuid::Uuid;
 
 use super::sections::Sections;
-use crate::section::{KeyOf, Map, Target, TargetState};
+use crate::section::{KeyOf, Map, Target};
 use crate::upstream::balancer::State;
 use crate::upstream::{Balancing, Group, GroupTarget, instant_of};
 
@@ -82,14 +82,14 @@ fn with_operations(target: &Arc<Target>, sections: &Sections) -> GroupTarget {
     let id = &target.terms.id;
     GroupTarget {
         terms: target.terms.clone(),
-        state: sections.target_states.get(id).map_or(State::Ready, |state| state_of(state)),
+        state: sections.target_states.get(id).map_or(State::Ready, |state| state_of(&state.entity)),
         operations: sections.target_health.of(id).iter().map(|health| health.operation.clone()).collect(),
     }
 }
 
 fn state_of(set: &TargetState) -> State {
-    let until = set.declared.until.map(instant_of);
-    match set.declared.state {
+    let until = set.until.map(instant_of);
+    match set.state {
         AdminState::Ready => State::Ready,
         AdminState::Drain => State::Drain { until },
         AdminState::Maint => State::Maint { until },

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{AnyEntity, Entity};
+use model::{AnyEntity, CachePurge, Entity, TargetState};
 use uuid::Uuid;
 use wire::{Key, Kind};
 
@@ -12,9 +12,9 @@ use crate::certified_keys::CertifiedKeys;
 use crate::plugin::{Directory, Instance, InstanceChange};
 use crate::route::{Entry, Routes};
 use crate::section::{
-    Acl, BasicAuthCredential, ById, ByOwner, CachePurge, Changes, Consumer, HashKey, HmacAuthCredential,
+    Acl, BasicAuthCredential, ById, ByOwner, Changes, Consumer, Declared, HashKey, HmacAuthCredential,
     JwtSecret, KeyAuthCredential, Map, Names, Owned, Parts, References, Referrers, Refusal, Router, Routers,
-    Section, Service, Settings, Sni, Store, Target, TargetHealth, TargetState, Upstream,
+    Section, Service, Settings, Sni, Store, Target, TargetHealth, Upstream,
 };
 use crate::upstream::Authority;
 
@@ -127,7 +127,7 @@ macro_rules! sections {
         /// What messages call an entity of the kind.
         pub(super) fn noun(kind: Kind) -> &'static str {
             match kind {
-                $(model::$entity::KIND => <$compiled as Section>::NOUN,)*
+                $(model::$entity::KIND => <model::$entity as Entity>::NOUN,)*
                 _ => "entity",
             }
         }
@@ -144,7 +144,7 @@ sections! {
     routes: Routes, of Entry, from Route;
     upstreams: Map<Upstream, ById>, of Upstream, from Upstream;
     targets: ByOwner<Target>, of Target, from Target;
-    target_states: Map<TargetState, ById>, of TargetState, from TargetState;
+    target_states: Map<Declared<TargetState>, ById>, of Declared<TargetState>, from TargetState;
     target_health: ByOwner<TargetHealth>, of TargetHealth, from TargetHealth;
     consumers: Names<Consumer>, of Consumer, from Consumer;
     key_auths: Names<KeyAuthCredential>, of KeyAuthCredential, from KeyAuthCredential;
@@ -154,12 +154,12 @@ sections! {
     acls: ByOwner<Acl>, of Acl, from Acl;
     plugins: Map<Instance, ById>, of Instance, from Plugin;
     hash_keys: Map<HashKey, ById>, of HashKey, from HashKey;
-    cache_purges: Map<CachePurge, ById>, of CachePurge, from CachePurge;
+    cache_purges: Map<Declared<CachePurge>, ById>, of Declared<CachePurge>, from CachePurge;
 }
 
 impl Plan {
     /// The orders to remove answers that are kept.
-    pub(super) fn purges(&self) -> impl Iterator<Item = &Arc<CachePurge>> {
+    pub(super) fn purges(&self) -> impl Iterator<Item = &Arc<Declared<CachePurge>>> {
         self.cache_purges.values().flatten()
     }
 

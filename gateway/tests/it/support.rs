@@ -93,7 +93,7 @@ impl Gateway {
         let changed: Vec<_> = changed.map(|id| (id, table.group_of(&id).cloned())).collect();
         let orders = builder.take_purges();
         self.shared.live.publish(table);
-        orders.iter().for_each(|order| self.shared.plugins.answers.order(&order.declared));
+        orders.iter().for_each(|order| self.shared.plugins.answers.order(&order.entity));
         for (upstream, group) in changed {
             match group {
                 Some(group) => self.shared.balancing.begin(&group),

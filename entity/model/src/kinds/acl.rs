@@ -29,9 +29,6 @@ impl Check for Acl {}
 
 impl Entity for Acl {
     const KIND: Kind = kind::ACL;
+    const NOUN: &'static str = "group of a consumer";
     const CREDENTIAL: Option<Credential> = Some(Credential { collection: "acls", nested: "acls" });
-
-    fn set_id(&mut self, id: Uuid) {
-        self.id = id;
-    }
 }

@@ -33,10 +33,7 @@ impl Check for BasicAuthCredential {}
 
 impl Entity for BasicAuthCredential {
     const KIND: Kind = kind::BASICAUTH_CREDENTIAL;
+    const NOUN: &'static str = "basic-auth credential";
     const ENDPOINT_KEY: Option<&'static str> = Some("username");
     const CREDENTIAL: Option<Credential> = Some(Credential { collection: "basic-auths", nested: "basic-auth" });
-
-    fn set_id(&mut self, id: Uuid) {
-        self.id = id;
-    }
 }

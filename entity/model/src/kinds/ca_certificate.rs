@@ -43,10 +43,7 @@ impl Check for CaCertificate {
 
 impl Entity for CaCertificate {
     const KIND: Kind = kind::CA_CERTIFICATE;
-
-    fn set_id(&mut self, id: Uuid) {
-        self.id = id;
-    }
+    const NOUN: &'static str = "CA certificate";
 
     fn computed() -> Vec<Computed<Self>> {
         let rules = Rules::new().unique();

@@ -57,12 +57,9 @@ impl Check for CachePurge {}
 
 impl Entity for CachePurge {
     const KIND: Kind = kind::CACHE_PURGE;
+    const NOUN: &'static str = "order to remove kept answers";
     const HAS_COLLECTION: bool = false;
     const OPERATIONAL: bool = true;
-
-    fn set_id(&mut self, id: Uuid) {
-        self.id = id;
-    }
 }
 
 #[cfg(test)]

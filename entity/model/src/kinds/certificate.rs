@@ -56,10 +56,7 @@ impl Check for Certificate {
 
 impl Entity for Certificate {
     const KIND: Kind = kind::CERTIFICATE;
-
-    fn set_id(&mut self, id: Uuid) {
-        self.id = id;
-    }
+    const NOUN: &'static str = "certificate";
 
     /// Its server names, which are entities of their own.
     fn companions() -> Vec<Field> {

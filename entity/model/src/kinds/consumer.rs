@@ -41,9 +41,6 @@ impl Check for Consumer {
 
 impl Entity for Consumer {
     const KIND: Kind = kind::CONSUMER;
+    const NOUN: &'static str = "consumer";
     const ENDPOINT_KEY: Option<&'static str> = Some("username");
-
-    fn set_id(&mut self, id: Uuid) {
-        self.id = id;
-    }
 }

@@ -44,10 +44,7 @@ impl Check for HashKey {}
 
 impl Entity for HashKey {
     const KIND: Kind = kind::HASH_KEY;
+    const NOUN: &'static str = "key of hashes";
     const HAS_COLLECTION: bool = false;
     const OPERATIONAL: bool = true;
-
-    fn set_id(&mut self, id: Uuid) {
-        self.id = id;
-    }
 }

@@ -32,10 +32,7 @@ impl Check for HmacAuthCredential {}
 
 impl Entity for HmacAuthCredential {
     const KIND: Kind = kind::HMACAUTH_CREDENTIAL;
+    const NOUN: &'static str = "HMAC credential";
     const ENDPOINT_KEY: Option<&'static str> = Some("username");
     const CREDENTIAL: Option<Credential> = Some(Credential { collection: "hmac-auths", nested: "hmac-auth" });
-
-    fn set_id(&mut self, id: Uuid) {
-        self.id = id;
-    }
 }

@@ -134,10 +134,7 @@ impl Check for JwtSecret {
 
 impl Entity for JwtSecret {
     const KIND: Kind = kind::JWT_SECRET;
+    const NOUN: &'static str = "JWT credential";
     const ENDPOINT_KEY: Option<&'static str> = Some("key");
     const CREDENTIAL: Option<Credential> = Some(Credential { collection: "jwts", nested: "jwt" });
-
-    fn set_id(&mut self, id: Uuid) {
-        self.id = id;
-    }
 }

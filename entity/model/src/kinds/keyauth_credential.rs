@@ -58,12 +58,9 @@ impl Check for KeyAuthCredential {}
 
 impl Entity for KeyAuthCredential {
     const KIND: Kind = kind::KEYAUTH_CREDENTIAL;
+    const NOUN: &'static str = "API key";
     const ENDPOINT_KEY: Option<&'static str> = Some("key");
     const CREDENTIAL: Option<Credential> = Some(Credential { collection: "key-auths", nested: "key-auth" });
-
-    fn set_id(&mut self, id: Uuid) {
-        self.id = id;
-    }
 
     /// A key that is not kept is hidden as one that is.
     fn complete_view(&self, view: &mut Map<String, Value>) {

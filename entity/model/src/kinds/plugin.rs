@@ -110,12 +110,9 @@ impl Check for Plugin {
 
 impl Entity for Plugin {
     const KIND: Kind = kind::PLUGIN;
+    const NOUN: &'static str = "plugin";
     const ENDPOINT_KEY: Option<&'static str> = Some("instance_name");
     const UNIQUE_TOGETHER: &'static [&'static str] = &["consumer", "name", "route", "service"];
-
-    fn set_id(&mut self, id: Uuid) {
-        self.id = id;
-    }
 
     fn imply(held: Option<&Self>, Input { fields, form }: &mut Input, violations: &mut Violations) {
         let given = fields.get("name").and_then(Value::as_str);

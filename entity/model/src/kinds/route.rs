@@ -117,11 +117,8 @@ impl Check for Route {
 
 impl Entity for Route {
     const KIND: Kind = kind::ROUTE;
+    const NOUN: &'static str = "route";
     const ENDPOINT_KEY: Option<&'static str> = Some("name");
-
-    fn set_id(&mut self, id: Uuid) {
-        self.id = id;
-    }
 
     fn set_created_at(&mut self, created_at: i64) {
         self.created_at = created_at;

@@ -37,10 +37,7 @@ impl Check for Router {}
 
 impl Entity for Router {
     const KIND: Kind = kind::ROUTER;
+    const NOUN: &'static str = "router";
 
     const ENDPOINT_KEY: Option<&'static str> = Some("name");
-
-    fn set_id(&mut self, id: Uuid) {
-        self.id = id;
-    }
 }

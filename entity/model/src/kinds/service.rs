@@ -117,11 +117,8 @@ impl Check for Service {
 
 impl Entity for Service {
     const KIND: Kind = kind::SERVICE;
+    const NOUN: &'static str = "service";
     const ENDPOINT_KEY: Option<&'static str> = Some("name");
-
-    fn set_id(&mut self, id: Uuid) {
-        self.id = id;
-    }
 
     /// `url` stands for protocol, host, port and path.
     fn expand(fields: &mut Map<String, Value>, violations: &mut Violations) {

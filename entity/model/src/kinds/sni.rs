@@ -46,9 +46,6 @@ impl Check for Sni {}
 
 impl Entity for Sni {
     const KIND: Kind = kind::SNI;
+    const NOUN: &'static str = "server name";
     const ENDPOINT_KEY: Option<&'static str> = Some("name");
-
-    fn set_id(&mut self, id: Uuid) {
-        self.id = id;
-    }
 }

@@ -63,13 +63,10 @@ impl Check for Target {}
 
 impl Entity for Target {
     const KIND: Kind = kind::TARGET;
+    const NOUN: &'static str = "target";
     const ENDPOINT_KEY: Option<&'static str> = Some("target");
     const HAS_COLLECTION: bool = false;
     const TIMES: Times = Times::Milliseconds;
-
-    fn set_id(&mut self, id: Uuid) {
-        self.id = id;
-    }
 
     fn set_tags(&mut self, tags: &[String]) {
         self.zone = tags.iter().find_map(|tag| tag.strip_prefix(ZONE)).map(str::to_owned);

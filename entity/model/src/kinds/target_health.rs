@@ -85,10 +85,7 @@ impl Check for TargetHealth {}
 
 impl Entity for TargetHealth {
     const KIND: Kind = kind::TARGET_HEALTH;
+    const NOUN: &'static str = "health of the target";
     const HAS_COLLECTION: bool = false;
     const OPERATIONAL: bool = true;
-
-    fn set_id(&mut self, id: Uuid) {
-        self.id = id;
-    }
 }

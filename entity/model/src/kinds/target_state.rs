@@ -64,10 +64,7 @@ impl Check for TargetState {}
 
 impl Entity for TargetState {
     const KIND: Kind = kind::TARGET_STATE;
+    const NOUN: &'static str = "state of the target";
     const HAS_COLLECTION: bool = false;
     const OPERATIONAL: bool = true;
-
-    fn set_id(&mut self, id: Uuid) {
-        self.id = id;
-    }
 }

@@ -138,11 +138,8 @@ impl Check for Upstream {
 
 impl Entity for Upstream {
     const KIND: Kind = kind::UPSTREAM;
+    const NOUN: &'static str = "upstream";
     const ENDPOINT_KEY: Option<&'static str> = Some("name");
-
-    fn set_id(&mut self, id: Uuid) {
-        self.id = id;
-    }
 
     /// An algorithm that does not hash drops what was hashed; an input of the hash chooses the algorithm that
     /// hashes it.
