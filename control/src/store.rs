@@ -25,6 +25,7 @@ mod tags;
 mod write;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use sea_orm::sqlx::SqliteConnection;
@@ -71,6 +72,8 @@ struct StoreParts {
     /// The name in notifications, by which this process ignores those of its own commits.
     name: String,
     commits: broadcast::Sender<Commit>,
+    /// Writes of this process that have moved the head and are not in `commits` yet.
+    committing: AtomicUsize,
     notified: watch::Sender<u64>,
     /// Notified when the files may hold secrets that are superseded.
     superseded: Notify,

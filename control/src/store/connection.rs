@@ -27,6 +27,8 @@ const STEPS: i32 = 10_000;
 pub(super) struct Connection {
     inner: Inner,
     state: State,
+    /// Whether it does not return to the pool.
+    closes: bool,
     /// Ends the statement that SQLite is running. PostgreSQL ends statements by itself.
     interrupt: Arc<AtomicBool>,
 }
@@ -71,11 +73,17 @@ impl Connection {
         let mut handle = connection.lock_handle().await?;
         handle.set_progress_handler(STEPS, move || !interrupted.load(Ordering::Relaxed));
         drop(handle);
-        Ok(Self { inner: Inner::Sqlite(connection), state: State::Idle, interrupt })
+        Ok(Self { inner: Inner::Sqlite(connection), state: State::Idle, closes: false, interrupt })
     }
 
     pub(super) fn postgres(connection: PoolConnection<Postgres>) -> Self {
-        Self { inner: Inner::Postgres(connection), state: State::Idle, interrupt: Arc::default() }
+        let interrupt = Arc::default();
+        Self { inner: Inner::Postgres(connection), state: State::Idle, closes: false, interrupt }
+    }
+
+    /// Closes the connection when it is dropped.
+    pub(super) const fn close_after_use(&mut self) {
+        self.closes = true;
     }
 
     /// Opens a transaction with this statement.
@@ -156,16 +164,17 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        if self.state == State::Unknown {
+            self.interrupt.store(true, Ordering::Relaxed);
+        }
         match self.state {
+            State::Idle | State::Open if self.closes => on!(self, inner, _Db => inner.close_on_drop()),
             State::Idle => {}
             // Queued; the pool checks that it was done.
             State::Open => {
                 on!(self, inner, Db => <Db as Database>::TransactionManager::start_rollback(inner));
             }
-            State::Unknown => {
-                self.interrupt.store(true, Ordering::Relaxed);
-                on!(self, inner, _Db => inner.close_on_drop());
-            }
+            State::Unknown => on!(self, inner, _Db => inner.close_on_drop()),
         }
     }
 }

@@ -11,7 +11,7 @@ use wire::Key;
 
 use super::document::kind;
 use super::pool::{Purpose, Transaction};
-use super::select::beyond;
+use super::select::{beyond, column};
 use super::{ROWS, Store, StoreError, within};
 
 /// The operation of a change whose bytes were blanked.
@@ -206,10 +206,10 @@ fn first_change() -> Select<entity::config_change::Entity> {
 /// Selects the rows after a revision and an ordinal, up to and with the revision `to`.
 fn log_page((revision, ordinal): (u64, i32), to: u64) -> Select<entity::config_change::Entity> {
     use entity::config_change::{Column, Entity};
-    let same = Column::Revision.eq(signed(revision)).and(Column::Ordinal.gt(ordinal));
+    // As one comparison: otherwise SQLite looks at all changes of the revision up to the ordinal.
+    let place = Expr::tuple([column("revision"), column("ordinal")]);
     Entity::find()
-        .filter(Column::Revision.gt(signed(revision)).or(same))
-        .filter(Column::Revision.gte(signed(revision)))
+        .filter(place.gt(Expr::tuple([Expr::value(signed(revision)), Expr::value(ordinal)])))
         .filter(Column::Revision.lte(signed(to)))
         .order_by_asc(Column::Revision)
         .order_by_asc(Column::Ordinal)

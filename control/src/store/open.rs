@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use migration::{Migrator, MigratorTrait};
@@ -128,6 +129,7 @@ impl Store {
                 writer: Mutex::new(()),
                 name: Uuid::new_v4().simple().to_string(),
                 commits: broadcast::Sender::new(COMMITS),
+                committing: AtomicUsize::new(0),
                 notified: watch::Sender::new(0),
                 superseded,
             }),

@@ -10,6 +10,9 @@ use tokio::sync::Mutex;
 
 use super::connection::Connection;
 
+/// Lets a connection of SQLite keep 128 MiB of pages in memory.
+const MANY_PAGES: &str = "PRAGMA cache_size = -131072";
+
 /// The pool. A statement on it runs on any of its connections, in a transaction of its own.
 #[derive(Clone, Debug)]
 pub(super) enum Pool {
@@ -88,6 +91,31 @@ impl Pool {
 }
 
 impl Transaction {
+    /// Prepares for the change of very many rows. SQLite keeps more pages in memory until the transaction ends,
+    /// as it would write and read the same ones again and again.
+    pub(super) async fn expect_many(&self) -> Result<(), DbErr> {
+        match self.backend {
+            DatabaseBackend::Sqlite => {
+                let mut connection = self.connection.lock().await;
+                connection.close_after_use();
+                connection.execute_unprepared(MANY_PAGES).await.map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts the rows of tables that have just grown. PostgreSQL plans statements, and the checks of
+    /// references, once for the size that a table has at first: a plan for an empty one reads all of it.
+    pub(super) async fn analyze(&self, tables: &[&str]) -> Result<(), DbErr> {
+        match self.backend {
+            DatabaseBackend::Postgres => {
+                let sql = format!("ANALYZE {}", tables.join(", "));
+                self.execute_unprepared(&sql).await.map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Commits. After an error, the outcome is unknown.
     pub(super) async fn commit(self) -> Result<(), DbErr> {
         self.connection.into_inner().commit().await

@@ -154,7 +154,7 @@ fn of_kind(kind: Kind) -> Select<Entity> {
     Entity::find().filter(Column::Kind.eq(number(kind)))
 }
 
-fn column(name: &'static str) -> Expr {
+pub(super) fn column(name: &'static str) -> Expr {
     Expr::col(Alias::new(name))
 }
 

@@ -8,10 +8,13 @@ mod plan;
 mod rows;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseBackend, EntityTrait, Statement};
-use tokio::sync::MutexGuard;
+use tokio::runtime::Handle;
+use tokio::sync::{MutexGuard, oneshot};
+use tokio::task::spawn_blocking;
 use uuid::Uuid;
 use wire::{EntityHash, Key};
 
@@ -21,6 +24,9 @@ use super::document::{Document, Draft, number};
 use super::log::{self, Head, LoggedChange};
 use super::pool::{Purpose, Transaction};
 use super::{DEADLINE, ROWS, Store, StoreError, notified, now, outcome, secrets, within};
+
+/// Changes from which on a write is prepared for very many.
+const MANY: usize = 10_000;
 
 /// One change of a write. A write has at most one for each entity.
 #[derive(Clone, Debug)]
@@ -87,9 +93,33 @@ impl Store {
     /// When an id or a unique value is in use, an entity names one that does not exist, a deleted one is
     /// still named, a replaced one has changed since it was read, or the database fails.
     pub async fn write(&self, author: &Author, changes: Vec<Change>) -> Result<u64, StoreError> {
+        if changes.len() < MANY {
+            return self.write_here(author, changes).await;
+        }
+        // So many take seconds of a core, in which a worker would answer nobody else.
+        let (store, author, runtime) = (self.clone(), author.clone(), Handle::current());
+        let (_wanted, unwanted) = oneshot::channel::<()>();
+        let write = move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    written = store.write_here(&author, changes) => written,
+                    // Nobody waits for it any more.
+                    _ = unwanted => Err(StoreError::Changed),
+                }
+            })
+        };
+        spawn_blocking(write).await.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))
+    }
+
+    async fn write_here(&self, author: &Author, changes: Vec<Change>) -> Result<u64, StoreError> {
         let mut edit = self.edit(author).await?;
         edit.make(changes).await?;
         edit.commit().await
+    }
+
+    /// Whether a write of this process has moved the head and is about to be sent to the followers.
+    pub fn is_committing(&self) -> bool {
+        self.shared.committing.load(Ordering::Relaxed) > 0
     }
 
     /// Begins a write.
@@ -121,6 +151,9 @@ impl Edit<'_> {
     /// # Errors
     /// The same as for [`Store::write`]. The edit is over then.
     pub async fn make(&mut self, changes: Vec<Change>) -> Result<usize, StoreError> {
+        if changes.len() >= MANY {
+            within(self.transaction.expect_many()).await?;
+        }
         let plan = Plan::new(changes)?;
         let made = match plan.carry_out(&self.transaction).await {
             Ok(made) => made,
@@ -141,6 +174,7 @@ impl Edit<'_> {
         if made.is_empty() {
             return Ok(within(log::head(&transaction)).await?.revision);
         }
+        let _committing = Committing::begin(&store.shared.committing);
         let (head, previous) = within(move_head(&transaction, &store.shared.name)).await?;
         let changes: Arc<[LoggedChange]> = made.iter().map(|made| made.logged(head, previous)).collect();
         let written_at = now();
@@ -159,6 +193,22 @@ impl Edit<'_> {
             store.shared.commits.send(Commit { head, changes }).ok();
         }
         Ok(head.revision)
+    }
+}
+
+/// A write between the move of the head and its end.
+struct Committing<'a>(&'a AtomicUsize);
+
+impl<'a> Committing<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Committing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

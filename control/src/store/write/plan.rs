@@ -9,7 +9,7 @@ use super::super::pool::Transaction;
 use super::super::select::locked;
 use super::super::{Store, StoreError};
 use super::rows::Update;
-use super::{Change, Made, rows};
+use super::{Change, MANY, Made, rows};
 
 /// The changes of a write.
 pub(super) struct Plan {
@@ -77,9 +77,18 @@ impl Plan {
         let steps = self.steps(transaction).await?;
         steps.check_unique()?;
         rows::take_away(transaction, &steps.updates, &steps.deletes).await?;
-        rows::insert(transaction, &steps.inserts).await.map_err(|error| self.made_meanwhile(error))?;
+        // In the order of the index: of very many, each page is written once.
+        let mut inserts = steps.inserts.clone();
+        inserts.sort_unstable_by_key(|draft| draft.document.key);
+        rows::insert(transaction, &inserts).await.map_err(|error| self.made_meanwhile(error))?;
         rows::update(transaction, &steps.updates).await?;
-        rows::add(transaction, &steps.inserts, &steps.updates).await?;
+        if steps.inserts.len() >= MANY {
+            transaction.analyze(&["document"]).await?;
+        }
+        rows::add(transaction, &inserts, &steps.updates).await?;
+        if steps.inserts.len() >= MANY {
+            transaction.analyze(&["document_key", "document_reference", "document_tag"]).await?;
+        }
         rows::delete(transaction, &steps.deletes).await?;
         Ok(steps.made())
     }
@@ -96,6 +105,13 @@ impl Plan {
 
     /// Names the rule of the database that a write has broken, from what the database holds.
     pub(super) async fn explain(&self, store: &Store, error: StoreError) -> StoreError {
+        if matches!(error, StoreError::Changed) {
+            return match rows::existing(store, self.new_keys()).await {
+                Ok(Some(key)) => StoreError::Id { key },
+                Ok(None) => StoreError::Changed,
+                Err(failed) => failed,
+            };
+        }
         if !super::super::failure::is_foreign_key(&error) {
             return error;
         }
@@ -110,6 +126,12 @@ impl Plan {
                 Err(failed) => failed,
             },
         }
+    }
+
+    /// The keys of entities that must not exist.
+    fn new_keys(&self) -> impl Iterator<Item = Key> {
+        let new = self.puts.iter().filter(|put| matches!(put.expected, Expected::Nothing));
+        new.map(|put| put.after.document.key)
     }
 
     fn deleted_keys(&self) -> Vec<Key> {

@@ -8,7 +8,7 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 use uuid::Uuid;
-use wire::Key;
+use wire::{Key, Kind};
 
 use super::super::document::{Document, Draft, by_kind, kind, number};
 use super::super::pool::Transaction;
@@ -60,12 +60,9 @@ impl Named {
     }
 }
 
-/// Inserts new documents; fails if the id of one is in use.
+/// Inserts new documents; fails if the id of one is in use: with the id, if it is the only one.
 pub(super) async fn insert(transaction: &Transaction, drafts: &[&Draft]) -> Result<(), StoreError> {
     for some in drafts.chunks(ROWS) {
-        if some.len() > 1 {
-            check_free(transaction, some).await?;
-        }
         let insert = document::Entity::insert_many(some.iter().map(|draft| draft.document.row()));
         let insert = insert.on_conflict(OnConflict::new().do_nothing().to_owned());
         let inserted = within(insert.exec_without_returning(transaction)).await?;
@@ -175,6 +172,8 @@ pub(super) async fn add(
             tags.extend(rows_of_tags(update.after));
         }
     }
+    let place = |row: &document_key::ActiveModel| (row.kind.clone().unwrap(), row.value.clone().unwrap());
+    values.sort_by_cached_key(place);
     for some in values.chunks(ROWS) {
         let insert = document_key::Entity::insert_many(some.iter().cloned());
         let insert = insert.on_conflict(OnConflict::new().do_nothing().to_owned());
@@ -232,18 +231,13 @@ pub(super) async fn missing(
     references: impl Iterator<Item = &Reference>,
     made: impl Fn(Key) -> bool,
 ) -> Result<Option<StoreError>, StoreError> {
-    use document::{Column, Entity};
     let mut by_target: BTreeMap<Key, &'static str> = BTreeMap::new();
     for reference in references.filter(|reference| !made(reference.to)) {
         by_target.entry(reference.to).or_insert(reference.field);
     }
     for (to, ids) in by_kind(by_target.keys().copied()) {
         for some in ids.chunks(ROWS) {
-            let select = Entity::find()
-                .filter(Column::Kind.eq(number(to)))
-                .filter(Column::Id.is_in(some.iter().copied()));
-            let select = select.select_only().column(Column::Id).into_tuple::<Uuid>();
-            let there: HashSet<Uuid> = within(select.all(store.database())).await?.into_iter().collect();
+            let there = stored_ids(store, to, some).await?;
             if let Some(id) = some.iter().copied().find(|id| !there.contains(id)) {
                 let to = Key { kind: to, id };
                 return Ok(Some(StoreError::ForeignKey { field: by_target[&to], to }));
@@ -283,19 +277,28 @@ fn rows_of_tags(draft: &Draft) -> impl Iterator<Item = document_tag::ActiveModel
     })
 }
 
-/// Checks that the ids of several new documents are free. The insertion of a single one shows it by itself.
-async fn check_free(transaction: &Transaction, drafts: &[&Draft]) -> Result<(), StoreError> {
-    use document::{Column, Entity};
-    for (kind, ids) in by_kind(drafts.iter().map(|draft| draft.document.key)) {
-        let select = Entity::find()
-            .filter(Column::Kind.eq(number(kind)))
-            .filter(Column::Id.is_in(ids.iter().copied()));
-        let select = select.select_only().column(Column::Id).into_tuple::<Uuid>();
-        if let Some(id) = within(select.one(transaction)).await? {
-            return Err(StoreError::Id { key: Key { kind, id } });
+/// Returns one of these entities that exists.
+pub(super) async fn existing(
+    store: &Store,
+    keys: impl Iterator<Item = Key>,
+) -> Result<Option<Key>, StoreError> {
+    for (kind, ids) in by_kind(keys) {
+        for some in ids.chunks(ROWS) {
+            if let Some(id) = stored_ids(store, kind, some).await?.into_iter().next() {
+                return Ok(Some(Key { kind, id }));
+            }
         }
     }
-    Ok(())
+    Ok(None)
+}
+
+/// Returns those of the ids that entities of the kind have.
+async fn stored_ids(store: &Store, kind: Kind, ids: &[Uuid]) -> Result<HashSet<Uuid>, StoreError> {
+    use document::{Column, Entity};
+    let select =
+        Entity::find().filter(Column::Kind.eq(number(kind))).filter(Column::Id.is_in(ids.iter().copied()));
+    let select = select.select_only().column(Column::Id).into_tuple::<Uuid>();
+    Ok(within(select.all(store.database())).await?.into_iter().collect())
 }
 
 /// The error that another entity has one of these values.
