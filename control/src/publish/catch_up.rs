@@ -122,12 +122,8 @@ impl PublisherState {
         }
         Ok(match follow(before, &changes) {
             Ok(end) if end == head => {
-                let mut state = self.state.lock();
-                // Otherwise commits of this process have advanced the state meanwhile: the loop looks for the
-                // rest.
-                if state.head() == before {
-                    state.advance(head, changes);
-                }
+                // If commits of this process have advanced the state meanwhile, the loop looks for the rest.
+                self.lead(before, head, changes).await;
                 Read::Followed
             }
             Err(ChainError::OtherHistory) => Read::OtherHistory,

@@ -13,12 +13,14 @@ use super::last_head::LastHead;
 use super::pace::Pace;
 use super::waiting::Waiting;
 use super::{POLL, PublisherState};
-use crate::store::Commit;
+use crate::store::{Commit, Head, LoggedChange};
 
 /// Interval for trimming the log.
 const TRIM: Duration = Duration::from_secs(3600);
 /// Revisions that the log keeps: a data plane that is further behind gets a snapshot.
 const LOG: u64 = 100_000;
+/// Changes from which on a copy of the configuration is changed.
+const MANY: usize = 10_000;
 /// The minimum time between two writes of the file with the last published head.
 const NOTED: Duration = Duration::from_secs(1);
 
@@ -46,7 +48,10 @@ impl PublisherState {
                 }
                 _ = poll.tick() => {
                     self.tidy();
-                    waiting.look();
+                    // It would read from the log what is about to arrive.
+                    if !self.store.is_committing() {
+                        waiting.look();
+                    }
                 }
                 () = tokio::time::sleep_until(self.due(&waiting, &pace)), if !waiting.is_empty() => {}
             }
@@ -97,12 +102,15 @@ impl PublisherState {
     async fn advance(&self, waiting: &mut Waiting) {
         let timer = self.metrics.publish_duration.start_timer();
         let before = *self.head.borrow();
-        {
-            let mut state = self.state.lock();
+        let next = {
+            let state = self.state.lock();
             waiting.forget_known(&state);
-            if let Some((head, changes)) = waiting.lead_on(state.head()) {
-                state.advance(head, changes);
-            }
+            waiting.lead_on(state.head()).map(|(to, changes)| (state.head(), to, changes))
+        };
+        if let Some((from, to, changes)) = next
+            && !self.lead(from, to, changes).await
+        {
+            waiting.look();
         }
         self.push();
         if waiting.needs_database() && Instant::now() >= *self.retry_after.lock() {
@@ -116,6 +124,33 @@ impl PublisherState {
         if *self.head.borrow() == before {
             timer.stop_and_discard();
         }
+    }
+
+    /// Advances the state, unless it is not at `from` any more: then it was read from the database. Very many take seconds of a core: a copy is changed, on a thread of its own, while everybody reads
+    /// the state as it is.
+    pub(super) async fn lead(&self, from: Head, to: Head, changes: Vec<LoggedChange>) -> bool {
+        if changes.len() < MANY {
+            let mut state = self.state.lock();
+            let leads = state.head() == from;
+            if leads {
+                state.advance(to, changes);
+            }
+            return leads;
+        }
+        let mut content = self.state.lock().content();
+        let change = move || {
+            content.change(&changes);
+            (content, changes)
+        };
+        let changed = tokio::task::spawn_blocking(change).await;
+        let (content, changes) =
+            changed.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()));
+        let mut state = self.state.lock();
+        let leads = state.head() == from;
+        if leads {
+            state.advance_to(to, content, changes);
+        }
+        leads
     }
 
     /// Sends the position of the state to the sessions.

@@ -26,16 +26,22 @@ const RECALLED: Duration = Duration::from_secs(30);
 pub(super) struct PublishedState {
     head: Head,
     root: Root,
-    entities: Entities,
-    digest: Digest,
-    /// Shared with the updates to this revision.
-    requirements: Arc<Requirements>,
+    content: Published,
     /// The newest changes, oldest first.
     changes: VecDeque<LoggedChange>,
     /// Every change after this one is in `changes`.
     since: Head,
     /// When changes were last read from the log.
     recalled: Option<Instant>,
+}
+
+/// What the configuration consists of.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Published {
+    entities: Entities,
+    digest: Digest,
+    /// Shared with the updates to this revision.
+    requirements: Arc<Requirements>,
 }
 
 /// The parts of an update: references, which [`UpdateParts::payload`] encodes later, since that takes long.
@@ -51,7 +57,8 @@ pub(super) struct UpdateParts {
 #[derive(Debug)]
 enum Content {
     All(Entities),
-    Changed(BTreeMap<Key, Option<Bytes>>),
+    /// Of several changes of one entity the last counts.
+    Changed(Vec<(Key, Option<Bytes>)>),
     Buckets(BucketSet, Vec<(Key, Option<Bytes>)>),
 }
 
@@ -64,7 +71,10 @@ impl UpdateParts {
         };
         match &self.content {
             Content::All(entities) => entities.iter().for_each(|(key, bytes)| record(key, Some(bytes))),
-            Content::Changed(changed) => changed.iter().for_each(|(key, value)| record(key, value.as_ref())),
+            Content::Changed(changed) => {
+                let last: BTreeMap<_, _> = changed.iter().map(|(key, value)| (key, value.as_ref())).collect();
+                last.into_iter().for_each(|(key, value)| record(key, value));
+            }
             Content::Buckets(buckets, entities) => {
                 payload.extend_from_slice(&buckets.0);
                 for (key, value) in entities {
@@ -78,16 +88,10 @@ impl UpdateParts {
 
 impl PublishedState {
     pub(super) fn new(head: Head, entities: Vec<(Key, Bytes)>) -> Self {
-        let mut digest = Digest::new();
-        let entities: Entities = entities.into_iter().collect();
-        let mut requirements = Requirements::default();
-        for (key, bytes) in entities.iter() {
-            requirements.change(*key, None, Some(bytes));
-            digest.set(*key, Some(EntityHash::of(*key, bytes)));
-        }
-        let root = digest.root();
-        let (changes, requirements) = (VecDeque::new(), Arc::new(requirements));
-        Self { head, root, entities, digest, requirements, changes, since: head, recalled: None }
+        let mut content = Published::default();
+        entities.into_iter().for_each(|(key, bytes)| content.set(key, Some(&bytes)));
+        let root = content.digest.root();
+        Self { head, root, content, changes: VecDeque::new(), since: head, recalled: None }
     }
 
     pub(super) const fn head(&self) -> Head {
@@ -95,12 +99,17 @@ impl PublishedState {
     }
 
     pub(super) const fn size(&self) -> Size {
-        Size { epoch: self.head.epoch, entities: self.entities.len() }
+        Size { epoch: self.head.epoch, entities: self.content.entities.len() }
     }
 
     /// Returns a copy that shares the bytes.
     pub(super) fn entities(&self) -> Entities {
-        self.entities.clone()
+        self.content.entities.clone()
+    }
+
+    /// Returns a copy of the content, for [`Published::change`].
+    pub(super) fn content(&self) -> Published {
+        self.content.clone()
     }
 
     pub(super) const fn position(&self) -> Position {
@@ -109,7 +118,7 @@ impl PublishedState {
 
     /// Returns what a data plane that knows `known` lacks of the configuration.
     pub(super) fn lacking(&self, known: &Known) -> Option<Lacking> {
-        self.requirements.lacking(known, self.position())
+        self.content.requirements.lacking(known, self.position())
     }
 
     /// Whether this revision is known to be in the history of the state.
@@ -126,23 +135,21 @@ impl PublishedState {
     /// Applies the changes up to `head`, in their order. After each superseded change, the change that
     /// superseded it must come.
     pub(super) fn advance(&mut self, head: Head, changes: Vec<LoggedChange>) {
-        let requirements = Arc::make_mut(&mut self.requirements);
-        for change in changes {
-            if change.superseded {
-                self.changes.push_back(change);
-                continue;
-            }
-            self.digest.set(change.key, change.value.as_ref().map(|bytes| EntityHash::of(change.key, bytes)));
-            let before = self.entities.get(&change.key).map(|bytes| &bytes[..]);
-            requirements.change(change.key, before, change.value.as_deref());
-            match &change.value {
-                Some(bytes) => self.entities.insert(change.key, bytes.clone()),
-                None => self.entities.remove(&change.key),
-            }
-            self.changes.push_back(change);
-        }
-        self.head = head;
-        self.root = self.digest.root();
+        self.content.change(&changes);
+        let root = self.content.digest.root();
+        self.take(head, root, changes);
+    }
+
+    /// Does the same with the content as it is after these changes.
+    pub(super) fn advance_to(&mut self, head: Head, mut content: Published, changes: Vec<LoggedChange>) {
+        let root = content.digest.root();
+        self.content = content;
+        self.take(head, root, changes);
+    }
+
+    fn take(&mut self, head: Head, root: Root, changes: Vec<LoggedChange>) {
+        self.changes.extend(changes);
+        (self.head, self.root) = (head, root);
         self.evict();
     }
 
@@ -185,29 +192,29 @@ impl PublishedState {
         if revision != self.head.revision {
             return None;
         }
-        let buckets = BucketSet::differing(&self.digest.buckets(), theirs);
-        let keys = buckets.iter().flat_map(|bucket| self.digest.bucket_keys(bucket));
-        let entities = keys.map(|key| (key, self.entities.get(&key).cloned())).collect();
+        let Published { entities, digest, .. } = &mut self.content;
+        let buckets = BucketSet::differing(&digest.buckets(), theirs);
+        let keys = buckets.iter().flat_map(|bucket| digest.bucket_keys(bucket));
+        let entities = keys.map(|key| (key, entities.get(&key).cloned())).collect();
         let content = Content::Buckets(buckets, entities);
         Some(self.parts(Mode::Repair, revision, content))
     }
 
     fn snapshot(&self) -> UpdateParts {
-        let content = Content::All(self.entities.clone());
+        let content = Content::All(self.entities());
         self.parts(Mode::Snapshot, 0, content)
     }
 
     fn parts(&self, mode: Mode, from: u64, content: Content) -> UpdateParts {
-        let requirements = Arc::clone(&self.requirements);
+        let requirements = Arc::clone(&self.content.requirements);
         UpdateParts { mode, from, to: self.position(), requirements, content }
     }
 
-    /// Builds a delta. Of several changes of one entity the last counts; a change with blanked bytes gets the
-    /// present ones.
+    /// Builds a delta. A change with blanked bytes gets the present ones.
     fn delta(&self, from: u64) -> UpdateParts {
         let first = self.changes.partition_point(|change| change.revision <= from);
         let changed = self.changes.range(first..).map(|change| match change.superseded {
-            true => (change.key, self.entities.get(&change.key).cloned()),
+            true => (change.key, self.content.entities.get(&change.key).cloned()),
             false => (change.key, change.value.clone()),
         });
         let content = Content::Changed(changed.collect());
@@ -231,7 +238,28 @@ impl PublishedState {
             self.changes.drain(..count);
             self.since = Head { revision, commit_token, ..self.head };
         }
-        self.changes.shrink_to(2 * REMEMBERED);
+        // Seldom: it moves all that are left.
+        if self.changes.capacity() > 4 * self.changes.len().max(REMEMBERED) {
+            self.changes.shrink_to(2 * REMEMBERED);
+        }
+    }
+}
+
+impl Published {
+    /// Makes changes, in their order.
+    pub(super) fn change(&mut self, changes: &[LoggedChange]) {
+        let changes = changes.iter().filter(|change| !change.superseded);
+        changes.for_each(|change| self.set(change.key, change.value.as_ref()));
+    }
+
+    fn set(&mut self, key: Key, value: Option<&Bytes>) {
+        self.digest.set(key, value.map(|bytes| EntityHash::of(key, bytes)));
+        let before = self.entities.get(&key).map(|bytes| &bytes[..]);
+        Arc::make_mut(&mut self.requirements).change(key, before, value.map(|bytes| &bytes[..]));
+        match value {
+            Some(bytes) => self.entities.insert(key, bytes.clone()),
+            None => self.entities.remove(&key),
+        }
     }
 }
 
@@ -333,12 +361,12 @@ mod tests {
             head(1),
             (1..=20).map(|id| change(1, id, Some(if id == 7 { b"??" } else { b"{}" }))).collect(),
         );
-        let material = ours.repair(1, &theirs.digest.buckets()).unwrap();
+        let material = ours.repair(1, &theirs.content.digest.buckets()).unwrap();
         let payload = material.payload().slice(32..);
         let keys: Vec<_> = Records::new(&payload).map(|record| record.unwrap().key).collect();
         assert!(keys.contains(&change(1, 7, None).key));
         assert!(keys.len() < 5, "{keys:?}");
-        assert!(ours.repair(2, &theirs.digest.buckets()).is_none(), "the head has moved");
+        assert!(ours.repair(2, &theirs.content.digest.buckets()).is_none(), "the head has moved");
     }
 
     proptest! {
@@ -364,13 +392,14 @@ mod tests {
                 replay.advance(head(index as u64 + 1), vec![change.clone()]);
             }
             // A control plane starts at `recalled` and reads the log back from the beginning.
-            let mut state = PublishedState::new(state.head(), state.entities.iter().map(|(key, bytes)| (*key, bytes.clone())).collect());
+            let mut state = PublishedState::new(state.head(), state.content.entities.iter().map(|(key, bytes)| (*key, bytes.clone())).collect());
             state.advance(head(log.len() as u64), log[recalled..].to_vec());
             prop_assert_eq!(state.remembers(0), recalled == 0);
             state.restore(0, recalled as u64, &mut log[..recalled].to_vec());
             prop_assert_eq!(state.position(), replay.position());
-            let loaded = state.entities.iter().map(|(key, bytes)| (*key, bytes.clone())).collect();
-            prop_assert_eq!(&state.requirements, &PublishedState::new(state.head(), loaded).requirements);
+            let loaded = state.content.entities.iter().map(|(key, bytes)| (*key, bytes.clone())).collect();
+            let loaded = PublishedState::new(state.head(), loaded);
+            prop_assert_eq!(&state.content.requirements, &loaded.content.requirements);
             let mut wanted = BTreeMap::new();
             apply(&mut wanted, &state.snapshot());
             for (revision, mut entities) in held.into_iter().enumerate() {

@@ -172,6 +172,20 @@ async fn data_plane_that_is_ahead_gets_nothing_until_another_epoch_may_begin() {
     assert_ne!(update.header.epoch, head.epoch);
 }
 
+/// Their number is beyond what a worker does at once, at each of the places that have such a bound.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn very_many_changes_lead_to_what_a_start_would_read() {
+    let stage = Stage::new().await;
+    let before = stage.head();
+    let many = (100..10_200).map(|id| put(id, &service(id))).collect();
+    stage.store.write(&Author::default(), many).await.unwrap();
+    stage.publisher.shared.look().await.unwrap();
+    let read = load_after(&stage.store, None).await.unwrap();
+    assert_eq!((stage.head(), stage.head().revision), (read.position(), before.revision + 1));
+    let update = stage.publisher.shared.encoder.update(&stage.publisher.shared.state, Some(before)).await;
+    assert_eq!((update.header.mode, update.header.to), (wire::Mode::Delta, stage.head().revision));
+}
+
 async fn insert(store: &Store) {
     for id in 1..=SERVICES {
         store.write(&Author::default(), vec![put(id, &service(id))]).await.unwrap();
