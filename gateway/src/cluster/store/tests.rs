@@ -208,6 +208,19 @@ fn what_waits_is_bounded_and_a_snapshot_mends_what_was_dropped() {
     assert_eq!(disk.on_disk(), [disk.source.position().revision]);
 }
 
+#[test]
+fn one_delta_is_written_whatever_its_length() {
+    let mut disk = Disk::new();
+    disk.store(Mode::Delta, 2 * usize::try_from(LIMIT).unwrap());
+    assert_eq!(disk.on_disk(), [1, 2]);
+    disk.refuse();
+    disk.store(Mode::Delta, 2 * usize::try_from(LIMIT).unwrap());
+    disk.take_again();
+    disk.later();
+    assert_eq!(disk.on_disk().last(), Some(&3), "also after a failure");
+    assert!(!disk.queue.wants_snapshot());
+}
+
 /// Nothing is lost: the file is still open.
 #[test]
 fn deleted_folder_is_noticed_without_a_change_and_made_again() {

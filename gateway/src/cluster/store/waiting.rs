@@ -2,7 +2,7 @@
 
 use wire::{Mode, Update};
 
-/// How many bytes of deltas may wait: some 20,000 changes of one route.
+/// How many bytes of deltas may wait, unless it is one delta: some 20,000 changes of one route.
 pub(super) const LIMIT: u64 = 8 << 20;
 
 /// A chain of updates, or the fact that it was cut.
@@ -38,7 +38,7 @@ impl Waiting {
         } else if !self.cut {
             self.deltas += update.encoded_len();
             self.updates.push(update);
-            if self.deltas > LIMIT {
+            if self.deltas > LIMIT && self.updates.len() > 1 {
                 self.cut();
             }
         }
