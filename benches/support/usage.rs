@@ -34,12 +34,26 @@ pub fn pin(pid: u32, processor: usize) {
     }
 }
 
+/// The most memory in bytes that was resident at once since the last call, shared pages included.
+///
+/// # Panics
+/// When there is no such process.
+pub fn peak_memory(pid: u32) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
+    fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("the peak can be reset");
+    kilobytes(&text, "VmHWM:")
+}
+
 /// Memory in bytes; each process counts its share of shared pages (PSS).
 ///
 /// # Panics
 /// When there is no such process.
 pub fn memory(pid: u32) -> f64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the process runs");
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).expect("a rollup has a sum");
+    kilobytes(&text, "Pss:")
+}
+
+fn kilobytes(text: &str, name: &str) -> f64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("the kernel tells it");
     line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number of kB") * 1024.0
 }
