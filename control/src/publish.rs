@@ -15,6 +15,7 @@ mod fleet_guard;
 mod follow;
 mod last_head;
 mod pace;
+mod recent;
 mod requirements;
 mod state;
 mod update;

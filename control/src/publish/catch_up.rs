@@ -9,6 +9,7 @@ use wire::Position;
 
 use super::chain::{ChainError, follow};
 use super::last_head::LastHead;
+use super::recent::by_revision;
 use super::state::PublishedState;
 use super::{AHEAD, POLL, PublisherState};
 use crate::store::{Head, LoggedChange, Store, StoreError};
@@ -123,7 +124,7 @@ impl PublisherState {
         Ok(match follow(before, &changes) {
             Ok(end) if end == head => {
                 // If commits of this process have advanced the state meanwhile, the loop looks for the rest.
-                self.lead(before, head, changes).await;
+                self.lead(before, head, by_revision(&changes)).await;
                 Read::Followed
             }
             Err(ChainError::OtherHistory) => Read::OtherHistory,

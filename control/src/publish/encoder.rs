@@ -183,6 +183,7 @@ fn serves(kept: Position, asked: Position, now: Position) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::recent::by_revision;
     use super::super::requirements::Known;
     use super::super::state::fixture::{change, head};
     use super::*;
@@ -217,7 +218,9 @@ mod tests {
         let mut revision = 0;
         while !asking.is_empty() {
             revision += 1;
-            state.lock().advance(head(revision), vec![change(revision, revision as u8, Some(b"{}"))]);
+            state
+                .lock()
+                .advance(head(revision), by_revision(&[change(revision, revision as u8, Some(b"{}"))]));
             tokio::task::yield_now().await;
             while let Some(done) = asking.try_join_next() {
                 done.unwrap();
@@ -232,9 +235,9 @@ mod tests {
         let metrics = crate::metrics::Metrics::new(&prometheus::Registry::new()).unwrap().cluster;
         let (encoder, known) = (Encoder::new(metrics), Known::default());
         let state = Mutex::new(PublishedState::new(head(0), Vec::new()));
-        state.lock().advance(head(1), vec![change(1, 1, Some(b"{}"))]);
+        state.lock().advance(head(1), by_revision(&[change(1, 1, Some(b"{}"))]));
         let snapshot = encoder.update(&state, None).await;
-        state.lock().advance(head(2), vec![change(2, 1, None)]);
+        state.lock().advance(head(2), by_revision(&[change(2, 1, None)]));
         assert_eq!(state.lock().lacking(&known), None);
         assert_eq!(snapshot.lacking(&known).map(|lacking| lacking.to.revision), Some(1));
         // It holds the route's deletion alone.

@@ -11,9 +11,10 @@ use wire::Position;
 
 use super::last_head::LastHead;
 use super::pace::Pace;
+use super::recent::Revision;
 use super::waiting::Waiting;
 use super::{POLL, PublisherState};
-use crate::store::{Commit, Head, LoggedChange};
+use crate::store::{Commit, Head};
 
 /// Interval for trimming the log.
 const TRIM: Duration = Duration::from_secs(3600);
@@ -105,10 +106,10 @@ impl PublisherState {
         let next = {
             let state = self.state.lock();
             waiting.forget_known(&state);
-            waiting.lead_on(state.head()).map(|(to, changes)| (state.head(), to, changes))
+            waiting.lead_on(state.head()).map(|(to, revisions)| (state.head(), to, revisions))
         };
-        if let Some((from, to, changes)) = next
-            && !self.lead(from, to, changes).await
+        if let Some((from, to, revisions)) = next
+            && !self.lead(from, to, revisions).await
         {
             waiting.look();
         }
@@ -128,27 +129,27 @@ impl PublisherState {
 
     /// Advances the state, unless it is not at `from` any more: then it was read from the database. Very many take seconds of a core: a copy is changed, on a thread of its own, while everybody reads
     /// the state as it is.
-    pub(super) async fn lead(&self, from: Head, to: Head, changes: Vec<LoggedChange>) -> bool {
-        if changes.len() < MANY {
+    pub(super) async fn lead(&self, from: Head, to: Head, revisions: Vec<Revision>) -> bool {
+        if revisions.iter().map(|changes| changes.len()).sum::<usize>() < MANY {
             let mut state = self.state.lock();
             let leads = state.head() == from;
             if leads {
-                state.advance(to, changes);
+                state.advance(to, revisions);
             }
             return leads;
         }
         let mut content = self.state.lock().content();
         let change = move || {
-            content.change(&changes);
-            (content, changes)
+            content.change(&revisions);
+            (content, revisions)
         };
         let changed = tokio::task::spawn_blocking(change).await;
-        let (content, changes) =
+        let (content, revisions) =
             changed.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()));
         let mut state = self.state.lock();
         let leads = state.head() == from;
         if leads {
-            state.advance_to(to, content, changes);
+            state.advance_to(to, content, revisions);
         }
         leads
     }

@@ -1,25 +1,17 @@
 //! The configuration in memory: canonical bytes by key, their digest, and the recent changes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::time::Instant;
 use uuid::Uuid;
 use wire::{BucketSet, Digest, EntityHash, Key, Mode, Position, Record, Root};
 
-use super::chain::follow;
 use super::entities::Entities;
 use super::fleet_guard::Size;
+use super::recent::{Recent, Revision};
 use super::requirements::{Known, Lacking, Requirements};
 use crate::store::{Head, LoggedChange};
-
-/// Changes kept in memory; older ones are read from the log.
-const REMEMBERED: usize = 4096;
-/// How long more changes are kept after they were read from the log. A data plane that reconnects that far
-/// behind is seldom the only one.
-const RECALLED: Duration = Duration::from_secs(30);
 
 /// The configuration at one revision.
 #[derive(Debug)]
@@ -27,12 +19,7 @@ pub(super) struct PublishedState {
     head: Head,
     root: Root,
     content: Published,
-    /// The newest changes, oldest first.
-    changes: VecDeque<LoggedChange>,
-    /// Every change after this one is in `changes`.
-    since: Head,
-    /// When changes were last read from the log.
-    recalled: Option<Instant>,
+    recent: Recent,
 }
 
 /// What the configuration consists of.
@@ -57,8 +44,9 @@ pub(super) struct UpdateParts {
 #[derive(Debug)]
 enum Content {
     All(Entities),
-    /// Of several changes of one entity the last counts.
-    Changed(Vec<(Key, Option<Bytes>)>),
+    /// Revisions, and the entities after them. Of several changes of one entity the last counts, and one with
+    /// blanked bytes has the present ones.
+    Changed(Vec<Revision>, Entities),
     Buckets(BucketSet, Vec<(Key, Option<Bytes>)>),
 }
 
@@ -71,9 +59,15 @@ impl UpdateParts {
         };
         match &self.content {
             Content::All(entities) => entities.iter().for_each(|(key, bytes)| record(key, Some(bytes))),
-            Content::Changed(changed) => {
-                let last: BTreeMap<_, _> = changed.iter().map(|(key, value)| (key, value.as_ref())).collect();
-                last.into_iter().for_each(|(key, value)| record(key, value));
+            Content::Changed(revisions, entities) => {
+                let changes = revisions.iter().flat_map(|changes| changes.iter());
+                let last: BTreeMap<_, _> = changes.map(|change| (change.key, change)).collect();
+                for (key, change) in last {
+                    match change.superseded {
+                        true => record(&key, entities.get(&key)),
+                        false => record(&key, change.value.as_ref()),
+                    }
+                }
             }
             Content::Buckets(buckets, entities) => {
                 payload.extend_from_slice(&buckets.0);
@@ -91,7 +85,7 @@ impl PublishedState {
         let mut content = Published::default();
         entities.into_iter().for_each(|(key, bytes)| content.set(key, Some(&bytes)));
         let root = content.digest.root();
-        Self { head, root, content, changes: VecDeque::new(), since: head, recalled: None }
+        Self { head, root, content, recent: Recent::new(head) }
     }
 
     pub(super) const fn head(&self) -> Head {
@@ -126,57 +120,37 @@ impl PublishedState {
         if revision == self.head.revision {
             return commit_token == self.head.commit_token;
         }
-        let at = self.changes.partition_point(|change| change.revision < revision);
-        self.changes
-            .get(at)
-            .is_some_and(|change| change.revision == revision && change.commit_token == commit_token)
+        self.recent.has(revision, commit_token)
     }
 
     /// Applies the changes up to `head`, in their order. After each superseded change, the change that
     /// superseded it must come.
-    pub(super) fn advance(&mut self, head: Head, changes: Vec<LoggedChange>) {
-        self.content.change(&changes);
+    pub(super) fn advance(&mut self, head: Head, revisions: Vec<Revision>) {
+        self.content.change(&revisions);
         let root = self.content.digest.root();
-        self.take(head, root, changes);
+        self.take(head, root, revisions);
     }
 
     /// Does the same with the content as it is after these changes.
-    pub(super) fn advance_to(&mut self, head: Head, mut content: Published, changes: Vec<LoggedChange>) {
+    pub(super) fn advance_to(&mut self, head: Head, mut content: Published, revisions: Vec<Revision>) {
         let root = content.digest.root();
         self.content = content;
-        self.take(head, root, changes);
+        self.take(head, root, revisions);
     }
 
-    fn take(&mut self, head: Head, root: Root, changes: Vec<LoggedChange>) {
-        self.changes.extend(changes);
+    fn take(&mut self, head: Head, root: Root, revisions: Vec<Revision>) {
         (self.head, self.root) = (head, root);
-        self.evict();
+        self.recent.push(revisions, head.epoch);
     }
 
     /// Whether all changes after `revision` are in memory.
     pub(super) const fn remembers(&self, revision: u64) -> bool {
-        revision >= self.since.revision
+        self.recent.remembers(revision)
     }
 
-    /// Restores `log` to memory, which holds all changes after `from` up to the revision `read`. Returns the
-    /// revision up to which the log must be read further, since more changes may have been evicted meanwhile.
-    /// Restores nothing if the log does not reach back that far any more, or belongs to another history.
+    /// Restores changes to memory; see [`Recent::restore`].
     pub(super) fn restore(&mut self, from: u64, read: u64, log: &mut Vec<LoggedChange>) -> Option<u64> {
-        if self.remembers(from) {
-            return None;
-        }
-        if read < self.since.revision {
-            return Some(self.since.revision);
-        }
-        log.truncate(log.partition_point(|change| change.revision <= self.since.revision));
-        let commit_token = log.first()?.previous;
-        let begin = Head { revision: from, commit_token, ..self.head };
-        if follow(begin, log) == Ok(Head { epoch: self.head.epoch, ..self.since }) {
-            log.drain(..).rev().for_each(|change| self.changes.push_front(change));
-            self.since = begin;
-            self.recalled = Some(Instant::now());
-        }
-        None
+        self.recent.restore(from, read, log, self.head.epoch)
     }
 
     /// Returns the update from revision `from` to the head; without `from`, a snapshot.
@@ -210,46 +184,24 @@ impl PublishedState {
         UpdateParts { mode, from, to: self.position(), requirements, content }
     }
 
-    /// Builds a delta. A change with blanked bytes gets the present ones.
     fn delta(&self, from: u64) -> UpdateParts {
-        let first = self.changes.partition_point(|change| change.revision <= from);
-        let changed = self.changes.range(first..).map(|change| match change.superseded {
-            true => (change.key, self.content.entities.get(&change.key).cloned()),
-            false => (change.key, change.value.clone()),
-        });
-        let content = Content::Changed(changed.collect());
+        let content = Content::Changed(self.recent.after(from), self.entities());
         self.parts(Mode::Delta, from, content)
     }
 
-    /// Evicts the oldest changes, whole revisions only, so that the rest has no gap. It keeps a minimum: one
-    /// revision may have 100,000 changes, and most data planes are only one behind.
+    /// Evicts changes that are not needed any more.
     pub(super) fn evict(&mut self) {
-        if self.recalled.is_some_and(|at| at.elapsed() < RECALLED) {
-            return;
-        }
-        self.recalled = None;
-        while self.changes.len() > REMEMBERED {
-            let oldest = self.changes.front().map(|change| (change.revision, change.commit_token));
-            let Some((revision, commit_token)) = oldest else { return };
-            let count = self.changes.partition_point(|change| change.revision <= revision);
-            if self.changes.len() - count < REMEMBERED {
-                break;
-            }
-            self.changes.drain(..count);
-            self.since = Head { revision, commit_token, ..self.head };
-        }
-        // Seldom: it moves all that are left.
-        if self.changes.capacity() > 4 * self.changes.len().max(REMEMBERED) {
-            self.changes.shrink_to(2 * REMEMBERED);
-        }
+        self.recent.evict(self.head.epoch);
     }
 }
 
 impl Published {
     /// Makes changes, in their order.
-    pub(super) fn change(&mut self, changes: &[LoggedChange]) {
-        let changes = changes.iter().filter(|change| !change.superseded);
-        changes.for_each(|change| self.set(change.key, change.value.as_ref()));
+    pub(super) fn change(&mut self, revisions: &[Revision]) {
+        let changes = revisions.iter().flat_map(|changes| changes.iter());
+        changes
+            .filter(|change| !change.superseded)
+            .for_each(|change| self.set(change.key, change.value.as_ref()));
     }
 
     fn set(&mut self, key: Key, value: Option<&Bytes>) {
@@ -293,6 +245,7 @@ mod tests {
     use proptest::prelude::*;
     use wire::Records;
 
+    use super::super::recent::{REMEMBERED, by_revision};
     use super::fixture::{change, head};
     use super::*;
 
@@ -341,26 +294,26 @@ mod tests {
     #[test]
     fn a_revision_of_many_changes_is_remembered_until_as_many_came_after_it() {
         let mut state = empty();
-        let bulk = std::iter::repeat_with(|| change(1, 1, None)).take(3 * REMEMBERED).collect();
-        state.advance(head(1), bulk);
+        let bulk: Vec<_> = std::iter::repeat_with(|| change(1, 1, None)).take(3 * REMEMBERED).collect();
+        state.advance(head(1), by_revision(&bulk));
         assert_eq!(state.material(Some(0)).mode, Mode::Delta);
         let last = REMEMBERED as u64 + 1;
-        (2..last).for_each(|revision| state.advance(head(revision), vec![change(revision, 1, None)]));
+        (2..last)
+            .for_each(|revision| state.advance(head(revision), by_revision(&[change(revision, 1, None)])));
         assert!(state.remembers(0) && state.has(1, head(1).commit_token));
-        state.advance(head(last), vec![change(last, 1, None)]);
+        state.advance(head(last), by_revision(&[change(last, 1, None)]));
         assert!(!state.remembers(0) && state.remembers(1));
-        assert_eq!(state.changes.len(), REMEMBERED);
+        assert_eq!(state.recent.count(), REMEMBERED);
     }
 
     #[test]
     fn a_repair_holds_what_differs_alone() {
         let mut ours = empty();
-        ours.advance(head(1), (1..=20).map(|id| change(1, id, Some(b"{}"))).collect());
+        let changes = (1..=20).map(|id| change(1, id, Some(b"{}"))).collect::<Vec<_>>();
+        ours.advance(head(1), by_revision(&changes));
         let mut theirs = empty();
-        theirs.advance(
-            head(1),
-            (1..=20).map(|id| change(1, id, Some(if id == 7 { b"??" } else { b"{}" }))).collect(),
-        );
+        let changes = (1..=20).map(|id| change(1, id, Some(if id == 7 { b"??" } else { b"{}" })));
+        theirs.advance(head(1), by_revision(&changes.collect::<Vec<_>>()));
         let material = ours.repair(1, &theirs.content.digest.buckets()).unwrap();
         let payload = material.payload().slice(32..);
         let keys: Vec<_> = Records::new(&payload).map(|record| record.unwrap().key).collect();
@@ -382,18 +335,18 @@ mod tests {
             }).collect();
             let recalled = recalled.min(log.len());
             let mut state = empty();
-            state.advance(head(recalled as u64), log[..recalled].to_vec());
+            state.advance(head(recalled as u64), by_revision(&log[..recalled]));
             let mut held: Vec<BTreeMap<Key, Vec<u8>>> = Vec::new();
             let mut replay = empty();
             for (index, change) in log.iter().enumerate() {
                 let mut entities = BTreeMap::new();
                 apply(&mut entities, &replay.snapshot());
                 held.push(entities);
-                replay.advance(head(index as u64 + 1), vec![change.clone()]);
+                replay.advance(head(index as u64 + 1), by_revision(std::slice::from_ref(change)));
             }
             // A control plane starts at `recalled` and reads the log back from the beginning.
             let mut state = PublishedState::new(state.head(), state.content.entities.iter().map(|(key, bytes)| (*key, bytes.clone())).collect());
-            state.advance(head(log.len() as u64), log[recalled..].to_vec());
+            state.advance(head(log.len() as u64), by_revision(&log[recalled..]));
             prop_assert_eq!(state.remembers(0), recalled == 0);
             state.restore(0, recalled as u64, &mut log[..recalled].to_vec());
             prop_assert_eq!(state.position(), replay.position());

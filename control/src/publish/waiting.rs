@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::chain::follow;
+use super::recent::Revision;
 use super::state::PublishedState;
-use crate::store::{Commit, Head, LoggedChange};
+use crate::store::{Commit, Head};
 
 /// Commits of this process, and whether the database may have more.
 #[derive(Debug, Default)]
@@ -52,18 +53,18 @@ impl Waiting {
     }
 
     /// Takes the commits that follow `head`, without a gap and in its history. Returns the new head and the
-    /// changes.
-    pub(super) fn lead_on(&mut self, head: Head) -> Option<(Head, Vec<LoggedChange>)> {
-        let (mut at, mut changes) = (head, Vec::new());
+    /// revisions up to it.
+    pub(super) fn lead_on(&mut self, head: Head) -> Option<(Head, Vec<Revision>)> {
+        let (mut at, mut revisions) = (head, Vec::new());
         while let Some(commit) = self.commits.remove(&(at.revision + 1)) {
             if follow(at, &commit.changes) != Ok(commit.head) {
                 self.look = true;
                 break;
             }
             at = commit.head;
-            changes.extend(commit.changes.iter().cloned());
+            revisions.push(commit.changes);
         }
-        (at != head).then_some((at, changes))
+        (at != head).then_some((at, revisions))
     }
 
     /// Whether the database must be read. It may have more commits, or those between the head and a waiting
@@ -82,6 +83,7 @@ impl Waiting {
 mod tests {
     use uuid::Uuid;
 
+    use super::super::recent::by_revision;
     use super::super::state::fixture::{change, head};
     use super::*;
 
@@ -95,9 +97,9 @@ mod tests {
         for revision in [7, 6, 8] {
             waiting.commit(commit(revision));
         }
-        let (at, changes) = waiting.lead_on(head(5)).unwrap();
+        let (at, revisions) = waiting.lead_on(head(5)).unwrap();
         assert_eq!(at, head(8));
-        assert_eq!(changes.iter().map(|change| change.revision).collect::<Vec<_>>(), [6, 7, 8]);
+        assert_eq!(revisions.iter().map(|changes| changes[0].revision).collect::<Vec<_>>(), [6, 7, 8]);
         assert!(waiting.is_empty());
     }
 
@@ -128,8 +130,8 @@ mod tests {
     #[test]
     fn what_was_published_meanwhile_is_forgotten_and_what_has_its_number_alone_is_not() {
         let mut state = PublishedState::new(head(4), Vec::new());
-        state.advance(head(5), vec![change(5, 1, None)]);
-        state.advance(head(6), vec![change(6, 1, None)]);
+        state.advance(head(5), by_revision(&[change(5, 1, None)]));
+        state.advance(head(6), by_revision(&[change(6, 1, None)]));
         let mut waiting = Waiting::default();
         waiting.commit(commit(5));
         waiting.commit(commit(6));
