@@ -209,7 +209,8 @@ impl Address {
                 // A process without free descriptors goes on with the connections that it has.
                 let pool = pool_options::<Sqlite>(DEADLINE).min_connections(KEPT_OPEN);
                 let pool = pool.max_lifetime(None).idle_timeout(None);
-                let pool = pool.connect_with((**options).clone()).await?;
+                // A later connection must not make the file again after somebody has deleted it.
+                let pool = pool.connect_with((**options).clone().create_if_missing(false)).await?;
                 first.close().await?;
                 Pool::Sqlite(pool)
             }

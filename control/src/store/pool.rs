@@ -203,4 +203,23 @@ mod tests {
         drop(transaction);
         assert_eq!(store.head().await.unwrap(), head);
     }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn deleted_file_of_sqlite_is_not_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.db");
+        let url = format!("sqlite://{}?mode=rwc", path.display());
+        let store = Store::open(&url).await.unwrap();
+        store.migrate(&url).await.unwrap();
+        std::fs::remove_file(&path).unwrap();
+        // Those that are open, and at least one more, which is opened now.
+        let mut held = Vec::new();
+        let refused = loop {
+            match store.database().begin(Purpose::Read).await {
+                Ok(transaction) => held.push(transaction),
+                Err(refused) => break refused,
+            }
+        };
+        assert!(!path.exists(), "{refused}, after {} connections", held.len());
+    }
 }
