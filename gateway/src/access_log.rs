@@ -4,12 +4,15 @@
 //! counted.
 
 mod line;
+mod refused;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use prometheus::IntGauge;
 use serde::{Deserialize, Serialize};
 
+use crate::client::{Refusals, Refused};
 use crate::line_files::{LineFiles, LineTerms};
 use crate::plugin::Ended;
 use crate::redaction::Redaction;
@@ -61,7 +64,7 @@ impl AccessLog {
 
     /// Writes the line of a request. Does not wait.
     pub fn write(&self, ended: &Ended<'_>) {
-        if self.settings.sample < 1.0 && rand::random::<f64>() >= self.settings.sample {
+        if !self.is_sampled() {
             return;
         }
         let mut line = Vec::with_capacity(USUAL);
@@ -70,7 +73,29 @@ impl AccessLog {
             Format::Json => line::json(&mut line, ended, &redaction, self.revision.get()),
             Format::Combined => line::combined(&mut line, ended, &redaction),
         }
+        self.put(line);
+    }
+
+    fn is_sampled(&self) -> bool {
+        self.settings.sample >= 1.0 || rand::random::<f64>() < self.settings.sample
+    }
+
+    fn put(&self, mut line: Vec<u8>) {
         line.push(b'\n');
         self.files.write(&self.settings.path, WRITER, &line);
+    }
+}
+
+impl Refusals for AccessLog {
+    fn note(&self, client: IpAddr, refused: &Refused<'_>) {
+        if !self.is_sampled() {
+            return;
+        }
+        let mut line = Vec::with_capacity(USUAL);
+        match self.settings.format {
+            Format::Json => refused::json(&mut line, client, refused, self.revision.get()),
+            Format::Combined => refused::combined(&mut line, client, refused),
+        }
+        self.put(line);
     }
 }

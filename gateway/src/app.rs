@@ -19,7 +19,9 @@ use tracing::info;
 
 use crate::access_log::AccessLog;
 use crate::answer_cache::Store;
-use crate::client::{ClientLimits, ClientServer, HeaderLimits, PaceTerms, ServerTerms, http1, http2};
+use crate::client::{
+    ClientLimits, ClientServer, HeaderLimits, PaceTerms, Refusals, ServerTerms, http1, http2,
+};
 use crate::cluster::{self, Agent, AgentThread};
 use crate::config::Config;
 use crate::counting::{self, clock::unix_millis};
@@ -265,19 +267,21 @@ pub fn proxy_service(
         draining: draining.clone(),
         shared: shared.plugins.clone(),
     };
+    let access_log = config.access_log.clone().map(|settings| {
+        let revision = shared.metrics.sync.config_revision.clone();
+        Arc::new(AccessLog::new(settings, shared.plugins.reports.files.clone(), revision))
+    });
+    let refusals = access_log.clone().map(|log| log as Arc<dyn Refusals>);
     let proxy = Proxy {
         live: shared.live.clone(),
         forwarder,
         metrics: shared.metrics.http.clone(),
         in_flight: shared.in_flight.clone(),
         settings: config.proxy.clone(),
-        access_log: config.access_log.clone().map(|settings| {
-            let revision = shared.metrics.sync.config_revision.clone();
-            AccessLog::new(settings, shared.plugins.reports.files.clone(), revision)
-        }),
+        access_log,
     };
-    let server =
-        ClientServer::new(phases(conf, proxy), server_terms(config, shared, &bound, draining.clone()));
+    let terms = server_terms(config, shared, &bound, draining.clone(), refusals);
+    let server = ClientServer::new(phases(conf, proxy), terms);
     bound.serve("proxy", server, draining)
 }
 
@@ -291,7 +295,13 @@ fn phases(conf: &Arc<ServerConf>, proxy: Proxy) -> HttpProxy<Proxy> {
     phases
 }
 
-fn server_terms(config: &Config, shared: &ProxyParts, bound: &Bound, draining: Draining) -> ServerTerms {
+fn server_terms(
+    config: &Config,
+    shared: &ProxyParts,
+    bound: &Bound,
+    draining: Draining,
+    refusals: Option<Arc<dyn Refusals>>,
+) -> ServerTerms {
     let (settings, metrics) = (&config.proxy, shared.metrics.connections.clone());
     let pace = PaceTerms { body_timeout: settings.body_timeout, min_rate: settings.min_body_rate };
     let header = HeaderLimits {
@@ -330,6 +340,7 @@ fn server_terms(config: &Config, shared: &ProxyParts, bound: &Bound, draining: D
         http2: http2::Connections::new(http2, shared.metrics.http.clone(), metrics.header_timeout.clone()),
         metrics,
         http1: Arc::new(http1),
+        refusals,
         windows: config.http2,
     }
 }

@@ -50,7 +50,7 @@ pub struct Proxy {
     /// Settings and limits of requests.
     pub settings: Settings,
     /// The log of all requests, if there is one.
-    pub access_log: Option<AccessLog>,
+    pub access_log: Option<Arc<AccessLog>>,
 }
 
 /// Pingora's session leads to the request and its client, and has no part in what follows.

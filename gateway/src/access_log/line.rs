@@ -19,104 +19,114 @@ const MONTHS: [&str; 12] =
 
 /// Writes one JSON object. Times are in milliseconds.
 pub(super) fn json(out: &mut Vec<u8>, ended: &Ended<'_>, redaction: &Redactions<'_>, revision: i64) {
-    let member = |out: &mut Vec<u8>, name: &str| {
-        out.push(if out.is_empty() { b'{' } else { b',' });
-        write_text(out, name.as_bytes());
-        out.push(b':');
-    };
-    let text = |out: &mut Vec<u8>, name: &str, text: &[u8]| {
-        member(out, name);
-        write_text(out, text);
-    };
-    let number = |out: &mut Vec<u8>, name: &str, number: u64| {
-        member(out, name);
-        out.extend_from_slice(&digits(number));
-    };
-    let shown = |out: &mut Vec<u8>, name: &str, shown: &dyn Display| {
-        member(out, name);
-        write_display(out, &shown);
-    };
-    let time = |out: &mut Vec<u8>, name: &str, time: Duration| {
-        member(out, name);
-        write_milliseconds(out, time);
-    };
-    shown(out, "time", &Rfc3339(ended.started_at()));
-    text(out, "id", ended.id().as_bytes());
-    shown(out, "client", &ended.client_address());
-    text(out, "method", ended.request.method.as_str().as_bytes());
-    text(out, "scheme", ended.scheme().as_bytes());
-    text(out, "host", ended.host().as_bytes());
-    text(out, "uri", &redaction.target(ended.sent_target()));
-    text(out, "version", version(ended.request.version).as_bytes());
-    number(out, "status", ended.status().into());
-    text(out, "source", if ended.is_from_upstream() { b"upstream" } else { b"gateway" });
+    let mut line = Line(out);
+    line.shown("time", &Rfc3339(ended.started_at()));
+    line.text("id", ended.id().as_bytes());
+    line.shown("client", &ended.client_address());
+    line.text("method", ended.request.method.as_str().as_bytes());
+    line.text("scheme", ended.scheme().as_bytes());
+    line.text("host", ended.host().as_bytes());
+    line.text("uri", &redaction.target(ended.sent_target()));
+    line.text("version", version(ended.request.version).as_bytes());
+    line.number("status", ended.status().into());
+    line.text("source", if ended.is_from_upstream() { b"upstream" } else { b"gateway" });
     if let Some(reason) = ended.failure {
-        text(out, "reason", reason.as_bytes());
+        line.text("reason", reason.as_bytes());
     }
-    number(out, "request_bytes", ended.request_bytes());
-    number(out, "response_bytes", ended.answer_bytes());
-    time(out, "duration", ended.took());
-    time(out, "gateway", ended.before_upstream);
+    line.number("request_bytes", ended.request_bytes());
+    line.number("response_bytes", ended.answer_bytes());
+    line.time("duration", ended.took());
+    line.time("gateway", ended.before_upstream);
     if let Some(waited) = ended.waited {
-        time(out, "upstream", waited);
+        line.time("upstream", waited);
     }
     if let Some(route) = ended.route {
-        shown(out, "route", &route.id);
+        line.shown("route", &route.id);
         if let Some(name) = &route.name {
-            text(out, "route_name", name.as_bytes());
+            line.text("route_name", name.as_bytes());
         }
     }
     if let Some(service) = ended.service {
-        shown(out, "service", &service.id);
+        line.shown("service", &service.id);
         if let Some(name) = &service.name {
-            text(out, "service_name", name.as_bytes());
+            line.text("service_name", name.as_bytes());
         }
         match &service.host {
-            Host::Name(host) => text(out, "service_host", host.as_bytes()),
-            Host::Address(host) => shown(out, "service_host", host),
+            Host::Name(host) => line.text("service_host", host.as_bytes()),
+            Host::Address(host) => line.shown("service_host", host),
         }
     }
     if let Some(consumer) = ended.consumer() {
-        shown(out, "consumer", &consumer.id);
+        line.shown("consumer", &consumer.id);
         if let Some(username) = &consumer.username {
-            text(out, "consumer_username", username.as_bytes());
+            line.text("consumer_username", username.as_bytes());
         }
     }
     if let Some(credential) = ended.credential() {
-        shown(out, "credential", &credential.id);
+        line.shown("credential", &credential.id);
     }
     if let Some(address) = ended.notes.tries.last().and_then(|last| last.address) {
-        shown(out, "target", &address);
-        number(out, "tries", ended.notes.tries.len() as u64);
+        line.shown("target", &address);
+        line.number("tries", ended.notes.tries.len() as u64);
     }
     for (name, field) in [("user_agent", "user-agent"), ("referer", "referer")] {
         if let Some(value) = ended.header(field) {
-            text(out, name, value);
+            line.text(name, value);
         }
     }
-    member(out, "revision");
-    write_signed(out, revision);
-    out.push(b'}');
+    line.signed("revision", revision);
+    line.end();
+}
+
+/// A line of JSON, member by member.
+pub(super) struct Line<'a>(pub(super) &'a mut Vec<u8>);
+
+impl Line<'_> {
+    fn member(&mut self, name: &str) {
+        self.0.push(if self.0.is_empty() { b'{' } else { b',' });
+        write_text(self.0, name.as_bytes());
+        self.0.push(b':');
+    }
+
+    pub(super) fn text(&mut self, name: &str, text: &[u8]) {
+        self.member(name);
+        write_text(self.0, text);
+    }
+
+    pub(super) fn number(&mut self, name: &str, number: u64) {
+        self.member(name);
+        self.0.extend_from_slice(&digits(number));
+    }
+
+    pub(super) fn signed(&mut self, name: &str, number: i64) {
+        self.member(name);
+        write_signed(self.0, number);
+    }
+
+    pub(super) fn shown(&mut self, name: &str, shown: &dyn Display) {
+        self.member(name);
+        write_display(self.0, &shown);
+    }
+
+    fn time(&mut self, name: &str, time: Duration) {
+        self.member(name);
+        write_milliseconds(self.0, time);
+    }
+
+    pub(super) fn end(self) {
+        self.0.push(b'}');
+    }
 }
 
 /// Writes the combined format of web servers.
 pub(super) fn combined(out: &mut Vec<u8>, ended: &Ended<'_>, redaction: &Redactions<'_>) {
     let user = ended.consumer().and_then(|consumer| consumer.username.as_deref()).unwrap_or("-");
-    let time = date(ended.started_at());
     // A vector takes everything.
     write!(out, "{} - ", ended.client_address()).ok();
     write_escaped(out, user.as_bytes(), true);
-    write!(
-        out,
-        " [{:02}/{}/{}:{:02}:{:02}:{:02} +0000] \"",
-        time.day(),
-        MONTHS[usize::from(u8::from(time.month()) - 1) % 12],
-        time.year(),
-        time.hour(),
-        time.minute(),
-        time.second()
-    )
-    .ok();
+    out.push(b' ');
+    write_date(out, ended.started_at());
+    out.extend_from_slice(b" \"");
     write_escaped(out, ended.request.method.as_str().as_bytes(), false);
     out.push(b' ');
     write_escaped(out, &redaction.target(ended.sent_target()), false);
@@ -128,8 +138,24 @@ pub(super) fn combined(out: &mut Vec<u8>, ended: &Ended<'_>, redaction: &Redacti
     out.push(b'"');
 }
 
+/// Writes a time since 1970 as the combined format does.
+pub(super) fn write_date(out: &mut Vec<u8>, since_1970: Duration) {
+    let time = date(since_1970);
+    write!(
+        out,
+        "[{:02}/{}/{}:{:02}:{:02}:{:02} +0000]",
+        time.day(),
+        MONTHS[usize::from(u8::from(time.month()) - 1) % 12],
+        time.year(),
+        time.hour(),
+        time.minute(),
+        time.second()
+    )
+    .ok();
+}
+
 /// Writes a text in which nothing ends its place: no quotation mark, and no control character.
-fn write_escaped(out: &mut Vec<u8>, text: &[u8], is_word: bool) {
+pub(super) fn write_escaped(out: &mut Vec<u8>, text: &[u8], is_word: bool) {
     for byte in text {
         match byte {
             b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
@@ -160,7 +186,7 @@ fn date(since_1970: Duration) -> OffsetDateTime {
 }
 
 /// A time since 1970, as RFC 3339 writes it.
-struct Rfc3339(Duration);
+pub(super) struct Rfc3339(pub(super) Duration);
 
 impl Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

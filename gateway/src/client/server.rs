@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use self::begin::Begin;
 use super::http1::{self, Http1, Next};
-use super::{Client, Ends, Incoming, Request, Shell, Slot, TlsSession, http2};
+use super::{Client, Ends, Incoming, Refusals, Refused, Request, Shell, Slot, TlsSession, http2};
 use crate::draining::Draining;
 use crate::error::TOO_MANY_CONNECTIONS;
 use crate::limit::Limit;
@@ -54,6 +54,8 @@ pub struct ServerTerms {
     pub secured: TlsListeners,
     /// Metrics of connections.
     pub metrics: ConnectionMetrics,
+    /// Notes the requests that are refused.
+    pub refusals: Option<Arc<dyn Refusals>>,
     /// What holds for HTTP/1, and whether the program is stopping.
     pub http1: Arc<http1::Terms>,
     /// The server of HTTP/2.
@@ -70,6 +72,12 @@ impl<A: HttpServerApp + Send + Sync + 'static> ClientServer<A> {
 
     fn draining(&self) -> &Draining {
         &self.terms.http1.draining
+    }
+
+    fn note(&self, ends: &Ends, refused: &Refused<'_>) {
+        if let Some(refusals) = &self.terms.refusals {
+            refusals.note(ends.client.ip(), refused);
+        }
     }
 
     async fn refuse(&self, mut stream: Stream) {
@@ -144,7 +152,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> ClientServer<A> {
             };
             let request = match next {
                 Next::Request(request) => request,
-                Next::Refused(refusal) => return client.refuse(refusal).await,
+                Next::Refused(refusal) => {
+                    return client.refuse(refusal, |refused| self.note(&ends, refused)).await;
+                }
                 Next::Ended => return client.end().await,
             };
             let incoming = Incoming::new(request, Client::Http1(client), ends.clone());
@@ -173,6 +183,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> ClientServer<A> {
         let draining = async move {
             watch.wait_for(|begun| *begun).await.ok();
         };
+        let near = ends.clone();
         let serve = move |request: Request, client: http2::Http2| {
             let (app, shutdown) = (self.app.clone(), shutdown.clone());
             let client = Client::Http2(Box::new(client));
@@ -184,7 +195,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> ClientServer<A> {
                 }
             }
         };
-        Box::pin(self.terms.http2.serve(stream, prefix, windows, draining, serve))
+        Box::pin(
+            self.terms
+                .http2
+                .serve(stream, prefix, windows, draining, serve, move |refused| self.note(&near, refused)),
+        )
     }
 }
 

@@ -11,6 +11,7 @@ use pingora::protocols::http::date;
 use tracing::debug;
 
 use super::Http1;
+use crate::client::refused::{self, Refused};
 use crate::error::{Body, Format, RequestFailure};
 use crate::metrics::Source;
 use crate::names::SERVER_VALUE;
@@ -29,8 +30,8 @@ pub struct Refusal {
 }
 
 impl Http1 {
-    /// Answers and counts `refusal`, and closes the connection.
-    pub async fn refuse(mut self: Box<Self>, refusal: Refusal) {
+    /// Answers and counts `refusal`, lets `note` see it, and closes the connection.
+    pub async fn refuse(mut self: Box<Self>, refusal: Refusal, note: impl Fn(&Refused<'_>)) {
         let answer = refusal.failure.answer();
         debug!(reason = answer.reason, "a request's header cannot be read");
         self.terms.metrics.errors.with_label_values(&[answer.reason]).inc();
@@ -38,12 +39,13 @@ impl Http1 {
         (self.keep, self.failed) = (false, true);
         if refusal.head.is_empty() {
             poll_fn(|context| self.poll_rest(context)).await;
-            let text = answer_to(refusal.failure, self.connection.buffered());
-            self.connection.head().extend_from_slice(&text);
-        } else {
-            let text = answer_to(refusal.failure, &refusal.head);
-            self.connection.head().extend_from_slice(&text);
         }
+        let head = if refusal.head.is_empty() { self.connection.buffered() } else { &refusal.head };
+        let id = RequestId::random();
+        let (text, answer_bytes) = answer_to(refusal.failure, head, &id);
+        let request = refused::shown(head);
+        note(&Refused { id: &id, request, status: answer.status, reason: answer.reason, answer_bytes });
+        self.connection.head().extend_from_slice(&text);
         if poll_fn(|context| self.poll_flush(context)).await.is_ok() {
             self.linger().await;
         }
@@ -60,11 +62,12 @@ impl Http1 {
     }
 }
 
-/// The whole answer to the header `head`, which may be incomplete.
-fn answer_to(failure: RequestFailure, head: &[u8]) -> BytesMut {
-    let (id, answer) = (RequestId::random(), failure.answer());
+/// The whole answer to the header `head`, which may be incomplete, and the length of its body.
+fn answer_to(failure: RequestFailure, head: &[u8], id: &RequestId) -> (BytesMut, u64) {
+    let answer = failure.answer();
     let format = Format::negotiate(&wishes(head), answer.format);
     let body = Body::new(format, answer.message, id.as_str());
+    let sent = if head.starts_with(b"HEAD ") { "" } else { &*body.text };
     let mut text = BytesMut::new();
     // Writing to a buffer in memory cannot fail.
     write!(
@@ -78,10 +81,10 @@ fn answer_to(failure: RequestFailure, head: &[u8]) -> BytesMut {
         body.content_type,
         body.text.len(),
         date::get_cached_date().to_str().unwrap_or_default(),
-        if head.starts_with(b"HEAD ") { "" } else { &body.text },
+        sent,
     )
     .ok();
-    text
+    (text, sent.len() as u64)
 }
 
 /// The fields that say in which form an answer is wanted.

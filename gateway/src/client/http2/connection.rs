@@ -17,10 +17,11 @@ use tracing::debug;
 use super::settings::{Settings, Windows};
 use super::transport::{Transport, Written};
 use super::{Http2, refusal, request, rest};
-use crate::client::Request;
 use crate::client::timer::Timer;
+use crate::client::{Refused, Request, refused};
 use crate::error::RequestFailure;
 use crate::metrics::{HttpMetrics, Source};
+use crate::request_id::RequestId;
 use crate::turn::Turn;
 
 /// Malformed requests after which a connection ends.
@@ -85,8 +86,9 @@ impl Connections {
     }
 
     /// Serves the connection on `stream`, of which `prefix` was read before, until it ends. Each request is
-    /// given to `serve`, whose future runs as a task that ends with the connection. When `draining` is ready,
-    /// the client is asked to open no further streams, and the connection ends with those that are open.
+    /// given to `serve`, whose future runs as a task that ends with the connection. A refused one is shown to
+    /// `note`. When `draining` is ready, the client is asked to open no further streams, and the connection ends
+    /// with those that are open.
     pub async fn serve<S, F>(
         &self,
         stream: S,
@@ -94,6 +96,7 @@ impl Connections {
         windows: Windows,
         draining: impl Future<Output = ()>,
         mut serve: impl FnMut(Request, Http2) -> F,
+        note: impl Fn(&Refused<'_>),
     ) where
         S: AsyncRead + AsyncWrite + Unpin,
         F: Future<Output = ()> + Send + 'static,
@@ -119,7 +122,7 @@ impl Connections {
             state: State::Serving,
         };
         let mut draining = pin!(draining);
-        poll_fn(|context| connection.poll(context, draining.as_mut(), &mut serve)).await;
+        poll_fn(|context| connection.poll(context, draining.as_mut(), &mut serve, &note)).await;
         connection.finish().await;
     }
 
@@ -155,6 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         context: &mut Context<'_>,
         draining: Pin<&mut impl Future<Output = ()>>,
         serve: &mut impl FnMut(Request, Http2) -> F,
+        note: &impl Fn(&Refused<'_>),
     ) -> Poll<()>
     where
         F: Future<Output = ()> + Send + 'static,
@@ -171,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         loop {
             let accepted = pin!(self.h2.accept()).poll(context);
             match accepted {
-                Poll::Ready(Some(Ok((request, response)))) => self.take(request, response, serve),
+                Poll::Ready(Some(Ok((request, response)))) => self.take(request, response, serve, note),
                 Poll::Ready(Some(Err(error))) => {
                     debug!("a connection of HTTP/2 failed: {error}");
                     return Poll::Ready(());
@@ -195,6 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         request: http::Request<RecvStream>,
         mut response: SendResponse<Bytes>,
         serve: &mut impl FnMut(Request, Http2) -> F,
+        note: &impl Fn(&Refused<'_>),
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -210,8 +215,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             }
             Err(failure) => {
                 self.all.count(failure);
+                let (id, answer) = (RequestId::random(), failure.answer());
+                let (answer_bytes, answered) = refusal::answer(&mut response, &parts, failure, &id);
+                let request = refused::shown(format!("{} {}", parts.method, parts.uri).as_bytes());
+                note(&Refused {
+                    id: &id,
+                    request,
+                    status: answer.status,
+                    reason: answer.reason,
+                    answer_bytes,
+                });
                 // A client that has reset its stream needs no answer.
-                if refusal::answer(&mut response, &parts, failure).is_ok() && !body.is_end_stream() {
+                if answered.is_ok() && !body.is_end_stream() {
                     self.tasks.spawn(async move { rest::read(&mut body).await });
                 }
                 self.note_refusal(failure);

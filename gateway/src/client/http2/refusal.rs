@@ -11,16 +11,23 @@ use crate::message::{FieldSink, MapSink};
 use crate::names;
 use crate::request_id::RequestId;
 
-/// Answers the request with the header `request`.
-///
-/// # Errors
-/// When the client has reset the stream.
+/// Answers the request with the header `request`. Returns the length of the body, and an error when the client has
+/// reset the stream.
 pub(super) fn answer(
     response: &mut SendResponse<Bytes>,
     request: &Parts,
     failure: RequestFailure,
+    id: &RequestId,
+) -> (u64, Result<(), h2::Error>) {
+    let (header, body) = compose(request, failure, id);
+    (body.as_ref().map_or(0, |body| body.len() as u64), send(response, header, body))
+}
+
+fn send(
+    response: &mut SendResponse<Bytes>,
+    header: Response<()>,
+    body: Option<Bytes>,
 ) -> Result<(), h2::Error> {
-    let (header, body) = compose(request, failure);
     match body {
         None => response.send_response(header, true).map(drop),
         // Smaller than any window of a client that wants an answer, and kept by the connection otherwise.
@@ -28,8 +35,8 @@ pub(super) fn answer(
     }
 }
 
-fn compose(request: &Parts, failure: RequestFailure) -> (Response<()>, Option<Bytes>) {
-    let (id, answer) = (RequestId::random(), failure.answer());
+fn compose(request: &Parts, failure: RequestFailure, id: &RequestId) -> (Response<()>, Option<Bytes>) {
+    let answer = failure.answer();
     let mut header = Response::new(());
     *header.status_mut() = answer.code();
     let mut fields = MapSink::with_capacity(8);

@@ -139,6 +139,7 @@ fn terms(most: usize, metrics: &Metrics, draining: &Draining) -> ServerTerms {
         connections: Arc::new(Limit::new(most, connections.active.clone())),
         secured: TlsListeners { addresses: Vec::new(), handshake },
         metrics: connections.clone(),
+        refusals: None,
         http1: Arc::new(http1::Terms {
             limits: ClientLimits { header, pace, keepalive_timeout: DEADLINE },
             draining: draining.clone(),

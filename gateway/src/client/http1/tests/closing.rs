@@ -29,7 +29,7 @@ async fn a_wrong_header_is_answered_and_counted() {
             let refusal = refused(&mut near).await;
             let terms = near.terms.clone();
             let reason = refusal.failure.answer().reason;
-            let (_, received) = tokio::join!(near.refuse(refusal), read_to_end(&mut far));
+            let (_, received) = tokio::join!(near.refuse(refusal, |_| {}), read_to_end(&mut far));
             let (header, body) = received.split_once("\r\n\r\n").unwrap();
             assert!(header.starts_with(&format!("HTTP/1.1 {status} ")), "{sent}: {header}");
             for field in ["Server: gibbon/", "Date: ", "X-Kong-Response-Latency: 0", "Connection: close"] {
@@ -50,7 +50,7 @@ async fn a_refused_head_request_gets_no_body() {
     far.write_all(b"HEAD / HTTP/1.1\r\n\r\n").await.unwrap();
     let refusal = refused(&mut near).await;
     assert_eq!(refusal.failure, RequestFailure::BadRequest);
-    let (_, received) = tokio::join!(near.refuse(refusal), read_to_end(&mut far));
+    let (_, received) = tokio::join!(near.refuse(refusal, |_| {}), read_to_end(&mut far));
     assert!(received.ends_with("\r\n\r\n"), "{received}");
     assert!(!received.contains("Content-Length: 0"), "{received}");
 }
@@ -85,7 +85,7 @@ async fn a_client_that_still_sends_gets_the_answer() {
         far.write_all(&[0; 60_000]).await.unwrap();
         read_to_end(&mut far).await
     };
-    let (_, received) = tokio::join!(near.refuse(refusal), send);
+    let (_, received) = tokio::join!(near.refuse(refusal, |_| {}), send);
     assert!(received.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{received}");
 }
 
@@ -102,7 +102,7 @@ async fn a_client_that_sends_for_ever_is_left() {
                     assert!(!near.finish().await);
                     drop(near);
                 }
-                Next::Refused(refusal) => near.refuse(refusal).await,
+                Next::Refused(refusal) => near.refuse(refusal, |_| {}).await,
                 Next::Ended => panic!("it has not ended"),
             }
             begun.elapsed()

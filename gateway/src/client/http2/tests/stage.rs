@@ -81,7 +81,7 @@ impl Stage {
         let connections = Connections::new(self.settings, self.metrics.http.clone(), missed);
         let (draining, prefix) = (self.draining.clone(), self.prefix.clone());
         self.tasks.spawn(async move {
-            connections.serve(server, prefix, WINDOWS, draining.cancelled(), serve).await;
+            connections.serve(server, prefix, WINDOWS, draining.cancelled(), serve, |_| {}).await;
             SERVER
         });
         client

@@ -61,6 +61,52 @@ async fn answered_preflight_has_a_line() {
     assert!(line.get("route").is_some(), "{line}");
 }
 
+/// The query may hold a credential, and so may the fields.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn request_that_cannot_be_read_has_a_line() {
+    let folder = tempfile::tempdir().unwrap();
+    for (format, name) in [("json", "j"), ("combined", "c")] {
+        let path = folder.path().join(name);
+        let keys = [("access_log.path", path.to_str().unwrap()), ("access_log.format", format)];
+        let plugged = Plugged::with(&keys, &[]);
+        let proxy = &plugged.gateway.client;
+        let answer =
+            proxy.raw(b"GET /a?apikey=secret HTTP/1.1\r\nHost: h\r\nA : secret\r\n\r\n").await.unwrap();
+        let target = format!("/{}", "b".repeat(70_000));
+        assert_eq!((answer.status, proxy.get(&target).await.unwrap().status), (400, 414));
+        let url = format!("http://{}/{}?secret", proxy.address(), "c".repeat(20_000));
+        let ask = [
+            "--silent",
+            "--http2-prior-knowledge",
+            "--output",
+            "/dev/null",
+            "--write-out",
+            "%{http_code}",
+            &url,
+        ];
+        assert_eq!(testkit::curl::curl(&ask).await.unwrap(), "414");
+        let lines = lines(&path, 3).await;
+        assert!(!lines.concat().contains("secret"), "{lines:?}");
+        if format == "combined" {
+            assert!(
+                lines[0].starts_with("127.0.0.1 - - [") && lines[0].contains("] \"GET /a\" 400 "),
+                "{lines:?}"
+            );
+            continue;
+        }
+        let read = |at: usize| serde_json::from_str::<Value>(&lines[at]).unwrap();
+        let (first, second, third) = (read(0), read(1), read(2));
+        assert_eq!((&first["status"], &first["request"]), (&400.into(), &"GET /a".into()));
+        assert_eq!((&first["client"], &first["source"]), (&"127.0.0.1".into(), &"gateway".into()));
+        assert_eq!(first["id"], answer.header("x-kong-request-id").unwrap());
+        assert_eq!(first["response_bytes"], answer.body.len());
+        assert_eq!(second["status"], 414);
+        assert!(second["request"].as_str().unwrap().len() <= 1024, "{second}");
+        assert_eq!(third["status"], 414);
+        assert!(third["request"].as_str().unwrap().starts_with("GET "), "{third}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn combined_format_and_sample() {
     let folder = tempfile::tempdir().unwrap();
