@@ -13,6 +13,7 @@ pub mod expiry;
 pub mod kinds;
 mod kong_metrics;
 pub mod metrics;
+mod off_workers;
 pub mod pki;
 pub mod publish;
 pub mod revocation;

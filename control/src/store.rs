@@ -45,7 +45,7 @@ use self::pool::Pool;
 pub use self::revocations::Revocations;
 pub use self::select::{Listed, Page, Selector, Tags};
 pub use self::tags::TagRow;
-pub use self::write::{Author, Change, Commit, Edit};
+pub use self::write::{Author, Change, Commit, Edit, MANY};
 
 /// Timeout of one write or read; after it, the database counts as unreachable.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
@@ -72,7 +72,7 @@ struct StoreParts {
     /// The name in notifications, by which this process ignores those of its own commits.
     name: String,
     commits: broadcast::Sender<Commit>,
-    /// Writes of this process that have moved the head and are not in `commits` yet.
+    /// Writes of this process whose commits are in progress, or not in `commits` yet.
     committing: AtomicUsize,
     notified: watch::Sender<u64>,
     /// Notified when the files may hold secrets that are superseded.

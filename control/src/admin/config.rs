@@ -32,7 +32,8 @@ use crate::declarative::{
 use crate::error::ApiError;
 use crate::kinds;
 use crate::kinds::credential::Secrets;
-use crate::store::{self, Change, Draft, Head, StoreError};
+use crate::off_workers::run_off_workers;
+use crate::store::{self, Change, Draft, Head, MANY, StoreError};
 
 /// Attempts to apply a document: each but the last meets entities that others have changed meanwhile.
 const ATTEMPTS: usize = 5;
@@ -79,7 +80,8 @@ async fn apply(
     let work = Arc::new(Work { document, options, limits, show_secrets, _turn: turn });
     for _ in 1..ATTEMPTS {
         match attempt(&admin, &context, &work).await {
-            Err(ApiError::Store(StoreError::Changed)) => {}
+            // Another one made an entity of the document meanwhile, or changed one.
+            Err(ApiError::Store(StoreError::Changed | StoreError::Id { .. })) => {}
             done => return done,
         }
     }
@@ -115,10 +117,25 @@ async fn attempt(admin: &SharedAdmin, context: &Context, work: &Arc<Work>) -> Re
         return Ok(answer::unchanged(&difference, head, work.options.check_hash));
     }
     let counts = answer::Counts::of(&difference);
-    let mut changes = beside(move || Ok(changes(difference))).await?;
-    changes.extend(hash_key.map(Change::Insert));
-    let revision = admin.state.store.write(&context.author, changes).await.map_err(credential::lost_race)?;
+    let changes = beside(move || Ok(changes(difference, hash_key))).await?;
+    let revision = write(admin, context, Arc::clone(work), changes).await.map_err(credential::lost_race)?;
     Ok(answer::applied(&counts, revision))
+}
+
+/// Writes changes. Very many are written to the end, also when the client disconnects: until then `held` keeps the
+/// next document out.
+async fn write<T: Send + 'static>(
+    admin: &SharedAdmin,
+    context: &Context,
+    held: T,
+    changes: Vec<Change>,
+) -> Result<u64, StoreError> {
+    if changes.len() < MANY {
+        return admin.state.store.write(&context.author, changes).await;
+    }
+    let (store, author) = (admin.state.store.clone(), context.author.clone());
+    let write = async move { (store.write(&author, changes).await, held).0 };
+    run_off_workers(write).await
 }
 
 /// Runs work off the runtime's workers.
@@ -198,9 +215,10 @@ fn held(document: store::Document) -> (Key, Held) {
     (key, Held { body, tags, created_at, updated_at })
 }
 
-fn changes(difference: Difference) -> Vec<Change> {
+fn changes(difference: Difference, hash_key: Option<Draft>) -> Vec<Change> {
     let deletes = difference.deletes.into_iter().map(|(key, held)| Change::Remove(stored(key, held)));
-    difference.puts.into_iter().map(put).chain(deletes).collect()
+    let puts = difference.puts.into_iter().map(put);
+    puts.chain(deletes).chain(hash_key.map(Change::Insert)).collect()
 }
 
 fn put(planned: Planned) -> Change {

@@ -124,7 +124,7 @@ impl PublisherState {
         Ok(match follow(before, &changes) {
             Ok(end) if end == head => {
                 // If commits of this process have advanced the state meanwhile, the loop looks for the rest.
-                self.lead(before, head, by_revision(&changes)).await;
+                PublisherState::follow(self, before, head, by_revision(&changes)).await;
                 Read::Followed
             }
             Err(ChainError::OtherHistory) => Read::OtherHistory,

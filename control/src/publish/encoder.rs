@@ -6,12 +6,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
-use tracing::error;
 use wire::{EncodedUpdate, Mode, Partial, Position, Root, Update};
 
 use super::state::{PublishedState, UpdateParts};
 use super::update::PublishedUpdate;
 use crate::metrics::ClusterMetrics;
+use crate::off_workers::off_workers;
 
 /// Encoded deltas that are kept: data planes that are slightly behind request the same few.
 const KEPT: usize = 64;
@@ -165,13 +165,7 @@ impl Encoder {
             let update = Update::new(material.mode, material.from, material.to, payload);
             PublishedUpdate::new(EncodedUpdate::new(&update), material.requirements)
         };
-        match tokio::task::spawn_blocking(encode).await {
-            Ok(update) => Arc::new(update),
-            Err(error) => {
-                error!(%error, "encoding an update failed");
-                std::panic::resume_unwind(error.into_panic())
-            }
-        }
+        Arc::new(off_workers(encode).await)
     }
 }
 

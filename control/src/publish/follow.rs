@@ -14,14 +14,13 @@ use super::pace::Pace;
 use super::recent::Revision;
 use super::waiting::Waiting;
 use super::{POLL, PublisherState};
-use crate::store::{Commit, Head};
+use crate::off_workers::off_workers;
+use crate::store::{Commit, Head, MANY};
 
 /// Interval for trimming the log.
 const TRIM: Duration = Duration::from_secs(3600);
 /// Revisions that the log keeps: a data plane that is further behind gets a snapshot.
 const LOG: u64 = 100_000;
-/// Changes from which on a copy of the configuration is changed.
-const MANY: usize = 10_000;
 /// The minimum time between two writes of the file with the last published head.
 const NOTED: Duration = Duration::from_secs(1);
 
@@ -109,7 +108,7 @@ impl PublisherState {
             waiting.lead_on(state.head()).map(|(to, revisions)| (state.head(), to, revisions))
         };
         if let Some((from, to, revisions)) = next
-            && !self.lead(from, to, revisions).await
+            && !self.follow(from, to, revisions).await
         {
             waiting.look();
         }
@@ -127,31 +126,37 @@ impl PublisherState {
         }
     }
 
-    /// Advances the state, unless it is not at `from` any more: then it was read from the database. Very many take seconds of a core: a copy is changed, on a thread of its own, while everybody reads
-    /// the state as it is.
-    pub(super) async fn lead(&self, from: Head, to: Head, revisions: Vec<Revision>) -> bool {
-        if revisions.iter().map(|changes| changes.len()).sum::<usize>() < MANY {
+    /// Advances the state from `from`, and returns true. Does nothing, and returns false, if the state is at
+    /// another head: then it was read from the database.
+    ///
+    /// Of very many changes, a thread of its own makes a changed copy of the content. Meanwhile everybody reads the
+    /// state as it is.
+    pub(super) async fn follow(&self, from: Head, to: Head, revisions: Vec<Revision>) -> bool {
+        let mut content = {
             let mut state = self.state.lock();
-            let leads = state.head() == from;
-            if leads {
-                state.advance(to, revisions);
+            if state.head() != from {
+                return false;
             }
-            return leads;
-        }
-        let mut content = self.state.lock().content();
+            if revisions.iter().map(|changes| changes.len()).sum::<usize>() < MANY {
+                state.advance(to, revisions);
+                return true;
+            }
+            state.content()
+        };
         let change = move || {
             content.change(&revisions);
             (content, revisions)
         };
-        let changed = tokio::task::spawn_blocking(change).await;
-        let (content, revisions) =
-            changed.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()));
-        let mut state = self.state.lock();
-        let leads = state.head() == from;
-        if leads {
-            state.advance_to(to, content, revisions);
-        }
-        leads
+        let (content, revisions) = off_workers(change).await;
+        let replaced = {
+            let mut state = self.state.lock();
+            if state.head() != from {
+                return false;
+            }
+            state.advance_to(to, content, revisions)
+        };
+        off_workers(move || drop(replaced)).await;
+        true
     }
 
     /// Sends the position of the state to the sessions.

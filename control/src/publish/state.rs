@@ -18,13 +18,13 @@ use crate::store::{Head, LoggedChange};
 pub(super) struct PublishedState {
     head: Head,
     root: Root,
-    content: Published,
+    content: Content,
     recent: Recent,
 }
 
 /// What the configuration consists of.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Published {
+pub(super) struct Content {
     entities: Entities,
     digest: Digest,
     /// Shared with the updates to this revision.
@@ -38,11 +38,11 @@ pub(super) struct UpdateParts {
     pub(super) from: u64,
     pub(super) to: Position,
     pub(super) requirements: Arc<Requirements>,
-    content: Content,
+    content: Parts,
 }
 
 #[derive(Debug)]
-enum Content {
+enum Parts {
     All(Entities),
     /// Revisions, and the entities after them. Of several changes of one entity the last counts, and one with
     /// blanked bytes has the present ones.
@@ -58,8 +58,8 @@ impl UpdateParts {
             Record { key: *key, value: value.map(|bytes| &bytes[..]) }.encode(&mut payload);
         };
         match &self.content {
-            Content::All(entities) => entities.iter().for_each(|(key, bytes)| record(key, Some(bytes))),
-            Content::Changed(revisions, entities) => {
+            Parts::All(entities) => entities.iter().for_each(|(key, bytes)| record(key, Some(bytes))),
+            Parts::Changed(revisions, entities) => {
                 let changes = revisions.iter().flat_map(|changes| changes.iter());
                 let last: BTreeMap<_, _> = changes.map(|change| (change.key, change)).collect();
                 for (key, change) in last {
@@ -69,7 +69,7 @@ impl UpdateParts {
                     }
                 }
             }
-            Content::Buckets(buckets, entities) => {
+            Parts::Buckets(buckets, entities) => {
                 payload.extend_from_slice(&buckets.0);
                 for (key, value) in entities {
                     Record { key: *key, value: value.as_deref() }.encode(&mut payload);
@@ -82,7 +82,7 @@ impl UpdateParts {
 
 impl PublishedState {
     pub(super) fn new(head: Head, entities: Vec<(Key, Bytes)>) -> Self {
-        let mut content = Published::default();
+        let mut content = Content::default();
         entities.into_iter().for_each(|(key, bytes)| content.set(key, Some(&bytes)));
         let root = content.digest.root();
         Self { head, root, content, recent: Recent::new(head) }
@@ -101,8 +101,8 @@ impl PublishedState {
         self.content.entities.clone()
     }
 
-    /// Returns a copy of the content, for [`Published::change`].
-    pub(super) fn content(&self) -> Published {
+    /// Returns a copy of the content, for [`Content::change`].
+    pub(super) fn content(&self) -> Content {
         self.content.clone()
     }
 
@@ -131,11 +131,17 @@ impl PublishedState {
         self.take(head, root, revisions);
     }
 
-    /// Does the same with the content as it is after these changes.
-    pub(super) fn advance_to(&mut self, head: Head, mut content: Published, revisions: Vec<Revision>) {
+    /// Does the same with the content as it is after these changes. Returns the one before.
+    pub(super) fn advance_to(
+        &mut self,
+        head: Head,
+        mut content: Content,
+        revisions: Vec<Revision>,
+    ) -> Content {
         let root = content.digest.root();
-        self.content = content;
+        let replaced = std::mem::replace(&mut self.content, content);
         self.take(head, root, revisions);
+        replaced
     }
 
     fn take(&mut self, head: Head, root: Root, revisions: Vec<Revision>) {
@@ -166,26 +172,26 @@ impl PublishedState {
         if revision != self.head.revision {
             return None;
         }
-        let Published { entities, digest, .. } = &mut self.content;
+        let Content { entities, digest, .. } = &mut self.content;
         let buckets = BucketSet::differing(&digest.buckets(), theirs);
         let keys = buckets.iter().flat_map(|bucket| digest.bucket_keys(bucket));
         let entities = keys.map(|key| (key, entities.get(&key).cloned())).collect();
-        let content = Content::Buckets(buckets, entities);
+        let content = Parts::Buckets(buckets, entities);
         Some(self.parts(Mode::Repair, revision, content))
     }
 
     fn snapshot(&self) -> UpdateParts {
-        let content = Content::All(self.entities());
+        let content = Parts::All(self.entities());
         self.parts(Mode::Snapshot, 0, content)
     }
 
-    fn parts(&self, mode: Mode, from: u64, content: Content) -> UpdateParts {
+    fn parts(&self, mode: Mode, from: u64, content: Parts) -> UpdateParts {
         let requirements = Arc::clone(&self.content.requirements);
         UpdateParts { mode, from, to: self.position(), requirements, content }
     }
 
     fn delta(&self, from: u64) -> UpdateParts {
-        let content = Content::Changed(self.recent.after(from), self.entities());
+        let content = Parts::Changed(self.recent.after(from), self.entities());
         self.parts(Mode::Delta, from, content)
     }
 
@@ -195,13 +201,15 @@ impl PublishedState {
     }
 }
 
-impl Published {
+impl Content {
     /// Makes changes, in their order.
     pub(super) fn change(&mut self, revisions: &[Revision]) {
         let changes = revisions.iter().flat_map(|changes| changes.iter());
         changes
             .filter(|change| !change.superseded)
             .for_each(|change| self.set(change.key, change.value.as_ref()));
+        // The digest keeps the hashes of which it consists.
+        self.digest.root();
     }
 
     fn set(&mut self, key: Key, value: Option<&Bytes>) {

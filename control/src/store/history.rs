@@ -14,6 +14,7 @@ use super::document::{Document, kind};
 use super::log::{self, Head, signed};
 use super::pool::{Purpose, Transaction};
 use super::{ROWS, Store, StoreError, select, within};
+use crate::off_workers::off_workers;
 
 /// Changes that one revision of a list shows.
 const SHOWN: i32 = 100;
@@ -161,10 +162,14 @@ impl Store {
         let first = if undone.is_none() { history_begins(&read, head).await? } else { revision };
         within(read.commit()).await?;
         let undone = undone.ok_or(StoreError::BeyondLog { revision, first, last: head.revision })?;
-        let untouched = now.iter().filter(|document| !undone.contains_key(&document.key)).cloned();
-        let mut then: Vec<Document> = untouched.chain(undone.values().flatten().cloned()).collect();
-        then.sort_by_key(|document| document.key);
-        Ok(Past { head, now, then })
+        // A configuration may be large.
+        let past = off_workers(move || {
+            let untouched = now.iter().filter(|document| !undone.contains_key(&document.key)).cloned();
+            let mut then: Vec<Document> = untouched.chain(undone.values().flatten().cloned()).collect();
+            then.sort_by_key(|document| document.key);
+            Past { head, now, then }
+        });
+        Ok(past.await)
     }
 }
 

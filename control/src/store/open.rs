@@ -100,7 +100,7 @@ impl Store {
     /// When the database cannot be reached or created.
     pub async fn open(url: &str) -> Result<Self, OpenError> {
         let shown = || node::config::mask_secrets(url).into_owned();
-        let address = Address::parse(url).map_err(|reason| OpenError::Url { url: shown(), reason })?;
+        let mut address = Address::parse(url).map_err(|reason| OpenError::Url { url: shown(), reason })?;
         if let Some(path) = address.file() {
             file::prepare(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
         }
@@ -201,7 +201,8 @@ impl Address {
         }
     }
 
-    async fn pool(&self) -> Result<Pool, Error> {
+    /// Makes the file of a SQLite database, if there is none, and opens the pool.
+    async fn pool(&mut self) -> Result<Pool, Error> {
         Ok(match self {
             Self::Sqlite(options) => {
                 // Alone: of two connections that make a new file at once, one finds it locked.
@@ -210,7 +211,8 @@ impl Address {
                 let pool = pool_options::<Sqlite>(DEADLINE).min_connections(KEPT_OPEN);
                 let pool = pool.max_lifetime(None).idle_timeout(None);
                 // A later connection must not make the file again after somebody has deleted it.
-                let pool = pool.connect_with((**options).clone().create_if_missing(false)).await?;
+                **options = (**options).clone().create_if_missing(false);
+                let pool = pool.connect_with((**options).clone()).await?;
                 first.close().await?;
                 Pool::Sqlite(pool)
             }

@@ -10,9 +10,6 @@ use tokio::sync::Mutex;
 
 use super::connection::Connection;
 
-/// Lets a connection of SQLite keep 128 MiB of pages in memory.
-const MANY_PAGES: &str = "PRAGMA cache_size = -131072";
-
 /// The pool. A statement on it runs on any of its connections, in a transaction of its own.
 #[derive(Clone, Debug)]
 pub(super) enum Pool {
@@ -91,29 +88,19 @@ impl Pool {
 }
 
 impl Transaction {
-    /// Prepares for the change of very many rows. SQLite keeps more pages in memory until the transaction ends,
-    /// as it would write and read the same ones again and again.
+    /// Prepares for the change of very many rows.
+    ///
+    /// SQLite keeps more pages in memory until the transaction ends: it would write and read the same ones again
+    /// and again. PostgreSQL makes its plans again, and prefers indexes: a plan that it has made while a table was
+    /// small reads the whole table, and is used for the check of each reference.
     pub(super) async fn expect_many(&self) -> Result<(), DbErr> {
-        match self.backend {
-            DatabaseBackend::Sqlite => {
-                let mut connection = self.connection.lock().await;
-                connection.close_after_use();
-                connection.execute_unprepared(MANY_PAGES).await.map(drop)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Counts the rows of tables that have just grown. PostgreSQL plans statements, and the checks of
-    /// references, once for the size that a table has at first: a plan for an empty one reads all of it.
-    pub(super) async fn analyze(&self, tables: &[&str]) -> Result<(), DbErr> {
-        match self.backend {
-            DatabaseBackend::Postgres => {
-                let sql = format!("ANALYZE {}", tables.join(", "));
-                self.execute_unprepared(&sql).await.map(drop)
-            }
-            _ => Ok(()),
-        }
+        let mut connection = self.connection.lock().await;
+        connection.close_after_use();
+        let sql = match self.backend {
+            DatabaseBackend::Sqlite => "PRAGMA cache_size = -131072",
+            _ => "SET LOCAL enable_seqscan = off; DISCARD PLANS",
+        };
+        connection.execute_unprepared(sql).await.map(drop)
     }
 
     /// Commits. After an error, the outcome is unknown.

@@ -12,9 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseBackend, EntityTrait, Statement};
-use tokio::runtime::Handle;
-use tokio::sync::{MutexGuard, oneshot};
-use tokio::task::spawn_blocking;
+use tokio::sync::MutexGuard;
 use uuid::Uuid;
 use wire::{EntityHash, Key};
 
@@ -25,8 +23,9 @@ use super::log::{self, Head, LoggedChange};
 use super::pool::{Purpose, Transaction};
 use super::{DEADLINE, ROWS, Store, StoreError, notified, now, outcome, secrets, within};
 
-/// Changes from which on a write is prepared for very many.
-const MANY: usize = 10_000;
+/// Changes from which on a write takes seconds of a core: it is prepared for that, and made off the runtime's
+/// workers by who makes it.
+pub const MANY: usize = 10_000;
 
 /// One change of a write. A write has at most one for each entity.
 #[derive(Clone, Debug)]
@@ -93,31 +92,12 @@ impl Store {
     /// When an id or a unique value is in use, an entity names one that does not exist, a deleted one is
     /// still named, a replaced one has changed since it was read, or the database fails.
     pub async fn write(&self, author: &Author, changes: Vec<Change>) -> Result<u64, StoreError> {
-        if changes.len() < MANY {
-            return self.write_here(author, changes).await;
-        }
-        // So many take seconds of a core, in which a worker would answer nobody else.
-        let (store, author, runtime) = (self.clone(), author.clone(), Handle::current());
-        let (_wanted, unwanted) = oneshot::channel::<()>();
-        let write = move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    written = store.write_here(&author, changes) => written,
-                    // Nobody waits for it any more.
-                    _ = unwanted => Err(StoreError::Changed),
-                }
-            })
-        };
-        spawn_blocking(write).await.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))
-    }
-
-    async fn write_here(&self, author: &Author, changes: Vec<Change>) -> Result<u64, StoreError> {
         let mut edit = self.edit(author).await?;
         edit.make(changes).await?;
         edit.commit().await
     }
 
-    /// Whether a write of this process has moved the head and is about to be sent to the followers.
+    /// Whether the commit of a write of this process is about to be sent to the followers.
     pub fn is_committing(&self) -> bool {
         self.shared.committing.load(Ordering::Relaxed) > 0
     }
@@ -174,7 +154,6 @@ impl Edit<'_> {
         if made.is_empty() {
             return Ok(within(log::head(&transaction)).await?.revision);
         }
-        let _committing = Committing::begin(&store.shared.committing);
         let (head, previous) = within(move_head(&transaction, &store.shared.name)).await?;
         let changes: Arc<[LoggedChange]> = made.iter().map(|made| made.logged(head, previous)).collect();
         let written_at = now();
@@ -186,6 +165,7 @@ impl Edit<'_> {
         }
         let replaced = made.iter().filter(|made| made.before.is_some()).map(|made| made.key);
         secrets::blank_superseded(&transaction, replaced, head.revision).await?;
+        let _committing = Committing::begin(&store.shared.committing);
         let answer = tokio::time::timeout(DEADLINE, transaction.commit()).await.ok();
         store.note_superseded(&changes);
         if outcome::prove(store, head, answer).await? {
@@ -196,7 +176,7 @@ impl Edit<'_> {
     }
 }
 
-/// A write between the move of the head and its end.
+/// A write whose commit is in progress, or not sent to the followers yet.
 struct Committing<'a>(&'a AtomicUsize);
 
 impl<'a> Committing<'a> {

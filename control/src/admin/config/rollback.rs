@@ -62,7 +62,7 @@ async fn attempt(
         return Ok(answer::unchanged(&difference, head, false));
     }
     let counts = Counts::of(&difference);
-    let changes = beside(move || Ok(changes(difference))).await?;
+    let changes = beside(move || Ok(changes(difference, None))).await?;
     let revision = admin.state.store.write(&context.author, changes).await?;
     Ok(answer::applied(&counts, revision))
 }

@@ -9,7 +9,7 @@ use super::super::pool::Transaction;
 use super::super::select::locked;
 use super::super::{Store, StoreError};
 use super::rows::Update;
-use super::{Change, MANY, Made, rows};
+use super::{Change, Made, rows};
 
 /// The changes of a write.
 pub(super) struct Plan {
@@ -82,13 +82,7 @@ impl Plan {
         inserts.sort_unstable_by_key(|draft| draft.document.key);
         rows::insert(transaction, &inserts).await.map_err(|error| self.made_meanwhile(error))?;
         rows::update(transaction, &steps.updates).await?;
-        if steps.inserts.len() >= MANY {
-            transaction.analyze(&["document"]).await?;
-        }
         rows::add(transaction, &inserts, &steps.updates).await?;
-        if steps.inserts.len() >= MANY {
-            transaction.analyze(&["document_key", "document_reference", "document_tag"]).await?;
-        }
         rows::delete(transaction, &steps.deletes).await?;
         Ok(steps.made())
     }

@@ -172,7 +172,9 @@ pub(super) async fn add(
             tags.extend(rows_of_tags(update.after));
         }
     }
-    let place = |row: &document_key::ActiveModel| (row.kind.clone().unwrap(), row.value.clone().unwrap());
+    let place = |row: &document_key::ActiveModel| {
+        (row.kind.clone().unwrap(), row.field.clone().unwrap(), row.value.clone().unwrap())
+    };
     values.sort_by_cached_key(place);
     for some in values.chunks(ROWS) {
         let insert = document_key::Entity::insert_many(some.iter().cloned());

@@ -1,0 +1,40 @@
+//! Work that takes long, off the runtime's workers: data planes and other clients wait for those.
+
+use std::future::pending;
+use std::panic::resume_unwind;
+
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
+
+/// Runs work on a thread of its own. A panic in it goes on in the caller. When the runtime ends before the work
+/// has begun, nothing follows.
+pub(crate) async fn off_workers<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            Err(_) => pending().await,
+        },
+    }
+}
+
+/// Runs a future on a thread of its own, to its end, also when the caller has ended.
+pub(crate) async fn run_off_workers<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    let runtime = Handle::current();
+    off_workers(move || runtime.block_on(work)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn panic_goes_on_in_the_caller() {
+        assert_eq!(off_workers(|| 7).await, 7);
+        let mut caller = JoinSet::new();
+        caller.spawn(off_workers(|| panic!("as planned")));
+        assert!(caller.join_next().await.unwrap().unwrap_err().is_panic());
+    }
+}
