@@ -151,8 +151,9 @@ async fn post(files: &Files, dry_run: bool) -> Result<Value, ExitError> {
 
 /// Adds the tags that select entities to a query.
 fn append_tags(query: &mut Serializer<'_, String>, tags: &[String]) -> Result<(), ExitError> {
-    if let Some(tag) = tags.iter().find(|tag| tag.contains(',')) {
-        return Err(ExitError::config(format!("--select-tag {tag}: a tag has no comma")));
+    // An empty one is a variable without a value: it must not select everything.
+    if let Some(tag) = tags.iter().find(|tag| tag.contains(',') || tag.is_empty()) {
+        return Err(ExitError::config(format!("--select-tag '{tag}': a tag is not empty and has no comma")));
     }
     if !tags.is_empty() {
         query.append_pair("select_tags", &tags.join(","));

@@ -62,6 +62,13 @@ pub enum ApiError {
     InvalidSize(String),
     /// `offset` is not from a previous page.
     InvalidOffset(String),
+    /// An option of the query is not known.
+    UnknownOption {
+        /// Its name.
+        name: String,
+        /// The names that are known, with commas between them.
+        known: String,
+    },
     /// An option of the query is wrong.
     InvalidOption {
         /// Its name.
@@ -204,6 +211,16 @@ impl ApiError {
             Self::InvalidOffset(offset) => {
                 let text = format!("'{offset}' is not a valid offset: bad json encoding");
                 (BAD, bare(7, "invalid offset", &text))
+            }
+            Self::UnknownOption { name, known } => {
+                let name: String = name.chars().take(100).collect();
+                (
+                    BAD,
+                    invalid_option(
+                        "query",
+                        &format!("unknown option '{name}'; the options here are {known}"),
+                    ),
+                )
             }
             Self::InvalidOption { name, message } => (BAD, invalid_option(name, &message)),
             Self::Unresolved(missing) => (BAD, unresolved(&missing)),

@@ -1,6 +1,7 @@
 //! The options of a query.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use model::bounds;
 
@@ -38,8 +39,12 @@ pub(super) struct RollbackOptions {
     pub(super) dry_run: bool,
 }
 
+/// The options of every write.
+const WAITING: [&str; 2] = ["wait", "timeout"];
+
 impl RollbackOptions {
     pub(super) fn parse(query: &str) -> Result<Self, ApiError> {
+        check_names(query, &[&WAITING[..], &["to", "dry_run"]].concat())?;
         let to = number(query, "to")?.ok_or_else(|| invalid("to", "expected a revision"))?;
         Ok(Self { to, dry_run: flag(query, "dry_run")? })
     }
@@ -47,6 +52,8 @@ impl RollbackOptions {
 
 impl UploadOptions {
     pub(super) fn parse(query: &str) -> Result<Self, ApiError> {
+        let own = ["dry_run", "flatten_errors", "check_hash", "select_tags"];
+        check_names(query, &[&WAITING[..], &own].concat())?;
         Ok(Self {
             dry_run: flag(query, "dry_run")?,
             flatten_errors: flag(query, "flatten_errors")?,
@@ -58,6 +65,7 @@ impl UploadOptions {
 
 impl ShowOptions {
     pub(super) fn parse(query: &str) -> Result<Self, ApiError> {
+        check_names(query, &["format", "ids", "select_tags", "revision"])?;
         let format = match option(query, "format").as_deref() {
             None | Some("json") => Format::Json,
             Some("yaml") => Format::Yaml,
@@ -71,6 +79,20 @@ impl ShowOptions {
 /// Whether a `POST` to `/config` or `/config/rollback` with this query changes nothing.
 pub(in crate::admin) fn is_dry_run(query: &str) -> bool {
     flag(query, "dry_run").unwrap_or(false)
+}
+
+/// Refuses an option that is not known, or is given twice: a misspelt one would let a document replace the
+/// configuration of everybody.
+fn check_names(query: &str, known: &[&'static str]) -> Result<(), ApiError> {
+    let mut seen = HashSet::new();
+    for (name, _) in form_urlencoded::parse(query.as_bytes()) {
+        match known.iter().find(|known| **known == name) {
+            None => return Err(ApiError::UnknownOption { name: name.into_owned(), known: known.join(", ") }),
+            Some(name) if !seen.insert(*name) => return Err(invalid(name, "given twice")),
+            Some(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// The first value of an option.
@@ -95,9 +117,7 @@ fn number(query: &str, name: &'static str) -> Result<Option<u64>, ApiError> {
 
 /// Tags, separated by commas.
 fn tags(query: &str) -> Result<Vec<String>, ApiError> {
-    let Some(text) = option(query, "select_tags").filter(|text| !text.is_empty()) else {
-        return Ok(Vec::new());
-    };
+    let Some(text) = option(query, "select_tags") else { return Ok(Vec::new()) };
     let tags: Vec<String> = text.split(',').map(str::to_owned).collect();
     if tags.len() > bounds::TAGS || tags.iter().any(|tag| tag.is_empty() || tag.len() > bounds::TAG) {
         return Err(invalid("select_tags", "expected tags, separated by commas"));
@@ -115,12 +135,22 @@ mod tests {
 
     #[test]
     fn options_are_parsed() {
-        let options = UploadOptions::parse("dry_run=1&flatten_errors=true&select_tags=a,b%2dc&x=y").unwrap();
+        let options =
+            UploadOptions::parse("dry_run=1&flatten_errors=true&select_tags=a,b%2dc&wait=applied").unwrap();
         assert!(options.dry_run && options.flatten_errors && !options.check_hash);
         assert_eq!(options.select_tags, ["a", "b-c"]);
         assert!(is_dry_run("dry_run=true") && is_dry_run("a=b&dry_run=1"));
         assert!(!is_dry_run("") && !is_dry_run("dry_run=false&dry_run=true") && !is_dry_run("dry_run=yes"));
-        for query in ["dry_run=yes", "dry_run", "select_tags=a,,b", "check_hash=2"] {
+        for query in [
+            "dry_run=yes",
+            "dry_run",
+            "dryrun=true",
+            "tags=a",
+            "select_tags=",
+            "select_tags=a,,b",
+            "select_tags=a&select_tags=b",
+            "check_hash=2",
+        ] {
             assert!(UploadOptions::parse(query).is_err(), "{query}");
         }
         assert_eq!(ShowOptions::parse("format=yaml&ids=true").unwrap().format, Format::Yaml);

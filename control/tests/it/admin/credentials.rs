@@ -106,7 +106,7 @@ async fn key_is_stored_as_a_hash_and_in_no_log(admin: &Admin) {
         .put(&format!("/key-auths/{key}"), &json!({ "consumer": { "username": "alice" } }))
         .await
         .expect(200);
-    for path in ["/key-auths", "/config", "/config?with_ids=true", "/audit", "/tags"] {
+    for path in ["/key-auths", "/config", "/config?ids=true", "/audit", "/tags"] {
         let text = admin.get(path).await.expect(200).text();
         assert!(!text.contains(key) && !text.contains("\"hash\""), "{path}: {text}");
     }
