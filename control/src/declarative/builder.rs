@@ -50,12 +50,15 @@ struct Waiting {
     kind: &'static dyn Described,
     place: Place,
     id: Option<Uuid>,
-    parent: Option<(&'static str, Key)>,
+    parent: Parent,
     /// The fields as they were given.
     fields: Box<[u8]>,
     /// What is already known to be wrong.
     violations: Violations,
 }
+
+/// The reference to the outer entity, and that entity.
+type Parent = Option<(&'static str, Key)>;
 
 /// A reference to an entity that was not declared when it was read.
 #[derive(Debug)]
@@ -109,7 +112,8 @@ impl<'a> Builder<'a> {
                 name => violations.field(name, message),
             }
         }
-        let id = self.declare(kind, &fields, !children.is_empty(), &mut violations)?;
+        let content = (!children.is_empty()).then(|| self.content(kind, parent, &fields));
+        let id = self.declare(kind, &fields, content, &mut violations)?;
         let packed = pack(&fields);
         let waiting = Waiting { kind, place: place.clone(), id, parent, fields: packed, violations };
         self.complete_or_wait(waiting, fields)?;
@@ -124,22 +128,39 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
+    /// The fields of an entity by which its content identifies it.
+    fn content(
+        &self,
+        kind: &dyn Described,
+        parent: Parent,
+        fields: &Map<String, Value>,
+    ) -> Map<String, Value> {
+        let mut fields = fields.clone();
+        self.prepare(kind, parent, &mut fields);
+        self.resolve(kind, &mut fields, false);
+        fields
+    }
+
     /// Determines the id of an entity, and notes that the document has it. The id is open for an entity that
-    /// its content identifies, unless others are nested in it.
+    /// its content identifies, unless others are nested in it: then `content` is given.
     fn declare(
         &mut self,
         kind: &'static dyn Described,
         fields: &Map<String, Value>,
-        has_children: bool,
+        content: Option<Map<String, Value>>,
         violations: &mut Violations,
     ) -> Result<Option<Uuid>, Spent> {
         let given = fields.get("id").and_then(Value::as_str).and_then(references::parse_id);
-        let name =
-            references::naming_field(kind).and_then(|field| Some((field, fields.get(field)?.as_str()?)));
-        let name = name.and_then(|(field, text)| Some((field, self.name(kind, field, text)?)));
+        let name = references::naming_field(kind).and_then(|field| {
+            let name = match fields.get(field) {
+                Some(given) => self.name(kind, field, given.as_str()?),
+                None => references::default_name(kind, field),
+            };
+            Some((field, name?))
+        });
         let known = name.as_ref().and_then(|(_, name)| self.current.named(kind.kind(), name));
         let id = given.or(known).or_else(|| name.is_some().then(Uuid::new_v4));
-        let id = id.or_else(|| has_children.then(|| self.recognised(kind, fields)));
+        let id = id.or_else(|| content.map(|content| self.recognised(kind, &content)));
         if let (Some(id), Some((field, name))) = (id, name) {
             self.budget.take(DECLARED + name.len())?;
             if self.names.insert((kind.kind(), name.clone()), id).is_some() {
@@ -178,7 +199,7 @@ impl<'a> Builder<'a> {
 
     /// Completes an entity, or keeps it until all entities are declared.
     fn complete_or_wait(&mut self, waiting: Waiting, mut fields: Map<String, Value>) -> Result<(), Spent> {
-        self.prepare(&waiting, &mut fields);
+        self.prepare(waiting.kind, waiting.parent, &mut fields);
         let unknown = self.resolve(waiting.kind, &mut fields, false);
         match unknown.is_empty() {
             true => self.complete(waiting, fields),
@@ -191,14 +212,14 @@ impl<'a> Builder<'a> {
     }
 
     /// Removes what is for people, and adds the reference to the outer entity.
-    fn prepare(&self, waiting: &Waiting, fields: &mut Map<String, Value>) {
+    fn prepare(&self, kind: &dyn Described, parent: Parent, fields: &mut Map<String, Value>) {
         header::IGNORED.iter().for_each(|name| drop(fields.shift_remove(*name)));
-        if let Some((field, key)) = waiting.parent
+        if let Some((field, key)) = parent
             && fields.get(field).is_none_or(Value::is_null)
         {
             fields.insert(field.to_owned(), serde_json::json!({ "id": key.id }));
         }
-        if self.header.has_older_paths() && waiting.kind.kind() == model::kind::ROUTE {
+        if self.header.has_older_paths() && kind.kind() == model::kind::ROUTE {
             older_paths::convert(fields);
         }
     }
@@ -218,7 +239,7 @@ impl<'a> Builder<'a> {
     pub(super) fn finish(mut self) -> Result<Result<Difference, Errors>, Spent> {
         for mut waiting in std::mem::take(&mut self.waiting) {
             let mut fields = unpack(&waiting.fields);
-            self.prepare(&waiting, &mut fields);
+            self.prepare(waiting.kind, waiting.parent, &mut fields);
             for Unknown { field, message } in self.resolve(waiting.kind, &mut fields, true) {
                 fields.shift_remove(field);
                 waiting.violations.field(field, message);

@@ -146,7 +146,11 @@ impl Current {
 
     /// The selected entities that the document does not have.
     pub(super) fn undeclared(&self) -> impl Iterator<Item = (Key, &Held)> {
-        let gone = self.entities.iter().filter(|(_, entry)| entry.is_selected && !entry.is_declared);
+        // A document of Kong has no setting of the router: it keeps the present one.
+        let is_gone = |key: &Key, entry: &Entry| {
+            entry.is_selected && !entry.is_declared && key.kind != model::kind::ROUTER
+        };
+        let gone = self.entities.iter().filter(move |(key, entry)| is_gone(key, entry));
         gone.map(|(key, entry)| (*key, &entry.held))
     }
 }
@@ -162,7 +166,7 @@ pub(super) fn name(kind: &dyn Described, body: &[u8]) -> Option<String> {
 /// identifies it only together with what it belongs to.
 fn unique_name(kind: &dyn Described, body: &[u8]) -> Option<String> {
     let stored = references::stored_naming_field(kind)?;
-    let name = text_of(body, stored)?;
+    let name = text_of(body, stored).or_else(|| references::default_name(kind, stored))?;
     Some(if kind.endpoint_key() == Some(stored) { references::canonical(kind, &name) } else { name })
 }
 

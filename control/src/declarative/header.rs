@@ -2,7 +2,7 @@
 
 use model::bounds;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::bounded::Bounds;
 
@@ -10,6 +10,7 @@ use crate::bounded::Bounds;
 pub(super) const FORMAT: &str = "_format_version";
 pub(super) const TRANSFORM: &str = "_transform";
 pub(super) const INFO: &str = "_info";
+pub(super) const WORKSPACE: &str = "_workspace";
 /// The keys whose values are for people.
 pub(super) const IGNORED: [&str; 2] = ["_comment", "_ignore"];
 
@@ -72,7 +73,8 @@ fn format(value: &Value) -> Result<&'static str, String> {
 /// Reads `_info` of decK: the tags.
 fn info(value: &Value) -> Result<Vec<String>, String> {
     let Value::Object(info) = value else { return Err("expected a record".to_owned()) };
-    let unknown = info.iter().find(|(name, value)| *name != "select_tags" && !value.is_null());
+    let is_empty = |value: &Value| value.is_null() || value.as_object().is_some_and(Map::is_empty);
+    let unknown = info.iter().find(|(name, value)| *name != "select_tags" && !is_empty(value));
     match unknown {
         Some((name, _)) if name == "defaults" => {
             return Err("defaults are not supported: set the fields in the entities".to_owned());
@@ -94,6 +96,15 @@ fn info(value: &Value) -> Result<Vec<String>, String> {
             .collect::<Option<_>>()
             .ok_or_else(|| "select_tags: expected an array of strings".to_owned()),
         Some(_) => Err("select_tags: expected an array".to_owned()),
+    }
+}
+
+/// Checks `_workspace` of decK: there is one.
+pub(super) fn workspace(value: &Value) -> Option<&'static str> {
+    match value {
+        Value::Null => None,
+        Value::String(name) if name == "default" => None,
+        _ => Some("must be 'default': there are no others"),
     }
 }
 

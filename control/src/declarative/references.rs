@@ -106,6 +106,12 @@ pub(super) fn stored_naming_field(kind: &dyn Described) -> Option<&'static str> 
     }
 }
 
+/// The name of an entity that gives none.
+pub(super) fn default_name(kind: &dyn Described, field: &str) -> Option<String> {
+    let declared = kind.fields().iter().find(|declared| declared.name == field)?;
+    declared.default.as_str().map(str::to_owned)
+}
+
 /// Parses an id in the form in which ids are shown.
 pub(super) fn parse_id(text: &str) -> Option<Uuid> {
     Uuid::try_parse(text).ok().filter(|_| text.len() == 36)

@@ -79,6 +79,11 @@ fn about_document<'de, A: MapAccess<'de>>(
             header::transform(&value).into_iter().for_each(|message| builder.errors.top(key, message));
             return Ok(());
         }
+        header::WORKSPACE => {
+            let value = map.next_value_seed(Bounds::new().value())?;
+            header::workspace(&value).into_iter().for_each(|message| builder.errors.top(key, message));
+            return Ok(());
+        }
         header::INFO if !builder.header().has_info() => {
             builder.errors.top(key, "must stand before the collections");
         }

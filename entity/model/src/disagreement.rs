@@ -71,7 +71,8 @@ pub fn disagreements(routes: &[Route]) -> Vec<Disagreement> {
     found
 }
 
-/// The pairs of routes, each with one of its paths, that the two orders put in opposite order.
+/// The pairs of routes, each with one of its paths, that the two orders put in opposite order, or of which Kong's
+/// prefers neither, so that their age decides.
 fn inverted_pairs(routes: &[Route]) -> impl Iterator<Item = ((usize, usize), (usize, usize))> {
     let mut classes = Classes::new();
     for (index, route) in routes.iter().enumerate() {
@@ -86,7 +87,7 @@ fn inverted_pairs(routes: &[Route]) -> impl Iterator<Item = ((usize, usize), (us
     // The first of a pair has the lower strict priority.
     pairs.flat_map(move |(a, b)| {
         let (low, high) = (&classes[a], &classes[b]);
-        let inverted = low.0.0 < high.0.0 && low.0.1 > high.0.1;
+        let inverted = low.0.0 < high.0.0 && low.0.1 >= high.0.1;
         let members = if inverted { (low.1.clone(), high.1.clone()) } else { Default::default() };
         let (low, high) = members;
         low.into_iter().flat_map(move |one| high.clone().into_iter().map(move |other| (one, other)))

@@ -54,7 +54,7 @@ impl Builder<'_> {
     fn is_as_held(&self, waiting: &Waiting, key: Key) -> bool {
         let Some(held) = self.current.get(key) else { return false };
         let mut fields = unpack(&waiting.fields);
-        self.prepare(waiting, &mut fields);
+        self.prepare(waiting.kind, waiting.parent, &mut fields);
         let unknown = self.resolve(waiting.kind, &mut fields, true);
         let violations = waiting.violations.clone();
         let read = self.read(waiting.kind, key, fields, violations, held.updated_at);

@@ -154,6 +154,46 @@ fn entities_without_a_name_are_recognised_by_content() {
 }
 
 #[test]
+fn unnamed_entities_with_others_in_them_are_recognised_by_content() {
+    let plugins = json!([{ "name": "cors" }]);
+    let documents = [
+        json!({ "_format_version": "3.0", "services": [
+            { "name": "a", "host": "h", "routes": [{ "paths": ["/r"], "plugins": plugins }] },
+        ] }),
+        json!({ "_format_version": "3.0", "services": [
+            { "name": "a", "host": "h", "routes": [{ "paths": ["/r"], "_comment": "c", "plugins": plugins }] },
+        ] }),
+        json!({ "_format_version": "1.1", "services": [
+            { "name": "a", "host": "h", "routes": [{ "paths": ["/r/\\d+"], "plugins": plugins }] },
+        ] }),
+        json!({ "_format_version": "3.0", "services": [{ "name": "a", "host": "h" }],
+            "routes": [{ "paths": ["/r"], "service": "a", "plugins": plugins }] }),
+        json!({ "_format_version": "3.0", "services": [{ "name": "a", "host": "h" }],
+            "routes": [{ "paths": ["/r"], "service": { "name": "a" }, "plugins": plugins }] }),
+    ];
+    for document in documents {
+        let entities = made(&document);
+        let again = read_over(&document.to_string(), Format::Json, &entities, &[]).unwrap();
+        assert_eq!(changes(&again), Vec::<String>::new(), "{document}");
+    }
+}
+
+/// Kong has no such setting: its documents are about the rest.
+#[test]
+fn setting_of_the_router_stays_unless_the_document_has_one() {
+    let document = |order: &str| json!({ "_format_version": "3.0", "routers": [{ "order": order }] });
+    let entities = made(&document("kong3"));
+    let over = |document: &Value| read_over(&document.to_string(), Format::Json, &entities, &[]).unwrap();
+    assert!(over(&document("kong3")).is_empty());
+    assert!(over(&json!({ "_format_version": "3.0" })).is_empty());
+    let named = json!({ "_format_version": "3.0", "routers": [{ "name": "default", "order": "kong3" }] });
+    assert!(over(&named).is_empty());
+    let changed = over(&document("strict"));
+    assert_eq!((changed.puts.len(), changed.deletes.len()), (1, 0), "{:?}", changes(&changed));
+    assert_eq!(applied(&entities, &changed).len(), 1);
+}
+
+#[test]
 fn hidden_secrets_stay() {
     let entities = made(&nested());
     let mut hidden = nested();

@@ -64,7 +64,7 @@ fn headers_are_checked() {
         (json!({ "_format_version": [] }), "_format_version", "expected a string"),
         (json!({ "_format_version": "3.0", "_transform": false }), "_transform", "must be true"),
         (
-            json!({ "_format_version": "3.0", "_info": { "defaults": {} } }),
+            json!({ "_format_version": "3.0", "_info": { "defaults": { "service": {} } } }),
             "_info",
             "defaults are not supported",
         ),
@@ -73,6 +73,27 @@ fn headers_are_checked() {
         let nested = errors(&document).nested();
         assert!(nested[key].as_str().is_some_and(|text| text.contains(reason)), "{document}: {nested}");
     }
+}
+
+#[test]
+fn files_of_deck_have_headers_that_say_nothing() {
+    for header in [
+        json!({ "_format_version": "3.0", "_info": { "defaults": {}, "select_tags": ["t"] } }),
+        json!({ "_format_version": "3.0", "_workspace": "default" }),
+    ] {
+        assert!(read_json(&header).is_ok(), "{header}");
+    }
+    let other = errors(&json!({ "_format_version": "3.0", "_workspace": "w" })).nested();
+    assert!(other["_workspace"].as_str().is_some_and(|text| text.contains("must be 'default'")), "{other}");
+}
+
+/// Which of its fields are secrets is not known.
+#[test]
+fn configuration_of_an_unknown_plugin_is_not_repeated() {
+    let plugin = json!({ "name": "openid-connekt", "config": { "client_secret": "confidential" } });
+    let found = errors(&json!({ "_format_version": "3.0", "plugins": [plugin] }));
+    let shown = serde_json::to_string(&found.flattened()).unwrap();
+    assert!(shown.contains("openid-connekt") && !shown.contains("confidential"), "{shown}");
 }
 
 #[test]

@@ -156,7 +156,13 @@ impl Entity for Plugin {
 
     fn each_secret(members: &mut Map<String, Value>, visit: &mut dyn FnMut(&str, &mut Value)) {
         let name = members.get("name").and_then(Value::as_str);
-        let Some(plugin) = name.and_then(PluginKind::named) else { return };
+        let Some(plugin) = name.and_then(PluginKind::named) else {
+            // Which fields are secrets is not known.
+            if let Some(config) = members.get_mut("config").filter(|config| !config.is_null()) {
+                visit("config", config);
+            }
+            return;
+        };
         let Some(config) = members.get_mut("config").and_then(body::content) else { return };
         secrets::each(plugin.fields(), config, "config.", visit);
         for shorthand in plugin.shorthands() {
