@@ -76,7 +76,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> ClientServer<A> {
 
     fn note(&self, ends: &Ends, refused: &Refused<'_>) {
         if let Some(refusals) = &self.terms.refusals {
-            refusals.note(ends.client.ip(), refused);
+            refusals.note(ends.client.ip().to_canonical(), refused);
         }
     }
 

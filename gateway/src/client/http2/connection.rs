@@ -217,7 +217,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 self.all.count(failure);
                 let (id, answer) = (RequestId::random(), failure.answer());
                 let (answer_bytes, answered) = refusal::answer(&mut response, &parts, failure, &id);
-                let request = refused::shown(format!("{} {}", parts.method, parts.uri).as_bytes());
+                let request = refused::shown(format!("{} {}", parts.method, parts.uri.path()).as_bytes());
                 note(&Refused {
                     id: &id,
                     request,

@@ -74,7 +74,7 @@ async fn request_that_cannot_be_read_has_a_line() {
             proxy.raw(b"GET /a?apikey=secret HTTP/1.1\r\nHost: h\r\nA : secret\r\n\r\n").await.unwrap();
         let target = format!("/{}", "b".repeat(70_000));
         assert_eq!((answer.status, proxy.get(&target).await.unwrap().status), (400, 414));
-        let url = format!("http://{}/{}?secret", proxy.address(), "c".repeat(20_000));
+        let url = format!("http://{}/c?secret={}", proxy.address(), "c".repeat(20_000));
         let ask = [
             "--silent",
             "--http2-prior-knowledge",
@@ -103,7 +103,7 @@ async fn request_that_cannot_be_read_has_a_line() {
         assert_eq!(second["status"], 414);
         assert!(second["request"].as_str().unwrap().len() <= 1024, "{second}");
         assert_eq!(third["status"], 414);
-        assert!(third["request"].as_str().unwrap().starts_with("GET "), "{third}");
+        assert_eq!(third["request"], "GET /c");
     }
 }
 
