@@ -12,8 +12,8 @@
 //!
 //! # Memory
 //!
-//! At most one snapshot and [`waiting::LIMIT`] bytes of deltas, or one delta, wait to be written. Beyond that they
-//! are dropped. Once the disk works again, the agent reconnects, says that it holds nothing, and receives a
+//! At most one snapshot and [`waiting::LIMIT`] bytes of deltas wait to be written. Beyond that they are dropped.
+//! One delta may be longer, unless the disk refuses it. Once the disk works again, the agent reconnects, says that it holds nothing, and receives a
 //! snapshot. The live configuration does not depend on any of this.
 
 mod retry;

@@ -2,7 +2,8 @@
 
 use wire::{Mode, Update};
 
-/// How many bytes of deltas may wait, unless it is one delta: some 20,000 changes of one route.
+/// How many bytes of deltas may wait, some 20,000 changes of one route. One delta may be longer, until the disk
+/// refuses it.
 pub(super) const LIMIT: u64 = 8 << 20;
 
 /// A chain of updates, or the fact that it was cut.
@@ -62,6 +63,9 @@ impl Waiting {
         let later = self.take();
         for update in earlier.into_iter().chain(later) {
             self.push(update);
+        }
+        if self.deltas > LIMIT {
+            self.cut();
         }
     }
 }
