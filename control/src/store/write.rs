@@ -27,6 +27,9 @@ use super::{DEADLINE, ROWS, Store, StoreError, notified, now, outcome, secrets, 
 /// workers by who makes it.
 pub const MANY: usize = 10_000;
 
+/// Looks at samples of the tables that a write fills.
+const ANALYZE: &str = "ANALYZE document, document_key, document_reference, document_tag, config_change";
+
 /// One change of a write. A write has at most one for each entity.
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -168,11 +171,25 @@ impl Edit<'_> {
         let _committing = Committing::begin(&store.shared.committing);
         let answer = tokio::time::timeout(DEADLINE, transaction.commit()).await.ok();
         store.note_superseded(&changes);
+        let count = changes.len();
         if outcome::prove(store, head, answer).await? {
             // An error means that there is no follower.
             store.shared.commits.send(Commit { head, changes }).ok();
         }
+        if count >= MANY {
+            store.analyze().await;
+        }
         Ok(head.revision)
+    }
+}
+
+impl Store {
+    /// Lets PostgreSQL look at how large the tables are, after they have grown: until it does so by itself, within
+    /// a minute, it uses plans for small ones. A failure leaves it at that.
+    async fn analyze(&self) {
+        if self.database().get_database_backend() == DatabaseBackend::Postgres {
+            within(self.database().execute_unprepared(ANALYZE)).await.ok();
+        }
     }
 }
 
