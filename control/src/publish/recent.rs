@@ -111,9 +111,10 @@ impl Recent {
         self.count
     }
 
-    /// The place of the first revision that is not before this one.
+    /// The place of the first revision that is not before this one. There are no gaps.
     fn place(&self, revision: u64) -> usize {
-        self.revisions.partition_point(|changes| changes[0].revision < revision)
+        let first = self.revisions.front().map_or(0, |changes| changes[0].revision);
+        usize::try_from(revision.saturating_sub(first)).unwrap_or(usize::MAX).min(self.revisions.len())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The configuration in memory: canonical bytes by key, their digest, and the recent changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -44,9 +44,9 @@ pub(super) struct UpdateParts {
 #[derive(Debug)]
 enum Parts {
     All(Entities),
-    /// Revisions, and the entities after them. Of several changes of one entity the last counts, and one with
-    /// blanked bytes has the present ones.
-    Changed(Vec<Revision>, Entities),
+    /// Revisions, and the present bytes of the entities whose changes have blanked ones. Of several changes of one
+    /// entity the last counts.
+    Changed(Vec<Revision>, HashMap<Key, Option<Bytes>>),
     Buckets(BucketSet, Vec<(Key, Option<Bytes>)>),
 }
 
@@ -59,12 +59,12 @@ impl UpdateParts {
         };
         match &self.content {
             Parts::All(entities) => entities.iter().for_each(|(key, bytes)| record(key, Some(bytes))),
-            Parts::Changed(revisions, entities) => {
+            Parts::Changed(revisions, present) => {
                 let changes = revisions.iter().flat_map(|changes| changes.iter());
                 let last: BTreeMap<_, _> = changes.map(|change| (change.key, change)).collect();
                 for (key, change) in last {
                     match change.superseded {
-                        true => record(&key, entities.get(&key)),
+                        true => record(&key, present.get(&key).and_then(Option::as_ref)),
                         false => record(&key, change.value.as_ref()),
                     }
                 }
@@ -191,7 +191,10 @@ impl PublishedState {
     }
 
     fn delta(&self, from: u64) -> UpdateParts {
-        let content = Parts::Changed(self.recent.after(from), self.entities());
+        let revisions = self.recent.after(from);
+        let blanked = revisions.iter().flat_map(|changes| changes.iter()).filter(|change| change.superseded);
+        let present = blanked.map(|change| (change.key, self.content.entities.get(&change.key).cloned()));
+        let content = Parts::Changed(revisions.clone(), present.collect());
         self.parts(Mode::Delta, from, content)
     }
 
