@@ -12,7 +12,7 @@ use wire::Key;
 
 use super::answer::{self, Counts};
 use super::options::RollbackOptions;
-use super::{ATTEMPTS, beside, changes};
+use super::{ATTEMPTS, beside, changes, write};
 use crate::admin::{Context, SharedAdmin};
 use crate::declarative::{Difference, Held, Planned};
 use crate::error::ApiError;
@@ -49,9 +49,9 @@ async fn attempt(
     let past = admin.state.store.past(options.to).await?;
     let head = past.head;
     // The next one waits for the end of the work, also when the client disconnects.
-    let turn = Arc::clone(turn);
+    let working = Arc::clone(turn);
     let difference = beside(move || {
-        let _turn = turn;
+        let _turn = working;
         difference(past)
     })
     .await?;
@@ -63,7 +63,7 @@ async fn attempt(
     }
     let counts = Counts::of(&difference);
     let changes = beside(move || Ok(changes(difference, None))).await?;
-    let revision = admin.state.store.write(&context.author, changes).await?;
+    let revision = write(admin, context, Arc::clone(turn), changes).await?;
     Ok(answer::applied(&counts, revision))
 }
 
