@@ -100,9 +100,8 @@ impl Postgres {
     ///
     /// When it does not run.
     pub fn pids(&self) -> Vec<u32> {
-        let server = self.running.as_ref().expect("PostgreSQL runs").id();
-        let children = server::children(server).into_iter().map(i32::cast_unsigned);
-        std::iter::once(server).chain(children).collect()
+        let server = self.running().id();
+        std::iter::once(server).chain(server::children(server)).collect()
     }
 
     /// Stops the server as a machine that is shut down would.
@@ -166,13 +165,14 @@ impl Postgres {
         self.start_again();
     }
 
-    /// Stops every process of the server (SIGSTOP): connections stay open, but nothing answers.
+    /// Stops every process of the server (SIGSTOP): connections stay open, but nothing answers. Its children have
+    /// left its process group for sessions of their own.
     ///
     /// # Panics
     ///
-    /// When it does not run.
+    /// When it does not run, or does not stop.
     pub fn freeze(&self) {
-        self.signal_group(Signal::SIGSTOP);
+        server::stop_all(self.running());
     }
 
     /// Ends a [`Postgres::freeze`].
@@ -181,7 +181,10 @@ impl Postgres {
     ///
     /// Those of [`Postgres::freeze`].
     pub fn thaw(&self) {
-        self.signal_group(Signal::SIGCONT);
+        for pid in self.pids() {
+            // A process that was killed meanwhile needs no signal.
+            kill(Pid::from_raw(pid.cast_signed()), Signal::SIGCONT).ok();
+        }
     }
 
     fn make(durable: bool) -> Self {
@@ -200,14 +203,8 @@ impl Postgres {
         server::wait_exit(&mut server, DEADLINE);
     }
 
-    /// The server has a process group of its own; its children have left it for sessions of their own.
-    fn signal_group(&self, signal: Signal) {
-        let server = self.running.as_ref().expect("PostgreSQL runs");
-        for child in server::children(server.id()) {
-            // A process that has ended meanwhile needs no signal.
-            kill(Pid::from_raw(child), signal).ok();
-        }
-        send(server, signal);
+    fn running(&self) -> &Child {
+        self.running.as_ref().expect("PostgreSQL runs")
     }
 }
 
@@ -248,13 +245,9 @@ mod tests {
         assert_eq!(postgres.execute("test_0", "SELECT b FROM a"), "7");
 
         let (pid, folder) = (postgres.running.as_ref().unwrap().id(), postgres.folder.clone());
-        let stopped = || {
-            let all = [server::children(pid), vec![pid.cast_signed()]].concat();
-            let stat = |pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            all.iter().filter(|pid| stat(**pid).contains(") T ")).count()
-        };
+        let stopped = || postgres.pids().into_iter().filter(|pid| server::is_stopped(*pid)).count();
         postgres.freeze();
-        wait::until(DEADLINE, "the server and its children do not stop", || stopped() > 3).await;
+        assert!(stopped() > 3 && stopped() == postgres.pids().len());
         postgres.thaw();
         wait::until(DEADLINE, "the server and its children do not go on", || stopped() == 0).await;
         drop(postgres);
