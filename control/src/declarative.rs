@@ -29,6 +29,7 @@ mod nesting;
 mod older_paths;
 mod options;
 mod order;
+mod outside;
 mod place;
 mod references;
 mod stream;

@@ -41,7 +41,11 @@ fn disagreements(answer: &Value) -> Vec<String> {
         let (strict, kong3) = (route(&found["strict"]), route(&found["kong3"]));
         printable(&format!("order of routes: {request}: strict takes {strict}, kong3 takes {kong3}"))
     };
-    list.iter().map(line).collect()
+    let mut lines: Vec<String> = list.iter().map(line).collect();
+    if answer["order_search_bounded"] == true {
+        lines.push("order of routes: the search has ended at its bound, there may be more".to_owned());
+    }
+    lines
 }
 
 /// What `sync` did.

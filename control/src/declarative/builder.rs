@@ -247,10 +247,12 @@ impl<'a> Builder<'a> {
             self.complete(waiting, fields)?;
         }
         self.check_references();
+        let deleted = self.current.undeclared();
+        self.check_deleted(&deleted);
         if !self.errors.is_empty() {
             return Ok(Err(self.errors));
         }
-        let deletes = self.current.undeclared().map(|(key, held)| (key, held.clone()));
+        let deletes = deleted.into_iter().filter_map(|key| Some((key, self.current.get(key)?.clone())));
         self.difference.deletes = deletes.collect();
         Ok(Ok(self.difference.ordered()))
     }
@@ -270,12 +272,30 @@ impl<'a> Builder<'a> {
             self.errors.entity(kind, &place, packed.as_bytes(), violations);
         }
     }
+
+    /// Checks that no entity which the document is not about names a deleted one.
+    fn check_deleted(&mut self, deleted: &HashSet<Key>) {
+        for (by, to) in self.current.outside().naming(deleted) {
+            let (naming, named) = (model::collection(by.kind), model::collection(to.kind));
+            let message = format!(
+                "an existing '{naming}' entity references this '{named}' entity: '{}', without the selected tags, names \
+                 '{}', which would be deleted",
+                by.id, to.id
+            );
+            self.errors.top(&named, message);
+        }
+    }
 }
 
 /// The message for a second entity with a unique value.
 fn already(kind: &dyn Described, field: &str, value: &str) -> String {
+    format!("{} already declared", with_value(kind, field, value))
+}
+
+/// The beginning of the message that a unique value is in use.
+fn with_value(kind: &dyn Described, field: &str, value: &str) -> String {
     let value = if references::is_secret(kind, field) { HIDDEN } else { value };
     let shown: String = value.chars().take(200).collect();
     let collection = kind.collection();
-    format!("uniqueness violation: '{collection}' entity with {field} set to '{shown}' already declared")
+    format!("uniqueness violation: '{collection}' entity with {field} set to '{shown}'")
 }

@@ -1,6 +1,6 @@
 //! The configuration that a document is compared with.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use model::Described;
@@ -9,6 +9,7 @@ use uuid::Uuid;
 use wire::{Key, Kind};
 
 use super::budget::{Budget, Spent};
+use super::outside::Outside;
 use super::{identity, references};
 
 /// Bytes that the record of one entity takes beside its texts.
@@ -42,6 +43,8 @@ pub struct Current {
     names: HashMap<(Kind, String), Uuid>,
     /// The ids of selected entities without a name, by their content.
     contents: HashMap<identity::Digest, Vec<Uuid>>,
+    /// What the other entities have and name.
+    outside: Outside,
 }
 
 #[derive(Debug)]
@@ -71,7 +74,8 @@ impl Held {
 impl Current {
     /// A configuration without entities.
     pub fn new(selection: Selection) -> Self {
-        Self { selection, entities: HashMap::new(), names: HashMap::new(), contents: HashMap::new() }
+        let (entities, names, contents) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { selection, entities, names, contents, outside: Outside::default() }
     }
 
     /// Adds an entity, if a document can be about it.
@@ -93,6 +97,10 @@ impl Current {
                 Some(name) => drop(self.names.insert((key.kind, name), key.id)),
                 None if is_selected => self.add_content(kind, key.id, &held.body),
                 None => {}
+            }
+            // What this version cannot read names nothing.
+            if let (false, Ok(content)) = (is_selected, kind.content(&held.body)) {
+                self.outside.add(key, content, budget)?;
             }
         }
         self.entities.insert(key, Entry { held, is_selected, is_declared: false });
@@ -144,14 +152,21 @@ impl Current {
         }
     }
 
-    /// The selected entities that the document does not have.
-    pub(super) fn undeclared(&self) -> impl Iterator<Item = (Key, &Held)> {
+    /// What the entities have and name that the document is not about.
+    pub(super) fn outside(&self) -> &Outside {
+        &self.outside
+    }
+
+    /// The entities to delete: the selected ones that the document does not have, and what belongs to them.
+    pub(super) fn undeclared(&self) -> HashSet<Key> {
         // A document of Kong has no setting of the router: it keeps the present one.
         let is_gone = |key: &Key, entry: &Entry| {
             entry.is_selected && !entry.is_declared && key.kind != model::kind::ROUTER
         };
-        let gone = self.entities.iter().filter(move |(key, entry)| is_gone(key, entry));
-        gone.map(|(key, entry)| (*key, &entry.held))
+        let gone = self.entities.iter().filter(|(key, entry)| is_gone(key, entry));
+        let mut gone = gone.map(|(key, _)| *key).collect();
+        self.outside.add_owned(&mut gone);
+        gone
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use model::{AnyEntity, Disagreement, Route, kind};
+use model::{AnyEntity, Disagreement, Disagreements, Route, kind};
 use uuid::Uuid;
 use wire::Key;
 
@@ -31,8 +31,9 @@ impl Routes {
         }
     }
 
-    /// Returns requests that the two orders lead to different routes, with the names of the routes.
-    pub fn disagreements(&self) -> Vec<NamedDisagreement> {
+    /// Returns requests that the two orders lead to different routes, with the names of the routes; and whether
+    /// there may be more, since the search has ended at a bound.
+    pub fn disagreements(&self) -> (Vec<NamedDisagreement>, bool) {
         let routes: Vec<Route> = self.0.iter().filter_map(|(id, bytes)| parse(*id, bytes)).collect();
         let name = |id: Uuid| {
             let route = routes.iter().find(|route| route.id == id);
@@ -43,7 +44,8 @@ impl Routes {
             kong3: name(found.kong3),
             request: found.request,
         };
-        model::disagreements(&routes).into_iter().map(named).collect()
+        let Disagreements { found, bounded } = model::disagreements(&routes);
+        (found.into_iter().map(named).collect(), bounded)
     }
 }
 

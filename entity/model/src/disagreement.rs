@@ -20,6 +20,15 @@ const EVALUATIONS: usize = 4_000_000;
 /// Disagreements that are returned, at most.
 const FOUND: usize = 100;
 
+/// Where the two orders disagree.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Disagreements {
+    /// At most one for each pair of routes.
+    pub found: Vec<Disagreement>,
+    /// Whether the search has ended at one of its bounds: there may be more.
+    pub bounded: bool,
+}
+
 /// A request that the two orders lead to different routes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disagreement {
@@ -46,42 +55,53 @@ pub struct SampleRequest {
     pub headers: Vec<(String, String)>,
 }
 
-/// Routes with one pair of priorities, by index, each with the index of its path.
-type Classes = BTreeMap<(u64, u64), Vec<(usize, usize)>>;
+/// The routes with one pair of priorities, by index, each with the index of its path.
+type Class = ((u64, u64), Vec<(usize, usize)>);
 
-/// Returns requests on which the two orders disagree, at most one for each pair of routes. They are not all:
-/// the search is bounded, and does not know every request that a regular expression matches.
-pub fn disagreements(routes: &[Route]) -> Vec<Disagreement> {
-    let mut pairs = inverted_pairs(routes).take(PAIRS).peekable();
+/// Returns requests on which the two orders disagree. The search is bounded, and does not know every request that
+/// a regular expression matches.
+pub fn disagreements(routes: &[Route]) -> Disagreements {
+    let classes = classes(routes);
+    let mut result = Disagreements { bounded: count_of_pairs(&classes) > CLASS_PAIRS, ..Default::default() };
+    let mut pairs = inverted_pairs(classes).peekable();
     // Most configurations have no such pair, and so need no matchers.
-    let matchers = if pairs.peek().is_some() { Matchers::new(routes) } else { return Vec::new() };
-    let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+    let matchers = if pairs.peek().is_some() { Matchers::new(routes) } else { return result };
+    let (mut sought, mut seen) = (0, BTreeSet::new());
     let mut left = EVALUATIONS / routes.len().max(1);
     for ((a, path_of_a), (b, path_of_b)) in pairs {
-        if found.len() == FOUND || left == 0 {
+        if sought == PAIRS || result.found.len() == FOUND || left == 0 {
+            result.bounded = true;
             break;
         }
-        left -= 1;
+        sought += 1;
         let Some(request) = sample::common(&routes[a], path_of_a, &routes[b], path_of_b) else { continue };
+        left -= 1;
         let Some((strict, kong3)) = matchers.winners(&request) else { continue };
         if strict != kong3 && seen.insert((strict, kong3)) {
-            found.push(Disagreement { strict, kong3, request });
+            result.found.push(Disagreement { strict, kong3, request });
         }
     }
-    found
+    result
 }
 
-/// The pairs of routes, each with one of its paths, that the two orders put in opposite order, or of which Kong's
-/// prefers neither, so that their age decides.
-fn inverted_pairs(routes: &[Route]) -> impl Iterator<Item = ((usize, usize), (usize, usize))> {
-    let mut classes = Classes::new();
+fn classes(routes: &[Route]) -> Vec<Class> {
+    let mut classes = BTreeMap::<_, Vec<_>>::new();
     for (index, route) in routes.iter().enumerate() {
         for (path, columns) in columns(route) {
             let key = (columns.priority(RouterOrder::Strict), columns.priority(RouterOrder::Kong3));
             classes.entry(key).or_default().push((index, path));
         }
     }
-    let classes: Vec<_> = classes.into_iter().collect();
+    classes.into_iter().collect()
+}
+
+const fn count_of_pairs(classes: &[Class]) -> usize {
+    classes.len().saturating_mul(classes.len().saturating_sub(1)) / 2
+}
+
+/// The pairs of routes, each with one of its paths, that the two orders put in opposite order, or of which Kong's
+/// prefers neither, so that their age decides.
+fn inverted_pairs(classes: Vec<Class>) -> impl Iterator<Item = ((usize, usize), (usize, usize))> {
     let count = classes.len();
     let pairs = (0..count).flat_map(move |a| (a + 1..count).map(move |b| (a, b))).take(CLASS_PAIRS);
     // The first of a pair has the lower strict priority.

@@ -51,7 +51,7 @@ mod violations;
 pub use common::{Common, GivenCommon, Times};
 pub use computed::Computed;
 pub use described::{Described, KINDS, TOGETHER, described, is_operational, may_hold_secrets, of_collection};
-pub use disagreement::{Disagreement, SampleRequest, disagreements};
+pub use disagreement::{Disagreement, Disagreements, SampleRequest, disagreements};
 pub use entity::{Content, Credential, Entity, Identity, Input, Unreadable};
 pub use field::{Field, FieldType, FieldValue, HIDDEN, Level};
 pub use key_hasher::KeyHasher;

@@ -60,7 +60,11 @@ pub(super) fn unchanged(difference: &Difference, head: Head, check_hash: bool) -
 }
 
 /// The answer that shows what a document would change.
-pub(super) fn dry_run(difference: &Difference, disagreements: &[NamedDisagreement], head: Head) -> Response {
+pub(super) fn dry_run(
+    difference: &Difference,
+    (disagreements, bounded): &(Vec<NamedDisagreement>, bool),
+    head: Head,
+) -> Response {
     let mut body = Counts::of(difference).0;
     let changes: Vec<Value> = difference.summaries().take(LISTED).map(|change| show(&change)).collect();
     let total = difference.puts.len() + difference.deletes.len();
@@ -68,6 +72,7 @@ pub(super) fn dry_run(difference: &Difference, disagreements: &[NamedDisagreemen
     body.insert("changes_left_out".to_owned(), json!(total - changes.len()));
     body.insert("changes".to_owned(), changes.into());
     body.insert("order_disagreements".to_owned(), disagreements.iter().map(show_disagreement).collect());
+    body.insert("order_search_bounded".to_owned(), json!(bounded));
     body.insert("revision".to_owned(), json!(head.revision));
     (StatusCode::OK, Json(Value::Object(body))).into_response()
 }

@@ -56,7 +56,7 @@ async fn attempt(
     })
     .await?;
     if options.dry_run {
-        return beside(move || Ok(answer::dry_run(&difference, &[], head))).await;
+        return beside(move || Ok(answer::dry_run(&difference, &Default::default(), head))).await;
     }
     if difference.is_empty() {
         return Ok(answer::unchanged(&difference, head, false));

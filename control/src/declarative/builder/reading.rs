@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 use wire::Key;
 
-use super::{Builder, DECLARED, Unchecked, Waiting, already};
+use super::{Builder, DECLARED, Unchecked, Waiting, already, with_value};
 use crate::declarative::budget::Spent;
 use crate::declarative::difference::Planned;
 use crate::declarative::given::unpack;
@@ -20,7 +20,7 @@ const PLANNED: usize = 450;
 const REFERENCE: usize = 150;
 
 /// The message for an entity that the selection leaves out.
-const OUTSIDE: &str = "the entity exists and does not carry the selected tags";
+const OUTSIDE: &str = "exists and does not carry the selected tags";
 
 impl Builder<'_> {
     /// Reads an entity, and plans its change unless it is as it should be.
@@ -77,7 +77,7 @@ impl Builder<'_> {
         kind.imply(held.map(|held| &held.body[..]), &mut input, &mut violations);
         let Input { mut fields, .. } = input;
         if self.current.is_outside(key) {
-            violations.entity(OUTSIDE);
+            violations.entity(format!("the entity {OUTSIDE}"));
         }
         if let Some(held) = held {
             credential::unmark(kind, &mut fields, key.id);
@@ -147,10 +147,13 @@ impl Builder<'_> {
         let further = content.unique.iter().filter(|(field, _)| Some(*field) != stored_naming_field(kind));
         for (field, value) in further {
             self.budget.take(DECLARED + value.len())?;
+            let declared = kind.fields().iter().find(|declared| declared.name == *field);
+            let (_, shown) = declared.map_or((None, value.as_str()), |field| field.split_key(value));
+            if self.current.outside().has(kind.kind(), field, value) {
+                violations.field(field, format!("{} {OUTSIDE}", with_value(kind, field, shown)));
+            }
             if !self.unique.insert((kind.kind(), field, value.clone())) {
-                let declared = kind.fields().iter().find(|declared| declared.name == *field);
-                let (_, value) = declared.map_or((None, value.as_str()), |field| field.split_key(value));
-                violations.field(field, already(kind, field, value));
+                violations.field(field, already(kind, field, shown));
             }
         }
         Ok(violations)

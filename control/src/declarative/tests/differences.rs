@@ -244,6 +244,52 @@ fn tags_select_entities() {
     }
 }
 
+/// What the database would refuse, a dry run refuses, too.
+#[test]
+fn entities_outside_the_selection_keep_what_is_theirs() {
+    let entities = made(&json!({
+        "_format_version": "3.0",
+        "services": [{ "name": "s", "host": "a", "tags": ["team"] }],
+        "routes": [{ "name": "r", "paths": ["/r"], "service": "s" }],
+        "consumers": [
+            { "username": "theirs", "custom_id": "1" },
+            { "username": "ours", "tags": ["team"], "acls": [{ "group": "g" }] },
+        ],
+    }));
+    let read = |document: serde_json::Value| {
+        let text = document.to_string();
+        read_over(&text, Format::Json, &entities, &["team"])
+    };
+    let service = json!([{ "name": "s", "host": "a" }]);
+    for (document, reason) in [
+        (
+            json!({ "_format_version": "3.0", "services": service,
+                "consumers": [{ "username": "ours", "custom_id": "1" }] }),
+            "consumers.1.custom_id: uniqueness violation: 'consumers' entity with custom_id set to '1' exists and \
+             does not carry the selected tags"
+                .to_owned(),
+        ),
+        (
+            json!({ "_format_version": "3.0", "consumers": [{ "username": "ours" }] }),
+            format!(
+                "services: an existing 'routes' entity references this 'services' entity: '{}', without the selected \
+                 tags, names '{}', which would be deleted",
+                id_of(&entities, model::kind::ROUTE),
+                id_of(&entities, model::kind::SERVICE)
+            ),
+        ),
+    ] {
+        let refused = read(document).unwrap_err().to_string();
+        assert!(refused.contains(&reason), "{refused}");
+    }
+    let gone = read(json!({ "_format_version": "3.0", "services": service })).unwrap();
+    assert_eq!(changes(&gone), ["delete acls", "delete consumers ours"], "what belongs to it goes with it");
+}
+
+fn id_of(entities: &[(Key, Held)], kind: Kind) -> uuid::Uuid {
+    entities.iter().find(|(key, _)| key.kind == kind).unwrap().0.id
+}
+
 #[test]
 fn what_was_valid_when_it_was_written_stays() {
     fn expires(

@@ -244,8 +244,14 @@ async fn what_others_need_is_not_deleted(admin: &Admin) {
         .await
         .expect(201);
     let nothing = json!({ "_format_version": "3.0" });
-    let refused = admin.apply("?select_tags=team", &nothing).await.expect(400).text();
-    assert!(refused.contains("an existing 'routes' entity references this 'services' entity"), "{refused}");
+    for dry_run in ["", "&dry_run=true"] {
+        let options = format!("?select_tags=team{dry_run}");
+        let refused = admin.apply(&options, &nothing).await.expect(400).text();
+        assert!(
+            refused.contains("an existing 'routes' entity references this 'services' entity"),
+            "{refused}"
+        );
+    }
     assert_eq!(admin.count("services").await, 1);
     assert_eq!(admin.apply("", &nothing).await.expect(201).json()["deleted"], 2);
 }

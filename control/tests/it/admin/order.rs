@@ -52,4 +52,5 @@ async fn a_dry_run_shows_where_the_orders_disagree(admin: &Admin) {
     routes.retain(|route| route["name"] != "by-header");
     let answer = admin.post("/config?dry_run=true", &solved).await.expect(200).json();
     assert_eq!(answer["order_disagreements"], Value::Array(Vec::new()));
+    assert_eq!(answer["order_search_bounded"], false);
 }
