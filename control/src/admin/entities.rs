@@ -139,7 +139,9 @@ impl<'a> Entities<'a> {
             certificate::add_name(&mut reading.names, key)?;
         }
         let written = reading.draft.document.clone();
-        let written = self.write(StatusCode::OK, written, reading, Change::Upsert).await;
+        // Nothing can be stored under an id that was made a moment ago.
+        let change = if id.is_some() { Change::Upsert } else { Change::Insert };
+        let written = self.write(StatusCode::OK, written, reading, change).await;
         written.map_err(|error| made_meanwhile(error, key))
     }
 

@@ -1,6 +1,6 @@
 //! Finds the outcome of a commit: reads it back, or looks it up when its answer was lost.
 
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 
 use super::log::{Head, signed};
 use super::pool::Purpose;
@@ -57,7 +57,8 @@ async fn look_up(store: &Store, head: Head, error: StoreError) -> Result<bool, S
 async fn holds(connection: &impl ConnectionTrait, head: Head) -> Result<bool, DbErr> {
     let first =
         Entity::find_by_id((signed(head.revision), 0)).filter(Column::CommitToken.eq(head.commit_token));
-    first.one(connection).await.map(|row| row.is_some())
+    let revision = first.select_only().column(Column::Revision).into_tuple::<i64>();
+    revision.one(connection).await.map(|row| row.is_some())
 }
 
 fn unknown(reason: impl std::fmt::Display) -> StoreError {

@@ -4,6 +4,7 @@
 //! references, tags), then puts documents and what follows from them, and last deletes. So two entities may
 //! exchange their names, and the order of the changes does not matter.
 
+mod batch;
 mod plan;
 mod rows;
 

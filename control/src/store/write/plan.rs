@@ -80,21 +80,10 @@ impl Plan {
         // In the order of the index: of very many, each page is written once.
         let mut inserts = steps.inserts.clone();
         inserts.sort_unstable_by_key(|draft| draft.document.key);
-        rows::insert(transaction, &inserts).await.map_err(|error| self.made_meanwhile(error))?;
         rows::update(transaction, &steps.updates).await?;
         rows::add(transaction, &inserts, &steps.updates).await?;
         rows::delete(transaction, &steps.deletes).await?;
         Ok(steps.made())
-    }
-
-    /// An entity that may replace another one has found none, and one was made meanwhile.
-    fn made_meanwhile(&self, error: StoreError) -> StoreError {
-        let StoreError::Id { key } = error else { return error };
-        let mut puts = self.puts.iter();
-        match puts.any(|put| put.after.document.key == key && matches!(put.expected, Expected::Anything)) {
-            true => StoreError::Changed,
-            false => StoreError::Id { key },
-        }
     }
 
     /// Names the rule of the database that a write has broken, from what the database holds.

@@ -13,6 +13,7 @@ use wire::{Key, Kind};
 use super::super::document::{Document, Draft, by_kind, kind, number};
 use super::super::pool::Transaction;
 use super::super::{ROWS, Store, StoreError, within};
+use super::batch::Batch;
 
 /// A new form of a document.
 pub(super) struct Update<'a> {
@@ -58,20 +59,6 @@ impl Named {
             .and_then(model::Field::target)
             .is_some_and(|target| target.on_delete == model::OnDelete::Cascade)
     }
-}
-
-/// Inserts new documents; fails if the id of one is in use: with the id, if it is the only one.
-pub(super) async fn insert(transaction: &Transaction, drafts: &[&Draft]) -> Result<(), StoreError> {
-    for some in drafts.chunks(ROWS) {
-        let insert = document::Entity::insert_many(some.iter().map(|draft| draft.document.row()));
-        let insert = insert.on_conflict(OnConflict::new().do_nothing().to_owned());
-        let inserted = within(insert.exec_without_returning(transaction)).await?;
-        if inserted < some.len() as u64 {
-            let one = some.first().map(|draft| draft.document.key).filter(|_| some.len() == 1);
-            return Err(one.map_or(StoreError::Changed, |key| StoreError::Id { key }));
-        }
-    }
-    Ok(())
 }
 
 /// Writes the new forms of documents, which are locked.
@@ -149,7 +136,10 @@ async fn delete_rows<E: EntityTrait>(
     Ok(())
 }
 
-/// Inserts the values, references and tags of new documents, and those of updated ones that have changed.
+/// Inserts new documents, their values, references and tags, and those of updated ones that have changed.
+///
+/// # Errors
+/// When a value is in use; [`StoreError::Changed`] when an id is.
 pub(super) async fn add(
     transaction: &Transaction,
     inserts: &[&Draft],
@@ -176,22 +166,20 @@ pub(super) async fn add(
         (row.kind.clone().unwrap(), row.field.clone().unwrap(), row.value.clone().unwrap())
     };
     values.sort_by_cached_key(place);
+    let mut batch = Batch::new(transaction);
+    batch.add(inserts, |draft| draft.document.row()).await?;
+    batch.add(&values, Clone::clone).await?;
+    batch.add(&references, Clone::clone).await?;
+    batch.add(&tags, Clone::clone).await?;
+    if batch.finish().await? {
+        return Ok(());
+    }
     for some in values.chunks(ROWS) {
-        let insert = document_key::Entity::insert_many(some.iter().cloned());
-        let insert = insert.on_conflict(OnConflict::new().do_nothing().to_owned());
-        if within(insert.exec_without_returning(transaction)).await? < some.len() as u64 {
-            return Err(taken_value(transaction, some).await?);
+        if let Some(taken) = taken_value(transaction, some).await? {
+            return Err(taken);
         }
     }
-    for some in references.chunks(ROWS) {
-        let insert = document_reference::Entity::insert_many(some.iter().cloned());
-        within(insert.exec_without_returning(transaction)).await?;
-    }
-    for some in tags.chunks(ROWS) {
-        let insert = document_tag::Entity::insert_many(some.iter().cloned());
-        within(insert.exec_without_returning(transaction)).await?;
-    }
-    Ok(())
+    Err(StoreError::Changed)
 }
 
 /// Returns the references to these entities.
@@ -303,11 +291,11 @@ async fn stored_ids(store: &Store, kind: Kind, ids: &[Uuid]) -> Result<HashSet<U
     Ok(within(select.all(store.database())).await?.into_iter().collect())
 }
 
-/// The error that another entity has one of these values.
+/// The error that another entity has one of these values, if that is so.
 async fn taken_value(
     transaction: &Transaction,
     rows: &[document_key::ActiveModel],
-) -> Result<StoreError, StoreError> {
+) -> Result<Option<StoreError>, StoreError> {
     use document_key::{Column, Entity};
     let mut wanted: BTreeMap<(i16, &str), HashMap<&str, Uuid>> = BTreeMap::new();
     for row in rows {
@@ -321,8 +309,9 @@ async fn taken_value(
             .filter(Column::Value.is_in(values.keys().copied()));
         let there = within(select.all(transaction)).await?;
         if let Some(taken) = there.into_iter().find(|row| values.get(row.value.as_str()) != Some(&row.id)) {
-            return Ok(StoreError::Unique { kind: kind(number), fields: vec![(taken.field, taken.value)] });
+            let fields = vec![(taken.field, taken.value)];
+            return Ok(Some(StoreError::Unique { kind: kind(number), fields }));
         }
     }
-    Ok(StoreError::Changed)
+    Ok(None)
 }
