@@ -9,6 +9,7 @@ mod upstreams;
 use serde_json::{Value, json};
 use testkit::certs;
 use testkit::http::{Request, Response};
+use testkit::plane::Database;
 
 use super::certificates::pair;
 use super::{Admin, on_both_databases, revision};
@@ -285,4 +286,24 @@ async fn an_earlier_configuration_is_made_again(admin: &Admin) {
     admin.post("/config/rollback?to=99", &json!({})).await.expect(404);
     admin.post("/config/rollback", &json!({})).await.expect(400);
     admin.get("/config?revision=x").await.expect(400);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revisions_that_the_log_has_lost_are_not_found() {
+    let admin = Admin::start(Database::Postgres).await;
+    for name in ["a", "b", "c"] {
+        admin.post("/services", &json!({ "name": name, "host": "a" })).await.expect(201);
+    }
+    admin.control.execute("DELETE FROM config_change WHERE revision <= 2");
+    let names = |body: Value| body["services"].as_array().map(Vec::len);
+    assert_eq!(names(admin.get("/config?format=json&revision=2").await.expect(200).json()), Some(2));
+    for refused in [
+        admin.get("/config?revision=1").await,
+        admin.post("/config/rollback?to=1", &json!({})).await,
+        admin.post("/config/rollback?to=1&dry_run=true", &json!({})).await,
+    ] {
+        let text = refused.expect(404).text();
+        assert!(text.contains("revision 1") && text.contains("from 2 to 3"), "{text}");
+    }
+    assert_eq!(admin.post("/config/rollback?to=2", &json!({})).await.expect(201).json()["deleted"], 1);
 }
