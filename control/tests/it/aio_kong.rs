@@ -1,5 +1,5 @@
 //! aio-kong, a client of the Admin API that others wrote for Kong, and what becomes of requests through a data
-//! plane. The stories are in `aio_kong.py`.
+//! plane. The stories are in `aio_kong/main.py`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -38,7 +38,7 @@ async fn tell(story: &str, mut planes: Planes) {
     for name in ["a", "b"] {
         certs::server(planes.folder.path(), name, &[&format!("{name}.example")]);
     }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/aio_kong.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/aio_kong/main.py");
     let mut client = Command::new("aio-kong-python");
     client
         .arg(script)
