@@ -138,8 +138,8 @@ impl DnsServer {
     /// When it cannot listen.
     pub fn resume(&mut self) {
         let (address, zone) = (self.address(), self.zone.clone());
-        let udp = std::net::UdpSocket::bind(address).expect("a reserved port can be bound");
-        let tcp = std::net::TcpListener::bind(address).expect("a reserved port can be bound");
+        let udp = ports::bind(|| std::net::UdpSocket::bind(address));
+        let tcp = ports::bind(|| std::net::TcpListener::bind(address));
         udp.set_nonblocking(true).expect("a socket can be made non-blocking");
         tcp.set_nonblocking(true).expect("a socket can be made non-blocking");
         self.thread = Some(Background::run(move || serve(udp, tcp, zone)));

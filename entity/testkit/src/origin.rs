@@ -185,8 +185,7 @@ impl fmt::Debug for Script {
 
 fn spawn(address: SocketAddr, shared: Arc<OriginState>) -> Background {
     // Bound here, so that a client may connect as soon as this returns.
-    let listener = std::net::TcpListener::bind(address)
-        .unwrap_or_else(|error| panic!("the origin cannot listen on {address}: {error}"));
+    let listener = ports::bind(|| std::net::TcpListener::bind(address));
     Background::run(move || serve::listen(listener, shared))
 }
 

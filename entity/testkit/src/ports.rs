@@ -4,16 +4,22 @@
 //! the number to an outgoing connection, or to another test. So the numbers here are outside the kernel's
 //! ephemeral range, and a lock file holds each for as long as it is in use.
 
-use std::fmt;
 use std::fs::{File, OpenOptions, Permissions};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use std::{fmt, io};
+
+use socket2::{Domain, Socket, Type};
+use tokio::time::Instant;
 
 /// The range of reserved ports, without the kernel's ephemeral range.
 const RANGE: Range<u16> = 20_000..30_000;
+/// How long a port may still be in use that was given up.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// A port on loopback that nobody else gets while this lives.
 #[derive(Debug)]
@@ -66,8 +72,36 @@ fn try_reserve(folder: &std::path::Path, number: u16) -> Option<Port> {
     // A lock file that cannot be opened belongs to another user, and so does its port.
     let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path).ok()?;
     lock.try_lock().ok()?;
-    TcpListener::bind((Ipv4Addr::LOCALHOST, number)).ok()?;
-    Some(Port { number, _lock: lock })
+    let port = Port { number, _lock: lock };
+    is_free(port.address()).ok()?;
+    Some(port)
+}
+
+/// Fails if somebody listens there. The socket that tries does not listen: a process that another thread starts has
+/// a copy of it until its program begins, and would keep the port.
+fn is_free(address: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())
+}
+
+/// Makes a socket on a reserved port, where this process may have closed one a moment ago: a process that another
+/// thread starts has a copy of that until its program begins.
+///
+/// # Panics
+///
+/// When the port is in use for longer.
+pub fn bind<T>(mut make: impl FnMut() -> io::Result<T>) -> T {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        match make() {
+            Ok(socket) => return socket,
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(error) => panic!("a reserved port cannot be bound: {error}"),
+        }
+    }
 }
 
 /// The lock files stay: removing one would let two processes lock two files of the same name.
@@ -98,6 +132,9 @@ fn spread() -> u32 {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::net::TcpListener;
+    use std::os::unix::process::CommandExt;
+    use std::sync::atomic::AtomicBool;
 
     use super::*;
 
@@ -108,6 +145,31 @@ mod tests {
         assert_eq!(numbers.len(), ports.len());
         let first = &ports[0];
         assert!(try_reserve(&folder(), first.number()).is_none());
-        TcpListener::bind(first.address()).unwrap();
+        let listener = TcpListener::bind(first.address()).unwrap();
+        assert!(is_free(first.address()).is_err());
+        drop(listener);
+        bind(|| TcpListener::bind(first.address()));
+    }
+
+    /// Without it, about one in a thousand found its port in use.
+    #[test]
+    fn processes_that_start_meanwhile_keep_no_port() {
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        std::process::Command::new("true").process_group(0).status().unwrap();
+                    }
+                });
+            }
+            for _ in 0..300 {
+                let port = reserve();
+                for _ in 0..2 {
+                    bind(|| TcpListener::bind(port.address()));
+                }
+            }
+            done.store(true, Ordering::Relaxed);
+        });
     }
 }

@@ -9,6 +9,7 @@ use node::identity::{Identity, Pins, server_config};
 use node::link::{self, Link};
 use rustls::ServerConfig;
 use testkit::certs::Pair;
+use testkit::ports;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 use wire::{
@@ -40,7 +41,9 @@ impl FakeControlPlane {
     pub(crate) async fn listen(address: SocketAddr, pair: &Pair) -> Self {
         let identity = Identity::load(&pair.cert, &pair.key).unwrap();
         let tls = server_config(&identity, &Pins::from(&identity)).unwrap();
-        let listener = TcpListener::bind(address).await.unwrap();
+        let listener = ports::bind(|| std::net::TcpListener::bind(address));
+        listener.set_nonblocking(true).unwrap();
+        let listener = TcpListener::from_std(listener).unwrap();
         let position = Position { epoch: Uuid::from_u128(1), ..Position::default() };
         Self { listener, tls, history: History { digest: Digest::new(), position } }
     }
