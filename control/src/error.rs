@@ -37,10 +37,14 @@ pub enum ApiError {
         /// The key of the path.
         key: String,
     },
-    /// The collection's entities have no other key than an id, and this key is none.
-    InvalidPrimaryKey {
-        /// The key of the path.
-        key: String,
+    /// The collection's entities have no other key than an id, and the path has none.
+    InvalidPrimaryKey,
+    /// The path names an entity by a text that the field cannot hold.
+    InvalidUnique {
+        /// The field.
+        field: &'static str,
+        /// What is wrong.
+        reason: String,
     },
     /// The path does not have this method.
     MethodNotAllowed,
@@ -184,9 +188,12 @@ impl ApiError {
                 let text = format!("could not find the entity with '{{{by}=\"{key}\"}}'");
                 (StatusCode::NOT_FOUND, coded(6, "not found", &text, &json!({ by: key })))
             }
-            Self::InvalidPrimaryKey { key } => {
-                let text = format!("invalid primary key: '{{id=\"{key}\"}}'");
-                (BAD, coded(1, "invalid primary key", &text, &json!({ "id": "expected a valid UUID" })))
+            Self::InvalidPrimaryKey => {
+                let text = "invalid primary key: '{id=\"expected a valid UUID\"}'";
+                (BAD, coded(1, "invalid primary key", text, &json!({ "id": "expected a valid UUID" })))
+            }
+            Self::InvalidUnique { field, reason } => {
+                (BAD, bare(10, &format!("invalid unique {field}"), &reason))
             }
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, message("Method not allowed")),
             Self::UnsupportedMediaType => {

@@ -45,11 +45,15 @@ impl<'a> Entities<'a> {
                 Some(which) => which,
                 None => return Ok(None),
             },
-            (None, Some(field)) => Selector::Unique { field: field.name, value: field.key(key, None) },
+            (None, Some(field)) => {
+                let checked = field.check_text(key);
+                checked.map_err(|reason| ApiError::InvalidUnique { field: field.name, reason })?;
+                Selector::Unique { field: field.name, value: field.key(key, None) }
+            }
             (None, None) if certificate::has_names(self.kind) => {
                 return Ok(certificate::find(self.store(), key).await?);
             }
-            (None, None) => return Err(ApiError::InvalidPrimaryKey { key: key.to_owned() }),
+            (None, None) => return Err(ApiError::InvalidPrimaryKey),
         };
         self.get(&which).await
     }

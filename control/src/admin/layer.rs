@@ -58,6 +58,10 @@ fn common_headers(response: &mut Response, admin: &Admin) {
     if let Ok(server) = server {
         headers.insert(header::SERVER, server);
     }
+    // As Kong says it.
+    if headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json") {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    }
 }
 
 /// Counts a request until it is dropped, also when the client disconnects.

@@ -132,11 +132,8 @@ impl Relation {
         mut body: Body,
     ) -> Result<Response, ApiError> {
         let parent = self.parent_id(context, parent).await?;
-        // As in Kong, a credential of another consumer moves to this one.
-        let existing = match self.child.credential() {
-            Some(_) => self.find(context, parent, child).await?,
-            None => self.own(context, parent, child).await?,
-        };
+        // As in Kong, one of another parent moves to this one.
+        let existing = self.find(context, parent, child).await?;
         if let Some(field) = self.field_within().filter(|_| id_of(child).is_none()) {
             body.fields.insert(field.name.to_owned(), json!(child));
         }
@@ -161,11 +158,9 @@ impl Relation {
 
     async fn remove(self, context: &Context, parent: &str, child: &str) -> Result<Response, ApiError> {
         let parent = self.parent_id(context, parent).await?;
-        let existing = self.own(context, parent, child).await?;
-        if existing.is_none() && self.child.credential().is_some() {
-            return Err(ApiError::NotFound);
-        }
-        self.children(context).delete(existing).await
+        // As in Kong, a missing one is a failure here, and none at the path of its own.
+        let existing = self.own(context, parent, child).await?.ok_or(ApiError::NotFound)?;
+        self.children(context).delete(Some(existing)).await
     }
 
     async fn show_parent(self, context: &Context, child: &str) -> Result<Json<Value>, ApiError> {

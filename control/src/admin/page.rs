@@ -99,12 +99,6 @@ impl Listing {
         self.query.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 
-    /// Leaves out the parameters of the request from `next`, which keeps the offset alone.
-    pub(super) fn without_parameters(mut self) -> Self {
-        self.query.clear();
-        self
-    }
-
     fn parse(path: &str, query: &str) -> Result<Self, ApiError> {
         let (mut size, mut offset, mut tags) = (DEFAULT_PAGE_SIZE, None, None);
         let mut kept = Vec::new();
@@ -121,6 +115,27 @@ impl Listing {
             kept.push((name, value));
         }
         Ok(Self { size, offset, tags, path: path.to_owned(), query: kept })
+    }
+}
+
+/// The list of the targets of an upstream. As in Kong, `size=0` asks for an empty page.
+#[derive(Debug)]
+pub(super) struct OfTargets(pub(super) Listing);
+
+impl<S: Sync> FromRequestParts<S> for OfTargets {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let query = parts.uri.query().unwrap_or_default();
+        let is_zero = |(name, value): &(Cow<'_, str>, Cow<'_, str>)| name == "size" && value == "0";
+        let given = form_urlencoded::parse(query.as_bytes());
+        let others = given.filter(|parameter| !is_zero(parameter));
+        let others = form_urlencoded::Serializer::new(String::new()).extend_pairs(others).finish();
+        let mut listing = Listing::parse(parts.uri.path(), &others)?;
+        if given.into_iter().any(|parameter| is_zero(&parameter)) {
+            listing.size = 0;
+        }
+        Ok(Self(listing))
     }
 }
 

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::body::Body;
 use super::entities::{Entities, id_of};
-use super::page::Listing;
+use super::page::{Listing, OfTargets};
 use super::{Api, Context, PathParam};
 use crate::error::ApiError;
 use crate::store::{Document, Page, Selector, Store, StoreError, Tags};
@@ -43,14 +43,18 @@ struct Found {
     target: Document,
 }
 
-async fn list(context: Context, PathParam(upstream): One, listing: Listing) -> Result<Json<Value>, ApiError> {
+async fn list(
+    context: Context,
+    PathParam(upstream): One,
+    OfTargets(listing): OfTargets,
+) -> Result<Json<Value>, ApiError> {
     let upstream = upstreams(&context).found(&upstream).await?.key.id;
     let all = newest_first(&context.admin.state.store, upstream, listing.tags()).await?;
     let from = listing.index()?;
     let size = usize::try_from(listing.size).unwrap_or(usize::MAX);
     let page: Vec<Document> = all.iter().skip(from).take(size).cloned().collect();
     let next = from.saturating_add(size);
-    let next = (next < all.len()).then(|| next.to_string());
+    let next = (size > 0 && next < all.len()).then(|| next.to_string());
     let data = targets(&context).views(&page).await?.into_iter().map(Value::Object).collect();
     Ok(Json(listing.shown(data, next)))
 }
@@ -62,7 +66,7 @@ async fn list_all(
     listing: Listing,
 ) -> Result<Json<Value>, ApiError> {
     let upstream = upstreams(&context).found(&upstream).await?.key.id;
-    targets(&context).page(&listing.without_parameters(), Some(("upstream", upstream))).await
+    targets(&context).page(&listing, Some(("upstream", upstream))).await
 }
 
 async fn create(context: Context, PathParam(upstream): One, mut body: Body) -> Result<Response, ApiError> {

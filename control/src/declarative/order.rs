@@ -1,40 +1,55 @@
 //! Where the two orders of routes disagree, once a document is applied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use model::{AnyEntity, Disagreement, Disagreements, Route, kind};
 use uuid::Uuid;
-use wire::Key;
+use wire::{Key, Kind};
 
 use super::difference::Difference;
 
-/// The routes of a configuration, as canonical bytes by id.
+/// The routes and services of a configuration, as canonical bytes by id.
 #[derive(Clone, Debug, Default)]
-pub struct Routes(BTreeMap<Uuid, Bytes>);
+pub struct Routes {
+    routes: BTreeMap<Uuid, Bytes>,
+    services: BTreeMap<Uuid, Bytes>,
+}
 
 impl Routes {
-    /// Adds an entity, if it is a route.
+    /// Adds an entity, if it is a route or a service.
     pub fn add(&mut self, key: Key, body: &Bytes) {
-        if key.kind == kind::ROUTE {
-            self.0.insert(key.id, body.clone());
-        }
+        self.of(key.kind).map(|all| all.insert(key.id, body.clone()));
     }
 
     /// Makes the changes of a document.
     pub fn change(&mut self, difference: &Difference) {
-        for put in difference.puts.iter().filter(|put| put.kind == kind::ROUTE) {
-            self.0.insert(put.common.id, Bytes::copy_from_slice(&put.content.bytes));
+        for put in &difference.puts {
+            self.of(put.kind)
+                .map(|all| all.insert(put.common.id, Bytes::copy_from_slice(&put.content.bytes)));
         }
-        for (key, _) in difference.deletes.iter().filter(|(key, _)| key.kind == kind::ROUTE) {
-            self.0.remove(&key.id);
+        for (key, _) in &difference.deletes {
+            self.of(key.kind).map(|all| all.remove(&key.id));
+        }
+    }
+
+    fn of(&mut self, kind: Kind) -> Option<&mut BTreeMap<Uuid, Bytes>> {
+        match kind {
+            kind::ROUTE => Some(&mut self.routes),
+            kind::SERVICE => Some(&mut self.services),
+            _ => None,
         }
     }
 
     /// Returns requests that the two orders lead to different routes, with the names of the routes; and whether
     /// there may be more, since the search has ended at a bound.
     pub fn disagreements(&self) -> (Vec<NamedDisagreement>, bool) {
-        let routes: Vec<Route> = self.0.iter().filter_map(|(id, bytes)| parse(*id, bytes)).collect();
+        // No request takes a route whose service is disabled.
+        let disabled: HashSet<Uuid> =
+            self.services.iter().filter(|(_, bytes)| is_disabled(bytes)).map(|(id, _)| *id).collect();
+        let routes = self.routes.iter().filter_map(|(id, bytes)| parse(*id, bytes));
+        let routes: Vec<Route> =
+            routes.filter(|route| route.service.is_none_or(|service| !disabled.contains(&service))).collect();
         let name = |id: Uuid| {
             let route = routes.iter().find(|route| route.id == id);
             (id, route.and_then(|route| route.name.clone()))
@@ -65,4 +80,9 @@ fn parse(id: Uuid, bytes: &[u8]) -> Option<Route> {
         Ok(AnyEntity::Route(route)) => Some(route),
         _ => None,
     }
+}
+
+fn is_disabled(service: &[u8]) -> bool {
+    let parsed = model::described(kind::SERVICE).and_then(|kind| kind.parse(Uuid::nil(), service).ok());
+    matches!(parsed, Some(AnyEntity::Service(service)) if !service.enabled)
 }

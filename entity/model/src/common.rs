@@ -8,7 +8,7 @@ use crate::check::text;
 use crate::field::{Field, FieldType, Level};
 use crate::record::Reader;
 use crate::rules::Rules;
-use crate::types::{Number, parse_uuid};
+use crate::types::{self, Number};
 use crate::violations::{FieldErrors, Violations};
 
 /// The unit of the times of an entity.
@@ -83,10 +83,10 @@ impl GivenCommon {
         let own: Map<_, _> = taken.iter().filter_map(|name| fields.remove_entry(*name)).collect();
         let mut reader = Reader::new(own, form, std::mem::take(violations));
         let given = Self {
-            id: reader.take("id").and_then(|id| match id.as_str().and_then(parse_uuid) {
-                Some(id) => Some(id),
-                None => {
-                    reader.violations.field("id", "expected a valid UUID");
+            id: reader.take("id").and_then(|id| match types::id(&id) {
+                Ok(id) => Some(id),
+                Err(error) => {
+                    reader.violations.at("id", error);
                     None
                 }
             }),

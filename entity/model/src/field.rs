@@ -91,6 +91,14 @@ impl Field {
         of.map_or_else(|| text.clone(), |of| format!("{of} {text}"))
     }
 
+    /// Checks a text by which a path names an entity.
+    ///
+    /// # Errors
+    /// The reason why no entity can have it.
+    pub fn check_text(&self, text: &str) -> Result<(), String> {
+        self.rules.is.map_or(Ok(()), |check| check(&self.canonical(text)))
+    }
+
     /// The field with whose value this one's is unique.
     pub const fn within(&self) -> Option<&'static str> {
         self.rules.within

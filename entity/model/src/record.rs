@@ -214,7 +214,12 @@ pub(crate) fn merge(fields: &[Field], held: &mut Map<String, Value>, given: Map<
 /// Reads a record within another one: its fields, of which those that cannot be read hold their default, and
 /// the messages for these. Whatever is no record has no fields.
 pub(crate) fn read_nested<R: Record>(value: Value, form: bool) -> (Option<R>, Option<FieldErrors>) {
-    let Value::Object(fields) = value else { return (None, Some("expected a record".into())) };
+    let fields = match value {
+        Value::Object(fields) => fields,
+        // Kong does not tell an empty record from an empty list.
+        Value::Array(empty) if empty.is_empty() => Map::new(),
+        _ => return (None, Some("expected a record".into())),
+    };
     let mut reader = Reader::new(fields, form, Violations::default());
     let read = R::read(&mut reader);
     (Some(read), FieldErrors::of_record(reader.finish()))

@@ -60,6 +60,14 @@ pub struct Rules {
     pub(crate) target: Option<Foreign>,
     /// Whether these are the rules of a list's elements.
     pub(crate) element: bool,
+    /// What a text must begin with, for schemas.
+    pub(crate) starts_with: Option<&'static str>,
+    /// Whether a text is a regular expression, for schemas.
+    pub(crate) is_regex: bool,
+    /// Whether a value is made when none is given, for schemas.
+    pub(crate) auto: bool,
+    /// Whether another field holds that it is unique, for schemas.
+    pub(crate) unique_by_hash: bool,
 }
 
 impl Rules {
@@ -200,6 +208,30 @@ impl Rules {
     #[must_use]
     pub fn belongs_to(self, kind: Kind) -> Self {
         Self { target: Some(Foreign { kind, on_delete: OnDelete::Cascade }), ..self }
+    }
+
+    /// What the check of a text demands that it begins with. Schemas show it.
+    #[must_use]
+    pub fn starts_with(self, text: &'static str) -> Self {
+        Self { starts_with: Some(text), ..self }
+    }
+
+    /// The check of a text demands that it is a regular expression. Schemas show it.
+    #[must_use]
+    pub fn is_regex(self) -> Self {
+        Self { is_regex: true, ..self }
+    }
+
+    /// A value is made when a new entity gives none. Schemas show it.
+    #[must_use]
+    pub fn auto(self) -> Self {
+        Self { auto: true, ..self }
+    }
+
+    /// No other entity of the kind has this value: another field holds its hash. Schemas show it.
+    #[must_use]
+    pub fn unique_by_hash(self) -> Self {
+        Self { unique_by_hash: true, ..self }
     }
 
     /// The rules of the elements of a list with these rules.

@@ -72,9 +72,14 @@ fn transient(field: &Field) -> Map<String, Value> {
 
 fn attributes(field: &Field) -> Map<String, Value> {
     let mut attributes = (field.describe)(&field.rules);
+    let is_abstract = attributes.contains_key("abstract");
     let mut add = |name: &str, value: Value| drop(attributes.insert(name.to_owned(), value));
     if !field.description.is_empty() {
         add("description", field.description.into());
+    }
+    // What stands in its place has more of its own.
+    if is_abstract {
+        return attributes;
     }
     if !field.nullable {
         add("required", true.into());
@@ -82,8 +87,11 @@ fn attributes(field: &Field) -> Map<String, Value> {
     if !field.default.is_null() {
         add("default", field.default.clone());
     }
-    if field.is_unique() {
+    if field.rules.unique && field.rules.within.is_none() || field.rules.unique_by_hash {
         add("unique", true.into());
+    }
+    if field.rules.auto {
+        add("auto", true.into());
     }
     if field.is_secret() {
         add("encrypted", true.into());

@@ -55,9 +55,7 @@ impl FieldValue for String {
 impl FieldType for String {
     fn read(value: Value, rules: &Rules, _form: bool) -> Result<Self, FieldErrors> {
         match value {
-            Value::String(text) if text.is_empty() && !rules.element => {
-                Err("length must be at least 1".into())
-            }
+            Value::String(text) if text.is_empty() => Err("length must be at least 1".into()),
             Value::String(text) => Ok(rules.clean.map_or_else(|| text.clone(), |clean| clean(&text))),
             _ => Err("expected a string".into()),
         }
@@ -67,6 +65,12 @@ impl FieldType for String {
         let mut schema = typed("string");
         if let Some(longest) = rules.longest {
             schema.insert("len_max".to_owned(), longest.into());
+        }
+        if let Some(beginning) = rules.starts_with {
+            schema.insert("starts_with".to_owned(), beginning.into());
+        }
+        if rules.is_regex {
+            schema.insert("is_regex".to_owned(), true.into());
         }
         schema
     }
@@ -157,17 +161,16 @@ impl FieldValue for Uuid {
 impl FieldType for Uuid {
     fn read(value: Value, rules: &Rules, _form: bool) -> Result<Self, FieldErrors> {
         if rules.element {
-            return value.as_str().and_then(parse_uuid).ok_or_else(|| "expected a valid UUID".into());
+            return id(&value);
         }
         let Value::Object(map) = value else { return Err("expected a record".into()) };
         let unknown = map.keys().filter(|key| *key != "id");
         let mut errors: BTreeMap<_, _> =
             unknown.map(|key| (key.clone(), FieldErrors::from("unknown field"))).collect();
-        let id = map.get("id").filter(|id| !id.is_null()).map(|id| id.as_str().and_then(parse_uuid));
-        match id {
-            Some(Some(id)) if errors.is_empty() => return Ok(id),
-            Some(Some(_)) => {}
-            Some(None) => drop(errors.insert("id".to_owned(), "expected a valid UUID".into())),
+        match map.get("id").filter(|id| !id.is_null()).map(id) {
+            Some(Ok(id)) if errors.is_empty() => return Ok(id),
+            Some(Ok(_)) => {}
+            Some(Err(error)) => drop(errors.insert("id".to_owned(), error)),
             None => drop(errors.insert("id".to_owned(), "required field missing".into())),
         }
         Err(FieldErrors::Nested(errors))
@@ -282,6 +285,8 @@ impl<T: FieldType> FieldType for Vec<T> {
         let list = match value {
             Value::Array(list) => list,
             one @ Value::String(_) if form => vec![one],
+            // Kong does not tell an empty list from an empty record.
+            Value::Object(empty) if empty.is_empty() => Vec::new(),
             _ => return Err("expected an array".into()),
         };
         // Before each element has an error of its own.
@@ -290,17 +295,26 @@ impl<T: FieldType> FieldType for Vec<T> {
         }
         let of_elements = rules.of_elements();
         let (mut read, mut errors, mut seen) =
-            (Self::with_capacity(list.len()), BTreeMap::new(), HashSet::new());
+            (Vec::with_capacity(list.len()), BTreeMap::new(), HashSet::new());
         for (index, element) in list.iter().enumerate() {
             match T::read(element.clone(), &of_elements, form) {
                 Ok(value) if !rules.set || seen.insert(value.show(&of_elements).to_string()) => {
-                    read.push(value)
+                    read.push((index, value));
                 }
                 Ok(_) => {}
                 Err(error) => drop(errors.insert(index, error)),
             }
         }
-        if errors.is_empty() { Ok(read) } else { Err(T::in_list(&list, errors)) }
+        if errors.is_empty() {
+            return Ok(read.into_iter().map(|(_, value)| value).collect());
+        }
+        // A list that cannot be read is not checked afterwards.
+        for (index, value) in read {
+            let broken =
+                [Level::Bounds, Level::Rules].into_iter().find_map(|level| value.check(&of_elements, level));
+            broken.into_iter().for_each(|error| drop(errors.insert(index, error)));
+        }
+        Err(T::in_list(&list, errors))
     }
 
     fn unreadable(_default: Self) -> Self {
@@ -326,6 +340,12 @@ impl<T: FieldType> FieldType for Vec<T> {
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.iter().map(Canonical))
     }
+}
+
+/// Reads an id.
+pub(crate) fn id(value: &Value) -> Result<Uuid, FieldErrors> {
+    let text = value.as_str().ok_or("expected a string")?;
+    parse_uuid(text).ok_or_else(|| "expected a valid UUID".into())
 }
 
 fn typed(name: &str) -> Map<String, Value> {

@@ -84,17 +84,39 @@ impl Violations {
         }
     }
 
-    /// Adds `later` violations. A rule between fields applies only when the value of each given field could be
-    /// read.
+    /// Adds `later` violations. A rule between fields applies only when those that its message names could be
+    /// read; one about a record, when all could.
     pub(crate) fn merge(&mut self, later: Self) {
         if self.entity.is_empty()
             && self.whole.is_none()
             && self.fields.values().all(FieldErrors::are_of_names)
         {
-            self.entity = later.entity;
             self.whole = later.whole;
         }
+        // The field that a condition is about has its own message, unless that could not be read.
+        let tells = later.fields.keys().any(|name| !self.is_broken(name));
+        let applies = |message: &String| {
+            let names = message.split('\'').skip(1).step_by(2);
+            (tells || !message.starts_with(CONDITION)) && names.into_iter().all(|name| !self.is_broken(name))
+        };
+        // Of what is no entity at all, nothing more is said.
+        if self.entity.is_empty() {
+            self.entity = later.entity.into_iter().filter(applies).collect();
+        }
         later.fields.into_iter().for_each(|(name, errors)| self.at(&name, errors));
+    }
+
+    /// Whether the value at a path could not be read.
+    fn is_broken(&self, path: &str) -> bool {
+        let mut names = path.split('.');
+        let mut errors = names.next().and_then(|name| self.fields.get(name));
+        for name in names {
+            match errors {
+                Some(FieldErrors::Nested(fields)) => errors = fields.get(name),
+                _ => break,
+            }
+        }
+        errors.is_some_and(|errors| !errors.are_of_names())
     }
 
     /// Every violation as `(path, message)`: first those between fields, under the path `@entity`, then those
@@ -108,6 +130,9 @@ impl Violations {
         all.into_iter()
     }
 }
+
+/// What the message of a rule begins with that holds only given the value of another field.
+const CONDITION: &str = "failed conditional validation";
 
 impl FieldErrors {
     /// The errors of elements, if there are any.

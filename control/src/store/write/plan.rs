@@ -88,10 +88,11 @@ impl Plan {
 
     /// Names the rule of the database that a write has broken, from what the database holds.
     pub(super) async fn explain(&self, store: &Store, error: StoreError) -> StoreError {
-        if matches!(error, StoreError::Changed) {
+        // An id that is in use counts before a value that is.
+        if matches!(error, StoreError::Changed | StoreError::Unique { .. }) {
             return match rows::existing(store, self.new_keys()).await {
                 Ok(Some(key)) => StoreError::Id { key },
-                Ok(None) => StoreError::Changed,
+                Ok(None) => error,
                 Err(failed) => failed,
             };
         }

@@ -177,7 +177,7 @@ fn certificates() -> Vec<Case> {
         bad(json!({ "snis": ["a:1"] }), "/snis/0", "must not have a port"),
         bad(json!({ "tags": ["a,b"] }), "/tags/0", "invalid tag 'a,b'"),
         bad(json!({ "nonsense": 1 }), "/nonsense", "unknown field"),
-        bad(json!({ "id": 1 }), "/id", "expected a valid UUID"),
+        bad(json!({ "id": 1 }), "/id", "expected a string"),
         ("PUT", absent, json!({ "snis": [] }), 400, "/cert", "required field missing"),
         ("PUT", "/certificates/a.example", json!({}), 400, "/key", "required field missing"),
     ]
@@ -194,12 +194,11 @@ fn snis() -> Vec<Case> {
         bad(json!({ "name": "a.*.b" }), "/name", "wildcard"),
         bad(json!({ "certificate": "x" }), "/certificate", "expected a record"),
         bad(json!({ "certificate": {} }), "/certificate/id", "required field missing"),
-        bad(json!({ "certificate": { "id": 1 } }), "/certificate/id", "expected a valid UUID"),
+        bad(json!({ "certificate": { "id": 1 } }), "/certificate/id", "expected a string"),
         bad(json!({ "certificate": { "name": "a" } }), "/certificate/name", "unknown field"),
         bad(json!({ "name": "a", "certificate": { "id": absent } }), "/certificate/id", absent),
-        bad(json!({ "tags": [""] }), "/tags/0", "invalid tag ''"),
+        bad(json!({ "tags": [""] }), "/tags/0", "length must be at least 1"),
         bad(json!({ "nonsense": {} }), "/nonsense", "unknown field"),
-        ("PUT", "/snis/10.0.0.1", json!({}), 400, "/name", "must not be an IP"),
         ("PUT", "/snis/a", json!({}), 400, "/certificate", "required field missing"),
     ]
 }

@@ -135,15 +135,18 @@ async fn nested_routes(admin: &Admin) {
     admin.post("/services/absent/routes", &route).await.expect(404);
 
     admin.patch("/services/b/routes/r", &json!({ "paths": ["/x"] })).await.expect(404);
-    admin.put("/services/b/routes/r", &route).await.expect(404);
     let changed = admin.patch("/services/a/routes/r", &json!({ "paths": ["/x"] })).await.expect(200).json();
     assert_eq!(changed["paths"], json!(["/x"]));
     let put = admin.put("/services/a/routes/s", &json!({ "paths": ["/s"] })).await.expect(200).json();
     assert_eq!((&put["name"], &put["service"]), (&json!("s"), &json!({ "id": id })));
     let other = admin.delete("/services/b/routes/r").await.expect(404);
     assert_eq!(other.header("gibbon-revision"), None);
-    admin.delete("/services/b/routes/absent").await.expect(204);
+    admin.delete("/services/b/routes/absent").await.expect(404);
     admin.get("/routes/r").await.expect(200);
+    // A replacement moves it, and back.
+    let moved = admin.put("/services/b/routes/r", &route).await.expect(200).json();
+    assert_ne!((&moved["service"], &moved["id"]), (&json!({ "id": id }), &json!(null)));
+    assert_eq!(admin.put("/services/a/routes/r", &route).await.expect(200).json()["id"], moved["id"]);
     admin.delete("/services/a").await.expect(400);
     admin.delete("/services/a/routes/r").await.expect(204);
     admin.delete("/services/a/routes/s").await.expect(204);

@@ -34,7 +34,7 @@ async fn services_of_a_certificate(admin: &Admin) {
     admin.post("/services", &https("other")).await.expect(201);
     for answer in [
         admin.get(&format!("{nested}/other")).await,
-        admin.put(&format!("{nested}/other"), &https("other")).await,
+        admin.delete(&format!("{nested}/missing")).await,
         admin.patch(&format!("{nested}/other"), &json!({})).await,
         admin.delete(&format!("{nested}/other")).await,
     ] {
@@ -42,7 +42,10 @@ async fn services_of_a_certificate(admin: &Admin) {
     }
     admin.delete(&format!("{nested}/a")).await.expect(204);
     admin.get("/services/a").await.expect(404);
-    admin.get("/services/other").await.expect(200);
+    // A replacement moves one that names another entity, or none.
+    let moved = admin.put(&format!("{nested}/other"), &https("other")).await.expect(200).json();
+    assert_eq!(moved["client_certificate"], json!({ "id": certificate }));
+    admin.get(&format!("{nested}/other")).await.expect(200);
 }
 
 async fn the_certificate_of_a_service_is_made_with_it(admin: &Admin) {

@@ -53,4 +53,11 @@ async fn a_dry_run_shows_where_the_orders_disagree(admin: &Admin) {
     let answer = admin.post("/config?dry_run=true", &solved).await.expect(200).json();
     assert_eq!(answer["order_disagreements"], Value::Array(Vec::new()));
     assert_eq!(answer["order_search_bounded"], false);
+    // No request takes a route of a disabled service.
+    let mut disabled = document.clone();
+    disabled["services"] = json!([{ "name": "off", "host": "a", "enabled": false }]);
+    let by_header = disabled["routes"].as_array_mut().unwrap().iter_mut();
+    by_header.filter(|route| route["name"] == "by-header").for_each(|route| route["service"] = json!("off"));
+    let answer = admin.post("/config?dry_run=true", &disabled).await.expect(200).json();
+    assert_eq!(answer["order_disagreements"], Value::Array(Vec::new()));
 }

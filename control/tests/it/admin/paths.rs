@@ -37,8 +37,8 @@ async fn slashes_at_the_end_and_in_a_row(admin: &Admin) {
         let answer = admin.client.send(&Request::new(method, "/services/b/")).await.unwrap();
         answer.expect(status);
     }
-    // An encoded slash is part of a name.
-    admin.get("/services/a%2F").await.expect(404);
+    // An encoded slash is part of a name, which no entity can have.
+    admin.get("/services/a%2F").await.expect(400);
     admin.get("/services%2Fa").await.expect(404);
 }
 
@@ -229,8 +229,16 @@ async fn names_in_paths(admin: &Admin) {
         admin.get(target).await.expect(404);
     }
     for bad in ["a%20b", "a%0Ab", "a%2Fb", "%F0%9F%98%80%7F"] {
-        let refused =
-            admin.put(&format!("/services/{bad}"), &json!({ "host": "x" })).await.expect(400).json();
-        assert!(refused["fields"]["name"].is_string(), "{refused}");
+        let at = format!("/services/{bad}");
+        for answer in [
+            admin.put(&at, &json!({ "host": "x" })).await,
+            admin.patch(&at, &json!({ "host": "x" })).await,
+            admin.get(&at).await,
+            admin.delete(&at).await,
+        ] {
+            let refused = answer.expect(400).json();
+            assert_eq!((&refused["code"], &refused["name"]), (&json!(10), &json!("invalid unique name")));
+            assert!(refused["message"].as_str().unwrap().starts_with("invalid value '"), "{refused}");
+        }
     }
 }

@@ -24,7 +24,7 @@ pub struct BasicAuthCredential {
     /// The user name.
     #[field(required, unique, longest = bounds::NAME, is = text::identifier)]
     pub username: String,
-    /// The password, in a form of [`password::StoredPassword`].
+    /// The password. It is stored as a hash.
     #[field(required, secret, longest = bounds::PASSWORD_HASH, is = password::check)]
     pub password: PrivateKey,
 }

@@ -24,7 +24,7 @@ pub struct HmacAuthCredential {
     #[field(required, unique, longest = bounds::NAME, is = text::identifier)]
     pub username: String,
     /// The secret.
-    #[field(secret, longest = bounds::SECRET)]
+    #[field(secret, auto, longest = bounds::SECRET)]
     pub secret: Option<PrivateKey>,
 }
 

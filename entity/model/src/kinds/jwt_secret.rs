@@ -27,10 +27,10 @@ pub struct JwtSecret {
     #[field(required, belongs_to(kind::CONSUMER))]
     pub consumer: Uuid,
     /// The text by which tokens name this key, in their claim `iss` or another one.
-    #[field(unique, longest = bounds::NAME, is = text::identifier)]
+    #[field(unique, auto, longest = bounds::NAME, is = text::identifier)]
     pub key: Option<String>,
     /// The secret of the algorithms HS256, HS384 and HS512.
-    #[field(secret, longest = bounds::SECRET)]
+    #[field(secret, auto, longest = bounds::SECRET)]
     pub secret: Option<PrivateKey>,
     /// The public key of all other algorithms, in PEM.
     #[field(longest = bounds::KEY_PEM, is = pem::no_private_key)]

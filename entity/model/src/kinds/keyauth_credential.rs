@@ -24,7 +24,7 @@ pub struct KeyAuthCredential {
     #[field(required, belongs_to(kind::CONSUMER))]
     pub consumer: Uuid,
     /// The key. Only where the operator wants keys to be shown, it is kept beside its hash.
-    #[field(secret, longest = bounds::SECRET, is = text::identifier)]
+    #[field(secret, auto, unique_by_hash, longest = bounds::SECRET, is = text::identifier)]
     pub key: Option<PrivateKey>,
     /// The hash of the key; see [`crate::KeyHasher`]. A credential without one identifies nobody.
     #[field(internal, unique, is = key_hasher::check)]

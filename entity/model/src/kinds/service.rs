@@ -38,7 +38,7 @@ pub struct Service {
     #[field(default = 80, between(0, 65_535))]
     pub port: u16,
     /// Path that precedes the request's path.
-    #[field(is = path::service_path)]
+    #[field(starts_with("/"), is = path::service_path)]
     pub path: Option<String>,
     /// Further attempts after the first has failed. The column of Kong's database is a `smallint`.
     #[field(default = 5, between(0, 32_767))]

@@ -30,7 +30,9 @@ impl Sni {
 
     /// The name in lower case and without a final dot: a handshake treats these forms as the same name.
     pub fn canonical_name(name: &str) -> String {
-        name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+        // `*.` is no form of [`Sni::ANY`].
+        let name = name.strip_suffix('.').filter(|name| *name != Self::ANY).unwrap_or(name);
+        name.to_ascii_lowercase()
     }
 
     /// Checks a server name.

@@ -52,7 +52,7 @@ pub struct Upstream {
     #[field(longest = bounds::HASH_NAME, is = text::cookie_name)]
     pub hash_on_cookie: Option<String>,
     /// The path of the cookie that a response sets.
-    #[field(default = "/".to_owned(), is = path::cookie_path)]
+    #[field(default = "/".to_owned(), starts_with("/"), is = path::cookie_path)]
     pub hash_on_cookie_path: String,
     /// The query argument that is hashed.
     #[field(longest = bounds::HASH_NAME)]
@@ -85,7 +85,7 @@ pub struct Upstream {
     #[field(quiet, longest = bounds::HASH_NAME, is = text::cookie_name)]
     pub sticky_sessions_cookie: Option<String>,
     /// The path of that cookie.
-    #[field(quiet, default = "/".to_owned(), is = path::cookie_path)]
+    #[field(quiet, default = "/".to_owned(), starts_with("/"), is = path::cookie_path)]
     pub sticky_sessions_cookie_path: String,
     /// What Kong has no field for. Clients that do not know it replace an upstream without it, and so leave
     /// it as it is.
@@ -142,14 +142,18 @@ impl Entity for Upstream {
     const ENDPOINT_KEY: Option<&'static str> = Some("name");
 
     /// An algorithm that does not hash drops what was hashed; an input of the hash chooses the algorithm that
-    /// hashes it.
-    fn imply(_held: Option<&Self>, Input { fields, .. }: &mut Input, _violations: &mut Violations) {
+    /// hashes it. Without an input there is nothing to hash.
+    fn imply(held: Option<&Self>, Input { fields, .. }: &mut Input, _violations: &mut Violations) {
         let unhashed = [Algorithm::LeastConnections, Algorithm::Latency, Algorithm::StickySessions];
-        let algorithm = fields.get("algorithm").and_then(Value::as_str);
+        let algorithm = fields.get("algorithm").and_then(Value::as_str).map(str::to_owned);
+        let algorithm = algorithm.as_deref();
         if algorithm.is_some_and(|given| unhashed.iter().any(|one| one.as_str() == given)) {
             fields.insert("hash_on".to_owned(), Value::Null);
         }
+        let hashes = algorithm == Some(Algorithm::ConsistentHashing.as_str());
+        let has_input = held.is_some_and(|held| held.hash_on != HashInput::None);
         let implied = match fields.get("hash_on") {
+            None if hashes && !has_input => Algorithm::RoundRobin,
             None => return,
             Some(Value::Null) => {
                 fields.insert("hash_on".to_owned(), HashInput::None.as_str().into());

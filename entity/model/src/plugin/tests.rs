@@ -106,6 +106,26 @@ fn broken(config: &Value) -> Vec<String> {
 }
 
 #[test]
+fn each_element_has_its_error() {
+    let found = broken(&json!({ "count": 1, "redis": { "host": "a" }, "patterns": ["(", 5] }));
+    assert!(found.len() == 2 && found[1] == "config.patterns.2: expected a string", "{found:?}");
+    let empty =
+        broken(&json!({ "count": 1, "redis": { "host": "a" }, "patterns": [""], "headers": { "": "a" } }));
+    let short = "length must be at least 1";
+    assert_eq!(empty, [format!("config.headers: {short}"), format!("config.patterns.1: {short}")]);
+}
+
+#[test]
+fn empty_records_and_lists_are_one() {
+    for config in [
+        json!({ "count": 1, "redis": { "host": "a" }, "headers": [] }),
+        json!({ "count": 1, "redis": { "host": "a" }, "patterns": {} }),
+    ] {
+        assert_eq!(broken(&config), Vec::<String>::new(), "{config}");
+    }
+}
+
+#[test]
 fn fields_have_their_texts() {
     let token = "allowed characters are A-Z, a-z, 0-9, '_', and '-'";
     for (field, value, expected) in [
@@ -119,7 +139,7 @@ fn fields_have_their_texts() {
         ("patterns", json!("a"), vec!["config.patterns: expected an array"]),
         ("colours", json!([]), vec!["config.colours: length must be at least 1"]),
         ("colours", json!(["red", "green"]), vec!["config.colours.2: expected one of: red, blue"]),
-        ("headers", json!([]), vec!["config.headers: expected a map"]),
+        ("headers", json!([1]), vec!["config.headers: expected a map"]),
         ("headers", json!({ "a": 1 }), vec!["config.headers: expected a string"]),
         ("headers", json!({ "a b": "c" }), vec![&*format!("config.headers: bad header name 'a b', {token}")]),
         ("redis", json!({ "port": 65_536 }), vec!["config.redis.port: value should be between 0 and 65535"]),

@@ -17,10 +17,10 @@ const EXPRESSION: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq, Record)]
 pub struct BotDetection {
     /// Regular expressions of programs that may, whatever else is said.
-    #[field(default = Vec::new(), most = EXPRESSIONS, longest = EXPRESSION, is = regex::regex)]
+    #[field(default = Vec::new(), most = EXPRESSIONS, longest = EXPRESSION, is_regex, is = regex::regex)]
     pub allow: Vec<String>,
     /// Regular expressions of programs that may not, beside those that the gateway knows.
-    #[field(default = Vec::new(), most = EXPRESSIONS, longest = EXPRESSION, is = regex::regex)]
+    #[field(default = Vec::new(), most = EXPRESSIONS, longest = EXPRESSION, is_regex, is = regex::regex)]
     pub deny: Vec<String>,
 }
 

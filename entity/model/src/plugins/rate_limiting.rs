@@ -71,7 +71,7 @@ pub struct RateLimiting {
     #[field(longest = bounds::HEADER_NAME, is = text::field_name)]
     pub header_name: Option<String>,
     /// The path that is counted.
-    #[field(longest = bounds::PLUGIN_TEXT, is = counting::path)]
+    #[field(longest = bounds::PLUGIN_TEXT, starts_with("/"), is = counting::path)]
     pub path: Option<String>,
     /// Where counters are.
     #[field(default = CounterPolicy::Local)]
@@ -112,7 +112,7 @@ pub struct FurtherLimit {
     #[field(longest = bounds::HEADER_NAME, is = text::field_name)]
     pub header_name: Option<String>,
     /// The path that is counted.
-    #[field(longest = bounds::PLUGIN_TEXT, is = counting::path)]
+    #[field(longest = bounds::PLUGIN_TEXT, starts_with("/"), is = counting::path)]
     pub path: Option<String>,
     /// Requests in each second.
     #[field(gt(0))]

@@ -76,11 +76,17 @@ fn check_key(key: &str, rules: &Rules, level: Level) -> Result<(), String> {
 
 impl<T: FieldType> FieldType for BTreeMap<String, T> {
     fn read(value: Value, rules: &Rules, form: bool) -> Result<Self, FieldErrors> {
-        let Value::Object(map) = value else { return Err("expected a map".into()) };
+        let map = match value {
+            Value::Object(map) => map,
+            // Kong does not tell an empty record from an empty list.
+            Value::Array(empty) if empty.is_empty() => Map::new(),
+            _ => return Err("expected a map".into()),
+        };
         let rules = rules.of_elements();
         let (mut read, mut errors) = (Self::new(), Vec::new());
         for (key, value) in map {
             match T::read(value, &rules, form) {
+                Ok(_) if key.is_empty() => errors.push((key, "length must be at least 1".into())),
                 Ok(value) => drop(read.insert(key, value)),
                 Err(error) => errors.push((key, error)),
             }

@@ -70,7 +70,7 @@ impl Origins {
             |entries: Vec<&String>| compile_all(entries.into_iter().map(|entry| Cors::expression(entry)));
         Ok(Self::Listed(Box::new(Listed {
             all: entries.iter().any(|entry| entry == "*"),
-            plain: plain.into_iter().map(|entry| Normal::of(entry).text).collect(),
+            plain: plain.into_iter().map(|entry| Normal::of(without_path(entry)).text).collect(),
             of_origins: compile(of_origins)?,
             of_hosts: compile(of_hosts)?,
         })))
@@ -105,6 +105,12 @@ impl Listed {
             || self.of_origins.is_match(&origin.text)
             || self.of_hosts.is_match(&origin.text[origin.host.clone()])
     }
+}
+
+/// An origin has no path: that of an entry does not count.
+fn without_path(entry: &str) -> &str {
+    let host = entry.find("://").map_or(0, |at| at + 3);
+    entry[host..].find('/').map_or(entry, |length| &entry[..host + length])
 }
 
 impl Normal {

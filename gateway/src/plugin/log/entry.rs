@@ -200,17 +200,26 @@ fn write_tries(entry: &mut Object<'_>, ended: &Ended<'_>) {
         return;
     }
     let Some(out) = entry.member("tries") else { return };
+    let all = ended.notes.tries.len();
+    // A failure for good: no other attempt may follow.
+    let are_used_up = ended.service.is_some_and(|service| all > usize::from(service.retries));
     out.push(b'[');
-    for (number, one) in ended.notes.tries.iter().enumerate() {
+    for (number, one) in asked(&ended.notes.tries).enumerate() {
         if number > 0 {
             out.push(b',');
         }
-        write_try(out, ended, one);
+        let is_last = are_used_up && number + 1 == all;
+        write_try(out, ended, one, is_last && one.code.is_some_and(|code| code >= 500));
     }
     out.push(b']');
 }
 
-fn write_try(out: &mut Vec<u8>, ended: &Ended<'_>, one: &Try) {
+/// The attempts that had an address to ask.
+fn asked(tries: &[Try]) -> impl Iterator<Item = &Try> {
+    tries.iter().filter(|one| one.address.is_some())
+}
+
+fn write_try(out: &mut Vec<u8>, ended: &Ended<'_>, one: &Try, has_failed_for_good: bool) {
     let begun = ended.at(one.begun);
     out.extend_from_slice(b"{\"balancer_start\":");
     out.extend_from_slice(&digits(milliseconds(begun)));
@@ -226,7 +235,7 @@ fn write_try(out: &mut Vec<u8>, ended: &Ended<'_>, one: &Try) {
         out.extend_from_slice(b",\"port\":");
         out.extend_from_slice(&digits(address.port().into()));
     }
-    if one.is_failed {
+    if one.is_failed || has_failed_for_good {
         out.extend_from_slice(b",\"state\":\"failed\"");
         if let Some(code) = one.code {
             out.extend_from_slice(b",\"code\":");
@@ -238,7 +247,7 @@ fn write_try(out: &mut Vec<u8>, ended: &Ended<'_>, one: &Try) {
 
 /// The statuses of all attempts, as `502, 200`.
 fn upstream_status(tries: &[Try]) -> String {
-    let codes: Vec<_> = tries.iter().filter_map(|one| Some(one.code?.to_string())).collect();
+    let codes: Vec<_> = asked(tries).filter_map(|one| Some(one.code?.to_string())).collect();
     codes.join(", ")
 }
 

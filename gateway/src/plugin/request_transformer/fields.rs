@@ -3,6 +3,7 @@
 use http::header::{HOST, HeaderName, HeaderValue};
 
 use crate::message::FieldName;
+use crate::names;
 use crate::plugin::Exchange;
 use crate::plugin::content::TooManyEntries;
 use crate::plugin::edits::{self, Editable};
@@ -24,9 +25,11 @@ impl<'e, 'r> RequestFields<'e, 'r> {
     }
 }
 
-/// Whether the gateway writes a field.
+/// Whether the gateway writes a field. To the chain of addresses it adds the client's, which a plugin cannot change.
 fn is_reserved(name: &FieldName) -> bool {
-    *name.lower() == HOST || edits::is_reserved(name.lower().as_str())
+    *name.lower() == HOST
+        || *name.lower() == names::FORWARDED_FOR.lower
+        || edits::is_reserved(name.lower().as_str())
 }
 
 impl Editable<FieldName, HeaderValue> for RequestFields<'_, '_> {

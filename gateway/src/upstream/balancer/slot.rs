@@ -248,6 +248,9 @@ impl SlotState {
         inner.generation = generation;
         self.settings.store(settings.clone());
         drop(inner);
+        if !settings.checks.on {
+            self.serve_again(now);
+        }
         self.expire(now);
     }
 

@@ -13,7 +13,10 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::time::timeout;
 
+use model::Service;
+
 use super::{Plugged, consumer_id, entity};
+use crate::support::{at, route};
 use crate::tls::{Pairs, name, put};
 
 pub(super) const SOON: Duration = Duration::from_secs(20);
@@ -136,6 +139,29 @@ async fn requests_that_fail_have_entries_too() {
         assert!(entry.get(absent).is_none(), "{entry}");
     }
     assert_eq!((&entry["upstream_uri"], &entry["upstream_status"]), (&json!(""), &json!("")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entry_has_the_attempts_that_asked_somebody() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let plugged = Plugged::start(&[file_log(&path, json!({}))]);
+    plugged.origin.answer(Answer::status(503));
+    let service = at(1, plugged.origin.address());
+    for (service, tries, statuses) in [
+        (Service { host: "nobody.invalid".into(), ..service.clone() }, json!([]), ""),
+        // The last one that may be made.
+        (Service { retries: 0, ..service.clone() }, json!([["failed", 503]]), "503"),
+        (service, json!([[null, null]]), "503"),
+    ] {
+        plugged.gateway.serve(service, route(1, "/"));
+        let count = std::fs::read_to_string(&path).unwrap_or_default().lines().count();
+        plugged.get("/").await.expect(503);
+        let entry = entries(&path, count + 1).await.remove(count);
+        let found: Value =
+            entry["tries"].as_array().unwrap().iter().map(|one| json!([one["state"], one["code"]])).collect();
+        assert_eq!((found, &entry["upstream_status"]), (tries, &json!(statuses)), "{entry}");
+    }
 }
 
 /// A plugin answers, or has changed the request: the entry has the request as it is then.

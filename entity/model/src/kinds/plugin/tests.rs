@@ -68,7 +68,7 @@ fn rules_and_their_messages() {
         ),
         (json!({ "name": "key-auth", "nonsense": 1 }), vec!["nonsense: unknown field"]),
         (json!({ "name": "key-auth", "config": 1 }), vec!["config: expected a record"]),
-        (json!({ "name": "key-auth", "config": [] }), vec!["config: expected a record"]),
+        (json!({ "name": "key-auth", "config": [1] }), vec!["config: expected a record"]),
         (json!({ "name": "key-auth", "enabled": "x" }), vec!["enabled: expected a boolean"]),
         (json!({ "name": "key-auth", "consumer": { "id": ID } }), vec!["consumer: value must be null"]),
         (json!({ "name": "key-auth", "protocols": ["ftp"] }), vec![&*format!("protocols.1: {http}")]),

@@ -82,7 +82,7 @@ pub struct ActiveChecks {
     #[field(default = 10, between(1, 2_147_483_648))]
     pub concurrency: u32,
     /// The path of a probe.
-    #[field(default = "/".to_owned(), is = path::probe_path)]
+    #[field(default = "/".to_owned(), starts_with("/"), is = path::probe_path)]
     pub http_path: String,
     /// The server name of the handshake; null: the Host header's name.
     #[field(longest = bounds::HOST, is = host::exact_sni)]

@@ -163,7 +163,7 @@ fn fields_of_checks_have_their_texts() {
         ("active.https_sni", json!("a:443"), "must not have a port"),
         ("active.https_sni", json!("*.a"), "invalid value: *.a"),
         ("active.https_verify_certificate", json!("x"), "expected a boolean"),
-        ("active.headers", json!([]), "expected a map"),
+        ("active.headers", json!([1]), "expected a map"),
         ("active.headers", json!({ "x-a": "1" }), "expected an array"),
         ("active.healthy.interval", json!(-1), "value should be between 0 and 65535"),
         ("active.healthy.successes", json!(256), "value should be between 0 and 255"),
@@ -246,6 +246,23 @@ fn second_input_differs_from_the_first() {
 }
 
 #[test]
+fn rules_between_fields_are_told_beside_errors_of_others() {
+    let conditional = "@entity: failed conditional validation given value of field 'hash_on'";
+    let slots = "slots: value should be between 10 and 65536";
+    assert_eq!(
+        broken(json!({ "hash_on": "header", "slots": 3 })),
+        [conditional, "hash_on_header: required field missing", slots]
+    );
+    // Not about one that could not be read.
+    assert_eq!(
+        broken(json!({ "hash_on": "header", "hash_on_header": 5, "slots": 3 })),
+        ["hash_on_header: expected a string", slots]
+    );
+    let same = json!({ "hash_on_header": "a", "hash_fallback_header": "a", "slots": 3 });
+    assert!(broken(same)[0].starts_with("@entity: values of these fields must be distinct"));
+}
+
+#[test]
 fn fields_imply_others_in_their_order() {
     let of = |body: Value| {
         let read = read(body).unwrap();
@@ -274,7 +291,7 @@ fn fields_imply_others_in_their_order() {
     let both = json!({ "algorithm": "consistent-hashing", "hash_on": "none" });
     assert_eq!(of(both), (Algorithm::RoundRobin, none));
     let alone = json!({ "algorithm": "consistent-hashing" });
-    assert_eq!(of(alone), (Algorithm::ConsistentHashing, none));
+    assert_eq!(of(alone), (Algorithm::RoundRobin, none));
     let null = json!({ "algorithm": "consistent-hashing", "hash_on": null });
     assert_eq!(of(null), (Algorithm::ConsistentHashing, none));
 }

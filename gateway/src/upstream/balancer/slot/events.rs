@@ -79,8 +79,8 @@ impl SlotState {
             inner.operation = inner.operation.max(operation.set_at);
             newer
         };
-        // A pin that is over says nothing any more.
-        if newer && operation.until.is_none_or(|until| until > now) {
+        // A pin that is over says nothing any more, and without checks there is no health.
+        if newer && self.settings.load().checks.on && operation.until.is_none_or(|until| until > now) {
             self.set_health(operation.health, operation.until, now);
         }
     }
@@ -103,6 +103,18 @@ impl SlotState {
                 lines.push(format!("({}) {} returns from its ejection", settings.name, self.label()));
             }
             inner.recovery.expire(now);
+        });
+    }
+
+    /// Forgets that it is not healthy: without checks, nothing would bring it back.
+    pub(in crate::upstream::balancer) fn serve_again(&self, now: Instant) {
+        let settings = self.settings.load();
+        self.change(&settings, now, |inner, lines| {
+            if !inner.health().is_serving() {
+                inner.pin = None;
+                inner.machine.set(Health::Healthy);
+                lines.push(format!("({}) {} serves: checks are off", settings.name, self.label()));
+            }
         });
     }
 

@@ -56,6 +56,21 @@ fn an_old_generation_does_not_bring_its_settings_back() {
     assert!(slot(&second, 0).is_healthy());
 }
 
+#[test]
+fn unhealthy_address_serves_again_when_checks_are_switched_off() {
+    let slots = Slots::new();
+    let first = Balancer::new(UPSTREAM, checked(), members(2), &slots);
+    slot(&first, 0).pin(Health::Unhealthy, Instant::now() + seconds(60), Instant::now());
+    slot(&first, 1).force(Health::Unhealthy, Instant::now());
+    assert!(choose(&first).is_err());
+    let second = first.succeed(settings(|_| ()), members(2));
+    assert_eq!(spread(&second, 2, 10), [5, 5]);
+    // An operator's word of before, too.
+    let operation = Operation { health: Health::Unhealthy, set_at: 1, until: None };
+    slot(&second, 0).operate(&operation, Instant::now());
+    assert_eq!(spread(&second, 2, 10), [5, 5]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_absent_address_is_kept_for_five_minutes() {
     let slots = Slots::new();
