@@ -137,14 +137,15 @@ impl<'a> Entities<'a> {
 
     async fn put_new(&self, key: &str, body: Body) -> Result<Response, ApiError> {
         let id = id_of(key);
+        let is_given = id.is_some() || body.fields.contains_key("id");
         let target = id.map_or(Target::New, Target::NewWithId);
         let mut reading = self.read(body, target).await?;
         if id.is_none() && certificate::has_names(self.kind) {
             certificate::add_name(&mut reading.names, key)?;
         }
         let written = reading.draft.document.clone();
-        // Nothing can be stored under an id that was made a moment ago.
-        let change = if id.is_some() { Change::Upsert } else { Change::Insert };
+        // Nothing is stored under an id that was made for this write.
+        let change = if is_given { Change::Upsert } else { Change::Insert };
         let written = self.write(StatusCode::OK, written, reading, change).await;
         written.map_err(|error| made_meanwhile(error, key))
     }

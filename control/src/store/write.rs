@@ -83,7 +83,8 @@ pub(super) struct Made {
 pub struct Edit<'a> {
     store: &'a Store,
     author: Author,
-    transaction: Transaction,
+    /// None after an error.
+    transaction: Option<Transaction>,
     made: Vec<Made>,
     _writer: Option<MutexGuard<'a, ()>>,
 }
@@ -113,6 +114,7 @@ impl Store {
     pub async fn edit(&self, author: &Author) -> Result<Edit<'_>, StoreError> {
         let writer = self.turn().await?;
         let transaction = within(self.database().begin(Purpose::Write)).await?;
+        let transaction = Some(transaction);
         Ok(Edit { store: self, author: author.clone(), transaction, made: Vec::new(), _writer: writer })
     }
 
@@ -135,13 +137,18 @@ impl Edit<'_> {
     /// # Errors
     /// The same as for [`Store::write`]. The edit is over then.
     pub async fn make(&mut self, changes: Vec<Change>) -> Result<usize, StoreError> {
+        let transaction = self.transaction.as_ref().ok_or_else(is_over)?;
         if changes.len() >= MANY {
-            within(self.transaction.expect_many()).await?;
+            within(transaction.expect_many()).await?;
         }
         let plan = Plan::new(changes)?;
-        let made = match plan.carry_out(&self.transaction).await {
+        let made = match plan.carry_out(transaction).await {
             Ok(made) => made,
-            Err(error) => return Err(plan.explain(self.store, error).await),
+            Err(error) => {
+                // What explains the error needs a connection: many that fail must not wait for each other.
+                self.transaction = None;
+                return Err(plan.explain(self.store, error).await);
+            }
         };
         let count = made.len();
         self.made.extend(made);
@@ -155,6 +162,7 @@ impl Edit<'_> {
     /// When the database fails. Nothing of the edit is stored then, unless only the answer was lost.
     pub async fn commit(self) -> Result<u64, StoreError> {
         let Self { store, author, transaction, made, _writer } = self;
+        let transaction = transaction.ok_or_else(is_over)?;
         if made.is_empty() {
             return Ok(within(log::head(&transaction)).await?.revision);
         }
@@ -182,6 +190,10 @@ impl Edit<'_> {
         }
         Ok(head.revision)
     }
+}
+
+fn is_over() -> StoreError {
+    StoreError::Unavailable("an edit goes on after its error".to_owned())
 }
 
 impl Store {

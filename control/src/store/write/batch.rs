@@ -22,7 +22,7 @@ impl<'a> Batch<'a> {
         Self { transaction, waiting: Vec::new(), rows: 0, complete: true }
     }
 
-    /// Adds rows of one table, whose keys stand in others before.
+    /// Adds rows of one table. Those that they refer to are added before.
     pub(super) async fn add<T: Sync, A: ActiveModelTrait + Send>(
         &mut self,
         all: &[T],

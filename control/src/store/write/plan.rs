@@ -86,30 +86,48 @@ impl Plan {
         Ok(steps.made())
     }
 
-    /// Names the rule of the database that a write has broken, from what the database holds.
+    /// Names the rule of the database that a write has broken, from what the database holds without the write. An id
+    /// that is in use counts first, then a value, then a reference.
     pub(super) async fn explain(&self, store: &Store, error: StoreError) -> StoreError {
-        // An id that is in use counts before a value that is.
-        if matches!(error, StoreError::Changed | StoreError::Unique { .. }) {
-            return match rows::existing(store, self.new_keys()).await {
-                Ok(Some(key)) => StoreError::Id { key },
-                Ok(None) => error,
-                Err(failed) => failed,
-            };
-        }
-        if !super::super::failure::is_foreign_key(&error) {
+        let is_foreign_key = super::super::failure::is_foreign_key(&error);
+        if !is_foreign_key && !matches!(error, StoreError::Changed) {
             return error;
         }
-        let named = self.puts.iter().flat_map(|put| &put.after.references);
-        let made: HashSet<Key> = self.puts.iter().map(|put| put.after.document.key).collect();
-        match rows::missing(store, named, |key| made.contains(&key)).await {
-            Ok(Some(missing)) => missing,
+        let broken = match self.conflict(store).await {
+            Ok(None) if is_foreign_key => self.unresolved(store).await,
+            found => found,
+        };
+        match broken {
+            Ok(Some(broken)) => broken,
+            // It was made, deleted or named between two steps of this write.
+            Ok(None) => StoreError::Changed,
             Err(failed) => failed,
-            // It was deleted, or named, between two steps of this write.
-            Ok(None) => match rows::naming(store.database(), &self.deleted_keys()).await {
-                Ok(found) => rows::still_named(&found, &[]).unwrap_or(StoreError::Changed),
-                Err(failed) => failed,
-            },
         }
+    }
+
+    /// The error that an id or a value of a new entity is in use.
+    async fn conflict(&self, store: &Store) -> Result<Option<StoreError>, StoreError> {
+        if let Some(key) = rows::existing(store, self.new_keys()).await? {
+            return Ok(Some(StoreError::Id { key }));
+        }
+        let written: HashSet<Key> = self.put_keys().chain(self.deleted_keys()).collect();
+        rows::taken(store, self.puts.iter().map(|put| &put.after), |key| written.contains(&key)).await
+    }
+
+    /// The error that a reference leads to nothing, or that a deleted entity is still named.
+    async fn unresolved(&self, store: &Store) -> Result<Option<StoreError>, StoreError> {
+        let named = self.puts.iter().flat_map(|put| &put.after.references);
+        let made: HashSet<Key> = self.put_keys().collect();
+        if let Some(missing) = rows::missing(store, named, |key| made.contains(&key)).await? {
+            return Ok(Some(missing));
+        }
+        let deleted: Vec<Key> = self.deleted_keys().collect();
+        let found = rows::naming(store.database(), &deleted).await?;
+        Ok(rows::still_named(&found, &[]))
+    }
+
+    fn put_keys(&self) -> impl Iterator<Item = Key> {
+        self.puts.iter().map(|put| put.after.document.key)
     }
 
     /// The keys of entities that must not exist.
@@ -118,8 +136,8 @@ impl Plan {
         new.map(|put| put.after.document.key)
     }
 
-    fn deleted_keys(&self) -> Vec<Key> {
-        self.deletes.iter().map(|(key, _)| *key).collect()
+    fn deleted_keys(&self) -> impl Iterator<Item = Key> {
+        self.deletes.iter().map(|(key, _)| *key)
     }
 
     async fn steps(&self, transaction: &Transaction) -> Result<Steps<'_>, StoreError> {

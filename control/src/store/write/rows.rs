@@ -1,6 +1,6 @@
 //! The rows of a write: documents, values of unique fields, references and tags.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use entity::{document, document_key, document_reference, document_tag};
 use model::{Content, Reference};
@@ -139,7 +139,7 @@ async fn delete_rows<E: EntityTrait>(
 /// Inserts new documents, their values, references and tags, and those of updated ones that have changed.
 ///
 /// # Errors
-/// When a value is in use; [`StoreError::Changed`] when an id is.
+/// [`StoreError::Changed`] when an id or a value is in use.
 pub(super) async fn add(
     transaction: &Transaction,
     inserts: &[&Draft],
@@ -171,15 +171,8 @@ pub(super) async fn add(
     batch.add(&values, Clone::clone).await?;
     batch.add(&references, Clone::clone).await?;
     batch.add(&tags, Clone::clone).await?;
-    if batch.finish().await? {
-        return Ok(());
-    }
-    for some in values.chunks(ROWS) {
-        if let Some(taken) = taken_value(transaction, some).await? {
-            return Err(taken);
-        }
-    }
-    Err(StoreError::Changed)
+    // An id or a value is in use.
+    if batch.finish().await? { Ok(()) } else { Err(StoreError::Changed) }
 }
 
 /// Returns the references to these entities.
@@ -291,26 +284,31 @@ async fn stored_ids(store: &Store, kind: Kind, ids: &[Uuid]) -> Result<HashSet<U
     Ok(within(select.all(store.database())).await?.into_iter().collect())
 }
 
-/// The error that another entity has one of these values, if that is so.
-async fn taken_value(
-    transaction: &Transaction,
-    rows: &[document_key::ActiveModel],
+/// The error that an entity has a value of one of these drafts, if that is so. `is_written` says which entities are
+/// part of the write.
+pub(super) async fn taken(
+    store: &Store,
+    drafts: impl Iterator<Item = &Draft>,
+    is_written: impl Fn(Key) -> bool,
 ) -> Result<Option<StoreError>, StoreError> {
     use document_key::{Column, Entity};
-    let mut wanted: BTreeMap<(i16, &str), HashMap<&str, Uuid>> = BTreeMap::new();
-    for row in rows {
-        let (kind, field) = (*row.kind.as_ref(), row.field.as_ref().as_str());
-        wanted.entry((kind, field)).or_default().insert(row.value.as_ref(), *row.id.as_ref());
+    let mut wanted: BTreeMap<(Kind, &str), Vec<&str>> = BTreeMap::new();
+    for draft in drafts {
+        for (field, value) in &draft.unique {
+            wanted.entry((draft.document.key.kind, field)).or_default().push(value);
+        }
     }
-    for ((number, field), values) in wanted {
-        let select = Entity::find()
-            .filter(Column::Kind.eq(number))
-            .filter(Column::Field.eq(field))
-            .filter(Column::Value.is_in(values.keys().copied()));
-        let there = within(select.all(transaction)).await?;
-        if let Some(taken) = there.into_iter().find(|row| values.get(row.value.as_str()) != Some(&row.id)) {
-            let fields = vec![(taken.field, taken.value)];
-            return Ok(Some(StoreError::Unique { kind: kind(number), fields }));
+    for ((kind, field), values) in wanted {
+        for some in values.chunks(ROWS) {
+            let select = Entity::find()
+                .filter(Column::Kind.eq(number(kind)))
+                .filter(Column::Field.eq(field))
+                .filter(Column::Value.is_in(some.iter().copied()));
+            let there = within(select.all(store.database())).await?;
+            if let Some(taken) = there.into_iter().find(|row| !is_written(Key { kind, id: row.id })) {
+                let fields = vec![(taken.field, taken.value)];
+                return Ok(Some(StoreError::Unique { kind, fields }));
+            }
         }
     }
     Ok(None)

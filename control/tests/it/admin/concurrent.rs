@@ -7,7 +7,12 @@ use serde_json::json;
 
 use super::{Admin, on_both_databases, revision};
 
-on_both_databases!(revisions_have_no_gap, edits_of_one_row_do_not_undo_each_other, one_name_has_one_row);
+on_both_databases!(
+    revisions_have_no_gap,
+    edits_of_one_row_do_not_undo_each_other,
+    one_name_has_one_row,
+    more_conflicts_than_connections_are_answered,
+);
 
 const WRITERS: u64 = 8;
 const EACH: u64 = 12;
@@ -57,4 +62,19 @@ async fn one_name_has_one_row(admin: &Admin) {
     let statuses = join_all(created).await;
     assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");
     assert!(statuses.iter().all(|status| matches!(status, 201 | 409)), "{statuses:?}");
+}
+
+/// What explains a conflict does not wait for the connections of the others.
+async fn more_conflicts_than_connections_are_answered(admin: &Admin) {
+    let body = json!({ "username": "taken" });
+    let taken = admin.post("/consumers", &body).await.expect(201).json();
+    let conflicts = (0..64).map(|number| {
+        let mut body = body.clone();
+        if number % 2 == 0 {
+            body["id"] = taken["id"].clone();
+        }
+        async move { admin.post("/consumers", &body).await.expect(if number % 2 == 0 { 400 } else { 409 }) }
+    });
+    join_all(conflicts).await;
+    assert_eq!(admin.get("/consumers").await.expect(200).json()["data"], json!([taken]));
 }

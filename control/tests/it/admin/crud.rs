@@ -139,6 +139,11 @@ async fn nested_routes(admin: &Admin) {
     assert_eq!(changed["paths"], json!(["/x"]));
     let put = admin.put("/services/a/routes/s", &json!({ "paths": ["/s"] })).await.expect(200).json();
     assert_eq!((&put["name"], &put["service"]), (&json!("s"), &json!({ "id": id })));
+    // A new name with the id of another entity renames that one.
+    let renamed = json!({ "id": put["id"], "paths": ["/s"] });
+    assert_eq!(admin.put("/services/a/routes/t", &renamed).await.expect(200).json()["id"], put["id"]);
+    admin.get("/routes/s").await.expect(404);
+    admin.put("/services/a/routes/s", &renamed).await.expect(200);
     let other = admin.delete("/services/b/routes/r").await.expect(404);
     assert_eq!(other.header("gibbon-revision"), None);
     admin.delete("/services/b/routes/absent").await.expect(404);

@@ -116,6 +116,13 @@ async fn keys_and_references(admin: &Admin) {
             let both = json!({ "id": TAKEN, "name": "other", "host": "a" });
             assert_eq!(admin.post("/services", &both).await.expect(400).json(), taken);
         }
+        if *collection == "routes" {
+            // And before a reference that leads nowhere.
+            let nowhere = json!({ "id": TAKEN, "paths": ["/"], "service": { "id": ABSENT } });
+            assert_eq!(admin.post("/routes", &nowhere).await.expect(400).json(), taken);
+            let named = json!({ "name": "a", "paths": ["/"], "service": { "id": ABSENT } });
+            assert_eq!(admin.post("/routes", &named).await.expect(409).json()["code"], 5);
+        }
 
         let absent = admin.patch(&format!("{target}/{ABSENT}"), &json!({})).await.expect(404).json();
         let message = format!("could not find the entity with '{{id=\"{ABSENT}\"}}'");
