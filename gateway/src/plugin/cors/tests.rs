@@ -39,6 +39,8 @@ fn answers_name_the_origin() {
         "https://a.test",
         "http://b.test:8080",
         "c.test",
+        "http://p.test/",
+        "http://q.test:80/path",
         r"(.*\.)?d\.test",
         r"https://e\d\.test(:\d+)?"
     ]);
@@ -58,6 +60,8 @@ fn answers_name_the_origin() {
         (list.clone(), Some("http://b.test:8080"), of_list("http://b.test:8080").to_vec()),
         (list.clone(), Some("http://b.test"), none.clone()),
         (list.clone(), Some("https://c.test"), none.clone()),
+        (list.clone(), Some("http://p.test"), of_list("http://p.test").to_vec()),
+        (list.clone(), Some("http://q.test"), of_list("http://q.test").to_vec()),
         (list.clone(), Some("https://d.test:1"), of_list("https://d.test:1").to_vec()),
         (list.clone(), Some("http://x.y.d.test"), of_list("http://x.y.d.test").to_vec()),
         (list.clone(), Some("https://d.test.evil.test"), none.clone()),

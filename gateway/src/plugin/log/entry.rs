@@ -200,15 +200,16 @@ fn write_tries(entry: &mut Object<'_>, ended: &Ended<'_>) {
         return;
     }
     let Some(out) = entry.member("tries") else { return };
-    let all = ended.notes.tries.len();
-    // A failure for good: no other attempt may follow.
-    let are_used_up = ended.service.is_some_and(|service| all > usize::from(service.retries));
+    let tries = &ended.notes.tries;
+    // After it, no other attempt may follow.
+    let are_used_up = ended.service.is_some_and(|service| tries.len() > usize::from(service.retries));
+    let last = tries.last().filter(|_| are_used_up);
     out.push(b'[');
-    for (number, one) in asked(&ended.notes.tries).enumerate() {
+    for (number, one) in asked(tries).enumerate() {
         if number > 0 {
             out.push(b',');
         }
-        let is_last = are_used_up && number + 1 == all;
+        let is_last = last.is_some_and(|last| std::ptr::eq(last, one));
         write_try(out, ended, one, is_last && one.code.is_some_and(|code| code >= 500));
     }
     out.push(b']');

@@ -171,6 +171,11 @@ pub struct RetryBudget {
 }
 
 impl Settings {
+    /// Whether anything looks at the health of addresses. Otherwise none is unhealthy.
+    pub(super) fn keep_health(&self) -> bool {
+        self.checks.on || self.outlier.is_some()
+    }
+
     /// Creates Kong's defaults: round-robin without checks.
     pub fn new(name: Arc<str>) -> Self {
         Self {

@@ -155,6 +155,7 @@ impl Slot {
         };
         let slot = Arc::new_cyclic(|slot| Self(state(slot)));
         slot.begin(now);
+        slot.serve_without_checks(now);
         slot
     }
 
@@ -248,9 +249,7 @@ impl SlotState {
         inner.generation = generation;
         self.settings.store(settings.clone());
         drop(inner);
-        if !settings.checks.on {
-            self.serve_again(now);
-        }
+        self.serve_without_checks(now);
         self.expire(now);
     }
 

@@ -43,6 +43,7 @@ async fn fields_are_changed_in_one_order() {
         (json!({ "add": { "headers": ["X-C:v", "x-c:w:x"] } }), "X-C", &["v", "w:x"]),
         (json!({ "append": { "headers": ["x-a:v", "x-n:w"] } }), "x-a", &["1", "v"]),
         (json!({ "append": { "headers": ["x-n:w"] } }), "x-n", &["w"]),
+        (json!({ "add": { "headers": ["X-Forwarded-For:8.8.8.8"] } }), "x-forwarded-for", &["127.0.0.1"]),
         (
             json!({ "add": { "headers": ["x-t:$(headers['x-a'])-$(headers.x_b)-$(headers.none or 'none')"] } }),
             "x-t",

@@ -73,14 +73,17 @@ impl SlotState {
 
     /// Applies an operation, unless it was applied already, or a later one was.
     pub fn operate(&self, operation: &Operation, now: Instant) {
+        if !self.settings.load().keep_health() {
+            return;
+        }
         let newer = {
             let mut inner = self.inner.lock();
             let newer = operation.set_at > inner.operation;
             inner.operation = inner.operation.max(operation.set_at);
             newer
         };
-        // A pin that is over says nothing any more, and without checks there is no health.
-        if newer && self.settings.load().checks.on && operation.until.is_none_or(|until| until > now) {
+        // A pin that is over says nothing any more.
+        if newer && operation.until.is_none_or(|until| until > now) {
             self.set_health(operation.health, operation.until, now);
         }
     }
@@ -106,9 +109,12 @@ impl SlotState {
         });
     }
 
-    /// Forgets that it is not healthy: without checks, nothing would bring it back.
-    pub(in crate::upstream::balancer) fn serve_again(&self, now: Instant) {
+    /// Forgets that it is unhealthy if nothing looks at that: nothing would bring it back.
+    pub(in crate::upstream::balancer) fn serve_without_checks(&self, now: Instant) {
         let settings = self.settings.load();
+        if settings.keep_health() {
+            return;
+        }
         self.change(&settings, now, |inner, lines| {
             if !inner.health().is_serving() {
                 inner.pin = None;

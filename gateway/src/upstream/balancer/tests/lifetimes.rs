@@ -65,9 +65,32 @@ fn unhealthy_address_serves_again_when_checks_are_switched_off() {
     assert!(choose(&first).is_err());
     let second = first.succeed(settings(|_| ()), members(2));
     assert_eq!(spread(&second, 2, 10), [5, 5]);
-    // An operator's word of before, too.
+    // What an operator has set waits for checks.
     let operation = Operation { health: Health::Unhealthy, set_at: 1, until: None };
     slot(&second, 0).operate(&operation, Instant::now());
+    assert_eq!(spread(&second, 2, 10), [5, 5]);
+    let third = second.succeed(checked(), members(2));
+    slot(&third, 0).operate(&operation, Instant::now());
+    assert_eq!(spread(&third, 2, 10), [0, 10]);
+}
+
+#[test]
+fn operators_set_the_health_of_outliers_too() {
+    let outlier = settings(|settings| settings.outlier = Some(Outlier::default()));
+    let balancer = balancer(outlier, members(2));
+    let operation = Operation { health: Health::Unhealthy, set_at: 1, until: None };
+    slot(&balancer, 0).operate(&operation, Instant::now());
+    assert_eq!(spread(&balancer, 2, 10), [0, 10]);
+}
+
+#[test]
+fn restored_address_without_checks_serves() {
+    let before = Slots::new();
+    let first = Balancer::new(UPSTREAM, checked(), members(2), &before);
+    slot(&first, 0).force(Health::Unhealthy, Instant::now());
+    let after = Slots::new();
+    after.import(before.export());
+    let second = Balancer::new(UPSTREAM, settings(|_| ()), members(2), &after);
     assert_eq!(spread(&second, 2, 10), [5, 5]);
 }
 
