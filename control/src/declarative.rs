@@ -42,7 +42,7 @@ pub use errors::Errors;
 pub(crate) use format::parse_with;
 pub use format::{Format, ReadError, read, select_tags};
 pub use options::{HashSecret, ReadEntity, ReadOptions};
-pub use order::{NamedDisagreement, Routes};
+pub use order::{NamedDisagreement, NamedDisagreements, Routes};
 
 #[cfg(test)]
 mod tests;

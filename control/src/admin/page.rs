@@ -99,12 +99,13 @@ impl Listing {
         self.query.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 
-    fn parse(path: &str, query: &str) -> Result<Self, ApiError> {
+    /// `smallest` is the smallest size of a page.
+    fn parse(path: &str, query: &str, smallest: u64) -> Result<Self, ApiError> {
         let (mut size, mut offset, mut tags) = (DEFAULT_PAGE_SIZE, None, None);
         let mut kept = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()).into_owned() {
             match name.as_str() {
-                "size" => size = parse_size(&value)?,
+                "size" => size = parse_size(&value, smallest)?,
                 "tags" => tags = Some(parse_tags(&value)?),
                 "offset" => {
                     offset = Some(value);
@@ -126,16 +127,7 @@ impl<S: Sync> FromRequestParts<S> for OfTargets {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let query = parts.uri.query().unwrap_or_default();
-        let is_zero = |(name, value): &(Cow<'_, str>, Cow<'_, str>)| name == "size" && value == "0";
-        let given = form_urlencoded::parse(query.as_bytes());
-        let others = given.filter(|parameter| !is_zero(parameter));
-        let others = form_urlencoded::Serializer::new(String::new()).extend_pairs(others).finish();
-        let mut listing = Listing::parse(parts.uri.path(), &others)?;
-        if given.into_iter().any(|parameter| is_zero(&parameter)) {
-            listing.size = 0;
-        }
-        Ok(Self(listing))
+        Listing::parse(parts.uri.path(), parts.uri.query().unwrap_or_default(), 0).map(Self)
     }
 }
 
@@ -143,14 +135,14 @@ impl<S: Sync> FromRequestParts<S> for Listing {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        Self::parse(parts.uri.path(), parts.uri.query().unwrap_or_default())
+        Self::parse(parts.uri.path(), parts.uri.query().unwrap_or_default(), 1)
     }
 }
 
-fn parse_size(text: &str) -> Result<u64, ApiError> {
+fn parse_size(text: &str, smallest: u64) -> Result<u64, ApiError> {
     let number = text.trim().parse::<f64>().ok().filter(|number| number.is_finite());
     let number = number.ok_or_else(|| ApiError::InvalidSize("size must be a number".to_owned()))?;
-    let whole = (1..=MAX_PAGE_SIZE).find(|size| *size as f64 == number);
+    let whole = (smallest..=MAX_PAGE_SIZE).find(|size| *size as f64 == number);
     whole.ok_or_else(|| {
         ApiError::InvalidSize(format!("size must be an integer between 1 and {MAX_PAGE_SIZE}"))
     })
@@ -187,13 +179,13 @@ mod tests {
 
     #[test]
     fn next_keeps_the_filters() {
-        let listing = Listing::parse("/services/a/routes", "size=2&tags=a%2Cb&offset=AAAA").unwrap();
+        let listing = Listing::parse("/services/a/routes", "size=2&tags=a%2Cb&offset=AAAA", 1).unwrap();
         let id = Uuid::from_u128(7);
         let Json(answer) = listing.answer(Vec::new(), Some(id.as_bytes()));
         let next = answer["next"].as_str().unwrap();
         assert_eq!(next, "/services/a/routes?size=2&tags=a%2Cb&offset=AAAAAAAAAAAAAAAAAAAABw");
         let (path, query) = next.split_once('?').unwrap();
-        let page = Listing::parse(path, query).unwrap().page().unwrap();
+        let page = Listing::parse(path, query, 1).unwrap().page().unwrap();
         assert_eq!((page.size, page.after), (2, Some(id)));
         assert_eq!(page.tags, Some(Tags::All(vec!["a".into(), "b".into()])));
     }
@@ -202,15 +194,15 @@ mod tests {
     fn bad_queries() {
         for query in ["size=0", "size=1001", "size=a", "size=", "size=-1", "tags=", "tags=a,b/c", "tags=a,,b"]
         {
-            assert!(Listing::parse("/", query).is_err(), "{query}");
+            assert!(Listing::parse("/", query, 1).is_err(), "{query}");
         }
-        let bad = Listing::parse("/", "offset=%25").unwrap();
+        let bad = Listing::parse("/", "offset=%25", 1).unwrap();
         assert!(matches!(bad.page(), Err(ApiError::InvalidOffset(offset)) if offset == "%"));
         assert!(matches!(bad.index(), Err(ApiError::InvalidOffset(_))));
-        assert_eq!(Listing::parse("/", "offset=100").unwrap().index().unwrap(), 100);
+        assert_eq!(Listing::parse("/", "offset=100", 1).unwrap().index().unwrap(), 100);
         let tags = |count| format!("tags={}", vec!["a"; count].join(","));
-        assert!(Listing::parse("/", &tags(50)).is_ok() && Listing::parse("/", &tags(51)).is_err());
-        let short = Listing::parse("/", "offset=AAAA").unwrap();
+        assert!(Listing::parse("/", &tags(50), 1).is_ok() && Listing::parse("/", &tags(51), 1).is_err());
+        let short = Listing::parse("/", "offset=AAAA", 1).unwrap();
         assert!(short.page().is_err() && short.after_tag().is_err());
     }
 

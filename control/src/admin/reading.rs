@@ -156,7 +156,8 @@ fn read_now(
     let Body { fields, form } = body;
     let (mut input, mut violations) = (Input { fields, form }, Violations::default());
     let held = target.held();
-    kind.imply(held.map(|held| &held.body[..]), &mut input, &mut violations);
+    let changed = held.filter(|_| matches!(target, Target::Changed(_)));
+    kind.imply(changed.map(|held| &held.body[..]), &mut input, &mut violations);
     let Input { mut fields, .. } = input;
     match target {
         Target::Changed(before) => {

@@ -2,7 +2,7 @@
 
 mod reading;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use model::{Described, HIDDEN, Violations};
@@ -25,6 +25,9 @@ use super::references::{self, Unknown};
 const DECLARED: usize = 120;
 /// Bytes that an entity takes beside its texts while it waits.
 const WAITING: usize = 150;
+
+/// What the message says of an entity that the selection leaves out.
+const OUTSIDE: &str = "exists and does not carry the selected tags";
 
 /// The state of a document that is being read.
 #[derive(Debug)]
@@ -163,6 +166,10 @@ impl<'a> Builder<'a> {
         let id = id.or_else(|| content.map(|content| self.recognised(kind, &content)));
         if let (Some(id), Some((field, name))) = (id, name) {
             self.budget.take(DECLARED + name.len())?;
+            let other = known.map(|id| Key { kind: kind.kind(), id }).filter(|other| other.id != id);
+            if other.is_some_and(|other| self.current.is_outside(other)) {
+                violations.field(field, outside(kind, field, &name));
+            }
             if self.names.insert((kind.kind(), name.clone()), id).is_some() {
                 violations.field(field, already(kind, field, &name));
             }
@@ -275,16 +282,26 @@ impl<'a> Builder<'a> {
 
     /// Checks that no entity which the document is not about names a deleted one.
     fn check_deleted(&mut self, deleted: &HashSet<Key>) {
+        let mut first: BTreeMap<Kind, (Key, Key, usize)> = BTreeMap::new();
         for (by, to) in self.current.outside().naming(deleted) {
-            let (naming, named) = (model::collection(by.kind), model::collection(to.kind));
+            first.entry(to.kind).or_insert((by, to, 0)).2 += 1;
+        }
+        for (kind, (by, to, count)) in first {
+            let (naming, named) = (model::collection(by.kind), model::collection(kind));
+            let more = if count > 1 { format!(", and {} more", count - 1) } else { String::new() };
             let message = format!(
-                "an existing '{naming}' entity references this '{named}' entity: '{}', without the selected tags, names \
-                 '{}', which would be deleted",
+                "an existing '{naming}' entity references this '{named}' entity: '{}', without the selected tags, \
+                 references '{}', which would be deleted{more}",
                 by.id, to.id
             );
             self.errors.top(&named, message);
         }
     }
+}
+
+/// The message for a unique value that an entity without the selected tags has.
+fn outside(kind: &dyn Described, field: &str, value: &str) -> String {
+    format!("{} {OUTSIDE}", with_value(kind, field, value))
 }
 
 /// The message for a second entity with a unique value.

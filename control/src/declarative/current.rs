@@ -43,7 +43,7 @@ pub struct Current {
     names: HashMap<(Kind, String), Uuid>,
     /// The ids of selected entities without a name, by their content.
     contents: HashMap<identity::Digest, Vec<Uuid>>,
-    /// What the other entities have and name.
+    /// Unique values and references of the other entities.
     outside: Outside,
 }
 
@@ -98,8 +98,9 @@ impl Current {
                 None if is_selected => self.add_content(kind, key.id, &held.body),
                 None => {}
             }
-            // What this version cannot read names nothing.
-            if let (false, Ok(content)) = (is_selected, kind.content(&held.body)) {
+            // What this version cannot read names nothing. Names are noted above.
+            if let (false, Ok(mut content)) = (is_selected, kind.content(&held.body)) {
+                content.unique.retain(|(field, _)| Some(*field) != references::stored_naming_field(kind));
                 self.outside.add(key, content, budget)?;
             }
         }
@@ -152,7 +153,7 @@ impl Current {
         }
     }
 
-    /// What the entities have and name that the document is not about.
+    /// Unique values and references of the entities that the document is not about.
     pub(super) fn outside(&self) -> &Outside {
         &self.outside
     }

@@ -41,12 +41,11 @@ impl Routes {
         }
     }
 
-    /// Returns requests that the two orders lead to different routes, with the names of the routes; and whether
-    /// there may be more, since the search has ended at a bound.
-    pub fn disagreements(&self) -> (Vec<NamedDisagreement>, bool) {
-        // No request takes a route whose service is disabled.
+    /// Returns requests that the two orders lead to different routes, with the names of the routes.
+    pub fn disagreements(&self) -> NamedDisagreements {
+        // No request takes a route whose service is not served.
         let disabled: HashSet<Uuid> =
-            self.services.iter().filter(|(_, bytes)| is_disabled(bytes)).map(|(id, _)| *id).collect();
+            self.services.iter().filter(|(_, bytes)| !is_served(bytes)).map(|(id, _)| *id).collect();
         let routes = self.routes.iter().filter_map(|(id, bytes)| parse(*id, bytes));
         let routes: Vec<Route> =
             routes.filter(|route| route.service.is_none_or(|service| !disabled.contains(&service))).collect();
@@ -60,8 +59,17 @@ impl Routes {
             request: found.request,
         };
         let Disagreements { found, bounded } = model::disagreements(&routes);
-        (found.into_iter().map(named).collect(), bounded)
+        NamedDisagreements { found: found.into_iter().map(named).collect(), bounded }
     }
+}
+
+/// Where the two orders disagree.
+#[derive(Clone, Debug, Default)]
+pub struct NamedDisagreements {
+    /// At most one for each pair of routes.
+    pub found: Vec<NamedDisagreement>,
+    /// Whether the search has ended at one of its bounds: there may be more.
+    pub bounded: bool,
 }
 
 /// A request that the two orders lead to different routes, each given by its id and its name.
@@ -82,7 +90,7 @@ fn parse(id: Uuid, bytes: &[u8]) -> Option<Route> {
     }
 }
 
-fn is_disabled(service: &[u8]) -> bool {
+fn is_served(service: &[u8]) -> bool {
     let parsed = model::described(kind::SERVICE).and_then(|kind| kind.parse(Uuid::nil(), service).ok());
-    matches!(parsed, Some(AnyEntity::Service(service)) if !service.enabled)
+    !matches!(parsed, Some(AnyEntity::Service(service)) if !service.is_served())
 }

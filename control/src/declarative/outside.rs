@@ -10,7 +10,7 @@ use super::budget::{Budget, Spent};
 /// Bytes that the record of a value or of a reference takes beside its text.
 const OVERHEAD: usize = 120;
 
-/// What entities have and name.
+/// Their unique values other than names, and their references.
 #[derive(Debug, Default)]
 pub(super) struct Outside {
     unique: HashMap<(Kind, &'static str), HashSet<String>>,

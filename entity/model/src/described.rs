@@ -90,7 +90,7 @@ pub trait Described: Debug + Send + Sync {
 
     /// Adds the values that fields of a body imply for others. Call it with the fields that a client has
     /// given, before they are merged with those of an entity. `held` are the canonical bytes of the entity that
-    /// the body changes or replaces.
+    /// the body changes; none of one that it replaces.
     fn imply(&self, held: Option<&[u8]>, input: &mut Input, violations: &mut Violations);
 
     /// Puts the fields that a body gives in place of those of an entity, as the Admin API shows it. Of a

@@ -58,7 +58,7 @@ pub trait Entity: Record + Identity + Serialize + DeserializeOwned {
     fn set_tags(&mut self, _tags: &[String]) {}
 
     /// Adds the values that fields of a body imply for others, before the rest is completed. `held` is the
-    /// entity that the body changes or replaces.
+    /// entity that the body changes.
     fn imply(_held: Option<&Self>, _input: &mut Input, _violations: &mut Violations) {}
 
     /// Puts the fields that a body gives in place of those of an entity, as the Admin API shows it.

@@ -206,6 +206,8 @@ pub(crate) fn merge(fields: &[Field], held: &mut Map<String, Value>, given: Map<
             (Some(Value::Object(held)), Value::Object(given)) if !nested.is_empty() => {
                 merge(nested, held, given);
             }
+            // An empty list is an empty record.
+            (Some(Value::Object(_)), Value::Array(empty)) if !nested.is_empty() && empty.is_empty() => {}
             (_, value) => drop(held.insert(name, value)),
         }
     }

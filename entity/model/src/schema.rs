@@ -77,7 +77,7 @@ fn attributes(field: &Field) -> Map<String, Value> {
     if !field.description.is_empty() {
         add("description", field.description.into());
     }
-    // What stands in its place has more of its own.
+    // The record in its place has a schema of its own.
     if is_abstract {
         return attributes;
     }

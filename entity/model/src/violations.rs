@@ -85,21 +85,24 @@ impl Violations {
     }
 
     /// Adds `later` violations. A rule between fields applies only when those that its message names could be
-    /// read; one about a record, when all could.
+    /// read; one whose message names none, and one about a record, when all could.
     pub(crate) fn merge(&mut self, later: Self) {
-        if self.entity.is_empty()
+        let all_read = self.entity.is_empty()
             && self.whole.is_none()
-            && self.fields.values().all(FieldErrors::are_of_names)
-        {
+            && self.fields.values().all(FieldErrors::are_of_names);
+        if all_read {
             self.whole = later.whole;
         }
-        // The field that a condition is about has its own message, unless that could not be read.
-        let tells = later.fields.keys().any(|name| !self.is_broken(name));
+        // The field of which a condition asks something has its own message.
+        let are_read = later.fields.keys().all(|name| !self.is_broken(name));
         let applies = |message: &String| {
-            let names = message.split('\'').skip(1).step_by(2);
-            (tells || !message.starts_with(CONDITION)) && names.into_iter().all(|name| !self.is_broken(name))
+            let mut names = message.split('\'').skip(1).step_by(2).peekable();
+            all_read
+                || names.peek().is_some()
+                    && names.all(|name| !self.is_broken(name))
+                    && (are_read || !message.starts_with(CONDITION))
         };
-        // Of what is no entity at all, nothing more is said.
+        // No rule applies to what is no record.
         if self.entity.is_empty() {
             self.entity = later.entity.into_iter().filter(applies).collect();
         }

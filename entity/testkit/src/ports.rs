@@ -90,7 +90,7 @@ fn is_free(address: SocketAddr) -> io::Result<()> {
 ///
 /// # Panics
 ///
-/// When the port is in use for longer.
+/// When the port is in use for longer, or the socket cannot be made.
 pub fn bind<T>(mut make: impl FnMut() -> io::Result<T>) -> T {
     let end = Instant::now() + DEADLINE;
     loop {
@@ -156,6 +156,8 @@ mod tests {
     fn processes_that_start_meanwhile_keep_no_port() {
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
+            // Also when a port is in use.
+            let _end = End(&done);
             for _ in 0..2 {
                 scope.spawn(|| {
                     while !done.load(Ordering::Relaxed) {
@@ -169,7 +171,14 @@ mod tests {
                     bind(|| TcpListener::bind(port.address()));
                 }
             }
-            done.store(true, Ordering::Relaxed);
         });
+    }
+
+    struct End<'a>(&'a AtomicBool);
+
+    impl Drop for End<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::admin::REVISION;
-use crate::declarative::{Difference, NamedDisagreement, Operation, Summary};
+use crate::declarative::{Difference, NamedDisagreement, NamedDisagreements, Operation, Summary};
 use crate::store::Head;
 
 /// The most changes that an answer lists.
@@ -60,19 +60,18 @@ pub(super) fn unchanged(difference: &Difference, head: Head, check_hash: bool) -
 }
 
 /// The answer that shows what a document would change.
-pub(super) fn dry_run(
-    difference: &Difference,
-    (disagreements, bounded): &(Vec<NamedDisagreement>, bool),
-    head: Head,
-) -> Response {
+pub(super) fn dry_run(difference: &Difference, disagreements: &NamedDisagreements, head: Head) -> Response {
     let mut body = Counts::of(difference).0;
     let changes: Vec<Value> = difference.summaries().take(LISTED).map(|change| show(&change)).collect();
     let total = difference.puts.len() + difference.deletes.len();
     body.insert("dry_run".to_owned(), json!(true));
     body.insert("changes_left_out".to_owned(), json!(total - changes.len()));
     body.insert("changes".to_owned(), changes.into());
-    body.insert("order_disagreements".to_owned(), disagreements.iter().map(show_disagreement).collect());
-    body.insert("order_search_bounded".to_owned(), json!(bounded));
+    body.insert(
+        "order_disagreements".to_owned(),
+        disagreements.found.iter().map(show_disagreement).collect(),
+    );
+    body.insert("order_search_bounded".to_owned(), json!(disagreements.bounded));
     body.insert("revision".to_owned(), json!(head.revision));
     (StatusCode::OK, Json(Value::Object(body))).into_response()
 }

@@ -14,7 +14,7 @@ use super::answer::{self, Counts};
 use super::options::RollbackOptions;
 use super::{ATTEMPTS, beside, changes, write};
 use crate::admin::{Context, SharedAdmin};
-use crate::declarative::{Difference, Held, Planned};
+use crate::declarative::{Difference, Held, Planned, Routes};
 use crate::error::ApiError;
 use crate::kinds;
 use crate::kinds::credential;
@@ -50,14 +50,20 @@ async fn attempt(
     let head = past.head;
     // The next one waits for the end of the work, also when the client disconnects.
     let working = Arc::clone(turn);
+    if options.dry_run {
+        return beside(move || {
+            let _turn = working;
+            let mut routes = Routes::default();
+            past.then.iter().for_each(|entity| routes.add(entity.key, &entity.body));
+            Ok(answer::dry_run(&difference(past)?, &routes.disagreements(), head))
+        })
+        .await;
+    }
     let difference = beside(move || {
         let _turn = working;
         difference(past)
     })
     .await?;
-    if options.dry_run {
-        return beside(move || Ok(answer::dry_run(&difference, &Default::default(), head))).await;
-    }
     if difference.is_empty() {
         return Ok(answer::unchanged(&difference, head, false));
     }

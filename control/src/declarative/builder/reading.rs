@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 use wire::Key;
 
-use super::{Builder, DECLARED, Unchecked, Waiting, already, with_value};
+use super::{Builder, DECLARED, OUTSIDE, Unchecked, Waiting, already, outside};
 use crate::declarative::budget::Spent;
 use crate::declarative::difference::Planned;
 use crate::declarative::given::unpack;
@@ -18,9 +18,6 @@ use crate::kinds::credential;
 const PLANNED: usize = 450;
 /// Bytes that a reference takes until it is checked.
 const REFERENCE: usize = 150;
-
-/// The message for an entity that the selection leaves out.
-const OUTSIDE: &str = "exists and does not carry the selected tags";
 
 impl Builder<'_> {
     /// Reads an entity, and plans its change unless it is as it should be.
@@ -74,7 +71,7 @@ impl Builder<'_> {
     ) -> Result<(Common, Content), Violations> {
         let held = self.current.get(key);
         let mut input = Input { fields, form: false };
-        kind.imply(held.map(|held| &held.body[..]), &mut input, &mut violations);
+        kind.imply(None, &mut input, &mut violations);
         let Input { mut fields, .. } = input;
         if self.current.is_outside(key) {
             violations.entity(format!("the entity {OUTSIDE}"));
@@ -150,7 +147,7 @@ impl Builder<'_> {
             let declared = kind.fields().iter().find(|declared| declared.name == *field);
             let (_, shown) = declared.map_or((None, value.as_str()), |field| field.split_key(value));
             if self.current.outside().has(kind.kind(), field, value) {
-                violations.field(field, format!("{} {OUTSIDE}", with_value(kind, field, shown)));
+                violations.field(field, outside(kind, field, shown));
             }
             if !self.unique.insert((kind.kind(), field, value.clone())) {
                 violations.field(field, already(kind, field, shown));

@@ -246,7 +246,7 @@ fn tags_select_entities() {
 
 /// What the database would refuse, a dry run refuses, too.
 #[test]
-fn entities_outside_the_selection_keep_what_is_theirs() {
+fn entities_outside_the_selection_are_not_touched() {
     let entities = made(&json!({
         "_format_version": "3.0",
         "services": [{ "name": "s", "host": "a", "tags": ["team"] }],
@@ -270,10 +270,16 @@ fn entities_outside_the_selection_keep_what_is_theirs() {
                 .to_owned(),
         ),
         (
+            json!({ "_format_version": "3.0", "services": service,
+                "consumers": [{ "id": id(1), "username": "theirs" }] }),
+            "consumers.1.username: uniqueness violation: 'consumers' entity with username set to 'theirs' exists"
+                .to_owned(),
+        ),
+        (
             json!({ "_format_version": "3.0", "consumers": [{ "username": "ours" }] }),
             format!(
                 "services: an existing 'routes' entity references this 'services' entity: '{}', without the selected \
-                 tags, names '{}', which would be deleted",
+                 tags, references '{}', which would be deleted",
                 id_of(&entities, model::kind::ROUTE),
                 id_of(&entities, model::kind::SERVICE)
             ),

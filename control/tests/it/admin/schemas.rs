@@ -28,9 +28,25 @@ async fn every_kind_has_a_schema(admin: &Admin) {
             assert!(names.iter().any(|name| *name == field.name), "{kind:?}: {names:?}");
         }
     }
-    let services = admin.get("/schemas/services").await.json();
-    let port = services["fields"].as_array().unwrap().iter().find_map(|field| field.get("port")).unwrap();
-    assert_eq!((&port["type"], &port["default"]), (&json!("integer"), &json!(80)));
+    let field = async |collection: &str, name: &str| {
+        let schema = admin.get(&format!("/schemas/{collection}")).await.expect(200).json();
+        schema["fields"].as_array().unwrap().iter().find_map(|field| field.get(name)).unwrap().clone()
+    };
+    for (collection, name, shown) in [
+        ("services", "port", json!({ "type": "integer", "default": 80 })),
+        ("services", "path", json!({ "starts_with": "/" })),
+        ("keyauth_credentials", "key", json!({ "unique": true, "auto": true })),
+        ("jwt_secrets", "secret", json!({ "auto": true })),
+        ("acls", "group", json!({ "unique": null })),
+        ("plugins", "config", json!({ "abstract": true, "default": null, "required": null })),
+    ] {
+        let found = field(collection, name).await;
+        for (attribute, value) in shown.as_object().unwrap() {
+            assert_eq!(&found[attribute], value, "{collection}.{name}: {found}");
+        }
+    }
+    let content_type = "application/json; charset=utf-8";
+    assert_eq!(admin.get("/schemas/services").await.header("content-type"), Some(content_type));
 }
 
 async fn names_without_a_schema(admin: &Admin) {

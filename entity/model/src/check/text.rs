@@ -49,7 +49,7 @@ pub(crate) fn probe_header_name(name: &str) -> Result<(), String> {
     if name.is_empty() { Err(bad_header_name(name)) } else { written_header_name(name) }
 }
 
-/// Checks an element of a list, or a value of a map: the types of these allow an empty text.
+/// Checks a text that an older version may have written empty.
 pub(crate) fn not_empty(text: &str) -> Result<(), String> {
     if text.is_empty() { Err("length must be at least 1".into()) } else { Ok(()) }
 }

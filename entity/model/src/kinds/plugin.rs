@@ -132,6 +132,7 @@ impl Entity for Plugin {
             plugin.shorthands().iter().for_each(|shorthand| drop(config.remove(shorthand.name)));
             match given.remove("config") {
                 Some(Value::Object(given)) => record::merge(plugin.fields(), config, given),
+                Some(Value::Array(empty)) if empty.is_empty() => {}
                 Some(Value::Null) => config.clear(),
                 Some(other) => drop(given.insert("config".to_owned(), other)),
                 None => {}

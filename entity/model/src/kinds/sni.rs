@@ -51,3 +51,15 @@ impl Entity for Sni {
     const NOUN: &'static str = "server name";
     const ENDPOINT_KEY: Option<&'static str> = Some("name");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcard_with_a_final_dot_is_not_the_name_of_all() {
+        let checked = |name| Sni::check_name(&Sni::canonical_name(name));
+        assert!(checked("*").is_ok() && checked("*.A.").is_ok());
+        assert!(checked("*.").is_err());
+    }
+}

@@ -172,6 +172,9 @@ fn a_change_merges_the_configuration() {
     let merged = changed(json!({ "config": { "key_names": ["c"], "hide_credentials": true } }));
     assert_eq!(merged["config"]["key_names"], json!(["c"]));
     assert_eq!((&merged["config"]["realm"], &merged["config"]["hide_credentials"]), (&json!("r"), &json!(true)));
+    for empty in [json!({}), json!([])] {
+        assert_eq!(changed(json!({ "config": empty }))["config"]["realm"], "r");
+    }
     assert_eq!(view(&changed(json!({ "config": { "realm": null } })))["config"]["realm"], Value::Null);
     // The configuration stays, and is not that of the other plugin.
     let renamed = broken(&changed(json!({ "name": "request-termination" })));

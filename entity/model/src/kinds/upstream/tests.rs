@@ -258,6 +258,8 @@ fn rules_between_fields_are_told_beside_errors_of_others() {
         broken(json!({ "hash_on": "header", "hash_on_header": 5, "slots": 3 })),
         ["hash_on_header: expected a string", slots]
     );
+    let name = broken(json!({ "name": "10.0.0.1", "hash_on": "header", "hash_on_header": 5 }));
+    assert!(!name.contains(&conditional.to_owned()), "{name:?}");
     let same = json!({ "hash_on_header": "a", "hash_fallback_header": "a", "slots": 3 });
     assert!(broken(same)[0].starts_with("@entity: values of these fields must be distinct"));
 }
@@ -294,6 +296,20 @@ fn fields_imply_others_in_their_order() {
     assert_eq!(of(alone), (Algorithm::RoundRobin, none));
     let null = json!({ "algorithm": "consistent-hashing", "hash_on": null });
     assert_eq!(of(null), (Algorithm::ConsistentHashing, none));
+}
+
+#[test]
+fn algorithm_that_hashes_keeps_the_input_of_a_changed_upstream() {
+    let implied = |held: Option<&Upstream>| {
+        let fields = json!({ "algorithm": "consistent-hashing" }).as_object().unwrap().clone();
+        let mut input = Input { fields, form: false };
+        Upstream::imply(held, &mut input, &mut Violations::default());
+        input.fields["algorithm"].clone()
+    };
+    let hashed = read(json!({ "hash_on": "header", "hash_on_header": "x" })).unwrap();
+    assert_eq!(implied(Some(&hashed)), "consistent-hashing");
+    let unhashed = read(json!({})).unwrap();
+    assert_eq!((implied(Some(&unhashed)), implied(None)), (json!("round-robin"), json!("round-robin")));
 }
 
 #[test]
