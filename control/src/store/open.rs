@@ -288,9 +288,11 @@ fn postgres_options(options: PgConnectOptions) -> PgConnectOptions {
     options.disable_statement_logging()
 }
 
-/// Sets the server's timeouts: after them, no client waits any more.
+/// Sets the server's timeouts: after them, no client waits any more. Plans use indexes: one that was made while a
+/// table was small would go on reading all of it when it has grown.
 fn bounded(options: &PgConnectOptions) -> PgConnectOptions {
     options.clone().options([
+        ("enable_seqscan", "off"),
         ("idle_in_transaction_session_timeout", ABANDONED),
         ("statement_timeout", STATEMENT),
         ("lock_timeout", STATEMENT),

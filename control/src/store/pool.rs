@@ -88,19 +88,15 @@ impl Pool {
 }
 
 impl Transaction {
-    /// Prepares for the change of very many rows.
-    ///
-    /// SQLite keeps more pages in memory until the transaction ends: it would write and read the same ones again
-    /// and again. PostgreSQL makes its plans again, and prefers indexes: a plan that it has made while a table was
-    /// small reads the whole table, and is used for the check of each reference.
+    /// Prepares for the change of very many rows: SQLite keeps more pages in memory, until the transaction ends. It
+    /// would write and read the same ones again and again.
     pub(super) async fn expect_many(&self) -> Result<(), DbErr> {
+        if self.backend != DatabaseBackend::Sqlite {
+            return Ok(());
+        }
         let mut connection = self.connection.lock().await;
         connection.close_after_use();
-        let sql = match self.backend {
-            DatabaseBackend::Sqlite => "PRAGMA cache_size = -131072",
-            _ => "SET LOCAL enable_seqscan = off; DISCARD PLANS",
-        };
-        connection.execute_unprepared(sql).await.map(drop)
+        connection.execute_unprepared("PRAGMA cache_size = -131072").await.map(drop)
     }
 
     /// Commits. After an error, the outcome is unknown.
