@@ -101,6 +101,17 @@ async fn keys_and_references(admin: &Admin) {
         ("services", service),
         ("routes", json!({ "id": TAKEN, "name": "a", "paths": ["/"], "service": { "id": TAKEN } })),
         ("snis", json!({ "id": TAKEN, "name": "a", "certificate": { "id": TAKEN } })),
+        ("upstreams", json!({ "id": TAKEN, "name": "a" })),
+        ("consumers", json!({ "id": TAKEN, "username": "a" })),
+        ("key-auths", json!({ "id": TAKEN, "key": "a", "consumer": { "id": TAKEN } })),
+        (
+            "basic-auths",
+            json!({ "id": TAKEN, "username": "a", "password": "p", "consumer": { "id": TAKEN } }),
+        ),
+        ("jwts", json!({ "id": TAKEN, "key": "a", "consumer": { "id": TAKEN } })),
+        ("hmac-auths", json!({ "id": TAKEN, "username": "a", "consumer": { "id": TAKEN } })),
+        ("acls", json!({ "id": TAKEN, "group": "a", "consumer": { "id": TAKEN } })),
+        ("plugins", json!({ "id": TAKEN, "name": "cors", "instance_name": "a" })),
     ];
     admin.post("/services", &json!({ "name": "other", "host": "a" })).await.expect(201);
     for (collection, body) in &bodies {
@@ -134,15 +145,22 @@ async fn keys_and_references(admin: &Admin) {
         admin.delete(&format!("{target}/{ABSENT}")).await.expect(204);
 
         let named = admin.patch(&format!("{target}/x"), &json!({})).await.json();
-        if *collection == "ca_certificates" {
+        if ["ca_certificates", "acls"].contains(collection) {
             assert_eq!((&named["code"], &named["name"]), (&json!(1), &json!("invalid primary key")));
-            for answer in [admin.get("/ca_certificates/x").await, admin.delete("/ca_certificates/x").await] {
+            let at = format!("{target}/x");
+            for answer in [admin.get(&at).await, admin.delete(&at).await] {
                 let text = "invalid primary key: '{id=\"expected a valid UUID\"}'";
                 assert_eq!(answer.expect(400).json()["message"], text);
             }
         } else {
-            assert_eq!(named["message"], "could not find the entity with '{name=\"x\"}'");
-            assert_eq!((&named["code"], &named["fields"]), (&json!(6), &json!({ "name": "x" })));
+            let key = match *collection {
+                "consumers" | "basic-auths" | "hmac-auths" => "username",
+                "key-auths" | "jwts" => "key",
+                "plugins" => "instance_name",
+                _ => "name",
+            };
+            assert_eq!(named["message"], format!("could not find the entity with '{{{key}=\"x\"}}'"));
+            assert_eq!((&named["code"], &named["fields"]), (&json!(6), &json!({ key: "x" })));
         }
     }
     for (parent, child) in
