@@ -26,7 +26,7 @@ const UDP_BYTES: usize = 512;
 #[derive(Debug)]
 pub struct DnsServer {
     /// Must end before the port is reserved by another.
-    thread: Option<Background>,
+    thread: Option<(Background, ports::Close)>,
     port: Port,
     zone: Arc<Mutex<Zone>>,
 }
@@ -142,7 +142,8 @@ impl DnsServer {
         let tcp = ports::bind(|| std::net::TcpListener::bind(address));
         udp.set_nonblocking(true).expect("a socket can be made non-blocking");
         tcp.set_nonblocking(true).expect("a socket can be made non-blocking");
-        self.thread = Some(Background::run(move || serve(udp, tcp, zone)));
+        let close = ports::Close::after(&tcp);
+        self.thread = Some((Background::run(move || serve(udp, tcp, zone)), close));
     }
 
     fn zone(&self) -> MutexGuard<'_, Zone> {

@@ -24,7 +24,7 @@ pub use answer::Answer;
 #[derive(Debug)]
 pub struct Origin {
     /// Must end before the port is reserved by another.
-    thread: Option<Background>,
+    thread: Option<(Background, ports::Close)>,
     port: Arc<Port>,
     shared: Arc<OriginState>,
 }
@@ -183,10 +183,11 @@ impl fmt::Debug for Script {
     }
 }
 
-fn spawn(address: SocketAddr, shared: Arc<OriginState>) -> Background {
+fn spawn(address: SocketAddr, shared: Arc<OriginState>) -> (Background, ports::Close) {
     // Bound here, so that a client may connect as soon as this returns.
     let listener = ports::bind(|| std::net::TcpListener::bind(address));
-    Background::run(move || serve::listen(listener, shared))
+    let close = ports::Close::after(&listener);
+    (Background::run(move || serve::listen(listener, shared)), close)
 }
 
 #[cfg(test)]

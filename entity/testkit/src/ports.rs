@@ -5,7 +5,7 @@
 //! ephemeral range, and a lock file holds each for as long as it is in use.
 
 use std::fs::{File, OpenOptions, Permissions};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener};
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use std::{fmt, io};
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::time::Instant;
 
 /// The range of reserved ports, without the kernel's ephemeral range.
@@ -85,6 +85,29 @@ fn is_free(address: SocketAddr) -> io::Result<()> {
     socket.bind(&address.into())
 }
 
+/// Closes a listener on drop, also for a process that another thread starts and that has a copy of it until its
+/// program begins: from then on, the kernel refuses connections.
+#[derive(Debug)]
+pub struct Close(TcpListener);
+
+impl Close {
+    /// For a listener that is dropped before.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be duplicated.
+    pub fn after(listener: &TcpListener) -> Self {
+        Self(listener.try_clone().expect("a listener can be duplicated"))
+    }
+}
+
+impl Drop for Close {
+    fn drop(&mut self) {
+        // It may have ended already.
+        SockRef::from(&self.0).shutdown(Shutdown::Both).ok();
+    }
+}
+
 /// Makes a socket on a reserved port, where this process may have closed one a moment ago: a process that another
 /// thread starts has a copy of that until its program begins.
 ///
@@ -132,7 +155,7 @@ fn spread() -> u32 {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
-    use std::net::TcpListener;
+    use std::net::TcpStream;
     use std::os::unix::process::CommandExt;
     use std::sync::atomic::AtomicBool;
 
@@ -168,7 +191,11 @@ mod tests {
             for _ in 0..300 {
                 let port = reserve();
                 for _ in 0..2 {
-                    bind(|| TcpListener::bind(port.address()));
+                    let listener = bind(|| TcpListener::bind(port.address()));
+                    let close = Close::after(&listener);
+                    drop((listener, close));
+                    let refused = TcpStream::connect(port.address()).unwrap_err();
+                    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
                 }
             }
         });
