@@ -70,11 +70,15 @@ fn format(value: &Value) -> Result<&'static str, String> {
     found.ok_or_else(|| format!("expected one of: {}; it is '{shown}'", FORMATS.join(", ")))
 }
 
+/// The message for a selection that would silently be one of everything.
+const NO_TAG: &str = "select_tags: must name a tag, or be left out";
+
 /// Reads `_info` of decK: the tags.
 fn info(value: &Value) -> Result<Vec<String>, String> {
     let Value::Object(info) = value else { return Err("expected a record".to_owned()) };
     let is_empty = |value: &Value| value.is_null() || value.as_object().is_some_and(Map::is_empty);
-    let unknown = info.iter().find(|(name, value)| *name != "select_tags" && !is_empty(value));
+    let is_known = |name: &str, value: &Value| name == "select_tags" || name == "defaults" && is_empty(value);
+    let unknown = info.iter().find(|(name, value)| !is_known(name, value));
     match unknown {
         Some((name, _)) if name == "defaults" => {
             return Err("defaults are not supported: set the fields in the entities".to_owned());
@@ -86,15 +90,17 @@ fn info(value: &Value) -> Result<Vec<String>, String> {
         None => {}
     }
     match info.get("select_tags") {
-        None | Some(Value::Null) => Ok(Vec::new()),
+        None => Ok(Vec::new()),
+        Some(Value::Null) => Err(NO_TAG.to_owned()),
+        Some(Value::Array(tags)) if tags.is_empty() => Err(NO_TAG.to_owned()),
         Some(Value::Array(tags)) if tags.len() > bounds::TAGS => {
             Err(format!("select_tags: must have at most {} elements, it has {}", bounds::TAGS, tags.len()))
         }
-        Some(Value::Array(tags)) => tags
-            .iter()
-            .map(|tag| tag.as_str().map(str::to_owned))
-            .collect::<Option<_>>()
-            .ok_or_else(|| "select_tags: expected an array of strings".to_owned()),
+        Some(Value::Array(tags)) => {
+            let is_tag = |tag: &&str| !tag.is_empty() && !tag.contains([',', '/']);
+            let tags = tags.iter().map(|tag| tag.as_str().filter(is_tag).map(str::to_owned));
+            tags.collect::<Option<_>>().ok_or_else(|| "select_tags: expected an array of tags".to_owned())
+        }
         Some(_) => Err("select_tags: expected an array".to_owned()),
     }
 }

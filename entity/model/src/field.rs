@@ -34,6 +34,8 @@ pub struct Field {
     pub many: bool,
     /// The value of a field that is not given, as the Admin API shows it; null when it has none.
     pub default: Value,
+    /// The value that canonical bytes leave out, also of a field without a default.
+    pub(crate) left_out: Value,
     /// Its type in the words of a schema.
     pub(crate) describe: fn(&Rules) -> Map<String, Value>,
     /// [`FieldType::marks`] of its type.
@@ -52,7 +54,8 @@ impl Field {
         rules: Rules,
         default: T,
     ) -> Self {
-        let default = if rules.required { Value::Null } else { default.show(&rules) };
+        let left_out = default.show(&rules);
+        let default = if rules.required { Value::Null } else { left_out.clone() };
         Self {
             name,
             description,
@@ -60,6 +63,7 @@ impl Field {
             nullable: T::NULLABLE,
             many: T::MANY,
             default,
+            left_out,
             describe: T::describe,
             marks: T::marks,
             nested: T::fields,
@@ -112,7 +116,7 @@ impl Field {
         }
     }
 
-    /// The fields of the record that it holds; empty when it holds none.
+    /// The fields of the record, or of each of the records, that it holds; empty when it holds none.
     pub fn nested(&self) -> &'static [Self] {
         (self.nested)()
     }
@@ -198,7 +202,7 @@ pub trait FieldType: FieldValue + PartialEq + Sized {
         }
     }
 
-    /// The fields of a record; empty for every other type.
+    /// The fields of a record, or of each record of a list; empty for every other type.
     fn fields() -> &'static [Field] {
         &[]
     }

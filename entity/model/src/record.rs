@@ -213,6 +213,24 @@ pub(crate) fn merge(fields: &[Field], held: &mut Map<String, Value>, given: Map<
     }
 }
 
+/// Adds the fields that a body must have and that canonical bytes leave out.
+pub(crate) fn complete(fields: &[Field], members: &mut Map<String, Value>) {
+    for field in fields {
+        if field.rules.required {
+            members.entry(field.name).or_insert_with(|| field.left_out.clone());
+        }
+        match members.get_mut(field.name) {
+            Some(Value::Object(members)) if !field.nested().is_empty() => complete(field.nested(), members),
+            Some(Value::Array(list)) if !field.nested().is_empty() => {
+                list.iter_mut()
+                    .filter_map(Value::as_object_mut)
+                    .for_each(|one| complete(field.nested(), one));
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Reads a record within another one: its fields, of which those that cannot be read hold their default, and
 /// the messages for these. Whatever is no record has no fields.
 pub(crate) fn read_nested<R: Record>(value: Value, form: bool) -> (Option<R>, Option<FieldErrors>) {

@@ -280,6 +280,10 @@ impl<T: FieldType> FieldValue for Vec<T> {
 impl<T: FieldType> FieldType for Vec<T> {
     const MANY: bool = true;
 
+    fn fields() -> &'static [Field] {
+        T::fields()
+    }
+
     /// In a form, a single value stands for a list of one.
     fn read(value: Value, rules: &Rules, form: bool) -> Result<Self, FieldErrors> {
         let list = match value {

@@ -69,6 +69,10 @@ fn headers_are_checked() {
             "defaults are not supported",
         ),
         (json!({ "_format_version": "3.0", "services": [], "_info": {} }), "_info", "must stand before"),
+        (json!({ "_format_version": "3.0", "_info": { "select_tags": [] } }), "_info", "must name a tag"),
+        (json!({ "_format_version": "3.0", "_info": { "select_tags": null } }), "_info", "must name a tag"),
+        (json!({ "_format_version": "3.0", "_info": { "select_tags": ["a,b"] } }), "_info", "array of tags"),
+        (json!({ "_format_version": "3.0", "_info": { "select_tag": null } }), "_info", "unknown field"),
     ] {
         let nested = errors(&document).nested();
         assert!(nested[key].as_str().is_some_and(|text| text.contains(reason)), "{document}: {nested}");

@@ -80,6 +80,23 @@ fn dumps_come_back() {
     }
 }
 
+/// Fields that a body must have are written, also at the default of their records.
+#[test]
+fn dump_has_what_a_document_must_have() {
+    for metric in [
+        json!({ "name": "request_count", "stat_type": "timer" }),
+        json!({ "name": "request_count", "stat_type": "counter", "sample_rate": 1 }),
+        json!({ "name": "latency", "stat_type": "counter", "sample_rate": 0.5 }),
+    ] {
+        let plugin = json!({ "name": "statsd", "config": { "metrics": [metric] } });
+        let entities = made(&json!({ "_format_version": "3.0", "plugins": [plugin] }));
+        let mut text = Vec::new();
+        Dump::new(DumpOptions::default(), entities.iter().cloned()).write(Format::Json, &mut text).unwrap();
+        let difference = read_over(&String::from_utf8(text).unwrap(), Format::Json, &entities, &[]).unwrap();
+        assert!(difference.is_empty(), "{:?}", changes(&difference));
+    }
+}
+
 #[test]
 fn errors_have_their_places() {
     let mut wrong = document();

@@ -105,7 +105,8 @@ pub(crate) fn ip_or_cidr(text: &str) -> Result<(), String> {
     if valid { Ok(()) } else { Err(format!("invalid ip or cidr range: '{text}'")) }
 }
 
-fn is_host(text: &str) -> bool {
+/// Whether the text is an address or a name of a host.
+pub(super) fn is_host(text: &str) -> bool {
     is_ip(text) || is_name(text)
 }
 
@@ -118,11 +119,11 @@ fn is_ip(text: &str) -> bool {
 }
 
 /// Whether the text is a host name (RFC 1123, section 2.1; RFC 1035, section 2.3.4). Underscores are allowed,
-/// since container networks use them. A name that ends in a number is not allowed, since URL parsers read it
-/// as an address.
+/// since container networks use them. A name that ends in a number is not allowed, also in a hexadecimal one:
+/// URL parsers read it as an address, and no certificate can have it.
 fn is_name(text: &str) -> bool {
     let relative = text.strip_suffix('.').unwrap_or(text);
-    let numeric = relative.rsplit('.').next().is_some_and(is_digits);
+    let numeric = relative.rsplit('.').next().is_some_and(|label| is_digits(label) || is_hexadecimal(label));
     !relative.is_empty() && relative.len() <= 253 && !numeric && relative.split('.').all(is_label)
 }
 
@@ -135,6 +136,11 @@ fn is_label(label: &str) -> bool {
 
 fn is_port(text: &str) -> bool {
     is_digits(text) && text.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+fn is_hexadecimal(text: &str) -> bool {
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 fn is_digits(text: &str) -> bool {

@@ -1,5 +1,6 @@
 //! URLs of services that plugins ask.
 
+use super::host;
 use crate::routing::split_authority;
 
 /// Checks a URL with a scheme and a host.
@@ -30,7 +31,18 @@ pub(crate) fn of_http(text: &str) -> Result<(), String> {
         return Err("expected a URL of http or https".into());
     }
     let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
-    if authority.contains('@') { Err("must not have a user".into()) } else { Ok(()) }
+    if authority.contains('@') { Err("must not have a user".into()) } else { names_host(text) }
+}
+
+/// Checks the host of a URL: a data plane asks it, and over TLS it must be one that a certificate can have.
+pub(crate) fn names_host(text: &str) -> Result<(), String> {
+    let (_, rest) = text.split_once("://").unwrap_or_default();
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    match split_authority(host) {
+        Some((host, _)) if host::is_host(host) => Ok(()),
+        _ => Err("could not parse url".into()),
+    }
 }
 
 /// Whether the text is the scheme of a URL (RFC 3986, section 3.1).
@@ -42,6 +54,26 @@ fn is_scheme(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_of_urls_are_names_or_addresses() {
+        for good in
+            ["https://a.example/x", "http://10.0.0.1:80", "https://[::1]/", "http://a_b", "https://0x1g/"]
+        {
+            assert_eq!(of_http(good), Ok(()), "{good}");
+        }
+        let long = format!("https://{}/", "a".repeat(64));
+        for bad in [
+            "https://0x1F/x",
+            "https://1.2.3/x",
+            "https://-a/x",
+            "https://logs.10.2/x",
+            "https://a-.b/",
+            &long,
+        ] {
+            assert_eq!(of_http(bad), Err("could not parse url".into()), "{bad}");
+        }
+    }
 
     #[test]
     fn urls() {

@@ -146,8 +146,12 @@ impl Entity for Plugin {
     }
 
     fn unpack(members: &mut Map<String, Value>) {
+        let plugin = members.get("name").and_then(Value::as_str).and_then(PluginKind::named);
         if let Some(config) = members.get_mut("config") {
             body::unpack(config);
+            if let (Some(plugin), Value::Object(config)) = (plugin, config) {
+                record::complete(plugin.fields(), config);
+            }
         }
     }
 

@@ -7,7 +7,7 @@ pub(super) fn http_url(text: &str) -> Result<(), String> {
     url::url(text)?;
     let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
     match scheme.as_deref() {
-        Some("http" | "https") => Ok(()),
+        Some("http" | "https") => url::names_host(text),
         Some(_) | None => Err("could not parse url".into()),
     }
 }
