@@ -4,13 +4,18 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
-/// A task on a thread and runtime of its own. Dropping it ends the task and waits for the thread.
+/// A task on a thread and runtime of its own. Dropping it ends the task with all that it spawned, and waits
+/// for that.
 #[derive(Debug)]
-pub(crate) struct Background(Option<(oneshot::Sender<()>, JoinHandle<()>)>);
+pub struct Background(Option<(oneshot::Sender<()>, JoinHandle<()>)>);
 
 impl Background {
     /// Runs the future that `make` returns. `make` runs on that runtime, so that its sockets belong to it.
-    pub(crate) fn run<F: Future<Output = ()>>(make: impl FnOnce() -> F + Send + 'static) -> Self {
+    ///
+    /// # Panics
+    ///
+    /// On the new thread, when no runtime can be made.
+    pub fn run<F: Future<Output = ()>>(make: impl FnOnce() -> F + Send + 'static) -> Self {
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -15,11 +15,12 @@
 //! - [`postgres`]: a private PostgreSQL, one database per test;
 //! - [`redis`]: a private redis that can be killed and made silent;
 //! - [`certs`]: key pairs, also expired or not yet valid ones;
+//! - [`background`]: a thread with a runtime of its own, for a server that ends before the test goes on;
 //! - [`tracer`]: makes system calls of a running program fail;
 //! - [`turns`]: counts the turns of a loop under a paused clock;
 //! - [`wait`]: polling with a deadline.
 
-mod background;
+pub mod background;
 pub mod certs;
 pub mod curl;
 pub mod dns;

@@ -49,7 +49,7 @@ async fn unary(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_kinds_of_methods_without_tls() {
-    let (gateway, server) = (Gateway::start(), Server::start(None).await);
+    let (gateway, server) = (Gateway::start(), Server::start(None));
     serve(&gateway, server.address, false);
     let mut client = echo::client(gateway.address(), None).await;
     all_kinds(&mut client, &server.address.to_string()).await;
@@ -59,7 +59,7 @@ async fn all_kinds_of_methods_without_tls() {
 async fn all_kinds_of_methods_over_tls_on_both_sides() {
     let (gateway, pairs) = (Gateway::start(), Pairs::new());
     let (shown, behind) = (pairs.make("shown", &["rpc.example"]), pairs.make("behind", &["localhost"]));
-    let server = Server::start(Some(&behind)).await;
+    let server = Server::start(Some(&behind));
     serve(&gateway, server.address, true);
     gateway.apply(vec![put(1, &shown), name(1, "rpc.example", 1)]);
     let mut client = echo::client(gateway.tls_address, Some(("rpc.example", &shown))).await;
@@ -96,7 +96,7 @@ async fn all_kinds(client: &mut Client, authority: &str) {
 /// a header does not apply to the connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_takes_turns_and_its_time() {
-    let (server, pairs) = (Server::start(None).await, Pairs::new());
+    let (server, pairs) = (Server::start(None), Pairs::new());
     let gateway = Gateway::with(&[("proxy.header_timeout", "300ms")]);
     serve(&gateway, server.address, false);
     let pair = pairs.make("pair", &["rpc.example"]);
@@ -138,7 +138,7 @@ async fn failures_of_the_gateway_are_told_in_the_words_of_grpc() {
     assert_eq!(status.code(), Code::Unavailable, "{status}");
     assert!(status.metadata().contains_key("x-kong-request-id"));
 
-    let server = Server::start(None).await;
+    let server = Server::start(None);
     let service = Service { protocol: Protocol::Grpc, read_timeout: 200, ..at(1, server.address) };
     gateway.serve(service, for_grpc(&[Protocol::Grpc]));
     client.ready().await.unwrap();

@@ -189,7 +189,7 @@ async fn certificate_of_the_service_goes_before_that_of_the_upstream() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn grpc_is_balanced_by_call() {
-    let servers = [echo::Server::start(None).await, echo::Server::start(None).await];
+    let servers = [echo::Server::start(None), echo::Server::start(None)];
     let gateway = Gateway::start();
     gateway.apply(vec![
         Change::put(upstream()),

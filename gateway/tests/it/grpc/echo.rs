@@ -16,7 +16,9 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use testkit::background::Background;
 use testkit::certs::Pair;
+use testkit::ports::{self, Port};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -32,32 +34,37 @@ pub(crate) type Message = Vec<u8>;
 pub(crate) type Client = tonic::client::Grpc<Channel>;
 type Messages = BoxStream<'static, Result<Message, Status>>;
 
-/// A server. Ends when it is dropped.
+/// A server. Dropping it ends it with its connections, and waits for that.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    _tasks: JoinSet<()>,
+    _thread: Background,
+    _close: ports::Close,
+    _port: Port,
 }
 
 impl Server {
     /// Starts a server without TLS, or with a certificate.
-    pub(crate) async fn start(pair: Option<&Pair>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let acceptor = pair.map(acceptor);
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                let acceptor = acceptor.clone();
-                connections.spawn(async move {
-                    match acceptor {
-                        Some(acceptor) => serve(acceptor.accept(stream).await.unwrap()).await,
-                        None => serve(stream).await,
-                    }
-                });
+    pub(crate) fn start(pair: Option<&Pair>) -> Self {
+        let port = ports::reserve();
+        let address = port.address();
+        let listener = ports::bind(|| std::net::TcpListener::bind(address));
+        listener.set_nonblocking(true).unwrap();
+        let (close, acceptor) = (ports::Close::after(&listener), pair.map(acceptor));
+        let thread = Background::run(|| accept(TcpListener::from_std(listener).unwrap(), acceptor));
+        Self { address, _thread: thread, _close: close, _port: port }
+    }
+}
+
+async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let acceptor = acceptor.clone();
+        connections.spawn(async move {
+            match acceptor {
+                Some(acceptor) => serve(acceptor.accept(stream).await.unwrap()).await,
+                None => serve(stream).await,
             }
         });
-        Self { address, _tasks: tasks }
     }
 }
 

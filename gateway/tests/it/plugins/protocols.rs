@@ -54,7 +54,7 @@ struct Stage {
 
 impl Stage {
     async fn start(plugins: &[Value]) -> Self {
-        let (plugged, tunnels, grpc) = (Plugged::start(plugins), Origin::start(), Server::start(None).await);
+        let (plugged, tunnels, grpc) = (Plugged::start(plugins), Origin::start(), Server::start(None));
         // Something for each plugin that reads answers.
         plugged.origin.answer(Answer::echo().header("X-Kong-Limit", "videos=1"));
         tunnels.answer(Answer::upgrade("websocket").header("X-Kong-Limit", "videos=1"));

@@ -44,7 +44,7 @@ async fn http2() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn grpc() {
-    let (plugged, server) = (start(), Server::start(None).await);
+    let (plugged, server) = (start(), Server::start(None));
     let service = Service { protocol: Protocol::Grpc, ..at(1, server.address) };
     let protocols = vec![Protocol::Grpc, Protocol::Grpcs];
     plugged.gateway.serve(service, Route { protocols, strip_path: false, ..route(1, "/test.Echo") });
