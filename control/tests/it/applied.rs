@@ -27,7 +27,7 @@ async fn write_beyond_the_most_that_wait_is_answered_at_once() {
     planes.gateway.node.start().await;
     planes.serve("/").await;
     let admin = planes.control.admin().with_deadline(3 * DEADLINE);
-    planes.gateway.node.process_mut().signal(Signal::SIGSTOP);
+    planes.gateway.node.process_mut().pause();
     let service = json!({ "name": "late", "host": "example.com" });
     admin.post("/services", &service).await.unwrap().expect(201);
     // The last one is beyond, whichever that is.

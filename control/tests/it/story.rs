@@ -222,7 +222,7 @@ async fn a_write_can_wait_until_it_is_live_everywhere() {
         other.proxy().get(&path).await.unwrap().expect(200);
     }
 
-    other.node.process_mut().signal(nix::sys::signal::Signal::SIGSTOP);
+    other.node.process_mut().pause();
     let late = json!({ "paths": ["/late"] });
     let response =
         admin.post("/services/waited/routes?wait=applied&timeout=0.2", &late).await.unwrap().expect(201);

@@ -13,6 +13,7 @@
 //! - [`mod@unreachable`]: a UDP server that is silent, an address that neither accepts nor refuses;
 //! - [`network`]: two sides with a link between them that can be cut;
 //! - [`postgres`]: a private PostgreSQL, one database per test;
+//! - [`pause`]: stops a process, and returns when it is stopped;
 //! - [`redis`]: a private redis that can be killed and made silent;
 //! - [`certs`]: key pairs, also expired or not yet valid ones;
 //! - [`background`]: a thread with a runtime of its own, for a server that ends before the test goes on;
@@ -27,6 +28,7 @@ pub mod dns;
 pub mod http;
 pub mod network;
 pub mod origin;
+pub mod pause;
 pub mod plane;
 pub mod ports;
 pub mod postgres;

@@ -174,15 +174,15 @@ impl Control {
         &self.cluster
     }
 
-    /// Runs SQL in the database, without the Admin API.
+    /// Runs SQL in the database, without the Admin API. Returns what it selects.
     ///
     /// # Panics
     ///
     /// When its database is not a PostgreSQL, or rejects the SQL.
-    pub fn execute(&self, sql: &str) {
+    pub fn execute(&self, sql: &str) -> String {
         let url = self.postgres.as_deref().expect("the database is a PostgreSQL");
         let (_, name) = url.rsplit_once('/').expect("a database's URL ends with its name");
-        postgres::shared().execute(name, sql);
+        postgres::shared().execute(name, sql)
     }
 
     /// The data folder.

@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(postgres.execute("test_0", "SELECT b FROM a"), "7");
 
         let (pid, folder) = (postgres.running.as_ref().unwrap().id(), postgres.folder.clone());
-        let stopped = || postgres.pids().into_iter().filter(|pid| server::is_stopped(*pid)).count();
+        let stopped = || postgres.pids().into_iter().filter(|pid| crate::pause::is_stopped(*pid)).count();
         postgres.freeze();
         assert!(stopped() > 3 && stopped() == postgres.pids().len());
         postgres.thaw();

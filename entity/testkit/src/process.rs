@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::http::Client;
-use crate::wait;
+use crate::{pause, wait};
 
 /// A command: the program and its settings.
 #[derive(Debug)]
@@ -168,6 +168,13 @@ impl Process {
     /// Asks the program to end (SIGTERM).
     pub fn terminate(&mut self) {
         self.signal(Signal::SIGTERM);
+    }
+
+    /// Stops the program (SIGSTOP): its connections stay open, but nothing answers. Returns when it is stopped.
+    pub fn pause(&mut self) {
+        if self.poll_exit().is_none() {
+            pause::stop(self.pid());
+        }
     }
 
     /// Sends a signal; without effect on a program that has ended.

@@ -4,12 +4,11 @@ use std::fmt::Write;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
 use crate::certs::Pair;
+use crate::pause;
 use crate::ports::{self, Port};
 
 /// The longest time until it answers.
@@ -102,12 +101,12 @@ impl Redis {
 
     /// Lets it accept connections and do nothing else.
     pub fn stall(&self) {
-        self.signal(Signal::SIGSTOP);
+        self.server.iter().for_each(|server| pause::stop(server.id()));
     }
 
     /// Lets it go on.
     pub fn go_on(&self) {
-        self.signal(Signal::SIGCONT);
+        self.server.iter().for_each(|server| pause::go_on(server.id()));
     }
 
     /// Runs a command by its own client, and returns what that prints.
@@ -126,13 +125,6 @@ impl Redis {
         }
         let output = client.args(command).output().expect("redis-cli is installed");
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(server) = &self.server {
-            let id = i32::try_from(server.id()).expect("an id of a process");
-            kill(Pid::from_raw(id), signal).ok();
-        }
     }
 }
 

@@ -44,7 +44,7 @@ async fn data_planes_that_freeze_or_hardly_read_cost_the_others_nothing() {
     planes.control.admin().post("/services", &service).await.unwrap().expect(201);
     let mut frozen = planes.another_gateway().await;
     in_sync(&planes.control, &frozen).await;
-    frozen.node.process_mut().signal(Signal::SIGSTOP);
+    frozen.node.process_mut().pause();
     let mut rogues = JoinSet::new();
     for _ in 0..DEAF {
         rogues.spawn(deaf(connect(&planes).await));

@@ -54,7 +54,7 @@ impl Stage {
     /// From now on, no connection that is open answers. New ones do.
     fn silence(&self) -> Vec<Pid> {
         let silent = self.backends();
-        silent.iter().for_each(|pid| kill(*pid, Signal::SIGSTOP).unwrap());
+        silent.iter().for_each(|pid| testkit::pause::stop(pid.as_raw().cast_unsigned()));
         silent
     }
 }

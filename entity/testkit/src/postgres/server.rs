@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, Uid, User};
+use nix::unistd::{Uid, User};
 use tokio::time::Instant;
 
 use super::DEADLINE;
+use crate::pause;
 
 /// The superuser of the server; it needs no password.
 pub(super) const USER: &str = "gibbon";
@@ -142,28 +142,14 @@ pub(super) fn wait_exit(server: &mut Child, deadline: Duration) {
 /// Stops a server and then its children, and waits until they are stopped.
 pub(super) fn stop_all(server: &Child) {
     let end = Instant::now() + DEADLINE;
-    let is_running = |pid: &u32| !is_stopped(*pid);
+    let is_running = |pid: &u32| !pause::is_stopped(*pid);
     // First the one that makes and reaps the others: after it has stopped, their list is complete.
     let mut running = vec![server.id()];
     while !running.is_empty() {
         assert!(Instant::now() < end, "PostgreSQL is not stopped within {DEADLINE:?}");
-        for pid in &running {
-            // A process that has ended meanwhile needs no signal.
-            kill(Pid::from_raw(pid.cast_signed()), Signal::SIGSTOP).ok();
-        }
-        std::thread::sleep(Duration::from_millis(1));
-        running.retain(is_running);
-        if running.is_empty() {
-            running = children(server.id()).into_iter().filter(is_running).collect();
-        }
+        running.iter().for_each(|pid| pause::stop(*pid));
+        running = children(server.id()).into_iter().filter(is_running).collect();
     }
-}
-
-/// Whether a process is stopped, or has ended.
-pub(super) fn is_stopped(pid: u32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
-    let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
-    state.is_none_or(|state| "TtZX".contains(state))
 }
 
 /// The children of a process.
