@@ -219,7 +219,8 @@ impl Assembly {
         if self.received > self.header.encoded_len {
             return Err(UpdateError::Overrun(self.header.encoded_len));
         }
-        self.parts.push(part);
+        // It lies in the buffer in which it was read, which may be several times as long and would stay with it.
+        self.parts.push(Bytes::copy_from_slice(&part));
         Ok(())
     }
 
