@@ -32,6 +32,13 @@ pub struct Head {
     pub commit_token: Uuid,
 }
 
+impl Head {
+    /// Whether this is the next one after `before`, with the commit token before this one.
+    pub(super) fn follows(self, before: Self, previous: Uuid) -> bool {
+        (self.epoch, self.revision, previous) == (before.epoch, before.revision + 1, before.commit_token)
+    }
+}
+
 /// One change of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedChange {

@@ -73,7 +73,7 @@ async fn ask(listener: &mut PgListener) -> Result<(), Error> {
 
 /// The expression that sends a notification with the update of the head, once it is committed.
 pub(super) fn notice(name: &str) -> String {
-    format!(", pg_notify('{CHANNEL}', '{name} ' || revision)")
+    format!("pg_notify('{CHANNEL}', '{name} ' || revision)")
 }
 
 fn parse(notice: &PgNotification) -> Option<(&str, u64)> {

@@ -5,6 +5,7 @@
 //! exchange their names, and the order of the changes does not matter.
 
 mod batch;
+mod head;
 mod plan;
 mod rows;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseBackend, EntityTrait, Statement};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseBackend};
 use tokio::sync::MutexGuard;
 use uuid::Uuid;
 use wire::{EntityHash, Key};
@@ -22,7 +23,7 @@ use super::before::Before;
 use super::document::{Document, Draft, number};
 use super::log::{self, Head, LoggedChange};
 use super::pool::{Purpose, Transaction};
-use super::{DEADLINE, ROWS, Store, StoreError, notified, now, outcome, secrets, within};
+use super::{DEADLINE, Store, StoreError, now, outcome, secrets, within};
 
 /// Changes from which on a write takes seconds of a core: it is prepared for that, and made off the runtime's
 /// workers by who makes it.
@@ -86,6 +87,8 @@ pub struct Edit<'a> {
     /// None after an error.
     transaction: Option<Transaction>,
     made: Vec<Made>,
+    /// The head that the changes are made to; none if any will do.
+    after: Option<Head>,
     _writer: Option<MutexGuard<'a, ()>>,
 }
 
@@ -102,6 +105,27 @@ impl Store {
         edit.commit().await
     }
 
+    /// Makes changes like [`Store::write`], to the configuration of this head.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`] when there was another write since; else those of [`Store::write`].
+    pub async fn write_after(
+        &self,
+        head: Head,
+        author: &Author,
+        changes: Vec<Change>,
+    ) -> Result<u64, StoreError> {
+        let mut edit = self.edit(author).await?;
+        edit.after = Some(head);
+        edit.check_head().await?;
+        match edit.make(changes).await {
+            Ok(_) => edit.commit().await,
+            // The other write may be what is in the way.
+            Err(_) if self.head().await? != head => Err(StoreError::Changed),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether the commit of a write of this process is about to be sent to the followers.
     pub fn is_committing(&self) -> bool {
         self.shared.committing.load(Ordering::Relaxed) > 0
@@ -115,7 +139,8 @@ impl Store {
         let writer = self.turn().await?;
         let transaction = within(self.database().begin(Purpose::Write)).await?;
         let transaction = Some(transaction);
-        Ok(Edit { store: self, author: author.clone(), transaction, made: Vec::new(), _writer: writer })
+        let author = author.clone();
+        Ok(Edit { store: self, author, transaction, made: Vec::new(), after: None, _writer: writer })
     }
 
     /// Waits until no other write of this process is in progress, if the database allows one at a time. The
@@ -155,26 +180,33 @@ impl Edit<'_> {
         Ok(count)
     }
 
+    /// Checks early that there was no other write: the commit checks it again.
+    async fn check_head(&self) -> Result<(), StoreError> {
+        let transaction = self.transaction.as_ref().ok_or_else(is_over)?;
+        let now = within(log::head(transaction)).await?;
+        if self.after.is_some_and(|after| after != now) { Err(StoreError::Changed) } else { Ok(()) }
+    }
+
     /// Moves the head, writes the change log, commits, and reads the changes back. Then sends them to the
     /// followers of this process's commits. Returns the revision: the previous one, if nothing was changed.
     ///
     /// # Errors
     /// When the database fails. Nothing of the edit is stored then, unless only the answer was lost.
     pub async fn commit(self) -> Result<u64, StoreError> {
-        let Self { store, author, transaction, made, _writer } = self;
+        let Self { store, author, transaction, made, after, _writer } = self;
         let transaction = transaction.ok_or_else(is_over)?;
         if made.is_empty() {
             return Ok(within(log::head(&transaction)).await?.revision);
         }
-        let (head, previous) = within(move_head(&transaction, &store.shared.name)).await?;
-        let changes: Arc<[LoggedChange]> = made.iter().map(|made| made.logged(head, previous)).collect();
         let written_at = now();
-        for (some, first) in made.chunks(ROWS).zip((0..).step_by(ROWS)) {
-            let rows = some.iter().zip(first..);
-            let rows = rows.map(|(made, ordinal)| made.row(&changes[ordinal], ordinal, &author, written_at));
-            let insert = entity::config_change::Entity::insert_many(rows);
-            within(insert.exec_without_returning(&transaction)).await?;
+        let row = |ordinal: usize, head, previous| {
+            made[ordinal].row(&made[ordinal].logged(head, previous), ordinal, &author, written_at)
+        };
+        let (head, previous) = head::move_and_log(&transaction, &store.shared.name, made.len(), row).await?;
+        if after.is_some_and(|after| !head.follows(after, previous)) {
+            return Err(StoreError::Changed);
         }
+        let changes: Arc<[LoggedChange]> = made.iter().map(|made| made.logged(head, previous)).collect();
         let replaced = made.iter().filter(|made| made.before.is_some()).map(|made| made.key);
         secrets::blank_superseded(&transaction, replaced, head.revision).await?;
         let _committing = Committing::begin(&store.shared.committing);
@@ -267,25 +299,4 @@ impl Made {
             before: Set(self.before.as_ref().map(|before| Before::of(before).to_text())),
         }
     }
-}
-
-/// Moves the head, and returns it with the previous commit token. The update waits for the row's lock until
-/// the previous write has committed: so the order of revisions is the order of commits. Other control planes
-/// on the database receive a notification with the commit.
-async fn move_head(transaction: &Transaction, name: &str) -> Result<(Head, Uuid), sea_orm::DbErr> {
-    let backend = transaction.get_database_backend();
-    let mut sql =
-        "UPDATE config_head SET revision = revision + 1, previous = stamp, stamp = $1 WHERE id = 1 \
-                   RETURNING epoch, revision, previous"
-            .to_owned();
-    if backend == DatabaseBackend::Postgres {
-        sql.push_str(&notified::notice(name));
-    }
-    let commit_token = Uuid::new_v4();
-    let statement = Statement::from_sql_and_values(backend, sql, [commit_token.into()]);
-    let row = transaction.query_one_raw(statement).await?.ok_or_else(log::no_head)?;
-    let revision: i64 = row.try_get("", "revision")?;
-    let previous: Option<Uuid> = row.try_get("", "previous")?;
-    let head = Head { epoch: row.try_get("", "epoch")?, revision: revision.unsigned_abs(), commit_token };
-    Ok((head, previous.unwrap_or_default()))
 }

@@ -62,6 +62,7 @@ on_both! {
     edits => an_edit_is_one_revision_or_none,
     exchanges => names_and_references_change_hands,
     replacements => what_was_changed_meanwhile_is_not_replaced,
+    successors => a_write_after_a_head_is_the_next_one,
     histories => a_history_is_left_once,
     moves => a_control_plane_that_was_left_does_not_say_who_is_gone,
     writers => writers_at_the_same_time_make_a_gapless_log,
@@ -174,6 +175,25 @@ async fn every_write_is_one_revision(store: Store) {
     let keys: Vec<_> = store.changes(1, 4).await.unwrap().into_iter().map(|change| change.key).collect();
     let (service, route) = (model::Service::key(Uuid::from_u128(1)), model::Route::key(Uuid::from_u128(2)));
     assert_eq!(keys, [route, service, route]);
+    log_leads_to_what_is_published(&store).await;
+}
+
+async fn a_write_after_a_head_is_the_next_one(store: Store) {
+    let author = Author::default();
+    let before = store.head().await.unwrap();
+    assert_eq!(insert(&store, &service(1, "a")).await.unwrap(), 1);
+    // Neither what would be written nor what stands in its way counts.
+    for change in [put_service(&service(2, "b")), Change::Insert(draft(service(2, "a").id, &service(2, "a")))]
+    {
+        let refused = store.write_after(before, &author, vec![change]).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Changed), "{refused:?}");
+    }
+    let head = store.head().await.unwrap();
+    assert_eq!(store.write_after(head, &author, vec![put_service(&service(2, "b"))]).await.unwrap(), 2);
+    assert_eq!(
+        store.write_after(head, &author, Vec::new()).await.unwrap_err().to_string(),
+        StoreError::Changed.to_string()
+    );
     log_leads_to_what_is_published(&store).await;
 }
 
