@@ -17,7 +17,7 @@ pub use self::admission::{AdmissionTerms, Admitted};
 pub use self::directives::Directives;
 pub use self::fields::Fields;
 pub use self::flight::{Flights, LONGEST_WAIT, Lead, Turn, Waited, Waiting};
-pub use self::key::{Key, KeyTerms, Keys, RequestParts, hex};
+pub use self::key::{CountedField, Key, KeyTerms, Keys, RequestParts, hex};
 pub use self::media::MediaType;
 pub use self::recording::Recording;
 pub use self::store::{Found, Purges, Scope, Store, StoreLimits};

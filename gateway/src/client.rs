@@ -73,6 +73,8 @@ pub struct Request {
     pub text: Option<TextFields>,
     /// How the body is delimited.
     pub framing: Framing,
+    /// Bytes of the header as it came. Of HTTP/2, those that HTTP/1 would need.
+    pub header_bytes: u64,
 }
 
 impl Request {
@@ -91,13 +93,6 @@ impl Request {
     /// Those that plugins have added.
     pub fn added_fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.text.iter().flat_map(TextFields::added)
-    }
-
-    /// Bytes of the header. Of HTTP/2, those that HTTP/1 would need.
-    pub fn header_size(&self) -> u64 {
-        let line = self.method.as_str().len() + self.target.len() + "  HTTP/1.1\r\n\r\n".len();
-        let fields = self.fields().map(|(name, value)| name.len() + value.len() + ": \r\n".len());
-        (line + fields.sum::<usize>()) as u64
     }
 
     /// Adds a field behind the others.
@@ -137,6 +132,7 @@ impl Request {
             headers: HeaderMap::new(),
             text: None,
             framing: Framing::Empty,
+            header_bytes: 0,
         }
     }
 }

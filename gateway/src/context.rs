@@ -54,8 +54,8 @@ pub struct Upstream {
     pub attempts: u16,
     /// When the first attempt began.
     pub started: Option<Instant>,
-    /// Time from the first attempt to the header of the response.
-    pub answered: Option<Duration>,
+    /// Time from the first attempt to the header of the answer, or to the failure of the last attempt.
+    pub waited: Option<Duration>,
 }
 
 impl Context {

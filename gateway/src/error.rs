@@ -18,7 +18,8 @@ pub enum RequestFailure {
     BadRequest,
     /// An upstream that decodes or cuts off parts of the path would read a path of another route.
     AmbiguousPath,
-    /// The method asks for a tunnel, which the gateway does not offer.
+    /// The method asks for a tunnel, which the gateway does not offer, or for an echo of the request, in which a
+    /// client would see what the gateway adds for the upstream.
     MethodNotAllowed,
     /// The client sent nothing for too long in the middle of a body.
     RequestTimeout,
@@ -130,6 +131,19 @@ impl RequestFailure {
     /// Whether the client's body, and with it the place of its next request, cannot be trusted.
     pub fn is_of_body(self) -> bool {
         matches!(self, Self::BadRequest | Self::RequestTimeout | Self::BodyTooLarge)
+    }
+
+    /// Whether the request had been given to an upstream, which failed.
+    pub fn is_of_upstream(self) -> bool {
+        matches!(
+            self,
+            Self::UpstreamConnect
+                | Self::UpstreamTls
+                | Self::UpstreamInvalid
+                | Self::UpstreamHeaderTooLarge
+                | Self::AnswerTooLarge
+                | Self::UpstreamTimeout
+        )
     }
 
     /// Status, reason and message.

@@ -113,7 +113,8 @@ impl Forwarder {
 /// Notes that an attempt failed, with the status that the client would get for that.
 fn note_failure(context: &mut Context, failed: &Failure) {
     if let Some(notes) = &mut context.notes {
-        notes.end_try(failed.reason.answer().status, true);
+        let code = (failed.reason != RequestFailure::ClientClosed).then(|| failed.reason.answer().status);
+        notes.end_try(code, true);
     }
 }
 

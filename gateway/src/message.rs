@@ -2,6 +2,7 @@
 
 mod field_name;
 mod field_value;
+mod named_header;
 
 use std::ops::{Deref, Range};
 
@@ -11,6 +12,7 @@ use smallvec::SmallVec;
 
 pub use self::field_name::FieldName;
 pub use self::field_value::FieldValue;
+pub use self::named_header::NamedHeader;
 use crate::names::Name;
 
 /// Header fields, in the form in which they came.
@@ -124,6 +126,11 @@ impl TextFields {
 
     /// Adds a field behind the others.
     pub fn append(&mut self, name: FieldName, value: &HeaderValue) {
+        /// Bytes of the values that a plugin usually adds: a consumer's.
+        const USUAL: usize = 128;
+        if self.values.is_empty() {
+            self.values.reserve(USUAL);
+        }
         let start = self.values.len() as u32;
         self.values.extend_from_slice(value.as_bytes());
         self.added.push((name, start..self.values.len() as u32));

@@ -63,7 +63,8 @@ pub struct HttpMetrics {
     pub errors: IntCounterVec,
     /// From the end of a request's header to the end of its answer.
     pub request_duration: Histogram,
-    /// From sending a request to the upstream to the header of its response, earlier attempts included.
+    /// From sending a request to the upstream to the header of its response or to its failure, earlier attempts
+    /// included.
     pub upstream_duration: Histogram,
     /// Time that the gateway adds: the request duration less the time until the upstream's response was
     /// complete.
@@ -197,7 +198,7 @@ impl HttpMetrics {
             upstream_duration: histogram(
                 registry,
                 "gibbon_http_upstream_duration_seconds",
-                "From choosing the upstream to the header of its answer",
+                "From choosing the upstream to the header of its answer, or to its failure",
             )?,
             gateway_duration: histogram(
                 registry,

@@ -17,9 +17,11 @@ const MOST_TRIES: usize = 64;
 /// What is noted of a request.
 #[derive(Debug, Default)]
 pub struct Notes {
-    /// Bytes of the request that came, its header included.
+    /// Bytes of the body of the request that came, and of a tunnel from the client.
     pub request_bytes: u64,
-    /// Bytes of the answer that were queued for the client, its header included.
+    /// Bytes of the header of the answer. Of HTTP/2, about those that HTTP/1 would need.
+    pub answer_header_bytes: u64,
+    /// Bytes of the body of the answer that were queued for the client, and of a tunnel to it.
     pub answer_bytes: u64,
     /// Path and query that the upstream was sent, or would have been; empty if none was found.
     pub upstream_target: Vec<u8>,
@@ -84,11 +86,12 @@ impl Notes {
         }
     }
 
-    /// Notes the status of the present attempt: that of its answer, or of its failure.
-    pub fn end_try(&mut self, code: u16, is_failed: bool) {
+    /// Notes the end of the present attempt: the status of its answer, or of its failure. One that ends with its
+    /// client has none.
+    pub fn end_try(&mut self, code: Option<u16>, is_failed: bool) {
         let now = Instant::now();
         if let Some(last) = self.tries.last_mut() {
-            (last.code, last.is_failed, last.ended) = (Some(code), is_failed, Some(now));
+            (last.code, last.is_failed, last.ended) = (code, is_failed && code.is_some(), Some(now));
         }
         self.answered = Some(now).filter(|_| !is_failed).or(self.answered);
     }
@@ -197,12 +200,12 @@ mod tests {
         for _ in 0..100 {
             notes.begin_try(Instant::now());
             notes.connect(None);
-            notes.end_try(502, true);
+            notes.end_try(Some(502), true);
         }
         assert_eq!((notes.tries.len(), notes.answered), (MOST_TRIES, None));
         notes.begin_try(Instant::now());
         tokio::time::advance(Duration::from_secs(1)).await;
-        notes.end_try(200, false);
+        notes.end_try(Some(200), false);
         tokio::time::advance(Duration::from_secs(2)).await;
         notes.end_body();
         assert_eq!(notes.received, Some(Duration::from_secs(2)));

@@ -101,8 +101,8 @@ impl ProxyHttp for Proxy {
         self.metrics.requests.count(status, source);
         self.metrics.request_duration.observe(context.started.elapsed().as_secs_f64());
         self.metrics.gateway_duration.observe(context.before_upstream().as_secs_f64());
-        if let Some(answered) = context.upstream.answered {
-            self.metrics.upstream_duration.observe(answered.as_secs_f64());
+        if let Some(waited) = context.upstream.waited {
+            self.metrics.upstream_duration.observe(waited.as_secs_f64());
         }
         // Before the connection's next request is counted.
         context.permit = None;
@@ -121,6 +121,10 @@ impl Proxy {
         };
         let failed = ended.failure();
         context.failure = failed;
+        if failed.is_some_and(RequestFailure::is_of_upstream) {
+            let upstream = &mut context.upstream;
+            upstream.waited = upstream.waited.or_else(|| Some(upstream.started?.elapsed()));
+        }
         if failed == Some(RequestFailure::ClientClosed) || context.answered.is_some() {
             return false;
         }
@@ -227,7 +231,7 @@ impl Proxy {
             answered: context.answered.unwrap_or(unanswered),
             failure: failed.map(|answer| answer.reason),
             before_upstream: context.before_upstream(),
-            waited: context.upstream.answered,
+            waited: context.upstream.waited,
             now: Instant::now(),
             now_at: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
         };
@@ -240,7 +244,7 @@ impl Proxy {
     fn check_limits(&self, request: &Request, context: &Context) -> Result<(), RequestFailure> {
         if context.permit.is_none() {
             Err(RequestFailure::Overloaded)
-        } else if request.method == Method::CONNECT {
+        } else if matches!(request.method, Method::CONNECT | Method::TRACE) {
             Err(RequestFailure::MethodNotAllowed)
         } else {
             Ok(())

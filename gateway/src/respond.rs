@@ -13,12 +13,11 @@ use crate::grpc;
 use crate::message::{Digits, FieldName, FieldSink, Framing, digits};
 use crate::metrics::Source;
 use crate::names;
-use crate::notes::Noting;
 use crate::plugin::{self, Answer, Reply, ReplyBody, Surroundings};
 use crate::request::{self, Trusted};
 
-/// Value of `Allow`: the common methods. The gateway proxies every method except CONNECT.
-const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
+/// Value of `Allow`: the common methods. The gateway proxies every method except CONNECT and TRACE.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// The most bytes of a reply that become the message of a call: clients bound the header of an answer.
 const LONGEST_CALL_MESSAGE: usize = 1024;
@@ -32,8 +31,18 @@ struct Page {
     upgrade: Option<&'static str>,
     /// The body; `None`: there is none, and no length is stated.
     body: Option<Bytes>,
-    /// Whether it looks like the answer of an upstream.
-    is_proxied: bool,
+    looks: Looks,
+}
+
+/// What the common fields of an answer say.
+#[derive(Clone, Copy, Debug)]
+enum Looks {
+    /// That the gateway answers.
+    Own,
+    /// That an upstream answers.
+    Proxied,
+    /// That the gateway answers in place of an upstream that failed after this time.
+    InPlace(Duration),
 }
 
 /// Queues the answer to `failure` for the client. Plugins see it.
@@ -95,7 +104,7 @@ fn send(
     let mut notes = context.notes.take();
     let write = |sink: &mut dyn FieldSink| {
         let has_date = answer.fields.has("date");
-        if page.is_proxied {
+        if let Looks::Proxied = page.looks {
             answer.fields.iter().for_each(|(name, value)| sink.received(name, value));
             sink.fixed(&names::VIA, names::VIA_VALUE);
             sink.unique(&names::REQUEST_ID, context.request_id.as_bytes());
@@ -105,7 +114,13 @@ fn send(
         if !answer.fields.has("server") {
             sink.fixed(&names::SERVER, names::SERVER_VALUE);
         }
-        sink.known(&names::RESPONSE_LATENCY, &taken);
+        if let Looks::InPlace(waited) = page.looks {
+            sink.fixed(&names::VIA, names::VIA_VALUE);
+            sink.known(&names::PROXY_LATENCY, &milliseconds(context.before_upstream()));
+            sink.known(&names::UPSTREAM_LATENCY, &milliseconds(waited));
+        } else {
+            sink.known(&names::RESPONSE_LATENCY, &taken);
+        }
         sink.unique(&names::REQUEST_ID, context.request_id.as_bytes());
         answer.fields.iter().for_each(|(name, value)| sink.received(name, value));
         if let Some(protocol) = page.upgrade {
@@ -114,10 +129,7 @@ fn send(
         }
         has_date
     };
-    begin_answer(client, request, &head, |sink| match &mut notes {
-        Some(notes) => write(&mut Noting { sink, noted: &mut notes.answer }),
-        None => write(sink),
-    });
+    begin_answer(client, request, &head, notes.as_deref_mut(), write);
     if let Some(body) = body {
         if let Some(notes) = &mut notes {
             notes.answer_bytes += body.len() as u64;
@@ -131,8 +143,9 @@ fn send(
 
 fn of_failure(incoming: &Incoming, context: &Context, failure: RequestFailure, trusted: &Trusted) -> Page {
     let (request, answer) = (&incoming.request, failure.answer());
-    let mut page =
-        Page { status: answer.status, fields: Vec::new(), upgrade: None, body: None, is_proxied: false };
+    let waited = context.upstream.waited.filter(|_| failure.is_of_upstream());
+    let looks = waited.map_or(Looks::Own, Looks::InPlace);
+    let mut page = Page { status: answer.status, fields: Vec::new(), upgrade: None, body: None, looks };
     if grpc::is_request(request.version, &request.headers) {
         page.fields = grpc::failure(answer.status, answer.message);
         return page;
@@ -161,7 +174,8 @@ fn of_failure(incoming: &Incoming, context: &Context, failure: RequestFailure, t
 fn of_reply(incoming: &Incoming, context: &Context, reply: Reply) -> Page {
     let Reply { status, fields, body, is_proxied, .. } = reply;
     let request = &incoming.request;
-    let mut page = Page { status, fields, upgrade: None, body: None, is_proxied };
+    let looks = if is_proxied { Looks::Proxied } else { Looks::Own };
+    let mut page = Page { status, fields, upgrade: None, body: None, looks };
     if !is_proxied && grpc::is_request(request.version, &request.headers) {
         page.fields.extend(grpc::outcome(status, &call_message(&body)));
         return page;

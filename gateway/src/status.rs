@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use node::http::{Handler, Peer, RequestBody};
+use node::http::{Handler, Peer, RequestBody, without_redundant_slashes};
 use node::tokens::{Tokens, sent};
 use prometheus::{Encoder, Registry, TextEncoder};
 use serde_json::{Value, json};
@@ -67,7 +67,7 @@ impl Handler for Front {
     type Body = Full<Bytes>;
 
     async fn handle(&self, request: Request<RequestBody>, _: Arc<Peer>) -> Response<Full<Bytes>> {
-        let path = request.uri().path();
+        let path = &*without_redundant_slashes(request.uri().path());
         let response = if path == READY || self.lets_in(request.headers()) {
             self.status.answer(request.method(), path, request.uri().query().unwrap_or_default())
         } else {
@@ -138,6 +138,7 @@ impl Status {
                 "connections_waiting": (active - writing).max(0),
                 "total_requests": requests.requests.total(),
             },
+            "memory": { "workers_lua_vms": [], "lua_shared_dicts": {} },
             "configuration_hash": sync.config_hash.as_deref().unwrap_or(NO_HASH),
             "version": crate::VERSION,
             "sync": sync,

@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
 use ring::digest::{Context, SHA256, digest};
 use uuid::Uuid;
 
@@ -25,7 +25,17 @@ pub struct KeyTerms {
     /// The query arguments that count; none: all.
     pub arguments: Vec<String>,
     /// The header fields that count.
-    pub fields: Vec<String>,
+    pub fields: Vec<CountedField>,
+}
+
+/// A header field that counts.
+#[derive(Clone, Debug)]
+pub struct CountedField {
+    /// Its name in the shown key.
+    pub name: Box<str>,
+    /// The names that a request may have it under. The shown key has the values of the first one that it has. The
+    /// lookup key has those of all: an upstream may read any of them.
+    pub spellings: Vec<HeaderName>,
 }
 
 /// The parts of a request that tell it apart.
@@ -123,7 +133,7 @@ fn shown(request: &RequestParts<'_>, arguments: &Arguments, terms: &KeyTerms) ->
     text.push(b'|');
     text.extend(join(counted_arguments(arguments, terms).map(|(name, values)| argument(name, values))));
     text.push(b'|');
-    text.extend(join(terms.fields.iter().filter_map(|name| field(name, request.headers))));
+    text.extend(join(terms.fields.iter().filter_map(|counted| field(counted, request.headers))));
     let mut key = Key::default();
     key.copy_from_slice(digest(&SHA256, &text).as_ref());
     key
@@ -165,10 +175,11 @@ fn argument(name: &[u8], values: &[Option<Vec<u8>>]) -> Vec<u8> {
     }
 }
 
-fn field(name: &str, headers: &HeaderMap) -> Option<Vec<u8>> {
-    let mut values: Vec<&[u8]> = headers.get_all(name).iter().map(|value| value.as_bytes()).collect();
+fn field(counted: &CountedField, headers: &HeaderMap) -> Option<Vec<u8>> {
+    let spelling = counted.spellings.iter().find(|name| headers.contains_key(*name))?;
+    let mut values: Vec<&[u8]> = headers.get_all(spelling).iter().map(|value| value.as_bytes()).collect();
     values.sort_unstable();
-    (!values.is_empty()).then(|| [name.as_bytes(), b"=", &values.join(&b","[..])].concat())
+    Some([counted.name.as_bytes(), b"=", &values.join(&b","[..])].concat())
 }
 
 fn join(parts: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
@@ -203,7 +214,8 @@ fn lookup(request: &RequestParts<'_>, arguments: &Arguments, terms: &KeyTerms) -
         }
     }
     hash.add(b"fields");
-    terms.fields.iter().for_each(|name| hash.add_field(name, request.headers));
+    let counted = terms.fields.iter().flat_map(|counted| &counted.spellings);
+    counted.for_each(|name| hash.add_field(name.as_str(), request.headers));
     // An answer to one credential is no answer to another, whichever of them the gateway knows.
     hash.add_field(AUTHORIZATION.as_str(), request.headers);
     hash.add(request.body);

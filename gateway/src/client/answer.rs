@@ -9,6 +9,10 @@ use super::{Client, Request};
 use crate::error::RequestFailure;
 use crate::message::{FieldSink, Framing, MapSink};
 use crate::names;
+use crate::notes::{Notes, Noting};
+
+/// Bytes of the status line, the empty line and the date, as HTTP/1 writes them.
+const STATUS_AND_DATE: u64 = 56;
 
 /// The header of an answer, apart from its fields.
 #[derive(Clone, Debug)]
@@ -29,6 +33,7 @@ pub fn begin_answer(
     client: &mut Client,
     request: &Request,
     head: &AnswerHead,
+    notes: Option<&mut Notes>,
     write: impl FnOnce(&mut dyn FieldSink) -> bool,
 ) {
     match client {
@@ -39,36 +44,75 @@ pub fn begin_answer(
             }
             let keeps_alive = client.keeps_alive();
             let text = client.head();
+            let begin = text.len();
             begin_text(text, head);
-            if !write(text) {
+            let (mut notes, has_date) = write_noting(text, notes, write);
+            if !has_date {
                 text.known(&names::DATE, get_cached_date().as_bytes());
             }
-            if framing == Framing::Chunked {
-                text.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
-            } else if let Some(length) = stated_length(head).or(implied_length(head, request.is_head)) {
-                text.known_number(&names::CONTENT_LENGTH, length);
+            let length = stated_length(head).or(implied_length(head, request.is_head));
+            let delimited =
+                if framing == Framing::Chunked { Delimited::Chunked } else { Delimited::By(length) };
+            delimited.write(text);
+            let connection: &[u8] = if keeps_alive { b"keep-alive" } else { b"close" };
+            text.received(b"Connection", connection);
+            text.extend_from_slice(b"\r\n");
+            if let Some(notes) = &mut notes {
+                delimited.write(&mut notes.answer);
+                notes.answer.received(b"Connection", connection);
+                notes.answer_header_bytes = (text.len() - begin) as u64;
             }
-            let connection: &[u8] =
-                if keeps_alive { b"Connection: keep-alive\r\n\r\n" } else { b"Connection: close\r\n\r\n" };
-            text.extend_from_slice(connection);
             client.begin_write(framing);
         }
         Client::Http2(client) => {
             let mut answer = http::Response::new(());
             *answer.status_mut() = head.status;
             let mut sink = MapSink::with_capacity(16);
-            let has_date = write(&mut sink);
+            let (notes, has_date) = write_noting(&mut sink, notes, write);
             let mut fields = sink.into_fields();
             if !has_date {
                 fields.append(DATE, get_cached_date());
             }
-            if let Some(length) = stated_length(head) {
+            let length = stated_length(head);
+            if let Some(length) = length {
                 fields.insert(CONTENT_LENGTH, length.into());
+            }
+            if let Some(notes) = notes {
+                Delimited::By(length).write(&mut notes.answer);
+                notes.answer_header_bytes = notes.answer.size() + STATUS_AND_DATE;
             }
             *answer.headers_mut() = fields;
             client.send_head(answer, head.framing == Framing::Empty);
         }
     }
+}
+
+/// How the body of an answer is delimited, as a field says it.
+enum Delimited {
+    Chunked,
+    /// By a length, or by the end of something else.
+    By(Option<u64>),
+}
+
+impl Delimited {
+    fn write(&self, sink: &mut dyn FieldSink) {
+        match self {
+            Self::Chunked => sink.received(b"Transfer-Encoding", b"chunked"),
+            Self::By(Some(length)) => sink.known_number(&names::CONTENT_LENGTH, *length),
+            Self::By(None) => {}
+        }
+    }
+}
+
+/// Lets `write` write fields to `sink`, and notes them. Returns the notes, and what `write` has returned.
+fn write_noting<'n>(
+    sink: &mut dyn FieldSink,
+    notes: Option<&'n mut Notes>,
+    write: impl FnOnce(&mut dyn FieldSink) -> bool,
+) -> (Option<&'n mut Notes>, bool) {
+    let Some(notes) = notes else { return (None, write(sink)) };
+    let has_date = write(&mut Noting { sink, noted: &mut notes.answer });
+    (Some(notes), has_date)
 }
 
 /// Writes an interim answer, if the client's version has any.
@@ -105,13 +149,21 @@ pub fn interim_answer(
 pub fn switch_protocols(
     client: &mut Client,
     head: &AnswerHead,
+    notes: Option<&mut Notes>,
     write: impl FnOnce(&mut dyn FieldSink) -> bool,
 ) -> Result<(), RequestFailure> {
     let Client::Http1(client) = client else { return Err(RequestFailure::UpstreamInvalid) };
     let text = client.head();
+    let begin = text.len();
     begin_text(text, head);
-    write(text);
-    text.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    let (mut notes, _) = write_noting(text, notes, write);
+    let upgrade: [(&[u8], &[u8]); 2] = [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")];
+    upgrade.iter().for_each(|(name, value)| text.received(name, value));
+    text.extend_from_slice(b"\r\n");
+    if let Some(notes) = &mut notes {
+        upgrade.iter().for_each(|(name, value)| notes.answer.received(name, value));
+        notes.answer_header_bytes = (text.len() - begin) as u64;
+    }
     client.begin_tunnel();
     Ok(())
 }

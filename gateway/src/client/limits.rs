@@ -30,6 +30,8 @@ pub struct ClientLimits {
 
 /// Bytes of a field besides its name and value: the colon, a blank and the end of the line.
 const FIELD_BYTES: usize = 4;
+/// The most bytes of a method.
+pub(super) const LONGEST_METHOD: usize = 64;
 /// Bytes of a header that are neither fields nor target: the rest of the request line, and blanks around
 /// values.
 const SLACK: usize = 4096;

@@ -28,7 +28,7 @@ pub(super) fn write_fields(
     sink.fixed(&names::VIA, names::VIA_VALUE);
     sink.unique(&names::REQUEST_ID, context.request_id.as_bytes());
     sink.known(&names::PROXY_LATENCY, &milliseconds(context.before_upstream()));
-    let waited = context.upstream.answered.unwrap_or_default();
+    let waited = context.upstream.waited.unwrap_or_default();
     sink.known(&names::UPSTREAM_LATENCY, &milliseconds(waited));
     has_date
 }

@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn};
 use std::task::{Context as Task, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::answer_fields::write_fields;
@@ -16,7 +17,6 @@ use crate::context::Context;
 use crate::error::RequestFailure;
 use crate::message::{FieldSink, Framing};
 use crate::metrics::Source;
-use crate::notes::Noting;
 use crate::plugin::Answer;
 use crate::upstream::{Direction, Response, Upstream, UpstreamFailure};
 
@@ -59,7 +59,7 @@ impl Attempt<'_> {
             }
         };
         if let Some(notes) = &mut self.context.notes {
-            notes.end_try(answer.status.as_u16(), false);
+            notes.end_try(Some(answer.status.as_u16()), false);
         }
         if let Some(unwanted) = self.unwanted(&answer) {
             return Ok(Outcome::Retry(unwanted));
@@ -71,7 +71,7 @@ impl Attempt<'_> {
         if switches && !edited.as_deref().is_some_and(Answer::is_refused) {
             self.begin_tunnel(&answer, edited.as_deref())?;
             self.context.release_group();
-            tunnel::run(self.incoming, &mut self.upstream).await;
+            tunnel::run(self.incoming, &mut self.upstream, self.context.notes.as_deref_mut()).await;
             return Ok(Outcome::Complete);
         }
         let mut download = Pump::new(self.takes_trailers());
@@ -296,7 +296,7 @@ impl Attempt<'_> {
 
     fn note_answer(&mut self) {
         let upstream = &mut self.context.upstream;
-        upstream.answered = upstream.started.map(|started| started.elapsed());
+        upstream.waited = upstream.started.map(|started| started.elapsed());
         if self.forwarder.draining.has_begun() {
             self.incoming.client.close();
         }
@@ -310,26 +310,30 @@ impl Attempt<'_> {
 
     pub(super) fn begin(&mut self, head: &AnswerHead, answer: &Response, edited: Option<&Answer>) {
         self.context.answered = Some((head.status.as_u16(), Source::Upstream));
+        // The upstream's reason belongs to the upstream's status alone.
+        let changed =
+            (head.status != answer.status).then(|| AnswerHead { reason: Bytes::new(), ..head.clone() });
+        let head = changed.as_ref().unwrap_or(head);
         let mut notes = self.context.notes.take();
         let (context, incoming) = (&*self.context, &mut *self.incoming);
         let is_tls = incoming.ends.server_name.is_some();
-        begin_answer(&mut incoming.client, &incoming.request, head, |sink| match &mut notes {
-            Some(notes) => {
-                let mut sink = Noting { sink, noted: &mut notes.answer };
-                write_fields(&mut sink, answer, edited, context, is_tls)
-            }
-            None => write_fields(sink, answer, edited, context, is_tls),
+        begin_answer(&mut incoming.client, &incoming.request, head, notes.as_deref_mut(), |sink| {
+            write_fields(sink, answer, edited, context, is_tls)
         });
         self.context.notes = notes;
     }
 
     fn begin_tunnel(&mut self, answer: &Response, edited: Option<&Answer>) -> Result<(), Failure> {
         self.context.answered = Some((answer.status.as_u16(), Source::Upstream));
+        let mut notes = self.context.notes.take();
         let (context, incoming) = (&*self.context, &mut *self.incoming);
         let is_tls = incoming.ends.server_name.is_some();
-        switch_protocols(&mut incoming.client, &head_of(answer), |sink| {
-            write_fields(sink, answer, edited, context, is_tls)
-        })?;
+        let switched =
+            switch_protocols(&mut incoming.client, &head_of(answer), notes.as_deref_mut(), |sink| {
+                write_fields(sink, answer, edited, context, is_tls)
+            });
+        self.context.notes = notes;
+        switched?;
         self.incoming.early.begin_tunnel();
         self.upstream.begin_tunnel();
         Ok(())

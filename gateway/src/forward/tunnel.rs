@@ -4,23 +4,39 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use super::pump::{Pump, Side};
+use super::pump::{Noted, Pump, Side};
 use crate::client::Incoming;
+use crate::notes::Notes;
 use crate::upstream::Upstream;
 
 /// Passes bytes until both directions have ended, or one of the two ends is gone or silent for too long. Then
 /// both are closed: there is no other way to say so.
-pub(super) async fn run(client: &mut Incoming, upstream: &mut Upstream) {
+pub(super) async fn run(client: &mut Incoming, upstream: &mut Upstream, mut notes: Option<&mut Notes>) {
     let (mut up, mut down) = (Pump::new(false), Pump::new(false));
     poll_fn(|context| {
-        let broken =
-            breaks(&mut up, client, upstream, context) || breaks(&mut down, upstream, client, context);
+        let (mut sent, mut received) = (0, 0);
+        let broken = breaks(&mut up, (client, upstream), context, &mut sent)
+            || breaks(&mut down, (upstream, client), context, &mut received);
+        if let Some(notes) = &mut notes {
+            notes.request_bytes += sent;
+            notes.answer_bytes += received;
+        }
         if broken || (up.is_done() && down.is_done()) { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
 }
 
-/// Passes on what there is. Returns whether the direction broke.
-fn breaks(pump: &mut Pump, from: &mut impl Side, to: &mut impl Side, context: &mut Context<'_>) -> bool {
-    !pump.is_done() && matches!(pump.poll(from, to, context, |_| {}), Poll::Ready(Err(_)))
+/// Passes on what there is, and adds its bytes to `passed`. Returns whether the direction broke.
+fn breaks(
+    pump: &mut Pump,
+    (from, to): (&mut impl Side, &mut impl Side),
+    context: &mut Context<'_>,
+    passed: &mut u64,
+) -> bool {
+    let count = |noted: Noted<'_>| {
+        if let Noted::Part(part) = noted {
+            *passed += part.len() as u64;
+        }
+    };
+    !pump.is_done() && matches!(pump.poll(from, to, context, count), Poll::Ready(Err(_)))
 }

@@ -14,12 +14,15 @@ use uuid::Uuid;
 
 use super::{Answer, Exchange, InstanceTerms, Phases, Plugin, Step, Unusable};
 use crate::message::FieldName;
+use crate::message::NamedHeader;
 use crate::plugin::edits::is_reserved;
 
 /// The compiled plugin.
 #[derive(Debug)]
 pub(super) struct CorrelationId {
     name: FieldName,
+    /// Where the id of a client is.
+    sent: NamedHeader,
     generator: IdGenerator,
     echoes: bool,
 }
@@ -34,10 +37,11 @@ impl Plugin for CorrelationId {
     const PHASES: Phases = Phases::ACCESS.with(Phases::ANSWER);
 
     fn compile(config: &Config, _terms: &InstanceTerms) -> Result<Self, Unusable> {
-        let name = FieldName::new(&config.header_name)
-            .ok_or(Unusable { field: "header_name", message: "not the name of a header".into() })?;
+        let name = FieldName::new(&config.header_name).zip(NamedHeader::new(&config.header_name));
+        let (name, sent) =
+            name.ok_or(Unusable { field: "header_name", message: "not the name of a header".into() })?;
         let echoes = config.echo_downstream && !is_reserved(&config.header_name);
-        Ok(Self { name, generator: config.generator, echoes })
+        Ok(Self { name, sent, generator: config.generator, echoes })
     }
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Step<'a> {
@@ -59,7 +63,7 @@ impl Plugin for CorrelationId {
 impl CorrelationId {
     /// Takes the id that the client sent, or makes one and sends it to the upstream.
     fn identify(&self, exchange: &mut Exchange<'_>) -> HeaderValue {
-        let sent = exchange.headers().get(self.name.lower()).filter(|id| !id.is_empty()).cloned();
+        let sent = self.sent.first(exchange.headers()).filter(|id| !id.is_empty()).cloned();
         let id = sent.unwrap_or_else(|| {
             let id = made(self.generator, exchange.ends().server);
             let id = HeaderValue::try_from(id).expect("ids are of letters, digits, dots, colons and hyphens");

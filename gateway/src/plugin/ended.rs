@@ -91,7 +91,12 @@ impl Ended<'_> {
 
     /// The host that the client asked for, without its port.
     pub fn host(&self) -> &str {
-        self.around.canonical.host()
+        let sent = || str::from_utf8(self.request.authority.as_deref()?).ok();
+        match self.around.canonical.host() {
+            // A request that could not be read further has no canonical form.
+            "" => sent().and_then(model::split_authority).map_or("", |(host, _)| host),
+            host => host,
+        }
     }
 
     /// `http`, or `https`.
@@ -158,18 +163,12 @@ impl Ended<'_> {
 
     /// Bytes of the request that came.
     pub fn request_bytes(&self) -> u64 {
-        self.request.header_size() + self.notes.request_bytes
+        self.request.header_bytes + self.notes.request_bytes
     }
 
     /// Bytes of the answer.
     pub fn answer_bytes(&self) -> u64 {
-        /// The status line and the empty line, and the fields of date, length and connection.
-        const AROUND: u64 = 120;
-        if self.notes.answer.size() == 0 {
-            0
-        } else {
-            self.notes.answer.size() + AROUND + self.notes.answer_bytes
-        }
+        self.notes.answer_header_bytes + self.notes.answer_bytes
     }
 
     /// What outlives configurations.

@@ -30,8 +30,8 @@ impl Plugin for IpRestriction {
             Networks::compile(list).map_err(|entry| Unusable { field, message: entry.into() })
         };
         Ok(Self {
-            allow: networks("allow", &config.allow)?,
-            deny: networks("deny", &config.deny)?,
+            allow: networks("allow", config.allow.as_deref().unwrap_or_default())?,
+            deny: networks("deny", config.deny.as_deref().unwrap_or_default())?,
             status: config.status(),
             message: config.message.clone(),
         })

@@ -31,6 +31,7 @@ use super::auth::remembered::Proof;
 use super::auth::{self, Anonymous, Denied, scheme};
 use super::user_mark::UserMark;
 use super::{Authenticated, Exchange, InstanceTerms, Outcome, Phases, Plugin, Step, Unusable};
+use crate::message::NamedHeader;
 use crate::redaction::Redaction;
 use crate::section::JwtSecret;
 
@@ -76,13 +77,15 @@ impl Plugin for Jwt {
 
     fn compile(config: &Self::Config, terms: &InstanceTerms) -> Result<Self, Unusable> {
         let unusable =
-            |_| Unusable { field: "header_names", message: "has a name that no header can have".into() };
-        let headers = config.header_names.iter().map(|name| HeaderName::try_from(name).map_err(unusable));
+            || Unusable { field: "header_names", message: "has a name that no header can have".into() };
+        let headers = config.header_names.iter().map(|name| NamedHeader::new(name).ok_or_else(unusable));
         let places = Places {
             arguments: config.uri_param_names.clone(),
             cookies: config.cookie_names.clone(),
             headers: headers.collect::<Result<_, _>>()?,
         };
+        let spellings = places.headers.iter().flat_map(NamedHeader::spellings).map(HeaderName::to_string);
+        let secrets: Vec<_> = config.uri_param_names.iter().cloned().chain(spellings).collect();
         let verified = config.claims_to_verify.as_deref();
         let maximum_expiration = Some(config.maximum_expiration.get()).filter(|longest| *longest > 0.0);
         let times = TimeRules {
@@ -99,8 +102,7 @@ impl Plugin for Jwt {
             runs_on_preflight: config.run_on_preflight,
             anonymous: Anonymous::new(config.anonymous.as_deref()),
             refusals: Refusals::new(config.realm.as_deref())?,
-            secrets: Redaction::new(&[&*config.uri_param_names, &*config.header_names].concat())
-                .with_cookies(&config.cookie_names),
+            secrets: Redaction::new(&secrets).with_cookies(&config.cookie_names),
         })
     }
 
@@ -141,7 +143,7 @@ fn rule(listed: Option<&[Claim]>, claim: Claim, other: Rule) -> Rule {
 impl Jwt {
     fn find(&self, exchange: &Exchange<'_>) -> Found {
         let headers = exchange.headers();
-        if self.places.headers.contains(&AUTHORIZATION) && scheme::is_ambiguous(headers) {
+        if self.places.has_header(&AUTHORIZATION) && scheme::is_ambiguous(headers) {
             return Found::Settled(Err(Denied::ambiguous()));
         }
         let invalid = |text: Cow<'static, str>| Found::Settled(Err(self.refusals.invalid(text)));

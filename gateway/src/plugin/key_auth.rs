@@ -143,7 +143,7 @@ impl KeyAuth {
             exchange.remove_header(&AUTHORIZATION);
             return Ok(());
         };
-        name.headers.iter().for_each(|header| exchange.remove_header(header));
+        name.header.spellings().for_each(|header| exchange.remove_header(header));
         if let Some(rest) = exchange.query().and_then(|query| arguments::without(query, &name.text)) {
             exchange.set_query(Some(rest).filter(|rest| !rest.is_empty()));
         }

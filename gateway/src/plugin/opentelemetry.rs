@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use model::plugins::queue::Queue;
 use model::plugins::redact;
 
@@ -83,7 +83,7 @@ impl Plugin for Opentelemetry {
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Step<'a> {
         let found = self.propagation.read(exchange.headers());
-        let traced = Traced::begin(found.map(|(_, received)| received), self.rate);
+        let traced = self.begin(found.map(|(_, received)| received), exchange.headers());
         let sent = Sent {
             trace: traced.trace,
             span: traced.upstream,
@@ -111,7 +111,10 @@ impl Plugin for Opentelemetry {
 
     fn log(&self, ended: &Ended<'_>) {
         // A plugin before this one has answered, or there is no route.
-        let begin = || Traced::begin(self.propagation.read(ended.headers()).map(|(_, read)| read), self.rate);
+        let begin = || {
+            let read = self.propagation.read(ended.headers());
+            self.begin(read.map(|(_, received)| received), ended.headers())
+        };
         let traced = ended.kept::<Traced>().copied().unwrap_or_else(begin);
         if let Some(traces) = self.traces.as_ref().filter(|_| traced.is_sampled) {
             for span in spans::of(&traced, ended) {
@@ -125,16 +128,19 @@ impl Plugin for Opentelemetry {
     }
 }
 
-impl Traced {
-    fn begin(received: Option<context::Received>, rate: f64) -> Self {
+impl Opentelemetry {
+    fn begin(&self, received: Option<context::Received>, headers: &HeaderMap) -> Traced {
         let trace = received.map_or_else(TraceId::random, |received| received.trace);
-        let decided = received.and_then(|received| received.is_sampled);
-        Self {
+        let decided = match received {
+            Some(received) => received.is_sampled,
+            None => self.propagation.decision(headers),
+        };
+        Traced {
             trace,
             parent: received.and_then(|received| received.span),
             root: SpanId::random(),
             upstream: SpanId::random(),
-            is_sampled: decided.unwrap_or_else(|| trace.is_within(rate)),
+            is_sampled: decided.unwrap_or_else(|| trace.is_within(self.rate)),
         }
     }
 }

@@ -19,10 +19,11 @@ use uuid::Uuid;
 use self::tap::RecordingTap;
 use super::{Answer, Exchange, InstanceTerms, Outcome, Phases, Plugin, Reply, ReplyBody, Step, Unusable};
 use crate::answer_cache::{
-    AdmissionTerms, Directives, Fields, Head, KeyTerms, Keys, Lead, MediaType, Purges, Stored, Turn, Use,
-    Waited, Waiting, hex,
+    AdmissionTerms, CountedField, Directives, Fields, Head, KeyTerms, Keys, Lead, MediaType, Purges, Stored,
+    Turn, Use, Waited, Waiting, hex,
 };
 use crate::message::FieldName;
+use crate::message::NamedHeader;
 use crate::metrics::CacheMetrics;
 use crate::names::{self, Name};
 
@@ -94,7 +95,7 @@ impl Plugin for ProxyCache {
             key: KeyTerms {
                 ignore_case: config.ignore_uri_case,
                 arguments: config.vary_query_params.clone().unwrap_or_default(),
-                fields: config.vary_headers.clone().unwrap_or_default(),
+                fields: config.vary_headers.iter().flatten().map(|name| counted(name)).collect(),
             },
             admission: AdmissionTerms {
                 statuses: config.response_code.clone(),
@@ -309,4 +310,10 @@ impl Verdict {
             Self::Bypass => "Bypass",
         }
     }
+}
+
+/// The field with this name. No request has one whose name no header can have.
+fn counted(name: &str) -> CountedField {
+    let spellings = NamedHeader::new(name).map(|header| header.spellings().cloned().collect());
+    CountedField { name: name.into(), spellings: spellings.unwrap_or_default() }
 }

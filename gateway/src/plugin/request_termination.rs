@@ -2,12 +2,12 @@
 
 mod description;
 
-use http::header::InvalidHeaderName;
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 use model::plugins::RequestTermination as Config;
 
 use super::content::Arguments;
 use super::{Exchange, InstanceTerms, Outcome, Phases, Plugin, Reply, Step, Unusable};
+use crate::message::NamedHeader;
 
 /// The most bytes of a body that an answer describes.
 const BODY: usize = 1 << 20;
@@ -17,7 +17,7 @@ const BODY: usize = 1 << 20;
 pub(super) struct RequestTermination {
     status: u16,
     /// The name of a header, and of an argument in the case in which it was configured.
-    trigger: Option<(HeaderName, String)>,
+    trigger: Option<(NamedHeader, String)>,
     answer: Content,
 }
 
@@ -44,11 +44,9 @@ impl Plugin for RequestTermination {
             config.content_type.as_deref().map(str::as_bytes).map(HeaderValue::from_bytes).transpose();
         let content_type = content_type
             .map_err(|_| Unusable { field: "content_type", message: "not the value of a header".into() })?;
-        let trigger =
-            config.trigger.as_ref().map(|name| Ok((HeaderName::from_bytes(name.as_bytes())?, name.clone())));
-        let trigger: Result<_, InvalidHeaderName> = trigger.transpose();
-        let trigger =
-            trigger.map_err(|_| Unusable { field: "trigger", message: "not the name of a header".into() })?;
+        let no_name = Unusable { field: "trigger", message: "not the name of a header".into() };
+        let trigger = config.trigger.as_ref().map(|name| Some((NamedHeader::new(name)?, name.clone())));
+        let trigger = trigger.map(|trigger| trigger.ok_or(no_name)).transpose()?;
         let answer = match (config.echo, &config.body, &config.message) {
             (true, ..) => Content::Description(config.message.clone()),
             (false, Some(body), _) => Content::Body(content_type, body.clone()),
@@ -59,8 +57,8 @@ impl Plugin for RequestTermination {
     }
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Step<'a> {
-        let has = |(header, argument): &(HeaderName, String)| {
-            exchange.headers().contains_key(header) || has_argument(exchange, argument)
+        let has = |(header, argument): &(NamedHeader, String)| {
+            header.first(exchange.headers()).is_some() || has_argument(exchange, argument)
         };
         if !self.trigger.as_ref().is_none_or(has) {
             return Step::GO_ON;

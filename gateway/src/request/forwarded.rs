@@ -185,8 +185,13 @@ impl<'r> Fields<'r> {
 fn write_client(fields: &mut Fields<'_>, peer: IpAddr) {
     let own = address(peer);
     let request = fields.request;
+    let claimed = fields.get(&names::REAL_IP).filter(|_| fields.is_trusted);
+    let is_address =
+        |claimed: &&HeaderValue| claimed.to_str().is_ok_and(|text| text.parse::<IpAddr>().is_ok());
+    let client = claimed.filter(is_address).map_or(&own[..], HeaderValue::as_bytes);
     match fields.get(&names::FORWARDED_FOR) {
-        None => fields.sink.known(&names::FORWARDED_FOR, &own),
+        // As in Kong: the peer belongs to a chain, which a trusted one has not begun.
+        None => fields.sink.known(&names::FORWARDED_FOR, client),
         Some(_) => {
             let chain =
                 request.headers.get_all(&names::FORWARDED_FOR.lower).iter().map(HeaderValue::as_bytes);
@@ -194,13 +199,7 @@ fn write_client(fields: &mut Fields<'_>, peer: IpAddr) {
             fields.sink.known(&names::FORWARDED_FOR, &chain.join(&b", "[..]));
         }
     }
-    let claimed = fields.get(&names::REAL_IP).filter(|_| fields.is_trusted);
-    let is_address =
-        |claimed: &&HeaderValue| claimed.to_str().is_ok_and(|text| text.parse::<IpAddr>().is_ok());
-    match claimed.filter(is_address) {
-        Some(claimed) => fields.sink.known(&names::REAL_IP, claimed.as_bytes()),
-        None => fields.sink.known(&names::REAL_IP, &own),
-    }
+    fields.sink.known(&names::REAL_IP, client);
 }
 
 /// The text of an address; the longest is one of IPv6 with an IPv4 address in it.

@@ -24,7 +24,12 @@ fn assert_ours(response: &Response, status: u16, message: &str) {
     let text = response.text();
     assert!(text.contains(message) && text.contains(id), "{text}");
     assert!(response.header("server").unwrap().starts_with("gibbon/"));
-    assert!(response.header("x-kong-response-latency").is_some());
+    // A request that was given to an upstream looks so.
+    let is_proxied = matches!(status, 502 | 504);
+    assert_eq!(response.header("x-kong-response-latency").is_none(), is_proxied);
+    for name in ["via", "x-kong-proxy-latency", "x-kong-upstream-latency"] {
+        assert_eq!(response.header(name).is_some(), is_proxied, "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -81,7 +81,7 @@ const UNTRUSTED: [(Fields, Expected); 5] = [
     (&[("X-Kong-Request-Id", "forged")], &[("x-kong-request-id", Some("{id}"))]),
 ];
 
-const TRUSTED: [(Fields, Expected); 3] = [
+const TRUSTED: [(Fields, Expected); 4] = [
     (
         &[
             ("X-Forwarded-For", "10.1.1.1"),
@@ -113,6 +113,8 @@ const TRUSTED: [(Fields, Expected); 3] = [
             ("x-forwarded-prefix", Some("/a")),
         ],
     ),
+    // The peer says who the client is, and has begun no chain.
+    (&[("X-Real-IP", "10.1.1.1")], &[("x-forwarded-for", Some("10.1.1.1")), ("x-real-ip", Some("10.1.1.1"))]),
     // The request id of the log is the gateway's own.
     (&[("X-Kong-Request-Id", "front")], &[("x-kong-request-id", Some("{id}"))]),
 ];

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use model::Route;
+use testkit::curl::curl;
 use testkit::http::{Connection, Request};
 use testkit::origin::{Answer, Origin};
 use testkit::wait;
@@ -140,6 +141,23 @@ async fn answers_are_held_to_the_keys() {
         gateway.get("/").await.expect(status);
     }
     gateway.wait_metric("gibbon_http_errors_total{reason=\"upstream_header_too_large\"}", 2.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_method_has_a_length() {
+    let (gateway, origin) = (Gateway::start(), Origin::start());
+    gateway.serve(service(1, &origin), route(1, "/"));
+    let url = format!("http://{}/", gateway.address());
+    let code = ["--output", "/dev/null", "--write-out", "%{http_code}", "--http2-prior-knowledge", &url];
+    for (length, status) in [(64, 200), (65, 400), (70_000, 400)] {
+        let request = format!("{} / HTTP/1.1\r\nHost: h\r\n\r\n", "A".repeat(length));
+        gateway.client.raw(request.as_bytes()).await.unwrap().expect(status);
+    }
+    for (length, status) in [(64, "200"), (65, "400"), (10_000, "400")] {
+        let said = curl(&[&code[..], &["--request", &"A".repeat(length)]].concat()).await.unwrap();
+        assert_eq!(said, status, "{length}");
+    }
+    assert_eq!(origin.count(), 2);
 }
 
 /// Each label of a host costs look-ups where a route has a wildcard.

@@ -67,7 +67,6 @@ async fn other_paths_and_verbs_are_refused() {
         "/upstreams/",
         "/upstreams/none/health",
         "/upstreams/balanced",
-        "/upstreams/balanced/targets/",
         "/upstreams/balanced/targets/none",
         "/upstreams/balanced/targets/%ff",
         "/upstreams/balanced/targets/none/healthy",

@@ -60,6 +60,11 @@ impl Request {
     }
 }
 
+fn counted(name: &str, spellings: &[&'static str]) -> CountedField {
+    let spellings = spellings.iter().map(|spelling| HeaderName::from_static(spelling)).collect();
+    CountedField { name: name.into(), spellings }
+}
+
 fn sha256(text: &str) -> String {
     let mut key = Key::default();
     key.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
@@ -86,7 +91,7 @@ fn shown_key_is_that_of_kong() {
     let terms = KeyTerms {
         ignore_case: true,
         arguments: vec!["b".into(), "a".into(), "c".into()],
-        fields: vec!["X-Two".into(), "Accept".into()],
+        fields: vec![counted("X-Two", &["x-two"]), counted("Accept", &["accept"])],
     };
     let request = Request {
         path: "/A",
@@ -98,11 +103,21 @@ fn shown_key_is_that_of_kong() {
         hex(&request.keys(&terms).shown),
         sha256(&format!("{ROUTE}|GET|get /a|b=2:a=1|X-Two=1,2:Accept=x"))
     );
+    let terms = KeyTerms { fields: vec![counted("Y_Z", &["y_z", "y-z"])], ..KeyTerms::default() };
+    for (fields, shown) in
+        [(&[("y-z", "1")][..], "Y_Z=1"), (&[("y-z", "1"), ("y_z", "2")], "Y_Z=2"), (&[], "")]
+    {
+        let key = Request::with(fields).keys(&terms).shown;
+        assert_eq!(hex(&key), sha256(&format!("{ROUTE}|GET|GET /a HTTP/1.1||{shown}")), "{fields:?}");
+    }
 }
 
 #[test]
 fn requests_that_kong_confuses_have_lookup_keys_of_their_own() {
-    let terms = KeyTerms { fields: vec!["x".into()], ..KeyTerms::default() };
+    let terms = KeyTerms {
+        fields: vec![counted("x", &["x"]), counted("y_z", &["y_z", "y-z"])],
+        ..KeyTerms::default()
+    };
     for (one, other) in [
         (Request::query("a=1&b=2"), Request::query("a=1%3Ab=2")),
         (Request::query("a=1&a=2"), Request::query("a=1%2C2")),
@@ -122,6 +137,9 @@ fn requests_that_kong_confuses_have_lookup_keys_of_their_own() {
         (Request { user: b"a", ..Request::get("/a") }, Request::get("/a")),
         (Request { body: "1", ..Request::get("/a") }, Request { body: "2", ..Request::get("/a") }),
         (Request::with(&[("x", "1"), ("x", "2")]), Request::with(&[("x", "1,2")])),
+        (Request::with(&[("y-z", "1")]), Request::with(&[("y-z", "2")])),
+        (Request::with(&[("y-z", "1")]), Request::with(&[("y_z", "1")])),
+        (Request::with(&[("y_z", "1"), ("y-z", "1")]), Request::with(&[("y_z", "1"), ("y-z", "2")])),
         (Request::with(&[("authorization", "Bearer a")]), Request::with(&[("authorization", "Bearer b")])),
         (Request::with(&[("authorization", "Bearer a")]), Request::with(&[])),
     ] {

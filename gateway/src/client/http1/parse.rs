@@ -32,6 +32,7 @@ pub(super) fn parse(
     mut line: RequestLine,
     limits: &HeaderLimits,
 ) -> Result<Parsed, RequestFailure> {
+    let header_bytes = head.len() as u64;
     if let Some(rewritten) = absolute::to_origin_form(&head, &line)? {
         head = rewritten.into();
         let end = memchr(b'\n', &head).unwrap_or(head.len());
@@ -54,7 +55,9 @@ pub(super) fn parse(
     let RequestLine { method, target, version } = line;
     let target = head.slice(target);
     let is_head = method == Method::HEAD;
-    let request = Request { method, is_head, version, target, authority, headers, text: Some(text), framing };
+    let text = Some(text);
+    let request =
+        Request { method, is_head, version, target, authority, headers, text, framing, header_bytes };
     Ok(Parsed { request, keep_alive })
 }
 
@@ -91,7 +94,9 @@ fn trim(mut value: &[u8]) -> &[u8] {
 
 /// The map of `fields`, which lie in `head`. Their names and values are checked by their types.
 fn map(head: &Bytes, fields: &Fields<'_>) -> Result<HeaderMap, RequestFailure> {
-    let mut headers = HeaderMap::with_capacity(fields.len());
+    /// Fields that plugins usually add. Without room for them, the map would be copied to a larger one.
+    const ADDED: usize = 4;
+    let mut headers = HeaderMap::with_capacity(fields.len() + ADDED);
     for (name, value) in fields {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| RequestFailure::BadRequest)?;
         let value =

@@ -5,6 +5,7 @@ use std::ops::Range;
 use http::{Method, Version};
 use memchr::memchr;
 
+use crate::client::limits::LONGEST_METHOD;
 use crate::error::RequestFailure;
 
 /// The parts of a request line.
@@ -25,11 +26,15 @@ impl RequestLine {
     /// # Errors
     /// [`RequestFailure::UriTooLong`] for a target of more than `longest` bytes; else
     /// [`RequestFailure::BadRequest`] for everything but a method, a target and a version of HTTP/1 with one
-    /// blank between them. A target has no control characters. Other bytes are allowed in it.
+    /// blank between them. A method of more than 64 bytes is a bad one, whatever the target. A target has no
+    /// control characters. Other bytes are allowed in it.
     pub(super) fn parse(line: &[u8], longest: usize) -> Result<Self, RequestFailure> {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let begin = memchr(b' ', line).ok_or(RequestFailure::BadRequest)? + 1;
+        if begin - 1 > LONGEST_METHOD {
+            return Err(RequestFailure::BadRequest);
+        }
         let behind = &line[begin..];
         let length = memchr(b' ', behind).unwrap_or(behind.len());
         if length > longest {
@@ -53,7 +58,12 @@ impl RequestLine {
     /// # Errors
     /// When it cannot become a request line.
     pub(super) fn check_begin(line: &[u8], longest: usize) -> Result<(), RequestFailure> {
-        let Some(method) = memchr(b' ', line) else { return Ok(()) };
+        // Enough of the line for the blank behind the longest method.
+        let first = &line[..line.len().min(LONGEST_METHOD + 1)];
+        let Some(method) = memchr(b' ', first) else {
+            let may_go_on = line.len() <= LONGEST_METHOD;
+            return if may_go_on { Ok(()) } else { Err(RequestFailure::BadRequest) };
+        };
         let behind = &line[method + 1..];
         let length = memchr(b' ', behind).unwrap_or(behind.len());
         if length > longest {
@@ -131,6 +141,27 @@ mod tests {
     #[test]
     fn a_line_has_one_end() {
         assert_eq!(RequestLine::parse(b"GET / HTTP/1.1\r\r\n", LONGEST), Err(RequestFailure::BadRequest));
+    }
+
+    #[test]
+    fn long_methods_are_refused_before_their_end() {
+        let (long, longer) = ("A".repeat(64), "A".repeat(65));
+        let line = |method: &str| format!("{method} / HTTP/1.1\r\n");
+        assert_eq!(RequestLine::parse(line(&long).as_bytes(), LONGEST).unwrap().method, long.as_str());
+        assert_eq!(RequestLine::check_begin(format!("{long} /").as_bytes(), LONGEST), Ok(()));
+        assert_eq!(RequestLine::check_begin(long.as_bytes(), LONGEST), Ok(()));
+        for begin in [longer.clone(), format!("{longer} /")] {
+            let refused = RequestLine::check_begin(begin.as_bytes(), LONGEST);
+            assert_eq!(refused, Err(RequestFailure::BadRequest), "{begin}");
+        }
+        let too_long = format!("/{}", "a".repeat(LONGEST));
+        for line in [line(&longer), format!("{longer} {too_long} HTTP/1.1\r\n")] {
+            assert_eq!(
+                RequestLine::parse(line.as_bytes(), LONGEST),
+                Err(RequestFailure::BadRequest),
+                "{line}"
+            );
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, Version};
 
 use super::settings::Settings;
 use crate::client::Request;
+use crate::client::limits::LONGEST_METHOD;
 use crate::error::RequestFailure;
 use crate::message::Framing;
 
@@ -19,9 +20,13 @@ const FIELD_OVERHEAD: usize = 4;
 ///
 /// # Errors
 /// [`RequestFailure::UriTooLong`], [`RequestFailure::HeaderTooLarge`], and [`RequestFailure::BadRequest`] for a
-/// request without one clear host, target or length. The header is left as it was, with its cookies joined.
+/// request without one clear host, target or length, or with too long a method. The header is left as it was, with
+/// its cookies joined.
 pub(super) fn read(parts: &mut Parts, ends: bool, settings: &Settings) -> Result<Request, RequestFailure> {
     join_cookies(&mut parts.headers);
+    if parts.method.as_str().len() > LONGEST_METHOD {
+        return Err(RequestFailure::BadRequest);
+    }
     let target = target(parts);
     if target.len() > settings.max_target_bytes {
         return Err(RequestFailure::UriTooLong);
@@ -41,6 +46,7 @@ pub(super) fn read(parts: &mut Parts, ends: bool, settings: &Settings) -> Result
     let target = Bytes::copy_from_slice(target);
     let authority = Bytes::copy_from_slice(authority(parts)?);
     let framing = framing(&parts.headers, ends)?;
+    let header_bytes = bytes_in_http1(&parts.method, &target, &parts.headers);
     Ok(Request {
         method: parts.method.clone(),
         is_head: parts.method == Method::HEAD,
@@ -50,7 +56,14 @@ pub(super) fn read(parts: &mut Parts, ends: bool, settings: &Settings) -> Result
         headers: std::mem::take(&mut parts.headers),
         text: None,
         framing,
+        header_bytes,
     })
+}
+
+fn bytes_in_http1(method: &Method, target: &[u8], headers: &HeaderMap) -> u64 {
+    let line = method.as_str().len() + target.len() + "  HTTP/1.1\r\n\r\n".len();
+    let fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    (line + fields.sum::<usize>()) as u64
 }
 
 /// Joins the fields into which a client has split its cookies (RFC 9113, section 8.2.3), before they are
@@ -212,6 +225,15 @@ mod tests {
         assert_eq!((value(195), value(196)), (None, Some(RequestFailure::HeaderTooLarge)));
         let fields = |number: usize| read_parts("http://h/", &vec![("a", "b"); number], true).err();
         assert_eq!((fields(4), fields(5)), (None, Some(RequestFailure::HeaderTooLarge)));
+    }
+
+    #[test]
+    fn methods_have_a_length() {
+        let method = |length: usize| {
+            let message = Message::builder().method(&*"A".repeat(length)).uri("http://h/").body(()).unwrap();
+            read(&mut message.into_parts().0, true, &settings()).err()
+        };
+        assert_eq!((method(64), method(65)), (None, Some(RequestFailure::BadRequest)));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::header::{COOKIE, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
+use crate::message::NamedHeader;
 use crate::plugin::arguments;
 
 /// The places in which a token may be.
@@ -12,7 +13,7 @@ use crate::plugin::arguments;
 pub(super) struct Places {
     pub(super) arguments: Vec<String>,
     pub(super) cookies: Vec<String>,
-    pub(super) headers: Vec<HeaderName>,
+    pub(super) headers: Vec<NamedHeader>,
 }
 
 /// The tokens of a request. The same one in several places counts once.
@@ -42,6 +43,11 @@ impl<'a> Tokens<'a> {
 }
 
 impl Places {
+    /// Whether a token may be in this header.
+    pub(super) fn has_header(&self, name: &HeaderName) -> bool {
+        self.headers.iter().flat_map(NamedHeader::spellings).any(|other| other == name)
+    }
+
     /// The tokens of a request.
     pub(super) fn tokens<'a>(&'a self, query: Option<&'a [u8]>, headers: &'a HeaderMap) -> Tokens<'a> {
         let mut tokens = Tokens::None;
@@ -58,8 +64,8 @@ impl Places {
                 tokens.add(value.into());
             }
         }
-        for name in &self.headers {
-            if let Some(token) = headers.get(name).and_then(bearer) {
+        for header in &self.headers {
+            if let Some(token) = header.first(headers).and_then(bearer) {
                 tokens.add(token.into());
             }
         }
@@ -96,7 +102,9 @@ mod tests {
         let places = Places {
             arguments: vec!["jwt".into(), "t".into()],
             cookies: vec!["c".into()],
-            headers: vec![AUTHORIZATION, HeaderName::from_static("x-token")],
+            headers: ["authorization", "x-token", "y_token"]
+                .map(|name| NamedHeader::new(name).unwrap())
+                .into(),
         };
         let headers: HeaderMap =
             fields.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
@@ -110,7 +118,7 @@ mod tests {
 
     #[test]
     fn tokens_of_requests() {
-        let x = HeaderName::from_static("x-token");
+        let [x, y] = ["x-token", "y-token"].map(HeaderName::from_static);
         for (query, fields, expected) in [
             (None, vec![], "none"),
             (Some("jwt=&b=a"), vec![], "none"),
@@ -126,6 +134,8 @@ mod tests {
             (None, vec![(AUTHORIZATION, "Bearera")], "none"),
             (None, vec![(AUTHORIZATION, "Basic a"), (x.clone(), "Bearer a")], "a"),
             (None, vec![(AUTHORIZATION, "Bearer a"), (x.clone(), "Bearer b")], "several"),
+            (None, vec![(y.clone(), "Bearer a")], "a"),
+            (None, vec![(AUTHORIZATION, "Bearer a"), (y, "Bearer b")], "several"),
             (None, vec![(COOKIE, "b=x; C=a; c=b")], "a"),
             (None, vec![(COOKIE, "cc=x; c")], "none"),
             (Some("t=b"), vec![(COOKIE, "c=a")], "several"),

@@ -7,6 +7,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName};
 
 use super::body::BodyForm;
+use crate::message::NamedHeader;
 use crate::plugin::arguments::{self, Values};
 use crate::plugin::auth::scheme;
 use crate::redaction::Redaction;
@@ -16,8 +17,7 @@ use crate::redaction::Redaction;
 pub(super) struct KeyName {
     /// As it is configured, for arguments and fields of bodies.
     pub(super) text: Box<str>,
-    /// The headers with this name: it, and where it has an underscore the name with hyphens.
-    pub(super) headers: Vec<HeaderName>,
+    pub(super) header: NamedHeader,
 }
 
 /// The places of a request in which a key is looked for.
@@ -41,15 +41,12 @@ pub(super) enum Found<'a> {
 impl KeyName {
     /// Reads a name; `None` for one that no header can have.
     pub(super) fn new(text: &str) -> Option<Self> {
-        let mut headers = vec![HeaderName::try_from(text).ok()?];
-        if text.contains('_') {
-            headers.push(HeaderName::try_from(text.replace('_', "-")).ok()?);
-        }
-        Some(Self { text: text.into(), headers })
+        Some(Self { text: text.into(), header: NamedHeader::new(text)? })
     }
 
-    fn header<'a>(&self, headers: &'a HeaderMap) -> Values<'a> {
-        let mut values = self.headers.iter().flat_map(|name| headers.get_all(name));
+    /// Two spellings of one name in a request are duplicates.
+    fn in_headers<'a>(&self, headers: &'a HeaderMap) -> Values<'a> {
+        let mut values = self.header.spellings().flat_map(|name| headers.get_all(name));
         match (values.next(), values.next()) {
             (None, _) => Values::None,
             (Some(value), None) => Values::One(value.as_bytes().into()),
@@ -80,7 +77,7 @@ impl<'a> Places<'a> {
     }
 
     fn before_body(&self, name: &KeyName) -> Values<'a> {
-        let found = self.headers.map_or(Values::None, |headers| name.header(headers));
+        let found = self.headers.map_or(Values::None, |headers| name.in_headers(headers));
         match (&found, self.query) {
             (Values::None, Some(query)) => arguments::values(query, &name.text),
             _ => found,
@@ -90,8 +87,8 @@ impl<'a> Places<'a> {
 
 /// The headers and arguments in which keys are.
 pub(super) fn secrets(names: &[KeyName]) -> Redaction {
-    let spellings = names.iter().flat_map(|name| &name.headers);
-    Redaction::new(&spellings.map(|name| name.as_str().to_owned()).collect::<Vec<_>>())
+    let spellings = names.iter().flat_map(|name| name.header.spellings());
+    Redaction::new(&spellings.map(HeaderName::to_string).collect::<Vec<_>>())
 }
 
 /// The token of the header Authorization with the scheme Bearer.

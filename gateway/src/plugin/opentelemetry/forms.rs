@@ -79,6 +79,14 @@ impl Form {
         Some((self, read?))
     }
 
+    /// Whether a request that tells of no trace says that its own is sampled: Zipkin's forms can.
+    pub(super) fn decision(self, headers: &HeaderMap) -> Option<bool> {
+        if !matches!(self, Self::B3 | Self::B3Single) {
+            return None;
+        }
+        text(headers, &B3).and_then(boolean).or_else(|| b3_decision(headers))
+    }
+
     /// The fields that carry the context.
     pub(super) fn write(self, sent: &Sent) -> Vec<Field> {
         let Sent { trace, span, parent, is_sampled } = sent;
@@ -178,9 +186,13 @@ fn read_b3_single(text: &str) -> Option<Received> {
 
 fn read_b3(headers: &HeaderMap) -> Option<Received> {
     let trace = b3_trace(text(headers, &B3_TRACE)?)?;
+    let span = text(headers, &B3_SPAN).and_then(SpanId::parse);
+    Some(Received { trace, span, is_sampled: b3_decision(headers) })
+}
+
+fn b3_decision(headers: &HeaderMap) -> Option<bool> {
     let is_debug = text(headers, &B3_FLAGS) == Some("1");
-    let is_sampled = if is_debug { Some(true) } else { text(headers, &B3_SAMPLED).and_then(boolean) };
-    Some(Received { trace, span: text(headers, &B3_SPAN).and_then(SpanId::parse), is_sampled })
+    if is_debug { Some(true) } else { text(headers, &B3_SAMPLED).and_then(boolean) }
 }
 
 fn b3_trace(text: &str) -> Option<TraceId> {

@@ -50,6 +50,11 @@ impl Propagation {
         self.read.iter().find_map(|form| form.read(headers))
     }
 
+    /// Whether a request without any of the forms says that its trace is sampled.
+    pub(super) fn decision(&self, headers: &HeaderMap) -> Option<bool> {
+        self.read.iter().find_map(|form| form.decision(headers))
+    }
+
     /// The fields that are removed.
     pub(super) fn cleared(&self) -> impl Iterator<Item = &HeaderName> {
         self.cleared.iter()

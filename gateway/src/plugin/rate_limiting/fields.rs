@@ -47,22 +47,25 @@ static RETRY_AFTER: Name = name("Retry-After", "retry-after");
 
 /// Hands the fields of the answer to a request that asked for `asks` to `set`.
 pub(super) fn each(asks: &[Ask], taken: &Taken, mut set: impl FnMut(&'static Name, FieldValue)) {
-    let mut tightest: Option<Shown> = None;
+    let mut tightest: Option<(Shown, [FieldValue; 2])> = None;
     for period in Period::ALL {
         let of_period = asks.iter().zip(&taken.usage).filter(|(ask, _)| ask.period == period);
         let Some(shown) = of_period.map(|(ask, usage)| shown(ask, *usage, taken.allowed)).reduce(tighter)
         else {
             continue;
         };
-        set(&LIMIT_OF[period as usize], value(shown.limit));
-        set(&REMAINING_OF[period as usize], value(shown.remaining));
+        let [limit, remaining] = [shown.limit, shown.remaining].map(value);
+        set(&LIMIT_OF[period as usize], limit.clone());
+        set(&REMAINING_OF[period as usize], remaining.clone());
         // The longer period on a tie.
-        tightest = Some(tightest.map_or(shown, |before| tighter(shown, before)));
+        if tightest.as_ref().is_none_or(|(before, _)| shown.remaining <= before.remaining) {
+            tightest = Some((shown, [limit, remaining]));
+        }
     }
-    let Some(tightest) = tightest else { return };
+    let Some((tightest, [limit, remaining])) = tightest else { return };
     let reset = u64::from(reset(tightest.period, taken));
-    set(&LIMIT, value(tightest.limit));
-    set(&REMAINING, value(tightest.remaining));
+    set(&LIMIT, limit);
+    set(&REMAINING, remaining);
     set(&RESET, reset.into());
     if !taken.allowed {
         set(&RETRY_AFTER, reset.into());

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use http::HeaderName;
 use model::plugins::rate_limiting::LimitBy;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
+use crate::message::NamedHeader;
 use crate::plugin::Exchange;
 
 /// By what the requests of a limit are counted apart. A request that does not have it is counted by its
@@ -22,7 +22,7 @@ pub(in crate::plugin) enum By {
     /// The service.
     Service,
     /// The first value of this field.
-    Header(HeaderName),
+    Header(NamedHeader),
     /// The path, if it is this one, in its canonical form.
     Path(Box<str>),
 }
@@ -52,7 +52,7 @@ impl By {
             LimitBy::Credential => Self::Credential,
             LimitBy::Ip => Self::Address,
             LimitBy::Service => Self::Service,
-            LimitBy::Header => Self::Header(header?.parse().ok()?),
+            LimitBy::Header => Self::Header(NamedHeader::new(header?)?),
             LimitBy::Path => {
                 let path = path?;
                 Self::Path(model::canonical_path(path.as_bytes()).unwrap_or(path.into()).into())
@@ -70,8 +70,8 @@ impl By {
             Self::Credential => credential().map(Identifier::Id),
             Self::Address => None,
             Self::Service => exchange.service().map(|service| Identifier::Id(service.id)),
-            Self::Header(name) => {
-                exchange.headers().get(name).map(|value| Identifier::Text(value.as_bytes()))
+            Self::Header(header) => {
+                header.first(exchange.headers()).map(|value| Identifier::Text(value.as_bytes()))
             }
             Self::Path(path) => {
                 let own = exchange.path();
@@ -85,7 +85,7 @@ impl By {
     pub(in crate::plugin) fn name(&self, exchange: &Exchange<'_>, name: &mut Name) {
         let identifier = self.identify(exchange);
         if let (Self::Header(header), Identifier::Text(_)) = (self, identifier) {
-            Identifier::Text(header.as_str().as_bytes()).add_to(name);
+            Identifier::Text(header.configured().as_str().as_bytes()).add_to(name);
         }
         identifier.add_to(name);
     }

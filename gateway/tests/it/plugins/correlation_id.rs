@@ -37,6 +37,29 @@ async fn requests_get_an_id_unless_they_have_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn id_with_hyphens_for_underscores_is_kept() {
+    let plugged = Plugged::start(&[correlation(json!({ "header_name": "x_corr", "echo_downstream": true }))]);
+    for (sent, hyphens, underscores) in [
+        (&[("x-corr", "mine")][..], &["mine"][..], &[][..]),
+        (&[("x_corr", "mine")], &[], &["mine"]),
+        (&[("x-corr", "other"), ("x_corr", "mine")], &["other"], &["mine"]),
+    ] {
+        let request = Request::new("GET", "/");
+        let request = sent.iter().fold(request, |request, (name, id)| request.header(name, id));
+        let answer = plugged.send(&request).await.expect(200);
+        let received = plugged.received().remove(0);
+        for (name, ids) in [("x-corr", hyphens), ("x_corr", underscores)] {
+            assert_eq!(received.header_values(name).collect::<Vec<_>>(), ids, "{name} of {sent:?}");
+        }
+        // The answer has it under the name that is configured.
+        assert_eq!(answer.header("x_corr"), Some("mine"), "{sent:?}");
+    }
+    plugged.get("/").await.expect(200);
+    let received = plugged.received().remove(0);
+    assert!(received.header("x_corr").is_some() && received.header("x-corr").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn generators_and_the_echo() {
     let plugged = Plugged::start(&[correlation(json!({ "header_name": "X-Id", "generator": "uuid" }))]);
     plugged.origin.answer(Answer::status(200).header("X-Id", "of the origin"));

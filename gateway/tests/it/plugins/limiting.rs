@@ -129,6 +129,12 @@ async fn requests_are_counted_by_what_the_configuration_says() {
     assert_eq!(pass(client, &get("/", "x-tenant", "b"), 4).await, 2);
     assert_eq!(pass(client, &by_address(3), 4).await, 2);
 
+    plugged.put_plugins(&[limiting(json!({ "year": 2, "limit_by": "header", "header_name": "x_u" }))]);
+    assert_eq!(pass(client, &get("/", "x-u", "a"), 4).await, 2);
+    assert_eq!(pass(client, &get("/", "X-U", "b"), 1).await, 1);
+    // Both spellings have one counter.
+    assert_eq!(pass(client, &get("/", "x_u", "b"), 4).await, 1);
+
     plugged.put_plugins(&[limiting(json!({ "year": 2, "limit_by": "path", "path": "/counted" }))]);
     assert_eq!(pass(client, &Request::new("GET", "/counted?x=1"), 4).await, 2);
     // Another spelling of the path is the same path.

@@ -127,6 +127,33 @@ async fn answers_vary_by_the_fields_that_they_name() {
     assert_eq!(plugged.get("/").await.expect(200).text(), "none");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_vary_by_configured_fields_with_hyphens_for_underscores() {
+    let plugged = Plugged::start(&[plugin(&json!({ "vary_headers": ["x_v"] }))]);
+    plugged.origin.answer_with(|received| kept(received.header("x-v").unwrap_or("none")));
+    let ask = |fields: &[(&str, &str)]| {
+        fields.iter().fold(Request::new("GET", "/"), |request, (name, value)| request.header(name, value))
+    };
+    let mut shown = Vec::new();
+    for (fields, body) in [
+        (&[("x-v", "1")][..], "1"),
+        (&[("x-v", "2")], "2"),
+        (&[], "none"),
+        (&[("x_v", "3"), ("x-v", "1")], "1"),
+        (&[("x_v", "3"), ("x-v", "2")], "2"),
+    ] {
+        for status in ["Miss", "Hit"] {
+            let answer = plugged.send(&ask(fields)).await.expect(200);
+            assert_status(&answer, status);
+            assert_eq!(answer.text(), body, "{fields:?}");
+            shown.push(answer.header("x-cache-key").unwrap().to_owned());
+        }
+    }
+    // The shown key, as Kong's, has the field as it is configured before the one with hyphens.
+    shown.dedup();
+    assert_eq!(shown.len(), 4);
+}
+
 /// The upstream does not get a field that `Connection` lists: its answer is none to clients that send the field.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn request_that_hides_a_field_from_the_upstream_fills_no_cache() {

@@ -93,6 +93,17 @@ async fn trigger_chooses_requests() {
         (Request::new("GET", "/?a=1&X-Stop"), 503),
         (Request::new("GET", "/?x-stop=1"), 200),
         (Request::new("GET", "/?b=X-Stop"), 200),
+        (Request::new("GET", "/").header("x_stop", ""), 200),
+    ] {
+        plugged.send(&request).await.expect(status);
+    }
+    plugged.put_plugins(&[plugin("request-termination", json!({ "trigger": "x_trig" }))]);
+    for (request, status) in [
+        (Request::new("GET", "/").header("x_trig", "1"), 503),
+        (Request::new("GET", "/").header("X-Trig", "1"), 503),
+        (Request::new("GET", "/?x_trig=1"), 503),
+        // An argument has its own name alone.
+        (Request::new("GET", "/?x-trig=1"), 200),
     ] {
         plugged.send(&request).await.expect(status);
     }

@@ -203,6 +203,25 @@ async fn forms_are_read_written_and_cleared_as_configured() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn decision_without_a_trace_holds() {
+    let collector = Origin::start();
+    for (rate, fields, flag) in [
+        (1, [("b3", "0")], "-00"),
+        (1, [("x-b3-sampled", "0")], "-00"),
+        (0, [("b3", "1")], "-01"),
+        (0, [("b3", "d")], "-01"),
+        (0, [("x-b3-flags", "1")], "-01"),
+        (1, [("b3", "x")], "-01"),
+    ] {
+        let plugged = Plugged::start(&[opentelemetry(&collector.url(), json!({ "sampling_rate": rate }))]);
+        let with = |request: Request, (name, value): &(&str, &str)| request.header(name, value);
+        plugged.send(&fields.iter().fold(Request::new("GET", "/"), with)).await.expect(200);
+        let sent = plugged.received()[0].header("traceparent").unwrap().to_owned();
+        assert!(sent.ends_with(flag), "{fields:?}: {sent}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failed_attempts_have_spans_and_hostile_contexts_are_ignored() {
     let collector = Origin::start();
     let mut plugged = Plugged::start(&[opentelemetry(&collector.url(), json!({ "sampling_rate": 1 }))]);

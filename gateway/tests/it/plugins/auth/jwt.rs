@@ -112,6 +112,20 @@ async fn tokens() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn token_is_found_in_a_header_with_hyphens_for_underscores() {
+    let plugged = start(&json!({ "header_names": ["x_tok"] }));
+    let good = format!("Bearer {}", of_a());
+    for case in [
+        passes(get("/", &[("x_tok", &good)])),
+        passes(get("/", &[("X-Tok", &good)])),
+        refused(get("/", &[("x_tok", "Bearer a"), ("x-tok", &good)]), "Bad token; invalid JSON", INVALID),
+        refused(get("/", &[("xtok", &good)]), "Unauthorized", BEARER),
+    ] {
+        case.run(&plugged).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn times_of_tokens() {
     let claims = |exp: i64, nbf: i64| token(&json!({ "iss": "a", "exp": now() + exp, "nbf": now() + nbf }));
     let answer = async |plugged: &Plugged, token: &str| {

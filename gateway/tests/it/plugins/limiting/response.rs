@@ -1,8 +1,10 @@
 //! Limits of what upstreams say was used.
 
+use testkit::http::Connection;
 use testkit::origin::Answer;
 use testkit::redis::Redis;
 use testkit::wait::eventually;
+use tokio::time::timeout;
 
 use super::*;
 
@@ -57,6 +59,18 @@ async fn answer_that_uses_up_a_limit_passes_and_the_next_use_is_refused() {
     for _ in 0..3 {
         assert!(plugged.get("/").await.expect(429).body.is_empty());
         assert!(plugged.send(&Request::new("HEAD", "/")).await.expect(429).body.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusal_has_the_reason_of_its_status() {
+    let plugged = start(json!({ "limits": { "videos": { "year": 1 } } }));
+    // The reason of the origin is its own.
+    for line in ["HTTP/1.1 200 Scripted\r\n", "HTTP/1.1 429 Too Many Requests\r\n"] {
+        let mut connection = Connection::open(plugged.gateway.address()).await.unwrap();
+        connection.write(&uses("videos=1").encode("h")).await.unwrap();
+        let read = timeout(Duration::from_secs(10), connection.read_exact(line.len())).await;
+        assert_eq!(read.unwrap().unwrap(), line);
     }
 }
 
