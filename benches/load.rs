@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use benches::fleet::Fleet;
 use benches::samples::{HEADING, Samples, number};
 use benches::stage::{Kind, Stage};
 use benches::usage;
@@ -21,6 +22,9 @@ use tokio::time::{Instant, sleep};
 
 const KEYS_OF_A_CONSUMER: usize = 10;
 const CHANGES: usize = 50;
+/// The longest that an answer may take meanwhile.
+const GOAL: Duration = Duration::from_millis(100);
+const HEARTBEAT: Duration = Duration::from_secs(1);
 /// The longest that loading may take.
 const DEADLINE: Duration = Duration::from_secs(1_200);
 
@@ -36,12 +40,14 @@ fn main() {
 }
 
 async fn measure(kind: Kind, keys: usize) {
-    let mut stage = Stage::start(kind).await;
+    let mut stage = Stage::start_with(kind, &[("cluster.heartbeat_interval", "1s")], &[]).await;
     println!("\n{kind:?}");
     sync(&stage, KEYS_OF_A_CONSUMER).await;
     wait_for_key(&stage.planes.gateway, KEYS_OF_A_CONSUMER - 1).await;
     memory("with ten keys", &stage, &stage.planes.gateway);
 
+    let beats = Fleet::start(1, &stage.planes.control.cluster().to_string(), &stage.planes.pair);
+    beats.wait_for(1).await;
     let service = Request::new("GET", "/services/bulk");
     let asked = Asked::start(stage.planes.control.admin(), service);
     let proxied = Asked::start(stage.planes.gateway.proxy(), request(0));
@@ -65,6 +71,9 @@ async fn measure(kind: Kind, keys: usize) {
     memory("with it", &stage, &second);
     let reconnects = stage.planes.gateway.node.count("gibbon_cluster_reconnects_total").await;
     println!("  reconnects of the first data plane: {reconnects}");
+
+    let late = beats.longest_silence().saturating_sub(HEARTBEAT).as_secs_f64() * 1e3;
+    println!("  a session hears of the control plane each second, at most {late:.0} ms late");
 
     println!("  milliseconds                            {HEADING}");
     println!("  a new key, from its request to its use  {live}");
@@ -162,11 +171,15 @@ impl Asked {
         let ended = end.clone();
         let mut task = JoinSet::new();
         task.spawn(async move {
-            let mut samples = Samples::default();
+            let (mut samples, started) = (Samples::default(), Instant::now());
             while !ended.load(Ordering::Relaxed) {
                 let begun = Instant::now();
                 client.send(&request).await.unwrap().expect(200);
                 samples.milliseconds(begun.elapsed());
+                if begun.elapsed() > GOAL {
+                    let (took, after) = (begun.elapsed().as_millis(), (begun - started).as_secs_f64());
+                    println!("  {} after {after:.1} s took {took} ms", request.target());
+                }
                 sleep(Duration::from_millis(20)).await;
             }
             samples

@@ -36,7 +36,7 @@ fn ways() -> Vec<Way> {
     };
     let range = || {
         let allow = vec!["127.0.0.0/8".to_owned()];
-        Config::IpRestriction(Box::new(plugins::IpRestriction { allow, ..Default::default() }))
+        Config::IpRestriction(Box::new(plugins::IpRestriction { allow: Some(allow), ..Default::default() }))
     };
     let prometheus = || {
         let (status_code_metrics, latency_metrics) = (true, true);

@@ -133,7 +133,7 @@ impl Drop for Other {
 async fn gibbon(routes: usize, origin: SocketAddr, identity: &Identity) -> Peer {
     let port = ports::reserve();
     let settings = [("threads", "1"), ("proxy.listen_tls", &port.to_string())];
-    let stage = Stage::start_with(Kind::Sqlite, &settings).await;
+    let stage = Stage::start_with(Kind::Sqlite, &[], &settings).await;
     stage.preload_to(routes, origin.port()).await;
     let certificate = json!({ "cert": identity.cert_pem, "key": identity.key_pem, "snis": [stage::host(0)] });
     stage.planes.control.admin().post("/certificates", &certificate).await.unwrap().expect(201);

@@ -42,6 +42,8 @@ struct FleetState {
     connected: AtomicUsize,
     snapshots: AtomicUsize,
     failures: AtomicUsize,
+    /// The longest time without a frame on a connection, in microseconds.
+    silence: AtomicU64,
     reports: broadcast::Sender<HealthReport>,
 }
 
@@ -58,6 +60,7 @@ impl Fleet {
             connected: AtomicUsize::default(),
             snapshots: AtomicUsize::default(),
             failures: AtomicUsize::default(),
+            silence: AtomicU64::default(),
             reports: broadcast::channel(REPORTS).0,
         });
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -96,6 +99,11 @@ impl Fleet {
     /// The number of connections that failed or were lost.
     pub fn failures(&self) -> usize {
         self.shared.failures.load(Ordering::Relaxed)
+    }
+
+    /// The longest time for which a connection got no frame, since this was asked last.
+    pub fn longest_silence(&self) -> Duration {
+        Duration::from_micros(self.shared.silence.swap(0, Ordering::Relaxed))
     }
 
     /// Lets each data plane send this report, with the revision that it holds.
@@ -171,6 +179,7 @@ impl Connection<'_> {
         // The first heartbeats are spread over time.
         let first = Instant::now() + HEARTBEAT.mul_f64(rand::random());
         let mut heartbeat = tokio::time::interval_at(first, HEARTBEAT);
+        let mut heard = Instant::now();
         loop {
             let message = tokio::select! {
                 message = self.link.recv() => message?,
@@ -186,6 +195,9 @@ impl Connection<'_> {
                 }
             };
             let Some(message) = message else { return Ok(()) };
+            let silence = u64::try_from(heard.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.shared.silence.fetch_max(silence, Ordering::Relaxed);
+            heard = Instant::now();
             match Frame::decode(&message).expect("a control plane sends frames") {
                 Frame::Welcome(_) => {
                     self.welcomed = true;

@@ -43,14 +43,14 @@ impl Stage {
     /// # Panics
     /// When something does not start.
     pub async fn start(kind: Kind) -> Self {
-        Self::start_with(kind, &[]).await
+        Self::start_with(kind, &[], &[]).await
     }
 
-    /// Starts like [`Self::start`], with other settings of the data plane.
+    /// Starts like [`Self::start`], with other settings of the control plane and of the data plane.
     ///
     /// # Panics
     /// When something does not start.
-    pub async fn start_with(kind: Kind, settings: &[(&str, &str)]) -> Self {
+    pub async fn start_with(kind: Kind, of_control: &[(&str, &str)], of_gateway: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let pair = certs::valid(folder.path(), "cluster");
         let server = match kind {
@@ -65,10 +65,11 @@ impl Stage {
         };
         control.node.set("database.url", &database_url);
         as_installed(&mut control.node);
+        of_control.iter().for_each(|(key, value)| control.node.set(key, value));
         control.node.start().await;
         let mut gateway = Gateway::new(&[&control], &pair);
         as_installed(&mut gateway.node);
-        settings.iter().for_each(|(key, value)| gateway.node.set(key, value));
+        of_gateway.iter().for_each(|(key, value)| gateway.node.set(key, value));
         gateway.node.start().await;
         let planes = Planes { control, gateway, origin: Origin::start(), pair, folder };
         Self { planes, database_url, _server: server }

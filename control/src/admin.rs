@@ -135,12 +135,13 @@ pub fn router(state: AppState) -> Router {
     clustering::routes(&mut api);
     info::routes(&mut api);
     api.paths.sort();
+    let config = ConfigTurns::new(state.config);
     let admin = SharedAdmin::new(Admin {
         state,
         paths: api.paths,
         edits: Semaphore::new(EDITS),
         passwords: Semaphore::new(credential::PASSWORDS),
-        config: ConfigTurns::default(),
+        config,
         elsewhere: Elsewhere::default(),
         in_flight: AtomicI64::default(),
     });

@@ -103,6 +103,8 @@ pub enum ApiError {
         /// Its name.
         upstream: String,
     },
+    /// `unit` is no unit of memory; with its value.
+    InvalidUnit(String),
     /// `custom_id`, by which a consumer is asked for, is empty.
     EmptyCustomId,
     /// Other passwords have not been hashed in time.
@@ -241,6 +243,9 @@ impl ApiError {
             Self::Store(error) => of_store(error),
             Self::NoHealthChecks { upstream } => {
                 (BAD, message(&format!("no healthchecker found for {upstream}")))
+            }
+            Self::InvalidUnit(unit) => {
+                (BAD, message(&format!("invalid unit '{unit}' (expected 'k/K', 'm/M', or 'g/G')")))
             }
             Self::EmptyCustomId => (BAD, message("custom_id must be an unempty string")),
             Self::PasswordsBusy => (

@@ -1,5 +1,6 @@
 //! The status listener: metrics, status and readiness, for monitoring.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -8,7 +9,7 @@ use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use node::http::{Handler, Peer, RequestBody};
+use node::http::{Handler, Peer, RequestBody, without_redundant_slashes};
 use node::tokens::{Tokens, sent};
 use prometheus::{IntCounterVec, Registry, TextEncoder};
 use serde_json::json;
@@ -55,6 +56,7 @@ impl Handler for Front {
     type Body = Body;
 
     async fn handle(&self, request: Request<RequestBody>, _: Arc<Peer>) -> Response {
+        let request = without_slashes(request);
         let may = match &self.tokens {
             Some(tokens) if request.uri().path() != READY => {
                 let token = sent(request.headers()).ok().flatten();
@@ -69,6 +71,17 @@ impl Handler for Front {
         let Ok(response) = self.router.clone().call(request.map(Body::new)).await;
         response
     }
+}
+
+/// Drops redundant slashes of the path, as the Admin API does.
+fn without_slashes<B>(mut request: Request<B>) -> Request<B> {
+    // No path of this listener reads the query.
+    if let Cow::Owned(path) = without_redundant_slashes(request.uri().path())
+        && let Ok(path) = path.parse()
+    {
+        *request.uri_mut() = path;
+    }
+    request
 }
 
 fn unauthorized() -> Response {

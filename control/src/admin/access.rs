@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
-use node::http::Peer;
+use node::http::{Peer, without_redundant_slashes};
 
 pub(super) use self::audit::Entity;
 use self::audit::Write;
@@ -151,9 +151,10 @@ fn preflight(headers: &HeaderMap) -> Response {
 /// only ask, though they may have a body.
 fn is_write(parts: &Parts) -> bool {
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(&parts.method);
-    let path = parts.uri.path();
+    // The router ignores redundant slashes, too.
+    let path = without_redundant_slashes(parts.uri.path());
     let validates = path.starts_with("/schemas/") && path.ends_with("/validate");
-    let is_dry_run = ["/config", "/config/rollback"].contains(&path)
+    let is_dry_run = ["/config", "/config/rollback"].contains(&&*path)
         && config::is_dry_run(parts.uri.query().unwrap_or_default());
     let asks = parts.method == Method::POST && (path == "/routes/match" || validates || is_dry_run);
     !reads && !asks
@@ -161,3 +162,32 @@ fn is_write(parts: &Parts) -> bool {
 
 /// Cheap to clone.
 pub(crate) type SharedAccess = Arc<Access>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redundant_slashes_do_not_make_a_question_a_write() {
+        for (method, target, expected) in [
+            ("GET", "/services", false),
+            ("POST", "/services", true),
+            ("POST", "/config?dry_run=true", false),
+            ("POST", "/config/?dry_run=true", false),
+            ("POST", "//config?dry_run=true", false),
+            ("POST", "/config//rollback/?dry_run=true&to=1", false),
+            ("POST", "/config/?dry_run=false", true),
+            ("POST", "/config/", true),
+            ("PUT", "/config/?dry_run=true", true),
+            ("POST", "/config/other?dry_run=true", true),
+            ("POST", "/config%2F?dry_run=true", true),
+            ("POST", "//routes//match/", false),
+            ("POST", "/schemas//services/validate/", false),
+            ("POST", "/schemas/plugins/validate", false),
+            ("POST", "/routes/match/validate", true),
+        ] {
+            let request = axum::http::Request::builder().method(method).uri(target).body(()).unwrap();
+            assert_eq!(is_write(&request.into_parts().0), expected, "{method} {target}");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::{Body as HttpBody, Bytes};
+use axum::body::{Body as HttpBody, Bytes, HttpBody as _};
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
 use futures_util::StreamExt;
@@ -54,6 +54,7 @@ impl<S: Sync> FromRequest<S> for Body {
         let content_type = request.headers().get(header::CONTENT_TYPE);
         let content_type = content_type.map(|value| value.to_str().unwrap_or_default().to_owned());
         let share = request.extensions().get::<BodyShare>().cloned();
+        check_announced(&request)?;
         let bytes = read(request.into_body(), share.as_ref()).await?;
         match content_type {
             None if bytes.is_empty() => Ok(Self::default()),
@@ -61,6 +62,15 @@ impl<S: Sync> FromRequest<S> for Body {
             Some(text) => parse(&text, bytes).await,
         }
     }
+}
+
+/// Rejects a body that is too large by its `Content-Length`, if the client waits before it sends the body:
+/// reading makes hyper answer `100 Continue`. Other clients send at once, and get the answer after the body.
+fn check_announced(request: &Request) -> Result<(), ApiError> {
+    let expect = request.headers().get(header::EXPECT);
+    let waits = expect.is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let is_too_large = request.body().size_hint().lower() > MAX_BODY_BYTES as u64;
+    if waits && is_too_large { Err(ApiError::BodyTooLarge(MAX_BODY_BYTES)) } else { Ok(()) }
 }
 
 async fn parse(content_type: &str, bytes: Bytes) -> Result<Body, ApiError> {

@@ -2,8 +2,8 @@
 //! document is applied at one revision, or not at all. `POST /config/rollback` makes it that of an earlier
 //! revision again.
 //!
-//! One document is read at a time: it may take much memory. The memory has a budget ([`ConfigLimits`]), and
-//! the work is done off the runtime's workers, which serve data planes as well.
+//! One document is compared and applied at a time: it may take much memory. The memory has a budget
+//! ([`ConfigLimits`]), and the work is done off the runtime's workers, which serve data planes as well.
 
 mod answer;
 mod dump;
@@ -24,6 +24,7 @@ use wire::Key;
 use self::options::UploadOptions;
 pub(super) use self::options::is_dry_run;
 use self::upload::Document;
+use super::body_memory::{BodyMemory, BodyShare};
 use super::{Api, Context, SharedAdmin, credential};
 use crate::declarative::{
     Budget, Current, Difference, Format, Held, Planned, ReadError, ReadOptions, Routes, Selection, read,
@@ -54,11 +55,17 @@ pub(super) struct ConfigTurns {
     documents: Arc<Semaphore>,
     /// One dump at a time.
     dumps: Arc<Semaphore>,
+    /// The documents that are being read have together the memory of the longest one.
+    uploads: BodyMemory,
 }
 
-impl Default for ConfigTurns {
-    fn default() -> Self {
-        Self { documents: Arc::new(Semaphore::new(1)), dumps: Arc::new(Semaphore::new(1)) }
+impl ConfigTurns {
+    pub(super) fn new(limits: ConfigLimits) -> Self {
+        Self {
+            documents: Arc::new(Semaphore::new(1)),
+            dumps: Arc::new(Semaphore::new(1)),
+            uploads: BodyMemory::new(limits.max_body),
+        }
     }
 }
 
@@ -73,11 +80,13 @@ async fn apply(
     request: Request,
 ) -> Result<Response, ApiError> {
     let options = UploadOptions::parse(request.uri().query().unwrap_or_default())?;
-    let turn = Arc::clone(&admin.config.documents).try_acquire_owned().map_err(|_| ApiError::ConfigBusy)?;
     let limits = admin.state.config;
-    let document = upload::read(request, limits.max_body).await?;
+    let uploaded = admin.config.uploads.share();
+    let document = upload::read(request, limits.max_body, &uploaded).await?;
+    // Only now: a slow client keeps nobody out.
+    let turn = Arc::clone(&admin.config.documents).try_acquire_owned().map_err(|_| ApiError::ConfigBusy)?;
     let show_secrets = admin.state.show_secrets;
-    let work = Arc::new(Work { document, options, limits, show_secrets, _turn: turn });
+    let work = Arc::new(Work { document, options, limits, show_secrets, _turn: turn, _uploaded: uploaded });
     for _ in 1..ATTEMPTS {
         match attempt(&admin, &context, &work).await {
             // Another one made an entity of the document meanwhile, or changed one.
@@ -97,6 +106,7 @@ struct Work {
     /// Whether API keys are kept beside their hashes.
     show_secrets: bool,
     _turn: OwnedSemaphorePermit,
+    _uploaded: BodyShare,
 }
 
 /// What a document changes.
@@ -118,23 +128,24 @@ async fn attempt(admin: &SharedAdmin, context: &Context, work: &Arc<Work>) -> Re
     }
     let counts = answer::Counts::of(&difference);
     let changes = beside(move || Ok(changes(difference, hash_key))).await?;
-    let revision = write(admin, context, Arc::clone(work), changes).await.map_err(credential::lost_race)?;
+    let written = write(admin, context, Arc::clone(work), (head, changes)).await;
+    let revision = written.map_err(credential::lost_race)?;
     Ok(answer::applied(&counts, revision))
 }
 
-/// Writes changes. Very many are written to the end, also when the client disconnects: until then `held` keeps the
-/// next document out.
+/// Writes changes to the configuration of a head. Very many are written to the end, also when the client
+/// disconnects: until then `held` keeps the next document out.
 async fn write<T: Send + 'static>(
     admin: &SharedAdmin,
     context: &Context,
     held: T,
-    changes: Vec<Change>,
+    (head, changes): (Head, Vec<Change>),
 ) -> Result<u64, StoreError> {
     if changes.len() < MANY {
-        return admin.state.store.write(&context.author, changes).await;
+        return admin.state.store.write_after(head, &context.author, changes).await;
     }
     let (store, author) = (admin.state.store.clone(), context.author.clone());
-    let write = async move { (store.write(&author, changes).await, held).0 };
+    let write = async move { (store.write_after(head, &author, changes).await, held).0 };
     run_off_workers(write).await
 }
 

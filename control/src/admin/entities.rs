@@ -192,8 +192,21 @@ impl<'a> Entities<'a> {
         change: impl FnOnce(Draft) -> Change,
     ) -> Result<Response, ApiError> {
         let Reading { draft, names, shown, hash_key } = reading;
-        let changes = hash_key.map(Change::Insert).into_iter().chain([change(draft)]).collect();
+        let expired = self.expired(&draft).await?.map(Change::Remove);
+        let changes =
+            hash_key.map(Change::Insert).into_iter().chain(expired).chain([change(draft)]).collect();
         self.write_all(status, written, names, shown, changes).await
+    }
+
+    /// The expired key that has the value of a new one, and is not deleted yet.
+    async fn expired(&self, draft: &Draft) -> Result<Option<Document>, ApiError> {
+        if !credential::is_key(self.kind) {
+            return Ok(None);
+        }
+        let Some((field, value)) = draft.unique.first() else { return Ok(None) };
+        let holder = Selector::Unique { field, value: value.clone() };
+        let holder = self.store().get(self.kind.kind(), &holder).await?;
+        Ok(holder.filter(|holder| holder.key != draft.document.key && !credential::exists(holder)))
     }
 
     /// Makes changes, and those of the server names of a certificate, at one revision, and shows the entity

@@ -1,14 +1,21 @@
 //! Information about the control plane: its version, configuration and status.
 
+use std::process;
 use std::sync::atomic::Ordering;
 
-use axum::Json;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::routing::get;
+use axum::{Extension, Json};
+use node::http::HttpLimiter;
 use prometheus::core::Collector;
 use serde_json::{Value, json};
 
+use super::reading::beginning;
 use super::{Api, KONG, SharedAdmin, plugins};
+use crate::error::ApiError;
+
+/// The units of memory that Kong's `/status` accepts.
+const UNITS: [&str; 4] = ["b", "k", "m", "g"];
 
 pub(super) fn routes(api: &mut Api) {
     api.route("/", get(node));
@@ -28,28 +35,57 @@ async fn node(State(admin): State<SharedAdmin>) -> Json<Value> {
         "hostname": node.hostname,
         "node_id": node.id,
         "plugins": { "available_on_server": plugins::available(), "enabled_in_cluster": in_cluster },
-        "configuration": admin.state.configuration,
+        "configuration": configuration(&admin.state.configuration),
+        "pids": { "master": process::id(), "workers": [] },
+        "timers": { "running": 0, "pending": 0 },
     }))
 }
 
-/// Shows the status in Kong's form. Of Kong's connection counters, only the requests in progress are counted.
-async fn status(State(admin): State<SharedAdmin>) -> Json<Value> {
+/// Converts the configuration to the types of Kong's: its clients reject a `database` that is not a string.
+/// The settings of the database are under a key that Kong does not have.
+fn configuration(own: &Value) -> Value {
+    let mut shown = own.clone();
+    let settings = own["database"].clone();
+    let is_postgres = settings["url"].as_str().is_some_and(|url| !url.starts_with("sqlite:"));
+    shown["database"] = json!(if is_postgres { "postgres" } else { "sqlite" });
+    shown["database_settings"] = settings;
+    shown["router_flavor"] = json!("traditional_compatible");
+    shown
+}
+
+/// Shows the status in Kong's form, with the connections of all listeners of the Admin API. `unit` is checked as
+/// in Kong, though there is no memory of Lua to show in it.
+async fn status(
+    State(admin): State<SharedAdmin>,
+    Extension(limiter): Extension<HttpLimiter>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, ApiError> {
+    check_unit(&query.unwrap_or_default())?;
     let state = &admin.state;
     let head = *state.head.borrow();
-    Json(json!({
+    let connections = limiter.connections();
+    Ok(Json(json!({
         "server": {
-            "connections_accepted": 0,
-            "connections_active": 0,
-            "connections_handled": 0,
+            "connections_accepted": connections.accepted,
+            "connections_active": connections.active,
+            "connections_handled": connections.handled,
             "connections_reading": 0,
             "connections_writing": admin.in_flight.load(Ordering::Relaxed),
-            "connections_waiting": 0,
+            "connections_waiting": connections.waiting,
             "total_requests": total_requests(&state.metrics.requests),
         },
         "memory": { "workers_lua_vms": [], "lua_shared_dicts": {} },
         "database": { "reachable": state.store.ping().await.is_ok() },
         "configuration_hash": head.root.config_hash(),
-    }))
+    })))
+}
+
+/// Rejects a unit of memory that Kong does not have, in Kong's words.
+fn check_unit(query: &str) -> Result<(), ApiError> {
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    let is_known = |unit: &str| unit.is_empty() || UNITS.iter().any(|known| unit.eq_ignore_ascii_case(known));
+    let unknown = pairs.find(|(name, unit)| name == "unit" && !is_known(unit));
+    unknown.map_or(Ok(()), |(_, unit)| Err(ApiError::InvalidUnit(beginning(&unit))))
 }
 
 async fn endpoints(State(admin): State<SharedAdmin>) -> Json<Value> {

@@ -85,7 +85,7 @@ impl Listeners {
 
     /// Serves `router` until `stop`, and then until the last answer.
     pub async fn serve(self, router: Router, stop: CancellationToken) {
-        let front = Front { router, access: self.access };
+        let front = Front { router, access: self.access, shared: self.shared.clone() };
         let mut tasks = JoinSet::new();
         for listener in self.listeners {
             tasks.spawn(serve(listener, front.clone(), self.shared.clone(), 0, stop.clone()));
@@ -129,13 +129,16 @@ pub async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, ExitErr
 struct Front {
     router: Router,
     access: SharedAccess,
+    /// For the handler that shows the connections.
+    shared: HttpLimiter,
 }
 
 impl Handler for Front {
     type Body = Body;
 
     async fn handle(&self, request: Request<RequestBody>, peer: Arc<Peer>) -> Response<Body> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.insert(self.shared.clone());
         let answer = async |parts| {
             let request = Request::from_parts(parts, Body::new(body));
             let Ok(response) = self.router.clone().call(request).await;

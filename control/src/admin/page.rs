@@ -94,19 +94,27 @@ impl Listing {
         json!({ "data": data, "offset": offset, "next": next })
     }
 
-    /// Returns a parameter of the list of one collection.
+    /// Returns a parameter of the list of one collection. One that is given several times is empty: no value
+    /// of it is more valid than another.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+        let mut values =
+            self.query.iter().filter(|(given, _)| given == name).map(|(_, value)| value.as_str());
+        let first = values.next()?;
+        Some(if values.next().is_some() { "" } else { first })
     }
 
-    /// `smallest` is the smallest size of a page.
+    /// `smallest` is the smallest size of a page. In Kong, a parameter that is given twice is a table, and so
+    /// neither a number nor a text.
     fn parse(path: &str, query: &str, smallest: u64) -> Result<Self, ApiError> {
-        let (mut size, mut offset, mut tags) = (DEFAULT_PAGE_SIZE, None, None);
+        let (mut size, mut offset, mut tags) = (None, None, None);
         let mut kept = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()).into_owned() {
             match name.as_str() {
-                "size" => size = parse_size(&value, smallest)?,
+                "size" if size.is_some() => return Err(no_number()),
+                "size" => size = Some(parse_size(&value, smallest)?),
+                "tags" if tags.is_some() => return Err(invalid_tags("must be given once")),
                 "tags" => tags = Some(parse_tags(&value)?),
+                "offset" if offset.is_some() => return Err(ApiError::InvalidOffset(value)),
                 "offset" => {
                     offset = Some(value);
                     continue;
@@ -115,6 +123,7 @@ impl Listing {
             }
             kept.push((name, value));
         }
+        let size = size.unwrap_or(DEFAULT_PAGE_SIZE);
         Ok(Self { size, offset, tags, path: path.to_owned(), query: kept })
     }
 }
@@ -141,19 +150,26 @@ impl<S: Sync> FromRequestParts<S> for Listing {
 
 fn parse_size(text: &str, smallest: u64) -> Result<u64, ApiError> {
     let number = text.trim().parse::<f64>().ok().filter(|number| number.is_finite());
-    let number = number.ok_or_else(|| ApiError::InvalidSize("size must be a number".to_owned()))?;
+    let number = number.ok_or_else(no_number)?;
     let whole = (smallest..=MAX_PAGE_SIZE).find(|size| *size as f64 == number);
     whole.ok_or_else(|| {
         ApiError::InvalidSize(format!("size must be an integer between 1 and {MAX_PAGE_SIZE}"))
     })
 }
 
+fn no_number() -> ApiError {
+    ApiError::InvalidSize("size must be a number".to_owned())
+}
+
+fn invalid_tags(message: impl Into<Cow<'static, str>>) -> ApiError {
+    ApiError::InvalidOption { name: "tags", message: message.into() }
+}
+
 /// Parses tags: `a,b` requires all of them, `a/b` one of them. A mix is rejected, since its precedence would
 /// be unclear.
 fn parse_tags(text: &str) -> Result<Tags, ApiError> {
-    let invalid = |message: Cow<'static, str>| ApiError::InvalidOption { name: "tags", message };
     if text.is_empty() {
-        return Err(invalid("cannot be null".into()));
+        return Err(invalid_tags("cannot be null"));
     }
     let split = |separator| text.split(separator).map(str::to_owned).collect::<Vec<_>>();
     let (tags, names) = match (text.contains(','), text.contains('/')) {
@@ -162,7 +178,7 @@ fn parse_tags(text: &str) -> Result<Tags, ApiError> {
         (_, false) => (Some(Tags::All(split(','))), split(',')),
     };
     if names.len() > TAGS {
-        return Err(invalid(format!("at most {TAGS} tags, it has {}", names.len()).into()));
+        return Err(invalid_tags(format!("at most {TAGS} tags, it has {}", names.len())));
     }
     let is_tag = |name: &String| {
         !name.is_empty()
@@ -170,7 +186,7 @@ fn parse_tags(text: &str) -> Result<Tags, ApiError> {
             && !name.chars().any(|c| c.is_control() || c == '\u{fffd}')
     };
     let valid = names.iter().all(is_tag);
-    tags.filter(|_| valid).ok_or_else(|| invalid("invalid filter syntax".into()))
+    tags.filter(|_| valid).ok_or_else(|| invalid_tags("invalid filter syntax"))
 }
 
 #[cfg(test)]
@@ -204,6 +220,20 @@ mod tests {
         assert!(Listing::parse("/", &tags(50), 1).is_ok() && Listing::parse("/", &tags(51), 1).is_err());
         let short = Listing::parse("/", "offset=AAAA", 1).unwrap();
         assert!(short.page().is_err() && short.after_tag().is_err());
+    }
+
+    #[test]
+    fn parameter_that_is_given_twice_is_rejected() {
+        let parse = |query: &str| Listing::parse("/", query, 1);
+        assert!(matches!(
+            parse("size=1&size=2"),
+            Err(ApiError::InvalidSize(text)) if text == "size must be a number"
+        ));
+        assert!(matches!(parse("tags=a&tags=b"), Err(ApiError::InvalidOption { name: "tags", .. })));
+        assert!(matches!(parse("offset=a&offset=b"), Err(ApiError::InvalidOffset(_))));
+        let listing = parse("a=1&a=2&b=3&c=").unwrap();
+        let values = ["a", "b", "c", "d"].map(|name| listing.parameter(name));
+        assert_eq!(values, [Some(""), Some("3"), Some(""), None]);
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! Paths and methods as Kong's server treats them. Repeated slashes count as one, and a final slash is
 //! ignored. `Allow` names all methods in alphabetical order.
 
+use std::borrow::Cow;
+
 use axum::extract::Request;
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderValue, Uri, header};
 use axum::response::Response;
+use node::http::without_redundant_slashes;
 
-/// Removes redundant slashes from a request's path. An encoded slash is part of a name, and stays.
+/// Removes redundant slashes from a request's path.
 pub(super) fn merge_slashes(mut request: Request) -> Request {
     if let Some(merged) = merged(request.uri()) {
         *request.uri_mut() = merged;
@@ -16,15 +19,10 @@ pub(super) fn merge_slashes(mut request: Request) -> Request {
 
 /// Returns the changed URI; `None` when it needs no change.
 fn merged(uri: &Uri) -> Option<Uri> {
-    let path = uri.path();
-    let is_plain = path == "/" || !(path.contains("//") || path.ends_with('/'));
-    if is_plain {
-        return None;
-    }
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let Cow::Owned(path) = without_redundant_slashes(uri.path()) else { return None };
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::try_from(format!("/{}{query}", segments.join("/"))).ok()?);
+    parts.path_and_query = Some(PathAndQuery::try_from(path + &query).ok()?);
     Uri::from_parts(parts).ok()
 }
 

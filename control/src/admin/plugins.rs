@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use axum::Json;
+use axum::http::Uri;
 use axum::routing::{get, post};
 use model::{AnyEntity, kind};
 use model::{PLUGINS, PluginKind};
@@ -30,12 +31,12 @@ async fn enabled() -> Json<Value> {
     Json(json!({ "enabled_plugins": names }))
 }
 
-async fn schema(PathParam(name): Name) -> Result<Json<Value>, ApiError> {
-    named(&name).map(|plugin| Json(plugin.schema()))
+async fn schema(PathParam(name): Name, uri: Uri) -> Result<Json<Value>, ApiError> {
+    named(&name).map(|plugin| schemas::answer(plugin.schema(), uri.query().unwrap_or_default()))
 }
 
-async fn config_schema(PathParam(name): Name) -> Result<Json<Value>, ApiError> {
-    named(&name).map(|plugin| Json(plugin.config_schema()))
+async fn config_schema(PathParam(name): Name, uri: Uri) -> Result<Json<Value>, ApiError> {
+    named(&name).map(|plugin| schemas::answer(plugin.config_schema(), uri.query().unwrap_or_default()))
 }
 
 fn named(name: &str) -> Result<&'static PluginKind, ApiError> {

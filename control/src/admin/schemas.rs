@@ -2,6 +2,7 @@
 //! writes nothing.
 
 use axum::Json;
+use axum::http::Uri;
 use axum::routing::{get, post};
 use model::Described;
 use serde_json::{Value, json};
@@ -19,8 +20,18 @@ pub(super) fn routes(api: &mut Api) {
 
 type Name = PathParam<String>;
 
-async fn show(PathParam(name): Name) -> Result<Json<Value>, ApiError> {
-    Ok(Json(entity(&name)?.schema()))
+async fn show(PathParam(name): Name, uri: Uri) -> Result<Json<Value>, ApiError> {
+    let query = uri.query().unwrap_or_default();
+    Ok(answer(entity(&name)?.schema(), query))
+}
+
+/// Answers with a schema. The fields that Kong does not have are shown to those who ask for them.
+pub(super) fn answer(mut schema: Value, query: &str) -> Json<Value> {
+    let asked = form_urlencoded::parse(query.as_bytes());
+    if !asked.into_iter().any(|(name, value)| (&*name, &*value) == ("additions", "true")) {
+        model::without_additions(&mut schema);
+    }
+    Json(schema)
 }
 
 /// Checks a body as a write does, with defaults for what is not given. It neither looks for other entities

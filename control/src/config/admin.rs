@@ -240,7 +240,7 @@ impl Default for RawAdmin {
             allowed_origins: Vec::new(),
             allowed_hosts: Vec::new(),
             max_connections: 512,
-            max_connections_per_address: 256,
+            max_connections_per_address: 96,
             max_in_flight: 128,
             max_body_memory: 64 * 1024 * 1024,
             max_config_body: 1 << 30,

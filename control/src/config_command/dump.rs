@@ -1,11 +1,14 @@
 //! Writes the configuration to a file or the standard output.
 
+mod file;
+
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use form_urlencoded::Serializer;
 use node::exit::ExitError;
 
+use self::file::DumpFile;
 use super::progress::Progress;
 use super::{DumpFormat, DumpOptions, append_tags, report};
 use crate::admin_client::{AdminClient, Answer};
@@ -18,6 +21,8 @@ pub(super) async fn run(options: &DumpOptions) -> Result<(), ExitError> {
     append_tags(&mut query, &options.select_tags)?;
     let path = format!("/config?{}", query.finish());
     let progress = Progress::new(0);
+    // Before the request: the Admin API does not wait for the reader of a FIFO.
+    let output = options.output.as_deref().map(open).transpose()?;
     let exchange = async {
         let answer = client.get(&path).await?;
         if !answer.status.is_success() {
@@ -25,8 +30,8 @@ pub(super) async fn run(options: &DumpOptions) -> Result<(), ExitError> {
             let body = answer.whole().await?;
             return Err(report::failure(status, &serde_json::from_slice(&body).unwrap_or_default()));
         }
-        match &options.output {
-            Some(file) => to_file(answer, file, &progress).await,
+        match output {
+            Some((path, file)) => to_file(answer, path, file, &progress).await,
             None => to_output(answer, &progress).await,
         }
     };
@@ -55,34 +60,23 @@ async fn to_output(mut answer: Answer, progress: &Progress) -> Result<(), ExitEr
         .map_err(|error| ExitError::unavailable(format!("cannot write to the standard output: {error}")))
 }
 
-/// Replaces the file when the dump is complete.
-async fn to_file(mut answer: Answer, file: &Path, progress: &Progress) -> Result<(), ExitError> {
-    let failed =
-        |error: io::Error| ExitError::unavailable(format!("cannot write {}: {error}", file.display()));
-    let unfinished = Unfinished::new(file);
-    let mut out = io::BufWriter::new(std::fs::File::create(&unfinished.0).map_err(failed)?);
+fn open(path: &Path) -> Result<(&Path, DumpFile), ExitError> {
+    Ok((path, DumpFile::create(path).map_err(|error| unwritable(path, &error))?))
+}
+
+async fn to_file(
+    mut answer: Answer,
+    path: &Path,
+    mut file: DumpFile,
+    progress: &Progress,
+) -> Result<(), ExitError> {
     while let Some(part) = answer.part().await? {
         progress.received(part.len());
-        out.write_all(&part).map_err(failed)?;
+        file.write(&part).map_err(|error| unwritable(path, &error))?;
     }
-    let out = out.into_inner().map_err(|error| failed(error.into_error()))?;
-    out.sync_all().map_err(failed)?;
-    std::fs::rename(&unfinished.0, file).map_err(failed)
+    file.finish().map_err(|error| unwritable(path, &error))
 }
 
-/// A file beside the one that it becomes; removed when it does not.
-struct Unfinished(PathBuf);
-
-impl Unfinished {
-    fn new(file: &Path) -> Self {
-        let mut name = file.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.part", std::process::id()));
-        Self(file.with_file_name(name))
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        std::fs::remove_file(&self.0).ok();
-    }
+fn unwritable(path: &Path, error: &io::Error) -> ExitError {
+    ExitError::unavailable(format!("cannot write {}: {error}", path.display()))
 }

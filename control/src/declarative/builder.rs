@@ -5,14 +5,14 @@ mod reading;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use model::{Described, HIDDEN, Violations};
+use model::{Described, HIDDEN, TOGETHER, Violations};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 use wire::{Key, Kind};
 
 use super::budget::{Budget, Spent};
 use super::current::Current;
-use super::difference::Difference;
+use super::difference::{Difference, Planned};
 use super::errors::Errors;
 use super::given::{Element, Given, pack, unpack};
 use super::header::{self, Header};
@@ -266,17 +266,21 @@ impl<'a> Builder<'a> {
 
     /// Checks that each entity that was named before it was declared is there.
     fn check_references(&mut self) {
-        for Unchecked { from, place, field, to } in std::mem::take(&mut self.unchecked) {
-            if self.declared.contains(&to) || self.current.is_outside(to) {
-                continue;
-            }
+        let unchecked = std::mem::take(&mut self.unchecked);
+        let is_there = |to: &Key| self.declared.contains(to) || self.current.is_outside(*to);
+        let wrong: Vec<Unchecked> =
+            unchecked.into_iter().filter(|unchecked| !is_there(&unchecked.to)).collect();
+        if wrong.is_empty() {
+            return;
+        }
+        let given: HashMap<Key, &[u8]> = self.difference.puts.iter().map(Planned::given).collect();
+        for Unchecked { from, place, field, to } in wrong {
             let Some(kind) = model::described(from.kind) else { continue };
             let Unknown { field, message } =
                 references::unknown(field, &to.id.to_string(), &model::collection(to.kind));
             let mut violations = Violations::default();
             violations.field(field, message);
-            let packed = format!("{{\"id\":\"{}\"}}", from.id);
-            self.errors.entity(kind, &place, packed.as_bytes(), violations);
+            self.errors.entity(kind, &place, given.get(&from).copied().unwrap_or(b"{}"), violations);
         }
     }
 
@@ -311,8 +315,17 @@ fn already(kind: &dyn Described, field: &str, value: &str) -> String {
 
 /// The beginning of the message that a unique value is in use.
 fn with_value(kind: &dyn Described, field: &str, value: &str) -> String {
-    let value = if references::is_secret(kind, field) { HIDDEN } else { value };
-    let shown: String = value.chars().take(200).collect();
-    let collection = kind.collection();
-    format!("uniqueness violation: '{collection}' entity with {field} set to '{shown}'")
+    let set = |field: &str, value: &str| {
+        format!("{field} set to '{}'", value.chars().take(200).collect::<String>())
+    };
+    let values = if field == TOGETHER {
+        let parts = kind.split_together(value).into_iter().filter(|(_, value)| !value.is_null());
+        let text =
+            |value: Value| value.get("id").and_then(Value::as_str).or(value.as_str()).map(str::to_owned);
+        let parts = parts.map(|(field, value)| set(field, &text(value).unwrap_or_default()));
+        parts.collect::<Vec<_>>().join(" and ")
+    } else {
+        set(field, if references::is_secret(kind, field) { HIDDEN } else { value })
+    };
+    format!("uniqueness violation: '{}' entity with {values}", kind.collection())
 }

@@ -23,6 +23,21 @@ pub struct Planned {
     pub before: Option<Held>,
 }
 
+impl Planned {
+    /// The key, and the canonical bytes.
+    pub(super) fn given(&self) -> (Key, &[u8]) {
+        (Key { kind: self.kind, id: self.common.id }, &self.content.bytes)
+    }
+
+    /// Whether the entity is so already.
+    pub fn changes_nothing(&self) -> bool {
+        let Common { tags, created_at, .. } = &self.common;
+        self.before
+            .as_ref()
+            .is_some_and(|before| before.equals(&self.content.bytes, tags.as_deref(), *created_at))
+    }
+}
+
 /// The changes of a configuration, in an order in which each reference is valid.
 #[derive(Clone, Debug, Default)]
 pub struct Difference {

@@ -44,11 +44,11 @@ impl Routes {
     /// Returns requests that the two orders lead to different routes, with the names of the routes.
     pub fn disagreements(&self) -> NamedDisagreements {
         // No request takes a route whose service is not served.
-        let disabled: HashSet<Uuid> =
+        let unserved: HashSet<Uuid> =
             self.services.iter().filter(|(_, bytes)| !is_served(bytes)).map(|(id, _)| *id).collect();
         let routes = self.routes.iter().filter_map(|(id, bytes)| parse(*id, bytes));
         let routes: Vec<Route> =
-            routes.filter(|route| route.service.is_none_or(|service| !disabled.contains(&service))).collect();
+            routes.filter(|route| route.service.is_none_or(|service| !unserved.contains(&service))).collect();
         let name = |id: Uuid| {
             let route = routes.iter().find(|route| route.id == id);
             (id, route.and_then(|route| route.name.clone()))

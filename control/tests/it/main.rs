@@ -16,6 +16,7 @@ mod publish;
 mod pushed;
 mod several;
 mod skew;
+mod status;
 mod store;
 mod story;
 mod tls;

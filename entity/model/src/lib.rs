@@ -79,6 +79,7 @@ pub use routing::{
     split_authority, upstream_path,
 };
 pub use rules::{Foreign, NumberCheck, OnDelete, Rules, TextCheck};
+pub use schema::without_additions;
 pub use target_address::TargetAddress;
 pub use types::{Canonical, Number, Word, is_secret_name};
 pub use violations::{FieldErrors, Violations};

@@ -5,6 +5,9 @@ use serde_json::{Map, Value, json};
 use crate::common::{self, Times};
 use crate::field::Field;
 
+/// The attribute of a field that Kong does not have.
+const ADDITION: &str = "addition";
+
 /// What the schema of a kind shows.
 pub(crate) struct Schema {
     /// The unit of its times.
@@ -96,5 +99,28 @@ fn attributes(field: &Field) -> Map<String, Value> {
     if field.is_secret() {
         add("encrypted", true.into());
     }
+    if field.rules.quiet {
+        add(ADDITION, true.into());
+    }
     attributes
+}
+
+/// Takes the fields that Kong does not have out of a schema: views leave them out while they have their defaults,
+/// and Kong's clients add the defaults of a schema to what they compare with views.
+pub fn without_additions(schema: &mut Value) {
+    match schema {
+        Value::Array(elements) => elements.iter_mut().for_each(without_additions),
+        Value::Object(members) => {
+            if let Some(Value::Array(fields)) = members.get_mut("fields") {
+                fields.retain(|field| !is_addition(field));
+            }
+            members.values_mut().for_each(without_additions);
+        }
+        _ => {}
+    }
+}
+
+/// Whether an element of a list of fields is one that Kong does not have.
+fn is_addition(field: &Value) -> bool {
+    field.as_object().is_some_and(|named| named.values().any(|attributes| attributes[ADDITION] == true))
 }

@@ -1,5 +1,6 @@
 //! The types that fields may have: how each is read, checked, shown and written.
 
+mod form_number;
 mod integers;
 mod map;
 mod number;

@@ -10,6 +10,7 @@ mod activity;
 mod body;
 mod connection;
 mod listener;
+mod path;
 mod places;
 mod reserve;
 mod timed;
@@ -26,6 +27,7 @@ use tokio::sync::Semaphore;
 
 pub use body::RequestBody;
 pub use listener::{Listener, serve};
+pub use path::without_redundant_slashes;
 use places::Places;
 
 /// Bounds that one or several listeners share.
@@ -67,6 +69,19 @@ pub enum Bound {
     BodyTimeout,
     /// The client did not read an answer in time.
     WriteTimeout,
+}
+
+/// The connections of some listeners.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// Since the start.
+    pub accepted: u64,
+    /// Those of them that got a place.
+    pub handled: u64,
+    /// Those that are open.
+    pub active: usize,
+    /// Those of them without a request.
+    pub waiting: usize,
 }
 
 impl Limits {
@@ -173,6 +188,11 @@ impl HttpLimiter {
             limits: Arc::new(limits),
             count,
         }
+    }
+
+    /// Counts the connections of the listeners.
+    pub fn connections(&self) -> Connections {
+        self.places.connections()
     }
 
     fn met(&self, bound: Bound) {

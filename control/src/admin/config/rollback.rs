@@ -69,7 +69,7 @@ async fn attempt(
     }
     let counts = Counts::of(&difference);
     let changes = beside(move || Ok(changes(difference, None))).await?;
-    let revision = write(admin, context, Arc::clone(turn), changes).await?;
+    let revision = write(admin, context, Arc::clone(turn), (head, changes)).await?;
     Ok(answer::applied(&counts, revision))
 }
 
@@ -87,6 +87,8 @@ fn difference(past: Past) -> Result<Difference, ApiError> {
             continue;
         }
         match planned(&then, before) {
+            // It differs in secrets that are not kept, or not at all.
+            Ok(planned) if planned.changes_nothing() => difference.unchanged += 1,
             Ok(planned) => difference.puts.push(planned),
             Err(reason) => {
                 lost.push(format!("{}/{}: {reason}", model::collection(then.key.kind), then.key.id))

@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use serde_json::Value;
 
 use crate::admin::body::Body;
+use crate::admin::body_memory::BodyShare;
 use crate::declarative::Format;
 use crate::error::ApiError;
 
@@ -21,8 +22,8 @@ pub(super) struct Document {
     pub(super) format: Format,
 }
 
-/// Reads the body of a request; `most` is the bound of its bytes.
-pub(super) async fn read(request: Request, most: usize) -> Result<Document, ApiError> {
+/// Reads the body of a request; `most` is the bound of its bytes, which are taken from `memory` as they come.
+pub(super) async fn read(request: Request, most: usize, memory: &BodyShare) -> Result<Document, ApiError> {
     let Some(format) = format(request.headers()) else { return of_form(request).await };
     let length = request.headers().get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok()).unwrap_or_default();
@@ -30,7 +31,7 @@ pub(super) async fn read(request: Request, most: usize) -> Result<Document, ApiE
         drain(request.into_body()).await;
         return Err(ApiError::BodyTooLarge(most));
     }
-    let text = whole(request.into_body(), length, most).await?;
+    let text = whole(request.into_body(), length, most, memory).await?;
     Ok(Document { text, format })
 }
 
@@ -61,8 +62,8 @@ async fn of_form(request: Request) -> Result<Document, ApiError> {
     }
 }
 
-/// Reads a whole body. Its memory is reserved at once, so that it is not copied while it grows.
-async fn whole(body: HttpBody, length: usize, most: usize) -> Result<Bytes, ApiError> {
+/// Reads a whole body. Its addresses are reserved at once, so that it is not copied while it grows.
+async fn whole(body: HttpBody, length: usize, most: usize, memory: &BodyShare) -> Result<Bytes, ApiError> {
     let mut text = Vec::new();
     text.try_reserve_exact(length).map_err(|_| ApiError::ConfigTooLarge(length))?;
     let mut stream = body.into_data_stream();
@@ -73,6 +74,7 @@ async fn whole(body: HttpBody, length: usize, most: usize) -> Result<Bytes, ApiE
             drain(HttpBody::from_stream(stream)).await;
             return Err(ApiError::BodyTooLarge(most));
         }
+        memory.take(part.len()).map_err(|_| ApiError::ConfigBusy)?;
         text.try_reserve(part.len()).map_err(|_| ApiError::ConfigTooLarge(text.len()))?;
         text.extend_from_slice(&part);
     }

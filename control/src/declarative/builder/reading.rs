@@ -1,7 +1,7 @@
 //! Reads an entity whose references are resolved, and compares it with the current one.
 
 use model::{Common, Content, Described, GivenCommon, HIDDEN, Input, Violations};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use wire::Key;
 
@@ -23,6 +23,11 @@ impl Builder<'_> {
     /// Reads an entity, and plans its change unless it is as it should be.
     pub(super) fn complete(&mut self, waiting: Waiting, fields: Map<String, Value>) -> Result<(), Spent> {
         let mut violations = waiting.violations.clone();
+        if let Some((field, outer)) = waiting.parent
+            && fields.get(field).and_then(|named| named.get("id")) != Some(&json!(outer.id))
+        {
+            violations.field(field, "names another entity than the one in which this one is nested");
+        }
         let id = match waiting.id {
             Some(id) => id,
             None => {
@@ -130,7 +135,10 @@ impl Builder<'_> {
         if identity::has_hidden(kind, fields) {
             return Some(identity::of_fields(kind, fields.clone()));
         }
-        let (mut fields, mut violations) = (fields.clone(), Violations::default());
+        let (mut input, mut violations) =
+            (Input { fields: fields.clone(), form: false }, Violations::default());
+        kind.imply(None, &mut input, &mut violations);
+        let Input { mut fields, .. } = input;
         GivenCommon::take(&mut fields, false, kind.times(), &mut violations);
         let common = Common { id: Uuid::nil(), created_at: 0, updated_at: 0, tags: None };
         let input = Input { fields, form: false };
@@ -146,11 +154,16 @@ impl Builder<'_> {
             self.budget.take(DECLARED + value.len())?;
             let declared = kind.fields().iter().find(|declared| declared.name == *field);
             let (_, shown) = declared.map_or((None, value.as_str()), |field| field.split_key(value));
+            // Several fields are unique together.
+            let mut tell = |message| match declared {
+                Some(_) => violations.field(field, message),
+                None => violations.entity(message),
+            };
             if self.current.outside().has(kind.kind(), field, value) {
-                violations.field(field, outside(kind, field, shown));
+                tell(outside(kind, field, shown));
             }
             if !self.unique.insert((kind.kind(), field, value.clone())) {
-                violations.field(field, already(kind, field, shown));
+                tell(already(kind, field, shown));
             }
         }
         Ok(violations)

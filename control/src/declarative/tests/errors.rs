@@ -133,6 +133,55 @@ fn the_number_of_errors_is_bounded() {
     assert!(errors.message().ends_with("and more, in 5000 entities"), "{}", errors.message());
 }
 
+/// Each entity may have many, too.
+#[test]
+fn the_number_of_errors_of_entities_is_bounded() {
+    let unknown: serde_json::Map<String, Value> = (0..900).map(|at| (format!("z{at}"), json!(1))).collect();
+    let services: Vec<Value> = (0..200).map(|_| Value::Object(unknown.clone())).collect();
+    let errors = errors(&json!({ "_format_version": "3.0", "services": services }));
+    let told: usize = errors.flattened().iter().map(|one| one["errors"].as_array().unwrap().len()).sum();
+    assert!((10_000..11_000).contains(&told), "{told}");
+    assert_eq!(errors.flattened().len() + errors.unnamed(), 200);
+}
+
+#[test]
+fn entity_with_a_wrong_reference_is_told() {
+    let errors = errors(&json!({
+        "_format_version": "3.0",
+        "routes": [{ "name": "r", "paths": ["/"], "service": { "id": id(9) } }],
+    }));
+    assert_eq!(errors.flattened()[0]["entity_name"], "r");
+}
+
+#[test]
+fn outer_entity_and_reference_agree() {
+    let services = |named: Value| {
+        let route = json!({ "name": "r", "paths": ["/"], "service": named });
+        json!({ "_format_version": "3.0", "services": [
+            { "name": "a", "host": "a", "id": id(1), "routes": [route] }, { "name": "b", "host": "b" },
+        ] })
+    };
+    let told = "names another entity than the one in which this one is nested";
+    assert_eq!(errors(&services(json!("b"))).nested()["services"][0]["routes"][0]["service"], told);
+    for same in [json!("a"), json!({ "name": "a" }), json!({ "id": id(1) }), json!(null)] {
+        assert!(read_json(&services(same)).is_ok());
+    }
+}
+
+#[test]
+fn values_that_are_unique_together_are_named() {
+    let plugin = json!({ "name": "cors", "service": "a" });
+    let errors = errors(&json!({
+        "_format_version": "3.0",
+        "services": [{ "name": "a", "host": "a", "id": id(1) }],
+        "plugins": [plugin, { "name": "cors", "service": "a", "instance_name": "x", "id": id(2) }],
+    }));
+    let told = errors.message();
+    let expected =
+        format!("'plugins' entity with name set to 'cors' and service set to '{}' already declared", id(1));
+    assert!(told.contains(&expected) && !told.contains("together"), "{told}");
+}
+
 #[test]
 fn a_single_error_far_from_the_beginning_is_short() {
     let mut services: Vec<Value> =

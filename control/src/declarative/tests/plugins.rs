@@ -117,3 +117,13 @@ fn errors_have_their_places() {
     });
     assert!(matches!(read_json(&twice), Err(ReadError::Invalid(_))));
 }
+
+#[test]
+fn earlier_names_of_fields_stand_for_the_later_ones() {
+    let plugin =
+        json!({ "name": "rate-limiting", "config": { "minute": 3, "policy": "redis", "redis_host": "r" } });
+    let document = json!({ "_format_version": "3.0", "plugins": [plugin] });
+    let before = made(&document);
+    let again = read_over(&document.to_string(), Format::Json, &before, &[]).unwrap();
+    assert!(again.is_empty(), "{:?}", changes(&again));
+}

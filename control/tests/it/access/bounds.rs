@@ -134,6 +134,29 @@ async fn requests_beyond_the_cap_are_answered_503() {
     stage.stop().await;
 }
 
+/// The client asks before it sends the body, and need not send it.
+#[tokio::test]
+async fn body_that_is_announced_too_large_is_refused_before_it_is_sent() {
+    let stage = Stage::start(&[]).await;
+    let admin = stage.control.admin();
+    for (length, status) in [(10 * 1024 * 1024 + 1, "413"), (u64::MAX / 2, "413"), (10 * 1024 * 1024, "100")]
+    {
+        let mut connection = Connection::open(admin.address()).await.unwrap();
+        let head = format!(
+            "POST /services HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Expect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
+        );
+        connection.write(head.as_bytes()).await.unwrap();
+        let answered = timeout(DEADLINE, connection.read_exact(12)).await.expect("an answer").unwrap();
+        assert_eq!(String::from_utf8_lossy(&answered), format!("HTTP/1.1 {status}"), "{length} bytes");
+        if status == "413" {
+            // No body follows: the next request would be taken for it.
+            timeout(DEADLINE, connection.read_to_end()).await.expect("the connection ends").unwrap();
+        }
+    }
+    stage.stop().await;
+}
+
 /// A body that is not complete holds all memory but less than the other one needs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn body_beyond_the_memory_of_all_is_refused_until_others_end() {

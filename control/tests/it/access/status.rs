@@ -13,13 +13,14 @@ async fn token_is_needed_for_all_but_readiness() {
     stage.control.node.set("status.tokens", stage.folder.path().join("tokens").display());
     stage.control.node.start().await;
     let status = stage.control.node.status();
-    for path in ["/metrics", "/status", "/elsewhere"] {
+    for path in ["/metrics", "/status", "/status/", "//metrics", "/elsewhere"] {
         status.get(path).await.unwrap().expect(401);
         let with = Request::new("GET", path).header("Authorization", &format!("Bearer {}", reader.secret));
         let answer = status.send(&with).await.unwrap();
         assert_eq!(answer.status, if path == "/elsewhere" { 404 } else { 200 });
     }
     status.get("/status/ready").await.unwrap().expect(200);
+    status.get("//status/ready/").await.unwrap().expect(200);
     stage.send(Request::new("GET", "/services")).await.expect(200);
     stage.stop().await;
 }

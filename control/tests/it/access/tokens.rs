@@ -35,7 +35,13 @@ async fn role_decides_and_every_write_is_logged() {
     stage.send(with(question, &bob.secret)).await.expect(200);
     let check = Request::new("POST", "/schemas/services/validate").form(&[("host", "a")]);
     stage.send(with(check, &bob.secret)).await.expect(200);
+    for target in ["/config", "/config/", "//config", "//config//"] {
+        let document = Request::new("POST", &format!("{target}?dry_run=true"));
+        let document = document.json(&serde_json::json!({ "_format_version": "3.0" }));
+        stage.send(with(document, &bob.secret)).await.expect(200);
+    }
     for request in [
+        Request::new("POST", "/config/?dry_run=false").form(&[("config", "_format_version: '3.0'")]),
         post("b"),
         Request::new("PUT", "/services/b").form(&[("host", "a")]),
         Request::new("PATCH", "/services/b").form(&[("host", "a")]),

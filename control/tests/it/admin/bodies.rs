@@ -5,7 +5,7 @@ use testkit::http::Request;
 
 use super::{Admin, on_both_databases};
 
-on_both_databases!(forms, multipart_forms);
+on_both_databases!(forms, numbers_of_forms, multipart_forms);
 
 async fn forms(admin: &Admin) {
     let post = async |target: &str, fields: &[(&str, &str)]| {
@@ -39,8 +39,25 @@ async fn forms(admin: &Admin) {
     let patch = Request::new("PATCH", "/services/a").form(&[("retries", "7"), ("enabled", "true")]);
     let changed = admin.client.send(&patch).await.unwrap().expect(200).json();
     assert_eq!((&changed["retries"], &changed["enabled"]), (&json!(7), &json!(true)));
-    let bad = admin.client.post_form("/services", &[("host", "x"), ("port", "eighty")]).await.unwrap();
-    assert_eq!(bad.expect(400).json()["fields"], json!({ "port": "expected an integer" }));
+    for bad in ["eighty", "80.5", "inf", "0x"] {
+        let bad = admin.client.post_form("/services", &[("host", "x"), ("port", bad)]).await.unwrap();
+        assert_eq!(bad.expect(400).json()["fields"], json!({ "port": "expected an integer" }));
+    }
+}
+
+/// Kong reads them by Lua's `tonumber`.
+async fn numbers_of_forms(admin: &Admin) {
+    for (n, port) in ["80", "80.0", "8e1", "0x50", " 80 ", "\t+80\n"].into_iter().enumerate() {
+        let name = format!("0x{n}");
+        let fields = [("name", &name[..]), ("host", "x"), ("port", port)];
+        let service = admin.client.post_form("/services", &fields).await.unwrap().expect(201).json();
+        assert_eq!(service["port"], 80, "{port:?}");
+        // A field that is a text stays as it was sent.
+        assert_eq!(service["name"], name);
+    }
+    let fields = [("name", "u"), ("healthchecks.active.timeout", "5e-1")];
+    let upstream = admin.client.post_form("/upstreams", &fields).await.unwrap().expect(201).json();
+    assert_eq!(upstream["healthchecks"]["active"]["timeout"], 0.5);
 }
 
 async fn multipart_forms(admin: &Admin) {

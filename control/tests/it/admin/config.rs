@@ -1,6 +1,7 @@
 //! The configuration as one document: `POST /config`, `GET /config`, and the commands that use them.
 
 mod commands;
+mod dump_file;
 mod hostile;
 mod many;
 mod swapped;
@@ -283,6 +284,13 @@ async fn an_earlier_configuration_is_made_again(admin: &Admin) {
     admin.delete("/certificates/a.example").await.expect(204);
     let refused = admin.post("/config/rollback?to=1", &json!({})).await.expect(409).text();
     assert!(refused.contains("the value of key is not kept"), "{refused}");
+    // A secret that was replaced is that of now, and no change.
+    admin.post("/consumers", &json!({ "username": "jane" })).await.expect(201);
+    let secret = json!({ "username": "h", "secret": "first" });
+    let then = revision(&admin.post("/consumers/jane/hmac-auth", &secret).await.expect(201));
+    admin.patch("/consumers/jane/hmac-auth/h", &json!({ "secret": "second" })).await.expect(200);
+    let back = admin.post(&format!("/config/rollback?to={then}"), &json!({})).await.expect(200);
+    assert_eq!((&back.json()["updated"], revision(&back)), (&json!(0), then + 1));
     admin.post("/config/rollback?to=99", &json!({})).await.expect(404);
     admin.post("/config/rollback", &json!({})).await.expect(400);
     admin.get("/config?revision=x").await.expect(400);

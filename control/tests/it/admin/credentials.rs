@@ -149,6 +149,9 @@ async fn time_to_live_counts_down(admin: &Admin) {
         .await;
     };
     gone("/key-auths/short".to_owned()).await;
+    // Also before it is deleted, another one may have its value.
+    let next = admin.put(&format!("{at}/short"), &json!({})).await.expect(200);
+    assert_ne!(id(&next.json()), short);
     gone(format!("{at}/{short}")).await;
     assert!(!admin.get(at).await.expect(200).text().contains(&short));
 }

@@ -1,24 +1,77 @@
 //! Information about the control plane, and the headers that all answers share.
 
-use serde_json::json;
+use anyhow::ensure;
+use serde_json::{Value, json};
 use testkit::http::Request;
-use testkit::plane::Database;
+use testkit::plane::{DEADLINE, Database};
+use testkit::wait::eventually;
 
 use super::{Admin, on_both_databases};
 
-on_both_databases!(about_the_node, common_headers, paths_and_methods_that_are_not_there, clustering);
+on_both_databases!(
+    about_the_node,
+    connections_are_counted,
+    units_of_memory,
+    common_headers,
+    paths_and_methods_that_are_not_there,
+    clustering
+);
 
 async fn about_the_node(admin: &Admin) {
     let node = admin.get("/").await.expect(200).json();
     assert_eq!(node["version"], "3.9.1");
     assert_eq!(node["gibbon_version"], env!("CARGO_PKG_VERSION"));
-    assert!(node["configuration"].is_object() && node["node_id"].as_str().is_some_and(|id| id.len() == 36));
+    assert!(node["node_id"].as_str().is_some_and(|id| id.len() == 36));
+    let configuration = &node["configuration"];
+    let url = admin.control.database();
+    let database = if url.starts_with("sqlite:") { "sqlite" } else { "postgres" };
+    assert_eq!(configuration["database"], database, "{url}");
+    assert_eq!(configuration["router_flavor"], "traditional_compatible");
+    assert_eq!(configuration["database_settings"]["migrate"], true);
+    assert_eq!(node["pids"], json!({ "master": admin.control.node.pid(), "workers": [] }));
+    assert_eq!(node["timers"], json!({ "running": 0, "pending": 0 }));
+    assert!(node.get("lua_version").is_none(), "{node}");
     let status = admin.get("/status").await.expect(200).json();
     assert_eq!(status["database"], json!({ "reachable": true }));
     assert!(status["server"]["total_requests"].as_u64().unwrap() >= 1, "{status}");
     let endpoints = admin.get("/endpoints").await.expect(200).json();
     let paths = endpoints["data"].as_array().unwrap();
     assert!(paths.contains(&json!("/services/{services}/routes/{routes}")), "{endpoints}");
+}
+
+async fn connections_are_counted(admin: &Admin) {
+    let server = async || admin.get("/status").await.expect(200).json()["server"].clone();
+    let before = server().await;
+    let count = |server: &Value, name: &str| server[format!("connections_{name}")].as_u64().unwrap();
+    assert!(count(&before, "active") >= 1 && count(&before, "writing") >= 1, "{before}");
+    let held = [(); 3].map(|()| std::net::TcpStream::connect(admin.client.address()).unwrap());
+    eventually(DEADLINE, || async {
+        let now = server().await;
+        let more = |name| count(&now, name) - count(&before, name);
+        ensure!(more("accepted") >= 3 && more("handled") >= 3, "{before} {now}");
+        ensure!(count(&now, "active") >= 4 && count(&now, "waiting") >= 3, "{now}");
+        anyhow::Ok(())
+    })
+    .await;
+    drop(held);
+    eventually(DEADLINE, || async {
+        let now = server().await;
+        ensure!(count(&now, "active") < 4 && count(&now, "waiting") < 3, "{now}");
+        ensure!(count(&now, "accepted") >= count(&before, "accepted") + 3, "{now}");
+        anyhow::Ok(())
+    })
+    .await;
+}
+
+async fn units_of_memory(admin: &Admin) {
+    for query in ["", "?unit=", "?unit=b", "?unit=k", "?unit=M", "?unit=G&scale=3", "?units=z"] {
+        admin.get(&format!("/status{query}")).await.expect(200);
+    }
+    for query in ["?unit=z", "?unit=m&unit=z", "?unit=z&scale=1"] {
+        let refused = admin.get(&format!("/status{query}")).await.expect(400).json();
+        let message = "invalid unit 'z' (expected 'k/K', 'm/M', or 'g/G')";
+        assert_eq!(refused, json!({ "message": message }), "{query}");
+    }
 }
 
 async fn common_headers(admin: &Admin) {

@@ -118,6 +118,9 @@ async fn bad_queries(admin: &Admin) {
         ("size=x", 9),
         ("offset=x", 7),
         ("offset=AAAA", 7),
+        ("size=1&size=2", 9),
+        ("offset=AAAA&offset=AAAA", 7),
+        ("tags=a&tags=b", 11),
         ("tags=", 11),
         ("tags=a,b/c", 11),
         ("tags=%ff", 11),
@@ -127,6 +130,8 @@ async fn bad_queries(admin: &Admin) {
         assert_eq!(answer.get("options").is_some(), code == 11, "{query}: {answer}");
         assert!(answer.get("fields").is_none(), "{query}: {answer}");
     }
+    let twice = admin.get("/routes?size=1&size=2").await.json();
+    assert_eq!(twice["message"], "size must be a number");
     let size = admin.get("/routes?size=0").await.json();
     assert_eq!(size["message"], "size must be an integer between 1 and 1000");
 }

@@ -255,6 +255,12 @@ async fn schemas_of_plugins(admin: &Admin) {
     assert_eq!((&key_names["type"], &key_names["default"]), (&json!("array"), &json!(["apikey"])));
     let alone = admin.get("/plugins/schema/key-auth").await.expect(200).json();
     assert_eq!(alone, json!({ "fields": config["fields"] }));
+    // Kong's clients would miss what views leave out.
+    let named = |schema: &Value| schema.to_string().contains("key_in_bearer");
+    assert!(!named(&schema) && !named(&alone));
+    for target in ["/schemas/plugins/key-auth?additions=true", "/plugins/schema/key-auth?additions=true"] {
+        assert!(named(&admin.get(target).await.expect(200).json()), "{target}");
+    }
     for target in ["/schemas/plugins/nosuch", "/plugins/schema/nosuch"] {
         let missing = admin.get(target).await.expect(404).json();
         assert_eq!(missing, json!({ "message": "No plugin named 'nosuch'" }), "{target}");

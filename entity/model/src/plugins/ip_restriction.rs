@@ -19,12 +19,12 @@ const MESSAGE: usize = 4 << 10;
 /// Allows or denies requests by the address of the client.
 #[derive(Clone, Debug, PartialEq, Eq, Record)]
 pub struct IpRestriction {
-    /// The addresses and networks in CIDR notation that alone may; empty: all.
-    #[field(default = Vec::new(), most = NETWORKS, longest = NETWORK, is = host::ip_or_cidr)]
-    pub allow: Vec<String>,
+    /// The addresses and networks in CIDR notation that alone may; null or empty: all.
+    #[field(most = NETWORKS, longest = NETWORK, is = host::ip_or_cidr)]
+    pub allow: Option<Vec<String>>,
     /// The addresses and networks that may not, even if they are allowed.
-    #[field(default = Vec::new(), most = NETWORKS, longest = NETWORK, is = host::ip_or_cidr)]
-    pub deny: Vec<String>,
+    #[field(most = NETWORKS, longest = NETWORK, is = host::ip_or_cidr)]
+    pub deny: Option<Vec<String>>,
     /// The status of a refusal; null: 403.
     #[field(between(200, 599), number = whole)]
     pub status: Option<Number>,
@@ -52,7 +52,7 @@ impl IpRestriction {
 
 impl Check for IpRestriction {
     fn rules(&self, violations: &mut Violations) {
-        if self.allow.is_empty() && self.deny.is_empty() {
+        if [&self.allow, &self.deny].into_iter().flatten().all(Vec::is_empty) {
             violations
                 .entity("at least one of these fields must be non-empty: 'config.allow', 'config.deny'");
         }
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn defaults() {
         let view = view(IpRestriction::NAME, &json!({ "allow": ["10.0.0.0/8"] }));
-        assert_eq!(view, json!({ "allow": ["10.0.0.0/8"], "deny": [], "status": null, "message": null }));
+        assert_eq!(view, json!({ "allow": ["10.0.0.0/8"], "deny": null, "status": null, "message": null }));
     }
 
     #[test]

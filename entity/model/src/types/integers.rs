@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use super::{listed, typed};
+use super::{form_number, listed, typed};
 use crate::field::{FieldType, FieldValue, Level};
 use crate::rules::Rules;
 use crate::violations::FieldErrors;
@@ -80,17 +80,42 @@ fn outside(number: i64, (least, greatest): (i64, i64)) -> Option<String> {
     (number < least || number > greatest).then(|| between((least, greatest)))
 }
 
-/// Reads a number without a fraction, or, in a form, digits.
+/// Reads a number without a fraction; in a form, also as text.
 fn integer(value: &Value, form: bool) -> Option<i64> {
     // Whole numbers up to here are exact as floating point.
     const EXACT: f64 = 9_007_199_254_740_992.0;
-    let whole = |number: f64| number.fract() == 0.0 && number.abs() <= EXACT;
+    #[expect(clippy::cast_possible_truncation, reason = "it is a whole number within the exact range")]
+    let whole = |number: f64| (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64);
     match value {
-        Value::String(text) if form => text.parse().ok(),
-        #[expect(clippy::cast_possible_truncation, reason = "it is a whole number within the exact range")]
-        Value::Number(number) => {
-            number.as_i64().or_else(|| number.as_f64().filter(|n| whole(*n)).map(|n| n as i64))
-        }
+        // Digits alone are exact beyond the range of floating point.
+        Value::String(text) if form => text.parse().ok().or_else(|| form_number::read(text).and_then(whole)),
+        Value::Number(number) => number.as_i64().or_else(|| number.as_f64().and_then(whole)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_of_forms_are_those_of_lua() {
+        let rules = Rules::new();
+        for (text, expected) in [
+            ("80", Some(80)),
+            ("80.0", Some(80)),
+            (" 1e2 ", Some(100)),
+            ("0x50", Some(80)),
+            ("-1", Some(-1)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("80.5", None),
+            ("1e300", None),
+            ("eighty", None),
+            ("", None),
+        ] {
+            let read = i64::read(json!(text), &rules, true);
+            assert_eq!(read, expected.ok_or("expected an integer".into()), "{text:?}");
+            assert!(i64::read(json!(text), &rules, false).is_err(), "{text:?} in JSON");
+        }
     }
 }

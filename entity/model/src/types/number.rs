@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::integers::{between, greater};
-use super::typed;
+use super::{form_number, typed};
 use crate::field::{FieldType, FieldValue, Level};
 use crate::rules::Rules;
 use crate::violations::FieldErrors;
@@ -124,7 +124,7 @@ impl Number {
 impl FieldType for Number {
     fn read(value: Value, rules: &Rules, form: bool) -> Result<Self, FieldErrors> {
         let number = match &value {
-            Value::String(text) if form => text.trim().parse::<f64>().ok(),
+            Value::String(text) if form => form_number::read(text),
             Value::Number(number) => number.as_f64(),
             _ => None,
         };
@@ -185,7 +185,10 @@ mod tests {
         for bad in [json!("1"), json!(true), json!([])] {
             assert_eq!(read(bad, false), Err("expected a number".into()));
         }
-        for bad in ["NaN", "inf", ""] {
+        for (text, number) in [(" 1e2\t", 100.0), ("0x50", 80.0), (".5", 0.5), ("5.", 5.0)] {
+            assert_eq!(read(json!(text), true), Ok(Number::new(number)), "{text}");
+        }
+        for bad in ["NaN", "inf", "", "infinity", "1e999", "0x", "1 2", "1e", "--1", "1,5"] {
             assert_eq!(read(json!(bad), true), Err("expected a number".into()));
         }
         for bad in [json!(-0.1), json!(65_535.1)] {

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use super::Address;
 use super::activity::{Activity, Clock};
+use super::{Address, Connections};
 
 /// The places that some listeners share.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub(super) struct Places {
 #[derive(Debug, Default)]
 struct Open {
     next: u64,
+    refused: u64,
     connections: BTreeMap<u64, Connection>,
 }
 
@@ -59,15 +60,33 @@ impl Places {
     pub(super) fn take(self: &Arc<Self>, address: Address) -> Option<(Place, bool)> {
         let source = Source::of(address);
         let mut open = self.open();
-        let evicted = if open.count(source) >= self.most_per_source {
-            open.evict(|other| other == source).then_some(true)?
-        } else if open.connections.len() >= self.most {
+        let is_full_of_source = open.count(source) >= self.most_per_source;
+        let is_full = is_full_of_source || open.connections.len() >= self.most;
+        let has_room = if is_full_of_source {
+            open.evict(|other| other == source)
+        } else if is_full {
             let largest = open.largest();
-            (open.evict(|other| Some(other) == largest) || open.evict(|_| true)).then_some(true)?
+            open.evict(|other| Some(other) == largest) || open.evict(|_| true)
         } else {
-            false
+            true
         };
-        Some((self.add(&mut open, source), evicted))
+        if !has_room {
+            open.refused += 1;
+            return None;
+        }
+        Some((self.add(&mut open, source), is_full))
+    }
+
+    /// Counts the connections.
+    pub(super) fn connections(&self) -> Connections {
+        let open = self.open();
+        let is_waiting = |connection: &&Connection| connection.activity.phase().is_waiting();
+        Connections {
+            accepted: open.next + open.refused,
+            handled: open.next,
+            active: open.connections.len(),
+            waiting: open.connections.values().filter(is_waiting).count(),
+        }
     }
 
     fn add(self: &Arc<Self>, open: &mut Open, source: Source) -> Place {
@@ -192,6 +211,12 @@ mod tests {
         only.activity.begin_sending();
         assert!(places.take(from("192.0.2.2")).is_none(), "an answer is being sent");
         assert!(only.activity.end_sending());
-        assert!(places.take(from("192.0.2.2")).is_some());
+        let waiting = places.connections();
+        assert_eq!(waiting, Connections { accepted: 3, handled: 1, active: 1, waiting: 1 });
+        let other = places.take(from("192.0.2.2"));
+        assert!(other.is_some());
+        assert!(other.unwrap().0.activity.begin_request());
+        let last = places.connections();
+        assert_eq!(last, Connections { accepted: 4, handled: 2, active: 0, waiting: 0 });
     }
 }

@@ -10,6 +10,9 @@ use testkit::wait;
 
 use super::Admin;
 
+/// Bytes of a document, where a test bounds them.
+const MOST: usize = 1 << 20;
+
 async fn send(admin: &Admin, content_type: &str, body: String) -> Response {
     let request = Request::new("POST", "/config").header("content-type", content_type).body(body);
     admin.control.admin().with_deadline(Duration::from_secs(120)).send(&request).await.unwrap()
@@ -77,35 +80,43 @@ async fn documents_have_bounds() {
 }
 
 #[tokio::test]
-async fn one_document_is_read_at_a_time() {
-    let admin = Admin::start(Database::Sqlite).await;
+async fn slow_clients_keep_no_document_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut control = Control::new(Database::Sqlite, &certs::valid(folder.path(), "cluster"));
+    control.node.set("admin.max_config_body", MOST);
+    control.node.start().await;
+    let admin = control.admin().with_deadline(DEADLINE);
     let document = json!({ "_format_version": "3.0" });
-    let body = document.to_string();
-    let head = format!(
-        "POST /config HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    let mut slow = wait::eventually(DEADLINE, || async {
-        let mut slow = Connection::open(admin.client.address()).await.unwrap();
+    let begin = async |length: usize| {
+        let mut slow = Connection::open(admin.address()).await.unwrap();
+        let head = format!(
+            "POST /config HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        );
         slow.write(head.as_bytes()).await.unwrap();
-        // If this one is the first, the slow one is refused.
-        let answer = admin.apply("", &document).await;
-        let retry = answer.header("retry-after").map(str::to_owned);
-        if answer.status == 429 && retry.is_some() { Ok(slow) } else { Err(answer.status) }
-    })
-    .await;
+        slow
+    };
+    let body = document.to_string();
+    let mut slow = begin(body.len()).await;
+    admin.post("/config", &document).await.unwrap().expect(200);
     slow.write(body.as_bytes()).await.unwrap();
     slow.read_response(false).await.unwrap().expect(200);
-    admin.apply("", &document).await.expect(200);
 
-    // A client that leaves does not keep others out.
-    let mut gone = Connection::open(admin.client.address()).await.unwrap();
-    gone.write(head.as_bytes()).await.unwrap();
-    drop(gone);
+    // All that are being read have together the memory of one.
+    let large = wait::eventually(DEADLINE, || async {
+        let mut large = begin(MOST).await;
+        large.write(&vec![b' '; MOST - 10]).await.unwrap();
+        let answer = admin.post("/config", &document).await.unwrap();
+        let retry = answer.header("retry-after").is_some();
+        // If this one is read first, the large one is refused.
+        if answer.status == 429 && retry { Ok(large) } else { Err(answer.status) }
+    })
+    .await;
+    // A client that leaves gives its share back.
+    drop(large);
     wait::eventually(DEADLINE, || async {
-        let answer = admin.apply("", &document).await;
+        let answer = admin.post("/config", &document).await.unwrap();
         if answer.status == 200 { Ok(()) } else { Err(answer.status) }
     })
     .await;
-    admin.stop().await;
+    control.node.stop().await;
 }
