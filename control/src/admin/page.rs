@@ -107,8 +107,12 @@ impl Listing {
     /// neither a number nor a text.
     fn parse(path: &str, query: &str, smallest: u64) -> Result<Self, ApiError> {
         let (mut size, mut offset, mut tags) = (None, None, None);
-        let mut kept = Vec::new();
+        let mut kept: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()).into_owned() {
+            // Some clients add the parameters of the first page to the address of the next one.
+            if kept.iter().any(|(before, same)| (before, same) == (&name, &value)) {
+                continue;
+            }
             match name.as_str() {
                 "size" if size.is_some() => return Err(no_number()),
                 "size" => size = Some(parse_size(&value, smallest)?),
@@ -229,6 +233,7 @@ mod tests {
             parse("size=1&size=2"),
             Err(ApiError::InvalidSize(text)) if text == "size must be a number"
         ));
+        assert!(parse("size=2&size=2").is_ok());
         assert!(matches!(parse("tags=a&tags=b"), Err(ApiError::InvalidOption { name: "tags", .. })));
         assert!(matches!(parse("offset=a&offset=b"), Err(ApiError::InvalidOffset(_))));
         let listing = parse("a=1&a=2&b=3&c=").unwrap();

@@ -65,7 +65,7 @@ async fn consumer_is_found_by_its_id_in_another_system(admin: &Admin) {
     assert_eq!(found, json!({ "data": [made], "next": null }));
     let none = admin.get("/consumers?custom_id=other").await.expect(200).json();
     assert_eq!(none, json!({ "data": [], "next": null }));
-    for query in ["custom_id=", "custom_id=a&custom_id=b", "custom_id=a+b&custom_id=a+b"] {
+    for query in ["custom_id=", "custom_id=a&custom_id=b", "custom_id=a+b&custom_id="] {
         let refused = admin.get(&format!("/consumers?{query}")).await.expect(400).json();
         assert_eq!(refused, json!({ "message": "custom_id must be an unempty string" }), "{query}");
     }
