@@ -17,8 +17,6 @@ const MOST_TRIES: usize = 64;
 /// What is noted of a request.
 #[derive(Debug, Default)]
 pub struct Notes {
-    /// Bytes of the body of the request that came, and of a tunnel from the client.
-    pub request_bytes: u64,
     /// Bytes of the header of the answer. Of HTTP/2, about those that HTTP/1 would need.
     pub answer_header_bytes: u64,
     /// Bytes of the body of the answer that were queued for the client, and of a tunnel to it.

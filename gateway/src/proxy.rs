@@ -222,6 +222,7 @@ impl Proxy {
         let (running, target) = (context.plugins.as_deref(), context.target.as_ref());
         let ended = plugin::Ended {
             request: &incoming.request,
+            body_bytes: incoming.early.received(),
             ends: &incoming.ends,
             around: &self.surroundings(context),
             running,

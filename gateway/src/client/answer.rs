@@ -11,8 +11,10 @@ use crate::message::{FieldSink, Framing, MapSink};
 use crate::names;
 use crate::notes::{Notes, Noting};
 
-/// Bytes of the status line, the empty line and the date, as HTTP/1 writes them.
-const STATUS_AND_DATE: u64 = 56;
+/// Bytes of the status line and the empty line, as HTTP/1 writes them.
+const STATUS: u64 = 19;
+/// Bytes of the field with the date.
+const DATED: u64 = 37;
 
 /// The header of an answer, apart from its fields.
 #[derive(Clone, Debug)]
@@ -79,7 +81,8 @@ pub fn begin_answer(
             }
             if let Some(notes) = notes {
                 Delimited::By(length).write(&mut notes.answer);
-                notes.answer_header_bytes = notes.answer.size() + STATUS_AND_DATE;
+                let date = if has_date { 0 } else { DATED };
+                notes.answer_header_bytes = notes.answer.size() + STATUS + date;
             }
             *answer.headers_mut() = fields;
             client.send_head(answer, head.framing == Framing::Empty);

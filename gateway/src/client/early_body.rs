@@ -16,6 +16,8 @@ pub struct EarlyBody {
     trailers: Option<HeaderMap>,
     /// How many more bytes may come, if that is limited.
     left: Option<u64>,
+    /// The bytes that have come so far.
+    received: u64,
 }
 
 impl EarlyBody {
@@ -30,7 +32,7 @@ impl EarlyBody {
         context: &mut Context<'_>,
     ) -> Poll<Result<Bytes, RequestFailure>> {
         while !self.is_whole {
-            match ready!(client.poll_body(context))? {
+            match ready!(self.poll_client(client, context))? {
                 Some(part) if self.part.len() + part.len() > limit => {
                     return Poll::Ready(Err(RequestFailure::BodyTooLarge));
                 }
@@ -86,11 +88,26 @@ impl EarlyBody {
         if self.is_whole {
             return Poll::Ready(Ok(None));
         }
-        let part = ready!(client.poll_body(context))?;
+        let part = ready!(self.poll_client(client, context))?;
         if let (Some(part), Some(left)) = (&part, &mut self.left) {
             *left = left.checked_sub(part.len() as u64).ok_or(RequestFailure::BodyTooLarge)?;
         }
         Poll::Ready(Ok(part))
+    }
+
+    fn poll_client(
+        &mut self,
+        client: &mut Client,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, RequestFailure>> {
+        let part = ready!(client.poll_body(context))?;
+        self.received += part.as_ref().map_or(0, |part| part.len() as u64);
+        Poll::Ready(Ok(part))
+    }
+
+    /// The bytes that have come from the client, whatever plugins have made of them.
+    pub fn received(&self) -> u64 {
+        self.received
     }
 
     /// The trailers, once the body has been read.

@@ -245,14 +245,9 @@ impl Attempt<'_> {
         if upload.is_done() {
             return Ok(());
         }
-        let (replay, notes) = (&mut *self.replay, &mut self.context.notes);
+        let replay = &mut *self.replay;
         let uploaded = upload.poll(self.incoming, &mut self.upstream, task, |noted| match noted {
-            Noted::Part(part) => {
-                if let Some(notes) = notes {
-                    notes.request_bytes += part.len() as u64;
-                }
-                replay.keep(part);
-            }
+            Noted::Part(part) => replay.keep(part),
             Noted::End(trailers) => replay.end(trailers),
         });
         match uploaded {

@@ -14,29 +14,28 @@ use crate::upstream::Upstream;
 pub(super) async fn run(client: &mut Incoming, upstream: &mut Upstream, mut notes: Option<&mut Notes>) {
     let (mut up, mut down) = (Pump::new(false), Pump::new(false));
     poll_fn(|context| {
-        let (mut sent, mut received) = (0, 0);
-        let broken = breaks(&mut up, (client, upstream), context, &mut sent)
-            || breaks(&mut down, (upstream, client), context, &mut received);
+        let mut answered = 0;
+        let broken = breaks(&mut up, (client, upstream), context, |_| {})
+            || breaks(&mut down, (upstream, client), context, |part| answered += part);
         if let Some(notes) = &mut notes {
-            notes.request_bytes += sent;
-            notes.answer_bytes += received;
+            notes.answer_bytes += answered;
         }
         if broken || (up.is_done() && down.is_done()) { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
 }
 
-/// Passes on what there is, and adds its bytes to `passed`. Returns whether the direction broke.
+/// Passes on what there is; `count` gets the bytes of each part. Returns whether the direction broke.
 fn breaks(
     pump: &mut Pump,
     (from, to): (&mut impl Side, &mut impl Side),
     context: &mut Context<'_>,
-    passed: &mut u64,
+    mut count: impl FnMut(u64),
 ) -> bool {
-    let count = |noted: Noted<'_>| {
+    let note = |noted: Noted<'_>| {
         if let Noted::Part(part) = noted {
-            *passed += part.len() as u64;
+            count(part.len() as u64);
         }
     };
-    !pump.is_done() && matches!(pump.poll(from, to, context, count), Poll::Ready(Err(_)))
+    !pump.is_done() && matches!(pump.poll(from, to, context, note), Poll::Ready(Err(_)))
 }

@@ -13,8 +13,7 @@ use model::plugins::correlation_id::IdGenerator;
 use uuid::Uuid;
 
 use super::{Answer, Exchange, InstanceTerms, Phases, Plugin, Step, Unusable};
-use crate::message::FieldName;
-use crate::message::NamedHeader;
+use crate::message::{FieldName, NamedHeader};
 use crate::plugin::edits::is_reserved;
 
 /// The compiled plugin.

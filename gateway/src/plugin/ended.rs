@@ -36,6 +36,8 @@ pub struct Ended<'e> {
     pub route: Option<&'e Entry>,
     /// The service of the route, if it has one.
     pub service: Option<&'e Service>,
+    /// Bytes of the body that came, without the frames of chunks; of a tunnel, those from the client.
+    pub body_bytes: u64,
     /// What was noted on the way.
     pub notes: &'e Notes,
     /// The status, and who answered. Of a client that left before an answer, the status that it would have got.
@@ -44,7 +46,7 @@ pub struct Ended<'e> {
     pub failure: Option<&'static str>,
     /// Time from the header until an upstream was chosen, or until an answer of the gateway.
     pub before_upstream: Duration,
-    /// Time from the first attempt to the header of the upstream's answer.
+    /// Time from the first attempt to the header of the upstream's answer, or to its failure.
     pub waited: Option<Duration>,
     /// When the request ended.
     pub now: Instant,
@@ -163,7 +165,7 @@ impl Ended<'_> {
 
     /// Bytes of the request that came.
     pub fn request_bytes(&self) -> u64 {
-        self.request.header_bytes + self.notes.request_bytes
+        self.request.header_bytes + self.body_bytes
     }
 
     /// Bytes of the answer.

@@ -22,8 +22,7 @@ use crate::answer_cache::{
     AdmissionTerms, CountedField, Directives, Fields, Head, KeyTerms, Keys, Lead, MediaType, Purges, Stored,
     Turn, Use, Waited, Waiting, hex,
 };
-use crate::message::FieldName;
-use crate::message::NamedHeader;
+use crate::message::{FieldName, NamedHeader};
 use crate::metrics::CacheMetrics;
 use crate::names::{self, Name};
 

@@ -46,7 +46,7 @@ pub(super) fn read(parts: &mut Parts, ends: bool, settings: &Settings) -> Result
     let target = Bytes::copy_from_slice(target);
     let authority = Bytes::copy_from_slice(authority(parts)?);
     let framing = framing(&parts.headers, ends)?;
-    let header_bytes = bytes_in_http1(&parts.method, &target, &parts.headers);
+    let header_bytes = bytes_in_http1(&parts.method, &target, &authority, &parts.headers);
     Ok(Request {
         method: parts.method.clone(),
         is_head: parts.method == Method::HEAD,
@@ -60,10 +60,11 @@ pub(super) fn read(parts: &mut Parts, ends: bool, settings: &Settings) -> Result
     })
 }
 
-fn bytes_in_http1(method: &Method, target: &[u8], headers: &HeaderMap) -> u64 {
+fn bytes_in_http1(method: &Method, target: &[u8], authority: &[u8], headers: &HeaderMap) -> u64 {
     let line = method.as_str().len() + target.len() + "  HTTP/1.1\r\n\r\n".len();
+    let host = if headers.contains_key(HOST) { 0 } else { "Host: \r\n".len() + authority.len() };
     let fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
-    (line + fields.sum::<usize>()) as u64
+    (line + host + fields.sum::<usize>()) as u64
 }
 
 /// Joins the fields into which a client has split its cookies (RFC 9113, section 8.2.3), before they are
