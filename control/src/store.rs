@@ -140,6 +140,14 @@ pub enum StoreError {
     Database(#[source] DbErr),
 }
 
+impl StoreError {
+    /// Whether another write may be the reason.
+    fn is_conflict(&self) -> bool {
+        use StoreError::{Changed, ForeignKey, Id, Referenced, Unique};
+        matches!(self, Unique { .. } | Id { .. } | ForeignKey { .. } | Changed | Referenced { .. })
+    }
+}
+
 impl Store {
     /// Returns the records of data planes.
     pub fn data_planes(&self) -> DataPlanes<'_> {

@@ -36,7 +36,7 @@ use crate::kinds::credential::Secrets;
 use crate::off_workers::run_off_workers;
 use crate::store::{self, Change, Draft, Head, MANY, StoreError};
 
-/// Attempts to apply a document: each but the last meets entities that others have changed meanwhile.
+/// Attempts to apply a document: before each but the last is done, there is another write.
 const ATTEMPTS: usize = 5;
 
 /// The bounds of a document.
@@ -89,7 +89,7 @@ async fn apply(
     let work = Arc::new(Work { document, options, limits, show_secrets, _turn: turn, _uploaded: uploaded });
     for _ in 1..ATTEMPTS {
         match attempt(&admin, &context, &work).await {
-            // Another one made an entity of the document meanwhile, or changed one.
+            // There was another write meanwhile.
             Err(ApiError::Store(StoreError::Changed | StoreError::Id { .. })) => {}
             done => return done,
         }

@@ -103,7 +103,8 @@ impl<'a> Entities<'a> {
         Ok(listing.answer(data, listed.next.as_ref().map(|id| &id.as_bytes()[..])))
     }
 
-    /// Creates an entity. Tries again if another control plane has made the key of the hashes meanwhile.
+    /// Creates an entity. Tries again if another control plane has made the key of the hashes meanwhile, or has deleted
+    /// an expired key.
     pub(super) async fn create(&self, body: Body) -> Result<Response, ApiError> {
         let again = credential::is_key(self.kind).then(|| body.clone());
         match (self.try_to_create(body).await, again) {

@@ -280,7 +280,10 @@ impl<'a> Builder<'a> {
                 references::unknown(field, &to.id.to_string(), &model::collection(to.kind));
             let mut violations = Violations::default();
             violations.field(field, message);
-            self.errors.entity(kind, &place, given.get(&from).copied().unwrap_or(b"{}"), violations);
+            // One that stays as it is has its id alone.
+            let id = format!("{{\"id\":\"{}\"}}", from.id);
+            let given = given.get(&from).copied().unwrap_or(id.as_bytes());
+            self.errors.entity(kind, &place, given, violations);
         }
     }
 

@@ -11,7 +11,7 @@ use super::place::Place;
 /// The most entities whose errors are named.
 const NAMED: usize = 1000;
 /// Errors after which no further entity is named. One entity has some thousands at most.
-const TOLD: usize = 10_000;
+const MAX_ERRORS: usize = 10_000;
 /// The most bytes of entities that the errors repeat.
 const REPEATED: usize = 1 << 20;
 /// The most bytes of one text that the errors repeat.
@@ -28,7 +28,7 @@ pub struct Errors {
     /// Entities with errors, also those that are not named.
     total: usize,
     /// Errors of the entities that are named.
-    told: usize,
+    listed: usize,
     /// Bytes of entities that are repeated.
     repeated: usize,
 }
@@ -70,10 +70,10 @@ impl Errors {
         violations: Violations,
     ) {
         self.total += 1;
-        if self.entities.len() == NAMED || self.told >= TOLD {
+        if self.entities.len() == NAMED || self.listed >= MAX_ERRORS {
             return;
         }
-        self.told += violations.iter().count();
+        self.listed += violations.iter().count();
         let given = serde_json::from_slice::<Map<String, Value>>(packed).unwrap_or_default();
         let whole = self.repeated + packed.len() <= REPEATED;
         self.repeated += if whole { packed.len() } else { 0 };

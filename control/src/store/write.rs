@@ -120,8 +120,11 @@ impl Store {
         edit.check_head().await?;
         match edit.make(changes).await {
             Ok(_) => edit.commit().await,
-            // The other write may be what is in the way.
-            Err(_) if self.head().await? != head => Err(StoreError::Changed),
+            // Another write since may be what is in the way.
+            Err(error) if error.is_conflict() => match self.head().await {
+                Ok(now) if now != head => Err(StoreError::Changed),
+                _ => Err(error),
+            },
             Err(error) => Err(error),
         }
     }

@@ -62,20 +62,28 @@ async fn of_form(request: Request) -> Result<Document, ApiError> {
     }
 }
 
-/// Reads a whole body. Its addresses are reserved at once, so that it is not copied while it grows.
+/// Reads a whole body. Once a part of it has come, its addresses are reserved, so that it is not copied each time
+/// it grows: before, a client could have them for nothing.
 async fn whole(body: HttpBody, length: usize, most: usize, memory: &BodyShare) -> Result<Bytes, ApiError> {
+    /// The part.
+    const SHARE: usize = 16;
     let mut text = Vec::new();
-    text.try_reserve_exact(length).map_err(|_| ApiError::ConfigTooLarge(length))?;
     let mut stream = body.into_data_stream();
     while let Some(part) = stream.next().await {
         let part = part.map_err(|_| ApiError::BodyIncomplete)?;
-        if text.len() + part.len() > most {
+        let refused = if text.len() + part.len() > most {
+            Some(ApiError::BodyTooLarge(most))
+        } else {
+            memory.take(part.len()).err().map(|_| ApiError::ConfigBusy)
+        };
+        if let Some(refused) = refused {
             drop(text);
+            memory.release();
             drain(HttpBody::from_stream(stream)).await;
-            return Err(ApiError::BodyTooLarge(most));
+            return Err(refused);
         }
-        memory.take(part.len()).map_err(|_| ApiError::ConfigBusy)?;
-        text.try_reserve(part.len()).map_err(|_| ApiError::ConfigTooLarge(text.len()))?;
+        let more = if text.len() < length / SHARE { part.len() } else { length.saturating_sub(text.len()) };
+        text.try_reserve_exact(more.max(part.len())).map_err(|_| ApiError::ConfigTooLarge(text.len()))?;
         text.extend_from_slice(&part);
     }
     Ok(text.into())

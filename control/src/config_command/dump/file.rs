@@ -1,17 +1,17 @@
 //! The file of a dump. A regular file is replaced when the dump is complete, and keeps its mode. Symbolic links
 //! stay. Anything else, such as a FIFO or a device, is written straight.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-/// The most symbolic links from a name to its file, as in Linux.
-const MAX_LINKS: usize = 40;
 /// The mode of a new file: a dump may contain secrets.
 const PRIVATE: u32 = 0o600;
+/// The bits of the owner.
+const OWN: u32 = 0o700;
 
 /// A dump that is being written.
 #[derive(Debug)]
@@ -39,7 +39,10 @@ impl DumpFile {
                 let out = BufWriter::new(OpenOptions::new().write(true).open(path)?);
                 return Ok(Self { out, replaces: None });
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => (behind_links(path)?, None),
+            // Where a link leads to nothing, a file would appear that somebody else has named.
+            Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => {
+                (path.to_owned(), None)
+            }
             Err(error) => return Err(error),
         };
         let temporary = beside(&target);
@@ -63,9 +66,13 @@ impl DumpFile {
 impl Replacement {
     fn finish(self, out: &File) -> io::Result<()> {
         if let Some(before) = &self.before {
-            // Only root can keep another owner; a change of the owner clears bits of the mode.
-            chown(&self.temporary, Some(before.uid()), Some(before.gid())).ok();
-            out.set_permissions(before.permissions())?;
+            // Only root can keep another owner.
+            let keeps_group = fchown(out, Some(before.uid()), Some(before.gid()))
+                .or_else(|_| fchown(out, None, Some(before.gid())))
+                .is_ok();
+            // Otherwise the bits of the group would be for another one.
+            let mode = if keeps_group { before.mode() } else { before.mode() & OWN };
+            out.set_permissions(Permissions::from_mode(mode))?;
         }
         out.sync_all()?;
         fs::rename(&self.temporary, &self.target)
@@ -76,18 +83,6 @@ impl Drop for Replacement {
     fn drop(&mut self) {
         fs::remove_file(&self.temporary).ok();
     }
-}
-
-/// Follows symbolic links to a file that is not there.
-fn behind_links(path: &Path) -> io::Result<PathBuf> {
-    let mut path = path.to_owned();
-    for _ in 0..MAX_LINKS {
-        match fs::read_link(&path) {
-            Ok(next) => path = path.parent().unwrap_or(Path::new("")).join(next),
-            Err(_) => return Ok(path),
-        }
-    }
-    Err(io::Error::other("too many symbolic links"))
 }
 
 fn beside(target: &Path) -> PathBuf {

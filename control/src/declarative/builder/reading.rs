@@ -1,7 +1,7 @@
 //! Reads an entity whose references are resolved, and compares it with the current one.
 
 use model::{Common, Content, Described, GivenCommon, HIDDEN, Input, Violations};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 use wire::Key;
 
@@ -11,7 +11,7 @@ use crate::declarative::difference::Planned;
 use crate::declarative::given::unpack;
 use crate::declarative::identity;
 use crate::declarative::place::Place;
-use crate::declarative::references::stored_naming_field;
+use crate::declarative::references::{parse_id, stored_naming_field};
 use crate::kinds::credential;
 
 /// Bytes that a planned change takes beside its texts.
@@ -24,7 +24,7 @@ impl Builder<'_> {
     pub(super) fn complete(&mut self, waiting: Waiting, fields: Map<String, Value>) -> Result<(), Spent> {
         let mut violations = waiting.violations.clone();
         if let Some((field, outer)) = waiting.parent
-            && fields.get(field).and_then(|named| named.get("id")) != Some(&json!(outer.id))
+            && fields.get(field).and_then(|named| parse_id(named.get("id")?.as_str()?)) != Some(outer.id)
         {
             violations.field(field, "names another entity than the one in which this one is nested");
         }
@@ -155,15 +155,15 @@ impl Builder<'_> {
             let declared = kind.fields().iter().find(|declared| declared.name == *field);
             let (_, shown) = declared.map_or((None, value.as_str()), |field| field.split_key(value));
             // Several fields are unique together.
-            let mut tell = |message| match declared {
+            let mut violate = |message| match declared {
                 Some(_) => violations.field(field, message),
                 None => violations.entity(message),
             };
             if self.current.outside().has(kind.kind(), field, value) {
-                tell(outside(kind, field, shown));
+                violate(outside(kind, field, shown));
             }
             if !self.unique.insert((kind.kind(), field, value.clone())) {
-                tell(already(kind, field, shown));
+                violate(already(kind, field, shown));
             }
         }
         Ok(violations)

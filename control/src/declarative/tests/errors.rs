@@ -145,7 +145,7 @@ fn the_number_of_errors_of_entities_is_bounded() {
 }
 
 #[test]
-fn entity_with_a_wrong_reference_is_told() {
+fn entity_with_a_wrong_reference_is_named() {
     let errors = errors(&json!({
         "_format_version": "3.0",
         "routes": [{ "name": "r", "paths": ["/"], "service": { "id": id(9) } }],

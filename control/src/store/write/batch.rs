@@ -58,9 +58,9 @@ impl<'a> Batch<'a> {
         let added = match (self.transaction.get_database_backend(), &waiting[..]) {
             (_, [single]) => within(self.transaction.execute(single)).await?.rows_affected(),
             (DatabaseBackend::Sqlite, _) => {
-                within(self.transaction.execute_raw(sequence(&waiting))).await?.rows_affected()
+                within(self.transaction.execute_raw(sqlite_script(&waiting))).await?.rows_affected()
             }
-            _ => within(self.transaction.query_all(&one(waiting))).await?.len() as u64,
+            _ => within(self.transaction.query_all(&postgres_statement(waiting))).await?.len() as u64,
         };
         self.complete = added == std::mem::take(&mut self.rows);
         Ok(())
@@ -68,7 +68,7 @@ impl<'a> Batch<'a> {
 }
 
 /// One text of several statements, whose values follow each other. PostgreSQL takes no such text.
-fn sequence(inserts: &[InsertStatement]) -> Statement {
+fn sqlite_script(inserts: &[InsertStatement]) -> Statement {
     let (texts, values): (Vec<_>, Vec<_>) =
         inserts.iter().map(|insert| insert.build(SqliteQueryBuilder)).unzip();
     let values = values.into_iter().flat_map(|values| values.0).collect();
@@ -77,7 +77,7 @@ fn sequence(inserts: &[InsertStatement]) -> Statement {
 
 /// One statement of several, with a row for each that they insert. PostgreSQL looks at the references when all of
 /// it is done.
-fn one(inserts: Vec<InsertStatement>) -> WithQuery {
+fn postgres_statement(inserts: Vec<InsertStatement>) -> WithQuery {
     let (mut with, mut rows) = (WithClause::new(), None::<SelectStatement>);
     for (number, mut insert) in inserts.into_iter().enumerate() {
         let name = format!("insert_{number}");

@@ -11,7 +11,7 @@ use testkit::wait;
 use super::Admin;
 
 /// Bytes of a document, where a test bounds them.
-const MOST: usize = 1 << 20;
+const MAX_DOCUMENT: usize = 1 << 20;
 
 async fn send(admin: &Admin, content_type: &str, body: String) -> Response {
     let request = Request::new("POST", "/config").header("content-type", content_type).body(body);
@@ -83,7 +83,7 @@ async fn documents_have_bounds() {
 async fn slow_clients_keep_no_document_out() {
     let folder = tempfile::tempdir().unwrap();
     let mut control = Control::new(Database::Sqlite, &certs::valid(folder.path(), "cluster"));
-    control.node.set("admin.max_config_body", MOST);
+    control.node.set("admin.max_config_body", MAX_DOCUMENT);
     control.node.start().await;
     let admin = control.admin().with_deadline(DEADLINE);
     let document = json!({ "_format_version": "3.0" });
@@ -103,8 +103,8 @@ async fn slow_clients_keep_no_document_out() {
 
     // All that are being read have together the memory of one.
     let large = wait::eventually(DEADLINE, || async {
-        let mut large = begin(MOST).await;
-        large.write(&vec![b' '; MOST - 10]).await.unwrap();
+        let mut large = begin(MAX_DOCUMENT).await;
+        large.write(&vec![b' '; MAX_DOCUMENT - 10]).await.unwrap();
         let answer = admin.post("/config", &document).await.unwrap();
         let retry = answer.header("retry-after").is_some();
         // If this one is read first, the large one is refused.

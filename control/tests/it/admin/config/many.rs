@@ -89,6 +89,22 @@ async fn write_amid_a_document_is_compared_too() {
         (all["data"].as_array().unwrap().len(), &all["data"][0]["host"]),
         (1, &json!("of-the-document"))
     );
+
+    // One that is in the way of no change, after these have begun.
+    let mut held = store.edit(&Author::default()).await.unwrap();
+    held.make(vec![put_service(&service(3, "b"))]).await.unwrap();
+    let document = json!({ "_format_version": "3.0", "services": [
+        { "name": "a", "host": "of-the-document" }, { "name": "b", "host": "of-the-document" },
+    ] });
+    let applied = admin.client.post("/config", &document);
+    let written = async {
+        wait::until(DEADLINE, "the document waits for the other write", || waits(&admin) == "1").await;
+        admin.post("/services", &json!({ "name": "late", "host": "late" })).await.expect(201);
+        drop(held);
+    };
+    let (applied, ()) = tokio::join!(applied, written);
+    assert_eq!(applied.unwrap().expect(201).json()["deleted"], 1);
+    admin.get("/services/late").await.expect(404);
     admin.stop().await;
 }
 
