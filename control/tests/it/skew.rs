@@ -199,6 +199,8 @@ async fn older_data_plane_is_left_alone_and_goes_on_once_it_is_newer() {
         instance: None,
         partial: None,
     };
+    // Published a little after it was answered.
+    wait_head(&planes.control, 1).await;
     let mut data_plane = DataPlane::connect(&planes, hello).await;
     data_plane.beat(|seen| seen.is_ok_and(|header| header.mode == Mode::Snapshot)).await;
 
@@ -207,7 +209,8 @@ async fn older_data_plane_is_left_alone_and_goes_on_once_it_is_newer() {
     let text = |path| std::fs::read_to_string(path).unwrap();
     let body = json!({ "cert": text(&pair.cert), "key": text(&pair.key) });
     let certificate = admin.post("/certificates", &body).await.unwrap().expect(201).json();
-    let revision = head(&planes.control).await;
+    let revision = 2;
+    wait_head(&planes.control, revision).await;
     data_plane.is_sent_nothing(revision).await;
     let row = wait_state(&planes.control, "incompatible").await;
     let reason = "does not know the kind certificates, of which the configuration has 1";
