@@ -199,8 +199,13 @@ impl Connection<'_> {
             self.shared.silence.fetch_max(silence, Ordering::Relaxed);
             heard = Instant::now();
             match Frame::decode(&message).expect("a control plane sends frames") {
-                Frame::Welcome(_) => {
+                Frame::Welcome(welcome) => {
                     self.welcomed = true;
+                    // As a real one: at least as often as the control plane.
+                    let wanted = Duration::from_millis(welcome.heartbeat_ms);
+                    if wanted < HEARTBEAT {
+                        heartbeat = tokio::time::interval(wanted);
+                    }
                     self.shared.connected.fetch_add(1, Ordering::Relaxed);
                 }
                 Frame::Update(header, part) => {
@@ -238,7 +243,7 @@ impl Connection<'_> {
             hostname: format!("simulated-{}", self.number),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             kinds: (1..128).collect(),
-            fields: Vec::new(),
+            fields: model::must_understand_fields(),
             labels: [("zone".to_owned(), "a".to_owned())].into(),
             held: *self.held,
             instance: None,
