@@ -24,7 +24,7 @@ use super::{DEADLINE, Store, StoreParts};
 const CONNECTIONS: u32 = 16;
 /// Commits that wait for followers; further ones are read from the database.
 const COMMITS: usize = 1024;
-/// Connections to SQLite that stay open.
+/// Connections that stay open, so that few requests wait for a new one.
 const KEPT_OPEN: u32 = 4;
 /// PostgreSQL ends a transaction whose control plane is silent for this long. It may hold the head, for which
 /// every other writer waits, and its machine may have failed.
@@ -208,8 +208,7 @@ impl Address {
                 // Alone: of two connections that make a new file at once, one finds it locked.
                 let first = (**options).connect().await?;
                 // A process without free descriptors goes on with the connections that it has.
-                let pool = pool_options::<Sqlite>(DEADLINE).min_connections(KEPT_OPEN);
-                let pool = pool.max_lifetime(None).idle_timeout(None);
+                let pool = pool_options::<Sqlite>(DEADLINE).max_lifetime(None).idle_timeout(None);
                 // A later connection must not make the file again after somebody has deleted it.
                 **options = (**options).clone().create_if_missing(false);
                 let pool = pool.connect_with((**options).clone()).await?;
@@ -244,7 +243,7 @@ impl Address {
 fn pool_options<DB: Database>(ping: Duration) -> PoolOptions<DB> {
     PoolOptions::new()
         .max_connections(CONNECTIONS)
-        .min_connections(1)
+        .min_connections(KEPT_OPEN)
         .acquire_timeout(DEADLINE)
         // After a restart of the server, no request fails on a stale connection. No request waits for a test
         // of a connection that was used a moment ago.
