@@ -9,10 +9,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName};
 use ring::digest::{Context, SHA256, digest};
 use uuid::Uuid;
+
+use crate::message::NamedHeader;
 
 /// A key: a SHA-256 hash.
 pub type Key = [u8; 32];
@@ -33,9 +35,9 @@ pub struct KeyTerms {
 pub struct CountedField {
     /// Its name in the shown key.
     pub name: Box<str>,
-    /// The names that a request may have it under. The shown key has the values of the first one that it has. The
-    /// lookup key has those of all: an upstream may read any of them.
-    pub spellings: Vec<HeaderName>,
+    /// The shown key has the values under the first spelling that a request has. The lookup key has those of all:
+    /// an upstream may read any of them.
+    pub header: NamedHeader,
 }
 
 /// The parts of a request that tell it apart.
@@ -176,7 +178,7 @@ fn argument(name: &[u8], values: &[Option<Vec<u8>>]) -> Vec<u8> {
 }
 
 fn field(counted: &CountedField, headers: &HeaderMap) -> Option<Vec<u8>> {
-    let spelling = counted.spellings.iter().find(|name| headers.contains_key(*name))?;
+    let spelling = counted.header.spellings().find(|name| headers.contains_key(*name))?;
     let mut values: Vec<&[u8]> = headers.get_all(spelling).iter().map(|value| value.as_bytes()).collect();
     values.sort_unstable();
     Some([counted.name.as_bytes(), b"=", &values.join(&b","[..])].concat())
@@ -214,7 +216,7 @@ fn lookup(request: &RequestParts<'_>, arguments: &Arguments, terms: &KeyTerms) -
         }
     }
     hash.add(b"fields");
-    let counted = terms.fields.iter().flat_map(|counted| &counted.spellings);
+    let counted = terms.fields.iter().flat_map(|counted| counted.header.spellings());
     counted.for_each(|name| hash.add_field(name.as_str(), request.headers));
     // An answer to one credential is no answer to another, whichever of them the gateway knows.
     hash.add_field(AUTHORIZATION.as_str(), request.headers);

@@ -94,7 +94,7 @@ impl Plugin for ProxyCache {
             key: KeyTerms {
                 ignore_case: config.ignore_uri_case,
                 arguments: config.vary_query_params.clone().unwrap_or_default(),
-                fields: config.vary_headers.iter().flatten().map(|name| counted(name)).collect(),
+                fields: config.vary_headers.iter().flatten().filter_map(|name| counted(name)).collect(),
             },
             admission: AdmissionTerms {
                 statuses: config.response_code.clone(),
@@ -311,8 +311,7 @@ impl Verdict {
     }
 }
 
-/// The field with this name. No request has one whose name no header can have.
-fn counted(name: &str) -> CountedField {
-    let spellings = NamedHeader::new(name).map(|header| header.spellings().cloned().collect());
-    CountedField { name: name.into(), spellings: spellings.unwrap_or_default() }
+/// The field with this name; `None` for one that no request can have.
+fn counted(name: &str) -> Option<CountedField> {
+    Some(CountedField { name: name.into(), header: NamedHeader::new(name)? })
 }

@@ -82,8 +82,12 @@ async fn whole(body: HttpBody, length: usize, most: usize, memory: &BodyShare) -
             drain(HttpBody::from_stream(stream)).await;
             return Err(refused);
         }
-        let more = if text.len() < length / SHARE { part.len() } else { length.saturating_sub(text.len()) };
-        text.try_reserve_exact(more.max(part.len())).map_err(|_| ApiError::ConfigTooLarge(text.len()))?;
+        let reserved = if text.capacity() < length && text.len() >= length / SHARE {
+            text.try_reserve_exact(length - text.len())
+        } else {
+            text.try_reserve(part.len())
+        };
+        reserved.map_err(|_| ApiError::ConfigTooLarge(text.len()))?;
         text.extend_from_slice(&part);
     }
     Ok(text.into())

@@ -60,9 +60,8 @@ impl Request {
     }
 }
 
-fn counted(name: &str, spellings: &[&'static str]) -> CountedField {
-    let spellings = spellings.iter().map(|spelling| HeaderName::from_static(spelling)).collect();
-    CountedField { name: name.into(), spellings }
+fn counted(name: &str) -> CountedField {
+    CountedField { name: name.into(), header: NamedHeader::new(name).unwrap() }
 }
 
 fn sha256(text: &str) -> String {
@@ -91,7 +90,7 @@ fn shown_key_is_that_of_kong() {
     let terms = KeyTerms {
         ignore_case: true,
         arguments: vec!["b".into(), "a".into(), "c".into()],
-        fields: vec![counted("X-Two", &["x-two"]), counted("Accept", &["accept"])],
+        fields: vec![counted("X-Two"), counted("Accept")],
     };
     let request = Request {
         path: "/A",
@@ -103,7 +102,7 @@ fn shown_key_is_that_of_kong() {
         hex(&request.keys(&terms).shown),
         sha256(&format!("{ROUTE}|GET|get /a|b=2:a=1|X-Two=1,2:Accept=x"))
     );
-    let terms = KeyTerms { fields: vec![counted("Y_Z", &["y_z", "y-z"])], ..KeyTerms::default() };
+    let terms = KeyTerms { fields: vec![counted("Y_Z")], ..KeyTerms::default() };
     for (fields, shown) in
         [(&[("y-z", "1")][..], "Y_Z=1"), (&[("y-z", "1"), ("y_z", "2")], "Y_Z=2"), (&[], "")]
     {
@@ -114,10 +113,7 @@ fn shown_key_is_that_of_kong() {
 
 #[test]
 fn requests_that_kong_confuses_have_lookup_keys_of_their_own() {
-    let terms = KeyTerms {
-        fields: vec![counted("x", &["x"]), counted("y_z", &["y_z", "y-z"])],
-        ..KeyTerms::default()
-    };
+    let terms = KeyTerms { fields: vec![counted("x"), counted("y_z")], ..KeyTerms::default() };
     for (one, other) in [
         (Request::query("a=1&b=2"), Request::query("a=1%3Ab=2")),
         (Request::query("a=1&a=2"), Request::query("a=1%2C2")),

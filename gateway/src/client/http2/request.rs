@@ -31,9 +31,11 @@ pub(super) fn read(parts: &mut Parts, ends: bool, settings: &Settings) -> Result
     if target.len() > settings.max_target_bytes {
         return Err(RequestFailure::UriTooLong);
     }
-    if parts.headers.len() > settings.max_header_fields
-        || bytes_of(&parts.headers) > settings.max_header_bytes
-    {
+    if parts.headers.len() > settings.max_header_fields {
+        return Err(RequestFailure::HeaderTooLarge);
+    }
+    let field_bytes = bytes_of(&parts.headers);
+    if field_bytes > settings.max_header_bytes {
         return Err(RequestFailure::HeaderTooLarge);
     }
     // The type of names allows a quotation mark, which no token has.
@@ -46,7 +48,12 @@ pub(super) fn read(parts: &mut Parts, ends: bool, settings: &Settings) -> Result
     let target = Bytes::copy_from_slice(target);
     let authority = Bytes::copy_from_slice(authority(parts)?);
     let framing = framing(&parts.headers, ends)?;
-    let header_bytes = bytes_in_http1(&parts.method, &target, &authority, &parts.headers);
+    let host = if parts.headers.contains_key(HOST) {
+        0
+    } else {
+        HOST.as_str().len() + FIELD_OVERHEAD + authority.len()
+    };
+    let line = parts.method.as_str().len() + target.len() + "  HTTP/1.1\r\n\r\n".len();
     Ok(Request {
         method: parts.method.clone(),
         is_head: parts.method == Method::HEAD,
@@ -56,15 +63,8 @@ pub(super) fn read(parts: &mut Parts, ends: bool, settings: &Settings) -> Result
         headers: std::mem::take(&mut parts.headers),
         text: None,
         framing,
-        header_bytes,
+        header_bytes: (line + host + field_bytes) as u64,
     })
-}
-
-fn bytes_in_http1(method: &Method, target: &[u8], authority: &[u8], headers: &HeaderMap) -> u64 {
-    let line = method.as_str().len() + target.len() + "  HTTP/1.1\r\n\r\n".len();
-    let host = if headers.contains_key(HOST) { 0 } else { "Host: \r\n".len() + authority.len() };
-    let fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
-    (line + host + fields.sum::<usize>()) as u64
 }
 
 /// Joins the fields into which a client has split its cookies (RFC 9113, section 8.2.3), before they are
