@@ -72,6 +72,10 @@ async fn writes(stage: &Stage, service: &Value, case: &Case, round: usize) -> us
 /// Writes for one round, one after another.
 async fn write(admin: Client, service: Value, method: &str, name: String) -> usize {
     let body = |path: String| json!({ "paths": [path], "service": { "id": service } });
+    let named = |mut body: Value, name: &str| {
+        body["name"] = name.into();
+        body
+    };
     let changed = format!("/routes/{name}");
     if method == "PATCH" {
         admin.put(&changed, &body(format!("/{name}"))).await.unwrap().expect(200);
@@ -79,10 +83,10 @@ async fn write(admin: Client, service: Value, method: &str, name: String) -> usi
     let end = Instant::now() + ROUND;
     let mut count = 0;
     while Instant::now() < end {
-        let body = body(format!("/{name}/{count}"));
+        let (body, new) = (body(format!("/{name}/{count}")), format!("{name}-{count}"));
         match method {
-            "POST" => admin.post("/routes", &body).await.unwrap().expect(201),
-            "PUT" => admin.put(&format!("/routes/{name}-{count}"), &body).await.unwrap().expect(200),
+            "POST" => admin.post("/routes", &named(body, &new)).await.unwrap().expect(201),
+            "PUT" => admin.put(&format!("/routes/{new}"), &body).await.unwrap().expect(200),
             _ => admin.patch(&changed, &body).await.unwrap().expect(200),
         };
         count += 1;

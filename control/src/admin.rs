@@ -24,6 +24,7 @@ mod json;
 mod layer;
 mod listener;
 mod nested;
+mod new_names;
 mod page;
 mod paths;
 mod plugin_protocols;
@@ -68,6 +69,7 @@ pub use self::config::ConfigLimits;
 use self::config::ConfigTurns;
 pub(crate) use self::host::Host;
 pub use self::listener::{Listeners, bind};
+use self::new_names::NewNames;
 pub use self::settings::AdminSettings;
 pub use self::tls::TlsFiles;
 use crate::cluster::Registry;
@@ -140,6 +142,7 @@ pub fn router(state: AppState) -> Router {
         state,
         paths: api.paths,
         edits: Semaphore::new(EDITS),
+        new_names: NewNames::default(),
         passwords: Semaphore::new(credential::PASSWORDS),
         config,
         elsewhere: Elsewhere::default(),
@@ -172,6 +175,7 @@ struct Admin {
     /// Held from the reading of an entity to its replacement, which limits the edits of one entity that
     /// conflict.
     edits: Semaphore,
+    new_names: NewNames,
     /// Held while a password is hashed.
     passwords: Semaphore,
     config: ConfigTurns,

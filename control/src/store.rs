@@ -142,7 +142,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// Whether another write may be the reason.
-    fn is_conflict(&self) -> bool {
+    pub fn is_conflict(&self) -> bool {
         use StoreError::{Changed, ForeignKey, Id, Referenced, Unique};
         matches!(self, Unique { .. } | Id { .. } | ForeignKey { .. } | Changed | Referenced { .. })
     }

@@ -119,7 +119,33 @@ impl<'a> Entities<'a> {
         self.write(StatusCode::CREATED, written, reading, Change::Insert).await
     }
 
-    /// Creates or replaces the entity of a path from the body; an attempt of [`super::Admin::edit`].
+    /// Creates or replaces the entity of a path, without a look-up when it is expected to be new; an attempt of
+    /// [`super::Admin::edit`].
+    pub(super) async fn put_at(&self, key: &str, body: Body) -> Result<Response, ApiError> {
+        let (names, kind) = (&self.context.admin.new_names, self.kind.kind());
+        if names.expected(kind) && self.is_only_named(key, &body) {
+            match self.put(key, None, body.clone()).await {
+                Err(ApiError::Store(error)) if !error.is_conflict() => return Err(error.into()),
+                // There may be one with the name, and the error would be another one.
+                Err(_) => names.note(kind, false),
+                done => return done,
+            }
+        }
+        let existing = self.find(key).await?;
+        names.note(kind, existing.is_none());
+        self.put(key, existing, body).await
+    }
+
+    /// Whether a `PUT` says which entity it is about by its name alone. The values of credentials cost too much to be
+    /// made twice.
+    fn is_only_named(&self, key: &str, body: &Body) -> bool {
+        self.endpoint_key().is_some()
+            && self.kind.credential().is_none()
+            && id_of(key).is_none()
+            && !body.fields.contains_key("id")
+    }
+
+    /// Creates or replaces an entity from the body.
     pub(super) async fn put(
         &self,
         key: &str,

@@ -32,8 +32,7 @@ pub(super) fn routes(api: &mut Api, kind: &'static dyn Described) {
     };
     let replace = move |context: Context, PathParam(key): Key, body: Body| async move {
         let entities = Entities::new(kind, &context);
-        let attempt = || async { entities.put(&key, entities.find(&key).await?, body.clone()).await };
-        context.admin.edit(attempt).await
+        context.admin.edit(|| entities.put_at(&key, body.clone())).await
     };
     let change = move |context: Context, PathParam(key): Key, body: Body| async move {
         let entities = Entities::new(kind, &context);

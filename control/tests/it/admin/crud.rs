@@ -9,6 +9,7 @@ on_both_databases!(
     a_service_from_end_to_end,
     a_route_from_end_to_end,
     put_makes_or_replaces,
+    puts_that_make_and_replace_alternate,
     patch_changes_what_it_names,
     url_is_a_way_of_writing,
     nested_routes,
@@ -88,6 +89,35 @@ async fn put_makes_or_replaces(admin: &Admin) {
     let conflict = admin.post("/services", &taken).await.expect(400).json();
     assert_eq!((&conflict["code"], &conflict["fields"]), (&json!(3), &json!({ "id": id })));
     assert_eq!(conflict["message"], format!("primary key violation on key '{{id=\"{id}\"}}'"));
+}
+
+/// After a `PUT` that made an entity, the next is expected to make one too.
+async fn puts_that_make_and_replace_alternate(admin: &Admin) {
+    let body = |host: &str| json!({ "host": host });
+    let first = admin.put("/services/a", &body("x")).await.expect(200).json();
+    for round in 0..3 {
+        let made = admin.put(&format!("/services/new-{round}"), &body("x")).await.expect(200);
+        let host = format!("h{round}");
+        let replaced = admin.put("/services/a", &body(&host)).await.expect(200);
+        assert_eq!(revision(&replaced), revision(&made) + 1);
+        let replaced = replaced.json();
+        assert_eq!(
+            (&replaced["id"], &replaced["created_at"], &replaced["host"]),
+            (&first["id"], &first["created_at"], &json!(host))
+        );
+
+        admin.put(&format!("/services/newer-{round}"), &body("x")).await.expect(200);
+        let refused = admin.put("/services/a", &json!({ "host": "x", "port": 65536 })).await.expect(400);
+        assert_eq!(refused.json()["fields"]["port"], "value should be between 0 and 65535");
+        assert_eq!(admin.get("/services/a").await.expect(200).json(), replaced);
+    }
+    // With an id, a body says which one it is about.
+    admin.put("/services/last", &body("x")).await.expect(200);
+    let mut renaming = body("y");
+    renaming["id"] = first["id"].clone();
+    let renamed = admin.put("/services/renamed", &renaming).await.expect(200).json();
+    assert_eq!((&renamed["id"], &renamed["name"]), (&first["id"], &json!("renamed")));
+    admin.get("/services/a").await.expect(404);
 }
 
 async fn patch_changes_what_it_names(admin: &Admin) {
