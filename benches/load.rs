@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use benches::fleet::Fleet;
@@ -25,6 +26,8 @@ const KEYS_OF_A_CONSUMER: usize = 10;
 const CHANGES: usize = 50;
 /// The longest that an answer may take meanwhile.
 const GOAL: Duration = Duration::from_millis(100);
+/// The time between two requests meanwhile.
+const PAUSE: Duration = Duration::from_millis(20);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// The longest that loading may take.
 const DEADLINE: Duration = Duration::from_secs(1_200);
@@ -53,6 +56,7 @@ async fn measure(kind: Kind, keys: usize) {
     let service = Request::new("GET", "/services/bulk");
     let asked = Asked::start(stage.planes.control.admin(), service);
     let proxied = Asked::start(stage.planes.gateway.proxy(), request(0));
+    let machine = Asleep::start();
     let begun = Instant::now();
     sync(&stage, &document).await;
     println!("  config sync: {:.1} s", begun.elapsed().as_secs_f64());
@@ -81,6 +85,7 @@ async fn measure(kind: Kind, keys: usize) {
     println!("  a new key, from its request to its use  {live}");
     println!("  the Admin API meanwhile, a GET          {}", asked.end().await);
     println!("  the proxy meanwhile                     {}", proxied.end().await);
+    println!("  a thread that sleeps meanwhile, late    {}", machine.end());
 
     stage.planes.control.node.kill9();
     second.node.stop().await;
@@ -185,11 +190,11 @@ impl Asked {
                 let begun = Instant::now();
                 client.send(&request).await.unwrap().expect(200);
                 samples.milliseconds(begun.elapsed());
-                if begun.elapsed() > GOAL {
+                if begun.elapsed() > GOAL / 2 {
                     let (took, after) = (begun.elapsed().as_millis(), (begun - started).as_secs_f64());
                     println!("  {} after {after:.1} s took {took} ms", request.target());
                 }
-                sleep(Duration::from_millis(20)).await;
+                sleep(PAUSE).await;
             }
             samples
         });
@@ -199,5 +204,38 @@ impl Asked {
     async fn end(self) -> Samples {
         self.end.store(true, Ordering::Relaxed);
         self.task.join_all().await.remove(0)
+    }
+}
+
+/// A thread that sleeps, asks nobody, and tells how late it woke: what the machine adds to the times beside it.
+struct Asleep {
+    thread: thread::JoinHandle<Samples>,
+    end: Arc<AtomicBool>,
+}
+
+impl Asleep {
+    fn start() -> Self {
+        let end = Arc::new(AtomicBool::new(false));
+        let ended = end.clone();
+        let thread = thread::spawn(move || {
+            let (mut samples, started) = (Samples::default(), Instant::now());
+            while !ended.load(Ordering::Relaxed) {
+                let begun = Instant::now();
+                thread::sleep(PAUSE);
+                let late = begun.elapsed().saturating_sub(PAUSE);
+                samples.milliseconds(late);
+                if late > GOAL / 2 {
+                    let after = (begun - started).as_secs_f64();
+                    println!("  the sleeping thread after {after:.1} s was {} ms late", late.as_millis());
+                }
+            }
+            samples
+        });
+        Self { thread, end }
+    }
+
+    fn end(self) -> Samples {
+        self.end.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
     }
 }
