@@ -5,6 +5,7 @@ use std::panic::resume_unwind;
 
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 
 /// Runs work on a thread of its own. A panic in it goes on in the caller. When the runtime ends before the work
 /// has begun, nothing follows.
@@ -18,6 +19,18 @@ pub(crate) async fn off_workers<T: Send + 'static>(work: impl FnOnce() -> T + Se
     }
 }
 
+/// Runs a future on a thread of its own, until it or the caller has ended.
+pub(crate) async fn wait_off_workers<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    let (caller, runtime) = (CancellationToken::new(), Handle::current());
+    let _ended = caller.clone().drop_guard();
+    let work = move || runtime.block_on(caller.run_until_cancelled_owned(work));
+    match off_workers(work).await {
+        Some(done) => done,
+        // Nobody waits for it.
+        None => pending().await,
+    }
+}
+
 /// Runs a future on a thread of its own, to its end, also when the caller has ended.
 pub(crate) async fn run_off_workers<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     let runtime = Handle::current();
@@ -26,7 +39,11 @@ pub(crate) async fn run_off_workers<T: Send + 'static>(work: impl Future<Output 
 
 #[cfg(test)]
 mod tests {
+    use std::thread::current;
+
+    use tokio::sync::oneshot;
     use tokio::task::JoinSet;
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -36,5 +53,15 @@ mod tests {
         let mut caller = JoinSet::new();
         caller.spawn(off_workers(|| panic!("as planned")));
         assert!(caller.join_next().await.unwrap().unwrap_err().is_panic());
+    }
+
+    #[tokio::test]
+    async fn future_ends_with_its_caller() {
+        let worker = current().id();
+        assert_ne!(wait_off_workers(async { current().id() }).await, worker);
+        let (held, ended) = oneshot::channel::<()>();
+        let endless = wait_off_workers(async { (held, pending::<()>().await).1 });
+        timeout(std::time::Duration::from_millis(1), endless).await.unwrap_err();
+        ended.await.unwrap_err();
     }
 }

@@ -2,6 +2,7 @@
 //! whole configuration. A database that lacks the published head continues under a new epoch.
 
 use std::collections::HashSet;
+use std::mem;
 
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -9,9 +10,10 @@ use wire::Position;
 
 use super::chain::{ChainError, follow};
 use super::last_head::LastHead;
-use super::recent::by_revision;
+use super::recent::{Revision, by_revision};
 use super::state::PublishedState;
 use super::{AHEAD, POLL, PublisherState};
+use crate::off_workers::{off_workers, wait_off_workers};
 use crate::store::{Head, LoggedChange, Store, StoreError};
 
 impl PublisherState {
@@ -58,12 +60,17 @@ impl PublisherState {
         let loaded = load(&self.store).await?;
         let size = self.state.lock().size();
         self.guard.compare(&self.store, size, loaded.size()).await;
-        let mut state = self.state.lock();
-        // If commits of this process have advanced the state meanwhile, its history was right.
-        if state.head() == before {
-            *state = loaded;
-            self.encoder.clear();
-        }
+        let replaced = {
+            let mut state = self.state.lock();
+            // If commits of this process have advanced the state meanwhile, its history was right.
+            if state.head() == before {
+                self.encoder.clear();
+                mem::replace(&mut *state, loaded)
+            } else {
+                loaded
+            }
+        };
+        off_workers(move || drop(replaced)).await;
         Ok(())
     }
 
@@ -117,18 +124,16 @@ impl PublisherState {
         if head.revision <= before.revision {
             return Ok(Read::OtherHistory);
         }
-        let changes = self.store.changes(before.revision, head.revision).await?;
-        if has_unanswered_blank(&changes) {
-            return Ok(Read::Gap);
-        }
-        Ok(match follow(before, &changes) {
-            Ok(end) if end == head => {
+        let store = self.store.clone();
+        let logged = wait_off_workers(async move { Logged::read(&store, before, head).await }).await?;
+        Ok(match logged {
+            Logged::Revisions(revisions) => {
                 // If commits of this process have advanced the state meanwhile, the loop looks for the rest.
-                PublisherState::follow(self, before, head, by_revision(&changes)).await;
+                PublisherState::follow(self, before, head, revisions).await;
                 Read::Followed
             }
-            Err(ChainError::OtherHistory) => Read::OtherHistory,
-            Ok(_) | Err(ChainError::Gap) => Read::Gap,
+            Logged::Gap => Read::Gap,
+            Logged::OtherHistory => Read::OtherHistory,
         })
     }
 
@@ -144,7 +149,8 @@ impl PublisherState {
             if read == revision && self.store.log_begins().await?.is_none_or(|first| first > revision + 1) {
                 return Ok(());
             }
-            log.extend(self.store.changes(read, to).await?);
+            let store = self.store.clone();
+            log.append(&mut wait_off_workers(async move { store.changes(read, to).await }).await?);
             read = to;
         }
         Ok(())
@@ -162,6 +168,29 @@ enum Read {
     Gap,
     /// The head does not follow the state in memory.
     OtherHistory,
+}
+
+/// The log between two heads.
+enum Logged {
+    /// It leads from one to the other.
+    Revisions(Vec<Revision>),
+    /// It lacks revisions, or what one of them held.
+    Gap,
+    OtherHistory,
+}
+
+impl Logged {
+    async fn read(store: &Store, before: Head, head: Head) -> Result<Self, StoreError> {
+        let changes = store.changes(before.revision, head.revision).await?;
+        if has_unanswered_blank(&changes) {
+            return Ok(Self::Gap);
+        }
+        Ok(match follow(before, &changes) {
+            Ok(end) if end == head => Self::Revisions(by_revision(&changes)),
+            Err(ChainError::OtherHistory) => Self::OtherHistory,
+            Ok(_) | Err(ChainError::Gap) => Self::Gap,
+        })
+    }
 }
 
 /// Whether a change was blanked by a later one that is not among these: that one came after the head that was
@@ -192,6 +221,10 @@ pub(super) async fn load_after(store: &Store, known: Option<LastHead>) -> Result
 }
 
 async fn load(store: &Store) -> Result<PublishedState, StoreError> {
-    let (head, entities) = store.published().await?;
-    Ok(PublishedState::new(head, entities))
+    let store = store.clone();
+    wait_off_workers(async move {
+        let (head, entities) = store.published().await?;
+        Ok(PublishedState::new(head, entities))
+    })
+    .await
 }

@@ -14,7 +14,7 @@ use super::document::{Document, kind};
 use super::log::{self, Head, signed};
 use super::pool::{Purpose, Transaction};
 use super::{ROWS, Store, StoreError, select, within};
-use crate::off_workers::off_workers;
+use crate::off_workers::wait_off_workers;
 
 /// Changes that one revision of a list shows.
 const SHOWN: i32 = 100;
@@ -137,16 +137,22 @@ impl Store {
         Ok(first.into_iter().map(revision).collect())
     }
 
-    /// Returns every entity, and the head, in one state of the database.
+    /// Returns every entity, and the head, in one state of the database. Off the runtime's workers, as
+    /// everything that reads a whole configuration: the list alone takes so much memory that making room for it
+    /// takes long.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn every(&self) -> Result<(Head, Vec<Document>), StoreError> {
-        let read = within(self.database().begin(Purpose::Read)).await?;
-        let head = within(log::head(&read)).await?;
-        let all = select::every(&read).await?;
-        within(read.commit()).await?;
-        Ok((head, all))
+        let store = self.clone();
+        wait_off_workers(async move {
+            let read = within(store.database().begin(Purpose::Read)).await?;
+            let head = within(log::head(&read)).await?;
+            let all = select::every(&read).await?;
+            within(read.commit()).await?;
+            Ok((head, all))
+        })
+        .await
     }
 
     /// Returns the configuration at a revision, beside that of now.
@@ -155,21 +161,21 @@ impl Store {
     /// [`StoreError::BeyondLog`] when the log does not reach so far back, or the revision is not there yet;
     /// else when the database cannot be read.
     pub async fn past(&self, revision: u64) -> Result<Past, StoreError> {
-        let read = within(self.database().begin(Purpose::Read)).await?;
-        let head = within(log::head(&read)).await?;
-        let now = select::every(&read).await?;
-        let undone = undone(&read, revision, head).await?;
-        let first = if undone.is_none() { history_begins(&read, head).await? } else { revision };
-        within(read.commit()).await?;
-        let undone = undone.ok_or(StoreError::BeyondLog { revision, first, last: head.revision })?;
-        // A configuration may be large.
-        let past = off_workers(move || {
+        let store = self.clone();
+        wait_off_workers(async move {
+            let read = within(store.database().begin(Purpose::Read)).await?;
+            let head = within(log::head(&read)).await?;
+            let now = select::every(&read).await?;
+            let undone = undone(&read, revision, head).await?;
+            let first = if undone.is_none() { history_begins(&read, head).await? } else { revision };
+            within(read.commit()).await?;
+            let undone = undone.ok_or(StoreError::BeyondLog { revision, first, last: head.revision })?;
             let untouched = now.iter().filter(|document| !undone.contains_key(&document.key)).cloned();
             let mut then: Vec<Document> = untouched.chain(undone.values().flatten().cloned()).collect();
             then.sort_by_key(|document| document.key);
-            Past { head, now, then }
-        });
-        Ok(past.await)
+            Ok(Past { head, now, then })
+        })
+        .await
     }
 }
 
