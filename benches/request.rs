@@ -24,7 +24,7 @@ use worker::{Load, Requests, bound, configuration, median, routes, run, start_ga
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 25;
 /// Targets of the upstream.
 const TARGETS: u8 = 10;
 const REQUEST: &[u8] =

@@ -22,7 +22,7 @@ use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 use uuid::Uuid;
 
 const CONNECTIONS: usize = 64;
-const ROUND: Duration = Duration::from_secs(2);
+const ROUND: Duration = Duration::from_millis(500);
 /// The step through the requests, so that no cache knows the next one.
 const STEP: usize = 618_033;
 const HEADER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 128\r\nContent-Type: text/plain\r\n\r\n";

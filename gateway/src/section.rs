@@ -82,6 +82,9 @@ pub trait Section: Clone + Send + Sync + 'static {
         Ok(())
     }
 
+    /// Notes that there is a later form of the entity, or that it was removed. Earlier configurations have it still.
+    fn supersede(&self) {}
+
     /// The key of the entity.
     fn key(&self) -> Key {
         Key { kind: Self::Entity::KIND, id: *self.id() }
@@ -95,6 +98,8 @@ pub struct Parts<'a> {
     pub certificates: &'a Map<CertifiedKeys, ById>,
     /// The CA certificates.
     pub authorities: &'a Map<Authority, ById>,
+    /// The consumers.
+    pub consumers: &'a Names<Consumer>,
 }
 
 /// The settings of the whole cluster by which sections arrange their entities.

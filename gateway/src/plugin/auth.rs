@@ -7,6 +7,7 @@ pub(super) mod scheme;
 pub(super) mod turn;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::HeaderValue;
 use uuid::Uuid;
@@ -14,6 +15,7 @@ use uuid::Uuid;
 use self::turn::{Known, OnRefusal, Turn};
 use super::{Authenticated, Credential, Exchange, Outcome, Reply, Unusable};
 use crate::names;
+use crate::section::Consumer;
 
 /// Why a plugin does not accept a request.
 #[derive(Debug)]
@@ -100,9 +102,14 @@ pub(super) fn owner(
     (id, consumer): (Uuid, Uuid),
     identifier: Option<&str>,
 ) -> Option<Authenticated> {
-    let credential = Credential { id, identifier: identifier.map(Into::into), consumer: Some(consumer) };
     let consumer = exchange.directory().consumer(&consumer)?.clone();
-    Some(Authenticated { consumer: Some(consumer), credential: Some(credential) })
+    Some(authenticated(id, consumer, identifier))
+}
+
+/// The owner of the credential `id`, which the upstream knows by `identifier`, or by its id.
+pub(super) fn authenticated(id: Uuid, consumer: Arc<Consumer>, identifier: Option<&str>) -> Authenticated {
+    let credential = Credential { id, identifier: identifier.map(Into::into), consumer: Some(consumer.id) };
+    Authenticated { consumer: Some(consumer), credential: Some(credential) }
 }
 
 /// The challenge of a plugin's 401.

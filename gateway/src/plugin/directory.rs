@@ -51,6 +51,11 @@ impl Directory {
         Store::get(&self.consumers, id)
     }
 
+    /// The consumer of an API key.
+    pub fn owner_of<'a>(&'a self, credential: &'a KeyAuthCredential) -> Option<&'a Arc<Consumer>> {
+        credential.owner().or_else(|| self.consumer(&credential.consumer()))
+    }
+
     /// The consumer that a configuration names: by its id, or by its name.
     pub fn consumer_named(&self, text: &str) -> Option<&Arc<Consumer>> {
         let by_id = Uuid::try_parse(text).ok().and_then(|id| self.consumer(&id));

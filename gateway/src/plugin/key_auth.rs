@@ -121,11 +121,14 @@ impl KeyAuth {
             },
             Found::Nothing => return (None, refused("No API key found in request")),
         };
-        let owner = match exchange.directory().key_auth(&key, auth::now()) {
-            _ if key.is_empty() => return (Some(name), refused("No API key found in request")),
-            Some(credential) => auth::owner(exchange, (*credential.id(), credential.consumer()), None),
-            None => None,
-        };
+        if key.is_empty() {
+            return (Some(name), refused("No API key found in request"));
+        }
+        let directory = exchange.directory();
+        let owner = directory.key_auth(&key, auth::now()).and_then(|credential| {
+            let consumer = directory.owner_of(credential)?.clone();
+            Some(auth::authenticated(*credential.id(), consumer, None))
+        });
         (Some(name), owner.map_or_else(|| refused("Unauthorized"), Ok))
     }
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use model::{JwtAlgorithm, KeyHasher, PrivateKey, kind};
 use uuid::Uuid;
 
-use super::{Name, Owned, References, Refusal, Section};
+use super::{Consumer, Name, Owned, Parts, References, Refusal, Section, Store};
 
-/// The first half of the hash of an API key. 128 bits tell keys apart.
-pub(crate) type ShortHash = [u8; 16];
+/// The beginning of the hash of an API key. 96 bits tell keys apart.
+pub(crate) type ShortHash = [u8; 12];
 
 /// An API key.
 #[derive(Clone, Debug)]
@@ -17,8 +17,10 @@ pub struct KeyAuthCredential {
     id: Uuid,
     hash: ShortHash,
     /// In seconds since 1970; 0: never. Of 100,000,000 seconds at most, from a time in this century.
-    expires_at: i64,
+    expires_at: u32,
     references: References,
+    /// The consumer as it was when the credential was linked.
+    owner: Option<Arc<Consumer>>,
 }
 
 /// A name and the hash of a password.
@@ -86,7 +88,13 @@ impl KeyAuthCredential {
 
     /// Whether it has expired at a time, in seconds since 1970.
     pub fn has_expired_at(&self, now: i64) -> bool {
-        self.expires_at != 0 && model::KeyAuthCredential::has_ended(self.expires_at, now)
+        self.expires_at != 0 && model::KeyAuthCredential::has_ended(self.expires_at.into(), now)
+    }
+
+    /// The consumer, if it has not changed since the credential was linked: else it is looked up. Credentials are
+    /// not linked again when their consumer changes, since an index for that would take as much memory as they do.
+    pub fn owner(&self) -> Option<&Arc<Consumer>> {
+        self.owner.as_ref().filter(|owner| !owner.is_superseded())
     }
 
     /// The consumer.
@@ -95,10 +103,8 @@ impl KeyAuthCredential {
     }
 }
 
-fn short(hash: &[u8; 32]) -> ShortHash {
-    let mut short = ShortHash::default();
-    short.copy_from_slice(&hash[..16]);
-    short
+fn short(hash: &[u8]) -> ShortHash {
+    hash.first_chunk().copied().unwrap_or_default()
 }
 
 fn consumer_of(references: &References) -> Uuid {
@@ -108,11 +114,13 @@ fn consumer_of(references: &References) -> Uuid {
 impl Section for KeyAuthCredential {
     type Entity = model::KeyAuthCredential;
 
-    /// One without a hash identifies nobody: its own id, which no request can hash to, stands in its place.
+    /// One without a hash identifies nobody: that of its own id, which no request can have, stands in its place.
     fn compile(credential: &model::KeyAuthCredential, references: References) -> Result<Self, Refusal> {
-        let hash = credential.hash_bytes().map_or(credential.id.into_bytes(), |hash| short(&hash));
+        let of_id = || short(blake3::hash(credential.id.as_bytes()).as_bytes());
+        let hash = credential.hash_bytes().map_or_else(of_id, |hash| short(&hash));
         let expires_at = credential.expires_at.unwrap_or_default();
-        Ok(Self { id: credential.id, hash, expires_at, references })
+        let expires_at = u32::try_from(expires_at).unwrap_or(u32::MAX);
+        Ok(Self { id: credential.id, hash, expires_at, references, owner: None })
     }
 
     fn id(&self) -> &Uuid {
@@ -121,6 +129,14 @@ impl Section for KeyAuthCredential {
 
     fn references(&self) -> &References {
         &self.references
+    }
+
+    fn link(batch: &mut [&mut Arc<Self>], parts: &Parts<'_>) -> Result<(), Refusal> {
+        for credential in batch {
+            let owner = parts.consumers.get(&credential.consumer()).cloned();
+            Arc::make_mut(credential).owner = owner;
+        }
+        Ok(())
     }
 }
 

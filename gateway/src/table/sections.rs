@@ -229,6 +229,7 @@ impl Sections {
     }
 
     fn parts(&self) -> Parts<'_> {
-        Parts { certificates: &self.certificates, authorities: &self.authorities }
+        let Self { certificates, authorities, consumers, .. } = self;
+        Parts { certificates, authorities, consumers }
     }
 }

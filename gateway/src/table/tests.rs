@@ -3,7 +3,10 @@ mod properties;
 use std::sync::LazyLock;
 
 use http::{HeaderMap, Method};
-use model::{CaCertificate, Certificate, Route, Router, RouterOrder, Sni};
+use model::{
+    CaCertificate, Certificate, Consumer, HashKey, KeyAuthCredential, KeyHasher, Route, Router, RouterOrder,
+    Sni,
+};
 use uuid::Uuid;
 use wire::Key;
 
@@ -230,4 +233,41 @@ fn other_order_sorts_the_routes_again_and_its_removal_restores_them() {
     assert_eq!(taken(&builder.apply(vec![route(2, two)]).unwrap()), Some(1));
     let restored = builder.apply(vec![Change::remove(Router::key(id(9)))]).unwrap();
     assert_eq!((taken(&restored), taken(&kong3)), (Some(2), Some(1)));
+}
+
+/// Who shows an API key is told by each table as it has the consumer, whichever of the two was written last.
+#[test]
+fn key_leads_to_its_consumer_as_each_table_has_it() {
+    let key = HashKey::of_bytes(&[7; 32]);
+    let hash = Some(KeyHasher::new(&key).unwrap().hash_text(b"secret"));
+    let credential = |consumer| {
+        let (hash, consumer) = (hash.clone(), id(consumer));
+        Change::put(KeyAuthCredential { id: id(5), consumer, hash, ..KeyAuthCredential::default() })
+    };
+    let consumer = |of, username: &str| {
+        Change::put(Consumer { id: id(of), username: Some(username.into()), ..Consumer::default() })
+    };
+    let shown = |table: &Table| {
+        let directory = table.plugins().directory();
+        let owner = directory.owner_of(directory.key_auth(b"secret", 0)?)?;
+        Some(owner.username.clone().unwrap().into_string())
+    };
+
+    let mut builder = Builder::new();
+    let mut tables = Vec::new();
+    for changes in [
+        vec![Change::put(key), consumer(1, "one"), consumer(2, "two"), credential(1)],
+        vec![consumer(1, "renamed")],
+        vec![consumer(2, "elsewhere")],
+        vec![credential(2)],
+        vec![consumer(2, "two"), credential(2)],
+        vec![Change::remove(KeyAuthCredential::key(id(5))), Change::remove(Consumer::key(id(2)))],
+    ] {
+        tables.push(builder.apply(changes).unwrap());
+        // Names that belong to others already: it is refused.
+        builder.apply(vec![consumer(1, "same"), consumer(3, "same")]).unwrap_err();
+    }
+    let all: Vec<_> = tables.iter().map(shown).collect();
+    let expected = ["one", "renamed", "renamed", "elsewhere", "two"].map(|name| Some(name.to_owned()));
+    assert_eq!(all, [&expected[..], &[None]].concat());
 }
