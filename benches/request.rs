@@ -1,6 +1,7 @@
 //! Measures the cost of a request: processor time of the worker, for each request, compared with a bare
-//! Pingora proxy ("floor"), and through an upstream of ten targets, compared with a service that has one host.
-//! Load and origin run in this process, on threads of their own that are not counted. Rounds take turns.
+//! Pingora proxy ("floor"); with many routes at random and through an upstream of ten targets, compared with one
+//! route to one host. Load and origin run in this process, on threads of their own that are not counted. Rounds
+//! take turns, and what is compared is of one round: the machine is faster at times.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "a table is what this bench is run for")]
@@ -19,7 +20,7 @@ use model::{Service, Target, Upstream};
 use pingora::proxy::{ProxyHttp, Session, http_proxy};
 use pingora::upstreams::peer::HttpPeer;
 use uuid::Uuid;
-use worker::{Load, Requests, bound, configuration, median, routes, run, start_gateway};
+use worker::{Load, Requests, bound, configuration, median, path, routes, run, start_gateway};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -27,31 +28,53 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const ROUNDS: usize = 25;
 /// Targets of the upstream.
 const TARGETS: u8 = 10;
-const REQUEST: &[u8] =
-    b"GET /bench/items/42?a=b HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n";
+/// Routes of the larger configurations.
+const MANY: [u128; 2] = [10_000, 100_000];
+
+/// What is measured: its thread, what it is, where it listens, and what it is asked for.
+type Way = (&'static str, &'static str, SocketAddr, Requests);
+
 fn main() {
     let load = Load::start();
     let origin = load.origin();
-    let floor = start_floor(origin);
-    let gateways = [
-        ("gateway-1", "1 route", start_gateway("gateway-1", routes(origin, 1))),
-        ("gateway-10000", "10,000 routes", start_gateway("gateway-10000", routes(origin, 10_000))),
-        ("gateway-targets", "1 route, 10 targets", start_gateway("gateway-targets", balanced(origin))),
+    let gateway =
+        |thread, what, changes, routes| (thread, what, start_gateway(thread, changes), at_random(routes));
+    let ways: [Way; 5] = [
+        ("floor", "bare Pingora", start_floor(origin), at_random(1)),
+        gateway("gateway-1", "1 route", routes(origin, 1), 1),
+        gateway("gateway-10000", "10,000 routes", routes(origin, MANY[0]), MANY[0]),
+        gateway("gateway-100000", "100,000 routes", routes(origin, MANY[1]), MANY[1]),
+        gateway("gateway-targets", "1 route, 10 targets", balanced(origin), 1),
     ];
-    let requests: Requests = [REQUEST.into()].into();
-    let mut costs = vec![Vec::new(); 1 + gateways.len()];
+    let mut costs = ways.each_ref().map(|_| Vec::new());
     for _ in 0..ROUNDS {
-        costs[0].push(load.round("floor", floor, &requests));
-        for (at, (thread, _, address)) in gateways.iter().enumerate() {
-            costs[at + 1].push(load.round(thread, *address, &requests));
+        for (costs, (thread, _, address, requests)) in costs.iter_mut().zip(&ways) {
+            costs.push(load.round(thread, *address, requests));
         }
     }
-    let medians: Vec<_> = costs.iter_mut().map(|costs| median(costs)).collect();
-    println!("floor: {:.1} µs a request", medians[0]);
-    for ((_, what, _), cost) in gateways.iter().zip(&medians[1..]) {
-        let (floor, one) = (cost / medians[0], cost / medians[1]);
-        println!("gateway, {what}: {cost:.1} µs a request, {floor:.2} x floor, {one:.3} x 1 route");
+    println!("µs a request          median    min    max  x floor  x 1 route");
+    let [floor, one, ..] = costs.clone();
+    for ((_, what, ..), mut costs) in ways.iter().zip(costs) {
+        let beside = |others: &[f64]| {
+            let mut ratios: Vec<_> = costs.iter().zip(others).map(|(cost, other)| cost / other).collect();
+            median(&mut ratios)
+        };
+        let (beside_floor, beside_one) = (beside(&floor), beside(&one));
+        let (median, min, max) = (median(&mut costs), costs[0], costs[costs.len() - 1]);
+        println!("{what:20} {median:7.2} {min:6.2} {max:6.2} {beside_floor:8.3} {beside_one:10.3}");
     }
+}
+
+/// A request for each route.
+fn at_random(routes: u128) -> Requests {
+    (0..routes).map(|number| request(number).into_bytes().into()).collect()
+}
+
+fn request(number: u128) -> String {
+    format!(
+        "GET {}/items/42?a=b HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n",
+        path(number)
+    )
 }
 
 /// Pingora with one upstream and nothing around it.

@@ -137,10 +137,15 @@ pub(crate) fn configuration(service: Service, routes: u128) -> Vec<Change> {
     let route = |number| Route {
         id: Uuid::from_u128(0xB000 + number),
         service: Some(id),
-        paths: Some(vec![if number == 0 { "/bench".into() } else { format!("/bench-{number}") }]),
+        paths: Some(vec![path(number)]),
         ..Route::default()
     };
     std::iter::once(Change::put(service)).chain((0..routes).map(route).map(Change::put)).collect()
+}
+
+/// The path of a route.
+pub(crate) fn path(number: u128) -> String {
+    if number == 0 { "/bench".to_owned() } else { format!("/bench-{number}") }
 }
 
 pub(crate) fn bound() -> Bound {

@@ -235,7 +235,7 @@ fn other_order_sorts_the_routes_again_and_its_removal_restores_them() {
     assert_eq!((taken(&restored), taken(&kong3)), (Some(2), Some(1)));
 }
 
-/// Who shows an API key is told by each table as it has the consumer, whichever of the two was written last.
+/// Each table has the consumer of a key as it was then, whichever of the two was written last.
 #[test]
 fn key_leads_to_its_consumer_as_each_table_has_it() {
     let key = HashKey::of_bytes(&[7; 32]);
