@@ -19,7 +19,15 @@ pub(crate) async fn off_workers<T: Send + 'static>(work: impl FnOnce() -> T + Se
     }
 }
 
-/// Runs a future on a thread of its own, until it or the caller has ended.
+/// Drops a value that may be large on a thread of its own, and does not wait for that. Without a runtime, at once.
+pub(crate) fn drop_off_workers<T: Send + 'static>(value: T) {
+    if let Ok(runtime) = Handle::try_current() {
+        runtime.spawn_blocking(move || drop(value));
+    }
+}
+
+/// Runs a future on a thread of its own, until it or the caller has ended: it stops where it waits, and not in
+/// the middle of a computation. While it runs, a paused clock stands still.
 pub(crate) async fn wait_off_workers<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     let (caller, runtime) = (CancellationToken::new(), Handle::current());
     let _ended = caller.clone().drop_guard();
@@ -63,5 +71,23 @@ mod tests {
         let endless = wait_off_workers(async { (held, pending::<()>().await).1 });
         timeout(std::time::Duration::from_millis(1), endless).await.unwrap_err();
         ended.await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn panic_of_a_future_goes_on_in_its_caller() {
+        let mut caller = JoinSet::new();
+        caller.spawn(wait_off_workers(async { panic!("as planned") }));
+        assert!(caller.join_next().await.unwrap().unwrap_err().is_panic());
+    }
+
+    #[test]
+    fn value_is_dropped_with_a_runtime_and_without_one() {
+        let (held, ended) = oneshot::channel::<()>();
+        drop_off_workers(held);
+        ended.blocking_recv().unwrap_err();
+        let (held, ended) = oneshot::channel::<()>();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async { drop_off_workers(held) });
+        ended.blocking_recv().unwrap_err();
     }
 }

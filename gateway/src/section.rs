@@ -52,7 +52,8 @@ pub trait Section: Clone + Send + Sync + 'static {
     /// The entity as it is declared.
     type Entity: Entity;
 
-    /// The kinds of which it holds compiled parts. When one changes that it names, it is linked again.
+    /// The kinds of which it holds compiled parts. When one changes that it names, it is linked again. A kind that
+    /// finds out by itself what has changed is not among them.
     const HOLDS: &'static [Kind] = &[];
 
     /// Compiles an entity that keeps the rules of its kind, as far as it does not depend on others.
@@ -81,9 +82,6 @@ pub trait Section: Clone + Send + Sync + 'static {
     fn link(_batch: &mut [&mut Arc<Self>], _parts: &Parts<'_>) -> Result<(), Refusal> {
         Ok(())
     }
-
-    /// Notes that there is a later form of the entity, or that it was removed. Earlier configurations have it still.
-    fn supersede(&self) {}
 
     /// The key of the entity.
     fn key(&self) -> Key {

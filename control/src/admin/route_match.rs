@@ -38,9 +38,9 @@ async fn explain(State(admin): State<SharedAdmin>, ask: MatchQuery) -> Result<Js
     // The answer includes this client's writes, unless the database does not answer.
     tokio::time::timeout(TIMEOUT, admin.state.publisher.caught_up()).await.ok();
     let turn = turn(admin.state.questions.clone()).await?;
-    let published = admin.state.publisher.published();
+    let publisher = admin.state.publisher.clone();
     // The computation keeps the permit to its end, also when the client disconnects.
-    let answer = spawn_blocking(move || (answer(&ask, &published), turn).0).await;
+    let answer = spawn_blocking(move || (answer(&ask, &publisher.published()), turn).0).await;
     answer.map(Json).map_err(|_| ApiError::Panicked)
 }
 

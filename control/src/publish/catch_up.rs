@@ -13,7 +13,7 @@ use super::last_head::LastHead;
 use super::recent::{Revision, by_revision};
 use super::state::PublishedState;
 use super::{AHEAD, POLL, PublisherState};
-use crate::off_workers::{off_workers, wait_off_workers};
+use crate::off_workers::{drop_off_workers, wait_off_workers};
 use crate::store::{Head, LoggedChange, Store, StoreError};
 
 impl PublisherState {
@@ -70,7 +70,7 @@ impl PublisherState {
                 loaded
             }
         };
-        off_workers(move || drop(replaced)).await;
+        drop_off_workers(replaced);
         Ok(())
     }
 

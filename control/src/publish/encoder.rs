@@ -11,7 +11,7 @@ use wire::{EncodedUpdate, Mode, Partial, Position, Root, Update};
 use super::state::{PublishedState, UpdateParts};
 use super::update::PublishedUpdate;
 use crate::metrics::ClusterMetrics;
-use crate::off_workers::off_workers;
+use crate::off_workers::{drop_off_workers, off_workers};
 
 /// Encoded deltas that are kept: data planes that are slightly behind request the same few.
 const KEPT: usize = 64;
@@ -100,16 +100,19 @@ impl Encoder {
 
     /// Drops all cached updates: they belong to a state that is replaced.
     pub(super) fn clear(&self) {
-        self.deltas.lock().clear();
-        *self.cut_off.lock() = None;
-        *self.snapshot.lock() = None;
+        let deltas = std::mem::take(&mut *self.deltas.lock());
+        drop_off_workers((deltas, self.cut_off.lock().take(), self.snapshot.lock().take()));
     }
 
     /// Drops the snapshot if it does not belong to `now`, unless a request waits for it.
     pub(super) fn tidy(&self, now: Position) {
-        self.cut_off.lock().take_if(|(at, _)| at.elapsed() >= CUT_OFF);
-        if let Ok(_alone) = self.large.try_lock() {
-            self.snapshot.lock().take_if(|kept| kept.header.position() != now);
+        if let Some(late) = self.cut_off.lock().take_if(|(at, _)| at.elapsed() >= CUT_OFF) {
+            drop_off_workers(late);
+        }
+        if let Ok(_alone) = self.large.try_lock()
+            && let Some(old) = self.snapshot.lock().take_if(|kept| kept.header.position() != now)
+        {
+            drop_off_workers(old);
         }
     }
 

@@ -14,7 +14,7 @@ use super::pace::Pace;
 use super::recent::Revision;
 use super::waiting::Waiting;
 use super::{POLL, PublisherState};
-use crate::off_workers::off_workers;
+use crate::off_workers::{drop_off_workers, off_workers};
 use crate::store::{Commit, Head, MANY};
 
 /// Interval for trimming the log.
@@ -148,14 +148,15 @@ impl PublisherState {
             (content, revisions)
         };
         let (content, revisions) = off_workers(change).await;
-        let replaced = {
-            let mut state = self.state.lock();
-            if state.head() != from {
-                return false;
-            }
-            state.advance_to(to, content, revisions)
-        };
-        off_workers(move || drop(replaced)).await;
+        let mut state = self.state.lock();
+        if state.head() != from {
+            drop(state);
+            drop_off_workers((content, revisions));
+            return false;
+        }
+        let replaced = state.advance_to(to, content, revisions);
+        drop(state);
+        drop_off_workers(replaced);
         true
     }
 

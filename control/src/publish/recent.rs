@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::chain::follow;
+use crate::off_workers::drop_off_workers;
 use crate::store::{Head, LoggedChange};
 
 /// Changes kept in memory; older ones are read from the log.
@@ -94,6 +95,7 @@ impl Recent {
             return;
         }
         self.recalled = None;
+        let mut evicted = Vec::new();
         while let Some(oldest) = self.revisions.front()
             && self.count - oldest.len() >= REMEMBERED
         {
@@ -102,7 +104,11 @@ impl Recent {
                 let (revision, commit_token) = (last.revision, last.commit_token);
                 self.since = Head { epoch, revision, commit_token };
             }
-            self.revisions.pop_front();
+            evicted.extend(self.revisions.pop_front());
+        }
+        if !evicted.is_empty() {
+            // The state is locked meanwhile.
+            drop_off_workers(evicted);
         }
     }
 

@@ -137,9 +137,8 @@ impl Store {
         Ok(first.into_iter().map(revision).collect())
     }
 
-    /// Returns every entity, and the head, in one state of the database. Off the runtime's workers, as
-    /// everything that reads a whole configuration: the list alone takes so much memory that making room for it
-    /// takes long.
+    /// Returns every entity, and the head, in one state of the database. Off the runtime's workers: the list
+    /// alone takes so much memory that making room for it takes long.
     ///
     /// # Errors
     /// When the database cannot be read.

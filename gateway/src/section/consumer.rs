@@ -21,6 +21,12 @@ pub struct Consumer {
 }
 
 impl Consumer {
+    /// Notes that the configuration which comes next has a later form of it, or none. Earlier ones have it still.
+    /// That configuration is published later, and whatever reads it sees the note.
+    pub fn supersede(&self) {
+        self.is_superseded.store(true, Ordering::Relaxed);
+    }
+
     /// Whether it may not be that of the latest configuration.
     pub(super) fn is_superseded(&self) -> bool {
         self.is_superseded.load(Ordering::Relaxed)
@@ -41,11 +47,6 @@ impl Section for Consumer {
 
     fn id(&self) -> &Uuid {
         &self.id
-    }
-
-    /// Whoever sees the configuration that follows sees this, too: that is published later.
-    fn supersede(&self) {
-        self.is_superseded.store(true, Ordering::Relaxed);
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) type ShortHash = [u8; 12];
 pub struct KeyAuthCredential {
     id: Uuid,
     hash: ShortHash,
-    /// In seconds since 1970; 0: never. Of 100,000,000 seconds at most, from a time in this century.
+    /// In seconds since 1970; 0: never. A time after the year 2105 is the last one.
     expires_at: u32,
     references: References,
     /// The consumer as it was when the credential was linked.
@@ -118,8 +118,8 @@ impl Section for KeyAuthCredential {
     fn compile(credential: &model::KeyAuthCredential, references: References) -> Result<Self, Refusal> {
         let of_id = || short(blake3::hash(credential.id.as_bytes()).as_bytes());
         let hash = credential.hash_bytes().map_or_else(of_id, |hash| short(&hash));
-        let expires_at = credential.expires_at.unwrap_or_default();
-        let expires_at = u32::try_from(expires_at).unwrap_or(u32::MAX);
+        let seconds = |end: i64| u32::try_from(end.max(1)).unwrap_or(u32::MAX);
+        let expires_at = credential.expires_at.map_or(0, seconds);
         Ok(Self { id: credential.id, hash, expires_at, references, owner: None })
     }
 
@@ -291,5 +291,28 @@ impl Section for HashKey {
 
     fn id(&self) -> &Uuid {
         &self.id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_takes_one_line_of_the_cache_and_its_counts() {
+        assert_eq!(size_of::<KeyAuthCredential>(), 64);
+    }
+
+    #[test]
+    fn key_expires_when_the_model_says() {
+        for end in [None, Some(0), Some(1), Some(2_000_000_000), Some(i64::from(u32::MAX))] {
+            let credential =
+                model::KeyAuthCredential { expires_at: end, ..model::KeyAuthCredential::default() };
+            let compiled = KeyAuthCredential::compile(&credential, References::NONE).unwrap();
+            for now in [0, 1, 1_999_999_998, 1_999_999_999, 2_000_000_000, i64::from(u32::MAX) - 2] {
+                let expected = credential.has_expired_at(now);
+                assert_eq!(compiled.has_expired_at(now), expected, "{end:?} {now}");
+            }
+        }
     }
 }

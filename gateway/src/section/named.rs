@@ -58,9 +58,9 @@ impl<T: Name> Store<T> for Names<T> {
     /// Frees the names of all that change before it gives them out again: two entities may swap theirs.
     fn apply(&mut self, changes: &Changes<T>, _: Settings) -> Result<(), Refusal> {
         for id in changes.keys() {
-            let Some(before) = self.by_id.remove(id) else { continue };
-            before.supersede();
-            if let Some(name) = before.name() {
+            if let Some(before) = self.by_id.remove(id)
+                && let Some(name) = before.name()
+            {
                 self.by_name.remove(name);
             }
         }

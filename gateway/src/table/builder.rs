@@ -90,6 +90,7 @@ impl Builder {
         let purges: Vec<_> = plan.purges().cloned().collect();
         let (instances, routes) = (plan.instances(held), plan.routes());
         let has_other_directory = plan.changes_directory();
+        plan.supersede(held);
         // Before the index grows: the plan of a large snapshot is large.
         drop(plan);
         self.referrers.apply(references);

@@ -197,6 +197,12 @@ impl Plan {
             && self.hash_keys.is_empty())
     }
 
+    /// Notes at consumers that they change, once nothing can fail any more.
+    pub(super) fn supersede(&self, held: &Sections) {
+        let changed = self.consumers.keys().filter_map(|id| Store::get(&held.consumers, id));
+        changed.for_each(|consumer| consumer.supersede());
+    }
+
     /// The routes that change.
     pub(super) fn routes(&self) -> Vec<Uuid> {
         self.routes.keys().copied().collect()

@@ -252,9 +252,13 @@ fn key_leads_to_its_consumer_as_each_table_has_it() {
         let owner = directory.owner_of(directory.key_auth(b"secret", 0)?)?;
         Some(owner.username.clone().unwrap().into_string())
     };
+    let is_found_in_one_step = |table: &Table| {
+        let directory = table.plugins().directory();
+        directory.key_auth(b"secret", 0).is_some_and(|credential| credential.owner().is_some())
+    };
 
     let mut builder = Builder::new();
-    let mut tables = Vec::new();
+    let (mut tables, mut in_one_step) = (Vec::new(), Vec::new());
     for changes in [
         vec![Change::put(key), consumer(1, "one"), consumer(2, "two"), credential(1)],
         vec![consumer(1, "renamed")],
@@ -266,8 +270,11 @@ fn key_leads_to_its_consumer_as_each_table_has_it() {
         tables.push(builder.apply(changes).unwrap());
         // Names that belong to others already: it is refused.
         builder.apply(vec![consumer(1, "same"), consumer(3, "same")]).unwrap_err();
+        in_one_step.push(tables.last().is_some_and(is_found_in_one_step));
     }
     let all: Vec<_> = tables.iter().map(shown).collect();
     let expected = ["one", "renamed", "renamed", "elsewhere", "two"].map(|name| Some(name.to_owned()));
     assert_eq!(all, [&expected[..], &[None]].concat());
+    // Neither after a change of the consumer, nor without a key.
+    assert_eq!(in_one_step, [true, false, false, true, true, false]);
 }

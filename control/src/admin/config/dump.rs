@@ -31,16 +31,21 @@ pub(super) async fn show(State(admin): State<SharedAdmin>, request: Request) -> 
     let turn = tokio::time::timeout(TURN_TIMEOUT, turn).await.map_err(|_| ApiError::ConfigBusy)?;
     let turn = turn.map_err(|_| ApiError::Panicked)?;
     let ShowOptions { format, with_ids, select_tags, revision } = options;
-    let (revision, entities) = match revision {
+    // What is not dumped is dropped with the rest: it may be large.
+    let (revision, now, entities) = match revision {
         None => {
             let (head, entities) = admin.state.store.every().await?;
-            (head.revision, entities)
+            (head.revision, Vec::new(), entities)
         }
-        Some(revision) => (revision, admin.state.store.past(revision).await?.then),
+        Some(revision) => {
+            let past = admin.state.store.past(revision).await?;
+            (revision, past.now, past.then)
+        }
     };
     let show_secrets = admin.state.show_secrets;
     let (parts, mut written) = mpsc::channel(PARTS);
     spawn_blocking(move || {
+        drop(now);
         let options = DumpOptions { with_ids, select_tags, show_secrets };
         let dump = Dump::new(options, entities.into_iter().map(held));
         let mut out = BufWriter::with_capacity(PART, Parts(parts.clone()));
