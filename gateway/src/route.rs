@@ -38,16 +38,16 @@ pub struct Routes {
     /// By the key of the host pattern.
     hosts: Map<HostRoutes, ByHost>,
     /// Routes for any host.
-    any_host: Arc<Node>,
+    any_host: Node,
     /// How many host patterns of routes have a wildcard; with none, a lookup skips wildcards.
     wildcards: usize,
 }
 
-/// The routes of one host pattern. With its counts and a key of 32 bytes it takes 64: one cache line.
+/// The routes of one host pattern. A single one stands here, too.
 #[derive(Clone, Debug)]
 struct HostRoutes {
     key: SmallVec<[u8; 32]>,
-    root: Arc<Node>,
+    root: Node,
 }
 
 /// Keys a map by the keys of host patterns.
@@ -121,13 +121,13 @@ impl Routes {
     }
 
     fn root(&self, key: &str) -> Option<&Node> {
-        self.hosts.get(key.as_bytes()).map(|host| &*host.root)
+        self.hosts.get(key.as_bytes()).map(|host| &host.root)
     }
 
     /// The root of a host pattern, to be edited; made when there is none.
-    fn edit_root(&mut self, key: &str) -> &mut Arc<Node> {
+    fn edit_root(&mut self, key: &str) -> &mut Node {
         let key = key.as_bytes();
-        let make = || HostRoutes { key: key.into(), root: Arc::default() };
+        let make = || HostRoutes { key: key.into(), root: Node::default() };
         &mut self.hosts.edit(key, make).root
     }
 
@@ -141,10 +141,10 @@ impl Routes {
                 is_regex: place.is_regex,
             };
             if route.hosts.is_empty() {
-                Node::insert(&mut self.any_host, place.prefix, candidate(0));
+                self.any_host.insert(place.prefix, candidate(0));
             }
             for host in &route.hosts {
-                Node::insert(self.edit_root(&host.key), place.prefix, candidate(host.port));
+                self.edit_root(&host.key).insert(place.prefix, candidate(host.port));
             }
         }
         self.wildcards += route.hosts.iter().filter(|host| host.is_wildcard()).count();
@@ -155,11 +155,11 @@ impl Routes {
         let Some(route) = self.by_id.remove(id) else { return };
         for place in route.places(self.order) {
             if route.hosts.is_empty() {
-                Node::remove(&mut self.any_host, place.prefix, route.id);
+                self.any_host.remove(place.prefix, route.id);
             }
             for host in &route.hosts {
                 let root = self.edit_root(&host.key);
-                Node::remove(root, place.prefix, route.id);
+                root.remove(place.prefix, route.id);
                 if root.is_empty() {
                     self.hosts.remove(host.key.as_bytes());
                 }
@@ -235,14 +235,14 @@ impl<'t> Search<'t, '_> {
         let mut next = Some(root);
         let mut passed = [(&[][..], 0); PASSED];
         while let Some(node) = next {
-            if self.best.is_some_and(|best| best.candidate.priority > node.best) {
+            if self.best.is_some_and(|best| best.candidate.priority > node.best()) {
                 break;
             }
             let Some(behind) = node.strip(rest) else { break };
             rest = behind;
-            if !node.candidates.is_empty() {
+            if !node.candidates().is_empty() {
                 passed.rotate_right(1);
-                let here = (&node.candidates[..], self.request.path.len() - rest.len());
+                let here = (node.candidates(), self.request.path.len() - rest.len());
                 let (candidates, depth) = std::mem::replace(&mut passed[0], here);
                 self.consider(candidates, depth);
             }

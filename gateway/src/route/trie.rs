@@ -6,29 +6,51 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
+use triomphe::{HeaderSliceWithLengthProtected, ThinArc};
 use uuid::Uuid;
 
 use super::bytes;
 use super::entry::Entry;
 
-/// Bytes stored within a node, which suffices for most labels and the first bytes of most children.
-type Bytes = SmallVec<[u8; 16]>;
+/// The routes under one prefix, and the longer prefixes below it. Nodes stand in the list of their parent, and all
+/// by which a search goes on stands in the node: for each step it waits once for memory. In a large table hardly a
+/// node is in a cache, and most are one route with nothing below. A node takes 48 bytes.
+#[derive(Clone, Debug)]
+pub(super) enum Node {
+    Leaf(Leaf),
+    Branch(Branch),
+}
 
-/// The routes under one prefix, and the longer prefixes below it. With its counts it takes 128 bytes, and
-/// most nodes take no more. In a large table hardly a node is in a cache, and each further cache line is a
-/// wait for memory.
+/// One route.
+#[derive(Clone, Debug)]
+pub(super) struct Leaf {
+    /// The bytes that it adds to its parent's prefix.
+    label: SmallVec<[u8; 16]>,
+    candidate: Candidate,
+}
+
+/// Any other node.
+#[derive(Clone, Debug)]
+pub(super) struct Branch {
+    /// The bytes that this node adds to its parent's prefix, and behind them the first bytes of the children's
+    /// labels, sorted.
+    text: SmallVec<[u8; 16]>,
+    /// How many bytes the label has.
+    label_len: u32,
+    /// With the children, in the order of their first bytes.
+    below: ThinArc<Here, Node>,
+}
+
+/// What versions of a branch share.
+type Below = HeaderSliceWithLengthProtected<Here, Node>;
+
+/// The routes under exactly the prefix of a branch.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Node {
-    /// The bytes that this node adds to its parent's prefix; empty at the root alone.
-    label: Bytes,
-    /// The highest priority here and below: a search with a better match stops.
-    pub(super) best: u64,
+struct Here {
+    /// The highest priority here and below.
+    best: u64,
     /// Sorted, the best first.
-    pub(super) candidates: SmallVec<[Candidate; 1]>,
-    /// The first bytes of the children's labels, sorted.
-    firsts: Bytes,
-    /// The children, in the order of `firsts`.
-    children: Vec<Arc<Self>>,
+    candidates: SmallVec<[Candidate; 1]>,
 }
 
 /// A route under one of its paths and one of its hosts.
@@ -62,109 +84,301 @@ impl Candidate {
 
 impl Node {
     pub(super) fn is_empty(&self) -> bool {
-        self.candidates.is_empty() && self.children.is_empty()
+        matches!(self, Self::Branch(branch) if branch.here().candidates.is_empty() && branch.firsts().is_empty())
+    }
+
+    /// The highest priority here and below: a search with a better match stops.
+    pub(super) fn best(&self) -> u64 {
+        match self {
+            Self::Leaf(leaf) => leaf.candidate.priority,
+            Self::Branch(branch) => branch.here().best,
+        }
+    }
+
+    /// The routes under exactly this prefix, the best first.
+    pub(super) fn candidates(&self) -> &[Candidate] {
+        match self {
+            Self::Leaf(leaf) => std::slice::from_ref(&leaf.candidate),
+            Self::Branch(branch) => &branch.here().candidates,
+        }
     }
 
     /// The rest of `path` after this node's label.
     pub(super) fn strip<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
-        bytes::strip_prefix(path, &self.label)
+        bytes::strip_prefix(path, self.label())
     }
 
     /// The child that continues with `rest`, if there is one.
     pub(super) fn child(&self, rest: &[u8]) -> Option<&Self> {
-        let at = self.position(*rest.first()?).ok()?;
-        Some(&self.children[at])
+        let Self::Branch(branch) = self else { return None };
+        let at = branch.position(*rest.first()?).ok()?;
+        branch.children().get(at)
     }
 
     /// Puts `candidate` under `prefix`.
-    pub(super) fn insert(root: &mut Arc<Self>, prefix: &[u8], candidate: Candidate) {
-        let mut node = Arc::make_mut(root);
-        let mut rest = prefix;
-        loop {
-            let shared = shared_len(&node.label, rest);
-            if shared < node.label.len() {
-                node.split(shared);
-            }
-            node.best = node.best.max(candidate.priority);
-            rest = &rest[shared..];
-            let Some(&first) = rest.first() else { return node.add(candidate) };
-            match node.position(first) {
-                Ok(at) => node = Arc::make_mut(&mut node.children[at]),
-                Err(at) => {
-                    node.firsts.insert(at, first);
-                    return node.children.insert(at, Arc::new(Self::leaf(rest, candidate)));
-                }
-            }
+    pub(super) fn insert(&mut self, prefix: &[u8], candidate: Candidate) {
+        if self.is_empty() {
+            *self = Self::leaf(prefix, candidate);
+            return;
+        }
+        let shared = shared_len(self.label(), prefix);
+        let branch = self.branch_at(shared);
+        let rest = &prefix[shared..];
+        let Some(&first) = rest.first() else {
+            return branch.edit(|below| below.header_mut().add(candidate));
+        };
+        match branch.position(first) {
+            Ok(at) => branch.edit(|below| {
+                let best = &mut below.header_mut().best;
+                *best = candidate.priority.max(*best);
+                below.slice_mut()[at].insert(rest, candidate);
+            }),
+            Err(at) => branch.put(at, first, Self::leaf(rest, candidate)),
         }
     }
 
     /// Removes every candidate of the route `id` under `prefix`.
-    pub(super) fn remove(node: &mut Arc<Self>, prefix: &[u8], id: Uuid) {
-        let Some(rest) = node.strip(prefix) else { return };
-        let node = Arc::make_mut(node);
-        if let Some(&first) = rest.first() {
-            let Ok(at) = node.position(first) else { return };
-            Self::remove(&mut node.children[at], rest, id);
-            node.tidy(at);
-        } else {
-            node.candidates.retain(|candidate| candidate.entry.id != id);
+    pub(super) fn remove(&mut self, prefix: &[u8], id: Uuid) {
+        let Some(rest) = self.strip(prefix) else { return };
+        match self {
+            Self::Leaf(leaf) if rest.is_empty() && leaf.candidate.entry.id == id => *self = Self::default(),
+            Self::Leaf(_) => {}
+            Self::Branch(branch) => {
+                branch.remove(rest, id);
+                self.tidy();
+            }
         }
-        node.best = node.highest();
     }
 
     fn leaf(label: &[u8], candidate: Candidate) -> Self {
-        let best = candidate.priority;
-        Self { label: label.into(), best, candidates: smallvec![candidate], ..Self::default() }
+        Self::Leaf(Leaf { label: label.into(), candidate })
     }
 
-    fn position(&self, first: u8) -> Result<usize, usize> {
-        self.firsts.binary_search(&first)
+    fn label(&self) -> &[u8] {
+        match self {
+            Self::Leaf(leaf) => &leaf.label,
+            Self::Branch(branch) => branch.label(),
+        }
     }
 
-    fn add(&mut self, candidate: Candidate) {
-        let at = self.candidates.partition_point(|other| other.outranks(&candidate));
-        self.candidates.insert(at, candidate);
-    }
-
-    /// Splits the label after `len` bytes; the contents move one node down.
-    fn split(&mut self, len: usize) {
-        let first = self.label[len];
-        let mut below = std::mem::take(self);
-        self.label = below.label[..len].into();
-        self.best = below.best;
-        below.label = below.label[len..].into();
-        self.firsts = smallvec![first];
-        self.children = vec![Arc::new(below)];
-    }
-
-    /// Drops an emptied child, or joins one with its only child.
-    fn tidy(&mut self, at: usize) {
-        let child = &mut self.children[at];
-        match (child.candidates.is_empty(), child.children.len()) {
-            (true, 0) => {
-                self.firsts.remove(at);
-                self.children.remove(at);
+    /// Turns this into a branch whose label has `len` bytes. What it was moves one node down if it had a longer one.
+    fn branch_at(&mut self, len: usize) -> &mut Branch {
+        let (best, label) = (self.best(), self.label());
+        let above = match (label.get(len), &*self) {
+            (None, Self::Branch(_)) => None,
+            (None, Self::Leaf(Leaf { candidate, .. })) => {
+                let here = Here { best, candidates: smallvec![candidate.clone()] };
+                Some(Branch::new(label, here, vec![]))
             }
-            (true, 1) => Arc::make_mut(child).join(),
+            (Some(first), _) => {
+                let here = Here { best, ..Here::default() };
+                Some(Branch::new(&label[..len], here, vec![(*first, self.relabelled(&label[len..]))]))
+            }
+        };
+        if let Some(above) = above {
+            *self = Self::Branch(above);
+        }
+        match self {
+            Self::Branch(branch) => branch,
+            Self::Leaf(_) => unreachable!("it is a branch, or was just made one"),
+        }
+    }
+
+    /// The same with another label.
+    fn relabelled(&self, label: &[u8]) -> Self {
+        match self {
+            Self::Leaf(leaf) => Self::leaf(label, leaf.candidate.clone()),
+            Self::Branch(branch) => {
+                Self::Branch(Branch::labelled(label, branch.firsts(), branch.below.clone()))
+            }
+        }
+    }
+
+    /// Makes a branch with one route a leaf, and joins one that has an only child with it.
+    fn tidy(&mut self) {
+        let Self::Branch(branch) = self else { return };
+        match (&branch.here().candidates[..], branch.children()) {
+            ([only], []) => *self = Self::leaf(branch.label(), only.clone()),
+            ([], [only]) => *self = only.relabelled(&[branch.label(), only.label()].concat()),
             _ => {}
         }
     }
+}
 
-    /// Replaces this node by its only child.
-    fn join(&mut self) {
-        if let Some(only) = self.children.pop() {
-            let below = Arc::unwrap_or_clone(only);
-            let label = self.label.iter().chain(&below.label).copied().collect();
-            *self = Self { label, ..below };
+impl Default for Node {
+    fn default() -> Self {
+        Self::Branch(Branch::new(&[], Here::default(), vec![]))
+    }
+}
+
+impl Branch {
+    fn new(label: &[u8], here: Here, children: Vec<(u8, Node)>) -> Self {
+        let (firsts, children): (Vec<_>, Vec<_>) = children.into_iter().unzip();
+        let below = ThinArc::from_header_and_iter(here, children.into_iter());
+        Self::labelled(label, &firsts, below)
+    }
+
+    fn labelled(label: &[u8], firsts: &[u8], below: ThinArc<Here, Node>) -> Self {
+        let label_len = u32::try_from(label.len()).expect("paths are shorter");
+        Self { text: label.iter().chain(firsts).copied().collect(), label_len, below }
+    }
+
+    fn label(&self) -> &[u8] {
+        &self.text[..self.label_len as usize]
+    }
+
+    fn firsts(&self) -> &[u8] {
+        &self.text[self.label_len as usize..]
+    }
+
+    fn here(&self) -> &Here {
+        &self.below.header.header
+    }
+
+    fn children(&self) -> &[Node] {
+        &self.below.slice
+    }
+
+    fn position(&self, first: u8) -> Result<usize, usize> {
+        self.firsts().binary_search(&first)
+    }
+
+    /// Adds a child.
+    fn put(&mut self, at: usize, first: u8, child: Node) {
+        let mut here = self.here().clone();
+        here.best = here.best.max(child.best());
+        let mut children = self.children().to_vec();
+        children.insert(at, child);
+        self.text.insert(self.label_len as usize + at, first);
+        self.below = ThinArc::from_header_and_iter(here, children.into_iter());
+    }
+
+    fn drop_child(&mut self, at: usize) {
+        let mut children = self.children().to_vec();
+        children.remove(at);
+        self.text.remove(self.label_len as usize + at);
+        self.below = ThinArc::from_header_and_iter(self.here().clone(), children.into_iter());
+    }
+
+    /// Removes every candidate of the route `id` under the rest of a prefix.
+    fn remove(&mut self, rest: &[u8], id: Uuid) {
+        if let Some(&first) = rest.first() {
+            let Ok(at) = self.position(first) else { return };
+            self.edit(|below| below.slice_mut()[at].remove(rest, id));
+            if self.children()[at].is_empty() {
+                self.drop_child(at);
+            }
+        } else {
+            self.edit(|below| below.header_mut().candidates.retain(|candidate| candidate.entry.id != id));
         }
+        let best = self.highest();
+        self.edit(|below| below.header_mut().best = best);
+    }
+
+    /// Edits what it may share with other versions; copies that first if it does.
+    fn edit(&mut self, change: impl FnOnce(&mut Below)) {
+        if !self.below.with_arc(triomphe::Arc::is_unique) {
+            let children = self.children().iter().cloned();
+            self.below = ThinArc::from_header_and_iter(self.here().clone(), children);
+        }
+        self.below.with_arc_mut(|below| {
+            change(triomphe::Arc::get_mut(below).expect("nobody else has it now"));
+        });
     }
 
     fn highest(&self) -> u64 {
-        let here = self.candidates.first().map_or(0, |candidate| candidate.priority);
-        self.children.iter().map(|child| child.best).fold(here, u64::max)
+        let here = self.here().candidates.first().map_or(0, |candidate| candidate.priority);
+        self.children().iter().map(Node::best).fold(here, u64::max)
+    }
+}
+
+impl Here {
+    fn add(&mut self, candidate: Candidate) {
+        self.best = self.best.max(candidate.priority);
+        let at = self.candidates.partition_point(|other| other.outranks(&candidate));
+        self.candidates.insert(at, candidate);
     }
 }
 
 fn shared_len(a: &[u8], b: &[u8]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Route;
+
+    use super::*;
+    use crate::section::{References, Section};
+
+    fn entry(id: u128) -> Arc<Entry> {
+        let route = Route { id: Uuid::from_u128(id), ..Route::default() };
+        Arc::new(Entry::compile(&route, References::NONE).unwrap())
+    }
+
+    fn priority(id: u128) -> u64 {
+        id as u64 % 3
+    }
+
+    fn candidate(id: u128) -> Candidate {
+        Candidate { priority: priority(id), entry: entry(id), port: 0, path: 0, is_regex: false }
+    }
+
+    /// Prefixes of each other, long ones, and ones that differ in their first byte or in their last.
+    fn prefix(id: u128) -> Vec<u8> {
+        let parts: [&[u8]; 5] = [b"", b"/", b"/a", b"/a-segment-longer-than-a-node-has-space-for", b"b"];
+        let digits = format!("{:02}", id / 2);
+        [parts[id as usize % 5], &digits.as_bytes()[..id as usize % 3]].concat()
+    }
+
+    fn ids(node: &Node, path: &[u8]) -> Vec<u128> {
+        let (mut found, mut next, mut rest) = (Vec::new(), Some(node), path);
+        while let Some((node, behind)) = next.and_then(|node| Some((node, node.strip(rest)?))) {
+            found.extend(node.candidates().iter().map(|candidate| candidate.entry.id.as_u128()));
+            (next, rest) = (node.child(behind), behind);
+        }
+        found
+    }
+
+    #[test]
+    fn node_takes_48_bytes() {
+        assert_eq!(size_of::<Node>(), 48);
+    }
+
+    #[test]
+    fn finds_what_was_put_has_one_shape_and_leaves_older_versions_alone() {
+        const ALL: u128 = 200;
+        let mut node = Node::default();
+        let mut present = Vec::new();
+        let mut state = 7_u64;
+        for _ in 0..1500 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let id = u128::from(state >> 33) % ALL;
+            let (before, was) = (node.clone(), format!("{node:?}"));
+            match present.iter().position(|other| *other == id) {
+                Some(at) => {
+                    present.remove(at);
+                    node.remove(&prefix(id), Uuid::from_u128(id));
+                }
+                None => {
+                    present.push(id);
+                    node.insert(&prefix(id), candidate(id));
+                }
+            }
+            assert_eq!(format!("{before:?}"), was);
+            let mut made_at_once = Node::default();
+            present.iter().for_each(|id| made_at_once.insert(&prefix(*id), candidate(*id)));
+            assert_eq!(format!("{node:?}"), format!("{made_at_once:?}"));
+        }
+        for path in (0..ALL).map(prefix) {
+            let mut expected = present.clone();
+            expected.retain(|id| path.starts_with(&prefix(*id)));
+            expected.sort_by_key(|id| (prefix(*id).len(), std::cmp::Reverse(priority(*id)), *id));
+            assert_eq!(ids(&node, &path), expected, "{path:?}");
+        }
+        for id in present {
+            node.remove(&prefix(id), Uuid::from_u128(id));
+        }
+        assert!(node.is_empty());
+    }
 }
