@@ -43,7 +43,7 @@ pub struct Routes {
     wildcards: usize,
 }
 
-/// The routes of one host pattern. A single one stands here, too.
+/// The routes of one host pattern. A single route needs no further memory for its place.
 #[derive(Clone, Debug)]
 struct HostRoutes {
     key: SmallVec<[u8; 32]>,
@@ -240,9 +240,10 @@ impl<'t> Search<'t, '_> {
             }
             let Some(behind) = node.strip(rest) else { break };
             rest = behind;
-            if !node.candidates().is_empty() {
+            let candidates = node.candidates();
+            if !candidates.is_empty() {
                 passed.rotate_right(1);
-                let here = (node.candidates(), self.request.path.len() - rest.len());
+                let here = (candidates, self.request.path.len() - rest.len());
                 let (candidates, depth) = std::mem::replace(&mut passed[0], here);
                 self.consider(candidates, depth);
             }

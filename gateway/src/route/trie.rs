@@ -12,9 +12,10 @@ use uuid::Uuid;
 use super::bytes;
 use super::entry::Entry;
 
-/// The routes under one prefix, and the longer prefixes below it. Nodes stand in the list of their parent, and all
-/// by which a search goes on stands in the node: for each step it waits once for memory. In a large table hardly a
-/// node is in a cache, and most are one route with nothing below. A node takes 48 bytes.
+/// The routes under one prefix, and the longer prefixes below it. A node holds its label and the first bytes
+/// of its children, so that a search finds the next child with about one wait for memory; a long label or
+/// many children need a second one. In a large table hardly a node is in a cache, and most are one route with
+/// nothing below. A node takes 48 bytes, in the list of its parent.
 #[derive(Clone, Debug)]
 pub(super) enum Node {
     Leaf(Leaf),
@@ -24,7 +25,7 @@ pub(super) enum Node {
 /// One route.
 #[derive(Clone, Debug)]
 pub(super) struct Leaf {
-    /// The bytes that it adds to its parent's prefix.
+    /// The bytes that it adds to its parent's prefix; empty at a root only.
     label: SmallVec<[u8; 16]>,
     candidate: Candidate,
 }
@@ -32,16 +33,16 @@ pub(super) struct Leaf {
 /// Any other node.
 #[derive(Clone, Debug)]
 pub(super) struct Branch {
-    /// The bytes that this node adds to its parent's prefix, and behind them the first bytes of the children's
-    /// labels, sorted.
+    /// The bytes that this node adds to its parent's prefix, its label; empty at a root only. Behind them the
+    /// first bytes of the children's labels, sorted.
     text: SmallVec<[u8; 16]>,
     /// How many bytes the label has.
     label_len: u32,
-    /// With the children, in the order of their first bytes.
+    /// The routes under exactly this prefix, and the children in the order of their first bytes.
     below: ThinArc<Here, Node>,
 }
 
-/// What versions of a branch share.
+/// The part of a branch that versions share.
 type Below = HeaderSliceWithLengthProtected<Here, Node>;
 
 /// The routes under exactly the prefix of a branch.
@@ -150,6 +151,11 @@ impl Node {
         }
     }
 
+    /// Whether nothing is left without the route `id` under `prefix`.
+    fn is_leaf_of(&self, prefix: &[u8], id: Uuid) -> bool {
+        matches!(self, Self::Leaf(leaf) if *leaf.label == *prefix && leaf.candidate.entry.id == id)
+    }
+
     fn leaf(label: &[u8], candidate: Candidate) -> Self {
         Self::Leaf(Leaf { label: label.into(), candidate })
     }
@@ -161,26 +167,31 @@ impl Node {
         }
     }
 
-    /// Turns this into a branch whose label has `len` bytes. What it was moves one node down if it had a longer one.
+    /// Cuts the label after `len` bytes, which makes this a branch. What it was becomes a child if its label
+    /// was longer.
     fn branch_at(&mut self, len: usize) -> &mut Branch {
         let (best, label) = (self.best(), self.label());
         let above = match (label.get(len), &*self) {
             (None, Self::Branch(_)) => None,
             (None, Self::Leaf(Leaf { candidate, .. })) => {
                 let here = Here { best, candidates: smallvec![candidate.clone()] };
-                Some(Branch::new(label, here, vec![]))
+                Some(Branch::new(label, here, None))
             }
             (Some(first), _) => {
                 let here = Here { best, ..Here::default() };
-                Some(Branch::new(&label[..len], here, vec![(*first, self.relabelled(&label[len..]))]))
+                Some(Branch::new(&label[..len], here, Some((*first, self.relabelled(&label[len..])))))
             }
         };
         if let Some(above) = above {
             *self = Self::Branch(above);
         }
+        self.as_branch().expect("it is a branch, or was just made one")
+    }
+
+    fn as_branch(&mut self) -> Option<&mut Branch> {
         match self {
-            Self::Branch(branch) => branch,
-            Self::Leaf(_) => unreachable!("it is a branch, or was just made one"),
+            Self::Leaf(_) => None,
+            Self::Branch(branch) => Some(branch),
         }
     }
 
@@ -194,10 +205,11 @@ impl Node {
         }
     }
 
-    /// Makes a branch with one route a leaf, and joins one that has an only child with it.
+    /// Makes a branch with one route a leaf, and joins one that has only a child with it.
     fn tidy(&mut self) {
         let Self::Branch(branch) = self else { return };
         match (&branch.here().candidates[..], branch.children()) {
+            ([], []) => *self = Self::default(),
             ([only], []) => *self = Self::leaf(branch.label(), only.clone()),
             ([], [only]) => *self = only.relabelled(&[branch.label(), only.label()].concat()),
             _ => {}
@@ -207,13 +219,13 @@ impl Node {
 
 impl Default for Node {
     fn default() -> Self {
-        Self::Branch(Branch::new(&[], Here::default(), vec![]))
+        Self::Branch(Branch::new(&[], Here::default(), None))
     }
 }
 
 impl Branch {
-    fn new(label: &[u8], here: Here, children: Vec<(u8, Node)>) -> Self {
-        let (firsts, children): (Vec<_>, Vec<_>) = children.into_iter().unzip();
+    fn new(label: &[u8], here: Here, child: Option<(u8, Node)>) -> Self {
+        let (firsts, children): (Vec<_>, Vec<_>) = child.into_iter().unzip();
         let below = ThinArc::from_header_and_iter(here, children.into_iter());
         Self::labelled(label, &firsts, below)
     }
@@ -264,9 +276,13 @@ impl Branch {
     fn remove(&mut self, rest: &[u8], id: Uuid) {
         if let Some(&first) = rest.first() {
             let Ok(at) = self.position(first) else { return };
-            self.edit(|below| below.slice_mut()[at].remove(rest, id));
-            if self.children()[at].is_empty() {
+            if self.children()[at].is_leaf_of(rest, id) {
                 self.drop_child(at);
+            } else {
+                self.edit(|below| below.slice_mut()[at].remove(rest, id));
+                if self.children()[at].is_empty() {
+                    self.drop_child(at);
+                }
             }
         } else {
             self.edit(|below| below.header_mut().candidates.retain(|candidate| candidate.entry.id != id));
@@ -311,17 +327,22 @@ mod tests {
     use super::*;
     use crate::section::{References, Section};
 
-    fn entry(id: u128) -> Arc<Entry> {
+    const ALL: u128 = 200;
+
+    fn candidate(id: u128, path: u32) -> Candidate {
         let route = Route { id: Uuid::from_u128(id), ..Route::default() };
-        Arc::new(Entry::compile(&route, References::NONE).unwrap())
+        let entry = Arc::new(Entry::compile(&route, References::NONE).unwrap());
+        Candidate { priority: priority(id), entry, port: 0, path, is_regex: false }
     }
 
     fn priority(id: u128) -> u64 {
         id as u64 % 3
     }
 
-    fn candidate(id: u128) -> Candidate {
-        Candidate { priority: priority(id), entry: entry(id), port: 0, path: 0, is_regex: false }
+    /// Every seventh route stands twice under its prefix.
+    fn candidates() -> Vec<Vec<Candidate>> {
+        let of = |id| (0..1 + u32::from(id % 7 == 0)).map(|path| candidate(id, path)).collect();
+        (0..ALL).map(of).collect()
     }
 
     /// Prefixes of each other, long ones, and ones that differ in their first byte or in their last.
@@ -345,16 +366,31 @@ mod tests {
         assert_eq!(size_of::<Node>(), 48);
     }
 
+    /// The highest priority here and below, which each node must know.
+    fn checked_best(node: &Node) -> u64 {
+        let children = match node {
+            Node::Leaf(_) => &[],
+            Node::Branch(branch) => branch.children(),
+        };
+        let here = node.candidates().iter().map(|candidate| candidate.priority);
+        let best = here.chain(children.iter().map(checked_best)).max().unwrap_or_default();
+        assert_eq!(node.best(), best);
+        best
+    }
+
     #[test]
     fn finds_what_was_put_has_one_shape_and_leaves_older_versions_alone() {
-        const ALL: u128 = 200;
+        let all = candidates();
+        let put = |node: &mut Node, id: u128| {
+            all[id as usize].iter().for_each(|candidate| node.insert(&prefix(id), candidate.clone()));
+        };
         let mut node = Node::default();
-        let mut present = Vec::new();
+        let (mut present, mut was) = (Vec::new(), format!("{node:?}"));
         let mut state = 7_u64;
-        for _ in 0..1500 {
+        for _ in 0..1000 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let id = u128::from(state >> 33) % ALL;
-            let (before, was) = (node.clone(), format!("{node:?}"));
+            let before = node.clone();
             match present.iter().position(|other| *other == id) {
                 Some(at) => {
                     present.remove(at);
@@ -362,16 +398,19 @@ mod tests {
                 }
                 None => {
                     present.push(id);
-                    node.insert(&prefix(id), candidate(id));
+                    put(&mut node, id);
                 }
             }
             assert_eq!(format!("{before:?}"), was);
             let mut made_at_once = Node::default();
-            present.iter().for_each(|id| made_at_once.insert(&prefix(*id), candidate(*id)));
-            assert_eq!(format!("{node:?}"), format!("{made_at_once:?}"));
+            present.iter().for_each(|id| put(&mut made_at_once, *id));
+            was = format!("{node:?}");
+            assert_eq!(was, format!("{made_at_once:?}"));
+            checked_best(&node);
         }
         for path in (0..ALL).map(prefix) {
-            let mut expected = present.clone();
+            let mut expected: Vec<_> =
+                present.iter().flat_map(|id| vec![*id; all[*id as usize].len()]).collect();
             expected.retain(|id| path.starts_with(&prefix(*id)));
             expected.sort_by_key(|id| (prefix(*id).len(), std::cmp::Reverse(priority(*id)), *id));
             assert_eq!(ids(&node, &path), expected, "{path:?}");
@@ -379,6 +418,14 @@ mod tests {
         for id in present {
             node.remove(&prefix(id), Uuid::from_u128(id));
         }
-        assert!(node.is_empty());
+        assert_eq!(format!("{node:?}"), format!("{:?}", Node::default()));
+    }
+
+    #[test]
+    fn route_that_stands_twice_leaves_nothing_behind() {
+        let mut node = Node::default();
+        (0..2).for_each(|path| node.insert(b"/a", candidate(7, path)));
+        node.remove(b"/a", Uuid::from_u128(7));
+        assert_eq!(format!("{node:?}"), format!("{:?}", Node::default()));
     }
 }
