@@ -21,7 +21,7 @@ const JANITOR_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Stack of the threads that build and free tables, in bytes. Adding to a trie, removing from it and freeing
 /// it recurse once for each node of the longest path: 4,096 of them.
-pub(crate) const STACK: usize = 16 << 20;
+pub const STACK: usize = 16 << 20;
 
 /// The table that routes requests; none before the first configuration.
 #[derive(Debug)]

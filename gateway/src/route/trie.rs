@@ -85,7 +85,7 @@ impl Candidate {
 
 impl Node {
     pub(super) fn is_empty(&self) -> bool {
-        matches!(self, Self::Branch(branch) if branch.here().candidates.is_empty() && branch.firsts().is_empty())
+        self.candidates().is_empty() && matches!(self, Self::Branch(branch) if branch.firsts().is_empty())
     }
 
     /// The highest priority here and below: a search with a better match stops.
