@@ -170,12 +170,12 @@ impl Routes {
 }
 
 impl Store<Entry> for Routes {
-    fn get(&self, id: &Uuid) -> Option<&Arc<Entry>> {
-        self.by_id.get(id)
+    fn get(&self, id: &Uuid) -> Option<Arc<Entry>> {
+        self.by_id.get(id).cloned()
     }
 
-    fn each(&self, visit: impl FnMut(&Arc<Entry>)) {
-        self.by_id.each(visit);
+    fn each(&self, mut visit: impl FnMut(&Entry)) {
+        self.by_id.each(|route| visit(route));
     }
 
     /// Sorts all routes again when the order changes.

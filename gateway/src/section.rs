@@ -10,6 +10,7 @@ mod certificate;
 mod consumer;
 mod credential;
 mod declared;
+mod key_auth;
 mod map;
 mod named;
 mod owned;
@@ -22,6 +23,7 @@ mod sni;
 mod target;
 mod upstream;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -33,8 +35,9 @@ use crate::certified_keys::CertifiedKeys;
 use crate::upstream::Authority;
 
 pub use consumer::Consumer;
-pub use credential::{Acl, BasicAuthCredential, HashKey, HmacAuthCredential, JwtSecret, KeyAuthCredential};
+pub use credential::{Acl, BasicAuthCredential, HashKey, HmacAuthCredential, JwtSecret};
 pub use declared::Declared;
+pub use key_auth::{KeyAuthCredential, KeyAuths, KnownKey};
 pub use map::{KeyOf, Map};
 pub use named::{ByName, Name, Names};
 pub use owned::{ByOwner, Owned};
@@ -66,8 +69,8 @@ pub trait Section: Clone + Send + Sync + 'static {
     fn id(&self) -> &Uuid;
 
     /// The entities that it names: those that [`Section::compile`] was given.
-    fn references(&self) -> &References {
-        &References::NONE
+    fn references(&self) -> Cow<'_, References> {
+        Cow::Borrowed(&References::NONE)
     }
 
     /// What messages call this entity, after the noun.
@@ -113,10 +116,10 @@ pub type Changes<T> = HashMap<Uuid, Option<Arc<T>>>;
 /// The compiled entities of one kind, in the form in which requests look them up. A copy is cheap.
 pub trait Store<T>: Clone + Default {
     /// The entity `id`.
-    fn get(&self, id: &Uuid) -> Option<&Arc<T>>;
+    fn get(&self, id: &Uuid) -> Option<Arc<T>>;
 
     /// Visits every entity, in no particular order.
-    fn each(&self, visit: impl FnMut(&Arc<T>));
+    fn each(&self, visit: impl FnMut(&T));
 
     /// Applies `changes`, and arranges the entities by `settings`.
     ///
@@ -138,12 +141,12 @@ impl<T: Section> KeyOf<T> for ById {
 }
 
 impl<T: Section> Store<T> for Map<T, ById> {
-    fn get(&self, id: &Uuid) -> Option<&Arc<T>> {
-        Map::get(self, id)
+    fn get(&self, id: &Uuid) -> Option<Arc<T>> {
+        Map::get(self, id).cloned()
     }
 
-    fn each(&self, visit: impl FnMut(&Arc<T>)) {
-        Map::each(self, visit);
+    fn each(&self, mut visit: impl FnMut(&T)) {
+        Map::each(self, |entity| visit(entity));
     }
 
     fn apply(&mut self, changes: &Changes<T>, _: Settings) -> Result<(), Refusal> {

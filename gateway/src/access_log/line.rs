@@ -58,7 +58,7 @@ pub(super) fn json(out: &mut Vec<u8>, ended: &Ended<'_>, redaction: &Redactions<
     }
     if let Some(consumer) = ended.consumer() {
         line.shown("consumer", &consumer.id);
-        if let Some(username) = &consumer.username {
+        if let Some(username) = consumer.username() {
             line.text("consumer_username", username.as_bytes());
         }
     }
@@ -120,7 +120,7 @@ impl Line<'_> {
 
 /// Writes the combined format of web servers.
 pub(super) fn combined(out: &mut Vec<u8>, ended: &Ended<'_>, redaction: &Redactions<'_>) {
-    let user = ended.consumer().and_then(|consumer| consumer.username.as_deref()).unwrap_or("-");
+    let user = ended.consumer().and_then(|consumer| consumer.username()).unwrap_or("-");
     // A vector takes everything.
     write!(out, "{} - ", ended.client_address()).ok();
     write_escaped(out, user.as_bytes(), true);

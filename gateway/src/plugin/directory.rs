@@ -5,8 +5,8 @@ use std::sync::{Arc, LazyLock};
 use uuid::Uuid;
 
 use crate::section::{
-    Acl, BasicAuthCredential, ByOwner, Consumer, HmacAuthCredential, JwtSecret, KeyAuthCredential, Names,
-    Store,
+    Acl, BasicAuthCredential, ByOwner, Consumer, HmacAuthCredential, JwtSecret, KeyAuthCredential, KeyAuths,
+    KnownKey, Names,
 };
 
 /// The consumers of one configuration, and what they authenticate with. A copy is cheap.
@@ -15,7 +15,7 @@ pub struct Directory {
     /// The consumers.
     pub consumers: Names<Consumer>,
     /// API keys.
-    pub key_auths: Names<KeyAuthCredential>,
+    pub key_auths: KeyAuths,
     /// Names with passwords.
     pub basic_auths: Names<BasicAuthCredential>,
     /// Keys of tokens.
@@ -48,12 +48,12 @@ impl Directory {
 
     /// A consumer.
     pub fn consumer(&self, id: &Uuid) -> Option<&Arc<Consumer>> {
-        Store::get(&self.consumers, id)
+        self.consumers.by_id(id)
     }
 
     /// The consumer of an API key.
-    pub fn owner_of<'a>(&'a self, credential: &'a KeyAuthCredential) -> Option<&'a Arc<Consumer>> {
-        credential.owner().or_else(|| self.consumer(&credential.consumer()))
+    pub fn owner_of<'a>(&'a self, key: &'a KnownKey) -> Option<&'a Arc<Consumer>> {
+        key.owner().or_else(|| self.consumer(&key.consumer()))
     }
 
     /// The consumer that a configuration names: by its id, or by its name.
@@ -62,10 +62,10 @@ impl Directory {
         by_id.or_else(|| self.consumers.by_name(text))
     }
 
-    /// The API key that a request shows, unless it has expired at `now`, in seconds since 1970.
-    pub fn key_auth(&self, key: &[u8], now: i64) -> Option<&Arc<KeyAuthCredential>> {
+    /// The API key that a request shows, unless it has expired. `now` is in seconds since 1970.
+    pub fn key_auth(&self, key: &[u8], now: impl FnOnce() -> i64) -> Option<&KnownKey> {
         let hash = KeyAuthCredential::hash_of(self.hasher.as_ref()?, key);
-        self.key_auths.by_name(&hash).filter(|credential| !credential.has_expired_at(now))
+        self.key_auths.by_hash(&hash).filter(|key| !key.has_expired(now))
     }
 
     /// The credential with this name, for a password.

@@ -265,8 +265,13 @@ impl<'r> Exchange<'r> {
         let mut buffer = Uuid::encode_buffer();
         if let Some(consumer) = &who.consumer {
             tell(&names::CONSUMER_ID, consumer.id.hyphenated().encode_lower(&mut buffer));
-            consumer.custom_id.iter().for_each(|custom_id| tell(&names::CONSUMER_CUSTOM_ID, custom_id));
-            consumer.username.iter().for_each(|username| tell(&names::CONSUMER_USERNAME, username));
+            let both = [
+                (&names::CONSUMER_CUSTOM_ID, consumer.custom_id()),
+                (&names::CONSUMER_USERNAME, consumer.username()),
+            ];
+            for (name, value) in both {
+                value.into_iter().for_each(|value| tell(name, value));
+            }
         }
         match &who.credential {
             Some(Credential { identifier: Some(text), .. }) => tell(&names::CREDENTIAL_IDENTIFIER, text),

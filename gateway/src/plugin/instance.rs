@@ -1,5 +1,6 @@
 //! A plugin of the configuration, compiled.
 
+use std::borrow::Cow;
 use std::fmt::{self, Debug};
 use std::sync::Arc;
 
@@ -77,8 +78,8 @@ impl Section for Instance {
         &self.terms.id
     }
 
-    fn references(&self) -> &References {
-        &self.references
+    fn references(&self) -> Cow<'_, References> {
+        Cow::Borrowed(&self.references)
     }
 
     fn label(&self) -> String {

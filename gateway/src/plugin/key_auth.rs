@@ -17,7 +17,6 @@ use super::{
 use crate::error::RequestFailure;
 use crate::message::Framing;
 use crate::redaction::Redaction;
-use crate::section::Section;
 
 /// The most bytes of a body in which a key is looked for.
 const LONGEST_BODY: usize = 1024 * 1024;
@@ -125,9 +124,9 @@ impl KeyAuth {
             return (Some(name), refused("No API key found in request"));
         }
         let directory = exchange.directory();
-        let owner = directory.key_auth(&key, auth::now()).and_then(|credential| {
-            let consumer = directory.owner_of(credential)?.clone();
-            Some(auth::authenticated(*credential.id(), consumer, None))
+        let owner = directory.key_auth(&key, auth::now).and_then(|key| {
+            let consumer = directory.owner_of(key)?.clone();
+            Some(auth::authenticated(key.id, consumer, None))
         });
         (Some(name), owner.map_or_else(|| refused("Unauthorized"), Ok))
     }

@@ -40,8 +40,7 @@ impl Plugin for Prometheus {
         let route_name = route.name.as_deref();
         let route_name = route_name.unwrap_or_else(|| route.id.hyphenated().encode_lower(&mut id));
         let service = ended.service.map(|service| (service.id, name_of(service)));
-        let consumer =
-            ended.consumer().and_then(|consumer| Some((consumer.id, consumer.username.as_deref()?)));
+        let consumer = ended.consumer().and_then(|consumer| Some((consumer.id, consumer.username()?)));
         let counted = Counted {
             service: service.as_ref().map(|(id, name)| (*id, &**name)),
             route: (route.id, route_name),

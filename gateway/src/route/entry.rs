@@ -2,6 +2,8 @@
 
 mod declared;
 
+use std::borrow::Cow;
+
 use http::{HeaderName, HeaderValue, Method};
 use model::{HeaderPattern, PathHandling, Priority, RouterOrder, kind};
 use regex::Regex;
@@ -125,8 +127,8 @@ impl Section for Entry {
         &self.id
     }
 
-    fn references(&self) -> &References {
-        &self.references
+    fn references(&self) -> Cow<'_, References> {
+        Cow::Borrowed(&self.references)
     }
 }
 

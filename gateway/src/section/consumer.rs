@@ -7,20 +7,32 @@ use uuid::Uuid;
 
 use super::{Name, References, Refusal, Section};
 
-/// Someone who sends requests. Names of usual length stand here and not in memory of their own, which a request
-/// would have to wait for.
+/// Someone who sends requests. A request waits for it once: if both names are of usual length, they stand here, on
+/// one line of the cache with the counts of those who share it.
 #[derive(Debug)]
 pub struct Consumer {
     /// Identity.
     pub id: Uuid,
-    /// Unique name.
-    pub username: Option<CompactString>,
-    /// Unique id in a system of the operator's.
-    pub custom_id: Option<CompactString>,
+    /// The username, and the custom id behind it.
+    names: CompactString,
+    /// Where the custom id begins.
+    middle: u32,
+    has_username: bool,
+    has_custom_id: bool,
     is_superseded: AtomicBool,
 }
 
 impl Consumer {
+    /// Unique name.
+    pub fn username(&self) -> Option<&str> {
+        self.names.get(..self.middle as usize).filter(|_| self.has_username)
+    }
+
+    /// Unique id in a system of the operator's.
+    pub fn custom_id(&self) -> Option<&str> {
+        self.names.get(self.middle as usize..).filter(|_| self.has_custom_id)
+    }
+
     /// Notes that the configuration which comes next has a later form of it, or none. Earlier ones have it still.
     /// That configuration is published later, and whatever reads it sees the note.
     pub fn supersede(&self) {
@@ -37,12 +49,14 @@ impl Section for Consumer {
     type Entity = model::Consumer;
 
     fn compile(consumer: &model::Consumer, _: References) -> Result<Self, Refusal> {
-        Ok(Self {
-            id: consumer.id,
-            username: consumer.username.as_deref().map(Into::into),
-            custom_id: consumer.custom_id.as_deref().map(Into::into),
-            is_superseded: AtomicBool::new(false),
-        })
+        let model::Consumer { id, username, custom_id, .. } = consumer;
+        let mut names = CompactString::from(username.as_deref().unwrap_or_default());
+        // A record is smaller than 4 GiB.
+        let middle = names.len() as u32;
+        names.push_str(custom_id.as_deref().unwrap_or_default());
+        let (has_username, has_custom_id) = (username.is_some(), custom_id.is_some());
+        let is_superseded = AtomicBool::new(false);
+        Ok(Self { id: *id, names, middle, has_username, has_custom_id, is_superseded })
     }
 
     fn id(&self) -> &Uuid {
@@ -56,13 +70,36 @@ impl Name for Consumer {
     const FIELD: &'static str = "username";
 
     fn name(&self) -> Option<&str> {
-        self.username.as_deref()
+        self.username()
     }
 }
 
 impl Clone for Consumer {
     fn clone(&self) -> Self {
-        let (username, custom_id) = (self.username.clone(), self.custom_id.clone());
-        Self { id: self.id, username, custom_id, is_superseded: AtomicBool::new(false) }
+        Self { names: self.names.clone(), is_superseded: AtomicBool::new(false), ..*self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn consumer_takes_one_line_of_the_cache_with_its_counts() {
+        assert!(size_of::<Consumer>() + 2 * size_of::<usize>() <= 64);
+    }
+
+    #[test]
+    fn both_names_are_told_apart() {
+        let all = [None, Some(""), Some("a"), Some("ä-name-that-is-too-long-to-stand-in-it")];
+        for (username, custom_id) in all.iter().flat_map(|one| all.iter().map(move |other| (one, other))) {
+            let [username, custom_id] = [username, custom_id].map(|name| name.map(str::to_owned));
+            let declared = model::Consumer { username, custom_id, ..model::Consumer::default() };
+            let compiled = Consumer::compile(&declared, References::NONE).unwrap();
+            for consumer in [&compiled, &compiled.clone()] {
+                assert_eq!(consumer.username(), declared.username.as_deref());
+                assert_eq!(consumer.custom_id(), declared.custom_id.as_deref());
+            }
+        }
     }
 }

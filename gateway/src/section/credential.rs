@@ -1,27 +1,12 @@
-//! Credentials of consumers, in the forms in which requests look them up. There may be a million API keys: each
-//! holds no more than it must.
+//! Credentials of consumers, in the forms in which requests look them up.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use model::{JwtAlgorithm, KeyHasher, PrivateKey, kind};
 use uuid::Uuid;
 
-use super::{Consumer, Name, Owned, Parts, References, Refusal, Section, Store};
-
-/// The beginning of the hash of an API key. 96 bits tell keys apart.
-pub(crate) type ShortHash = [u8; 12];
-
-/// An API key.
-#[derive(Clone, Debug)]
-pub struct KeyAuthCredential {
-    id: Uuid,
-    hash: ShortHash,
-    /// In seconds since 1970; 0: never. A time after the year 2105 is the last one.
-    expires_at: u32,
-    references: References,
-    /// The consumer as it was when the credential was linked.
-    owner: Option<Arc<Consumer>>,
-}
+use super::{Name, Owned, References, Refusal, Section};
 
 /// A name and the hash of a password.
 #[derive(Clone, Debug)]
@@ -80,74 +65,8 @@ pub struct HashKey {
     pub hasher: Arc<KeyHasher>,
 }
 
-impl KeyAuthCredential {
-    /// The hash by which a key is looked up.
-    pub fn hash_of(hasher: &KeyHasher, key: &[u8]) -> ShortHash {
-        short(&hasher.hash(key))
-    }
-
-    /// Whether it has expired at a time, in seconds since 1970.
-    pub fn has_expired_at(&self, now: i64) -> bool {
-        self.expires_at != 0 && model::KeyAuthCredential::has_ended(self.expires_at.into(), now)
-    }
-
-    /// The consumer, if it has not changed since the credential was linked: else it is looked up. Credentials are
-    /// not linked again when their consumer changes, since an index for that would take as much memory as they do.
-    pub fn owner(&self) -> Option<&Arc<Consumer>> {
-        self.owner.as_ref().filter(|owner| !owner.is_superseded())
-    }
-
-    /// The consumer.
-    pub fn consumer(&self) -> Uuid {
-        consumer_of(&self.references)
-    }
-}
-
-fn short(hash: &[u8]) -> ShortHash {
-    hash.first_chunk().copied().unwrap_or_default()
-}
-
 fn consumer_of(references: &References) -> Uuid {
     references.to(kind::CONSUMER).next().unwrap_or_default()
-}
-
-impl Section for KeyAuthCredential {
-    type Entity = model::KeyAuthCredential;
-
-    /// One without a hash identifies nobody: that of its own id, which no request can have, stands in its place.
-    fn compile(credential: &model::KeyAuthCredential, references: References) -> Result<Self, Refusal> {
-        let of_id = || short(blake3::hash(credential.id.as_bytes()).as_bytes());
-        let hash = credential.hash_bytes().map_or_else(of_id, |hash| short(&hash));
-        let seconds = |end: i64| u32::try_from(end.max(1)).unwrap_or(u32::MAX);
-        let expires_at = credential.expires_at.map_or(0, seconds);
-        Ok(Self { id: credential.id, hash, expires_at, references, owner: None })
-    }
-
-    fn id(&self) -> &Uuid {
-        &self.id
-    }
-
-    fn references(&self) -> &References {
-        &self.references
-    }
-
-    fn link(batch: &mut [&mut Arc<Self>], parts: &Parts<'_>) -> Result<(), Refusal> {
-        for credential in batch {
-            let owner = parts.consumers.get(&credential.consumer()).cloned();
-            Arc::make_mut(credential).owner = owner;
-        }
-        Ok(())
-    }
-}
-
-impl Name for KeyAuthCredential {
-    type Key = ShortHash;
-
-    const FIELD: &'static str = "key";
-
-    fn name(&self) -> Option<&ShortHash> {
-        Some(&self.hash)
-    }
 }
 
 impl Section for BasicAuthCredential {
@@ -162,8 +81,8 @@ impl Section for BasicAuthCredential {
         &self.id
     }
 
-    fn references(&self) -> &References {
-        &self.references
+    fn references(&self) -> Cow<'_, References> {
+        Cow::Borrowed(&self.references)
     }
 }
 
@@ -202,8 +121,8 @@ impl Section for JwtSecret {
         &self.id
     }
 
-    fn references(&self) -> &References {
-        &self.references
+    fn references(&self) -> Cow<'_, References> {
+        Cow::Borrowed(&self.references)
     }
 }
 
@@ -236,8 +155,8 @@ impl Section for HmacAuthCredential {
         &self.id
     }
 
-    fn references(&self) -> &References {
-        &self.references
+    fn references(&self) -> Cow<'_, References> {
+        Cow::Borrowed(&self.references)
     }
 }
 
@@ -269,8 +188,8 @@ impl Section for Acl {
         &self.id
     }
 
-    fn references(&self) -> &References {
-        &self.references
+    fn references(&self) -> Cow<'_, References> {
+        Cow::Borrowed(&self.references)
     }
 }
 
@@ -291,28 +210,5 @@ impl Section for HashKey {
 
     fn id(&self) -> &Uuid {
         &self.id
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn key_takes_one_line_of_the_cache_and_its_counts() {
-        assert_eq!(size_of::<KeyAuthCredential>(), 64);
-    }
-
-    #[test]
-    fn key_expires_when_the_model_says() {
-        for end in [None, Some(0), Some(1), Some(2_000_000_000), Some(i64::from(u32::MAX))] {
-            let credential =
-                model::KeyAuthCredential { expires_at: end, ..model::KeyAuthCredential::default() };
-            let compiled = KeyAuthCredential::compile(&credential, References::NONE).unwrap();
-            for now in [0, 1, 1_999_999_998, 1_999_999_999, 2_000_000_000, i64::from(u32::MAX) - 2] {
-                let expected = credential.has_expired_at(now);
-                assert_eq!(compiled.has_expired_at(now), expected, "{end:?} {now}");
-            }
-        }
     }
 }

@@ -1,5 +1,7 @@
 //! Entities that requests use as they are declared.
 
+use std::borrow::Cow;
+
 use model::Entity;
 use uuid::Uuid;
 
@@ -24,7 +26,7 @@ impl<E: Entity + Clone + Send + Sync + 'static> Section for Declared<E> {
         self.entity.id()
     }
 
-    fn references(&self) -> &References {
-        &self.references
+    fn references(&self) -> Cow<'_, References> {
+        Cow::Borrowed(&self.references)
     }
 }

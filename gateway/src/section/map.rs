@@ -105,7 +105,7 @@ impl<T, K> Clone for Map<T, K> {
 
 /// A fixed seed is safe: the shape depends on the inserted keys, which are the operator's; clients only look
 /// up.
-fn hash<K: Hash + ?Sized>(key: &K) -> u64 {
+pub(super) fn hash<K: Hash + ?Sized>(key: &K) -> u64 {
     FixedState::with_seed(0).hash_one(key)
 }
 

@@ -40,6 +40,11 @@ impl<T: Name> KeyOf<T> for ByName {
 }
 
 impl<T: Name> Names<T> {
+    /// The entity with this id.
+    pub fn by_id(&self, id: &Uuid) -> Option<&Arc<T>> {
+        self.by_id.get(id)
+    }
+
     /// The entity with this name.
     pub fn by_name(&self, name: &T::Key) -> Option<&Arc<T>> {
         self.by_name.get(name)
@@ -47,12 +52,12 @@ impl<T: Name> Names<T> {
 }
 
 impl<T: Name> Store<T> for Names<T> {
-    fn get(&self, id: &Uuid) -> Option<&Arc<T>> {
-        self.by_id.get(id)
+    fn get(&self, id: &Uuid) -> Option<Arc<T>> {
+        self.by_id.get(id).cloned()
     }
 
-    fn each(&self, visit: impl FnMut(&Arc<T>)) {
-        self.by_id.each(visit);
+    fn each(&self, mut visit: impl FnMut(&T)) {
+        self.by_id.each(|entity| visit(entity));
     }
 
     /// Frees the names of all that change before it gives them out again: two entities may swap theirs.

@@ -67,12 +67,12 @@ impl<T: Owned> ByOwner<T> {
 }
 
 impl<T: Owned> Store<T> for ByOwner<T> {
-    fn get(&self, id: &Uuid) -> Option<&Arc<T>> {
-        self.by_id.get(id)
+    fn get(&self, id: &Uuid) -> Option<Arc<T>> {
+        self.by_id.get(id).cloned()
     }
 
-    fn each(&self, visit: impl FnMut(&Arc<T>)) {
-        self.by_id.each(visit);
+    fn each(&self, mut visit: impl FnMut(&T)) {
+        self.by_id.each(|entity| visit(entity));
     }
 
     fn apply(&mut self, changes: &Changes<T>, _: Settings) -> Result<(), Refusal> {

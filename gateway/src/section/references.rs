@@ -44,6 +44,14 @@ impl References {
         })
     }
 
+    /// The one of an entity of the kind `by` that names `to` in `field`.
+    pub fn one(by: Kind, field: &str, to: Key) -> Self {
+        let fields = model::described(by).map_or(&[][..], |described| described.fields());
+        let at = fields.iter().position(|described| described.name == field);
+        let field = at.and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX);
+        Self(Few::One(Named { field, to }))
+    }
+
     /// Each of them.
     pub fn iter(&self) -> impl Iterator<Item = &Named> {
         let all: &[Named] = match &self.0 {

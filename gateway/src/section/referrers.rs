@@ -4,6 +4,7 @@
 //! still names it is looked up when that is refused: the control plane does not let it happen. To know it at
 //! once would take 50 bytes for each of a million credentials.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use uuid::Uuid;
@@ -75,7 +76,7 @@ impl ReferenceChanges {
     /// Adds that the entity `by` changes from one form to another.
     pub fn add<T: Section>(&mut self, by: Key, before: Option<&T>, after: Option<&T>) {
         let [before, after] =
-            [before, after].map(|form| form.map_or(&References::NONE, |form| form.references()));
+            [before, after].map(|form| form.map_or(Cow::Borrowed(&References::NONE), Section::references));
         if before == after {
             return;
         }

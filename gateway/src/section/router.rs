@@ -41,12 +41,12 @@ impl Section for Router {
 }
 
 impl Store<Router> for Routers {
-    fn get(&self, id: &Uuid) -> Option<&Arc<Router>> {
-        self.by_id.get(id)
+    fn get(&self, id: &Uuid) -> Option<Arc<Router>> {
+        self.by_id.get(id).cloned()
     }
 
-    fn each(&self, visit: impl FnMut(&Arc<Router>)) {
-        self.by_id.each(visit);
+    fn each(&self, mut visit: impl FnMut(&Router)) {
+        self.by_id.each(|router| visit(router));
     }
 
     fn apply(&mut self, changes: &Changes<Router>, settings: Settings) -> Result<(), Refusal> {

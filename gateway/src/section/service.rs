@@ -1,5 +1,6 @@
 //! A service as the data plane uses it: parsed once, not by each request.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,8 +103,8 @@ impl Section for Service {
         &self.id
     }
 
-    fn references(&self) -> &References {
-        &self.references
+    fn references(&self) -> Cow<'_, References> {
+        Cow::Borrowed(&self.references)
     }
 
     /// Sets the TLS terms. Services that name the same certificates share them.

@@ -1,5 +1,6 @@
 //! Server names of TLS, and the certificate for each.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use model::kind;
@@ -36,8 +37,8 @@ impl Section for Sni {
         &self.id
     }
 
-    fn references(&self) -> &References {
-        &self.references
+    fn references(&self) -> Cow<'_, References> {
+        Cow::Borrowed(&self.references)
     }
 
     /// The name, with its star.

@@ -1,5 +1,6 @@
 //! A target as the data plane uses it, and what an operator has set for one.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use model::{ForcedHealth, kind};
@@ -48,8 +49,8 @@ impl Section for Target {
         &self.terms.id
     }
 
-    fn references(&self) -> &References {
-        &self.references
+    fn references(&self) -> Cow<'_, References> {
+        Cow::Borrowed(&self.references)
     }
 }
 
@@ -77,8 +78,8 @@ impl Section for TargetHealth {
         &self.id
     }
 
-    fn references(&self) -> &References {
-        &self.references
+    fn references(&self) -> Cow<'_, References> {
+        Cow::Borrowed(&self.references)
     }
 }
 

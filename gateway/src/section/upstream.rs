@@ -2,6 +2,7 @@
 
 mod terms;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use model::kind;
@@ -36,8 +37,8 @@ impl Section for Upstream {
         &self.terms.id
     }
 
-    fn references(&self) -> &References {
-        &self.references
+    fn references(&self) -> Cow<'_, References> {
+        Cow::Borrowed(&self.references)
     }
 
     fn label(&self) -> String {

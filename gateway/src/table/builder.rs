@@ -203,7 +203,7 @@ impl Step for ReferenceChanges {
     fn take<T: Section>(&mut self, held: &impl Store<T>, changes: &Changes<T>) -> Result<(), Refusal> {
         for (id, put) in changes {
             let by = Key { kind: T::Entity::KIND, id: *id };
-            self.add(by, held.get(id).map(|before| &**before), put.as_deref());
+            self.add(by, held.get(id).as_deref(), put.as_deref());
         }
         Ok(())
     }

@@ -13,8 +13,8 @@ use crate::plugin::{Directory, Instance, InstanceChange};
 use crate::route::{Entry, Routes};
 use crate::section::{
     Acl, BasicAuthCredential, ById, ByOwner, Changes, Consumer, Declared, HashKey, HmacAuthCredential,
-    JwtSecret, KeyAuthCredential, Map, Names, Owned, Parts, References, Referrers, Refusal, Router, Routers,
-    Section, Service, Settings, Sni, Store, Target, TargetHealth, Upstream,
+    JwtSecret, KeyAuthCredential, KeyAuths, Map, Names, Owned, Parts, References, Referrers, Refusal, Router,
+    Routers, Section, Service, Settings, Sni, Store, Target, TargetHealth, Upstream,
 };
 use crate::upstream::Authority;
 
@@ -62,7 +62,7 @@ macro_rules! sections {
                 match entity {
                     $(AnyEntity::$entity(entity) => {
                         let compiled = <$compiled>::compile(&entity, references)?;
-                        debug_assert_eq!(compiled.references(), &References::of(&entity.into()));
+                        debug_assert_eq!(*compiled.references(), References::of(&entity.into()));
                         self.$field.insert(*compiled.id(), Some(Arc::new(compiled)));
                     })*
                 }
@@ -147,7 +147,7 @@ sections! {
     target_states: Map<Declared<TargetState>, ById>, of Declared<TargetState>, from TargetState;
     target_health: ByOwner<TargetHealth>, of TargetHealth, from TargetHealth;
     consumers: Names<Consumer>, of Consumer, from Consumer;
-    key_auths: Names<KeyAuthCredential>, of KeyAuthCredential, from KeyAuthCredential;
+    key_auths: KeyAuths, of KeyAuthCredential, from KeyAuthCredential;
     basic_auths: Names<BasicAuthCredential>, of BasicAuthCredential, from BasicAuthCredential;
     jwts: Names<JwtSecret>, of JwtSecret, from JwtSecret;
     hmac_auths: Names<HmacAuthCredential>, of HmacAuthCredential, from HmacAuthCredential;

@@ -235,6 +235,43 @@ fn other_order_sorts_the_routes_again_and_its_removal_restores_them() {
     assert_eq!((taken(&restored), taken(&kong3)), (Some(2), Some(1)));
 }
 
+#[test]
+fn keys_may_change_hands_and_no_two_are_the_same() {
+    let key = HashKey::of_bytes(&[7; 32]);
+    let hasher = KeyHasher::new(&key).unwrap();
+    let credential = |of, secret: &str, expires_at| {
+        let hash = Some(hasher.hash_text(secret.as_bytes()));
+        let consumer = id(1);
+        Change::put(KeyAuthCredential { id: id(of), consumer, hash, expires_at, ..Default::default() })
+    };
+    let removed = |of| Change::remove(KeyAuthCredential::key(id(of)));
+    // The credential that each of three keys leads to, at a time.
+    let shown = |table: &Table, now| {
+        let directory = table.plugins().directory();
+        ["a", "b", "c"].map(|key| directory.key_auth(key.as_bytes(), || now).map(|key| key.id.as_u128()))
+    };
+    let mut builder = Builder::new();
+    let consumer = Change::put(Consumer { id: id(1), ..Consumer::default() });
+    let all = vec![Change::put(key), consumer, credential(5, "a", None), credential(6, "b", None)];
+    let first = builder.apply(all).unwrap();
+    assert_eq!(shown(&first, 0), [Some(5), Some(6), None]);
+    for (changes, expected) in [
+        (vec![credential(5, "b", None), credential(6, "a", None)], [Some(6), Some(5), None]),
+        (vec![removed(5), credential(7, "b", None)], [Some(6), Some(7), None]),
+        (vec![credential(7, "c", None)], [Some(6), None, Some(7)]),
+        (vec![credential(6, "a", Some(100))], [Some(6), None, Some(7)]),
+    ] {
+        let table = builder.apply(changes).unwrap();
+        assert_eq!(shown(&table, 50), expected);
+        let refusal = builder.apply(vec![credential(9, "a", None)]).unwrap_err();
+        assert_eq!((refusal.key, refusal.field.as_deref()), (KeyAuthCredential::key(id(9)), Some("key")));
+        assert_eq!(shown(&table, 50), expected);
+    }
+    let last = builder.apply(vec![credential(8, "b", None)]).unwrap();
+    assert_eq!(shown(&last, 101), [None, Some(8), Some(7)]);
+    assert_eq!(shown(&first, 101), [Some(5), Some(6), None]);
+}
+
 /// Each table has the consumer of a key as it was then, whichever of the two was written last.
 #[test]
 fn key_leads_to_its_consumer_as_each_table_has_it() {
@@ -249,12 +286,12 @@ fn key_leads_to_its_consumer_as_each_table_has_it() {
     };
     let shown = |table: &Table| {
         let directory = table.plugins().directory();
-        let owner = directory.owner_of(directory.key_auth(b"secret", 0)?)?;
-        Some(owner.username.clone().unwrap().into_string())
+        let owner = directory.owner_of(directory.key_auth(b"secret", || 0)?)?;
+        Some(owner.username().unwrap().to_owned())
     };
     let is_found_in_one_step = |table: &Table| {
         let directory = table.plugins().directory();
-        directory.key_auth(b"secret", 0).is_some_and(|credential| credential.owner().is_some())
+        directory.key_auth(b"secret", || 0).is_some_and(|key| key.owner().is_some())
     };
 
     let mut builder = Builder::new();

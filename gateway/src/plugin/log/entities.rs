@@ -136,10 +136,10 @@ fn write_service(mut object: Object<'_>, service: &Service, find: &dyn Find) {
 
 fn write_consumer(mut object: Object<'_>, consumer: &Consumer, find: &dyn Find) {
     object.display("id", &consumer.id);
-    if let Some(username) = &consumer.username {
+    if let Some(username) = consumer.username() {
         object.text("username", username.as_bytes());
     }
-    if let Some(custom_id) = &consumer.custom_id {
+    if let Some(custom_id) = consumer.custom_id() {
         object.text("custom_id", custom_id.as_bytes());
     }
     object.display("ws_id", &WORKSPACE_ID);

@@ -284,10 +284,10 @@ impl Find for Values<'_> {
             CustomField::RequestId => Some(ended.id().as_bytes().to_vec()),
             CustomField::ConsumerId => consumer.map(|consumer| consumer.id.to_string().into_bytes()),
             CustomField::ConsumerUsername => {
-                consumer.and_then(|consumer| Some(consumer.username.as_deref()?.as_bytes().to_vec()))
+                consumer.and_then(|consumer| Some(consumer.username()?.as_bytes().to_vec()))
             }
             CustomField::ConsumerCustomId => {
-                consumer.and_then(|consumer| Some(consumer.custom_id.as_deref()?.as_bytes().to_vec()))
+                consumer.and_then(|consumer| Some(consumer.custom_id()?.as_bytes().to_vec()))
             }
         };
         text.as_deref().map(|text| write_text(out, text)).is_some()

@@ -20,8 +20,8 @@ pub(super) fn safe(text: &str, ends: &[char]) -> String {
 pub(super) fn consumer(consumer: &Consumer, identifier: ConsumerIdentifier) -> Option<String> {
     match identifier {
         ConsumerIdentifier::Id => Some(consumer.id.to_string()),
-        ConsumerIdentifier::CustomId => consumer.custom_id.as_deref().map(str::to_owned),
-        ConsumerIdentifier::Username => consumer.username.as_deref().map(str::to_owned),
+        ConsumerIdentifier::CustomId => consumer.custom_id().map(str::to_owned),
+        ConsumerIdentifier::Username => consumer.username().map(str::to_owned),
     }
 }
 
