@@ -125,6 +125,9 @@ impl Counters {
 
     /// Counts a request on every ask, if all limits have something left.
     pub fn take(&self, asks: &[Ask], now: u64) -> Taken {
+        if let [ask] = asks {
+            return self.take_one(ask, now);
+        }
         let (mut locked, now) = self.lock(asks, now);
         let found: SmallVec<[Found; FEW]> =
             asks.iter().map(|ask| shard(&mut locked, ask.subject).find(ask, now)).collect();
@@ -132,6 +135,20 @@ impl Counters {
         let taken = Taken::new(asks, usage, now, |ask| shard(&mut locked, ask.subject).wait(ask, now));
         if taken.allowed {
             count(&mut locked, asks, &found, now);
+        }
+        taken
+    }
+
+    /// Most requests ask for one limit, for which there is one lock and nothing to sort.
+    fn take_one(&self, ask: &Ask, now: u64) -> Taken {
+        let mut shard = self.shards[number(ask.subject)].0.lock();
+        let now = shard.settle(now);
+        shard.note(now);
+        let found = shard.find(ask, now);
+        let usage = SmallVec::from_iter([found.usage]);
+        let taken = Taken::new(std::slice::from_ref(ask), usage, now, |ask| shard.wait(ask, now));
+        if taken.allowed && ask.cost != 0.0 {
+            shard.count(ask, found.place, now);
         }
         taken
     }
@@ -217,11 +234,7 @@ fn count(locked: &mut Locked<'_>, asks: &[Ask], found: &[Found], now: u64) {
         if ask.cost == 0.0 || asks[..index].iter().any(|other| other.shares_counter(ask)) {
             continue;
         }
-        let shard = shard(locked, ask.subject);
-        match found.place.filter(|_| all_exist) {
-            Some(place) => shard.add_at(place, ask, now),
-            None => shard.add(ask, now),
-        }
+        shard(locked, ask.subject).count(ask, found.place.filter(|_| all_exist), now);
     }
 }
 

@@ -4,16 +4,36 @@ use http::HeaderValue;
 
 use super::{Digits, digits};
 
-/// A value. A number needs no memory of its own.
+/// A value. A number needs no memory of its own, and its digits are made when it is written: a value is moved a few
+/// times before, and a processor is slow to move bytes that were written one by one.
 #[derive(Clone, Debug)]
 pub enum FieldValue {
     /// A whole number.
-    Number(Digits),
+    Number(u64),
     /// Any other text that a field may have.
     Text(HeaderValue),
 }
 
-impl AsRef<[u8]> for FieldValue {
+/// The text of a value.
+#[derive(Debug)]
+pub enum FieldText<'v> {
+    /// That of a number.
+    Number(Digits),
+    /// Any other.
+    Text(&'v HeaderValue),
+}
+
+impl FieldValue {
+    /// Its text.
+    pub fn text(&self) -> FieldText<'_> {
+        match self {
+            Self::Number(number) => FieldText::Number(digits(*number)),
+            Self::Text(text) => FieldText::Text(text),
+        }
+    }
+}
+
+impl AsRef<[u8]> for FieldText<'_> {
     fn as_ref(&self) -> &[u8] {
         match self {
             Self::Number(digits) => digits,
@@ -24,7 +44,7 @@ impl AsRef<[u8]> for FieldValue {
 
 impl From<u64> for FieldValue {
     fn from(number: u64) -> Self {
-        Self::Number(digits(number))
+        Self::Number(number)
     }
 }
 
@@ -37,8 +57,7 @@ impl From<HeaderValue> for FieldValue {
 impl From<FieldValue> for HeaderValue {
     fn from(value: FieldValue) -> Self {
         match value {
-            // Digits can stand in every field.
-            FieldValue::Number(digits) => Self::from_bytes(&digits).unwrap_or(Self::from_static("0")),
+            FieldValue::Number(number) => Self::from(number),
             FieldValue::Text(text) => text,
         }
     }

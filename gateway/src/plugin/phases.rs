@@ -77,7 +77,7 @@ pub fn answer(
     answer: &mut Answer,
 ) {
     for (name, value) in &running.answer_fields {
-        answer.fields.set(name.written(), value);
+        answer.fields.set(name.written(), value.text());
     }
     let instances = std::mem::take(&mut running.chosen);
     for instance in instances.iter().filter(|instance| instance.phases.has(Phases::ANSWER)) {

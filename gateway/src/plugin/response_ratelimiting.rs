@@ -224,9 +224,9 @@ impl ResponseRatelimiting {
     fn show(&self, asks: &[Ask], taken: &Taken, answer: &mut Answer) {
         let names = self.things.iter().flat_map(|thing| &thing.fields);
         for ((ask, usage), (limit, remaining)) in asks.iter().zip(&taken.usage).zip(names) {
-            answer.fields.set(limit, value(ask.limit));
+            answer.fields.set(limit, value(ask.limit).text());
             // As in Kong, also of a refusal, and never below 0. The field without a period may be negative.
-            answer.fields.set(remaining, value((ask.limit - usage - ask.cost).max(0.0)));
+            answer.fields.set(remaining, value((ask.limit - usage - ask.cost).max(0.0)).text());
         }
     }
 }

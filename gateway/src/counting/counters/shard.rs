@@ -67,8 +67,13 @@ impl Shard {
         self.tally_at(self.place(ask.subject, ask.period), ask, window).wait(ask.limit, window, now)
     }
 
-    /// Counts on a counter whose place is known.
-    pub(super) fn add_at(&mut self, place: u32, ask: &Ask, now: u64) {
+    /// Counts on a counter, whose place is known if it exists.
+    pub(super) fn count(&mut self, ask: &Ask, place: Option<u32>, now: u64) {
+        let place = place.unwrap_or_else(|| self.place_or_new(ask, now));
+        self.count_at(place, ask, now);
+    }
+
+    fn count_at(&mut self, place: u32, ask: &Ask, now: u64) {
         let window = ask.period.window_at(now);
         let slot = &mut self.slots[place as usize];
         slot.tally = slot.tally.within(ask.period, window);
@@ -77,19 +82,13 @@ impl Shard {
         slot.sliding |= ask.sliding;
     }
 
-    /// Counts, on a new counter if there is none.
-    pub(super) fn add(&mut self, ask: &Ask, now: u64) {
-        let place = self.place_or_new(ask, now);
-        self.add_at(place, ask, now);
-    }
-
     /// Raises a counter to `count`, if it is lower and still in that window.
     pub(super) fn raise(&mut self, ask: &Ask, window: u32, count: f64, now: u64) {
         if ask.period.window_at(now).start != window {
             return;
         }
         let place = self.place_or_new(ask, now);
-        self.add_at(place, &ask.without_cost(), now);
+        self.count_at(place, &ask.without_cost(), now);
         let tally = &mut self.slots[place as usize].tally;
         tally.count = tally.count.max(count);
     }

@@ -4,6 +4,8 @@ use std::thread;
 use super::*;
 
 const MINUTE: u64 = 60_000;
+/// A limit that nothing reaches.
+const ANY: f64 = 1e15;
 
 fn scope() -> Scope {
     Scope { route: Uuid::from_u128(1), service: Uuid::nil() }
@@ -67,6 +69,35 @@ fn request_counts_on_all_limits_or_on_none() {
     let other = counters.subject(&scope(), b"other", b"a");
     assert_ne!(other, asks[0].subject);
     assert_ne!(counters.subject(&scope(), b"tes", b"ta"), asks[0].subject);
+}
+
+/// A request that asks for one limit goes another way than one that asks for several.
+#[test]
+fn one_limit_counts_as_it_does_among_several() {
+    let [alone, among] = [Counters::new(640), Counters::new(640)];
+    let mut state = 1_u64;
+    let mut now = 100 * MINUTE;
+    // With the same key, names share the same locks.
+    among.import(&alone.export(now), now);
+    for step in 0..20_000 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let part = |shift: u32, count: u64| (state >> shift) % count;
+        // Clocks differ, and one of them was set back.
+        now = if part(8, 4000) == 0 { now - 20 * MINUTE } else { now + part(20, 1500) };
+        let seen = now - part(32, 2000);
+        let name = format!("name-{}", part(40, 30));
+        let ask = |counters: &Counters| Ask {
+            limit: part(48, 9) as f64,
+            sliding: part(52, 2) == 0,
+            cost: [1.0, 1.0, 0.0, 2.5, -1.0][part(54, 5) as usize],
+            ..ask(counters, &name, [Period::Second, Period::Minute][part(58, 2) as usize], 0.0)
+        };
+        let taken = alone.take(&[ask(&alone)], seen);
+        let other = self::ask(&among, &name, Period::Year, ANY).without_cost();
+        let expected = among.take(&[ask(&among), other], seen);
+        assert_eq!(taken, Taken { usage: expected.usage[..1].into(), ..expected }, "{step}");
+    }
+    assert_eq!(alone.len(), among.len());
 }
 
 #[test]

@@ -100,9 +100,9 @@ fn reset(period: Period, taken: &Taken) -> u32 {
 pub(in crate::plugin) fn value(number: f64) -> FieldValue {
     /// Below it every whole number is exact.
     const EXACT: f64 = 9_007_199_254_740_992.0;
-    if (0.0..EXACT).contains(&number) && number.fract() == 0.0 {
-        // A whole number below 2^53.
-        return (number as u64).into();
+    let whole = number as u64;
+    if whole as f64 == number && number < EXACT {
+        return whole.into();
     }
     let whole_digits = if number.abs() < 1.0 { 0 } else { number.abs().log10() as usize + 1 };
     let text = format!("{number:.*}", 14_usize.saturating_sub(whole_digits));
@@ -212,6 +212,11 @@ mod tests {
     fn numbers_have_14_digits_at_most() {
         for (number, text) in [
             (0.0, "0"),
+            (-0.0, "0"),
+            (-1.0, "-1"),
+            (9_007_199_254_740_991.0, "9007199254740991"),
+            (9_007_199_254_740_992.0, "9007199254740992"),
+            (18_446_744_073_709_551_616.0, "18446744073709551616"),
             (5.0, "5"),
             (1.5, "1.5"),
             (1.1 - 1.0, "0.1"),

@@ -96,7 +96,7 @@ impl Identifier<'_> {
     fn add_to(&self, name: &mut Name) {
         let mut part = |kind: u8, bytes: &[u8]| {
             name.push(kind);
-            name.extend((bytes.len() as u64).to_le_bytes());
+            name.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
             name.extend_from_slice(bytes);
         };
         match self {
