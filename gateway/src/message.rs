@@ -169,17 +169,12 @@ pub struct Digits {
 
 /// The digits of `number`.
 pub fn digits(number: u64) -> Digits {
-    let mut digits = Digits { text: [b'0'; 20], begin: 20 };
-    let mut rest = number;
-    for digit in digits.text.iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        digits.begin -= 1;
-        if rest == 0 {
-            break;
-        }
-    }
-    digits
+    let mut text = [b'0'; 20];
+    let mut buffer = itoa::Buffer::new();
+    let written = buffer.format(number).as_bytes();
+    let begin = text.len() - written.len();
+    text[begin..].copy_from_slice(written);
+    Digits { text, begin: begin as u8 }
 }
 
 impl Deref for Digits {
