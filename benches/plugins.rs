@@ -63,12 +63,12 @@ fn main() {
     let (key, load) = (HashKey::of_bytes(&[7; 32]), Load::start());
     let origin = load.origin();
     let hasher = KeyHasher::new(&key).unwrap();
-    let requests: Requests = (0..CONSUMERS).map(request).collect();
+    let requests = Requests { count: CONSUMERS, text: request };
     let gateways: Vec<_> = ways().into_iter().map(|way| (way.0, start(origin, &key, &hasher, way))).collect();
     let mut costs = vec![Vec::new(); gateways.len()];
     for _ in 0..ROUNDS {
         for (costs, (thread, address)) in costs.iter_mut().zip(&gateways) {
-            costs.push(load.round(thread, *address, &requests));
+            costs.push(load.round(thread, *address, requests));
         }
     }
     println!("µs a request     median    min    max  beside none");
@@ -113,11 +113,10 @@ fn api_key(number: u128) -> String {
     format!("key-of-a-consumer-{number:014}")
 }
 
-fn request(number: u128) -> Box<[u8]> {
+fn request(number: u128) -> String {
     let key = api_key(number);
-    let text = format!(
+    format!(
         "GET /bench/items/42?a=b HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench\r\nAccept: */*\r\n\
          apikey: {key}\r\n\r\n"
-    );
-    text.into_bytes().into()
+    )
 }

@@ -49,7 +49,7 @@ fn main() {
     let mut costs = ways.each_ref().map(|_| Vec::new());
     for _ in 0..ROUNDS {
         for (costs, (thread, _, address, requests)) in costs.iter_mut().zip(&ways) {
-            costs.push(load.round(thread, *address, requests));
+            costs.push(load.round(thread, *address, *requests));
         }
     }
     println!("µs a request          median    min    max  x floor  x 1 route");
@@ -67,7 +67,7 @@ fn main() {
 
 /// A request for each route.
 fn at_random(routes: u128) -> Requests {
-    (0..routes).map(|number| request(number).into_bytes().into()).collect()
+    Requests { count: routes, text: request }
 }
 
 fn request(number: u128) -> String {
