@@ -13,6 +13,8 @@ mod identity;
 mod load;
 #[path = "compare/peers.rs"]
 mod peers;
+#[path = "compare/plugins.rs"]
+mod plugins;
 
 use std::time::Duration;
 
@@ -22,7 +24,6 @@ use benches::usage;
 use client::Protocol;
 use identity::Identity;
 use load::{BODIES, Body, Load, Origin};
-use peers::Peer;
 
 fn main() {
     usage::pin(std::process::id(), 1);
@@ -38,13 +39,23 @@ fn main() {
         let protocols = [Protocol::Http, Protocol::Https, Protocol::Http2];
         for protocol in protocols.into_iter().take(if routes == 1 { 3 } else { 1 }) {
             for body in BODIES {
-                let work = Work { routes, protocol, body };
+                let work = Work { routes, protocol, body, guarded: None };
                 println!("\n{work}");
-                table(&measure(&peers, &identity, work));
+                let load = |peer| Load { peer, identity: &identity, work };
+                let loads: Vec<_> = peers.iter().map(|peer| (peer.name(), load(peer))).collect();
+                table(&measure(&loads));
             }
         }
         runtime.block_on(peers::stop(peers));
     }
+    let peer = runtime.block_on(peers::guarded(origin.address(), &identity));
+    println!("\nHTTP/1.1, key-auth and rate-limiting, {} consumers at random", plugins::CONSUMERS);
+    let load = |name| (name, Load { peer: &peer, identity: &identity, work: Work::guarded(name) });
+    let costs = measure(&plugins::ROUTES.map(load));
+    table(&costs);
+    let [without, with] = [&costs[0], &costs[1]].map(|(_, samples)| samples.at(0.5));
+    println!("  the plugins  {:7.2}", with - without);
+    runtime.block_on(peers::stop(vec![peer]));
 }
 
 /// The work that every proxy does.
@@ -53,24 +64,33 @@ struct Work {
     routes: usize,
     protocol: Protocol,
     body: Body,
+    /// The route of requests that have the API keys of consumers.
+    guarded: Option<&'static str>,
+}
+
+impl Work {
+    /// Small requests of consumers for this route.
+    fn guarded(route: &'static str) -> Self {
+        Self { routes: 1, protocol: Protocol::Http, body: Body::Small, guarded: Some(route) }
+    }
 }
 
 impl std::fmt::Display for Work {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { routes, protocol, body } = self;
+        let Self { routes, protocol, body, .. } = self;
         let routes = if *routes == 1 { "1 route" } else { &format!("{routes} routes at random") };
         write!(f, "{protocol}, {routes}, {body}")
     }
 }
 
-/// Measures the cost of a request with each of the proxies.
-fn measure<'p>(peers: &'p [Peer], identity: &Identity, work: Work) -> Vec<(&'p Peer, Samples)> {
-    let mut costs: Vec<_> = peers.iter().map(|peer| (peer, Samples::default())).collect();
+/// Measures the cost of a request of each load.
+fn measure(loads: &[(&'static str, Load<'_>)]) -> Vec<(&'static str, Samples)> {
+    let mut costs: Vec<_> = loads.iter().map(|(name, _)| (*name, Samples::default())).collect();
     let time = Duration::from_secs(number("GIBBON_BENCH_SECONDS", 2) as u64);
     // The first round warms up the caches and the pools.
     for round in 0..=number("GIBBON_BENCH_ROUNDS", 7) {
-        for (peer, samples) in &mut costs {
-            let cost = Load { peer, identity, work }.run(time);
+        for ((_, samples), (_, load)) in costs.iter_mut().zip(loads) {
+            let cost = load.run(time);
             if round > 0 {
                 samples.push(cost);
             }
@@ -79,12 +99,11 @@ fn measure<'p>(peers: &'p [Peer], identity: &Identity, work: Work) -> Vec<(&'p P
     costs
 }
 
-fn table(costs: &[(&Peer, Samples)]) {
-    let floor =
-        costs.iter().find(|(peer, _)| peer.name() == peers::FLOOR).map(|(_, samples)| samples.at(0.5));
-    for (peer, samples) in costs {
+fn table(costs: &[(&str, Samples)]) {
+    let floor = costs.iter().find(|(name, _)| *name == peers::FLOOR).map(|(_, samples)| samples.at(0.5));
+    for (name, samples) in costs {
         let (median, least, most) = (samples.at(0.5), samples.at(0.0), samples.at(1.0));
         let ratio = floor.map(|floor| format!("{:5.2} x", median / floor)).unwrap_or_default();
-        println!("  {:12} {median:7.1} ({least:.1}-{most:.1}) {ratio}", peer.name());
+        println!("  {name:12} {median:7.1} ({least:.1}-{most:.1}) {ratio}");
     }
 }

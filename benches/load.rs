@@ -5,7 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a table is what this bench is run for")]
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -13,12 +13,11 @@ use std::time::Duration;
 
 use benches::fleet::Fleet;
 use benches::samples::{HEADING, Samples, number};
-use benches::stage::{Kind, Stage};
+use benches::stage::{self, Kind, Stage};
 use benches::usage;
 use serde_json::{Value, json};
 use testkit::http::{Client, Request};
 use testkit::plane::Gateway;
-use testkit::process::Program;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -29,8 +28,6 @@ const GOAL: Duration = Duration::from_millis(100);
 /// The time between two requests meanwhile.
 const PAUSE: Duration = Duration::from_millis(20);
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// The longest that loading may take.
-const DEADLINE: Duration = Duration::from_secs(1_200);
 
 fn main() {
     let keys = number("GIBBON_BENCH_CREDENTIALS", 1_000_000);
@@ -46,7 +43,7 @@ fn main() {
 async fn measure(kind: Kind, keys: usize) {
     let mut stage = Stage::start_with(kind, &[("cluster.heartbeat_interval", "1s")], &[]).await;
     println!("\n{kind:?}");
-    sync(&stage, &write_document(&stage, KEYS_OF_A_CONSUMER)).await;
+    stage.sync(&write_document(&stage, KEYS_OF_A_CONSUMER)).await;
     wait_for_key(&stage.planes.gateway, KEYS_OF_A_CONSUMER - 1).await;
     memory("with ten keys", &stage, &stage.planes.gateway);
 
@@ -58,13 +55,13 @@ async fn measure(kind: Kind, keys: usize) {
     let proxied = Asked::start(stage.planes.gateway.proxy(), request(0));
     let machine = Asleep::start();
     let begun = Instant::now();
-    sync(&stage, &document).await;
+    stage.sync(&document).await;
     println!("  config sync: {:.1} s", begun.elapsed().as_secs_f64());
     wait_for_key(&stage.planes.gateway, keys - 1).await;
     println!("  until the data plane accepts the last key: {:.1} s", begun.elapsed().as_secs_f64());
     memory("after it", &stage, &stage.planes.gateway);
     let begun = Instant::now();
-    sync(&stage, &document).await;
+    stage.sync(&document).await;
     println!("  once more, without a difference: {:.1} s", begun.elapsed().as_secs_f64());
 
     let (live, bytes) = changes(&stage, keys).await;
@@ -103,16 +100,6 @@ fn write_document(stage: &Stage, keys: usize) -> PathBuf {
     path
 }
 
-/// Makes the configuration equal to a document.
-async fn sync(stage: &Stage, document: &Path) {
-    let admin = format!("http://{}", stage.planes.control.admin().address());
-    let command = ["config", "sync", "--timeout", "1200", "--admin", &admin];
-    let program = command.iter().fold(Program::control(), |program, argument| program.arg(argument));
-    let mut process = program.arg(document).spawn();
-    let status = process.wait_exit(DEADLINE).await;
-    assert!(status.success(), "{}", process.stderr());
-}
-
 fn configuration(origin: &str, keys: usize) -> String {
     let service = json!({
         "name": "bulk", "url": origin, "routes": [{ "name": "bulk", "paths": ["/"] }], "plugins": [{ "name": "key-auth" }],
@@ -142,7 +129,7 @@ async fn wait_for_key(gateway: &Gateway, number: usize) {
     let (proxy, request) = (gateway.proxy(), request(number));
     let begun = Instant::now();
     while !proxy.send(&request).await.is_ok_and(|response| response.status == 200) {
-        assert!(begun.elapsed() < DEADLINE, "{} is not accepted", key(number));
+        assert!(begun.elapsed() < stage::LONGEST_SYNC, "{} is not accepted", key(number));
         sleep(Duration::from_millis(1)).await;
     }
 }

@@ -55,6 +55,8 @@ impl fmt::Display for Protocol {
 pub(crate) struct Ask {
     pub(crate) host: String,
     pub(crate) target: String,
+    /// The API key; of HTTP/1.1 alone.
+    pub(crate) key: Option<String>,
     /// The body, sent with `POST`; without one the request is a `GET`.
     pub(crate) body: Option<Bytes>,
     /// Length of the answer's body in bytes.
@@ -170,6 +172,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
         let (method, host, target) = (ask.method(), &ask.host, &ask.target);
         let mut request =
             format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: bench\r\nAccept: */*\r\n");
+        if let Some(key) = &ask.key {
+            write!(request, "apikey: {key}\r\n").unwrap();
+        }
         if let Some(body) = &ask.body {
             write!(request, "Content-Length: {}\r\n", body.len()).unwrap();
         }

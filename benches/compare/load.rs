@@ -18,6 +18,7 @@ use crate::Work;
 use crate::client::{self, Ask, Client};
 use crate::identity::Identity;
 use crate::peers::Peer;
+use crate::plugins;
 
 /// Requests at a time.
 const REQUESTS: usize = 64;
@@ -156,9 +157,14 @@ async fn ask(mut client: Client, work: Work, end: Instant) -> usize {
     let body = work.body.asked().map(|length| Bytes::from(vec![b'x'; length]));
     while Instant::now() < end {
         let number = rand::rng().random_range(0..work.routes);
-        let target = format!("{}/{}?a=b", stage::path(number), work.body.name());
-        let request =
-            Ask { host: stage::host(number), target, body: body.clone(), answer: work.body.answered() };
+        let path = work.guarded.map_or_else(|| stage::path(number), plugins::path);
+        let request = Ask {
+            host: stage::host(number),
+            target: format!("{path}/{}?a=b", work.body.name()),
+            key: work.guarded.map(|_| plugins::key(rand::rng().random_range(0..plugins::CONSUMERS))),
+            body: body.clone(),
+            answer: work.body.answered(),
+        };
         // Waits for an answer that is in progress at the end: its cost is in the sum.
         timeout_at(end + Duration::from_secs(10), client.ask(&request)).await.expect("an answer");
         answers += 1;

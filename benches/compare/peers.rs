@@ -5,15 +5,19 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use benches::stage::{self, Kind, Stage};
 use benches::usage;
 use serde_json::json;
 use tempfile::TempDir;
+use testkit::http::Request;
 use testkit::ports::{self, Port};
+use testkit::wait;
 
 use crate::client::{self, Protocol};
 use crate::identity::Identity;
+use crate::plugins;
 
 /// The name of the bare Pingora proxy.
 pub(crate) const FLOOR: &str = "floor";
@@ -130,11 +134,38 @@ impl Drop for Other {
     }
 }
 
+/// Starts Gibbon with two routes to `origin`, of which one has plugins.
+pub(crate) async fn guarded(origin: SocketAddr, identity: &Identity) -> Peer {
+    let (stage, port) = start_gibbon().await;
+    let document = stage.planes.folder.path().join("guarded.json");
+    fs::write(&document, plugins::configuration(origin).to_string()).unwrap();
+    stage.sync(&document).await;
+    let last = Request::new("GET", &format!("{}/small", plugins::path(plugins::ROUTES[1])));
+    let last = last.header("apikey", &plugins::key(plugins::CONSUMERS - 1));
+    let proxy = stage.planes.gateway.proxy();
+    wait::eventually(Duration::from_secs(60), || async {
+        let status = proxy.send(&last).await?.status;
+        anyhow::ensure!(status == 200, "{status}");
+        Ok(())
+    })
+    .await;
+    gibbon_peer(stage, port, identity).await
+}
+
 async fn gibbon(routes: usize, origin: SocketAddr, identity: &Identity) -> Peer {
+    let (stage, port) = start_gibbon().await;
+    stage.preload_to(routes, origin.port()).await;
+    gibbon_peer(stage, port, identity).await
+}
+
+/// The programs, and the port for TLS.
+async fn start_gibbon() -> (Stage, Port) {
     let port = ports::reserve();
     let settings = [("threads", "1"), ("proxy.listen_tls", &port.to_string())];
-    let stage = Stage::start_with(Kind::Sqlite, &[], &settings).await;
-    stage.preload_to(routes, origin.port()).await;
+    (Stage::start_with(Kind::Sqlite, &[], &settings).await, port)
+}
+
+async fn gibbon_peer(stage: Stage, port: Port, identity: &Identity) -> Peer {
     let certificate = json!({ "cert": identity.cert_pem, "key": identity.key_pem, "snis": [stage::host(0)] });
     stage.planes.control.admin().post("/certificates", &certificate).await.unwrap().expect(201);
     let (http, https) = (stage.planes.gateway.proxy_address(), port.address());

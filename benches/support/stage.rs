@@ -1,5 +1,6 @@
 //! Installations of the real programs with a configuration of a given size.
 
+use std::path::Path;
 use std::time::Duration;
 
 use control::store::{Author, Change, Draft, Store};
@@ -9,6 +10,7 @@ use testkit::certs;
 use testkit::origin::Origin;
 use testkit::plane::{Control, Database, Gateway, Node, Planes};
 use testkit::postgres::Postgres;
+use testkit::process::Program;
 use uuid::Uuid;
 
 /// The database of the control plane.
@@ -33,6 +35,9 @@ pub struct Stage {
     database_url: String,
     _server: Option<Postgres>,
 }
+
+/// The longest that loading a document may take.
+pub const LONGEST_SYNC: Duration = Duration::from_secs(1_200);
 
 /// The service of every route that is preloaded.
 const BULK: Uuid = Uuid::from_u128(0xB0);
@@ -117,6 +122,20 @@ impl Stage {
             }
         }
         store.write(&Author::default(), changes).await.unwrap();
+    }
+
+    /// Makes the configuration equal to a document, by the program for it.
+    ///
+    /// # Panics
+    /// When it fails, or takes too long.
+    pub async fn sync(&self, document: &Path) {
+        let admin = format!("http://{}", self.planes.control.admin().address());
+        let timeout = LONGEST_SYNC.as_secs().to_string();
+        let command = ["config", "sync", "--timeout", &timeout, "--admin", &admin];
+        let program = command.iter().fold(Program::control(), |program, argument| program.arg(argument));
+        let mut process = program.arg(document).spawn();
+        let status = process.wait_exit(LONGEST_SYNC).await;
+        assert!(status.success(), "{}", process.stderr());
     }
 
     /// Waits until the data plane routes by a preloaded route.
