@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{Name, References, Refusal, Section};
 
-/// Someone who sends requests. A request waits for it once: if both names are of usual length, they stand here, on
-/// one line of the cache with the counts of those who share it.
+/// Someone who sends requests. A request waits for it once: names of at most 24 bytes together stand here, on one
+/// line of the cache with the counts of those who share it.
 #[derive(Debug)]
 pub struct Consumer {
     /// Identity.

@@ -72,8 +72,8 @@ impl KeyAuthCredential {
 impl KnownKey {
     /// The key of a credential that is linked.
     fn of(credential: &KeyAuthCredential) -> Option<Self> {
-        let KeyAuthCredential { id, hash, end, owner, .. } = credential.clone();
-        Some(Self { id, hash, end, owner: owner? })
+        let KeyAuthCredential { id, hash, end, .. } = *credential;
+        Some(Self { id, hash, end, owner: credential.owner.clone()? })
     }
 
     fn credential(&self) -> KeyAuthCredential {
@@ -109,6 +109,7 @@ impl KeyAuths {
         if self.by_hash(&credential.hash).is_some() {
             return refusal("key", "another credential has the same key");
         }
+        // That is checked before entities are linked.
         let Some(key) = KnownKey::of(credential) else {
             return refusal(KeyAuthCredential::CONSUMER, "names a consumer that does not exist");
         };
