@@ -55,7 +55,7 @@ impl fmt::Display for Protocol {
 pub(crate) struct Ask {
     pub(crate) host: String,
     pub(crate) target: String,
-    /// The API key; of HTTP/1.1 alone.
+    /// The API key, which is sent over HTTP/1.1 only.
     pub(crate) key: Option<String>,
     /// The body, sent with `POST`; without one the request is a `GET`.
     pub(crate) body: Option<Bytes>,

@@ -1,4 +1,4 @@
-//! The compared proxies, each with one worker, no access log, and the same routes.
+//! The compared proxies, each with one worker, no access log, and the same routes; and Gibbon with plugins.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 /// The routes without and with plugins.
-pub(crate) const ROUTES: [&str; 2] = ["without", "with"];
+pub(crate) const ROUTES: [&str; 2] = ["plain", "guarded"];
 pub(crate) const CONSUMERS: usize = 100_000;
 
 /// The path of a route.

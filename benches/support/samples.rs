@@ -18,6 +18,12 @@ impl Samples {
         self.0.push(value);
     }
 
+    /// What each sample has more than that of the same round of `others`.
+    #[must_use]
+    pub fn beyond(&self, others: &Self) -> Self {
+        Self(self.0.iter().zip(&others.0).map(|(one, other)| one - other).collect())
+    }
+
     /// The value that this share of the samples does not exceed.
     ///
     /// # Panics
