@@ -40,7 +40,7 @@ fn write_unedited(sink: &mut dyn FieldSink, answer: &Response, context: &Context
         return write_upstream_fields(sink, answer, context, is_tls);
     }
     let has_date = write_upstream_fields(&mut Without { sink, set }, answer, context, is_tls);
-    set.iter().for_each(|(name, value)| sink.received(name.written().as_bytes(), value.text().as_ref()));
+    set.iter().for_each(|(name, value)| value.write(sink, name));
     has_date || set.iter().any(|(name, _)| *name.lower() == DATE)
 }
 
