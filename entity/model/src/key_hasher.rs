@@ -3,27 +3,25 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::hmac;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 
 /// Bytes of the key of the hashes, and of a hash.
 pub(crate) const LENGTH: usize = 32;
 
 /// Hashes API keys by HMAC-SHA256 with the key of the cluster. `Debug` does not show the key.
 #[derive(Clone, Debug)]
-pub struct KeyHasher(hmac::Key);
+pub struct KeyHasher(Hmac<Sha256>);
 
 impl KeyHasher {
     /// A hasher with a key of the cluster in its text form; `None` for a text that is none.
     pub(crate) fn of_text(key: &str) -> Option<Self> {
-        decode(key).map(|bytes| Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
+        Hmac::new_from_slice(&decode(key)?).ok().map(Self)
     }
 
     /// The hash of an API key.
     pub fn hash(&self, key: &[u8]) -> [u8; LENGTH] {
-        let tag = hmac::sign(&self.0, key);
-        let mut hash = [0; LENGTH];
-        hash.copy_from_slice(tag.as_ref());
-        hash
+        self.0.clone().chain_update(key).finalize().into_bytes().into()
     }
 
     /// The hash of an API key as credentials hold it: 43 characters.
