@@ -4,10 +4,11 @@
 #![expect(clippy::print_stdout, reason = "the memory is a figure that this bench is run for")]
 
 use std::hint::black_box;
+use std::sync::LazyLock;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use gateway::counting::clock::unix_millis;
-use gateway::counting::counters::{Ask, Counters, Period, Scope};
+use gateway::counting::counters::{Ask, Counters, Namespace, Period, Scope};
 use uuid::Uuid;
 
 const KEYS: usize = 1_000_000;
@@ -60,7 +61,9 @@ fn decisions(criterion: &mut Criterion) {
 }
 
 fn ask(counters: &Counters, id: &Uuid, period: Period, limit: f64) -> Ask {
-    let subject = counters.subject(&Scope::default(), b"rate-limiting", id.as_bytes());
+    static NAMESPACE: LazyLock<Namespace> =
+        LazyLock::new(|| Namespace::new(&Scope::default(), b"rate-limiting"));
+    let subject = counters.subject(&NAMESPACE, id.as_bytes());
     Ask { subject, period, limit, sliding: false, cost: 1.0 }
 }
 

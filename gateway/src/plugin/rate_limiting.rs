@@ -20,7 +20,7 @@ pub(in crate::plugin) use self::fields::value;
 pub(in crate::plugin) use self::identifier::{By, Name};
 use super::{Exchange, InstanceTerms, Outcome, Phases, Plugin, Reply, Shared, Step, Unusable};
 use crate::counting::clock::unix_millis;
-use crate::counting::counters::{Ask, Period, Scope, Subject, Taken};
+use crate::counting::counters::{Ask, Namespace, Period, Scope, Subject, Taken};
 use crate::counting::redis::{Keys, RedisTerms, Server, Synced};
 use crate::error::RequestFailure;
 
@@ -33,7 +33,7 @@ pub(in crate::plugin) type Periods = SmallVec<[(Period, f64); 2]>;
 #[derive(Debug)]
 pub struct RateLimiting {
     plugin: Uuid,
-    scope: Scope,
+    namespace: Namespace,
     limits: SmallVec<[Limit; 1]>,
     sliding: bool,
     place: Place,
@@ -80,7 +80,7 @@ impl Plugin for RateLimiting {
         }
         Ok(Self {
             plugin: terms.id,
-            scope,
+            namespace: Namespace::new(&scope, b"rate-limiting"),
             limits,
             sliding: config.window_type == WindowType::Sliding,
             place: Place::new(config)?,
@@ -124,7 +124,7 @@ impl RateLimiting {
         for limit in &self.limits {
             let mut name = Name::new();
             limit.by.iter().for_each(|by| by.name(exchange, &mut name));
-            let subject = shared.counters.subject(&self.scope, b"rate-limiting", &name);
+            let subject = shared.counters.subject(&self.namespace, &name);
             asks.extend(limit.periods.iter().map(|period| self.ask(subject, *period)));
         }
         asks

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::rate_limiting::{By, NO_SERVER, Name, Periods, periods, value};
 use super::{Answer, Exchange, InstanceTerms, Outcome, Phases, Plugin, Reply, Shared, Step, Unusable};
 use crate::counting::clock::unix_millis;
-use crate::counting::counters::{Ask, Scope, Taken};
+use crate::counting::counters::{Ask, Namespace, Scope, Taken};
 use crate::counting::redis::{Keys, RedisTerms, Server};
 use crate::error::RequestFailure;
 use crate::grpc;
@@ -28,7 +28,7 @@ const TOO_MANY: u16 = 429;
 #[derive(Debug)]
 pub struct ResponseRatelimiting {
     plugin: Uuid,
-    scope: Scope,
+    namespace: Namespace,
     by: By,
     things: Box<[Thing]>,
     /// The field in which upstreams say what was used.
@@ -76,7 +76,7 @@ impl Plugin for ResponseRatelimiting {
         let things = config.limits.iter().map(|(name, periods)| Thing::new(name, periods));
         Ok(Self {
             plugin: terms.id,
-            scope: Scope { route, service },
+            namespace: Namespace::new(&Scope { route, service }, b"response-ratelimiting"),
             by: match config.limit_by {
                 UsedBy::Consumer => By::Consumer,
                 UsedBy::Credential => By::Credential,
@@ -141,7 +141,7 @@ impl ResponseRatelimiting {
         for thing in &self.things {
             name.truncate(end);
             name.extend_from_slice(thing.name.as_bytes());
-            let subject = shared.counters.subject(&self.scope, b"response-ratelimiting", &name);
+            let subject = shared.counters.subject(&self.namespace, &name);
             let ask = |(period, limit)| Ask { subject, period, limit, sliding: false, cost: 0.0 };
             asks.extend(thing.periods.iter().copied().map(ask));
         }

@@ -10,8 +10,9 @@ use model::{Entity, KeyHasher, kind};
 use uuid::Uuid;
 use wire::Key;
 
-use self::flat::{Flat, Hashed};
+use self::flat::Flat;
 use super::{Changes, Consumer, Parts, References, Refusal, Section, Settings, Store, map};
+use crate::probing::Hashed;
 
 /// The beginning of the hash of an API key. 96 bits tell keys apart.
 pub(crate) type ShortHash = [u8; 12];

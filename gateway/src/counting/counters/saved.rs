@@ -7,13 +7,14 @@ use std::sync::atomic::Ordering;
 
 use super::period::Period;
 use super::slot::{Slot, Tally};
-use super::{Counters, MOST, Subject, number};
+use super::{Counters, MOST, SHARDS, Subject, number};
 
-/// The version of the form.
-const VERSION: u8 = 1;
+/// The version of the form, and of what subjects are.
+const VERSION: u8 = 2;
 const HEADER: usize = 1 + 16;
+const SUBJECT: usize = 12;
 /// Subject, period, whether its windows slide, window, count, and count of the window before.
-const RECORD: usize = 16 + 1 + 1 + 4 + 8 + 4;
+const RECORD: usize = SUBJECT + 1 + 1 + 4 + 8 + 4;
 /// The longest state: that of as many counters as there may be.
 pub const MOST_BYTES: usize = HEADER + MOST * RECORD;
 
@@ -41,6 +42,12 @@ impl Counters {
         };
         self.key[0].store(number_at(header, 1), Ordering::Relaxed);
         self.key[1].store(number_at(header, 9), Ordering::Relaxed);
+        // They come in the order of their places, which is bad for a table that is yet to grow.
+        let mut counts = [0; SHARDS];
+        records.chunks_exact(RECORD).filter_map(read).for_each(|slot| counts[number(slot.subject)] += 1);
+        for (part, count) in self.shards.iter().zip(counts) {
+            part.0.lock().reserve(count);
+        }
         for slot in records.chunks_exact(RECORD).filter_map(read) {
             let mut shard = self.shards[number(slot.subject)].0.lock();
             shard.note(now);
@@ -50,8 +57,7 @@ impl Counters {
 }
 
 fn write(slot: &Slot, state: &mut Vec<u8>) {
-    state.extend(slot.subject.high.to_le_bytes());
-    state.extend(slot.subject.low.to_le_bytes());
+    slot.subject.0.iter().for_each(|part| state.extend(part.to_le_bytes()));
     state.extend([slot.period as u8, slot.sliding.into()]);
     state.extend(slot.tally.window.to_le_bytes());
     state.extend(slot.tally.count.to_le_bytes());
@@ -59,17 +65,19 @@ fn write(slot: &Slot, state: &mut Vec<u8>) {
 }
 
 fn read(record: &[u8]) -> Option<Slot> {
-    let subject = Subject { high: number_at(record, 0), low: number_at(record, 8) };
-    let period = *Period::ALL.get(usize::from(record[16]))?;
-    let window = u32::from_le_bytes(record[18..22].try_into().ok()?);
-    let count = f64::from_le_bytes(record[22..30].try_into().ok()?);
-    let previous = f32::from_le_bytes(record[30..34].try_into().ok()?);
+    let (subject, rest) = record.split_at(SUBJECT);
+    let part = |at: usize| subject[at..at + 4].try_into().map_or(0, u32::from_le_bytes);
+    let subject = Subject([part(0), part(4), part(8)]);
+    let period = *Period::ALL.get(usize::from(rest[0]))?;
+    let window = u32::from_le_bytes(rest[2..6].try_into().ok()?);
+    let count = f64::from_le_bytes(rest[6..14].try_into().ok()?);
+    let previous = f32::from_le_bytes(rest[14..18].try_into().ok()?);
     let tally = Tally { count, window, previous };
     (count.is_finite() && previous.is_finite()).then_some(Slot {
         subject,
         tally,
         period,
-        sliding: record[17] != 0,
+        sliding: rest[1] != 0,
         used: false,
     })
 }

@@ -1,27 +1,22 @@
 //! A part of the counters under one lock: at most a fixed number of them, and what is remembered of those that
 //! had to leave.
 
-use hashbrown::HashTable;
-
-use super::period::{Period, Window, second};
+use super::Ask;
+use super::period::{Window, second};
 use super::sketch::Sketch;
 use super::slot::{Slot, Tally};
-use super::{Ask, Subject};
+use super::table::SlotTable;
 
-/// How many counters a search for a victim looks at, at most.
+/// How many counters a search for one that is to leave looks at, at most.
 const SEARCHED: usize = 32;
-/// How many counters a new one looks at, to find one whose window is over.
-const SWEPT: usize = 2;
 /// By how much the clocks of threads may differ, in milliseconds. A clock that goes back further was set.
 const SKEW: u64 = 5000;
 
 /// Counters, at most `most`.
 #[derive(Debug)]
 pub(super) struct Shard {
-    /// Places in `slots`.
-    index: HashTable<u32>,
-    slots: Vec<Slot>,
-    /// Where the next search begins.
+    slots: SlotTable,
+    /// The place where the next search begins.
     hand: usize,
     most: usize,
     sketch: Sketch,
@@ -34,13 +29,13 @@ pub(super) struct Shard {
 pub(super) struct Found {
     pub(super) usage: f64,
     /// The place of the counter; `None` if there is none yet.
-    pub(super) place: Option<u32>,
+    pub(super) place: Option<usize>,
 }
 
 impl Shard {
     pub(super) fn new(most: usize) -> Self {
-        let (index, sketch) = (HashTable::new(), Sketch::default());
-        Self { index, slots: Vec::new(), hand: 0, most: most.max(1), sketch, latest: 0 }
+        let (slots, sketch) = (SlotTable::default(), Sketch::default());
+        Self { slots, hand: 0, most: most.max(1), sketch, latest: 0 }
     }
 
     /// The time to count at. Threads read their clocks before they get the lock: of two around the border of a
@@ -57,25 +52,25 @@ impl Shard {
     /// What counts against a limit.
     pub(super) fn find(&self, ask: &Ask, now: u64) -> Found {
         let window = ask.period.window_at(now);
-        let place = self.place(ask.subject, ask.period);
+        let place = self.slots.find(ask.subject, ask.period);
         Found { usage: self.tally_at(place, ask, window).usage(window, ask.sliding, now), place }
     }
 
     /// The seconds until a limit that has nothing left, by windows that slide, has something.
     pub(super) fn wait(&self, ask: &Ask, now: u64) -> u32 {
         let window = ask.period.window_at(now);
-        self.tally_at(self.place(ask.subject, ask.period), ask, window).wait(ask.limit, window, now)
+        self.tally_at(self.slots.find(ask.subject, ask.period), ask, window).wait(ask.limit, window, now)
     }
 
     /// Counts on a counter, whose place is known if it exists.
-    pub(super) fn count(&mut self, ask: &Ask, place: Option<u32>, now: u64) {
+    pub(super) fn count(&mut self, ask: &Ask, place: Option<usize>, now: u64) {
         let place = place.unwrap_or_else(|| self.place_or_new(ask, now));
         self.count_at(place, ask, now);
     }
 
-    fn count_at(&mut self, place: u32, ask: &Ask, now: u64) {
+    fn count_at(&mut self, place: usize, ask: &Ask, now: u64) {
         let window = ask.period.window_at(now);
-        let slot = &mut self.slots[place as usize];
+        let slot = &mut self.slots[place];
         slot.tally = slot.tally.within(ask.period, window);
         slot.tally.count += ask.cost;
         slot.used = true;
@@ -89,8 +84,13 @@ impl Shard {
         }
         let place = self.place_or_new(ask, now);
         self.count_at(place, &ask.without_cost(), now);
-        let tally = &mut self.slots[place as usize].tally;
+        let tally = &mut self.slots[place].tally;
         tally.count = tally.count.max(count);
+    }
+
+    /// Makes room for so many counters of an earlier process.
+    pub(super) fn reserve(&mut self, counters: usize) {
+        self.slots.reserve(counters.min(self.most));
     }
 
     /// Restores a counter of an earlier process.
@@ -98,7 +98,7 @@ impl Shard {
         if !slot.is_over(second(now)) {
             let Slot { subject, period, sliding, .. } = slot;
             let place = self.place_or_new(&Ask { subject, period, limit: 0.0, sliding, cost: 0.0 }, now);
-            self.slots[place as usize] = slot;
+            self.slots[place] = slot;
         }
     }
 
@@ -110,13 +110,7 @@ impl Shard {
             return;
         }
         self.slots.retain(|slot| !slot.is_over(second));
-        self.slots.shrink_to_fit();
         self.hand = 0;
-        self.index = HashTable::with_capacity(live);
-        for (place, slot) in (0..).zip(&self.slots) {
-            let hash = hash(slot.subject, slot.period);
-            self.index.insert_unique(hash, place, |place| hash_at(&self.slots, *place));
-        }
     }
 
     /// The counters that count still.
@@ -129,20 +123,26 @@ impl Shard {
         self.slots.len()
     }
 
-    fn tally_at(&self, place: Option<u32>, ask: &Ask, window: Window) -> Tally {
+    /// The most places in a row that are not free: as far may a search go.
+    #[cfg(test)]
+    pub(super) fn longest_run(&mut self) -> usize {
+        let (mut run, mut longest) = (0, 0);
+        for place in 0..self.slots.places() {
+            run = if self.slots.at(place).is_some() { run + 1 } else { 0 };
+            longest = longest.max(run);
+        }
+        longest
+    }
+
+    fn tally_at(&self, place: Option<usize>, ask: &Ask, window: Window) -> Tally {
         match place {
-            Some(place) => self.slots[place as usize].tally.within(ask.period, window),
+            Some(place) => self.slots[place].tally.within(ask.period, window),
             None => self.sketch.recall(ask.subject, ask.period, window),
         }
     }
 
-    fn place(&self, subject: Subject, period: Period) -> Option<u32> {
-        let is_same = |place: &u32| self.slots[*place as usize].is_of(subject, period);
-        self.index.find(hash(subject, period), is_same).copied()
-    }
-
-    fn place_or_new(&mut self, ask: &Ask, now: u64) -> u32 {
-        if let Some(place) = self.place(ask.subject, ask.period) {
+    fn place_or_new(&mut self, ask: &Ask, now: u64) -> usize {
+        if let Some(place) = self.slots.find(ask.subject, ask.period) {
             return place;
         }
         let window = ask.period.window_at(now);
@@ -150,65 +150,38 @@ impl Shard {
         self.insert(Slot::new(ask, tally), window)
     }
 
-    fn insert(&mut self, slot: Slot, window: Window) -> u32 {
+    fn insert(&mut self, slot: Slot, window: Window) -> usize {
         debug_assert_eq!(slot.tally.window, window.start);
         let second = second(self.latest);
-        let place = match self.free_place(second) {
-            Some(place) => {
-                self.leave(place, second);
-                self.slots[place] = slot;
-                place
-            }
-            None => {
-                self.slots.push(slot);
-                self.slots.len() - 1
-            }
-        };
-        let place = u32::try_from(place).expect("a shard has fewer counters");
-        let slots = &self.slots;
-        let hash = hash(slot.subject, slot.period);
-        self.index.insert_unique(hash, place, |place| hash_at(slots, *place));
-        place
+        // One that counts still is remembered.
+        if self.slots.len() >= self.most
+            && let victim = self.victim(second)
+            && let Some(left) = self.slots.remove(victim)
+            && !left.is_over(second)
+        {
+            self.sketch.remember(left.subject, left.period, left.tally);
+        }
+        self.slots.insert(slot, self.most, second)
     }
 
-    /// The place of a counter that can leave for a new one; `None` if there is room.
-    fn free_place(&mut self, second: u32) -> Option<usize> {
-        let is_full = self.slots.len() >= self.most;
-        let mut victim = None;
-        for _ in 0..(if is_full { SEARCHED } else { SWEPT }).min(self.slots.len()) {
-            let place = self.hand % self.slots.len();
+    /// The place of a counter that is to leave: one whose window is over, or else one that was not used since the
+    /// last visit.
+    fn victim(&mut self, second: u32) -> usize {
+        let (mut first, mut unused) = (None, None);
+        let mut counters = SEARCHED.min(self.slots.len());
+        while counters > 0 {
+            let place = self.hand % self.slots.places();
             self.hand = place + 1;
-            let slot = &mut self.slots[place];
+            let Some(slot) = self.slots.at(place) else { continue };
             if slot.is_over(second) {
-                return Some(place);
+                return place;
             }
-            // Not used since the last visit. Of those, the first.
-            if is_full && !std::mem::take(&mut slot.used) {
-                victim = victim.or(Some(place));
+            counters -= 1;
+            first = first.or(Some(place));
+            if !std::mem::take(&mut slot.used) {
+                unused = unused.or(Some(place));
             }
         }
-        if is_full { victim.or(Some(self.hand % self.slots.len())) } else { None }
+        unused.or(first).unwrap_or_default()
     }
-
-    /// Lets a counter go. One that counts still is remembered.
-    fn leave(&mut self, place: usize, second: u32) {
-        let slot = self.slots[place];
-        if !slot.is_over(second) {
-            self.sketch.remember(slot.subject, slot.period, slot.tally);
-        }
-        let is_here = |other: &u32| *other as usize == place;
-        if let Ok(entry) = self.index.find_entry(hash(slot.subject, slot.period), is_here) {
-            entry.remove();
-        }
-    }
-}
-
-/// The subject is a hash already.
-fn hash(subject: Subject, period: Period) -> u64 {
-    subject.low.wrapping_add((period as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15))
-}
-
-fn hash_at(slots: &[Slot], place: u32) -> u64 {
-    let slot = &slots[place as usize];
-    hash(slot.subject, slot.period)
 }

@@ -68,7 +68,7 @@ impl From<Tally> for Cell {
 /// The cells of a subject, one in each row.
 fn places(subject: Subject) -> [usize; ROWS] {
     let part = |bits: u64| bits as usize % WIDTH;
-    [part(subject.low >> 20), WIDTH + part(subject.low >> 40)]
+    [part(subject.low() >> 20), WIDTH + part(subject.low() >> 40)]
 }
 
 #[cfg(test)]
@@ -82,7 +82,7 @@ mod tests {
             mixed = mixed.wrapping_mul(0xBF58_476D_1CE4_E5B9);
             mixed ^ (mixed >> 32)
         };
-        Subject { high: mixed(1), low: mixed(2) }
+        Subject::new(mixed(1), mixed(2))
     }
 
     #[test]

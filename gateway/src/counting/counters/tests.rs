@@ -12,7 +12,7 @@ fn scope() -> Scope {
 }
 
 fn ask(counters: &Counters, name: &str, period: Period, limit: f64) -> Ask {
-    let subject = counters.subject(&scope(), b"test", name.as_bytes());
+    let subject = counters.subject(&Namespace::new(&scope(), b"test"), name.as_bytes());
     Ask { subject, period, limit, sliding: false, cost: 1.0 }
 }
 
@@ -66,9 +66,10 @@ fn request_counts_on_all_limits_or_on_none() {
     assert_eq!(pass(&counters, &asks, 10, MINUTE + 30_000), 0);
     assert_eq!(pass(&counters, &asks, 10, 2 * MINUTE), 3);
     // What another plugin counts is apart.
-    let other = counters.subject(&scope(), b"other", b"a");
-    assert_ne!(other, asks[0].subject);
-    assert_ne!(counters.subject(&scope(), b"tes", b"ta"), asks[0].subject);
+    for (what, name) in [("other", "a"), ("tes", "ta"), ("testa", "")] {
+        let other = counters.subject(&Namespace::new(&scope(), what.as_bytes()), name.as_bytes());
+        assert_ne!(other, asks[0].subject);
+    }
 }
 
 /// A request that asks for one limit goes another way than one that asks for several.
@@ -212,6 +213,24 @@ fn counters_have_a_bound_and_none_that_leaves_gets_its_limit_again() {
     assert_eq!(pass(&counters, &victims[..1], 9, 61 * MINUTE), 3);
 }
 
+/// A search that is not bounded so would look at thousands of places.
+#[test]
+fn searches_stay_short_when_all_windows_are_over_at_once() {
+    const MOST: usize = 64 * 2000;
+    let counters = Counters::new(MOST);
+    for window in 1..4 {
+        for name in 0..MOST {
+            let new = ask(&counters, &format!("{window} {name}"), Period::Minute, 1.0);
+            assert!(counters.take(&[new], window * MINUTE).allowed || counters.len() > MOST / 2);
+            if name % 16_000 == 0 {
+                let longest = counters.shards.iter().map(|part| part.0.lock().longest_run()).max();
+                assert!(longest < Some(1000), "{window} {name} {longest:?}");
+            }
+        }
+    }
+    assert!(counters.len() <= MOST);
+}
+
 #[test]
 fn new_counter_does_not_take_the_place_of_one_that_the_same_request_counts_on() {
     let counters = Counters::new(1);
@@ -245,7 +264,7 @@ fn counters_go_on_in_the_next_process() {
     pass(&counters, &[ask(&counters, "c", Period::Second, 9.0)], 3, MINUTE - 1000);
     pass(&counters, &asks(&counters), 3, MINUTE);
     let state = counters.export(MINUTE + 5);
-    assert_eq!(state.len(), 17 + 2 * 34);
+    assert_eq!(state.len(), 17 + 2 * 30);
     let restored = Counters::default();
     restored.import(&state, MINUTE + 10);
     assert_eq!(used(&restored, &asks(&restored), MINUTE + 10), [3.0, 3.0]);
@@ -254,7 +273,7 @@ fn counters_go_on_in_the_next_process() {
 
 #[test]
 fn state_of_another_form_is_none() {
-    for state in [&b""[..], b"\x01", b"\x02aaaaaaaaaaaaaaaaaaaaaaaaa", &[1; 60], &[0xff; 17 + 34]] {
+    for state in [&b""[..], b"\x01", b"\x03aaaaaaaaaaaaaaaaaaaaaaaaa", &[1; 60], &[0xff; 17 + 30]] {
         let counters = Counters::default();
         counters.import(state, MINUTE);
         assert!(counters.is_empty());

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::counting::clock::unix_millis;
-use crate::counting::counters::Scope;
+use crate::counting::counters::{Namespace, Scope};
 
 const SOON: Duration = Duration::from_secs(20);
 const TIMEOUT: Duration = Duration::from_millis(300);
@@ -44,7 +44,7 @@ impl Node {
     }
 
     fn ask(&self, name: &str, period: Period, limit: f64) -> Ask {
-        let subject = self.counters.subject(&Scope::default(), b"test", name.as_bytes());
+        let subject = self.counters.subject(&Namespace::new(&Scope::default(), b"test"), name.as_bytes());
         Ask { subject, period, limit, sliding: false, cost: 1.0 }
     }
 

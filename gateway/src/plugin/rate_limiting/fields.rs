@@ -115,14 +115,14 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::counting::counters::{Counters, Scope};
+    use crate::counting::counters::{Counters, Namespace, Scope};
 
     /// 2024-01-31 12:34:56 UTC.
     const NOW: u64 = 1_706_704_496_000;
 
     fn text(asks: &[(Period, f64, f64)], allowed: bool, wait: Option<u32>) -> String {
         let scope = Scope { route: Uuid::nil(), service: Uuid::nil() };
-        let subject = Counters::new(1).subject(&scope, b"", b"");
+        let subject = Counters::new(1).subject(&Namespace::new(&scope, b""), b"");
         let usage = asks.iter().map(|(_, _, usage)| *usage).collect();
         let asks: Vec<_> = asks
             .iter()

@@ -1,26 +1,22 @@
-//! A persistent table of values by hashes of 64 bits. The values stand in flat pages of some dozens, so that a look-up
-//! waits for memory once or twice, where it would go from branch to branch in a tree. A copy shares all pages; an edit
+//! A persistent table of values by hashes of 64 bits. The values stand in flat pages of some dozens, so that a
+//! look-up waits for memory once or twice, where it would go from branch to branch in a tree. A copy shares all pages; an edit
 //! copies those on its way.
 
 use std::iter;
 use std::sync::Arc;
 
+use crate::probing::{self, Hashed};
+
 /// Parts of a table. Each doubles the number of its pages, and halves it, when it must.
 const PARTS: usize = 256;
 /// Values of a page on average: at most, before there are more pages.
-const MOST: usize = 32;
+const MOST: usize = 64;
 /// At least, before there are fewer pages.
-const FEWEST: usize = 8;
+const FEWEST: usize = 16;
 /// A page takes a multiple of these bytes, with the counts of those who share it: allocators round up little.
 const STEP: usize = 128;
 /// Bytes of the counts.
 const COUNTS: usize = 2 * size_of::<usize>();
-
-/// A value of a table.
-pub(super) trait Hashed: Clone {
-    /// Its hash, all bits of which are as good as random. It never changes while the value is in a table.
-    fn hash(&self) -> u64;
-}
 
 /// Values by their hashes.
 #[derive(Clone, Debug)]
@@ -37,24 +33,15 @@ struct Part<V> {
     len: usize,
 }
 
-/// Places, of which the last bits of a hash choose one. Its value is there or behind it, before a free place. The
-/// first place follows the last one. Some are always free, or there is none.
+/// Places, of which the last bits of a hash choose one.
 type Page<V> = Arc<[Option<V>]>;
 
-impl<V: Hashed> Flat<V> {
+impl<V: Hashed + Clone> Flat<V> {
     /// The value with this hash for which `is_it`.
     pub(super) fn get(&self, hash: u64, is_it: impl Fn(&V) -> bool) -> Option<&V> {
         let pages = &self.parts.get(part_of(hash))?.pages;
         let page = &pages[page_of(hash, pages.len())];
-        let (before, behind) = page.split_at(start(page.len(), hash));
-        for place in behind.iter().chain(before) {
-            match place {
-                Some(value) if is_it(value) => return Some(value),
-                Some(_) => {}
-                None => break,
-            }
-        }
-        None
+        page[probing::find(page, hash, is_it)?].as_ref()
     }
 
     /// Adds a value, which is not there yet.
@@ -79,7 +66,7 @@ impl<V: Hashed> Flat<V> {
     }
 }
 
-impl<V: Hashed> Part<V> {
+impl<V: Hashed + Clone> Part<V> {
     fn insert(&mut self, value: V) {
         self.len += 1;
         if self.len > self.pages.len() * MOST {
@@ -88,7 +75,7 @@ impl<V: Hashed> Part<V> {
         let page = self.page(value.hash());
         let after = page.iter().flatten().count() + 1;
         if after <= page.len() * 7 / 8 {
-            place(Arc::make_mut(page), value);
+            probing::insert(Arc::make_mut(page), value, |_| false);
         } else {
             *page = page_with(values(page).chain(iter::once(value)).collect());
         }
@@ -137,15 +124,10 @@ fn page_with<V: Hashed>(values: Vec<V>) -> Page<V> {
     let bytes = (COUNTS + at_least * size_of::<Option<V>>()).next_multiple_of(STEP);
     let places = if len == 0 { 0 } else { (bytes - COUNTS) / size_of::<Option<V>>() };
     let mut page: Vec<_> = iter::repeat_with(|| None).take(places).collect();
-    values.into_iter().for_each(|value| place(&mut page, value));
+    for value in values {
+        probing::insert(&mut page, value, |_| false);
+    }
     page.into()
-}
-
-/// Puts a value in a page, where there is room for it.
-fn place<V: Hashed>(page: &mut [Option<V>], value: V) {
-    let (before, behind) = page.split_at_mut(start(page.len(), value.hash()));
-    let free = behind.iter_mut().chain(before).find(|place| place.is_none());
-    *free.expect("a page has free places") = Some(value);
 }
 
 fn part_of(hash: u64) -> usize {
@@ -154,11 +136,6 @@ fn part_of(hash: u64) -> usize {
 
 fn page_of(hash: u64, pages: usize) -> usize {
     (hash >> 32) as usize & (pages - 1)
-}
-
-/// The place of a hash in a page: in the order of the last 32 bits.
-fn start(places: usize, hash: u64) -> usize {
-    ((u64::from(hash as u32) * places as u64) >> 32) as usize
 }
 
 // Derived implementations would require `V: Default` and `V: Clone`, which sharing does not need.

@@ -1,0 +1,158 @@
+//! The counters of a shard in one piece of memory, where a look-up waits for one place.
+
+use std::ops::{Index, IndexMut};
+
+use super::Subject;
+use super::period::Period;
+use super::slot::{self, Slot};
+use crate::probing;
+
+/// Counters by what they count. Each keeps its place until one is added or removed.
+#[derive(Debug, Default)]
+pub(super) struct SlotTable {
+    places: Vec<Option<Slot>>,
+    len: usize,
+}
+
+impl SlotTable {
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// How many places there are, free ones, too.
+    pub(super) fn places(&self) -> usize {
+        self.places.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.places.iter().flatten()
+    }
+
+    /// The place of a counter.
+    pub(super) fn find(&self, subject: Subject, period: Period) -> Option<usize> {
+        let is_it = |slot: &Slot| slot.is_of(subject, period);
+        probing::find(&self.places, slot::hash(subject, period), is_it)
+    }
+
+    /// The counter at a place; `None` if that is free.
+    pub(super) fn at(&mut self, place: usize) -> Option<&mut Slot> {
+        self.places.get_mut(place)?.as_mut()
+    }
+
+    /// Makes room for so many counters.
+    pub(super) fn reserve(&mut self, counters: usize) {
+        if places_for(counters) > self.places.len() {
+            let slots = std::mem::replace(&mut self.places, vec![None; places_for(counters)]);
+            self.put(slots.into_iter().flatten());
+        }
+    }
+
+    /// Adds a counter, which is not there yet, to fewer than `most`, in the place of one whose window is over if there
+    /// is one on its way. Returns its place.
+    pub(super) fn insert(&mut self, slot: Slot, most: usize, second: u32) -> usize {
+        if places_for(self.len + 1) > self.places.len() {
+            self.reserve((self.len * 2).clamp(1, most));
+        }
+        let (place, left) = probing::insert(&mut self.places, slot, |other| other.is_over(second));
+        self.len += usize::from(left.is_none());
+        place
+    }
+
+    /// Removes the counter at a place, if there is one.
+    pub(super) fn remove(&mut self, place: usize) -> Option<Slot> {
+        let removed = probing::remove(&mut self.places, place);
+        self.len -= usize::from(removed.is_some());
+        removed
+    }
+
+    /// Removes the counters that are not to be kept, and gives back the memory that they took.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(&Slot) -> bool) {
+        let kept: Vec<Slot> = self.iter().filter(|slot| is_kept(slot)).copied().collect();
+        self.len = kept.len();
+        self.places = vec![None; if kept.is_empty() { 0 } else { places_for(kept.len()) }];
+        self.put(kept.into_iter());
+    }
+
+    fn put(&mut self, slots: impl Iterator<Item = Slot>) {
+        for slot in slots {
+            probing::insert(&mut self.places, slot, |_| false);
+        }
+    }
+}
+
+/// Counters must be there: [`SlotTable::find`] and [`SlotTable::insert`] give such places.
+impl Index<usize> for SlotTable {
+    type Output = Slot;
+
+    fn index(&self, place: usize) -> &Slot {
+        self.places[place].as_ref().expect("there is a counter")
+    }
+}
+
+impl IndexMut<usize> for SlotTable {
+    fn index_mut(&mut self, place: usize) -> &mut Slot {
+        self.places[place].as_mut().expect("there is a counter")
+    }
+}
+
+/// Places for so many counters: a search meets a free one soon.
+fn places_for(counters: usize) -> usize {
+    counters + counters / 3 + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Ask;
+    use super::super::slot::Tally;
+    use super::*;
+
+    fn slot(number: u64, window: u32) -> Slot {
+        let mixed = blake3::hash(&number.to_le_bytes());
+        let subject =
+            Subject::new(number, mixed.as_bytes().first_chunk().copied().map_or(0, u64::from_le_bytes));
+        let ask = Ask { subject, period: Period::Minute, limit: 1.0, sliding: false, cost: 1.0 };
+        Slot::new(&ask, Tally { window, ..Tally::default() })
+    }
+
+    fn is_there(table: &SlotTable, slot: &Slot) -> bool {
+        let place = table.find(slot.subject, slot.period);
+        place.is_some_and(|place| table[place].subject == slot.subject)
+    }
+
+    #[test]
+    fn counters_are_found_while_the_table_grows_to_its_bound_and_shrinks() {
+        const MOST: u64 = 1500;
+        let mut table = SlotTable::default();
+        for number in 0..MOST {
+            let place = table.insert(slot(number, 60), MOST as usize, 61);
+            assert_eq!(table[place].subject, slot(number, 60).subject);
+            assert!(table.places() <= places_for(MOST as usize));
+            assert!((0..=number).step_by(7).all(|number| is_there(&table, &slot(number, 60))), "{number}");
+        }
+        assert_eq!((table.len(), table.iter().count()), (1500, 1500));
+        table.retain(|slot| slot.subject.high() % 100 == 0);
+        assert_eq!((table.len(), table.places()), (15, places_for(15)));
+        assert!((0..MOST).all(|number| is_there(&table, &slot(number, 60)) == (number % 100 == 0)));
+        table.retain(|_| false);
+        assert_eq!((table.len(), table.places()), (0, 0));
+    }
+
+    #[test]
+    fn counter_takes_the_place_of_one_whose_window_is_over() {
+        const MOST: u64 = 1500;
+        let mut table = SlotTable::default();
+        for number in 0..MOST {
+            table.insert(slot(number, 60), 2 * MOST as usize, 61);
+        }
+        let places = table.places();
+        for number in MOST..2 * MOST {
+            table.insert(slot(number, 120), 2 * MOST as usize, 121);
+            assert!(
+                (MOST..=number).step_by(7).all(|number| is_there(&table, &slot(number, 120))),
+                "{number}"
+            );
+        }
+        assert_eq!(table.len(), table.iter().count());
+        assert!(table.len() < 2 * MOST as usize - 200 && table.places() <= 2 * places, "{}", table.len());
+    }
+}
