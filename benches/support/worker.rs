@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 const CONNECTIONS: usize = 64;
 const ROUND: Duration = Duration::from_millis(500);
-/// The part of a round before it, which does not count: a gateway that was idle finds nothing in the caches.
+/// The time before a round in which requests do not count: a gateway that was idle finds nothing in the caches.
 const WARM_UP: Duration = Duration::from_millis(250);
 /// The step through the requests, so that no cache knows the next one.
 const STEP: usize = 618_033;
@@ -39,11 +39,7 @@ pub(crate) struct Requests {
 
 /// The clients and the origin, on one thread that never sleeps: a proxy that has to wake it pays for that, and a
 /// slow one more often than a fast one.
-pub(crate) struct Load {
-    runtime: Runtime,
-    /// The number of the next request. Rounds go on where the last one ended, so that all requests have their turn.
-    next: Arc<AtomicUsize>,
-}
+pub(crate) struct Load(Runtime);
 
 impl Load {
     /// Starts the thread.
@@ -54,51 +50,50 @@ impl Load {
                 tokio::task::yield_now().await;
             }
         });
-        Self { runtime, next: Arc::default() }
+        Self(runtime)
     }
 
     /// Starts an origin, on all addresses of loopback: each target has its own.
     pub(crate) fn origin(&self) -> SocketAddr {
-        let listener = self.runtime.block_on(TcpListener::bind("0.0.0.0:0")).unwrap();
+        let listener = self.0.block_on(TcpListener::bind("0.0.0.0:0")).unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], listener.local_addr().unwrap().port()));
-        self.runtime.spawn(serve(listener));
+        self.0.spawn(serve(listener));
         address
     }
 
     /// Microseconds of processor time for each request of a round. The connections take the requests in turn.
     pub(crate) fn round(&self, name: &str, address: SocketAddr, requests: Requests) -> f64 {
-        let reading = || (cpu_nanoseconds(name), self.next.load(Ordering::Relaxed));
-        let (begun, ended) = self.runtime.block_on(self.send(address, requests, reading));
-        (ended.0 - begun.0) / (ended.1 - begun.1) as f64 / 1e3
+        // Any number: all requests have their turn.
+        let from = rand::random::<u32>() as usize;
+        let warm_up = self.0.block_on(requests_in(WARM_UP, address, requests, from));
+        let before = cpu_nanoseconds(name);
+        let count = self.0.block_on(requests_in(ROUND, address, requests, from + warm_up));
+        (cpu_nanoseconds(name) - before) / count as f64 / 1e3
     }
+}
 
-    /// Sends requests for a round. Returns two readings, from the begin and from the end of what counts.
-    async fn send<T>(&self, address: SocketAddr, requests: Requests, reading: impl Fn() -> T) -> (T, T) {
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut clients = tokio::task::JoinSet::new();
-        for _ in 0..CONNECTIONS {
-            let (stop, next) = (stop.clone(), self.next.clone());
-            clients.spawn(async move {
-                let mut stream = TcpStream::connect(address).await.unwrap();
-                let mut buffer = vec![0; 4096];
-                while !stop.load(Ordering::Relaxed) {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let text = (requests.text)((number * STEP) as u128 % requests.count);
-                    stream.write_all(text.as_bytes()).await.unwrap();
-                    read_response(&mut stream, &mut buffer).await;
-                }
-            });
-        }
-        tokio::time::sleep(WARM_UP).await;
-        let begun = reading();
-        tokio::time::sleep(ROUND).await;
-        let ended = reading();
-        stop.store(true, Ordering::Relaxed);
-        while let Some(ended) = clients.join_next().await {
-            ended.unwrap();
-        }
-        (begun, ended)
+async fn requests_in(time: Duration, address: SocketAddr, requests: Requests, from: usize) -> usize {
+    let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        let (stop, count) = (stop.clone(), count.clone());
+        clients.spawn(async move {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let mut buffer = vec![0; 4096];
+            while !stop.load(Ordering::Relaxed) {
+                let number = count.fetch_add(1, Ordering::Relaxed);
+                let text = (requests.text)(((from + number) * STEP) as u128 % requests.count);
+                stream.write_all(text.as_bytes()).await.unwrap();
+                read_response(&mut stream, &mut buffer).await;
+            }
+        });
     }
+    tokio::time::sleep(time).await;
+    stop.store(true, Ordering::Relaxed);
+    while let Some(ended) = clients.join_next().await {
+        ended.unwrap();
+    }
+    count.load(Ordering::Relaxed)
 }
 
 /// Reads a header, and the 128 bytes after it.
