@@ -8,7 +8,7 @@ pub(crate) trait Hashed {
     fn hash(&self) -> u64;
 }
 
-/// Where the value with this hash is for which `is_it`.
+/// The place of the value with this hash for which `is_it`.
 pub(crate) fn find<V>(places: &[Option<V>], hash: u64, is_it: impl Fn(&V) -> bool) -> Option<usize> {
     let start = start(places.len(), hash);
     let (before, behind) = places.split_at(start);

@@ -186,7 +186,7 @@ impl Counters {
 }
 
 impl Namespace {
-    /// The one of what is counted within a scope.
+    /// The namespace of what a plugin counts within a scope.
     pub fn new(scope: &Scope, what: &[u8]) -> Self {
         let hash = blake3::hash(&[scope.route.as_bytes(), scope.service.as_bytes(), what].concat());
         Self(hash.as_bytes().first_chunk().copied().unwrap_or_default())
@@ -194,17 +194,17 @@ impl Namespace {
 }
 
 impl Subject {
-    /// The one with a hash of 128 bits.
+    /// The subject with a hash of 128 bits.
     fn new(high: u64, low: u64) -> Self {
         Self([high as u32, low as u32, (low >> 32) as u32])
     }
 
-    /// What chooses its shard.
+    /// The number that chooses its shard.
     fn high(self) -> u32 {
         self.0[0]
     }
 
-    /// What chooses its place in the shard.
+    /// The number that chooses its place in the shard.
     fn low(self) -> u64 {
         u64::from(self.0[1]) | u64::from(self.0[2]) << 32
     }

@@ -155,6 +155,7 @@ impl Shard {
         let second = second(self.latest);
         // One that counts still is remembered.
         if self.slots.len() >= self.most
+            && !self.slots.replaces(&slot, second)
             && let victim = self.victim(second)
             && let Some(left) = self.slots.remove(victim)
             && !left.is_over(second)
@@ -174,6 +175,8 @@ impl Shard {
             self.hand = place + 1;
             let Some(slot) = self.slots.at(place) else { continue };
             if slot.is_over(second) {
+                // Another one moves there.
+                self.hand = place;
                 return place;
             }
             counters -= 1;

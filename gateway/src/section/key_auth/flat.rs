@@ -1,6 +1,6 @@
 //! A persistent table of values by hashes of 64 bits. The values stand in flat pages of some dozens, so that a
-//! look-up waits for memory once or twice, where it would go from branch to branch in a tree. A copy shares all pages; an edit
-//! copies those on its way.
+//! look-up waits for memory once or twice, where it would go from branch to branch in a tree. A copy shares all
+//! pages; an edit copies those on its way.
 
 use std::iter;
 use std::sync::Arc;
