@@ -28,7 +28,7 @@ pub(super) fn complete_dump(kind: &dyn Described, id: Uuid, held: &Held, fields:
 /// What documents call a field of canonical bytes.
 pub(super) fn shown_name(field: &str) -> String {
     match field {
-        "hash" => "key".to_owned(),
+        "hash" | "address" => "key".to_owned(),
         "expires_at" => "ttl".to_owned(),
         field => field.to_owned(),
     }

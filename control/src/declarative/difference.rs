@@ -103,8 +103,8 @@ impl Planned {
         let (old, new) = (read(&before.body), read(&self.content.bytes));
         let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
         let differ = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
-        let mut fields: Vec<String> = differ.map(|name| credential::shown_name(name)).collect();
-        fields.dedup();
+        let shown: BTreeSet<String> = differ.map(|name| credential::shown_name(name)).collect();
+        let mut fields = Vec::from_iter(shown);
         if before.tags.as_deref().unwrap_or_default() != self.common.tags.as_deref().unwrap_or_default() {
             fields.push("tags".to_owned());
         }

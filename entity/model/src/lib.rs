@@ -54,7 +54,7 @@ pub use described::{Described, KINDS, TOGETHER, described, is_operational, may_h
 pub use disagreement::{Disagreement, Disagreements, SampleRequest, disagreements};
 pub use entity::{Content, Credential, Entity, Identity, Input, Unreadable};
 pub use field::{Field, FieldType, FieldValue, HIDDEN, Level};
-pub use key_hasher::KeyHasher;
+pub use key_hasher::{KeyHasher, QuickHash};
 pub use kind::{collection, must_understand};
 pub use kinds::jwt_secret::JwtAlgorithm;
 pub use kinds::route::Endpoint;

@@ -383,3 +383,12 @@ fn entities_have_their_pinned_bytes() {
     let hash = format!("{:?}", EntityHash::of(Route::key(ID), &route().canonical()));
     check("v1_route.hash", hash.as_bytes());
 }
+
+/// A field that came later: the files of entities without it stay.
+#[test]
+fn address_of_an_api_key_is_pinned() {
+    let credential = KeyAuthCredential { address: Some(3_000_000_000), ..keyauth_credential() };
+    let bytes = credential.canonical();
+    check("v1_keyauth_credential_address.json", &bytes);
+    assert_eq!(serde_json::from_slice::<KeyAuthCredential>(&bytes).expect("own bytes"), credential);
+}

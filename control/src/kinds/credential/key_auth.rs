@@ -63,12 +63,17 @@ pub fn has_expired(document: &Document, now: i64) -> bool {
 }
 
 /// Makes the fields of an earlier form of a key, with its secrets hidden, those of a form that can be stored:
-/// its hash identifies it. The key itself is that of `held`, if that has the same hash, or not kept.
+/// its hash identifies it. The key itself is that of `held`, if that has the same hash, or not kept; an address that
+/// an older version did not store is that of `held`, too.
 pub fn restored(fields: &mut Map, held: Option<&[u8]>) {
+    let hash = fields.get("hash").and_then(Value::as_str);
+    let held = held.and_then(entity).filter(|held| held.hash.as_deref() == hash);
+    if let Some(address) = held.as_ref().and_then(|held| held.address) {
+        fields.entry("address").or_insert(address.into());
+    }
     if fields.get("key").and_then(Value::as_str) != Some(HIDDEN) {
         return;
     }
-    let held = held.and_then(entity).filter(|held| held.hash.as_deref() == fields["hash"].as_str());
     match held.and_then(|held| held.key) {
         Some(key) => drop(fields.insert("key".to_owned(), key.expose().into())),
         None => drop(fields.shift_remove("key")),
@@ -97,11 +102,14 @@ pub(super) fn complete(
     let held = context.held.and_then(entity);
     let hidden = credential.key.as_ref().is_some_and(|key| key.expose() == HIDDEN);
     if let (true, Some(held)) = (hidden, &held) {
-        credential.hash.clone_from(&held.hash);
         credential.key.clone_from(&held.key);
-    } else {
-        credential.hash = credential.key.as_ref().map(|key| context.secrets.hash(key.expose()));
     }
+    let hashed = match (&credential.key, &held) {
+        (Some(key), _) if key.expose() != HIDDEN => context.secrets.hashed(key.expose()),
+        (_, Some(held)) if hidden => held.clone(),
+        _ => KeyAuthCredential::default(),
+    };
+    (credential.hash, credential.address) = (hashed.hash, hashed.address);
     credential.key = credential.key.filter(|_| context.secrets.keeps_keys());
     credential.expires_at = match ttl {
         None if context.keeps_expiry => held.and_then(|held| held.expires_at),

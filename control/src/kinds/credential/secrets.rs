@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use model::{Common, Content, Entity, HashKey, KeyHasher, kind};
+use model::{Common, Content, Entity, HashKey, KeyAuthCredential, KeyHasher, kind};
 
 use crate::store::{self, Draft};
 
@@ -46,6 +46,11 @@ impl Secrets {
     /// The hash of an API key.
     pub fn hash(&self, key: &str) -> String {
         self.hasher.hash_text(key.as_bytes())
+    }
+
+    /// What stands in place of an API key.
+    pub(super) fn hashed(&self, key: &str) -> KeyAuthCredential {
+        KeyAuthCredential::of_key(&self.hasher, key.as_bytes())
     }
 
     /// The key of the hashes, to be written together with the first hash; `None` if one is stored.

@@ -1,6 +1,6 @@
 //! Credentials as bodies give them and as they are stored.
 
-use model::{Common, Described, HashKey, Input, KeyAuthCredential, Map, Value, Violations};
+use model::{Common, Described, Entity, HashKey, Input, KeyAuthCredential, Map, Value, Violations};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -11,7 +11,7 @@ const CONSUMER: &str = "00000000-0000-4000-8000-000000000001";
 const OTHER: &str = "00000000-0000-4000-8000-000000000002";
 
 fn secrets(keeps_keys: bool) -> Secrets {
-    let key = model::Entity::canonical(&HashKey::of_bytes(&[7; 32]));
+    let key = HashKey::of_bytes(&[7; 32]).canonical();
     Secrets::new(Some(&key), keeps_keys)
 }
 
@@ -52,7 +52,8 @@ fn keys_are_stored_as_hashes() {
     let shown = key_auth(json!({ "key": "abc" }), None, &secrets(true));
     assert_eq!((shown.key.unwrap().expose(), shown.hash.as_ref()), ("abc", Some(&hash)));
     let none = key_auth(json!({ "key": null }), None, &secrets(false));
-    assert_eq!((none.key, none.hash), (None, None));
+    assert_eq!((none.key, none.hash, none.address), (None, None, None));
+    assert!(hidden.address.is_some() && hidden.address == shown.address);
 }
 
 #[test]
@@ -60,7 +61,8 @@ fn hidden_key_stays_and_needs_a_stored_one() {
     for (first, then) in [(false, false), (true, false), (false, true), (true, true)] {
         let held = read("keyauth_credentials", json!({ "key": "abc" }), None, &secrets(first)).unwrap();
         let kept = key_auth(json!({ "key": HIDDEN }), Some(&held), &secrets(then));
-        assert_eq!(kept.hash, Some(secrets(then).hash("abc")), "{first} {then}");
+        let hashed = secrets(then).hashed("abc");
+        assert_eq!((kept.hash, kept.address), (hashed.hash, hashed.address), "{first} {then}");
         assert_eq!(kept.key.is_some(), first && then, "{first} {then}");
     }
     let without = read("keyauth_credentials", json!({ "key": null }), None, &secrets(false)).unwrap();
@@ -232,5 +234,20 @@ fn earlier_form_of_a_key_is_known_by_its_hash() {
         let mut other = fields(hash);
         restored(&mut other, held);
         assert_eq!(other, json!({ "hash": hash }).as_object().unwrap().clone());
+    }
+    // An older version stored no address, and no key if it did not keep it.
+    let mut older = Map::from_iter([("hash".to_owned(), json!(secrets(true).hash("abc")))]);
+    restored(&mut older, Some(&held));
+    assert_eq!(older["address"], json!(secrets(true).hashed("abc").address));
+}
+
+/// As long as the key is kept, any write gives it the address that an older version did not store.
+#[test]
+fn kept_key_gets_an_address() {
+    for (keeps, expected) in [(true, secrets(true).hashed("abc").address), (false, None)] {
+        let mut older = key_auth(json!({ "key": "abc" }), None, &secrets(keeps));
+        older.address = None;
+        let written = key_auth(json!({ "key": HIDDEN }), Some(&older.canonical()), &secrets(true));
+        assert_eq!((written.hash, written.address), (older.hash, expected), "{keeps}");
     }
 }

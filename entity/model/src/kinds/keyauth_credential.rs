@@ -10,7 +10,7 @@ use crate::check::text;
 use crate::entity::{Credential, Entity};
 use crate::field::HIDDEN;
 use crate::kind;
-use crate::key_hasher;
+use crate::key_hasher::{self, KeyHasher};
 use crate::private_key::PrivateKey;
 use crate::record::Check;
 
@@ -29,6 +29,9 @@ pub struct KeyAuthCredential {
     /// The hash of the key; see [`crate::KeyHasher`]. A credential without one identifies nobody.
     #[field(internal, unique, is = key_hasher::check)]
     pub hash: Option<String>,
+    /// Where data planes have the key; see [`crate::QuickHash`]. They find one without it more slowly.
+    #[field(internal)]
+    pub address: Option<u32>,
     /// When the key expires, in seconds since 1970; null: never.
     #[field(internal, between(0, i64::MAX))]
     pub expires_at: Option<i64>,
@@ -37,6 +40,12 @@ pub struct KeyAuthCredential {
 impl KeyAuthCredential {
     /// The most seconds until a key expires.
     pub const MAX_TTL: i64 = 100_000_000;
+
+    /// A credential of this key, which is not kept.
+    pub fn of_key(hasher: &KeyHasher, key: &[u8]) -> Self {
+        let (hash, address) = (hasher.hash_text(key), hasher.quick(key).address);
+        Self { hash: Some(hash), address: Some(address), ..Self::default() }
+    }
 
     /// The hash of the key.
     pub fn hash_bytes(&self) -> Option<[u8; 32]> {
