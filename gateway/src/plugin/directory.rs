@@ -5,8 +5,7 @@ use std::sync::{Arc, LazyLock};
 use uuid::Uuid;
 
 use crate::section::{
-    Acl, BasicAuthCredential, ByOwner, Consumer, HmacAuthCredential, JwtSecret, KeyAuthCredential, KeyAuths,
-    KnownKey, Names,
+    Acl, BasicAuthCredential, ByOwner, Consumer, HmacAuthCredential, JwtSecret, KeyAuths, KnownKey, Names,
 };
 
 /// The consumers of one configuration, and what they authenticate with. A copy is cheap.
@@ -64,8 +63,8 @@ impl Directory {
 
     /// The API key that a request shows, unless it has expired. `now` is in seconds since 1970.
     pub fn key_auth(&self, key: &[u8], now: impl FnOnce() -> i64) -> Option<&KnownKey> {
-        let hash = KeyAuthCredential::hash_of(self.hasher.as_ref()?, key);
-        self.key_auths.by_hash(&hash).filter(|key| !key.has_expired(now))
+        let key = self.key_auths.by_text(self.hasher.as_ref()?, key);
+        key.filter(|key| !key.has_expired(now))
     }
 
     /// The credential with this name, for a password.

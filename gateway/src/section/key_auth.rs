@@ -1,10 +1,13 @@
 //! API keys. There may be a million of them: each holds no more than it must, and a request waits for memory as
-//! seldom as possible.
+//! seldom as possible. The first time that a key is shown its hash is compared; afterwards it is known by its seal,
+//! which takes a fraction of the time. Credentials of an older version have no address: their keys are found by the hash.
 
 mod flat;
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::{Entity, KeyHasher, kind};
 use uuid::Uuid;
@@ -14,14 +17,15 @@ use self::flat::Flat;
 use super::{Changes, Consumer, Parts, References, Refusal, Section, Settings, Store, map};
 use crate::probing::Hashed;
 
-/// The beginning of the hash of an API key. 96 bits tell keys apart.
-pub(crate) type ShortHash = [u8; 12];
+/// The beginning of the hash of an API key. 128 bits tell keys apart.
+type ShortHash = [u8; 16];
 
 /// An API key.
 #[derive(Clone, Debug)]
 pub struct KeyAuthCredential {
     id: Uuid,
     hash: ShortHash,
+    address: u32,
     end: End,
     consumer: Uuid,
     /// The consumer, once the credential is linked.
@@ -34,10 +38,16 @@ pub struct KnownKey {
     /// The id of the credential.
     pub id: Uuid,
     hash: ShortHash,
+    address: u32,
     end: End,
+    seal: Seal,
     /// The consumer as it was when the credential was linked.
     owner: Arc<Consumer>,
 }
+
+/// What [`model::QuickHash::seal`] is of a key that was shown and whose hash was compared; 0 before.
+#[derive(Debug, Default)]
+struct Seal(AtomicU64);
 
 /// When a key expires.
 #[derive(Clone, Copy, Debug)]
@@ -46,40 +56,50 @@ struct End {
     seconds: u32,
 }
 
-/// The API keys. They stand in the table by their hashes, where a request finds the key itself and no pointer to it.
+/// The API keys. They stand in the table by their addresses, where a request finds the key itself and no pointer to
+/// it.
 #[derive(Clone, Debug, Default)]
 pub struct KeyAuths {
     ids: Flat<Identified>,
     keys: Flat<KnownKey>,
 }
 
-/// Which key has an id.
+/// Where the key with an id is.
 #[derive(Clone, Debug)]
 struct Identified {
-    id: Uuid,
-    hash: ShortHash,
+    /// A part of the hash of the id: the id itself is in the key.
+    tag: NonZeroU32,
+    address: u32,
 }
 
 impl KeyAuthCredential {
     /// The field that names the consumer.
     const CONSUMER: &'static str = "consumer";
-
-    /// The hash by which a key is looked up.
-    pub fn hash_of(hasher: &KeyHasher, key: &[u8]) -> ShortHash {
-        short(&hasher.hash(key))
-    }
 }
 
 impl KnownKey {
     /// The key of a credential that is linked.
     fn of(credential: &KeyAuthCredential) -> Option<Self> {
-        let KeyAuthCredential { id, hash, end, .. } = *credential;
-        Some(Self { id, hash, end, owner: credential.owner.clone()? })
+        let KeyAuthCredential { id, hash, address, end, .. } = *credential;
+        Some(Self { id, hash, address, end, seal: Seal::default(), owner: credential.owner.clone()? })
     }
 
     fn credential(&self) -> KeyAuthCredential {
-        let Self { id, hash, end, owner } = self.clone();
-        KeyAuthCredential { id, hash, end, consumer: owner.id, owner: Some(owner) }
+        let Self { id, hash, address, end, .. } = *self;
+        let owner = self.owner.clone();
+        KeyAuthCredential { id, hash, address, end, consumer: owner.id, owner: Some(owner) }
+    }
+
+    /// Whether this is the key with a seal. Its hash is asked for if that has not been compared before.
+    fn is(&self, seal: u64, hash: impl FnOnce() -> ShortHash) -> bool {
+        if self.seal.0.load(Ordering::Relaxed) == seal {
+            return true;
+        }
+        let is_it = self.hash == hash();
+        if is_it {
+            self.seal.0.store(seal, Ordering::Relaxed);
+        }
+        is_it
     }
 
     /// Whether it has expired. `now`, in seconds since 1970, is asked for if it expires at all.
@@ -100,37 +120,53 @@ impl KnownKey {
 }
 
 impl KeyAuths {
-    /// The key with this hash.
-    pub fn by_hash(&self, hash: &ShortHash) -> Option<&KnownKey> {
-        self.keys.get(number(hash), |key| key.hash == *hash)
+    /// The key with this text.
+    pub fn by_text(&self, hasher: &KeyHasher, text: &[u8]) -> Option<&KnownKey> {
+        let quick = hasher.quick(text);
+        let hash = || short(&hasher.hash(text));
+        let at = |address| self.at(address, |key| key.is(quick.seal, hash));
+        at(quick.address).or_else(|| at(address_in(&hash())))
     }
 
-    fn insert(&mut self, credential: &KeyAuthCredential) -> Result<(), Refusal> {
-        let refusal = |field, message| Err(Refusal::new(credential.key(), Some(field), message));
-        if self.by_hash(&credential.hash).is_some() {
-            return refusal("key", "another credential has the same key");
+    /// The key with this address for which `is_it`.
+    fn at(&self, address: u32, is_it: impl Fn(&KnownKey) -> bool) -> Option<&KnownKey> {
+        self.keys.get(spread(address), |key| key.address == address && is_it(key))
+    }
+
+    fn by_id(&self, id: &Uuid) -> Option<&KnownKey> {
+        let tag = tag(id);
+        let key_of = |identified: &Identified| self.at(identified.address, |key| key.id == *id);
+        let is_it = |identified: &Identified| identified.tag == tag && key_of(identified).is_some();
+        self.ids.get(spread(tag.get()), is_it).and_then(key_of)
+    }
+
+    /// The key of a credential that is not there yet.
+    fn new_key(&self, credential: &KeyAuthCredential) -> Result<KnownKey, Refusal> {
+        // The other one may have been stored without an address.
+        let addresses = [credential.address, address_in(&credential.hash)];
+        if addresses.iter().any(|address| self.at(*address, |key| key.hash == credential.hash).is_some()) {
+            return Err(same_key(credential.id));
         }
         // That is checked before entities are linked.
-        let Some(key) = KnownKey::of(credential) else {
-            return refusal(KeyAuthCredential::CONSUMER, "names a consumer that does not exist");
+        let without_consumer = || {
+            let message = "names a consumer that does not exist";
+            Refusal::new(credential.key(), Some(KeyAuthCredential::CONSUMER), message)
         };
-        self.ids.insert(Identified { id: key.id, hash: key.hash });
-        self.keys.insert(key);
-        Ok(())
+        KnownKey::of(credential).ok_or_else(without_consumer)
     }
 
     fn remove(&mut self, id: &Uuid) {
-        let removed = self.ids.remove(map::hash(id), |identified| identified.id == *id);
-        if let Some(Identified { hash, .. }) = removed {
-            self.keys.remove(number(&hash), |key| key.hash == hash);
-        }
+        let Some(address) = self.by_id(id).map(|key| key.address) else { return };
+        let tag = tag(id);
+        // Two ids may have the same tag and address. Their entries are equal, so that either may go.
+        self.ids.remove(spread(tag.get()), |other| other.tag == tag && other.address == address);
+        self.keys.remove(spread(address), |key| key.id == *id);
     }
 }
 
 impl Store<KeyAuthCredential> for KeyAuths {
     fn get(&self, id: &Uuid) -> Option<Arc<KeyAuthCredential>> {
-        let Identified { hash, .. } = self.ids.get(map::hash(id), |identified| identified.id == *id)?;
-        Some(Arc::new(self.by_hash(hash)?.credential()))
+        Some(Arc::new(self.by_id(id)?.credential()))
     }
 
     fn each(&self, mut visit: impl FnMut(&KeyAuthCredential)) {
@@ -140,19 +176,34 @@ impl Store<KeyAuthCredential> for KeyAuths {
     /// Frees the hashes of all that change before it gives them out again: two entities may swap theirs.
     fn apply(&mut self, changes: &Changes<KeyAuthCredential>, _: Settings) -> Result<(), Refusal> {
         changes.keys().for_each(|id| self.remove(id));
-        changes.values().flatten().try_for_each(|put| self.insert(put))
+        let new = changes.values().flatten().map(|put| self.new_key(put));
+        let mut keys = new.collect::<Result<Vec<_>, _>>()?;
+        keys.sort_unstable_by_key(|key| (key.hash, key.id));
+        if let Some([_, second]) = keys.array_windows().find(|[first, second]| first.hash == second.hash) {
+            return Err(same_key(second.id));
+        }
+        let identified = |key: &KnownKey| Identified { tag: tag(&key.id), address: key.address };
+        self.ids.extend(keys.iter().map(identified).collect());
+        self.keys.extend(keys);
+        Ok(())
     }
 }
 
 impl Hashed for KnownKey {
     fn hash(&self) -> u64 {
-        number(&self.hash)
+        spread(self.address)
     }
 }
 
 impl Hashed for Identified {
     fn hash(&self) -> u64 {
-        map::hash(&self.id)
+        spread(self.tag.get())
+    }
+}
+
+impl Clone for Seal {
+    fn clone(&self) -> Self {
+        Self(AtomicU64::new(self.0.load(Ordering::Relaxed)))
     }
 }
 
@@ -166,12 +217,29 @@ impl End {
     }
 }
 
+fn same_key(id: Uuid) -> Refusal {
+    let key = Key { kind: model::KeyAuthCredential::KIND, id };
+    Refusal::new(key, Some("key"), "another credential has the same key")
+}
+
 fn short(hash: &[u8]) -> ShortHash {
     hash.first_chunk().copied().unwrap_or_default()
 }
 
-fn number(hash: &ShortHash) -> u64 {
-    hash.first_chunk().copied().map_or(0, u64::from_le_bytes)
+/// The address of a key that was stored without one.
+fn address_in(hash: &ShortHash) -> u32 {
+    hash.first_chunk().copied().map_or(0, u32::from_le_bytes)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a part of the hash is enough")]
+fn tag(id: &Uuid) -> NonZeroU32 {
+    NonZeroU32::new(map::hash(id) as u32).unwrap_or(NonZeroU32::MIN)
+}
+
+/// The hash by which a table places what has 32 bits that are as good as random: it looks at the first bits of both
+/// halves and at the last ones of the first half.
+fn spread(bits: u32) -> u64 {
+    u64::from(bits) << 32 | u64::from(bits.rotate_left(8))
 }
 
 impl Section for KeyAuthCredential {
@@ -181,8 +249,9 @@ impl Section for KeyAuthCredential {
     fn compile(credential: &model::KeyAuthCredential, _: References) -> Result<Self, Refusal> {
         let of_id = || short(blake3::hash(credential.id.as_bytes()).as_bytes());
         let hash = credential.hash_bytes().map_or_else(of_id, |hash| short(&hash));
+        let address = credential.address.unwrap_or_else(|| address_in(&hash));
         let (id, consumer) = (credential.id, credential.consumer);
-        Ok(Self { id, hash, end: End::of(credential.expires_at), consumer, owner: None })
+        Ok(Self { id, hash, address, end: End::of(credential.expires_at), consumer, owner: None })
     }
 
     fn id(&self) -> &Uuid {
@@ -209,8 +278,22 @@ mod tests {
 
     #[test]
     fn key_takes_few_bytes() {
-        assert_eq!(size_of::<Option<KnownKey>>(), 40);
-        assert_eq!(size_of::<Option<Identified>>(), 29);
+        assert_eq!(size_of::<Option<KnownKey>>(), 56);
+        assert_eq!(size_of::<Option<Identified>>(), 8);
+    }
+
+    #[test]
+    fn hash_is_compared_once() {
+        let owner = Consumer::compile(&model::Consumer::default(), References::default()).unwrap();
+        let (hash, seal, end) = ([1; 16], Seal::default(), End::of(None));
+        let key = KnownKey { id: Uuid::nil(), hash, address: 0, end, seal, owner: Arc::new(owner) };
+        assert!(!key.is(7, || [2; 16]));
+        assert!(!key.is(7, || [3; 16]));
+        assert!(key.is(7, || hash));
+        for known in [&key, &key.clone()] {
+            assert!(known.is(7, || unreachable!("it was compared before")));
+            assert!(!known.is(8, || [2; 16]));
+        }
     }
 
     #[test]

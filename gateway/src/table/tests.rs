@@ -237,12 +237,19 @@ fn other_order_sorts_the_routes_again_and_its_removal_restores_them() {
 
 #[test]
 fn keys_may_change_hands_and_no_two_are_the_same() {
+    // As they are written now, as an older version wrote them, and as some of all were written again.
+    for has_address in [|_| true, |_| false, |of| of % 2 == 0] {
+        keys_change_hands(has_address);
+    }
+}
+
+fn keys_change_hands(has_address: fn(u128) -> bool) {
     let key = HashKey::of_bytes(&[7; 32]);
     let hasher = KeyHasher::new(&key).unwrap();
     let credential = |of, secret: &str, expires_at| {
-        let hash = Some(hasher.hash_text(secret.as_bytes()));
-        let consumer = id(1);
-        Change::put(KeyAuthCredential { id: id(of), consumer, hash, expires_at, ..Default::default() })
+        let known = KeyAuthCredential::of_key(&hasher, secret.as_bytes());
+        let address = known.address.filter(|_| has_address(u128::from(secret.as_bytes()[0])));
+        Change::put(KeyAuthCredential { id: id(of), consumer: id(1), address, expires_at, ..known })
     };
     let removed = |of| Change::remove(KeyAuthCredential::key(id(of)));
     // The credential that each of three keys leads to, at a time.
@@ -272,15 +279,52 @@ fn keys_may_change_hands_and_no_two_are_the_same() {
     assert_eq!(shown(&first, 101), [Some(5), Some(6), None]);
 }
 
+#[test]
+fn keys_with_the_same_address_are_told_apart() {
+    let key = HashKey::of_bytes(&[7; 32]);
+    let hasher = KeyHasher::new(&key).unwrap();
+    let known = KeyAuthCredential::of_key(&hasher, b"a");
+    let credential = |of: u128, secret: &[u8]| {
+        let hashed = KeyAuthCredential::of_key(&hasher, secret);
+        Change::put(KeyAuthCredential { id: id(of), consumer: id(1), address: known.address, ..hashed })
+    };
+    let shown = |table: &Table, secret: &[u8]| {
+        table.plugins().directory().key_auth(secret, || 0).map(|key| key.id.as_u128())
+    };
+    let mut builder = Builder::new();
+    let others = (100..400_u128).map(|of| credential(of, &of.to_le_bytes()));
+    let all = [Change::put(key), Change::put(Consumer { id: id(1), ..Consumer::default() })];
+    let table = builder.apply(all.into_iter().chain(others).collect()).unwrap();
+    assert_eq!(shown(&table, b"a"), None);
+    let table = builder.apply(vec![credential(5, b"a")]).unwrap();
+    // It is known by its hash, and then by its seal.
+    assert_eq!([(); 2].map(|()| shown(&table, b"a")), [Some(5); 2]);
+    let removed = (100..400).map(|of| Change::remove(KeyAuthCredential::key(id(of))));
+    let table = builder.apply(removed.collect()).unwrap();
+    assert_eq!(shown(&table, b"a"), Some(5));
+    let another = Change::put(KeyAuthCredential {
+        id: id(5),
+        consumer: id(1),
+        address: known.address,
+        ..KeyAuthCredential::of_key(&hasher, b"b")
+    });
+    let table = builder.apply(vec![another]).unwrap();
+    assert_eq!(shown(&table, b"a"), None);
+    // An older version stored none: the key is the same.
+    let hashed = KeyAuthCredential { consumer: id(1), ..KeyAuthCredential::of_key(&hasher, b"c") };
+    let older = KeyAuthCredential { id: id(6), address: None, ..hashed.clone() };
+    builder.apply(vec![Change::put(older)]).unwrap();
+    let refusal = builder.apply(vec![Change::put(KeyAuthCredential { id: id(7), ..hashed })]).unwrap_err();
+    assert_eq!(refusal.field.as_deref(), Some("key"));
+}
+
 /// Each table has the consumer of a key as it was then, whichever of the two was written last.
 #[test]
 fn key_leads_to_its_consumer_as_each_table_has_it() {
     let key = HashKey::of_bytes(&[7; 32]);
-    let hash = Some(KeyHasher::new(&key).unwrap().hash_text(b"secret"));
-    let credential = |consumer| {
-        let (hash, consumer) = (hash.clone(), id(consumer));
-        Change::put(KeyAuthCredential { id: id(5), consumer, hash, ..KeyAuthCredential::default() })
-    };
+    let hashed = KeyAuthCredential::of_key(&KeyHasher::new(&key).unwrap(), b"secret");
+    let credential =
+        |consumer| Change::put(KeyAuthCredential { id: id(5), consumer: id(consumer), ..hashed.clone() });
     let consumer = |of, username: &str| {
         Change::put(Consumer { id: id(of), username: Some(username.into()), ..Consumer::default() })
     };

@@ -78,9 +78,8 @@ impl Plugged {
         let hasher = model::KeyHasher::new(&hash_key).unwrap();
         self.put([hash_key.into()]);
         self.put(keys.iter().map(|(number, key)| {
-            let hash = Some(hasher.hash_text(key.as_bytes()));
             let (id, consumer) = (Uuid::from_u128(0x1200 + number), consumer_id(*number));
-            KeyAuthCredential { id, consumer, hash, ..KeyAuthCredential::default() }.into()
+            KeyAuthCredential { id, consumer, ..KeyAuthCredential::of_key(&hasher, key.as_bytes()) }.into()
         }));
     }
 

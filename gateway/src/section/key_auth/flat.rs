@@ -1,11 +1,14 @@
-//! A persistent table of values by hashes of 64 bits. The values stand in flat pages of some dozens, so that a
-//! look-up waits for memory once or twice, where it would go from branch to branch in a tree. A copy shares all
-//! pages; an edit copies those on its way.
+//! A persistent table of values by hashes of 64 bits. The values stand in flat pages of some dozens, and a few bytes
+//! of each page say at which place a hash has its value, so that a look-up waits for memory once, where it would go
+//! from branch to branch in a tree. A copy shares all pages; an edit copies those on its way.
 
+use std::cmp::Reverse;
 use std::iter;
 use std::sync::Arc;
 
-use crate::probing::{self, Hashed};
+use smallvec::SmallVec;
+
+use crate::probing::Hashed;
 
 /// Parts of a table. Each doubles the number of its pages, and halves it, when it must.
 const PARTS: usize = 256;
@@ -13,7 +16,12 @@ const PARTS: usize = 256;
 const MOST: usize = 64;
 /// At least, before there are fewer pages.
 const FEWEST: usize = 16;
-/// A page takes a multiple of these bytes, with the counts of those who share it: allocators round up little.
+/// Groups of the values of a page.
+const GROUPS: usize = 16;
+/// The turn of a group of which some values would have the same place at every other turn.
+const ANYWHERE: u8 = u8::MAX;
+/// The places of a page take a multiple of these bytes, with the counts of those who share them: allocators round up
+/// little.
 const STEP: usize = 128;
 /// Bytes of the counts.
 const COUNTS: usize = 2 * size_of::<usize>();
@@ -33,26 +41,33 @@ struct Part<V> {
     len: usize,
 }
 
-/// Places, of which the last bits of a hash choose one.
-type Page<V> = Arc<[Option<V>]>;
+/// Some values. The last bits of a hash choose the group of a value, and with the turn of its group its place. The
+/// turns are such that no two values have the same place ("hash and displace").
+#[derive(Debug)]
+struct Page<V> {
+    turns: [u8; GROUPS],
+    places: Arc<[Option<V>]>,
+}
 
 impl<V: Hashed + Clone> Flat<V> {
-    /// The value with this hash for which `is_it`.
+    /// The value with this hash for which `is_it`, which must not be true of values with other hashes.
     pub(super) fn get(&self, hash: u64, is_it: impl Fn(&V) -> bool) -> Option<&V> {
         let pages = &self.parts.get(part_of(hash))?.pages;
         let page = &pages[page_of(hash, pages.len())];
-        page[probing::find(page, hash, is_it)?].as_ref()
+        page.places[page.find(hash, is_it)?].as_ref()
     }
 
-    /// Adds a value, which is not there yet.
-    pub(super) fn insert(&mut self, value: V) {
-        if self.parts.is_empty() {
+    /// Adds values, which are not there yet.
+    pub(super) fn extend(&mut self, values: Vec<V>) {
+        if self.parts.is_empty() && !values.is_empty() {
             self.parts = iter::repeat_n(Part::default(), PARTS).collect();
         }
-        Arc::make_mut(&mut self.parts)[part_of(value.hash())].insert(value);
+        for (part, values) in grouped(values, |value| part_of(value.hash())) {
+            Arc::make_mut(&mut self.parts)[part].extend(values);
+        }
     }
 
-    /// Removes the value with this hash for which `is_it`, and returns it.
+    /// Removes a value for which `is_it`, as [`Self::get`] finds it, and returns it.
     pub(super) fn remove(&mut self, hash: u64, is_it: impl Fn(&V) -> bool) -> Option<V> {
         // What is not there shall copy nothing.
         self.get(hash, &is_it)?;
@@ -62,72 +77,170 @@ impl<V: Hashed + Clone> Flat<V> {
     /// Visits every value, in no particular order.
     pub(super) fn each(&self, visit: impl FnMut(&V)) {
         let pages = self.parts.iter().flat_map(|part| &*part.pages);
-        pages.flat_map(|page| page.iter().flatten()).for_each(visit);
+        pages.flat_map(|page| page.places.iter().flatten()).for_each(visit);
     }
 }
 
 impl<V: Hashed + Clone> Part<V> {
-    fn insert(&mut self, value: V) {
-        self.len += 1;
-        if self.len > self.pages.len() * MOST {
-            self.spread(self.pages.len() * 2);
+    fn extend(&mut self, values: Vec<V>) {
+        self.len += values.len();
+        let mut pages = self.pages.len();
+        while self.len > pages * MOST {
+            pages *= 2;
         }
-        let page = self.page(value.hash());
-        let after = page.iter().flatten().count() + 1;
-        if after <= page.len() * 7 / 8 {
-            probing::insert(Arc::make_mut(page), value, |_| false);
-        } else {
-            *page = page_with(values(page).chain(iter::once(value)).collect());
+        if pages > self.pages.len() {
+            return self.spread(pages, values);
+        }
+        for (page, values) in grouped(values, |value| page_of(value.hash(), pages)) {
+            Arc::make_mut(&mut self.pages)[page].extend(values);
         }
     }
 
     fn remove(&mut self, hash: u64, is_it: impl Fn(&V) -> bool) -> Option<V> {
-        let page = self.page(hash);
-        let (mut removed, left): (Vec<_>, Vec<_>) = values(page).partition(is_it);
-        // All get new places: those behind it may stand there because its place was taken.
-        *page = page_with(left);
-        self.len -= removed.len();
-        if self.pages.len() > 1 && self.len < self.pages.len() * FEWEST {
-            self.spread(self.pages.len() / 2);
-        }
-        removed.pop()
-    }
-
-    fn page(&mut self, hash: u64) -> &mut Page<V> {
         let at = page_of(hash, self.pages.len());
-        &mut Arc::make_mut(&mut self.pages)[at]
+        let removed = Arc::make_mut(&mut self.pages)[at].remove(hash, is_it);
+        self.len -= usize::from(removed.is_some());
+        if self.pages.len() > 1 && self.len < self.pages.len() * FEWEST {
+            self.spread(self.pages.len() / 2, Vec::new());
+        }
+        removed
     }
 
-    /// Arranges all values in so many pages.
-    fn spread(&mut self, pages: usize) {
+    /// Arranges all values and further ones in so many pages.
+    fn spread(&mut self, pages: usize, further: Vec<V>) {
         let mut groups = vec![Vec::new(); pages];
-        for value in Arc::make_mut(&mut self.pages).iter_mut().flat_map(values) {
+        for value in Arc::make_mut(&mut self.pages).iter_mut().flat_map(Page::take).chain(further) {
             groups[page_of(value.hash(), pages)].push(value);
         }
-        self.pages = groups.into_iter().map(page_with).collect();
+        self.pages = groups.into_iter().map(Page::with).collect();
     }
 }
 
-/// Takes the values of a page that is about to be replaced: copies, if another table has it, too.
-fn values<V: Clone>(page: &mut Page<V>) -> impl Iterator<Item = V> + use<V> {
-    let values: Vec<_> = match Arc::get_mut(page) {
-        Some(places) => places.iter_mut().filter_map(Option::take).collect(),
-        None => page.iter().flatten().cloned().collect(),
-    };
-    values.into_iter()
+impl<V: Hashed + Clone> Page<V> {
+    /// A page with these values, and room for some more.
+    fn with(values: Vec<V>) -> Self {
+        let len = values.len();
+        let at_least = len + len / 7 + 1;
+        let bytes = (COUNTS + at_least * size_of::<Option<V>>()).next_multiple_of(STEP);
+        let count = if len == 0 { 0 } else { (bytes - COUNTS) / size_of::<Option<V>>() };
+        let mut page =
+            Self { turns: turns(&values, count), places: iter::repeat_with(|| None).take(count).collect() };
+        page.put(values);
+        page
+    }
+
+    fn find(&self, hash: u64, is_it: impl Fn(&V) -> bool) -> Option<usize> {
+        let is_at = |at: &usize| self.places[*at].as_ref().is_some_and(&is_it);
+        match self.turns[group_of(hash)] {
+            ANYWHERE => (0..self.places.len()).find(is_at),
+            _ if self.places.is_empty() => None,
+            turn => Some(place_of(hash, turn, self.places.len())).filter(is_at),
+        }
+    }
+
+    fn extend(&mut self, values: Vec<V>) {
+        match <[V; 1]>::try_from(values) {
+            Ok([value]) => self.insert(value),
+            Err(values) => *self = Self::with(self.take().into_iter().chain(values).collect()),
+        }
+    }
+
+    /// Adds one value: if its group finds other places, the others stay where they are.
+    fn insert(&mut self, value: V) {
+        let group = group_of(value.hash());
+        let is_of_group = |value: &V| group_of(value.hash()) == group;
+        let taken = |place: &Option<V>| place.as_ref().is_some_and(|value| !is_of_group(value));
+        let mut taken: Vec<_> = self.places.iter().map(taken).collect();
+        let of_group = self.places.iter().flatten().filter(|value| is_of_group(value));
+        let hashes: Hashes = of_group.chain([&value]).map(V::hash).collect();
+        let len = self.places.iter().flatten().count() + 1;
+        let turn = if len > self.places.len() * 7 / 8 { ANYWHERE } else { turn_of(&hashes, &mut taken) };
+        if turn == ANYWHERE {
+            *self = Self::with(self.take().into_iter().chain([value]).collect());
+            return;
+        }
+        let places = Arc::make_mut(&mut self.places).iter_mut();
+        let of_group = places.filter_map(|place| place.take_if(|value| is_of_group(value)));
+        let values = of_group.chain([value]).collect();
+        self.turns[group] = turn;
+        self.put(values);
+    }
+
+    fn remove(&mut self, hash: u64, is_it: impl Fn(&V) -> bool) -> Option<V> {
+        let at = self.find(hash, is_it)?;
+        let removed = Arc::make_mut(&mut self.places)[at].take();
+        if self.places.iter().flatten().count() < self.places.len() / 2 {
+            *self = Self::with(self.take());
+        }
+        removed
+    }
+
+    /// Puts values in places that are free, as the turns of their groups say.
+    fn put(&mut self, values: Vec<V>) {
+        let places = Arc::get_mut(&mut self.places).expect("it was copied before");
+        let count = places.len();
+        let place_of = |value: &V| match self.turns[group_of(value.hash())] {
+            ANYWHERE => None,
+            turn => Some(place_of(value.hash(), turn, count)),
+        };
+        let (placed, anywhere): (Vec<_>, Vec<_>) =
+            values.into_iter().partition(|value| place_of(value).is_some());
+        for value in placed.into_iter().chain(anywhere) {
+            let free = || places.iter().position(Option::is_none).expect("some places are free");
+            let at = place_of(&value).unwrap_or_else(free);
+            places[at] = Some(value);
+        }
+    }
+
+    /// Takes all values: copies, if another table has them, too.
+    fn take(&mut self) -> Vec<V> {
+        match Arc::get_mut(&mut self.places) {
+            Some(places) => places.iter_mut().filter_map(Option::take).collect(),
+            None => self.places.iter().flatten().cloned().collect(),
+        }
+    }
 }
 
-/// A page with these values, and room for some more.
-fn page_with<V: Hashed>(values: Vec<V>) -> Page<V> {
-    let len = values.len();
-    let at_least = len + len / 7 + 1;
-    let bytes = (COUNTS + at_least * size_of::<Option<V>>()).next_multiple_of(STEP);
-    let places = if len == 0 { 0 } else { (bytes - COUNTS) / size_of::<Option<V>>() };
-    let mut page: Vec<_> = iter::repeat_with(|| None).take(places).collect();
-    for value in values {
-        probing::insert(&mut page, value, |_| false);
+/// Values by the numbers of their groups.
+fn grouped<V>(mut values: Vec<V>, group: impl Fn(&V) -> usize) -> impl Iterator<Item = (usize, Vec<V>)> {
+    values.sort_unstable_by_key(&group);
+    let mut values = values.into_iter().peekable();
+    iter::from_fn(move || {
+        let first = values.next()?;
+        let number = group(&first);
+        let others = iter::from_fn(|| values.next_if(|value| group(value) == number));
+        Some((number, iter::once(first).chain(others).collect()))
+    })
+}
+
+/// The hashes of a group.
+type Hashes = SmallVec<[u64; 12]>;
+
+/// The turns of these values in so many places.
+fn turns<V: Hashed>(values: &[V], places: usize) -> [u8; GROUPS] {
+    let mut groups: [(usize, Hashes); GROUPS] = std::array::from_fn(|group| (group, Hashes::new()));
+    values.iter().map(V::hash).for_each(|hash| groups[group_of(hash)].1.push(hash));
+    // The largest come first, while most places are free.
+    groups.sort_unstable_by_key(|(_, hashes)| Reverse(hashes.len()));
+    let (mut turns, mut taken) = ([0; GROUPS], vec![false; places]);
+    for (group, hashes) in groups {
+        turns[group] = turn_of(&hashes, &mut taken);
     }
-    page.into()
+    turns
+}
+
+/// The turn at which all values of a group have places that are not taken. Takes them.
+fn turn_of(hashes: &[u64], taken: &mut [bool]) -> u8 {
+    for turn in 0..ANYWHERE {
+        let places = taken.len();
+        let at = |hash: &u64| place_of(*hash, turn, places);
+        let fit = hashes.iter().take_while(|hash| !std::mem::replace(&mut taken[at(hash)], true)).count();
+        if fit == hashes.len() {
+            return turn;
+        }
+        hashes[..fit].iter().for_each(|hash| taken[at(hash)] = false);
+    }
+    ANYWHERE
 }
 
 fn part_of(hash: u64) -> usize {
@@ -136,6 +249,18 @@ fn part_of(hash: u64) -> usize {
 
 fn page_of(hash: u64, pages: usize) -> usize {
     (hash >> 32) as usize & (pages - 1)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the last bits are what counts")]
+fn group_of(hash: u64) -> usize {
+    hash as u32 as usize >> (u32::BITS - GROUPS.ilog2())
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the last bits are what counts")]
+fn place_of(hash: u64, turn: u8, places: usize) -> usize {
+    // Each turn multiplies by another odd number, so that the first bits of the product are other ones.
+    let factor = 0x9E37_79B9_u32.wrapping_mul(2 * u32::from(turn) + 1);
+    ((u64::from((hash as u32).wrapping_mul(factor)) * places as u64) >> 32) as usize
 }
 
 // Derived implementations would require `V: Default` and `V: Clone`, which sharing does not need.
@@ -147,13 +272,19 @@ impl<V> Default for Flat<V> {
 
 impl<V> Default for Part<V> {
     fn default() -> Self {
-        Self { pages: Arc::from([Arc::from([])]), len: 0 }
+        Self { pages: Arc::from([Page { turns: [0; GROUPS], places: Arc::from([]) }]), len: 0 }
     }
 }
 
 impl<V> Clone for Part<V> {
     fn clone(&self) -> Self {
         Self { pages: self.pages.clone(), len: self.len }
+    }
+}
+
+impl<V> Clone for Page<V> {
+    fn clone(&self) -> Self {
+        Self { turns: self.turns, places: self.places.clone() }
     }
 }
 
@@ -211,7 +342,7 @@ mod tests {
                 let removed = flat.remove(hash(key), |value: &Value| value.key == key);
                 assert_eq!(removed.map(|value| *value.count), model.remove(&key), "{step}");
                 if grows {
-                    flat.insert(Value { key, hash: hash(key), count: Arc::new(step) });
+                    flat.extend(vec![Value { key, hash: hash(key), count: Arc::new(step) }]);
                     model.insert(key, step);
                 }
                 assert_eq!(get(&flat, hash(key), key), model.get(&key).copied(), "{step}");
@@ -234,7 +365,7 @@ mod tests {
         let count = Arc::new(0);
         let mut flat = Flat::default();
         for key in 0..1000 {
-            flat.insert(Value { key, hash: spread(key), count: count.clone() });
+            flat.extend(vec![Value { key, hash: spread(key), count: count.clone() }]);
         }
         let older = flat.clone();
         for key in 0..1000 {
@@ -248,7 +379,7 @@ mod tests {
     /// The places of all pages, and of the largest one.
     fn places(flat: &Flat<Value>) -> (usize, usize) {
         let pages = flat.parts.iter().flat_map(|part| &*part.pages);
-        pages.map(|page| page.len()).fold((0, 0), |(sum, most), len| (sum + len, most.max(len)))
+        pages.map(|page| page.places.len()).fold((0, 0), |(sum, most), len| (sum + len, most.max(len)))
     }
 
     #[test]
@@ -257,7 +388,7 @@ mod tests {
         const LEFT: u32 = 1000;
         let mut flat = Flat::default();
         for key in 0..ALL {
-            flat.insert(Value { key, hash: spread(key), count: Arc::default() });
+            flat.extend(vec![Value { key, hash: spread(key), count: Arc::default() }]);
             let len = key as usize + 1;
             if len.is_multiple_of(25_000) {
                 let (sum, most) = places(&flat);

@@ -82,13 +82,12 @@ fn put_credential(plugged: &Plugged, kind: Kind, number: u128, body: &Value) {
 /// Gives the consumer with this number an API key, which expires at a time in seconds since 1970.
 fn put_key(plugged: &Plugged, number: u128, key: &str, expires_at: Option<i64>) {
     let hash_key = HashKey::of_bytes(&[7; 32]);
-    let hash = KeyHasher::new(&hash_key).unwrap().hash_text(key.as_bytes());
+    let hasher = KeyHasher::new(&hash_key).unwrap();
     let credential = KeyAuthCredential {
         id: credential_id(number),
         consumer: consumer_id(number),
-        hash: Some(hash),
         expires_at,
-        ..KeyAuthCredential::default()
+        ..KeyAuthCredential::of_key(&hasher, key.as_bytes())
     };
     plugged.put([hash_key.into(), credential.into()]);
 }
