@@ -101,10 +101,10 @@ fn start(origin: SocketAddr, key: &HashKey, hasher: &KeyHasher, (name, plugins):
 fn consumer(hasher: &KeyHasher, number: u128) -> [Change; 3] {
     let [id, of_key, of_group] = [1, 2, 3].map(|kind| Uuid::from_u128(kind << 64 | number));
     let username = Some(format!("consumer-{number:06}"));
-    let hash = Some(hasher.hash_text(api_key(number).as_bytes()));
+    let hashed = KeyAuthCredential::of_key(hasher, api_key(number).as_bytes());
     [
         Change::put(Consumer { id, username, ..Consumer::default() }),
-        Change::put(KeyAuthCredential { id: of_key, consumer: id, hash, ..KeyAuthCredential::default() }),
+        Change::put(KeyAuthCredential { id: of_key, consumer: id, ..hashed }),
         Change::put(Acl { id: of_group, consumer: id, group: "group".into() }),
     ]
 }
