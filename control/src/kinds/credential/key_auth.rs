@@ -68,8 +68,12 @@ pub fn has_expired(document: &Document, now: i64) -> bool {
 pub fn restored(fields: &mut Map, held: Option<&[u8]>) {
     let hash = fields.get("hash").and_then(Value::as_str);
     let held = held.and_then(entity).filter(|held| held.hash.as_deref() == hash);
-    if let Some(address) = held.as_ref().and_then(|held| held.address) {
-        fields.entry("address").or_insert(address.into());
+    // In the order of canonical bytes: a form that is that of now is no change.
+    if let Some(address) = held.as_ref().and_then(|held| held.address)
+        && !fields.contains_key("address")
+        && let Some(at) = fields.keys().position(|name| name == "hash")
+    {
+        fields.shift_insert(at + 1, "address".to_owned(), address.into());
     }
     if fields.get("key").and_then(Value::as_str) != Some(HIDDEN) {
         return;
