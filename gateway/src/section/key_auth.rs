@@ -5,6 +5,7 @@
 mod flat;
 
 use std::borrow::Cow;
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,8 +46,9 @@ pub struct KnownKey {
     owner: Arc<Consumer>,
 }
 
-/// What [`model::QuickHash::seal`] is of a key that was shown and whose hash was compared; 0 before.
-#[derive(Debug, Default)]
+/// What [`model::QuickHash::seal`] is of a key that was shown and whose hash was compared; 0 before. `Debug` does not
+/// show it.
+#[derive(Default)]
 struct Seal(AtomicU64);
 
 /// When a key expires.
@@ -142,7 +144,8 @@ impl KeyAuths {
 
     /// The key of a credential that is not there yet.
     fn new_key(&self, credential: &KeyAuthCredential) -> Result<KnownKey, Refusal> {
-        // The other one may have been stored without an address.
+        // The other one may have been stored without an address. The opposite case is not seen: the control plane does
+        // not store a hash twice.
         let addresses = [credential.address, address_in(&credential.hash)];
         if addresses.iter().any(|address| self.at(*address, |key| key.hash == credential.hash).is_some()) {
             return Err(same_key(credential.id));
@@ -198,6 +201,12 @@ impl Hashed for KnownKey {
 impl Hashed for Identified {
     fn hash(&self) -> u64 {
         spread(self.tag.get())
+    }
+}
+
+impl fmt::Debug for Seal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seal")
     }
 }
 

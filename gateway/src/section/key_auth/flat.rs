@@ -36,13 +36,13 @@ pub(super) struct Flat<V> {
 /// The values whose hashes begin alike.
 #[derive(Debug)]
 struct Part<V> {
-    /// By the next bits of the hash. The number is a power of two.
+    /// By the last bits of the first half of the hash. The number is a power of two.
     pages: Arc<[Page<V>]>,
     len: usize,
 }
 
-/// Some values. The last bits of a hash choose the group of a value, and with the turn of its group its place. The
-/// turns are such that no two values have the same place ("hash and displace").
+/// Some values. The second half of a hash says the group of a value, and with the turn of its group its place. The turns
+/// are such that no two values have the same place ("hash and displace").
 #[derive(Debug)]
 struct Page<V> {
     turns: [u8; GROUPS],
@@ -119,10 +119,7 @@ impl<V: Hashed + Clone> Part<V> {
 impl<V: Hashed + Clone> Page<V> {
     /// A page with these values, and room for some more.
     fn with(values: Vec<V>) -> Self {
-        let len = values.len();
-        let at_least = len + len / 7 + 1;
-        let bytes = (COUNTS + at_least * size_of::<Option<V>>()).next_multiple_of(STEP);
-        let count = if len == 0 { 0 } else { (bytes - COUNTS) / size_of::<Option<V>>() };
+        let count = places_for::<V>(values.len());
         let mut page =
             Self { turns: turns(&values, count), places: iter::repeat_with(|| None).take(count).collect() };
         page.put(values);
@@ -169,7 +166,8 @@ impl<V: Hashed + Clone> Page<V> {
     fn remove(&mut self, hash: u64, is_it: impl Fn(&V) -> bool) -> Option<V> {
         let at = self.find(hash, is_it)?;
         let removed = Arc::make_mut(&mut self.places)[at].take();
-        if self.places.iter().flatten().count() < self.places.len() / 2 {
+        let len = self.places.iter().flatten().count();
+        if len < self.places.len() / 2 && places_for::<V>(len) < self.places.len() {
             *self = Self::with(self.take());
         }
         removed
@@ -199,6 +197,13 @@ impl<V: Hashed + Clone> Page<V> {
             None => self.places.iter().flatten().cloned().collect(),
         }
     }
+}
+
+/// The places of a page of so many values.
+fn places_for<V>(values: usize) -> usize {
+    let at_least = values + values / 7 + 1;
+    let bytes = (COUNTS + at_least * size_of::<Option<V>>()).next_multiple_of(STEP);
+    if values == 0 { 0 } else { (bytes - COUNTS) / size_of::<Option<V>>() }
 }
 
 /// Values by the numbers of their groups.
@@ -354,6 +359,29 @@ mod tests {
             for (flat, model) in &held {
                 assert_eq!(all(flat), *model);
                 for key in 0..keys {
+                    assert_eq!(get(flat, hash(key), key), model.get(&key).copied());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn many_values_at_once_are_those_one_by_one() {
+        for hash in [spread as fn(u32) -> u64, alike] {
+            let (mut flat, mut model, mut held) = (Flat::default(), BTreeMap::new(), Vec::new());
+            let mut next = 0;
+            for size in [0, 1, 2, 3, 500, 7, 90, 2, 40] {
+                let keys = next..next + size;
+                next += size;
+                flat.extend(
+                    keys.clone().map(|key| Value { key, hash: hash(key), count: Arc::new(key) }).collect(),
+                );
+                model.extend(keys.map(|key| (key, key)));
+                held.push((flat.clone(), model.clone()));
+            }
+            for (flat, model) in &held {
+                assert_eq!(all(flat), *model);
+                for key in 0..next {
                     assert_eq!(get(flat, hash(key), key), model.get(&key).copied());
                 }
             }
