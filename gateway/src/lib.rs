@@ -37,7 +37,6 @@ pub mod notes;
 pub mod notify;
 pub mod outbound;
 pub mod plugin;
-mod probing;
 pub mod proxy;
 mod redaction;
 pub mod request;

@@ -10,6 +10,7 @@
 //! This module has no clock: each call gets the time, in milliseconds since 1970.
 
 mod period;
+mod probing;
 mod saved;
 mod shard;
 mod sketch;

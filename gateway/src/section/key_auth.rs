@@ -14,9 +14,8 @@ use model::{Entity, KeyHasher, kind};
 use uuid::Uuid;
 use wire::Key;
 
-use self::flat::Flat;
+use self::flat::{Addressed, Flat};
 use super::{Changes, Consumer, Parts, References, Refusal, Section, Settings, Store, map};
-use crate::probing::Hashed;
 
 /// The beginning of the hash of an API key. 128 bits tell keys apart.
 type ShortHash = [u8; 16];
@@ -132,14 +131,14 @@ impl KeyAuths {
 
     /// The key with this address for which `is_it`.
     fn at(&self, address: u32, is_it: impl Fn(&KnownKey) -> bool) -> Option<&KnownKey> {
-        self.keys.get(spread(address), |key| key.address == address && is_it(key))
+        self.keys.get(address, |key| key.address == address && is_it(key))
     }
 
     fn by_id(&self, id: &Uuid) -> Option<&KnownKey> {
         let tag = tag(id);
         let key_of = |identified: &Identified| self.at(identified.address, |key| key.id == *id);
         let is_it = |identified: &Identified| identified.tag == tag && key_of(identified).is_some();
-        self.ids.get(spread(tag.get()), is_it).and_then(key_of)
+        self.ids.get(tag.get(), is_it).and_then(key_of)
     }
 
     /// The key of a credential that is not there yet.
@@ -162,8 +161,8 @@ impl KeyAuths {
         let Some(address) = self.by_id(id).map(|key| key.address) else { return };
         let tag = tag(id);
         // Two ids may have the same tag and address. Their entries are equal, so that either may go.
-        self.ids.remove(spread(tag.get()), |other| other.tag == tag && other.address == address);
-        self.keys.remove(spread(address), |key| key.id == *id);
+        self.ids.remove(tag.get(), |other| other.tag == tag && other.address == address);
+        self.keys.remove(address, |key| key.id == *id);
     }
 }
 
@@ -192,15 +191,15 @@ impl Store<KeyAuthCredential> for KeyAuths {
     }
 }
 
-impl Hashed for KnownKey {
-    fn hash(&self) -> u64 {
-        spread(self.address)
+impl Addressed for KnownKey {
+    fn address(&self) -> u32 {
+        self.address
     }
 }
 
-impl Hashed for Identified {
-    fn hash(&self) -> u64 {
-        spread(self.tag.get())
+impl Addressed for Identified {
+    fn address(&self) -> u32 {
+        self.tag.get()
     }
 }
 
@@ -243,12 +242,6 @@ fn address_in(hash: &ShortHash) -> u32 {
 #[expect(clippy::cast_possible_truncation, reason = "a part of the hash is enough")]
 fn tag(id: &Uuid) -> NonZeroU32 {
     NonZeroU32::new(map::hash(id) as u32).unwrap_or(NonZeroU32::MIN)
-}
-
-/// The hash by which a table places what has 32 bits that are as good as random: it looks at the first bits of both
-/// halves and at the last ones of the first half.
-fn spread(bits: u32) -> u64 {
-    u64::from(bits) << 32 | u64::from(bits.rotate_left(8))
 }
 
 impl Section for KeyAuthCredential {

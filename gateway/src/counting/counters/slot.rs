@@ -1,8 +1,8 @@
 //! One counter: what was counted of a subject in the current window of a period.
 
 use super::period::{Period, Window};
+use super::probing::Hashed;
 use super::{Ask, Subject};
-use crate::probing::Hashed;
 
 /// A counter.
 #[derive(Clone, Copy, Debug)]

@@ -4,8 +4,8 @@ use std::ops::{Index, IndexMut};
 
 use super::Subject;
 use super::period::Period;
+use super::probing::{self, Hashed};
 use super::slot::{self, Slot};
-use crate::probing::{self, Hashed};
 
 /// Counters by what they count. Each keeps its place until one is added or removed.
 #[derive(Debug, Default)]

@@ -1,14 +1,13 @@
-//! A persistent table of values by hashes of 64 bits. The values stand in flat pages of some dozens, and a few bytes
-//! of each page say at which place a hash has its value, so that a look-up waits for memory once, where it would go
-//! from branch to branch in a tree. A copy shares all pages; an edit copies those on its way.
+//! A persistent table of values by addresses of 32 bits that are as good as random. The values stand in flat pages of
+//! some dozens, and a few bytes of each page say at which place an address has its value, so that a look-up waits for
+//! memory once, where it would go from branch to branch in a tree. A copy shares all pages; an edit copies those on its
+//! way.
 
 use std::cmp::Reverse;
 use std::iter;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-
-use crate::probing::Hashed;
 
 /// Parts of a table. Each doubles the number of its pages, and halves it, when it must.
 const PARTS: usize = 256;
@@ -26,22 +25,28 @@ const STEP: usize = 128;
 /// Bytes of the counts.
 const COUNTS: usize = 2 * size_of::<usize>();
 
-/// Values by their hashes.
+/// A value with an address.
+pub(super) trait Addressed {
+    /// Its address, which never changes. Others may have the same one.
+    fn address(&self) -> u32;
+}
+
+/// Values by their addresses.
 #[derive(Clone, Debug)]
 pub(super) struct Flat<V> {
-    /// By the first bits of the hash. Empty until there is a value.
+    /// By the first eight bits of the address. Empty until there is a value.
     parts: Arc<[Part<V>]>,
 }
 
-/// The values whose hashes begin alike.
+/// The values whose addresses begin alike.
 #[derive(Debug)]
 struct Part<V> {
-    /// By the last bits of the first half of the hash. The number is a power of two.
+    /// By the last bits of the address. The number is a power of two.
     pages: Arc<[Page<V>]>,
     len: usize,
 }
 
-/// Some values. The second half of a hash says the group of a value, and with the turn of its group its place. The turns
+/// Some values. The bits between say the group of a value, and with the turn of its group its place. The turns
 /// are such that no two values have the same place ("hash and displace").
 #[derive(Debug)]
 struct Page<V> {
@@ -49,12 +54,12 @@ struct Page<V> {
     places: Arc<[Option<V>]>,
 }
 
-impl<V: Hashed + Clone> Flat<V> {
-    /// The value with this hash for which `is_it`, which must not be true of values with other hashes.
-    pub(super) fn get(&self, hash: u64, is_it: impl Fn(&V) -> bool) -> Option<&V> {
-        let pages = &self.parts.get(part_of(hash))?.pages;
-        let page = &pages[page_of(hash, pages.len())];
-        page.places[page.find(hash, is_it)?].as_ref()
+impl<V: Addressed + Clone> Flat<V> {
+    /// The value with this address for which `is_it`, which must not be true of values with other addresses.
+    pub(super) fn get(&self, address: u32, is_it: impl Fn(&V) -> bool) -> Option<&V> {
+        let pages = &self.parts.get(part_of(address))?.pages;
+        let page = &pages[page_of(address, pages.len())];
+        page.places[page.find(address, is_it)?].as_ref()
     }
 
     /// Adds values, which are not there yet.
@@ -62,16 +67,16 @@ impl<V: Hashed + Clone> Flat<V> {
         if self.parts.is_empty() && !values.is_empty() {
             self.parts = iter::repeat_n(Part::default(), PARTS).collect();
         }
-        for (part, values) in grouped(values, |value| part_of(value.hash())) {
+        for (part, values) in grouped(values, |value| part_of(value.address())) {
             Arc::make_mut(&mut self.parts)[part].extend(values);
         }
     }
 
     /// Removes a value for which `is_it`, as [`Self::get`] finds it, and returns it.
-    pub(super) fn remove(&mut self, hash: u64, is_it: impl Fn(&V) -> bool) -> Option<V> {
+    pub(super) fn remove(&mut self, address: u32, is_it: impl Fn(&V) -> bool) -> Option<V> {
         // What is not there shall copy nothing.
-        self.get(hash, &is_it)?;
-        Arc::make_mut(&mut self.parts)[part_of(hash)].remove(hash, is_it)
+        self.get(address, &is_it)?;
+        Arc::make_mut(&mut self.parts)[part_of(address)].remove(address, is_it)
     }
 
     /// Visits every value, in no particular order.
@@ -81,7 +86,7 @@ impl<V: Hashed + Clone> Flat<V> {
     }
 }
 
-impl<V: Hashed + Clone> Part<V> {
+impl<V: Addressed + Clone> Part<V> {
     fn extend(&mut self, values: Vec<V>) {
         self.len += values.len();
         let mut pages = self.pages.len();
@@ -91,14 +96,14 @@ impl<V: Hashed + Clone> Part<V> {
         if pages > self.pages.len() {
             return self.spread(pages, values);
         }
-        for (page, values) in grouped(values, |value| page_of(value.hash(), pages)) {
+        for (page, values) in grouped(values, |value| page_of(value.address(), pages)) {
             Arc::make_mut(&mut self.pages)[page].extend(values);
         }
     }
 
-    fn remove(&mut self, hash: u64, is_it: impl Fn(&V) -> bool) -> Option<V> {
-        let at = page_of(hash, self.pages.len());
-        let removed = Arc::make_mut(&mut self.pages)[at].remove(hash, is_it);
+    fn remove(&mut self, address: u32, is_it: impl Fn(&V) -> bool) -> Option<V> {
+        let at = page_of(address, self.pages.len());
+        let removed = Arc::make_mut(&mut self.pages)[at].remove(address, is_it);
         self.len -= usize::from(removed.is_some());
         if self.pages.len() > 1 && self.len < self.pages.len() * FEWEST {
             self.spread(self.pages.len() / 2, Vec::new());
@@ -110,13 +115,13 @@ impl<V: Hashed + Clone> Part<V> {
     fn spread(&mut self, pages: usize, further: Vec<V>) {
         let mut groups = vec![Vec::new(); pages];
         for value in Arc::make_mut(&mut self.pages).iter_mut().flat_map(Page::take).chain(further) {
-            groups[page_of(value.hash(), pages)].push(value);
+            groups[page_of(value.address(), pages)].push(value);
         }
         self.pages = groups.into_iter().map(Page::with).collect();
     }
 }
 
-impl<V: Hashed + Clone> Page<V> {
+impl<V: Addressed + Clone> Page<V> {
     /// A page with these values, and room for some more.
     fn with(values: Vec<V>) -> Self {
         let count = places_for::<V>(values.len());
@@ -126,12 +131,12 @@ impl<V: Hashed + Clone> Page<V> {
         page
     }
 
-    fn find(&self, hash: u64, is_it: impl Fn(&V) -> bool) -> Option<usize> {
+    fn find(&self, address: u32, is_it: impl Fn(&V) -> bool) -> Option<usize> {
         let is_at = |at: &usize| self.places[*at].as_ref().is_some_and(&is_it);
-        match self.turns[group_of(hash)] {
+        match self.turns[group_of(address)] {
             ANYWHERE => (0..self.places.len()).find(is_at),
             _ if self.places.is_empty() => None,
-            turn => Some(place_of(hash, turn, self.places.len())).filter(is_at),
+            turn => Some(place_of(address, turn, self.places.len())).filter(is_at),
         }
     }
 
@@ -144,14 +149,14 @@ impl<V: Hashed + Clone> Page<V> {
 
     /// Adds one value: if its group finds other places, the others stay where they are.
     fn insert(&mut self, value: V) {
-        let group = group_of(value.hash());
-        let is_of_group = |value: &V| group_of(value.hash()) == group;
+        let group = group_of(value.address());
+        let is_of_group = |value: &V| group_of(value.address()) == group;
         let taken = |place: &Option<V>| place.as_ref().is_some_and(|value| !is_of_group(value));
         let mut taken: Vec<_> = self.places.iter().map(taken).collect();
         let of_group = self.places.iter().flatten().filter(|value| is_of_group(value));
-        let hashes: Hashes = of_group.chain([&value]).map(V::hash).collect();
+        let addresses: Addresses = of_group.chain([&value]).map(V::address).collect();
         let len = self.places.iter().flatten().count() + 1;
-        let turn = if len > self.places.len() * 7 / 8 { ANYWHERE } else { turn_of(&hashes, &mut taken) };
+        let turn = if len > self.places.len() * 7 / 8 { ANYWHERE } else { turn_of(&addresses, &mut taken) };
         if turn == ANYWHERE {
             *self = Self::with(self.take().into_iter().chain([value]).collect());
             return;
@@ -163,8 +168,8 @@ impl<V: Hashed + Clone> Page<V> {
         self.put(values);
     }
 
-    fn remove(&mut self, hash: u64, is_it: impl Fn(&V) -> bool) -> Option<V> {
-        let at = self.find(hash, is_it)?;
+    fn remove(&mut self, address: u32, is_it: impl Fn(&V) -> bool) -> Option<V> {
+        let at = self.find(address, is_it)?;
         let removed = Arc::make_mut(&mut self.places)[at].take();
         let len = self.places.iter().flatten().count();
         if len < self.places.len() / 2 && places_for::<V>(len) < self.places.len() {
@@ -177,9 +182,9 @@ impl<V: Hashed + Clone> Page<V> {
     fn put(&mut self, values: Vec<V>) {
         let places = Arc::get_mut(&mut self.places).expect("it was copied before");
         let count = places.len();
-        let place_of = |value: &V| match self.turns[group_of(value.hash())] {
+        let place_of = |value: &V| match self.turns[group_of(value.address())] {
             ANYWHERE => None,
-            turn => Some(place_of(value.hash(), turn, count)),
+            turn => Some(place_of(value.address(), turn, count)),
         };
         let (placed, anywhere): (Vec<_>, Vec<_>) =
             values.into_iter().partition(|value| place_of(value).is_some());
@@ -218,54 +223,58 @@ fn grouped<V>(mut values: Vec<V>, group: impl Fn(&V) -> usize) -> impl Iterator<
     })
 }
 
-/// The hashes of a group.
-type Hashes = SmallVec<[u64; 12]>;
+/// The addresses of a group.
+type Addresses = SmallVec<[u32; 12]>;
 
 /// The turns of these values in so many places.
-fn turns<V: Hashed>(values: &[V], places: usize) -> [u8; GROUPS] {
-    let mut groups: [(usize, Hashes); GROUPS] = std::array::from_fn(|group| (group, Hashes::new()));
-    values.iter().map(V::hash).for_each(|hash| groups[group_of(hash)].1.push(hash));
+fn turns<V: Addressed>(values: &[V], places: usize) -> [u8; GROUPS] {
+    let mut groups: [(usize, Addresses); GROUPS] = std::array::from_fn(|group| (group, Addresses::new()));
+    values.iter().map(V::address).for_each(|address| groups[group_of(address)].1.push(address));
     // The largest come first, while most places are free.
-    groups.sort_unstable_by_key(|(_, hashes)| Reverse(hashes.len()));
+    groups.sort_unstable_by_key(|(_, addresses)| Reverse(addresses.len()));
     let (mut turns, mut taken) = ([0; GROUPS], vec![false; places]);
-    for (group, hashes) in groups {
-        turns[group] = turn_of(&hashes, &mut taken);
+    for (group, addresses) in groups {
+        turns[group] = turn_of(&addresses, &mut taken);
     }
     turns
 }
 
 /// The turn at which all values of a group have places that are not taken. Takes them.
-fn turn_of(hashes: &[u64], taken: &mut [bool]) -> u8 {
+fn turn_of(addresses: &[u32], taken: &mut [bool]) -> u8 {
     for turn in 0..ANYWHERE {
         let places = taken.len();
-        let at = |hash: &u64| place_of(*hash, turn, places);
-        let fit = hashes.iter().take_while(|hash| !std::mem::replace(&mut taken[at(hash)], true)).count();
-        if fit == hashes.len() {
+        let at = |address: &u32| place_of(*address, turn, places);
+        let fit =
+            addresses.iter().take_while(|address| !std::mem::replace(&mut taken[at(address)], true)).count();
+        if fit == addresses.len() {
             return turn;
         }
-        hashes[..fit].iter().for_each(|hash| taken[at(hash)] = false);
+        addresses[..fit].iter().for_each(|address| taken[at(address)] = false);
     }
     ANYWHERE
 }
 
-fn part_of(hash: u64) -> usize {
-    (hash >> 56) as usize % PARTS
+fn part_of(address: u32) -> usize {
+    (address >> 24) as usize % PARTS
 }
 
-fn page_of(hash: u64, pages: usize) -> usize {
-    (hash >> 32) as usize & (pages - 1)
+fn page_of(address: u32, pages: usize) -> usize {
+    address as usize & (pages - 1)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the last bits are what counts")]
-fn group_of(hash: u64) -> usize {
-    hash as u32 as usize >> (u32::BITS - GROUPS.ilog2())
+fn group_of(address: u32) -> usize {
+    within_page(address) as usize >> (u32::BITS - GROUPS.ilog2())
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the last bits are what counts")]
-fn place_of(hash: u64, turn: u8, places: usize) -> usize {
+fn place_of(address: u32, turn: u8, places: usize) -> usize {
     // Each turn multiplies by another odd number, so that the first bits of the product are other ones.
     let factor = 0x9E37_79B9_u32.wrapping_mul(2 * u32::from(turn) + 1);
-    ((u64::from((hash as u32).wrapping_mul(factor)) * places as u64) >> 32) as usize
+    ((u64::from(within_page(address).wrapping_mul(factor)) * places as u64) >> 32) as usize
+}
+
+/// Begins with the bits that follow those of the part: the values of a page differ in these.
+fn within_page(address: u32) -> u32 {
+    address.rotate_left(PARTS.ilog2())
 }
 
 // Derived implementations would require `V: Default` and `V: Clone`, which sharing does not need.
@@ -302,29 +311,29 @@ mod tests {
     #[derive(Clone, Debug, PartialEq)]
     struct Value {
         key: u32,
-        hash: u64,
+        address: u32,
         /// That a removed value is freed, and one that is held is not.
         count: Arc<u32>,
     }
 
-    impl Hashed for Value {
-        fn hash(&self) -> u64 {
-            self.hash
+    impl Addressed for Value {
+        fn address(&self) -> u32 {
+            self.address
         }
     }
 
     /// As good as random.
-    fn spread(key: u32) -> u64 {
-        super::super::map::hash(&key)
+    fn spread(key: u32) -> u32 {
+        (super::super::map::hash(&key) >> 32) as u32
     }
 
-    /// As one who could choose hashes would: all in one part, and few places.
-    fn alike(key: u32) -> u64 {
-        u64::from(key % 7) << 30
+    /// As one who could choose addresses would: all in one part, and few places.
+    fn alike(key: u32) -> u32 {
+        (key % 7) << 20
     }
 
-    fn get(flat: &Flat<Value>, hash: u64, key: u32) -> Option<u32> {
-        flat.get(hash, |value| value.key == key).map(|value| *value.count)
+    fn get(flat: &Flat<Value>, address: u32, key: u32) -> Option<u32> {
+        flat.get(address, |value| value.key == key).map(|value| *value.count)
     }
 
     fn all(flat: &Flat<Value>) -> BTreeMap<u32, u32> {
@@ -335,7 +344,7 @@ mod tests {
 
     #[test]
     fn behaves_as_a_map_and_leaves_older_versions_alone() {
-        for (hash, keys) in [(spread as fn(u32) -> u64, 20_000), (alike, 300)] {
+        for (address, keys) in [(spread as fn(u32) -> u32, 20_000), (alike, 300)] {
             let (mut flat, mut model) = (Flat::default(), BTreeMap::new());
             let mut state = 7_u64;
             let mut held = Vec::new();
@@ -344,13 +353,13 @@ mod tests {
                 let key = (state >> 33) as u32 % keys;
                 // It grows, and shrinks again.
                 let grows = (state >> 60) < if step < 30_000 { 13 } else { 3 };
-                let removed = flat.remove(hash(key), |value: &Value| value.key == key);
+                let removed = flat.remove(address(key), |value: &Value| value.key == key);
                 assert_eq!(removed.map(|value| *value.count), model.remove(&key), "{step}");
                 if grows {
-                    flat.extend(vec![Value { key, hash: hash(key), count: Arc::new(step) }]);
+                    flat.extend(vec![Value { key, address: address(key), count: Arc::new(step) }]);
                     model.insert(key, step);
                 }
-                assert_eq!(get(&flat, hash(key), key), model.get(&key).copied(), "{step}");
+                assert_eq!(get(&flat, address(key), key), model.get(&key).copied(), "{step}");
                 if step % 7_500 == 0 {
                     held.push((flat.clone(), model.clone()));
                 }
@@ -359,7 +368,7 @@ mod tests {
             for (flat, model) in &held {
                 assert_eq!(all(flat), *model);
                 for key in 0..keys {
-                    assert_eq!(get(flat, hash(key), key), model.get(&key).copied());
+                    assert_eq!(get(flat, address(key), key), model.get(&key).copied());
                 }
             }
         }
@@ -367,14 +376,16 @@ mod tests {
 
     #[test]
     fn many_values_at_once_are_those_one_by_one() {
-        for hash in [spread as fn(u32) -> u64, alike] {
+        for address in [spread as fn(u32) -> u32, alike] {
             let (mut flat, mut model, mut held) = (Flat::default(), BTreeMap::new(), Vec::new());
             let mut next = 0;
             for size in [0, 1, 2, 3, 500, 7, 90, 2, 40] {
                 let keys = next..next + size;
                 next += size;
                 flat.extend(
-                    keys.clone().map(|key| Value { key, hash: hash(key), count: Arc::new(key) }).collect(),
+                    keys.clone()
+                        .map(|key| Value { key, address: address(key), count: Arc::new(key) })
+                        .collect(),
                 );
                 model.extend(keys.map(|key| (key, key)));
                 held.push((flat.clone(), model.clone()));
@@ -382,7 +393,7 @@ mod tests {
             for (flat, model) in &held {
                 assert_eq!(all(flat), *model);
                 for key in 0..next {
-                    assert_eq!(get(flat, hash(key), key), model.get(&key).copied());
+                    assert_eq!(get(flat, address(key), key), model.get(&key).copied());
                 }
             }
         }
@@ -393,7 +404,7 @@ mod tests {
         let count = Arc::new(0);
         let mut flat = Flat::default();
         for key in 0..1000 {
-            flat.extend(vec![Value { key, hash: spread(key), count: count.clone() }]);
+            flat.extend(vec![Value { key, address: spread(key), count: count.clone() }]);
         }
         let older = flat.clone();
         for key in 0..1000 {
@@ -416,7 +427,7 @@ mod tests {
         const LEFT: u32 = 1000;
         let mut flat = Flat::default();
         for key in 0..ALL {
-            flat.extend(vec![Value { key, hash: spread(key), count: Arc::default() }]);
+            flat.extend(vec![Value { key, address: spread(key), count: Arc::default() }]);
             let len = key as usize + 1;
             if len.is_multiple_of(25_000) {
                 let (sum, most) = places(&flat);

@@ -3,13 +3,13 @@
 //! place follows the last one. Some places are always free, or there is none.
 
 /// A value with a hash.
-pub(crate) trait Hashed {
+pub(super) trait Hashed {
     /// Its hash, all bits of which are as good as random. It never changes while the value has a place.
     fn hash(&self) -> u64;
 }
 
 /// The place of the value with this hash for which `is_it`.
-pub(crate) fn find<V>(places: &[Option<V>], hash: u64, is_it: impl Fn(&V) -> bool) -> Option<usize> {
+pub(super) fn find<V>(places: &[Option<V>], hash: u64, is_it: impl Fn(&V) -> bool) -> Option<usize> {
     let start = start(places.len(), hash);
     let (before, behind) = places.split_at(start);
     let in_turn = (start..).zip(behind).chain((0..).zip(before));
@@ -24,7 +24,7 @@ pub(crate) fn find<V>(places: &[Option<V>], hash: u64, is_it: impl Fn(&V) -> boo
 }
 
 /// Puts a value in the first place that is free or whose value `may_leave`. Returns where that is, and what left.
-pub(crate) fn insert<V: Hashed>(
+pub(super) fn insert<V: Hashed>(
     places: &mut [Option<V>],
     value: V,
     may_leave: impl Fn(&V) -> bool,
@@ -37,7 +37,7 @@ pub(crate) fn insert<V: Hashed>(
 }
 
 /// Removes the value at a place, and moves those behind it that may not stand behind a free one.
-pub(crate) fn remove<V: Hashed>(places: &mut [Option<V>], at: usize) -> Option<V> {
+pub(super) fn remove<V: Hashed>(places: &mut [Option<V>], at: usize) -> Option<V> {
     let removed = places[at].take();
     let (mut free, mut next) = (at, at);
     loop {
