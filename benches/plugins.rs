@@ -7,6 +7,7 @@
 #[path = "support/worker.rs"]
 mod worker;
 
+use std::env;
 use std::net::SocketAddr;
 
 use gateway::table::Change;
@@ -64,7 +65,12 @@ fn main() {
     let origin = load.origin();
     let hasher = KeyHasher::new(&key).unwrap();
     let requests = Requests { count: CONSUMERS, text: request };
-    let gateways: Vec<_> = ways().into_iter().map(|way| (way.0, start(origin, &key, &hasher, way))).collect();
+    // Those that an argument names, beside none; else all.
+    let named: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let is_wanted =
+        |name: &str| named.is_empty() || name == "none" || named.iter().any(|other| other == name);
+    let ways = ways().into_iter().filter(|way| is_wanted(way.0));
+    let gateways: Vec<_> = ways.map(|way| (way.0, start(origin, &key, &hasher, way))).collect();
     let mut costs = vec![Vec::new(); gateways.len()];
     for _ in 0..ROUNDS {
         for (costs, (thread, address)) in costs.iter_mut().zip(&gateways) {
