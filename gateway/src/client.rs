@@ -9,6 +9,7 @@ pub mod http2;
 mod limits;
 mod pace;
 mod refused;
+mod request;
 mod server;
 mod session;
 mod slot;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use http::HeaderMap;
 
 pub use self::answer::{AnswerHead, begin_answer, interim_answer, switch_protocols};
 pub use self::early_body::EarlyBody;
@@ -28,11 +29,11 @@ pub use self::http2::Http2;
 pub use self::limits::{ClientLimits, HeaderLimits};
 pub use self::pace::PaceTerms;
 pub use self::refused::{Refusals, Refused};
+pub use self::request::Request;
 pub use self::server::{ClientServer, ServerTerms};
 pub use self::session::Shell;
 pub use self::slot::Slot;
 use crate::error::RequestFailure;
-use crate::message::{FieldName, Framing, TextFields};
 
 /// A request, and the way to its client. It is large, so that it is passed on in a box.
 #[derive(Debug)]
@@ -51,89 +52,6 @@ impl Incoming {
     /// A request of which no more than the header has been read.
     pub fn new(request: Request, client: Client, ends: Arc<Ends>) -> Self {
         Self { request, early: EarlyBody::default(), client, ends }
-    }
-}
-
-/// The header of a request.
-#[derive(Debug)]
-pub struct Request {
-    /// The method. A plugin may have changed it for the upstream.
-    pub method: Method,
-    /// Whether the client asked for the header of the answer alone, by `HEAD`.
-    pub is_head: bool,
-    /// The version in which it came.
-    pub version: Version,
-    /// The target as it was sent: path and query, or `*`. An absolute target without its scheme and host.
-    pub target: Bytes,
-    /// The host, and the port if there is one: of an absolute target or `:authority`, else of `Host`.
-    pub authority: Option<Bytes>,
-    /// The fields, for look-ups; without pseudo fields. Cookies of HTTP/2 are joined (RFC 9113, section 8.2.3).
-    pub headers: HeaderMap,
-    /// The fields as they were written; of HTTP/1 alone.
-    pub text: Option<TextFields>,
-    /// How the body is delimited.
-    pub framing: Framing,
-    /// Bytes of the header as it came. Of HTTP/2, those that HTTP/1 would need.
-    pub header_bytes: u64,
-}
-
-impl Request {
-    /// The names and values of the fields, as they were written where that is known.
-    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.sent_fields().chain(self.added_fields())
-    }
-
-    /// Those that came. Of HTTP/2, where no client nominates fields for one hop, all are counted as such.
-    pub fn sent_fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let map = if self.text.is_some() { None } else { Some(&self.headers) };
-        let map = map.into_iter().flatten().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-        self.text.iter().flat_map(TextFields::sent).chain(map)
-    }
-
-    /// Those that plugins have added.
-    pub fn added_fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.text.iter().flat_map(TextFields::added)
-    }
-
-    /// Adds a field behind the others.
-    pub fn append_field(&mut self, name: impl Into<FieldName>, value: HeaderValue) {
-        let name = name.into();
-        if let Some(text) = &mut self.text {
-            text.append(name.clone(), &value);
-        }
-        self.headers.append(name.lower(), value);
-    }
-
-    /// Puts a field in place of all with its name.
-    pub fn set_field(&mut self, name: impl Into<FieldName>, value: HeaderValue) {
-        let name = name.into();
-        self.remove_field(name.lower());
-        self.append_field(name, value);
-    }
-
-    /// Removes all fields with this name.
-    pub fn remove_field(&mut self, name: &HeaderName) {
-        if self.headers.remove(name).is_some()
-            && let Some(text) = &mut self.text
-        {
-            text.remove(name);
-        }
-    }
-
-    /// A `GET` with this target and host, for tests.
-    #[cfg(test)]
-    pub(crate) fn example(target: &'static str, host: &'static str) -> Self {
-        Self {
-            method: Method::GET,
-            is_head: false,
-            version: Version::HTTP_11,
-            target: Bytes::from_static(target.as_bytes()),
-            authority: Some(Bytes::from_static(host.as_bytes())),
-            headers: HeaderMap::new(),
-            text: None,
-            framing: Framing::Empty,
-            header_bytes: 0,
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::error::RequestFailure;
 use crate::limit::Permit;
 use crate::metrics::Source;
 use crate::notes::Notes;
-use crate::plugin::Running;
+use crate::plugin::{KeyPrefetch, Running};
 use crate::request::{Canonical, Target};
 use crate::request_id::RequestId;
 use crate::upstream::Balanced;
@@ -27,6 +27,8 @@ pub struct Context {
     pub permit: Option<Permit>,
     /// The request and its client; `None` until the first phase.
     pub incoming: Option<Box<Incoming>>,
+    /// The API key that the request shows, if plugins look for one.
+    pub key_prefetch: Option<KeyPrefetch>,
     /// The canonical host and path.
     pub canonical: Canonical,
     /// The target; `None` until a route matches, and when the gateway answers by itself.
@@ -66,6 +68,7 @@ impl Context {
             request_id: RequestId::random(),
             permit: None,
             incoming: None,
+            key_prefetch: None,
             canonical: Canonical::default(),
             target: None,
             plugins: None,

@@ -37,6 +37,7 @@ pub mod notes;
 pub mod notify;
 pub mod outbound;
 pub mod plugin;
+mod prefetch;
 pub mod proxy;
 mod redaction;
 pub mod request;

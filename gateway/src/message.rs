@@ -124,16 +124,26 @@ impl TextFields {
         self.added.iter().map(|(name, value)| (name.written().as_bytes(), part(&self.values, value)))
     }
 
-    /// Adds a field behind the others.
-    pub fn append(&mut self, name: FieldName, value: &HeaderValue) {
-        /// Bytes of the values that a plugin usually adds: a consumer's.
-        const USUAL: usize = 128;
-        if self.values.is_empty() {
-            self.values.reserve(USUAL);
+    /// The last ones of those that were added.
+    pub fn last_added(&self, count: usize) -> impl Iterator<Item = (&FieldName, &[u8])> {
+        let last = self.added.len().saturating_sub(count);
+        self.added.iter().skip(last).map(|(name, value)| (name, part(&self.values, value)))
+    }
+
+    /// Adds a field behind the others. Returns false, and adds nothing, if no field may have this value.
+    pub fn append(&mut self, name: FieldName, value: &[u8]) -> bool {
+        /// Fields that a plugin usually adds, and bytes of their values: a consumer's.
+        const USUAL: (usize, usize) = (4, 128);
+        if !is_field_value(value) {
+            return false;
+        }
+        if self.added.capacity() == 0 {
+            (self.added, self.values) = (Vec::with_capacity(USUAL.0), Vec::with_capacity(USUAL.1));
         }
         let start = self.values.len() as u32;
-        self.values.extend_from_slice(value.as_bytes());
+        self.values.extend_from_slice(value);
         self.added.push((name, start..self.values.len() as u32));
+        true
     }
 
     /// Removes all fields with this name.
@@ -157,6 +167,17 @@ pub fn unshared(part: Bytes) -> Bytes {
     /// Larger parts are most of their buffer.
     const SMALL: usize = 4 * 1024;
     if part.len() <= SMALL { Bytes::copy_from_slice(&part) } else { part }
+}
+
+/// Whether the value of a field may have this byte.
+pub fn is_field_byte(byte: u8) -> bool {
+    (byte >= b' ') & (byte != 0x7F) | (byte == b'\t')
+}
+
+/// Whether a field may have this value.
+fn is_field_value(value: &[u8]) -> bool {
+    // Without an early end: the processor looks at many bytes at once.
+    value.iter().fold(true, |all, byte| all & is_field_byte(*byte))
 }
 
 /// The digits of a number.

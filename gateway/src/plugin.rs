@@ -12,6 +12,7 @@ mod auth;
 pub mod basic_auth;
 mod bot_detection;
 mod chain;
+mod chosen;
 mod content;
 mod correlation_id;
 mod cors;
@@ -27,6 +28,7 @@ mod instance;
 mod ip_restriction;
 pub mod jwt;
 pub mod key_auth;
+mod key_prefetch;
 mod list;
 mod log;
 pub mod opentelemetry;
@@ -58,12 +60,15 @@ use std::borrow::Cow;
 use std::fmt::Debug;
 use std::pin::Pin;
 
+use http::HeaderName;
+
 pub use self::answer::{Answer, AnswerFields, Tap};
 pub use self::chain::{Chain, OfConsumer};
 pub use self::directory::{Credential, Directory};
 pub use self::ended::Ended;
 pub use self::exchange::{Authenticated, Exchange, Surroundings};
 pub use self::instance::Instance;
+pub use self::key_prefetch::KeyPrefetch;
 pub use self::phase::Phases;
 pub use self::phases::{access, answer, ended, preflight, whole_body};
 pub use self::reply::{Reply, ReplyBody};
@@ -72,6 +77,7 @@ pub use self::running::Running;
 pub use self::shared::Shared;
 pub use self::table::{InstanceChange, Plugins};
 pub use self::terms::{InstanceTerms, Scope};
+use crate::counting::counters::Subject;
 use crate::error::RequestFailure;
 use crate::redaction::Redaction;
 
@@ -97,6 +103,13 @@ pub trait Plugin: Debug + Send + Sync + Sized + 'static {
         Step::Done(Ok(()))
     }
 
+    /// Prepares for its turn once the sender is known: begins to fetch what it will read. Returns the subject that it
+    /// will count, if that depends on the sender alone. Must not look at fields: those about the sender are still
+    /// the client's.
+    fn prepare(&self, _exchange: &Exchange<'_>) -> Option<Subject> {
+        None
+    }
+
     /// Looks at the header of an answer, and may change it.
     fn answer(&self, _exchange: &mut Exchange<'_>, _answer: &mut Answer) {}
 
@@ -118,6 +131,11 @@ pub trait Plugin: Debug + Send + Sync + Sized + 'static {
 
     /// The names under which it looks for credentials: no log shows their values.
     fn secrets(&self) -> Option<&Redaction> {
+        None
+    }
+
+    /// The header in which it looks for an API key first.
+    fn key_header(&self) -> Option<&HeaderName> {
         None
     }
 }
@@ -171,6 +189,7 @@ pub struct Unusable {
 /// A [`Plugin`] without its types.
 trait Behaviour: Debug + Send + Sync {
     fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Step<'a>;
+    fn prepare(&self, exchange: &Exchange<'_>) -> Option<Subject>;
     fn answer(&self, exchange: &mut Exchange<'_>, answer: &mut Answer);
     fn body(
         &self,
@@ -180,11 +199,16 @@ trait Behaviour: Debug + Send + Sync {
     ) -> Result<Vec<u8>, RequestFailure>;
     fn log(&self, ended: &Ended<'_>);
     fn secrets(&self) -> Option<&Redaction>;
+    fn key_header(&self) -> Option<&HeaderName>;
 }
 
 impl<P: Plugin> Behaviour for P {
     fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Step<'a> {
         Plugin::access(self, exchange)
+    }
+
+    fn prepare(&self, exchange: &Exchange<'_>) -> Option<Subject> {
+        Plugin::prepare(self, exchange)
     }
 
     fn answer(&self, exchange: &mut Exchange<'_>, answer: &mut Answer) {
@@ -206,5 +230,9 @@ impl<P: Plugin> Behaviour for P {
 
     fn secrets(&self) -> Option<&Redaction> {
         Plugin::secrets(self)
+    }
+
+    fn key_header(&self) -> Option<&HeaderName> {
+        Plugin::key_header(self)
     }
 }

@@ -27,7 +27,7 @@ use crate::grpc;
 use crate::limit::Limit;
 use crate::live::Live;
 use crate::metrics::{HttpMetrics, Source};
-use crate::plugin::{self, Phases, Reply, Running, Surroundings};
+use crate::plugin::{self, KeyPrefetch, Phases, Reply, Running, Surroundings};
 use crate::request::{self, Canonical, Target};
 use crate::respond::{self, respond};
 use crate::route;
@@ -68,6 +68,7 @@ impl ProxyHttp for Proxy {
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Result<()> {
         context.permit = self.in_flight.acquire();
         context.incoming = Slot::take(session);
+        context.key_prefetch = self.prefetch_key(context.incoming.as_deref());
         Ok(())
     }
 
@@ -75,6 +76,10 @@ impl ProxyHttp for Proxy {
     async fn request_filter(&self, _: &mut Session, context: &mut Context) -> Result<bool> {
         if let Some(mut incoming) = context.incoming.take() {
             let ended = self.serve(&mut incoming, context).await;
+            if context.notes.is_some() {
+                // Logs look fields up in a shared request: to move late ones costs less than a copy.
+                incoming.request.merge_late();
+            }
             note_target(&incoming.request, context);
             self.log_ended(&incoming, context);
             // A client that is not kept is cut off, so that a part of an answer never looks whole.
@@ -146,6 +151,12 @@ impl Proxy {
         poll_fn(|task| incoming.client.poll_flush(task)).await.is_ok()
     }
 
+    /// Begins to fetch what will be looked up once the route is known.
+    fn prefetch_key(&self, incoming: Option<&Incoming>) -> Option<KeyPrefetch> {
+        let table = self.live.load();
+        table.as_ref()?.plugins().key_prefetch(incoming?.request.headers())
+    }
+
     /// The way of a request: its route, its plugins, its upstream.
     async fn run(&self, incoming: &mut Incoming, context: &mut Context) -> Result<(), Ended> {
         if let Err(failure) = self.check_limits(&incoming.request, context) {
@@ -176,6 +187,7 @@ impl Proxy {
         Surroundings {
             canonical: &context.canonical,
             request_id: &context.request_id,
+            target: context.target.as_ref(),
             started: context.started,
             trusted: &self.forwarder.trusted,
             shared: &self.forwarder.shared,
@@ -189,8 +201,9 @@ impl Proxy {
         let Some(table) = table.as_ref() else { return Ok(()) };
         let asked = asked(&incoming.request, &incoming.ends, &context.canonical, &method);
         let Some(found) = table.lookup(&asked) else { return Ok(()) };
-        let running = Running::new(table.plugins(), &found.route, found.service.as_ref());
+        let running = Running::new(table.plugins(), &found.route, found.service.as_deref());
         let Some(mut running) = running else { return Ok(()) };
+        running.set_route(found.route, found.service);
         let outcome = plugin::preflight(incoming, &self.surroundings(context), &mut running);
         if outcome.is_err() {
             context.plugins = Some(running);
@@ -219,15 +232,15 @@ impl Proxy {
         let Some(notes) = &context.notes else { return };
         let failed = context.failure.map(RequestFailure::answer);
         let unanswered = (failed.map_or(0, |answer| answer.status), Source::Gateway);
-        let (running, target) = (context.plugins.as_deref(), context.target.as_ref());
+        let (running, around) = (context.plugins.as_deref(), self.surroundings(context));
         let ended = plugin::Ended {
             request: &incoming.request,
             body_bytes: incoming.early.received(),
             ends: &incoming.ends,
-            around: &self.surroundings(context),
+            around: &around,
             running,
-            route: running.and_then(Running::route).or(target.map(|target| &*target.route)),
-            service: running.and_then(Running::service).or(target.map(|target| &*target.service)),
+            route: around.route(running).map(AsRef::as_ref),
+            service: around.service(running).map(AsRef::as_ref),
             notes,
             answered: context.answered.unwrap_or(unanswered),
             failure: failed.map(|answer| answer.reason),
@@ -263,16 +276,23 @@ impl Proxy {
         let asked = asked(request, ends, &context.canonical, &request.method);
         let table = self.live.load();
         let table = table.as_ref().ok_or(RequestFailure::NoConfiguration)?;
+        context.key_prefetch.inspect(|prefetch| prefetch.key(table.plugins().directory()));
         let found = table.lookup(&asked).ok_or(RequestFailure::NoRoute)?;
+        context.key_prefetch.inspect(|prefetch| prefetch.consumer(table.plugins().directory()));
         if self.settings.ambiguous_paths == AmbiguousPaths::Refuse
             && table.has_another_reading(&asked, &found)
         {
             return Err(RequestFailure::AmbiguousPath);
         }
         self.check_protocol(request, ends, &found.route)?;
-        context.plugins = Running::new(table.plugins(), &found.route, found.service.as_ref());
+        context.plugins = Running::new(table.plugins(), &found.route, found.service.as_deref());
         // Plugins may answer without a service.
-        let Some(service) = found.service else { return Ok(()) };
+        let Some(service) = found.service else {
+            if let Some(running) = &mut context.plugins {
+                running.set_route(found.route, None);
+            }
+            return Ok(());
+        };
         let group = match &service.host {
             Host::Name(name) => table.group(name).cloned(),
             Host::Address(_) => None,
@@ -289,7 +309,7 @@ impl Proxy {
     ) -> Result<(), RequestFailure> {
         let refused = route.tls_only && !request::is_https(request, ends, &self.forwarder.trusted);
         match refused {
-            _ if route.grpc => grpc::check(request.version, &request.headers, refused),
+            _ if route.grpc => grpc::check(request.version, request.headers(), refused),
             true => Err(RequestFailure::HttpsRequired(route.redirect_status)),
             false => Ok(()),
         }
@@ -337,7 +357,7 @@ fn asked<'r>(
         host: canonical.host(),
         port: canonical.port().unwrap_or(ends.server.port()),
         path: canonical.path(request),
-        headers: &request.headers,
+        headers: request.headers(),
         sni: ends.server_name.as_deref(),
     }
 }

@@ -80,9 +80,10 @@ fn send(
         .iter()
         .for_each(|(name, value)| answer.fields.received(name.written().as_bytes(), value.as_bytes()));
     let mut body = page.body;
-    let Context { plugins, canonical, request_id, started, .. } = &mut *context;
+    let Context { plugins, canonical, request_id, target, started, .. } = &mut *context;
     if let Some(running) = plugins.as_deref_mut().filter(|running| running.changes_answer()) {
-        let around = Surroundings { canonical, request_id, started: *started, trusted, shared };
+        let (target, started) = (target.as_ref(), *started);
+        let around = Surroundings { canonical, request_id, target, started, trusted, shared };
         plugin::answer(incoming, &around, running, &mut answer);
         if let (Some(limit), Some(whole)) = (answer.wanted_body(), &mut body)
             && whole.len() <= limit
@@ -146,7 +147,7 @@ fn of_failure(incoming: &Incoming, context: &Context, failure: RequestFailure, t
     let waited = context.upstream.waited.filter(|_| failure.is_of_upstream());
     let looks = waited.map_or(Looks::Own, Looks::InPlace);
     let mut page = Page { status: answer.status, fields: Vec::new(), upgrade: None, body: None, looks };
-    if grpc::is_request(request.version, &request.headers) {
+    if grpc::is_request(request.version, request.early_headers()) {
         page.fields = grpc::failure(answer.status, answer.message);
         return page;
     }
@@ -166,7 +167,7 @@ fn of_failure(incoming: &Incoming, context: &Context, failure: RequestFailure, t
     }
     // No protocol can be changed on a connection of HTTP/2.
     page.upgrade = page.upgrade.filter(|_| request.version != Version::HTTP_2);
-    let format = Format::negotiate(&request.headers, answer.format);
+    let format = Format::negotiate(request.early_headers(), answer.format);
     page.set_body(Body::new(format, answer.message, context.request_id.as_str()));
     page
 }
@@ -176,18 +177,18 @@ fn of_reply(incoming: &Incoming, context: &Context, reply: Reply) -> Page {
     let request = &incoming.request;
     let looks = if is_proxied { Looks::Proxied } else { Looks::Own };
     let mut page = Page { status, fields, upgrade: None, body: None, looks };
-    if !is_proxied && grpc::is_request(request.version, &request.headers) {
+    if !is_proxied && grpc::is_request(request.version, request.early_headers()) {
         page.fields.extend(grpc::outcome(status, &call_message(&body)));
         return page;
     }
     match body {
         ReplyBody::Message(text) => {
             // Kong looks at the type of the request's own body for its core's messages alone.
-            let format = Format::accepted(&request.headers, Format::Json);
+            let format = Format::accepted(request.early_headers(), Format::Json);
             page.set_body(Body::new(format, &text, context.request_id.as_str()));
         }
         ReplyBody::Error(text) => {
-            let format = Format::negotiate(&request.headers, Format::Text);
+            let format = Format::negotiate(request.early_headers(), Format::Text);
             page.set_body(Body::new(format, &text, context.request_id.as_str()));
         }
         ReplyBody::Exit(text) => page.set_body(Body::exit(&text)),

@@ -30,6 +30,7 @@ use uuid::Uuid;
 pub use self::period::{Period, Window, second};
 pub use self::saved::MOST_BYTES;
 use self::shard::{Found, Shard};
+use crate::prefetch::CacheLines;
 
 /// Counters at most. One takes 32 bytes of a table that is then full to three quarters: 45 MB for all of them. The
 /// estimates of those that left take 10 MB at most.
@@ -120,6 +121,15 @@ impl Counters {
         hasher.write(name);
         let hash = hasher.finish128();
         Subject::new(hash.h1, hash.h2)
+    }
+
+    /// Begins to fetch the counter of a request that will soon be counted. Does nothing while another thread has the
+    /// lock.
+    pub fn prefetch(&self, subject: Subject, period: Period) {
+        let shard = self.shards[number(subject)].0.try_lock();
+        let lines = shard.and_then(|shard| shard.lines(subject, period));
+        // After the lock is released: the release would wait for the memory.
+        lines.into_iter().for_each(CacheLines::prefetch);
     }
 
     /// Counts a request on every ask, if all limits have something left.

@@ -41,7 +41,7 @@ fn write_unedited(sink: &mut dyn FieldSink, answer: &Response, context: &Context
     }
     let has_date = write_upstream_fields(&mut Without { sink, set }, answer, context, is_tls);
     set.iter().for_each(|(name, value)| value.write(sink, name));
-    has_date || set.iter().any(|(name, _)| *name.lower() == DATE)
+    has_date || set.iter().any(|(name, _)| name.written().eq_ignore_ascii_case(DATE.as_str()))
 }
 
 /// Writes the fields of an answer, and the cookie of the upstream's balancer.

@@ -106,9 +106,10 @@ impl Attempt<'_> {
         &mut self,
         run: impl FnOnce(&mut crate::client::Incoming, &Surroundings<'_>, &mut plugin::Running) -> R,
     ) -> Option<R> {
-        let Context { plugins, canonical, request_id, started, .. } = &mut *self.context;
+        let Context { plugins, canonical, request_id, target, started, .. } = &mut *self.context;
         let (trusted, shared) = (&self.forwarder.trusted, &self.forwarder.shared);
-        let around = Surroundings { canonical, request_id, started: *started, trusted, shared };
+        let (target, started) = (target.as_ref(), *started);
+        let around = Surroundings { canonical, request_id, target, started, trusted, shared };
         plugins.as_deref_mut().map(|running| run(self.incoming, &around, running))
     }
 }

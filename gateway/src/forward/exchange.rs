@@ -337,7 +337,7 @@ impl Attempt<'_> {
     /// Whether trailers of the answer go on. Clients of HTTP/2 always take them.
     fn takes_trailers(&self) -> bool {
         let request = &self.incoming.request;
-        request.version == http::Version::HTTP_2 || head::takes_trailers(&request.headers)
+        request.version == http::Version::HTTP_2 || head::takes_trailers(request.early_headers())
     }
 
     /// Whether a body may be one side of a conversation, in which both sides pause.

@@ -27,7 +27,7 @@ pub(super) fn begin_request(
     trusted: &Trusted,
 ) -> Result<Vec<u8>, Failure> {
     let target = context.target.as_ref().ok_or(RequestFailure::Internal)?;
-    let nominated = Nominated::of_request(&incoming.request.headers)?;
+    let nominated = Nominated::of_request(incoming.request.early_headers())?;
     let request = &incoming.request;
     let plugins = context.plugins.as_deref();
     let path = asked_target(request, context, target);
@@ -58,13 +58,13 @@ pub(super) fn begin_request(
             upstream.begin(chunked_unless_known(request.framing), kind);
         }
         Upstream::Http2(upstream) => {
-            let mut sink = MapSink::with_capacity(request.headers.len() + 12);
+            let mut sink = MapSink::with_capacity(request.early_headers().len() + 16);
             write(&mut sink);
             let mut headers = sink.into_fields();
             if let Framing::Length(length) = request.framing {
                 headers.insert(CONTENT_LENGTH, length.into());
             }
-            if takes_trailers(&request.headers) {
+            if takes_trailers(request.early_headers()) {
                 headers.insert(TE, HeaderValue::from_static("trailers"));
             }
             let mut head = http::Request::new(());
@@ -93,13 +93,13 @@ fn frame_request(text: &mut BytesMut, request: &Request) {
         Framing::Empty => {
             // A method that usually has a body says that this one has none (RFC 9110, section 8.6).
             let usual = matches!(request.method, Method::POST | Method::PUT | Method::PATCH);
-            if usual || request.headers.contains_key(CONTENT_LENGTH) {
+            if usual || request.early_headers().contains_key(CONTENT_LENGTH) {
                 text.known_number(&names::CONTENT_LENGTH, 0);
             }
         }
         Framing::Chunked | Framing::Close => {
             text.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
-            for trailer in request.headers.get_all(TRAILER) {
+            for trailer in request.early_headers().get_all(TRAILER) {
                 text.received(b"Trailer", trailer.as_bytes());
             }
         }
@@ -107,7 +107,7 @@ fn frame_request(text: &mut BytesMut, request: &Request) {
 }
 
 fn end_request(text: &mut BytesMut, request: &Request, asks_upgrade: bool) {
-    text.extend_from_slice(match (asks_upgrade, takes_trailers(&request.headers)) {
+    text.extend_from_slice(match (asks_upgrade, takes_trailers(request.early_headers())) {
         (true, _) => b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
         (false, true) => b"TE: trailers\r\nConnection: TE\r\n\r\n",
         (false, false) => b"\r\n",
@@ -122,9 +122,9 @@ fn chunked_unless_known(framing: Framing) -> Framing {
 /// Whether the request asks for the one protocol that is tunnelled.
 fn asks_for_websocket(request: &Request) -> bool {
     request.version == Version::HTTP_11
-        && has_option(&request.headers, CONNECTION, b"upgrade")
+        && has_option(request.early_headers(), CONNECTION, b"upgrade")
         && request
-            .headers
+            .early_headers()
             .get(UPGRADE)
             .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }

@@ -4,6 +4,8 @@
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::message::is_field_byte;
+
 /// The most bytes of a line with a size and its extensions.
 const LONGEST_LINE: usize = 8 * 1024;
 /// The most digits of a size: 64 bits.
@@ -109,7 +111,7 @@ impl Chunked {
             (Part::Size, b'\r') if self.line > 1 => Some(Part::SizeEnd),
             (Part::Size, b';' | b' ' | b'\t') if self.line > 1 => Some(Part::Extension),
             (Part::Extension, b'\r') => Some(Part::SizeEnd),
-            (Part::Extension, _) if is_text(byte) => Some(Part::Extension),
+            (Part::Extension, _) if is_field_byte(byte) => Some(Part::Extension),
             (Part::SizeEnd, b'\n') => Some(self.begin_data()),
             (Part::DataReturn, b'\r') => Some(Part::DataEnd),
             (Part::DataEnd, b'\n') => {
@@ -139,7 +141,7 @@ impl Chunked {
         self.trailers.push(byte);
         match (self.part, byte) {
             (Part::Trailer, b'\r') => Some(Part::TrailerEnd),
-            (Part::Trailer, _) if is_text(byte) => Some(Part::Trailer),
+            (Part::Trailer, _) if is_field_byte(byte) => Some(Part::Trailer),
             // The line was empty, apart from its CR.
             (Part::TrailerEnd, b'\n') if self.line == 2 => {
                 parse(&self.trailers)?;
@@ -169,11 +171,6 @@ fn parse(text: &[u8]) -> Option<HeaderMap> {
         fields.append(name, HeaderValue::from_bytes(field.value).ok()?);
     }
     Some(fields)
-}
-
-/// Whether `byte` may stand within a line.
-fn is_text(byte: u8) -> bool {
-    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
 #[cfg(test)]

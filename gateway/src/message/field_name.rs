@@ -53,7 +53,8 @@ impl FieldName {
 /// The same name in any case.
 impl PartialEq for FieldName {
     fn eq(&self, other: &Self) -> bool {
-        self.lower() == other.lower()
+        // As text: texts of different lengths differ at once.
+        self.lower().as_str() == other.lower().as_str()
     }
 }
 

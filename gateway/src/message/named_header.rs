@@ -30,6 +30,12 @@ impl NamedHeader {
         iter::once(&self.configured).chain(&self.hyphenated)
     }
 
+    /// The values under all of them.
+    pub fn all<'h>(&self, headers: &'h HeaderMap) -> impl Iterator<Item = &'h HeaderValue> {
+        let hyphenated = self.hyphenated.iter().flat_map(|name| headers.get_all(name));
+        headers.get_all(&self.configured).iter().chain(hyphenated)
+    }
+
     /// The first value under the first spelling that a request has.
     pub fn first<'h>(&self, headers: &'h HeaderMap) -> Option<&'h HeaderValue> {
         self.spellings().find_map(|name| headers.get(name))

@@ -7,7 +7,6 @@ pub(super) mod scheme;
 pub(super) mod turn;
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use http::HeaderValue;
 use uuid::Uuid;
@@ -102,14 +101,14 @@ pub(super) fn owner(
     (id, consumer): (Uuid, Uuid),
     identifier: Option<&str>,
 ) -> Option<Authenticated> {
-    let consumer = exchange.directory().consumer(&consumer)?.clone();
+    let consumer = exchange.directory().consumer(&consumer)?;
     Some(authenticated(id, consumer, identifier))
 }
 
 /// The owner of the credential `id`, which the upstream knows by `identifier`, or by its id.
-pub(super) fn authenticated(id: Uuid, consumer: Arc<Consumer>, identifier: Option<&str>) -> Authenticated {
+pub(super) fn authenticated(id: Uuid, consumer: &Consumer, identifier: Option<&str>) -> Authenticated {
     let credential = Credential { id, identifier: identifier.map(Into::into), consumer: Some(consumer.id) };
-    Authenticated { consumer: Some(consumer), credential: Some(credential) }
+    Authenticated { consumer: Some(consumer.clone()), credential: Some(credential) }
 }
 
 /// The challenge of a plugin's 401.

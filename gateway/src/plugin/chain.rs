@@ -109,22 +109,19 @@ impl Slot {
         self.base.as_ref()
     }
 
-    /// The instance that runs for a request: the most specific one, of Kong's eight ranks.
-    pub fn choose<'s>(
-        &'s self,
-        of_consumer: Option<&'s OfConsumer>,
+    /// The instance of a consumer's own that runs for a request in place of the one for any consumer: the most
+    /// specific one runs, of Kong's eight ranks.
+    pub fn own<'o>(
+        &self,
+        of_consumer: &'o OfConsumer,
         route: Option<Uuid>,
         service: Option<Uuid>,
-    ) -> Option<&'s Arc<Instance>> {
-        let own = of_consumer.filter(|_| self.is_of_consumers).map_or(&[][..], |own| &own.all);
-        let own = own.iter().filter(|instance| instance.terms.name == self.name);
+    ) -> Option<&'o Arc<Instance>> {
+        let own = of_consumer.all.iter().filter(|instance| instance.terms.name == self.name);
         let own = own.filter(|instance| instance.runs_for(route, service));
-        let own = own.max_by_key(|instance| instance.rank());
-        match (own, &self.base) {
-            (Some(own), Some(base)) if base.rank() > own.rank() => Some(base),
-            (Some(own), _) => Some(own),
-            (None, base) => base.as_ref(),
-        }
+        let own = own.max_by_key(|instance| instance.rank())?;
+        let is_first = self.base.as_ref().is_none_or(|base| base.rank() <= own.rank());
+        is_first.then_some(own)
     }
 
     /// Whether some consumers have instances of their own.

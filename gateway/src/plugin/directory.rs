@@ -46,19 +46,19 @@ impl Directory {
     }
 
     /// A consumer.
-    pub fn consumer(&self, id: &Uuid) -> Option<&Arc<Consumer>> {
-        self.consumers.by_id(id)
+    pub fn consumer(&self, id: &Uuid) -> Option<&Consumer> {
+        self.consumers.by_id(id).map(AsRef::as_ref)
     }
 
     /// The consumer of an API key.
-    pub fn owner_of<'a>(&'a self, key: &'a KnownKey) -> Option<&'a Arc<Consumer>> {
+    pub fn owner_of<'a>(&'a self, key: &'a KnownKey) -> Option<&'a Consumer> {
         key.owner().or_else(|| self.consumer(&key.consumer()))
     }
 
     /// The consumer that a configuration names: by its id, or by its name.
-    pub fn consumer_named(&self, text: &str) -> Option<&Arc<Consumer>> {
+    pub fn consumer_named(&self, text: &str) -> Option<&Consumer> {
         let by_id = Uuid::try_parse(text).ok().and_then(|id| self.consumer(&id));
-        by_id.or_else(|| self.consumers.by_name(text))
+        by_id.or_else(|| self.consumers.by_name(text).map(AsRef::as_ref))
     }
 
     /// The API key that a request shows, unless it has expired. `now` is in seconds since 1970.

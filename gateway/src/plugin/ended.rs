@@ -67,7 +67,7 @@ impl Ended<'_> {
 
     /// The fields of the request, with the changes that plugins made.
     pub fn headers(&self) -> &HeaderMap {
-        &self.request.headers
+        self.request.headers()
     }
 
     /// The first value of a field of the request.
@@ -113,7 +113,7 @@ impl Ended<'_> {
 
     /// The consumer, if one is known.
     pub fn consumer(&self) -> Option<&Consumer> {
-        self.running.and_then(Running::consumer).map(Arc::as_ref)
+        self.running.and_then(Running::consumer)
     }
 
     /// The credential with which the consumer authenticated.
@@ -128,7 +128,7 @@ impl Ended<'_> {
 
     /// What a log must not show: what it is configured with, and the credentials that plugins of the request look for.
     pub(crate) fn redactions<'r>(&'r self, own: &'r Redaction) -> Redactions<'r> {
-        let instances = self.running.into_iter().flat_map(|running| &running.chosen);
+        let instances = self.running.into_iter().flat_map(|running| running.chosen.iter());
         let of_plugins = instances.filter_map(|instance| instance.behaviour().secrets());
         [own].into_iter().chain(of_plugins).collect()
     }

@@ -12,15 +12,19 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::Phases;
+use super::chain::Slot;
 use super::directory::{Credential, Directory};
+use super::instance::Instance;
 use super::reply::Reply;
 use super::running::Running;
 use super::shared::Shared;
 use crate::client::{Ends, Incoming};
+use crate::counting::counters::Subject;
 use crate::grpc;
 use crate::message::{FieldName, FieldValue, Framing};
-use crate::names::{self, Name};
-use crate::request::{self, Canonical, Trusted};
+use crate::names;
+use crate::request::{self, Canonical, Target, Trusted};
 use crate::request_id::RequestId;
 use crate::route::Entry;
 use crate::section::{Consumer, Service};
@@ -32,12 +36,26 @@ pub struct Surroundings<'r> {
     pub canonical: &'r Canonical,
     /// The id of the request.
     pub request_id: &'r RequestId,
+    /// The target, with the route and the service.
+    pub target: Option<&'r Target>,
     /// When the header had been read.
     pub started: Instant,
     /// Peers whose fields about the client are trusted.
     pub trusted: &'r Trusted,
     /// What outlives configurations.
     pub shared: &'r Arc<Shared>,
+}
+
+impl Surroundings<'_> {
+    /// The route: the target's, or without a target that of `running`.
+    pub fn route<'s>(&'s self, running: Option<&'s Running>) -> Option<&'s Arc<Entry>> {
+        self.target.map(|target| &target.route).or_else(|| running?.route.as_ref())
+    }
+
+    /// The service: the target's, or without a target that of `running`.
+    pub fn service<'s>(&'s self, running: Option<&'s Running>) -> Option<&'s Arc<Service>> {
+        self.target.map(|target| &target.service).or_else(|| running?.service.as_ref())
+    }
 }
 
 /// A request, as a plugin sees it. Edits are seen by later plugins, and go to the upstream.
@@ -52,7 +70,7 @@ pub struct Exchange<'r> {
 #[derive(Debug)]
 pub struct Authenticated {
     /// The consumer.
-    pub consumer: Option<Arc<Consumer>>,
+    pub consumer: Option<Consumer>,
     /// The credential; none for the anonymous consumer.
     pub credential: Option<Credential>,
 }
@@ -90,7 +108,7 @@ impl<'r> Exchange<'r> {
 
     /// The fields. Cookies of HTTP/2 are joined.
     pub fn headers(&self) -> &HeaderMap {
-        &self.incoming.request.headers
+        self.incoming.request.headers()
     }
 
     /// Puts a field in place of all with its name.
@@ -158,7 +176,7 @@ impl<'r> Exchange<'r> {
 
     /// What the route's regular expression captures of the path: by name, or by number.
     pub fn uri_capture(&self, wanted: &str) -> Option<&str> {
-        self.running.route.as_ref()?.capture(self.path(), wanted)
+        self.route()?.capture(self.path(), wanted)
     }
 
     /// The host that the client asked for, in lower case, without its port.
@@ -229,12 +247,12 @@ impl<'r> Exchange<'r> {
 
     /// The route.
     pub fn route(&self) -> Option<&Arc<Entry>> {
-        self.running.route.as_ref()
+        self.around.route(Some(self.running))
     }
 
     /// The service.
     pub fn service(&self) -> Option<&Arc<Service>> {
-        self.running.service.as_ref()
+        self.around.service(Some(self.running))
     }
 
     /// The consumers and credentials of the request's configuration, until it is forwarded.
@@ -243,7 +261,7 @@ impl<'r> Exchange<'r> {
     }
 
     /// The consumer, once one is known.
-    pub fn consumer(&self) -> Option<&Arc<Consumer>> {
+    pub fn consumer(&self) -> Option<&Consumer> {
         self.running.consumer.as_ref()
     }
 
@@ -254,16 +272,15 @@ impl<'r> Exchange<'r> {
 
     /// Says who sent the request, and tells the upstream. What the client says of it is removed.
     pub fn authenticate(&mut self, who: Authenticated) {
+        let Authenticated { consumer, credential } = who;
+        (self.running.consumer, self.running.credential) = (consumer, credential);
+        self.prepare();
         let request = &mut self.incoming.request;
         // A plugin that decides by groups sets them afterwards.
         request::remove_all_claims(request);
-        let mut tell = |name: &'static Name, value: &str| {
-            if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
-                request.append_field(name, value);
-            }
-        };
+        let mut tell = |name, value: &str| request.append_late(name, value.as_bytes());
         let mut buffer = Uuid::encode_buffer();
-        if let Some(consumer) = &who.consumer {
+        if let Some(consumer) = &self.running.consumer {
             tell(&names::CONSUMER_ID, consumer.id.hyphenated().encode_lower(&mut buffer));
             let both = [
                 (&names::CONSUMER_CUSTOM_ID, consumer.custom_id()),
@@ -273,14 +290,31 @@ impl<'r> Exchange<'r> {
                 value.into_iter().for_each(|value| tell(name, value));
             }
         }
-        match &who.credential {
+        match &self.running.credential {
             Some(Credential { identifier: Some(text), .. }) => tell(&names::CREDENTIAL_IDENTIFIER, text),
             Some(Credential { id, .. }) => {
                 tell(&names::CREDENTIAL_IDENTIFIER, id.hyphenated().encode_lower(&mut buffer));
             }
             None => tell(&names::ANONYMOUS_CONSUMER, "true"),
         }
-        (self.running.consumer, self.running.credential) = (who.consumer, who.credential);
+    }
+
+    /// Lets the plugins prepare for the sender. One subject is kept: only rate-limiting returns one, and a chain runs
+    /// one instance of a plugin. Instances of a single consumer are not asked, and compute theirs in their turn.
+    fn prepare(&mut self) {
+        self.running.prepared = None;
+        if !self.running.has(Phases::PREPARE) {
+            return;
+        }
+        let instances = self.running.chain().slots().iter().filter_map(Slot::base);
+        let instances = instances.filter(|instance| instance.phases.has(Phases::PREPARE));
+        let subject = |one: &Instance| Some((one.terms.id, one.behaviour().prepare(self)?));
+        self.running.prepared = instances.fold(None, |before, one| subject(one).or(before));
+    }
+
+    /// The subject that the plugin with this id has prepared for the sender.
+    pub fn prepared(&self, plugin: Uuid) -> Option<Subject> {
+        self.running.prepared.filter(|(of, _)| *of == plugin).map(|(_, subject)| subject)
     }
 
     /// Sets a field of whatever answer is sent, the upstream's or one of the gateway.
@@ -291,8 +325,8 @@ impl<'r> Exchange<'r> {
         match fields.iter_mut().find(|(other, _)| *other == name) {
             Some((_, before)) => *before = value,
             None => {
-                if fields.is_empty() {
-                    fields.reserve(USUAL);
+                if fields.capacity() == 0 {
+                    *fields = Vec::with_capacity(USUAL);
                 }
                 fields.push((name, value));
             }

@@ -5,7 +5,7 @@ mod search;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 
 use self::body::BodyForm;
 use self::search::{Found, KeyName, Places};
@@ -74,6 +74,10 @@ impl Plugin for KeyAuth {
     fn secrets(&self) -> Option<&Redaction> {
         Some(&self.secrets)
     }
+
+    fn key_header(&self) -> Option<&HeaderName> {
+        Some(self.names.first()?.header.configured()).filter(|_| self.in_header)
+    }
 }
 
 impl KeyAuth {
@@ -124,10 +128,9 @@ impl KeyAuth {
             return (Some(name), refused("No API key found in request"));
         }
         let directory = exchange.directory();
-        let owner = directory.key_auth(&key, auth::now).and_then(|key| {
-            let consumer = directory.owner_of(key)?.clone();
-            Some(auth::authenticated(key.id, consumer, None))
-        });
+        let owner = directory
+            .key_auth(&key, auth::now)
+            .and_then(|key| Some(auth::authenticated(key.id, directory.owner_of(key)?, None)));
         (Some(name), owner.map_or_else(|| refused("Unauthorized"), Ok))
     }
 

@@ -13,6 +13,8 @@ impl Phases {
     pub const ANSWER: Self = Self(2);
     /// When the request is over.
     pub const LOG: Self = Self(4);
+    /// When the sender becomes known, before the plugin's turn in [`Self::ACCESS`].
+    pub const PREPARE: Self = Self(8);
 
     /// These phases and those.
     #[must_use]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::answer::Answer;
+use super::chain::Slot;
 use super::ended::Ended;
 use super::exchange::{Exchange, Surroundings};
 use super::instance::Instance;
@@ -23,11 +24,17 @@ const CORS: &str = "cors";
 pub async fn access(incoming: &mut Incoming, around: &Surroundings<'_>, running: &mut Running) -> Outcome {
     let mut outcome = Ok(());
     request::remove_claims(&mut incoming.request, &incoming.ends, around.trusted);
-    for index in 0..running.chain.slots().len() {
-        let Some(instance) = chosen(&running.chain.slots()[index], running) else { continue };
-        running.chosen.push(instance.clone());
+    let chain = running.chain().clone();
+    for slot in chain.slots() {
+        let own = own(slot, around, running);
+        running.chosen.choose(own.clone());
+        let Some(instance) = own.as_ref().or(slot.base()) else { continue };
         if outcome.is_ok() && instance.phases.has(Phases::ACCESS) {
-            outcome = run(&instance, &mut Exchange::new(incoming, around, running)).await;
+            // A limit by consumer looks at no field. If one is by a field, `headers()` makes a copy.
+            if !instance.phases.has(Phases::PREPARE) {
+                incoming.request.merge_late();
+            }
+            outcome = run(instance, &mut Exchange::new(incoming, around, running)).await;
         }
     }
     // Of a long answer, nothing of an earlier configuration stays but what runs.
@@ -41,9 +48,11 @@ pub async fn access(incoming: &mut Incoming, around: &Surroundings<'_>, running:
 /// The answer.
 pub fn preflight(incoming: &mut Incoming, around: &Surroundings<'_>, running: &mut Running) -> Outcome {
     let mut outcome = Ok(());
-    for index in 0..running.chain.slots().len() {
-        let Some(instance) = chosen(&running.chain.slots()[index], running) else { continue };
-        running.chosen.push(instance.clone());
+    let chain = running.chain().clone();
+    for slot in chain.slots() {
+        let own = own(slot, around, running);
+        running.chosen.choose(own.clone());
+        let Some(instance) = own.as_ref().or(slot.base()) else { continue };
         if instance.terms.name == CORS
             && let Step::Done(done) =
                 instance.behaviour().access(&mut Exchange::new(incoming, around, running))
@@ -61,12 +70,12 @@ async fn run(instance: &Instance, exchange: &mut Exchange<'_>) -> Outcome {
     }
 }
 
-fn chosen(slot: &super::chain::Slot, running: &Running) -> Option<Arc<Instance>> {
-    let (route, service) = running.scope();
-    let consumer = running.consumer.as_ref().filter(|_| slot.is_of_consumers());
-    let own =
-        consumer.zip(running.plugins.as_ref()).and_then(|(consumer, all)| all.of_consumer(&consumer.id));
-    slot.choose(own, route, service).cloned()
+/// The instance of the consumer's own that runs in a slot.
+fn own(slot: &Slot, around: &Surroundings<'_>, running: &Running) -> Option<Arc<Instance>> {
+    let consumer = running.consumer.as_ref().filter(|_| slot.is_of_consumers())?;
+    let of_consumer = running.plugins.as_ref()?.of_consumer(&consumer.id)?;
+    let (route, service) = (around.route(Some(running)), around.service(Some(running)));
+    slot.own(of_consumer, route.map(|route| route.id), service.map(|service| service.id)).cloned()
 }
 
 /// Lets the plugins look at the header of an answer, in their order.
@@ -76,14 +85,17 @@ pub fn answer(
     running: &mut Running,
     answer: &mut Answer,
 ) {
+    if running.has(Phases::ANSWER) {
+        // They look fields up in a shared request: to move late ones costs less than a copy.
+        incoming.request.merge_late();
+    }
     for (name, value) in &running.answer_fields {
         answer.fields.set(name.written(), value.text());
     }
-    let instances = std::mem::take(&mut running.chosen);
-    for instance in instances.iter().filter(|instance| instance.phases.has(Phases::ANSWER)) {
+    let chosen = running.chosen.clone();
+    for instance in chosen.iter().filter(|instance| instance.phases.has(Phases::ANSWER)) {
         instance.behaviour().answer(&mut Exchange::new(incoming, around, running), answer);
     }
-    running.chosen = instances;
 }
 
 /// Lets the plugins change the whole body of an answer, in their order.
@@ -97,19 +109,16 @@ pub fn whole_body(
     answer: &mut Answer,
     body: Vec<u8>,
 ) -> Result<Vec<u8>, RequestFailure> {
-    let instances = std::mem::take(&mut running.chosen);
-    let mut changing = instances.iter().filter(|instance| instance.phases.has(Phases::ANSWER));
-    let body = changing.try_fold(body, |body, instance| {
+    let chosen = running.chosen.clone();
+    let mut changing = chosen.iter().filter(|instance| instance.phases.has(Phases::ANSWER));
+    changing.try_fold(body, |body, instance| {
         instance.behaviour().body(&mut Exchange::new(incoming, around, running), answer, body)
-    });
-    // They see the answer to a failure, too.
-    running.chosen = instances;
-    body
+    })
 }
 
 /// Lets the plugins see a request that has ended, in their order.
 pub fn ended(ended: &Ended<'_>) {
-    let instances = ended.running.into_iter().flat_map(|running| &running.chosen);
+    let instances = ended.running.into_iter().flat_map(|running| running.chosen.iter());
     for instance in instances.filter(|instance| instance.phases.has(Phases::LOG)) {
         instance.behaviour().log(ended);
     }

@@ -1,7 +1,7 @@
 //! rate-limiting: refuses requests beyond what may come in a period.
 //!
 //! A request is counted before it is forwarded, on all limits or on none. Counters are those of this node
-//! ([`Counters`](crate::counting::counters::Counters)), those of a server of redis, or those of this node that a
+//! ([`Counters`]), those of a server of redis, or those of this node that a
 //! server brings together with others by a timer.
 
 mod fields;
@@ -20,7 +20,7 @@ pub(in crate::plugin) use self::fields::value;
 pub(in crate::plugin) use self::identifier::{By, Name};
 use super::{Exchange, InstanceTerms, Outcome, Phases, Plugin, Reply, Shared, Step, Unusable};
 use crate::counting::clock::unix_millis;
-use crate::counting::counters::{Ask, Namespace, Period, Scope, Subject, Taken};
+use crate::counting::counters::{Ask, Counters, Namespace, Period, Scope, Subject, Taken};
 use crate::counting::redis::{Keys, RedisTerms, Server, Synced};
 use crate::error::RequestFailure;
 
@@ -65,7 +65,7 @@ enum Place {
 impl Plugin for RateLimiting {
     type Config = model::plugins::RateLimiting;
 
-    const PHASES: Phases = Phases::ACCESS;
+    const PHASES: Phases = Phases::ACCESS.with(Phases::PREPARE);
 
     fn compile(config: &Self::Config, terms: &InstanceTerms) -> Result<Self, Unusable> {
         let of_scope = terms.scope;
@@ -89,6 +89,17 @@ impl Plugin for RateLimiting {
             status: config.status(),
             message: config.error_message.as_str().into(),
         })
+    }
+
+    fn prepare(&self, exchange: &Exchange<'_>) -> Option<Subject> {
+        exchange.consumer()?;
+        let limit = self.limits.first().filter(|limit| limit.by[..] == [By::Consumer])?;
+        let counters = &exchange.shared().counters;
+        let subject = self.subject(limit, exchange, counters);
+        if !matches!(self.place, Place::Server(..)) {
+            limit.periods.iter().for_each(|(period, _)| counters.prefetch(subject, *period));
+        }
+        Some(subject)
     }
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Step<'a> {
@@ -121,13 +132,19 @@ impl Plugin for RateLimiting {
 impl RateLimiting {
     fn asks(&self, exchange: &Exchange<'_>, shared: &Shared) -> Asks {
         let mut asks = Asks::new();
+        let mut prepared = exchange.prepared(self.plugin);
         for limit in &self.limits {
-            let mut name = Name::new();
-            limit.by.iter().for_each(|by| by.name(exchange, &mut name));
-            let subject = shared.counters.subject(&self.namespace, &name);
+            // That is of the first one.
+            let subject = prepared.take().unwrap_or_else(|| self.subject(limit, exchange, &shared.counters));
             asks.extend(limit.periods.iter().map(|period| self.ask(subject, *period)));
         }
         asks
+    }
+
+    fn subject(&self, limit: &Limit, exchange: &Exchange<'_>, counters: &Counters) -> Subject {
+        let mut name = Name::new();
+        limit.by.iter().for_each(|by| by.name(exchange, &mut name));
+        counters.subject(&self.namespace, &name)
     }
 
     fn ask(&self, subject: Subject, (period, limit): (Period, f64)) -> Ask {

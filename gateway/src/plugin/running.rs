@@ -4,14 +4,14 @@ use std::any::Any;
 use std::sync::Arc;
 
 use http::HeaderValue;
-use smallvec::SmallVec;
 use uuid::Uuid;
 
 use super::Phases;
 use super::chain::Chain;
+use super::chosen::ChosenInstances;
 use super::directory::Credential;
-use super::instance::Instance;
 use super::table::Plugins;
+use crate::counting::counters::Subject;
 use crate::message::{FieldName, FieldValue};
 use crate::route::Entry;
 use crate::section::{Consumer, Service};
@@ -19,15 +19,18 @@ use crate::section::{Consumer, Service};
 /// The plugins of one request.
 #[derive(Debug)]
 pub struct Running {
-    pub(super) chain: Arc<Chain>,
+    /// The instances that run, and their chain.
+    pub(super) chosen: ChosenInstances,
     /// The plugins and consumers of the request's configuration, until the request is forwarded.
     pub(super) plugins: Option<Arc<Plugins>>,
+    /// The route and the service of a request without a target.
     pub(super) route: Option<Arc<Entry>>,
     pub(super) service: Option<Arc<Service>>,
-    /// The instances that run, in their order.
-    pub(super) chosen: SmallVec<[Arc<Instance>; 6]>,
-    pub(super) consumer: Option<Arc<Consumer>>,
+    /// A copy: dropping an `Arc` would write its count, which has left the cache by then.
+    pub(super) consumer: Option<Consumer>,
     pub(super) credential: Option<Credential>,
+    /// What a plugin will count the sender by, and the plugin.
+    pub(super) prepared: Option<(Uuid, Subject)>,
     /// Fields of whatever answer is sent.
     pub(super) answer_fields: Vec<(FieldName, FieldValue)>,
     /// The path and the query that plugins gave the request.
@@ -39,42 +42,36 @@ pub struct Running {
 }
 
 impl Running {
-    /// The plugins of a request for this route.
-    pub fn new(
-        plugins: &Arc<Plugins>,
-        route: &Arc<Entry>,
-        service: Option<&Arc<Service>>,
-    ) -> Option<Box<Self>> {
+    /// The plugins of a request for this route. Route and service are those of its target; without one, call
+    /// [`Self::set_route`].
+    pub fn new(plugins: &Arc<Plugins>, route: &Entry, service: Option<&Service>) -> Option<Box<Self>> {
         let chain = plugins.chain(&route.id, service.map(|service| &service.id));
         (!chain.is_empty()).then(|| {
-            let begun = Self::begin(chain.clone(), plugins.clone());
-            Box::new(Self { route: Some(route.clone()), service: service.cloned(), ..begun })
+            let begun = Self::begin(ChosenInstances::none(chain.clone()));
+            Box::new(Self { plugins: Some(plugins.clone()), ..begun })
         })
+    }
+
+    /// Sets the route and the service of a request that will have no target.
+    pub fn set_route(&mut self, route: Arc<Entry>, service: Option<Arc<Service>>) {
+        (self.route, self.service) = (Some(route), service);
     }
 
     /// The plugins that see the answer to a request without a route: the global ones.
     pub fn without_route(plugins: &Plugins) -> Option<Box<Self>> {
         let chain = plugins.global();
-        (!chain.is_empty()).then(|| {
-            let chosen = chain.slots().iter().filter_map(|slot| slot.base().cloned()).collect();
-            let begun = Self::begin_without(chain.clone());
-            Box::new(Self { chosen, ..begun })
-        })
+        (!chain.is_empty()).then(|| Box::new(Self::begin(ChosenInstances::of_anyone(chain.clone()))))
     }
 
-    fn begin(chain: Arc<Chain>, plugins: Arc<Plugins>) -> Self {
-        Self { plugins: Some(plugins), ..Self::begin_without(chain) }
-    }
-
-    fn begin_without(chain: Arc<Chain>) -> Self {
+    fn begin(chosen: ChosenInstances) -> Self {
         Self {
-            chain,
+            chosen,
             plugins: None,
             route: None,
             service: None,
-            chosen: SmallVec::new(),
             consumer: None,
             credential: None,
+            prepared: None,
             answer_fields: Vec::new(),
             path: None,
             query: None,
@@ -85,7 +82,12 @@ impl Running {
 
     /// Whether any plugin does something in this phase.
     pub fn has(&self, phase: Phases) -> bool {
-        self.chain.phases().has(phase)
+        self.chain().phases().has(phase)
+    }
+
+    /// The chain.
+    pub(super) fn chain(&self) -> &Arc<Chain> {
+        self.chosen.chain()
     }
 
     /// Whether any plugin changes the answer, or has set fields for it.
@@ -98,18 +100,8 @@ impl Running {
         &self.answer_fields
     }
 
-    /// The route.
-    pub fn route(&self) -> Option<&Entry> {
-        self.route.as_deref()
-    }
-
-    /// The service.
-    pub fn service(&self) -> Option<&Service> {
-        self.service.as_deref()
-    }
-
     /// The consumer, once one is known.
-    pub fn consumer(&self) -> Option<&Arc<Consumer>> {
+    pub fn consumer(&self) -> Option<&Consumer> {
         self.consumer.as_ref()
     }
 
@@ -136,10 +128,5 @@ impl Running {
     /// What was kept of this type.
     pub fn kept<T: Any>(&self) -> Option<&T> {
         self.kept.iter().find_map(|kept| kept.downcast_ref())
-    }
-
-    /// The ids of the route and of the service.
-    pub(super) fn scope(&self) -> (Option<Uuid>, Option<Uuid>) {
-        (self.route.as_ref().map(|route| route.id), self.service.as_ref().map(|service| service.id))
     }
 }

@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use http::HeaderMap;
 use uuid::Uuid;
 
 use super::chain::{Chain, Marker, OfConsumer};
 use super::directory::Directory;
 use super::instance::Instance;
+use super::key_prefetch::{KeyHeaders, KeyPrefetch};
 use crate::section::{KeyOf, Map};
 
 /// The plugins of one configuration, and its consumers. A copy is cheap.
@@ -20,6 +22,7 @@ pub struct Plugins {
     by_route: Map<Scoped, ScopedId>,
     by_consumer: Map<OfConsumer, ConsumerId>,
     directory: Directory,
+    key_headers: KeyHeaders,
 }
 
 /// An instance before and after a change.
@@ -103,6 +106,11 @@ impl Plugins {
         &self.directory
     }
 
+    /// Begins to fetch the API key that a request shows in the header in which most plugins look.
+    pub fn key_prefetch(&self, headers: &HeaderMap) -> Option<KeyPrefetch> {
+        KeyPrefetch::of(self.key_headers.value(headers)?, &self.directory)
+    }
+
     /// Takes other consumers and credentials.
     pub fn set_directory(&mut self, directory: Directory) {
         self.directory = directory;
@@ -178,6 +186,7 @@ impl Plugins {
 
     fn put(&mut self, instance: &Arc<Instance>) {
         self.own(instance).put(instance);
+        self.key_headers.add(instance);
         if let Some(consumer) = instance.terms.scope.consumer {
             let of_consumer = self.by_consumer.edit(&consumer, || OfConsumer { consumer, all: Vec::new() });
             of_consumer.all.push(instance.clone());
@@ -186,6 +195,7 @@ impl Plugins {
 
     fn take(&mut self, instance: &Arc<Instance>) {
         self.own(instance).take(instance);
+        self.key_headers.remove(instance);
         if let Some(consumer) = instance.terms.scope.consumer {
             let of_consumer = self.by_consumer.edit(&consumer, || OfConsumer { consumer, all: Vec::new() });
             of_consumer.all.retain(|other| other.terms.id != instance.terms.id);

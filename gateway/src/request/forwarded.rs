@@ -26,7 +26,7 @@ impl Trusted {
 
 /// Whether the client uses HTTPS: to the gateway, or to a trusted peer that says so.
 pub(crate) fn is_https(request: &Request, ends: &Ends, trusted: &Trusted) -> bool {
-    let claimed = || request.headers.get(&names::FORWARDED_PROTO.lower);
+    let claimed = || request.early_headers().get(&names::FORWARDED_PROTO.lower);
     ends.server_name.is_some()
         || trusted.contains(peer(ends))
             && claimed().is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"))
@@ -40,7 +40,8 @@ pub(crate) fn client_host<'r>(
     canonical: &'r Canonical,
     trusted: &Trusted,
 ) -> &'r str {
-    let claimed = request.headers.get(&names::FORWARDED_HOST.lower).filter(|_| trusted.contains(peer(ends)));
+    let claimed =
+        request.early_headers().get(&names::FORWARDED_HOST.lower).filter(|_| trusted.contains(peer(ends)));
     let claimed = claimed.and_then(|host| model::split_authority(host.to_str().ok()?));
     claimed.map_or(canonical.host(), |(host, _)| host)
 }
@@ -48,7 +49,7 @@ pub(crate) fn client_host<'r>(
 /// The client's address: that of `X-Real-IP` of a trusted peer, else the peer's.
 pub(crate) fn client_address(request: &Request, ends: &Ends, trusted: &Trusted) -> IpAddr {
     let peer = peer(ends);
-    let claimed = request.headers.get(&names::REAL_IP.lower).filter(|_| trusted.contains(peer));
+    let claimed = request.early_headers().get(&names::REAL_IP.lower).filter(|_| trusted.contains(peer));
     claimed.and_then(|claimed| claimed.to_str().ok()?.parse().ok()).unwrap_or(peer)
 }
 
@@ -86,7 +87,7 @@ pub(crate) fn remove_claims(request: &mut Request, ends: &Ends, trusted: &Truste
 
 /// Removes everything that says who the consumer is.
 pub(crate) fn remove_all_claims(request: &mut Request) {
-    let claims = request.headers.keys().filter(|name| is_claim(name.as_str().as_bytes()));
+    let claims = request.headers().keys().filter(|name| is_claim(name.as_str().as_bytes()));
     let claims: SmallVec<[HeaderName; 2]> = claims.cloned().collect();
     claims.iter().for_each(|name| request.remove_field(name));
 }
@@ -155,12 +156,12 @@ struct Fields<'r> {
 
 impl<'r> Fields<'r> {
     fn new(sink: &'r mut dyn FieldSink, request: &'r Request, is_trusted: bool) -> Self {
-        let any = request.headers.keys().any(|name| name.as_str().starts_with("x-"));
+        let any = request.early_headers().keys().any(|name| name.as_str().starts_with("x-"));
         Self { sink, request, is_trusted, any }
     }
 
     fn get(&self, name: &Name) -> Option<&'r HeaderValue> {
-        if self.any { self.request.headers.get(&name.lower) } else { None }
+        if self.any { self.request.early_headers().get(&name.lower) } else { None }
     }
 
     /// Sets a field, unless it came from a trusted peer.
@@ -175,7 +176,7 @@ impl<'r> Fields<'r> {
         if !self.is_trusted || self.get(name).is_none() {
             return false;
         }
-        for value in self.request.headers.get_all(&name.lower) {
+        for value in self.request.early_headers().get_all(&name.lower) {
             self.sink.known(name, value.as_bytes());
         }
         true
@@ -193,8 +194,11 @@ fn write_client(fields: &mut Fields<'_>, peer: IpAddr) {
         // As in Kong: the peer belongs to a chain, which a trusted one has not begun.
         None => fields.sink.known(&names::FORWARDED_FOR, client),
         Some(_) => {
-            let chain =
-                request.headers.get_all(&names::FORWARDED_FOR.lower).iter().map(HeaderValue::as_bytes);
+            let chain = request
+                .early_headers()
+                .get_all(&names::FORWARDED_FOR.lower)
+                .iter()
+                .map(HeaderValue::as_bytes);
             let chain: Vec<_> = chain.chain([&own[..]]).collect();
             fields.sink.known(&names::FORWARDED_FOR, &chain.join(&b", "[..]));
         }

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{Name, References, Refusal, Section};
 
-/// Someone who sends requests. A request waits for it once: names of at most 24 bytes together stand here, on one
-/// line of the cache with the counts of those who share it.
+/// Someone who sends requests. Each request copies it. Names of at most 24 bytes together are in it, on one line of the
+/// cache with the counts of its `Arc`; longer ones cost the copy an allocation.
 #[derive(Debug)]
 pub struct Consumer {
     /// Identity.

@@ -16,6 +16,7 @@ use wire::Key;
 
 use self::flat::{Addressed, Flat};
 use super::{Changes, Consumer, Parts, References, Refusal, Section, Settings, Store, map};
+use crate::prefetch::prefetch;
 
 /// The beginning of the hash of an API key. 128 bits tell keys apart.
 type ShortHash = [u8; 16];
@@ -110,8 +111,8 @@ impl KnownKey {
 
     /// The consumer, if it has not changed since the credential was linked: else it is looked up. Credentials are
     /// not linked again when their consumer changes, since an index for that would take as much memory as they do.
-    pub fn owner(&self) -> Option<&Arc<Consumer>> {
-        Some(&self.owner).filter(|owner| !owner.is_superseded())
+    pub fn owner(&self) -> Option<&Consumer> {
+        Some(&*self.owner).filter(|owner| !owner.is_superseded())
     }
 
     /// The consumer.
@@ -127,6 +128,23 @@ impl KeyAuths {
         let hash = || short(&hasher.hash(text));
         let at = |address| self.at(address, |key| key.is(quick.seal, hash));
         at(quick.address).or_else(|| at(address_in(&hash())))
+    }
+
+    /// Begins to fetch what [`Self::by_text`] will read first for a key with this address.
+    pub fn prefetch_page(&self, address: u32) {
+        self.keys.prefetch_page(address);
+    }
+
+    /// Begins to fetch the key, once its page is there.
+    pub fn prefetch_key(&self, address: u32) {
+        self.keys.prefetch_place(address);
+    }
+
+    /// Begins to fetch the consumer, once the key is there.
+    pub fn prefetch_consumer(&self, address: u32) {
+        if let Some(key) = self.at(address, |_| true) {
+            prefetch(&*key.owner);
+        }
     }
 
     /// The key with this address for which `is_it`.

@@ -169,7 +169,7 @@ mod tests {
                 let is_old = line.version == http::Version::HTTP_10;
                 if let Ok(parsed) = parse(Bytes::copy_from_slice(&sent[..length]), line, &LIMITS) {
                     prop_assert!(is_old || parsed.request.authority.is_some());
-                    prop_assert!(parsed.request.headers.len() <= LIMITS.fields);
+                    prop_assert!(parsed.request.headers().len() <= LIMITS.fields);
                 }
             }
         }

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::request_line::RequestLine;
 use super::{absolute, framing};
+use crate::client::request::LateFields;
 use crate::client::{HeaderLimits, Request};
 use crate::error::RequestFailure;
 use crate::message::TextFields;
@@ -55,9 +56,9 @@ pub(super) fn parse(
     let RequestLine { method, target, version } = line;
     let target = head.slice(target);
     let is_head = method == Method::HEAD;
-    let text = Some(text);
+    let (text, late) = (Some(text), LateFields::default());
     let request =
-        Request { method, is_head, version, target, authority, headers, text, framing, header_bytes };
+        Request { method, is_head, version, target, authority, headers, text, late, framing, header_bytes };
     Ok(Parsed { request, keep_alive })
 }
 
@@ -159,12 +160,12 @@ mod tests {
         let parsed = read(sent).unwrap();
         assert_eq!(texts(&parsed), ["hOST=H:80", "Content-Length=5", "X-A=b c", "Empty=", "X-a=\u{fffd}"]);
         let request = parsed.request;
-        assert_eq!((request.method, request.version), (Method::POST, Version::HTTP_11));
+        assert_eq!((&request.method, request.version), (&Method::POST, Version::HTTP_11));
         assert_eq!(request.target, &b"/\xff?q=\"<>`"[..]);
         assert_eq!(request.authority.as_deref(), Some(&b"H:80"[..]));
         assert_eq!(request.framing, Framing::Length(5));
-        assert_eq!(request.headers.get_all("x-a").iter().count(), 2);
-        assert_eq!(request.headers["x-a"], "b c");
+        assert_eq!(request.headers().get_all("x-a").iter().count(), 2);
+        assert_eq!(request.headers()["x-a"], "b c");
         assert!(parsed.keep_alive);
     }
 
@@ -174,7 +175,7 @@ mod tests {
         assert_eq!(texts(&parsed), ["Host=H:80", "A=b"]);
         assert_eq!(parsed.request.target, &b"/\xff?q"[..]);
         assert_eq!(parsed.request.authority.as_deref(), Some(&b"H:80"[..]));
-        assert_eq!(parsed.request.headers["host"], "H:80");
+        assert_eq!(parsed.request.headers()["host"], "H:80");
     }
 
     #[test]
@@ -237,7 +238,7 @@ mod tests {
         let fields = "Host: h\r\ncontent-length: 5\r\nTransfer-Encoding: chunked\r\nContent-Length: x\r\n";
         let parsed = read(format!("POST / HTTP/1.1\r\n{fields}\r\n").as_bytes()).unwrap();
         assert_eq!(texts(&parsed), ["Host=h", "Transfer-Encoding=chunked"]);
-        assert!(!parsed.request.headers.contains_key(CONTENT_LENGTH));
+        assert!(!parsed.request.headers().contains_key(CONTENT_LENGTH));
         assert_eq!((parsed.request.framing, parsed.keep_alive), (Framing::Chunked, false));
     }
 

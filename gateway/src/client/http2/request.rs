@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, Version};
 use super::settings::Settings;
 use crate::client::Request;
 use crate::client::limits::LONGEST_METHOD;
+use crate::client::request::LateFields;
 use crate::error::RequestFailure;
 use crate::message::Framing;
 
@@ -62,6 +63,7 @@ pub(super) fn read(parts: &mut Parts, ends: bool, settings: &Settings) -> Result
         authority: Some(authority),
         headers: std::mem::take(&mut parts.headers),
         text: None,
+        late: LateFields::default(),
         framing,
         header_bytes: (line + host + field_bytes) as u64,
     })
@@ -240,7 +242,7 @@ mod tests {
     #[test]
     fn crumbs_become_one_field() {
         let request = read_parts("http://h/", &[("cookie", "a=1"); 10], true).unwrap();
-        let cookies: Vec<_> = request.headers.get_all(COOKIE).iter().collect();
+        let cookies: Vec<_> = request.headers().get_all(COOKIE).iter().collect();
         assert_eq!(cookies, ["a=1; ".repeat(10).trim_end_matches("; ")]);
     }
 

@@ -23,6 +23,11 @@ pub(super) fn find<V>(places: &[Option<V>], hash: u64, is_it: impl Fn(&V) -> boo
     None
 }
 
+/// What [`find`] will read first.
+pub(super) fn first<V>(places: &[Option<V>], hash: u64) -> Option<&Option<V>> {
+    places.get(start(places.len(), hash))
+}
+
 /// Puts a value in the first place that is free or whose value `may_leave`. Returns where that is, and what left.
 pub(super) fn insert<V: Hashed>(
     places: &mut [Option<V>],

@@ -1,11 +1,12 @@
 //! A part of the counters under one lock: at most a fixed number of them, and what is remembered of those that
 //! had to leave.
 
-use super::Ask;
-use super::period::{Window, second};
+use super::period::{Period, Window, second};
 use super::sketch::Sketch;
 use super::slot::{Slot, Tally};
 use super::table::SlotTable;
+use super::{Ask, Subject};
+use crate::prefetch::CacheLines;
 
 /// How many counters a search for one that is to leave looks at, at most.
 const SEARCHED: usize = 32;
@@ -54,6 +55,11 @@ impl Shard {
         let window = ask.period.window_at(now);
         let place = self.slots.find(ask.subject, ask.period);
         Found { usage: self.tally_at(place, ask, window).usage(window, ask.sliding, now), place }
+    }
+
+    /// The memory in which the search for a counter begins.
+    pub(super) fn lines(&self, subject: Subject, period: Period) -> Option<CacheLines> {
+        self.slots.lines(subject, period)
     }
 
     /// The seconds until a limit that has nothing left, by windows that slide, has something.

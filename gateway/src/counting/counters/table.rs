@@ -6,6 +6,7 @@ use super::Subject;
 use super::period::Period;
 use super::probing::{self, Hashed};
 use super::slot::{self, Slot};
+use crate::prefetch::CacheLines;
 
 /// Counters by what they count. Each keeps its place until one is added or removed.
 #[derive(Debug, Default)]
@@ -32,6 +33,11 @@ impl SlotTable {
     pub(super) fn find(&self, subject: Subject, period: Period) -> Option<usize> {
         let is_it = |slot: &Slot| slot.is_of(subject, period);
         probing::find(&self.places, slot::hash(subject, period), is_it)
+    }
+
+    /// The memory in which the search for a counter begins.
+    pub(super) fn lines(&self, subject: Subject, period: Period) -> Option<CacheLines> {
+        probing::first(&self.places, slot::hash(subject, period)).map(CacheLines::of)
     }
 
     /// The counter at a place; `None` if that is free.

@@ -29,7 +29,7 @@ pub(super) fn find(
         Algorithm::ConsistentHashing => {}
         Algorithm::StickySessions => {
             // Of several cookies of the name, one may be of another upstream.
-            let sent = terms.cookie.iter().flat_map(|terms| values(&request.headers, terms));
+            let sent = terms.cookie.iter().flat_map(|terms| values(request.early_headers(), terms));
             let sticky = sent.into_iter().find_map(|sent| cookie::read_address(sent, terms.id));
             return Balanced { sticky, ..Balanced::default() };
         }
@@ -42,7 +42,7 @@ pub(super) fn find(
     for input in [&terms.affinity.on, &terms.affinity.fallback] {
         if let HashInput::Cookie = input {
             // A client without the cookie gets one, and with it a key.
-            let sent = terms.cookie.as_ref().and_then(|terms| values(&request.headers, terms).next());
+            let sent = terms.cookie.as_ref().and_then(|terms| values(request.early_headers(), terms).next());
             let made = || found.cookie.insert(Uuid::new_v4().to_string().into()).as_bytes().to_vec();
             let key = sent.map_or_else(made, <[u8]>::to_vec);
             found.key = Some(hash(&key));
@@ -80,7 +80,7 @@ impl<'s> Source<'s> {
                 Some(Cow::Owned(address.to_string().into_bytes()))
             }
             HashInput::Header(name) => {
-                let mut values = request.headers.get_all(name).iter().map(|value| value.as_bytes());
+                let mut values = request.headers().get_all(name).iter().map(|value| value.as_bytes());
                 let first = values.next()?;
                 match values.next() {
                     None => Some(Cow::Borrowed(first)),

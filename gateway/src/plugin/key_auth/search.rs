@@ -46,7 +46,7 @@ impl KeyName {
 
     /// Two spellings of one name in a request are duplicates.
     fn in_headers<'a>(&self, headers: &'a HeaderMap) -> Values<'a> {
-        let mut values = self.header.spellings().flat_map(|name| headers.get_all(name));
+        let mut values = self.header.all(headers);
         match (values.next(), values.next()) {
             (None, _) => Values::None,
             (Some(value), None) => Values::One(value.as_bytes().into()),

@@ -113,7 +113,7 @@ fn write_request(entry: &mut Object<'_>, ended: &Ended<'_>, redaction: &Redactio
 }
 
 fn write_headers(object: &mut Object<'_>, request: &Request, redaction: &Redactions<'_>) {
-    let headers = &request.headers;
+    let headers = request.headers();
     // HTTP/2 has it apart from the fields.
     if let Some(host) = request.authority.as_deref().filter(|_| !headers.contains_key(HOST)) {
         object.text(HOST.as_str(), host);

@@ -47,13 +47,14 @@ static RETRY_AFTER: Name = name("Retry-After", "retry-after");
 
 /// Hands the fields of the answer to a request that asked for `asks` to `set`.
 pub(super) fn each(asks: &[Ask], taken: &Taken, mut set: impl FnMut(&'static Name, FieldValue)) {
+    let mut of_periods: [Option<Shown>; Period::ALL.len()] = Default::default();
+    for (ask, usage) in asks.iter().zip(&taken.usage) {
+        let (shown, of_period) = (shown(ask, *usage, taken.allowed), &mut of_periods[ask.period as usize]);
+        *of_period = Some(of_period.map_or(shown, |before| tighter(before, shown)));
+    }
     let mut tightest: Option<(Shown, [FieldValue; 2])> = None;
-    for period in Period::ALL {
-        let of_period = asks.iter().zip(&taken.usage).filter(|(ask, _)| ask.period == period);
-        let Some(shown) = of_period.map(|(ask, usage)| shown(ask, *usage, taken.allowed)).reduce(tighter)
-        else {
-            continue;
-        };
+    for shown in of_periods.into_iter().flatten() {
+        let period = shown.period;
         let [limit, remaining] = [shown.limit, shown.remaining].map(value);
         set(&LIMIT_OF[period as usize], limit.clone());
         set(&REMAINING_OF[period as usize], remaining.clone());

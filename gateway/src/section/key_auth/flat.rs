@@ -1,13 +1,15 @@
 //! A persistent table of values by addresses of 32 bits that are as good as random. The values stand in flat pages of
 //! some dozens, and a few bytes of each page say at which place an address has its value, so that a look-up waits for
-//! memory once, where it would go from branch to branch in a tree. A copy shares all pages; an edit copies those on its
-//! way.
+//! memory twice, for the page and for the place, where it would go from branch to branch in a tree. A copy shares all
+//! pages; an edit copies those on its way.
 
 use std::cmp::Reverse;
 use std::iter;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
+
+use crate::prefetch::prefetch;
 
 /// Parts of a table. Each doubles the number of its pages, and halves it, when it must.
 const PARTS: usize = 256;
@@ -57,9 +59,27 @@ struct Page<V> {
 impl<V: Addressed + Clone> Flat<V> {
     /// The value with this address for which `is_it`, which must not be true of values with other addresses.
     pub(super) fn get(&self, address: u32, is_it: impl Fn(&V) -> bool) -> Option<&V> {
-        let pages = &self.parts.get(part_of(address))?.pages;
-        let page = &pages[page_of(address, pages.len())];
+        let page = self.page(address)?;
         page.places[page.find(address, is_it)?].as_ref()
+    }
+
+    /// Begins to fetch the page in which [`Self::get`] will look.
+    pub(super) fn prefetch_page(&self, address: u32) {
+        self.page(address).into_iter().for_each(prefetch);
+    }
+
+    /// Begins to fetch the place at which [`Self::get`] will look, once the page is there.
+    pub(super) fn prefetch_place(&self, address: u32) {
+        if let Some(page) = self.page(address)
+            && let Some(at) = page.place_of(address)
+        {
+            prefetch(&page.places[at]);
+        }
+    }
+
+    fn page(&self, address: u32) -> Option<&Page<V>> {
+        let pages = &self.parts.get(part_of(address))?.pages;
+        Some(&pages[page_of(address, pages.len())])
     }
 
     /// Adds values, which are not there yet.
@@ -133,11 +153,16 @@ impl<V: Addressed + Clone> Page<V> {
 
     fn find(&self, address: u32, is_it: impl Fn(&V) -> bool) -> Option<usize> {
         let is_at = |at: &usize| self.places[*at].as_ref().is_some_and(&is_it);
-        match self.turns[group_of(address)] {
-            ANYWHERE => (0..self.places.len()).find(is_at),
-            _ if self.places.is_empty() => None,
-            turn => Some(place_of(address, turn, self.places.len())).filter(is_at),
+        match self.place_of(address) {
+            Some(at) => Some(at).filter(is_at),
+            None => (0..self.places.len()).find(is_at),
         }
+    }
+
+    /// The place of this address; `None` if it may be any.
+    fn place_of(&self, address: u32) -> Option<usize> {
+        let turn = self.turns[group_of(address)];
+        (turn != ANYWHERE && !self.places.is_empty()).then(|| place_of(address, turn, self.places.len()))
     }
 
     fn extend(&mut self, values: Vec<V>) {
@@ -333,6 +358,9 @@ mod tests {
     }
 
     fn get(flat: &Flat<Value>, address: u32, key: u32) -> Option<u32> {
+        // Changes nothing, wherever the value is.
+        flat.prefetch_page(address);
+        flat.prefetch_place(address);
         flat.get(address, |value| value.key == key).map(|value| *value.count)
     }
 
