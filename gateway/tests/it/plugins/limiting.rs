@@ -189,6 +189,43 @@ async fn consumers_have_limits_of_their_own() {
     // Both instances count by the same scope, route and service: there is one counter.
     assert_eq!(pass(client, &with_key("key-1"), 5).await, 2);
     assert_eq!(pass(client, &with_key("key-2"), 5).await, 0);
+    // The one of the consumer counts by something else.
+    plugged.put_plugins(&[
+        json!({ "name": "key-auth" }),
+        limiting(json!({ "year": 3 })),
+        scoped("consumer", consumer_id(1), json!({ "year": 1, "limit_by": "ip" })),
+    ]);
+    assert_eq!(pass(client, &with_key("key-1"), 5).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn consumer_and_further_limits_count_together() {
+    let plugged = Plugged::start(&[]);
+    plugged.put_consumer(1);
+    plugged.put_keys(&[(1, "key-1")]);
+    let by_tenant = json!([{ "limit_by": ["header"], "header_name": "X-Tenant", "year": 2 }]);
+    plugged.put_plugins(&[
+        json!({ "name": "key-auth" }),
+        limiting(json!({ "year": 5, "additional_limits": by_tenant })),
+    ]);
+    for (tenant, passed) in [("a", 2), ("b", 2), ("c", 1), ("d", 0)] {
+        let request = Request::new("GET", "/").header("apikey", "key-1").header("X-Tenant", tenant);
+        assert_eq!(pass(&plugged.gateway.client, &request, 4).await, passed, "{tenant}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_are_counted_by_what_authentication_says_of_their_sender() {
+    let plugged = Plugged::start(&[]);
+    plugged.put_consumer(1);
+    plugged.put_consumer(2);
+    plugged.put_keys(&[(1, "key-1"), (2, "key-2")]);
+    let by_name = json!({ "year": 2, "limit_by": "header", "header_name": "X-Consumer-Username" });
+    plugged.put_plugins(&[json!({ "name": "key-auth" }), limiting(by_name)]);
+    for key in ["key-1", "key-2"] {
+        let forged = Request::new("GET", "/").header("apikey", key).header("X-Consumer-Username", "root");
+        assert_eq!(pass(&plugged.gateway.client, &forged, 4).await, 2, "{key}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

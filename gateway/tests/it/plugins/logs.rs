@@ -329,6 +329,27 @@ async fn consumer_and_custom_fields_are_in_the_entry() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entry_has_what_the_upstream_learns_of_the_consumer() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let field =
+        json!({ "custom_fields_by_lua": { "who": "return kong.request.get_header('x-consumer-username')" } });
+    let limit = json!({ "name": "rate-limiting", "config": { "year": 1 } });
+    let plugged = Plugged::start(&[file_log(&path, field), json!({ "name": "key-auth" }), limit]);
+    plugged.put_consumer(1);
+    plugged.put_keys(&[(1, "key-1")]);
+    for status in [200, 429] {
+        plugged.send(&Request::new("GET", "/").header("apikey", "key-1")).await.expect(status);
+    }
+    for entry in entries(&path, 2).await {
+        assert_eq!(
+            (&entry["who"], &entry["request"]["headers"]["x-consumer-username"]),
+            (&json!("c1"), &json!("c1"))
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn http_log_gathers_sends_and_tries_again() {
     let collector = Origin::start();
     let endpoint = format!("http://u:p@{}/in?secret=1", collector.address());

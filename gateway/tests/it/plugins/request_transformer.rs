@@ -231,3 +231,30 @@ async fn answers_are_those_to_the_clients_method() {
     assert_eq!((answer.header("content-length"), answer.body.len()), (Some("0"), 0));
     assert_eq!(plugged.received()[0].method, "HEAD");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_authentication_says_of_the_consumer_is_changed() {
+    let plugged = Plugged::start(&[]);
+    plugged.put_consumer(1);
+    plugged.put_keys(&[(1, "key-1")]);
+    let config = json!({
+        "remove": { "headers": ["x-consumer-id"] },
+        "rename": { "headers": ["x-consumer-username:x-user"] },
+        "replace": { "headers": ["x-consumer-custom-id:other"] },
+        "append": { "headers": ["x-credential-identifier:$(headers['x-consumer-username'])"] },
+    });
+    let limit = plugin("rate-limiting", json!({ "year": 100 }));
+    plugged.put_plugins(&[plugin("key-auth", json!({})), limit, transformer(config)]);
+    plugged.send(&Request::new("GET", "/").header("apikey", "key-1")).await.expect(200);
+    let received = plugged.received().remove(0);
+    for (name, values) in [
+        ("x-consumer-id", &[][..]),
+        ("x-consumer-username", &[]),
+        ("x-user", &["c1"]),
+        ("x-consumer-custom-id", &["other"]),
+    ] {
+        assert_eq!(received.header_values(name).collect::<Vec<_>>(), values, "{name}");
+    }
+    let identifiers: Vec<_> = received.header_values("x-credential-identifier").collect();
+    assert_eq!((identifiers.len(), identifiers[1]), (2, "c1"));
+}

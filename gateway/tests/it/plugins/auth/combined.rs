@@ -56,8 +56,28 @@ async fn one_or_all_of_them_must_succeed() {
             assert_eq!(seen, consumer, "{about}");
             let anonymous = received.first().and_then(|received| received.header("x-anonymous-consumer"));
             assert_eq!(anonymous, (consumer == Some("c3")).then_some("true"), "{about}");
+            // The first one's consumer is told no more.
+            let told = received.first().map_or(0, |received| received.header_values("x-consumer-id").count());
+            assert_eq!(told, usize::from(consumer.is_some()), "{about}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limit_counts_the_consumer_that_was_found_last() {
+    let plugged = start();
+    let limit = json!({ "name": "rate-limiting", "config": { "year": 2 } });
+    let [key, login] = both(None, None);
+    let fields = [("apikey", "secret"), ("authorization", "Basic dTpw")];
+    plugged.put_plugins(&[key.clone(), login, limit]);
+    for status in [200, 200, 429] {
+        plugged.send(&get("/", &fields)).await.expect(status);
+    }
+    plugged.remove_plugin(1);
+    plugged.send(&get("/", &fields)).await.expect(429);
+    plugged.remove_plugin(2);
+    plugged.put_plugins(&[key]);
+    plugged.send(&get("/", &fields)).await.expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
