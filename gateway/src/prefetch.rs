@@ -6,7 +6,7 @@ use std::ptr;
 use prefetch_index::prefetch_index;
 
 /// The lines of the cache on which a value begins and ends: all of one that spans at most two.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CacheLines {
     first: usize,
     last: usize,
@@ -15,8 +15,17 @@ pub(crate) struct CacheLines {
 impl CacheLines {
     /// Those of a value.
     pub(crate) fn of<T>(value: &T) -> Self {
-        let first = ptr::from_ref(value).addr();
-        Self { first, last: first + size_of::<T>().saturating_sub(1) }
+        Self::at(ptr::from_ref(value).addr(), size_of::<T>())
+    }
+
+    /// The one on which a value begins.
+    pub(crate) fn begin_of<T>(value: &T) -> Self {
+        Self::at(ptr::from_ref(value).addr(), 1)
+    }
+
+    /// Those of `bytes` bytes at an address, which need not be valid.
+    pub(crate) fn at(first: usize, bytes: usize) -> Self {
+        Self { first, last: first.wrapping_add(bytes.saturating_sub(1)) }
     }
 
     /// Begins to fetch them. If the value has been freed, nothing is lost but time.

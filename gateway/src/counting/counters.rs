@@ -9,6 +9,7 @@
 //!
 //! This module has no clock: each call gets the time, in milliseconds since 1970.
 
+mod location;
 mod period;
 mod probing;
 mod saved;
@@ -20,6 +21,7 @@ mod table;
 mod tests;
 
 use std::hash::Hasher;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -27,9 +29,11 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
+use self::location::{Location, TableLocation};
 pub use self::period::{Period, Window, second};
 pub use self::saved::MOST_BYTES;
 use self::shard::{Found, Shard};
+use self::table::SlotTable;
 use crate::prefetch::CacheLines;
 
 /// Counters at most. One takes 32 bytes of a table that is then full to three quarters: 45 MB for all of them. The
@@ -49,6 +53,7 @@ pub struct Counters {
     /// The secret of [`Counters::subject`]: a client cannot choose two names that share a counter.
     key: [AtomicU64; 2],
     shards: Box<[Part]>,
+    locations: Arc<[Location]>,
 }
 
 /// Who and what is counted: the hash of a scope and a name. 96 bits tell subjects apart.
@@ -109,8 +114,10 @@ impl Counters {
     /// Creates the counters of a process, of which at most `most` are held.
     pub fn new(most: usize) -> Self {
         let key: [u64; 2] = rand::random();
-        let part = |_| Part(Mutex::new(Shard::new(most.div_ceil(SHARDS))));
-        Self { key: key.map(AtomicU64::new), shards: (0..SHARDS).map(part).collect() }
+        let locations = Location::all(SHARDS);
+        let shard = |number| Shard::new(most.div_ceil(SHARDS), TableLocation::new(&locations, number));
+        let shards = (0..SHARDS).map(|number| Part(Mutex::new(shard(number)))).collect();
+        Self { key: key.map(AtomicU64::new), shards, locations }
     }
 
     /// The subject of a name.
@@ -123,13 +130,15 @@ impl Counters {
         Subject::new(hash.h1, hash.h2)
     }
 
-    /// Begins to fetch the counter of a request that will soon be counted. Does nothing while another thread has the
-    /// lock.
+    /// Begins to fetch the counter of a request that will soon be counted, and its lock.
     pub fn prefetch(&self, subject: Subject, period: Period) {
-        let shard = self.shards[number(subject)].0.try_lock();
-        let lines = shard.and_then(|shard| shard.lines(subject, period));
-        // After the lock is released: the release would wait for the memory.
-        lines.into_iter().for_each(CacheLines::prefetch);
+        CacheLines::begin_of(&self.shards[number(subject)]).prefetch();
+        self.lines(subject, period).into_iter().for_each(CacheLines::prefetch);
+    }
+
+    /// The memory in which the search for a counter begins.
+    fn lines(&self, subject: Subject, period: Period) -> Option<CacheLines> {
+        SlotTable::lines(&self.locations[number(subject)], subject, period)
     }
 
     /// Counts a request on every ask, if all limits have something left.

@@ -23,11 +23,6 @@ pub(super) fn find<V>(places: &[Option<V>], hash: u64, is_it: impl Fn(&V) -> boo
     None
 }
 
-/// What [`find`] will read first.
-pub(super) fn first<V>(places: &[Option<V>], hash: u64) -> Option<&Option<V>> {
-    places.get(start(places.len(), hash))
-}
-
 /// Puts a value in the first place that is free or whose value `may_leave`. Returns where that is, and what left.
 pub(super) fn insert<V: Hashed>(
     places: &mut [Option<V>],
@@ -56,8 +51,8 @@ pub(super) fn remove<V: Hashed>(places: &mut [Option<V>], at: usize) -> Option<V
     }
 }
 
-/// The place that a hash chooses: in the order of the last 32 bits.
-fn start(places: usize, hash: u64) -> usize {
+/// The place that a hash chooses, with which [`find`] begins: in the order of the last 32 bits.
+pub(super) fn start(places: usize, hash: u64) -> usize {
     ((u64::from(hash as u32) * places as u64) >> 32) as usize
 }
 

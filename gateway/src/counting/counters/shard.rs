@@ -1,11 +1,15 @@
 //! A part of the counters under one lock: at most a fixed number of them, and what is remembered of those that
 //! had to leave.
 
-use super::period::{Period, Window, second};
+use super::Ask;
+use super::location::TableLocation;
+use super::period::{Window, second};
 use super::sketch::Sketch;
 use super::slot::{Slot, Tally};
 use super::table::SlotTable;
-use super::{Ask, Subject};
+#[cfg(test)]
+use super::{Period, Subject};
+#[cfg(test)]
 use crate::prefetch::CacheLines;
 
 /// How many counters a search for one that is to leave looks at, at most.
@@ -13,16 +17,17 @@ const SEARCHED: usize = 32;
 /// By how much the clocks of threads may differ, in milliseconds. A clock that goes back further was set.
 const SKEW: u64 = 5000;
 
-/// Counters, at most `most`.
+/// Counters, at most `most`. What each request reads comes first: it is on one line of the cache, with the lock.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Shard {
+    /// The latest time seen, in milliseconds since 1970.
+    latest: u64,
     slots: SlotTable,
     /// The place where the next search begins.
     hand: usize,
     most: usize,
     sketch: Sketch,
-    /// The latest time seen, in milliseconds since 1970.
-    latest: u64,
 }
 
 /// What counts against a limit, and where.
@@ -34,8 +39,8 @@ pub(super) struct Found {
 }
 
 impl Shard {
-    pub(super) fn new(most: usize) -> Self {
-        let (slots, sketch) = (SlotTable::default(), Sketch::default());
+    pub(super) fn new(most: usize, location: TableLocation) -> Self {
+        let (slots, sketch) = (SlotTable::new(location), Sketch::default());
         Self { slots, hand: 0, most: most.max(1), sketch, latest: 0 }
     }
 
@@ -55,11 +60,6 @@ impl Shard {
         let window = ask.period.window_at(now);
         let place = self.slots.find(ask.subject, ask.period);
         Found { usage: self.tally_at(place, ask, window).usage(window, ask.sliding, now), place }
-    }
-
-    /// The memory in which the search for a counter begins.
-    pub(super) fn lines(&self, subject: Subject, period: Period) -> Option<CacheLines> {
-        self.slots.lines(subject, period)
     }
 
     /// The seconds until a limit that has nothing left, by windows that slide, has something.
@@ -127,6 +127,12 @@ impl Shard {
 
     pub(super) fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    /// The memory in which the search for a counter begins.
+    #[cfg(test)]
+    pub(super) fn lines(&self, subject: Subject, period: Period) -> Option<CacheLines> {
+        self.slots.own_lines(subject, period)
     }
 
     /// The most places in a row that are not free: as far may a search go.

@@ -3,19 +3,27 @@
 use std::ops::{Index, IndexMut};
 
 use super::Subject;
+use super::location::{Location, TableLocation};
 use super::period::Period;
 use super::probing::{self, Hashed};
 use super::slot::{self, Slot};
 use crate::prefetch::CacheLines;
 
 /// Counters by what they count. Each keeps its place until one is added or removed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
+#[repr(C)]
 pub(super) struct SlotTable {
     places: Vec<Option<Slot>>,
     len: usize,
+    location: TableLocation,
 }
 
 impl SlotTable {
+    /// Creates an empty one.
+    pub(super) fn new(location: TableLocation) -> Self {
+        Self { places: Vec::new(), len: 0, location }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -35,9 +43,16 @@ impl SlotTable {
         probing::find(&self.places, slot::hash(subject, period), is_it)
     }
 
-    /// The memory in which the search for a counter begins.
-    pub(super) fn lines(&self, subject: Subject, period: Period) -> Option<CacheLines> {
-        probing::first(&self.places, slot::hash(subject, period)).map(CacheLines::of)
+    /// The memory in which the search for a counter begins in the table at a location.
+    pub(super) fn lines(at: &Location, subject: Subject, period: Period) -> Option<CacheLines> {
+        at.lines(size_of::<Option<Slot>>(), |places| probing::start(places, slot::hash(subject, period)))
+    }
+
+    /// The same of this table, as it is.
+    #[cfg(test)]
+    pub(super) fn own_lines(&self, subject: Subject, period: Period) -> Option<CacheLines> {
+        let first = probing::start(self.places(), slot::hash(subject, period));
+        self.places.get(first).map(CacheLines::of)
     }
 
     /// The counter at a place; `None` if that is free.
@@ -85,6 +100,7 @@ impl SlotTable {
     /// Places those that are kept in a table for so many.
     fn arrange(&mut self, counters: usize, is_kept: impl Fn(&Slot) -> bool) {
         let slots = std::mem::replace(&mut self.places, vec![None; places_for(counters)]);
+        self.location.set(&self.places);
         self.len = 0;
         for slot in slots.into_iter().flatten().filter(is_kept) {
             self.len += 1;
@@ -127,6 +143,28 @@ mod tests {
         Slot::new(&ask, Tally { window, ..Tally::default() })
     }
 
+    fn table() -> SlotTable {
+        SlotTable::new(TableLocation::new(&Location::all(1), 0))
+    }
+
+    #[test]
+    fn search_begins_where_the_location_says() {
+        let locations = Location::all(2);
+        let mut tables = [0, 1].map(|number| SlotTable::new(TableLocation::new(&locations, number)));
+        let lines =
+            |number: usize, slot: &Slot| SlotTable::lines(&locations[number], slot.subject, slot.period);
+        for (table, number) in tables.iter_mut().zip(0..) {
+            assert_eq!(lines(number, &slot(0, 60)), None);
+            for slot in (0..400).map(|number| slot(number, 60)) {
+                table.insert(slot, 400, 61);
+                let expected = table.own_lines(slot.subject, slot.period);
+                assert!(expected.is_some() && lines(number, &slot) == expected);
+            }
+            table.retain(|_| false);
+            assert_eq!(lines(number, &slot(0, 60)), None);
+        }
+    }
+
     fn is_there(table: &SlotTable, slot: &Slot) -> bool {
         let place = table.find(slot.subject, slot.period);
         place.is_some_and(|place| table[place].subject == slot.subject)
@@ -135,7 +173,7 @@ mod tests {
     #[test]
     fn counters_are_found_while_the_table_grows_to_its_bound_and_shrinks() {
         const MOST: u64 = 1500;
-        let mut table = SlotTable::default();
+        let mut table = table();
         for number in 0..MOST {
             let place = table.insert(slot(number, 60), MOST as usize, 61);
             assert_eq!(table[place].subject, slot(number, 60).subject);
@@ -153,7 +191,7 @@ mod tests {
     #[test]
     fn counter_takes_the_place_of_one_whose_window_is_over() {
         const MOST: u64 = 1500;
-        let mut table = SlotTable::default();
+        let mut table = table();
         for number in 0..MOST {
             table.insert(slot(number, 60), 2 * MOST as usize, 61);
         }

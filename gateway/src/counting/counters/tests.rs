@@ -232,6 +232,18 @@ fn searches_stay_short_when_all_windows_are_over_at_once() {
 }
 
 #[test]
+fn counters_are_prefetched_where_they_are() {
+    let counters = Counters::default();
+    for name in 0..5000 {
+        let ask = ask(&counters, &name.to_string(), Period::Hour, 5.0);
+        counters.take(&[ask], MINUTE);
+        let shard = counters.shards[number(ask.subject)].0.lock();
+        let there = shard.lines(ask.subject, ask.period);
+        assert!(there.is_some() && counters.lines(ask.subject, ask.period) == there, "{name}");
+    }
+}
+
+#[test]
 fn new_counter_does_not_take_the_place_of_one_that_the_same_request_counts_on() {
     let counters = Counters::new(1);
     let names: Vec<String> = (0..6).map(|name| name.to_string()).collect();
