@@ -1,5 +1,6 @@
 //! The parts of a message that both sides of the gateway share: header fields, and how a body is delimited.
 
+mod field_lines;
 mod field_name;
 mod field_value;
 mod named_header;
@@ -10,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
+pub use self::field_lines::FieldLines;
 pub use self::field_name::FieldName;
 pub use self::field_value::FieldValue;
 pub use self::named_header::NamedHeader;
@@ -30,9 +32,7 @@ pub enum Fields {
 pub struct TextFields {
     text: Bytes,
     places: SmallVec<[FieldPlace; 16]>,
-    added: Vec<(FieldName, Range<u32>)>,
-    /// The values of those that were added.
-    values: Vec<u8>,
+    added: FieldLines,
 }
 
 /// The places of one field.
@@ -63,6 +63,11 @@ pub trait FieldSink {
     /// Writes a number as a field of the gateway's own.
     fn known_number(&mut self, name: &'static Name, number: u64) {
         self.known(name, &digits(number));
+    }
+
+    /// Writes fields that were added.
+    fn lines(&mut self, lines: &FieldLines) {
+        lines.iter().for_each(|(name, value)| self.received(name.written().as_bytes(), value));
     }
 }
 
@@ -106,7 +111,7 @@ impl TextFields {
             FieldPlace { name, value }
         });
         let places = places.collect();
-        Self { text, places, added: Vec::new(), values: Vec::new() }
+        Self { text, places, added: FieldLines::default() }
     }
 
     /// The names and values.
@@ -121,36 +126,24 @@ impl TextFields {
 
     /// Those that were added.
     pub fn added(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.added.iter().map(|(name, value)| (name.written().as_bytes(), part(&self.values, value)))
+        self.added.iter().map(|(name, value)| (name.written().as_bytes(), value))
     }
 
-    /// The last ones of those that were added.
-    pub fn last_added(&self, count: usize) -> impl Iterator<Item = (&FieldName, &[u8])> {
-        let last = self.added.len().saturating_sub(count);
-        self.added.iter().skip(last).map(|(name, value)| (name, part(&self.values, value)))
+    /// Adds a field behind the others, unless no field may have this value.
+    pub fn append(&mut self, name: FieldName, value: &[u8]) {
+        self.added.append(name, value);
     }
 
-    /// Adds a field behind the others. Returns false, and adds nothing, if no field may have this value.
-    pub fn append(&mut self, name: FieldName, value: &[u8]) -> bool {
-        /// Fields that a plugin usually adds, and bytes of their values: a consumer's.
-        const USUAL: (usize, usize) = (4, 128);
-        if !is_field_value(value) {
-            return false;
-        }
-        if self.added.capacity() == 0 {
-            (self.added, self.values) = (Vec::with_capacity(USUAL.0), Vec::with_capacity(USUAL.1));
-        }
-        let start = self.values.len() as u32;
-        self.values.extend_from_slice(value);
-        self.added.push((name, start..self.values.len() as u32));
-        true
+    /// Adds fields behind the others.
+    pub fn extend(&mut self, added: FieldLines) {
+        self.added.extend(added);
     }
 
     /// Removes all fields with this name.
     pub fn remove(&mut self, name: &HeaderName) {
         let (text, lower) = (&self.text, name.as_str().as_bytes());
         self.places.retain(|place| !part(text, &place.name).eq_ignore_ascii_case(lower));
-        self.added.retain(|(added, _)| added.lower() != name);
+        self.added.remove(name);
     }
 
     fn part(&self, place: &Range<u32>) -> &[u8] {
@@ -219,6 +212,10 @@ impl FieldSink for BytesMut {
         self.extend_from_slice(value);
         self.extend_from_slice(b"\r\n");
     }
+
+    fn lines(&mut self, lines: &FieldLines) {
+        self.extend_from_slice(lines.text());
+    }
 }
 
 /// Fields of HTTP/2. Their values share one block of memory.
@@ -270,6 +267,14 @@ impl FieldSink for MapSink {
         if let Some(mut value) = self.value(value) {
             value.set_sensitive(true);
             self.fields.append(&name.lower, value);
+        }
+    }
+
+    fn lines(&mut self, lines: &FieldLines) {
+        for (name, value) in lines.iter() {
+            if let Some(value) = self.value(value) {
+                self.fields.append(name.lower(), value);
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use bytes::{BufMut, BytesMut};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use crate::message::FieldSink;
+use crate::message::{FieldLines, FieldSink};
 use crate::names::Name;
 
 /// The most attempts of which something is noted.
@@ -166,6 +166,11 @@ impl FieldSink for Noting<'_> {
     fn unique(&mut self, name: &'static Name, value: &[u8]) {
         self.noted.unique(name, value);
         self.sink.unique(name, value);
+    }
+
+    fn lines(&mut self, lines: &FieldLines) {
+        self.noted.lines(lines);
+        self.sink.lines(lines);
     }
 }
 

@@ -4,15 +4,16 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use smallvec::SmallVec;
+use uuid::Uuid;
 
-use crate::message::{FieldName, Framing, TextFields};
+use crate::message::{FieldLines, FieldName, Framing, TextFields};
 use crate::names::Name;
 
 /// Fields that were added for the upstream, and for which look-ups are prepared when one comes: few plugins look.
 #[derive(Debug, Default)]
 pub(super) struct LateFields {
-    /// How many of the added fields are late: the last ones.
-    count: usize,
+    lines: FieldLines,
     /// The map with late fields, made by the first look-up.
     with_others: OnceLock<Box<HeaderMap>>,
 }
@@ -36,6 +37,8 @@ pub struct Request {
     /// The fields as they were written; of HTTP/1 alone.
     pub(super) text: Option<TextFields>,
     pub(super) late: LateFields,
+    /// Whether no field says who the consumer is. Also false when nobody has looked.
+    pub(super) is_free_of_claims: bool,
     /// How the body is delimited.
     pub framing: Framing,
     /// Bytes of the header as it came. Of HTTP/2, those that HTTP/1 would need.
@@ -45,7 +48,8 @@ pub struct Request {
 impl Request {
     /// The names and values of the fields, as they were written where that is known.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.sent_fields().chain(self.added_fields())
+        let late = self.late.lines.iter().map(|(name, value)| (name.written().as_bytes(), value));
+        self.sent_fields().chain(self.added_fields()).chain(late)
     }
 
     /// Those that came. Of HTTP/2, where no client nominates fields for one hop, all are counted as such.
@@ -55,19 +59,24 @@ impl Request {
         self.text.iter().flat_map(TextFields::sent).chain(map)
     }
 
-    /// Those that plugins have added.
+    /// Those that plugins have added, but for late ones.
     pub fn added_fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.text.iter().flat_map(TextFields::added)
     }
 
+    /// Those that say who sent the request, until they are merged into the others ([`Self::append_late`]).
+    pub fn late_fields(&self) -> &FieldLines {
+        &self.late.lines
+    }
+
     /// The fields, for look-ups.
     pub fn headers(&self) -> &HeaderMap {
-        if self.late.count == 0 {
+        if self.late.lines.is_empty() {
             return &self.headers;
         }
         self.late.with_others.get_or_init(|| {
             let mut all = self.headers.clone();
-            self.append_late_to(&mut all);
+            append_lines(&mut all, &self.late.lines);
             Box::new(all)
         })
     }
@@ -78,38 +87,54 @@ impl Request {
         &self.headers
     }
 
+    /// Removes the fields that say who the consumer is. Their names are those for which `is_claim`: there is one such
+    /// function, so that they need not be looked for again while no field is added.
+    pub fn remove_claims(&mut self, is_claim: fn(&[u8]) -> bool) {
+        if self.is_free_of_claims {
+            return;
+        }
+        let claims = self.headers().keys().filter(|name| is_claim(name.as_str().as_bytes()));
+        let claims: SmallVec<[HeaderName; 2]> = claims.cloned().collect();
+        claims.iter().for_each(|name| self.remove_field(name));
+        self.is_free_of_claims = true;
+    }
+
     /// Adds a field behind the others that says who sent the request. A value that no field may have is left out.
     pub fn append_late(&mut self, name: &'static Name, value: &[u8]) {
-        match &mut self.text {
-            Some(text) => {
-                if text.append(name.into(), value) {
-                    self.late = LateFields { count: self.late.count + 1, with_others: OnceLock::new() };
-                }
-            }
-            None => append(&mut self.headers, &name.lower, value),
+        self.is_free_of_claims = false;
+        if self.text.is_none() {
+            append(&mut self.headers, &name.lower, value);
+        } else if self.late.lines.append(name.into(), value) {
+            self.late.with_others = OnceLock::new();
         }
+    }
+
+    /// Adds an id as such a field.
+    pub fn append_late_id(&mut self, name: &'static Name, id: &Uuid) {
+        if self.text.is_none() {
+            let mut buffer = Uuid::encode_buffer();
+            return self.append_late(name, id.hyphenated().encode_lower(&mut buffer).as_bytes());
+        }
+        self.is_free_of_claims = false;
+        self.late.lines.add_id(name.into(), id);
+        self.late.with_others = OnceLock::new();
     }
 
     /// Moves late fields into the map for look-ups, which saves [`Self::headers`] a copy of the map.
     pub fn merge_late(&mut self) {
-        if self.late.count > 0 {
-            let mut headers = std::mem::take(&mut self.headers);
-            match std::mem::take(&mut self.late.with_others).into_inner() {
-                Some(all) => headers = *all,
-                None => self.append_late_to(&mut headers),
-            }
-            (self.headers, self.late) = (headers, LateFields::default());
+        let Some(text) = self.text.as_mut().filter(|_| !self.late.lines.is_empty()) else { return };
+        let late = std::mem::take(&mut self.late);
+        match late.with_others.into_inner() {
+            Some(all) => self.headers = *all,
+            None => append_lines(&mut self.headers, &late.lines),
         }
-    }
-
-    fn append_late_to(&self, headers: &mut HeaderMap) {
-        let late = self.text.iter().flat_map(|text| text.last_added(self.late.count));
-        late.for_each(|(name, value)| append(headers, name.lower(), value));
+        text.extend(late.lines);
     }
 
     /// Adds a field behind the others.
     pub fn append_field(&mut self, name: impl Into<FieldName>, value: HeaderValue) {
         self.merge_late();
+        self.is_free_of_claims = false;
         let name = name.into();
         if let Some(text) = &mut self.text {
             text.append(name.clone(), value.as_bytes());
@@ -146,10 +171,15 @@ impl Request {
             headers: HeaderMap::new(),
             text: None,
             late: LateFields::default(),
+            is_free_of_claims: false,
             framing: Framing::Empty,
             header_bytes: 0,
         }
     }
+}
+
+fn append_lines(headers: &mut HeaderMap, lines: &FieldLines) {
+    lines.iter().for_each(|(name, value)| append(headers, name.lower(), value));
 }
 
 /// Adds a field, unless none may have this value.
@@ -196,6 +226,27 @@ mod tests {
             }
             request.append_late(&names::CREDENTIAL_IDENTIFIER, b"3");
             assert_eq!(all(request.headers())[3..], [("x-credential-identifier", &b"3"[..])]);
+        }
+    }
+
+    #[test]
+    fn claims_are_removed_again_when_a_field_was_added() {
+        let claim = || HeaderValue::from_static("root");
+        let add: [fn(&mut Request, HeaderValue); 4] = [
+            |request, claim| request.append_field(&names::CONSUMER_ID, claim),
+            |request, claim| request.set_field(&names::CONSUMER_ID, claim),
+            |request, claim| request.append_late(&names::CONSUMER_ID, claim.as_bytes()),
+            |request, _| request.append_late_id(&names::CONSUMER_ID, &Uuid::nil()),
+        ];
+        for has_text in [true, false] {
+            let mut request = request(has_text);
+            remove_all_claims(&mut request);
+            for add in add {
+                add(&mut request, claim());
+                assert_eq!((request.headers().len(), written(&request).len()), (2, 2));
+                remove_all_claims(&mut request);
+                assert_eq!((all(request.headers()), written(&request).len()), (vec![("x-a", &b"1"[..])], 1));
+            }
         }
     }
 

@@ -4,9 +4,9 @@ use http::header::DATE;
 
 use super::{balanced, fields};
 use crate::context::Context;
-use crate::message::{FieldName, FieldSink, FieldValue};
+use crate::message::{FieldLines, FieldSink};
 use crate::names;
-use crate::plugin::{Answer, Running};
+use crate::plugin::Answer;
 use crate::respond::milliseconds;
 use crate::upstream::Response;
 
@@ -35,13 +35,13 @@ pub(super) fn write_fields(
 
 /// Writes the fields of an answer at which no plugin looks, and those that plugins have set before it came.
 fn write_unedited(sink: &mut dyn FieldSink, answer: &Response, context: &Context, is_tls: bool) -> bool {
-    let set = context.plugins.as_deref().map_or(&[][..], Running::answer_fields);
-    if set.is_empty() {
+    let set = context.plugins.as_deref().map(|running| running.answer_fields());
+    let Some(set) = set.filter(|set| !set.is_empty()) else {
         return write_upstream_fields(sink, answer, context, is_tls);
-    }
+    };
     let has_date = write_upstream_fields(&mut Without { sink, set }, answer, context, is_tls);
-    set.iter().for_each(|(name, value)| value.write(sink, name));
-    has_date || set.iter().any(|(name, _)| name.written().eq_ignore_ascii_case(DATE.as_str()))
+    sink.lines(set);
+    has_date || set.has(DATE.as_str().as_bytes())
 }
 
 /// Writes the fields of an answer, and the cookie of the upstream's balancer.
@@ -63,7 +63,7 @@ pub(super) fn write_upstream_fields(
 /// Leaves out the fields that are set in another place.
 struct Without<'s> {
     sink: &'s mut dyn FieldSink,
-    set: &'s [(FieldName, FieldValue)],
+    set: &'s FieldLines,
 }
 
 impl FieldSink for Without<'_> {
@@ -72,7 +72,7 @@ impl FieldSink for Without<'_> {
     }
 
     fn received(&mut self, name: &[u8], value: &[u8]) {
-        if !self.set.iter().any(|(set, _)| name.eq_ignore_ascii_case(set.written().as_bytes())) {
+        if !self.set.has(name) {
             self.sink.received(name, value);
         }
     }

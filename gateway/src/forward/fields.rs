@@ -33,6 +33,8 @@ pub(super) fn write_request(
     for (name, value) in incoming.request.added_fields().filter(|(name, _)| passes(name)) {
         sink.received(name, value);
     }
+    // They say who sent the request: none is for one hop or replaced.
+    sink.lines(incoming.request.late_fields());
     let ends = (&incoming.request, &*incoming.ends);
     forwarded::write(sink, ends, &context.canonical, &context.request_id, target, trusted);
     sink.fixed(&names::VIA, names::VIA_VALUE);

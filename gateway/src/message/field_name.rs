@@ -50,14 +50,6 @@ impl FieldName {
     }
 }
 
-/// The same name in any case.
-impl PartialEq for FieldName {
-    fn eq(&self, other: &Self) -> bool {
-        // As text: texts of different lengths differ at once.
-        self.lower().as_str() == other.lower().as_str()
-    }
-}
-
 impl From<&'static Name> for FieldName {
     fn from(name: &'static Name) -> Self {
         Self(Form::Known(name))

@@ -2,10 +2,7 @@
 
 use http::HeaderValue;
 
-use super::{Digits, FieldName, FieldSink, digits};
-
-/// A value. A number needs no memory of its own, and its digits are made when it is written: values are moved a few
-/// times before, and those of two words move fast.
+/// A value. A number needs no memory of its own, and its digits are made when it is written.
 #[derive(Clone, Debug)]
 pub enum FieldValue {
     /// A whole number.
@@ -14,44 +11,7 @@ pub enum FieldValue {
     Text(Box<HeaderValue>),
 }
 
-/// The text of a value.
-#[derive(Debug)]
-pub enum FieldText<'v> {
-    /// That of a number.
-    Number(Digits),
-    /// Any other.
-    Text(&'v HeaderValue),
-}
-
 const _: () = assert!(size_of::<FieldValue>() == 2 * size_of::<usize>());
-
-impl FieldValue {
-    /// Its text.
-    pub fn text(&self) -> FieldText<'_> {
-        match self {
-            Self::Number(number) => FieldText::Number(digits(*number)),
-            Self::Text(text) => FieldText::Text(text),
-        }
-    }
-
-    /// Writes it as the value of a field.
-    pub fn write(&self, sink: &mut dyn FieldSink, name: &FieldName) {
-        let name = name.written().as_bytes();
-        match self {
-            Self::Number(number) => sink.received(name, itoa::Buffer::new().format(*number).as_bytes()),
-            Self::Text(text) => sink.received(name, text.as_bytes()),
-        }
-    }
-}
-
-impl AsRef<[u8]> for FieldText<'_> {
-    fn as_ref(&self) -> &[u8] {
-        match self {
-            Self::Number(digits) => digits,
-            Self::Text(text) => text.as_bytes(),
-        }
-    }
-}
 
 impl From<u64> for FieldValue {
     fn from(number: u64) -> Self {

@@ -278,24 +278,22 @@ impl<'r> Exchange<'r> {
         let request = &mut self.incoming.request;
         // A plugin that decides by groups sets them afterwards.
         request::remove_all_claims(request);
-        let mut tell = |name, value: &str| request.append_late(name, value.as_bytes());
-        let mut buffer = Uuid::encode_buffer();
         if let Some(consumer) = &self.running.consumer {
-            tell(&names::CONSUMER_ID, consumer.id.hyphenated().encode_lower(&mut buffer));
+            request.append_late_id(&names::CONSUMER_ID, &consumer.id);
             let both = [
                 (&names::CONSUMER_CUSTOM_ID, consumer.custom_id()),
                 (&names::CONSUMER_USERNAME, consumer.username()),
             ];
             for (name, value) in both {
-                value.into_iter().for_each(|value| tell(name, value));
+                value.into_iter().for_each(|value| request.append_late(name, value.as_bytes()));
             }
         }
         match &self.running.credential {
-            Some(Credential { identifier: Some(text), .. }) => tell(&names::CREDENTIAL_IDENTIFIER, text),
-            Some(Credential { id, .. }) => {
-                tell(&names::CREDENTIAL_IDENTIFIER, id.hyphenated().encode_lower(&mut buffer));
+            Some(Credential { identifier: Some(text), .. }) => {
+                request.append_late(&names::CREDENTIAL_IDENTIFIER, text.as_bytes());
             }
-            None => tell(&names::ANONYMOUS_CONSUMER, "true"),
+            Some(Credential { id, .. }) => request.append_late_id(&names::CREDENTIAL_IDENTIFIER, id),
+            None => request.append_late(&names::ANONYMOUS_CONSUMER, b"true"),
         }
     }
 
@@ -319,23 +317,27 @@ impl<'r> Exchange<'r> {
 
     /// Sets a field of whatever answer is sent, the upstream's or one of the gateway.
     pub fn set_answer_header(&mut self, name: impl Into<FieldName>, value: impl Into<FieldValue>) {
-        /// Fields of a plugin that sets some.
-        const USUAL: usize = 6;
-        let (name, value, fields) = (name.into(), value.into(), &mut self.running.answer_fields);
-        match fields.iter_mut().find(|(other, _)| *other == name) {
-            Some((_, before)) => *before = value,
-            None => {
-                if fields.capacity() == 0 {
-                    *fields = Vec::with_capacity(USUAL);
-                }
-                fields.push((name, value));
+        self.running.answer_fields.set(name.into(), &value.into());
+    }
+
+    /// Sets several fields of whatever answer is sent. No two of them may have the same name.
+    pub fn answer_headers(&mut self) -> impl FnMut(FieldName, FieldValue) {
+        let fields = &mut self.running.answer_fields;
+        // Where no other plugin has set any, none has to leave.
+        let are_first = fields.is_empty();
+        move |name, value| {
+            if are_first {
+                debug_assert!(!fields.has(name.written().as_bytes()));
+                fields.add(name, &value);
+            } else {
+                fields.set(name, &value);
             }
         }
     }
 
     /// Whether a plugin has set a field of whatever answer is sent.
     pub fn sets_answer_header(&self, name: &HeaderName) -> bool {
-        self.running.answer_fields.iter().any(|(set, _)| set.lower() == name)
+        self.running.answer_fields.has(name.as_str().as_bytes())
     }
 
     /// Keeps a value for a later phase of this request. One of a type.

@@ -89,8 +89,8 @@ pub fn answer(
         // They look fields up in a shared request: to move late ones costs less than a copy.
         incoming.request.merge_late();
     }
-    for (name, value) in &running.answer_fields {
-        answer.fields.set(name.written(), value.text());
+    for (name, value) in running.answer_fields.iter() {
+        answer.fields.set(name.written(), value);
     }
     let chosen = running.chosen.clone();
     for instance in chosen.iter().filter(|instance| instance.phases.has(Phases::ANSWER)) {

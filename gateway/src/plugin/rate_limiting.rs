@@ -189,7 +189,8 @@ impl RateLimiting {
 
     fn decide(&self, exchange: &mut Exchange<'_>, asks: &[Ask], taken: &Taken) -> Outcome {
         if !self.is_hidden {
-            fields::each(asks, taken, |name, value| exchange.set_answer_header(name, value));
+            let mut set = exchange.answer_headers();
+            fields::each(asks, taken, |name, value| set(name.into(), value));
         }
         if taken.allowed {
             return Ok(());

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
+use http::HeaderValue;
 use model::plugins::counting::CounterPolicy;
 use model::plugins::response_ratelimiting::UsedBy;
 use smallvec::SmallVec;
@@ -223,10 +224,11 @@ impl ResponseRatelimiting {
 
     fn show(&self, asks: &[Ask], taken: &Taken, answer: &mut Answer) {
         let names = self.things.iter().flat_map(|thing| &thing.fields);
+        let text = |number| HeaderValue::from(value(number));
         for ((ask, usage), (limit, remaining)) in asks.iter().zip(&taken.usage).zip(names) {
-            answer.fields.set(limit, value(ask.limit).text());
+            answer.fields.set(limit, text(ask.limit));
             // As in Kong, also of a refusal, and never below 0. The field without a period may be negative.
-            answer.fields.set(remaining, value((ask.limit - usage - ask.cost).max(0.0)).text());
+            answer.fields.set(remaining, text((ask.limit - usage - ask.cost).max(0.0)));
         }
     }
 }

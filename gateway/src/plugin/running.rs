@@ -12,7 +12,7 @@ use super::chosen::ChosenInstances;
 use super::directory::Credential;
 use super::table::Plugins;
 use crate::counting::counters::Subject;
-use crate::message::{FieldName, FieldValue};
+use crate::message::FieldLines;
 use crate::route::Entry;
 use crate::section::{Consumer, Service};
 
@@ -32,7 +32,7 @@ pub struct Running {
     /// What a plugin will count the sender by, and the plugin.
     pub(super) prepared: Option<(Uuid, Subject)>,
     /// Fields of whatever answer is sent.
-    pub(super) answer_fields: Vec<(FieldName, FieldValue)>,
+    pub(super) answer_fields: FieldLines,
     /// The path and the query that plugins gave the request.
     pub(super) path: Option<Vec<u8>>,
     pub(super) query: Option<Option<Vec<u8>>>,
@@ -72,7 +72,7 @@ impl Running {
             consumer: None,
             credential: None,
             prepared: None,
-            answer_fields: Vec::new(),
+            answer_fields: FieldLines::default(),
             path: None,
             query: None,
             host: None,
@@ -96,7 +96,7 @@ impl Running {
     }
 
     /// Fields of whatever answer is sent. They take the place of those that it has.
-    pub fn answer_fields(&self) -> &[(FieldName, FieldValue)] {
+    pub fn answer_fields(&self) -> &FieldLines {
         &self.answer_fields
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
@@ -87,9 +87,7 @@ pub(crate) fn remove_claims(request: &mut Request, ends: &Ends, trusted: &Truste
 
 /// Removes everything that says who the consumer is.
 pub(crate) fn remove_all_claims(request: &mut Request) {
-    let claims = request.headers().keys().filter(|name| is_claim(name.as_str().as_bytes()));
-    let claims: SmallVec<[HeaderName; 2]> = claims.cloned().collect();
-    claims.iter().for_each(|name| request.remove_field(name));
+    request.remove_claims(is_claim);
 }
 
 /// Whether what the peer claims about the consumer is passed on.

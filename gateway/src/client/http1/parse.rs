@@ -56,9 +56,19 @@ pub(super) fn parse(
     let RequestLine { method, target, version } = line;
     let target = head.slice(target);
     let is_head = method == Method::HEAD;
-    let (text, late) = (Some(text), LateFields::default());
-    let request =
-        Request { method, is_head, version, target, authority, headers, text, late, framing, header_bytes };
+    let request = Request {
+        method,
+        is_head,
+        version,
+        target,
+        authority,
+        headers,
+        text: Some(text),
+        late: LateFields::default(),
+        is_free_of_claims: false,
+        framing,
+        header_bytes,
+    };
     Ok(Parsed { request, keep_alive })
 }
 

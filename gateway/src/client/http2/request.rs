@@ -64,6 +64,7 @@ pub(super) fn read(parts: &mut Parts, ends: bool, settings: &Settings) -> Result
         headers: std::mem::take(&mut parts.headers),
         text: None,
         late: LateFields::default(),
+        is_free_of_claims: false,
         framing,
         header_bytes: (line + host + field_bytes) as u64,
     })
