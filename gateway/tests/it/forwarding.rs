@@ -18,6 +18,7 @@ mod refusals;
 mod requests;
 mod responses;
 mod retries;
+mod senders;
 mod terms;
 mod text;
 mod trailers;

@@ -78,7 +78,7 @@ impl Plugged {
         let hasher = model::KeyHasher::new(&hash_key).unwrap();
         self.put([hash_key.into()]);
         self.put(keys.iter().map(|(number, key)| {
-            let (id, consumer) = (Uuid::from_u128(0x1200 + number), consumer_id(*number));
+            let (id, consumer) = (key_id(*number), consumer_id(*number));
             KeyAuthCredential { id, consumer, ..KeyAuthCredential::of_key(&hasher, key.as_bytes()) }.into()
         }));
     }
@@ -112,6 +112,11 @@ pub(crate) fn plugin_id(number: u128) -> Uuid {
 /// The id of the consumer with this number.
 pub(crate) fn consumer_id(number: u128) -> Uuid {
     Uuid::from_u128(0x1100 + number)
+}
+
+/// The id of the API key of the consumer with this number.
+pub(crate) fn key_id(number: u128) -> Uuid {
+    Uuid::from_u128(0x1200 + number)
 }
 
 /// The entity that a body of the Admin API describes.

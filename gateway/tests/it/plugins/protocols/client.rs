@@ -145,6 +145,11 @@ async fn http2(gateway: SocketAddr, form: Form, sent: &Sent) -> Reply {
         request = request.header("answer-x-kong-limit", "videos=1");
         let length = u32::try_from(body.len()).unwrap().to_be_bytes();
         body = [&[0][..], &length, &body].concat();
+        if sent.body > 0 {
+            // Without it, the server may answer before the gateway has seen that the message is too large. The refusal
+            // then breaks that answer off.
+            request = request.header("content-length", body.len());
+        }
     }
     let (answer, mut stream) = client.send_request(request.body(()).unwrap(), body.is_empty()).unwrap();
     if !body.is_empty() {
