@@ -46,7 +46,9 @@ impl FieldLines {
 
     /// The names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&FieldName, &[u8])> {
-        self.0.iter().flat_map(|lines| lines.iter())
+        // A plain list, of which every message is asked: most have none.
+        let (fields, text) = self.0.as_ref().map_or((&[][..], &[][..]), |lines| (&lines.fields, &lines.text));
+        fields.iter().map(|line| (&line.name, line.value_in(text)))
     }
 
     /// Whether one has this name, in any case.
@@ -111,10 +113,6 @@ impl FieldLines {
 }
 
 impl Lines {
-    fn iter(&self) -> impl Iterator<Item = (&FieldName, &[u8])> {
-        self.fields.iter().map(|line| (&line.name, self.value(line)))
-    }
-
     fn has(&self, name: &[u8]) -> bool {
         self.fields.iter().any(|line| line.name.written().as_bytes().eq_ignore_ascii_case(name))
     }
@@ -131,9 +129,11 @@ impl Lines {
         text.extend_from_slice(END);
         self.fields.push(Line { name, value });
     }
+}
 
-    fn value(&self, line: &Line) -> &[u8] {
-        self.text.get(line.value.start as usize..line.value.end as usize).unwrap_or_default()
+impl Line {
+    fn value_in<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        text.get(self.value.start as usize..self.value.end as usize).unwrap_or_default()
     }
 }
 
